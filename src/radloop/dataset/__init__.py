@@ -1,0 +1,1 @@
+"""From annotations and pictures to a YOLO dataset."""

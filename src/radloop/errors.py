@@ -1,0 +1,50 @@
+"""Every error that radloop raises on purpose.
+
+    RadloopError                 main() prints its one line and exits 1
+    ├── UsageError               a flag or setting that cannot be meant; exit 2
+    ├── SourceError              annotations or pictures cannot be had
+    │   ├── AnnotationError      the table as a whole cannot be used (a single bad row is data, see rejected.csv)
+    │   └── DownloadError        Kaggle refused, or the download is damaged
+    ├── SplitError               groups and split sizes cannot both be kept
+    ├── DatasetError             the dataset on disk is missing, damaged or not ours
+    ├── StoreError               the object store refused, failed, or holds something else
+    └── BusyError                another run holds this folder
+
+A message names the thing, the value and the way out.
+"""
+
+
+class RadloopError(Exception):
+    """The base of all: one sentence for a person, no traceback."""
+
+
+class UsageError(RadloopError):
+    """A flag or setting that cannot be meant."""
+
+
+class SourceError(RadloopError):
+    """Annotations or pictures cannot be had."""
+
+
+class AnnotationError(SourceError):
+    """The annotations as a whole cannot be used."""
+
+
+class DownloadError(SourceError):
+    """Kaggle refused, or what it sent is damaged."""
+
+
+class SplitError(RadloopError):
+    """Groups and split sizes cannot both be kept."""
+
+
+class DatasetError(RadloopError):
+    """The dataset on disk is missing, damaged or not ours."""
+
+
+class StoreError(RadloopError):
+    """The object store refused, failed, or holds something else."""
+
+
+class BusyError(RadloopError):
+    """Another run holds this folder."""

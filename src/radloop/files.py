@@ -1,0 +1,134 @@
+"""Writing so that a kill at any moment leaves the old file or the new one, never a part of one."""
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from radloop.errors import BusyError
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write `data` to `path` by a temporary name in the same folder and one rename.
+
+    The temporary name ends in `.tmp`. With `durable`, file and folder are flushed to the disk before it returns.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make renames and new names in `folder` survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def link_or_copy(source: Path, target: Path) -> bool:
+    """Make `target` the same file as `source`; a copy where the file systems differ. True where it is a link."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        shutil.copyfile(source, target)
+        return False
+    return True
+
+
+def exchange(first: Path, second: Path) -> None:
+    """Swap two names on one file system in a single step (renameat2, RENAME_EXCHANGE).
+
+    Raises OSError where the kernel or the file system cannot (ENOSYS, EINVAL).
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        renameat2 = libc.renameat2
+    except AttributeError as missing:
+        raise OSError(errno.ENOSYS, "this C library has no renameat2") from missing
+    if renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(first), None, str(second))
+
+
+def replace_tree(new: Path, current: Path) -> None:
+    """Put the folder `new` in the place of `current` by one rename, then remove what `current` was.
+
+    A kill leaves the old tree or the new one under `current`, and perhaps the other under `new`, which the next
+    call of the same writer removes. Where the file system cannot swap two names, the old tree is moved aside
+    first (`current` is then missing for an instant; `recover_tree` puts it back after a kill).
+    """
+    if not current.exists():
+        os.rename(new, current)
+        return
+    try:
+        exchange(new, current)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
+            raise
+        aside = _aside(current)
+        os.rename(current, aside)
+        os.rename(new, current)
+        shutil.rmtree(aside)
+        return
+    shutil.rmtree(new)
+
+
+def recover_tree(current: Path) -> None:
+    """Undo a `replace_tree` that was killed between its two renames on a file system without exchange."""
+    aside = _aside(current)
+    if not aside.exists():
+        return
+    if current.exists():
+        shutil.rmtree(aside)
+    else:
+        os.rename(aside, current)
+
+
+def _aside(current: Path) -> Path:
+    return current.with_name(f".{current.name}.old")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` against a second run of radloop. The lock ends with the process, however it ends.
+
+    Raises BusyError at once where another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".radloop.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as taken:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise BusyError(
+                f"{folder}: another radloop run (process {holder}) works here. Wait for it, or use another --out."
+            ) from taken
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

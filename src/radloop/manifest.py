@@ -1,0 +1,87 @@
+"""The list of every file of a dataset with its size and MD5: what publishing, pulling and checking trust.
+
+A unit is a folder of keys with its own manifest: the dataset (`organized/`) and the re-training data
+(`organized/retrain/`), which lies inside it and which the dataset's manifest never mentions.
+"""
+
+import hashlib
+import io
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import polars as pl
+
+from radloop.errors import DatasetError
+from radloop.tables import MANIFEST
+
+NAME: Final = "manifest.parquet"
+UNIT: Final = "organized"
+RETRAIN: Final = "retrain"
+VERSIONED: Final = ("image", "label", "yaml")  # the kinds that make the version id
+
+
+def encode(table: pl.DataFrame) -> bytes:
+    """The bytes of a manifest file: sorted by key, the same for the same rows."""
+    buffer = io.BytesIO()
+    table.select(MANIFEST.names()).sort("key").write_parquet(buffer, compression="zstd", statistics=False)
+    return buffer.getvalue()
+
+
+def decode(data: bytes, *, name: str) -> pl.DataFrame:
+    """The table in a manifest file's bytes; `name` is what an error calls it.
+
+    Raises DatasetError for anything but a manifest with safe, distinct keys.
+    """
+    try:
+        table = pl.read_parquet(io.BytesIO(data), use_pyarrow=False)
+    except (pl.exceptions.PolarsError, OSError, ValueError) as broken:
+        raise DatasetError(
+            f"{name} is not a manifest ({len(data)} bytes, unreadable). Write the dataset again."
+        ) from broken
+    if dict(table.schema) != dict(MANIFEST):
+        raise DatasetError(f"{name} is not a manifest of radloop: its columns are {', '.join(table.columns)}.")
+    unsafe = [key for key in table["key"].to_list() if not is_safe_key(key)]
+    if unsafe:
+        raise DatasetError(f"{name} lists the unsafe key {unsafe[0]!r}: it was not written by radloop; do not use it.")
+    if table["key"].is_duplicated().any():
+        raise DatasetError(f"{name} lists a key twice: it was not written by radloop; do not use it.")
+    return table
+
+
+def is_safe_key(key: str | None) -> bool:
+    """Whether a key stays inside its unit: relative, no `..`, no empty part, no control character."""
+    if not key or key.startswith("/") or "\\" in key or any(ord(character) < 32 for character in key):
+        return False
+    return all(part not in ("", ".", "..") for part in key.split("/")) and str(PurePosixPath(key)) == key
+
+
+def read(root: Path) -> pl.DataFrame | None:
+    """The manifest of the unit in the folder `root`; None where there is none."""
+    path = root / NAME
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return decode(data, name=str(path))
+
+
+def version(table: pl.DataFrame) -> str:
+    """The version id: a hash over the sorted (key, md5) of images, labels and yaml; 16 hex digits."""
+    rows = table.filter(pl.col("kind").is_in(VERSIONED)).sort("key").select("key", "md5").iter_rows()
+    digest = hashlib.sha256()
+    for key, md5 in rows:
+        digest.update(f"{key}\0{md5}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def unit_root(folder: Path) -> Path:
+    """The dataset in `folder`: itself where a manifest or data.yaml lies in it, else its `organized/` child.
+
+    Raises DatasetError where neither is there.
+    """
+    for candidate in (folder, folder / UNIT):
+        if (candidate / NAME).is_file() or (candidate / "data.yaml").is_file():
+            return candidate
+    raise DatasetError(
+        f"{folder} holds no dataset: no {NAME} or data.yaml in it or in its {UNIT}/. Run `radloop transform`."
+    )

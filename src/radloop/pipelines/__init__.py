@@ -1,0 +1,1 @@
+"""The flows, one page each; read these first."""

@@ -1,0 +1,1 @@
+"""Where annotations and pictures come from."""

@@ -1,0 +1,1 @@
+"""Where a dataset is published: a folder, or any rclone remote."""

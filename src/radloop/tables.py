@@ -1,0 +1,115 @@
+"""The columns of every table that passes between the steps, and the field's fixed words."""
+
+from typing import Final, Literal, get_args
+
+import polars as pl
+
+Split = Literal["training", "validation", "test", "staging", "canary", "production"]
+
+SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+HELD_OUT: Final[tuple[Split, ...]] = ("validation", "test", "staging", "canary")
+
+CLASS_NAMES: Final = (
+    "Aortic enlargement",
+    "Atelectasis",
+    "Calcification",
+    "Cardiomegaly",
+    "Consolidation",
+    "ILD",
+    "Infiltration",
+    "Lung Opacity",
+    "Nodule/Mass",
+    "Other lesion",
+    "Pleural effusion",
+    "Pleural thickening",
+    "Pneumothorax",
+    "Pulmonary fibrosis",
+    "No finding",
+)
+NO_FINDING: Final = 14  # no class of the detector: "this reader saw nothing"
+SINGLE_READER: Final = "R0"  # the reader of annotations that name none
+
+SCALED_SIDE_PX: Final = 1024  # Kaggle's pictures were stretched to this square, ratio lost
+
+# train.csv's own columns, in its order. Boxes in pixels; the file says of which frame.
+ANNOTATION_COLUMNS: Final = ("image_id", "class_name", "class_id", "rad_id", "x_min", "y_min", "x_max", "y_max")
+
+# One validated row of one reader. x as a fraction of the picture's width, y of its height, in [0, 1] give or
+# take one pixel; all four null for class 14. width and height: the frame that the annotations were given in.
+FINDINGS: Final = pl.Schema(
+    {
+        "image_id": pl.String,
+        "rad_id": pl.String,
+        "class_id": pl.Int8,
+        "x_min_norm": pl.Float64,
+        "y_min_norm": pl.Float64,
+        "x_max_norm": pl.Float64,
+        "y_max_norm": pl.Float64,
+        "width": pl.Int32,
+        "height": pl.Int32,
+    }
+)
+
+# One refused row: its line in the source (1 = the header), why, and the row as it came.
+REJECTED: Final = pl.Schema(
+    {"source": pl.String, "line": pl.Int64, "reason": pl.String} | dict.fromkeys(ANNOTATION_COLUMNS, pl.String)
+)
+
+# One picture of the source. path is relative to the folder of pictures. problem is null for a sound picture;
+# where it is not, md5 and what comes after may be null. phash: 64 bits as 16 hex digits. mean, std: of the
+# 8-bit gray values. sharpness: variance of the Laplacian.
+PICTURES: Final = pl.Schema(
+    {
+        "image_id": pl.String,
+        "path": pl.String,
+        "bytes": pl.Int64,
+        "md5": pl.String,
+        "pixels_md5": pl.String,  # of the decoded gray values: equal for the same picture in another file
+        "width": pl.Int32,
+        "height": pl.Int32,
+        "mean": pl.Float64,
+        "std": pl.Float64,
+        "sharpness": pl.Float64,
+        "phash": pl.String,
+        "problem": pl.String,
+    }
+)
+
+# Which images must share a split. Every image has a group; alone, its own image_id.
+GROUPS: Final = pl.Schema({"image_id": pl.String, "group": pl.String})
+
+ASSIGNMENT: Final = pl.Schema({"image_id": pl.String, "group": pl.String, "split": pl.String})
+
+# organized/annotations.parquet: every finding that came in, and what became of its image.
+ANNOTATIONS: Final = pl.Schema(
+    {
+        **FINDINGS,  # type: ignore[arg-type]
+        "class_name": pl.String,
+        "split": pl.String,
+        "group": pl.String,
+        "phash": pl.String,
+        "md5": pl.String,
+        "used": pl.Boolean,
+    }
+)
+
+Kind = Literal["image", "label", "yaml", "table", "document"]
+
+# organized/manifest.parquet: every file of the dataset but itself. key is relative to organized/, "/"-separated.
+# image_id, rad_id and split are null where they have no meaning; rad_id is null for a consensus label.
+MANIFEST: Final = pl.Schema(
+    {
+        "key": pl.String,
+        "kind": pl.String,
+        "image_id": pl.String,
+        "rad_id": pl.String,
+        "split": pl.String,
+        "bytes": pl.Int64,
+        "md5": pl.String,
+    }
+)
+
+
+def class_name(class_id: pl.Expr) -> pl.Expr:
+    """The name of each class id, 0..14."""
+    return class_id.replace_strict(dict(enumerate(CLASS_NAMES)), return_dtype=pl.String)
