@@ -1,0 +1,66 @@
+# radloop: `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+# two test processes on two cores; a bigger machine takes more
+WORKERS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast check format bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/base ## the whole job on made-up data: no account, no server
+	$(BIN)/radloop demo
+
+test: $(VENV)/dev .venv-swift/installed ## every test; installs what the machine lacks
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+test-fast: $(VENV)/dev ## the tests for daily work, under three minutes
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+check: $(VENV)/dev ## lint, format, strict types, import contract, docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/test_docs.py
+
+format: $(VENV)/dev ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev ## measure every stage against its peers and the floor, as ratios
+	$(BIN)/python -m benchmarks
+
+lock: $(VENV)/dev ## make the lock files anew (hashes, no index address)
+	$(BIN)/python requirements/lock.py
+
+clean: ## remove what make has made
+	rm -rf .venv .venv-swift radloop-demo
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "radloop needs Python 3.11 or newer; name one with: make PYTHON=python3.11 …"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+
+$(VENV)/base: requirements/base.txt pyproject.toml | $(VENV)/bin/pip
+	@test -e $(VENV)/dev || { echo "installing radloop into $(VENV) …"; $(PIP) install --require-hashes -r $<; }
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
+	@echo "installing radloop and its test tools into $(VENV) …"
+	@$(PIP) install --require-hashes -r $<
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+.venv-swift/installed: tests/swift/install.sh tests/swift/requirements.txt
+	@echo "installing an OpenStack Swift for the tests into .venv-swift …"
+	@PYTHON=$(PYTHON) tests/swift/install.sh .venv-swift
+	@touch $@

@@ -1,0 +1,303 @@
+"""The command line: parse, call one pipeline, print, exit.
+
+Exit status: 0 done · 1 failed · 2 wrong usage · 3 done, but rows were refused and --strict was given.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from radloop import __version__, settings
+from radloop.display import Display, print_json, print_summary
+from radloop.errors import RadloopError, UsageError
+
+DONE, FAILED, WRONG_USAGE, REFUSED_ROWS = 0, 1, 2, 3
+
+app = typer.Typer(
+    help="A closed-loop data pipeline for radiology detection.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _option(name: str, *flags: str, default: str | None = None) -> Any:
+    """The flag of one setting: its help is the setting's own description, its default stays in Settings."""
+    field = settings.Settings.model_fields[name]
+    if default is None and field.default is not None and not field.default_factory:
+        default = str(field.default)
+    return typer.Option(
+        *(flags or (f"--{name.replace('_', '-')}",)),
+        help=f"{field.description} [env: {settings.environment_name(name)}]",
+        show_default=default or False,
+    )
+
+
+Out = Annotated[Path | None, _option("out")]
+Jobs = Annotated[int | None, _option("jobs", default="the cores there are")]
+Seed = Annotated[int | None, _option("seed")]
+Source = Annotated[str | None, _option("source")]
+Annotations = Annotated[Path | None, _option("annotations")]
+Boxes = Annotated[str | None, _option("boxes")]
+Labels = Annotated[str | None, _option("labels")]
+MinReaders = Annotated[int | None, _option("min_readers")]
+NoFinding = Annotated[str | None, _option("no_finding")]
+Sizes = Annotated[str | None, _option("sizes")]
+Previous = Annotated[str | None, _option("previous")]
+Add = Annotated[Path | None, _option("add")]
+Store = Annotated[str | None, _option("store")]
+KeepOld = Annotated[bool | None, _option("keep_old", "--keep-old")]
+Splits = Annotated[str | None, _option("splits")]
+AnnotationsOnly = Annotated[bool, typer.Option("--annotations-only", help="Only the tables of a synthetic source.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Look and say what would be done; write nothing.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 3 where rows were refused.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the tables.")]
+
+
+@app.command()
+def extract(
+    out: Out = None,
+    source: Source = None,
+    annotations: Annotations = None,
+    boxes: Boxes = None,
+    annotations_only: AnnotationsOnly = False,
+    seed: Seed = None,
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Bring annotations and pictures to OUT/raw. A folder is read where it lies."""
+    from radloop.pipelines import offline
+
+    chosen = settings.load(out=out, source=source, annotations=annotations, boxes=boxes, seed=seed, jobs=jobs)
+    with Display() as display:
+        extracted = offline.extract(
+            chosen.required_source,
+            chosen.out,
+            **_extract_options(chosen),
+            annotations_only=annotations_only,
+            dry_run=dry_run,
+            progress=display,
+        )
+    _finish(extracted, json=json)
+
+
+@app.command()
+def transform(
+    out: Out = None,
+    labels: Labels = None,
+    min_readers: MinReaders = None,
+    no_finding: NoFinding = None,
+    seed: Seed = None,
+    sizes: Sizes = None,
+    previous: Previous = None,
+    add: Add = None,
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Turn OUT/raw into the YOLO dataset OUT/organized: validate, inspect the pictures, split, write."""
+    from radloop.pipelines import offline
+
+    chosen = settings.load(
+        out=out,
+        labels=labels,
+        min_readers=min_readers,
+        no_finding=no_finding,
+        seed=seed,
+        sizes=sizes,
+        previous=previous,
+        add=add,
+        jobs=jobs,
+    )
+    with Display() as display:
+        transformed = offline.transform(chosen.out, **_transform_options(chosen), dry_run=dry_run, progress=display)
+    _finish(transformed, json=json, strict=strict)
+
+
+@app.command()
+def load(
+    out: Out = None,
+    store: Store = None,
+    keep_old: KeepOld = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Publish OUT/organized to STORE/organized and verify it there."""
+    from radloop.pipelines import offline
+
+    chosen = settings.load(out=out, store=store, keep_old=keep_old)
+    with Display() as display:
+        published = offline.load(
+            chosen.out, chosen.store_address, keep_old=chosen.keep_old, dry_run=dry_run, progress=display
+        )
+    _finish(published, json=json)
+
+
+@app.command()
+def etl(
+    out: Out = None,
+    source: Source = None,
+    annotations: Annotations = None,
+    boxes: Boxes = None,
+    labels: Labels = None,
+    min_readers: MinReaders = None,
+    no_finding: NoFinding = None,
+    seed: Seed = None,
+    sizes: Sizes = None,
+    previous: Previous = None,
+    add: Add = None,
+    store: Store = None,
+    keep_old: KeepOld = None,
+    jobs: Jobs = None,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """All three: extract, transform, load."""
+    from radloop.pipelines import offline
+
+    chosen = settings.load(
+        out=out,
+        source=source,
+        annotations=annotations,
+        boxes=boxes,
+        labels=labels,
+        min_readers=min_readers,
+        no_finding=no_finding,
+        seed=seed,
+        sizes=sizes,
+        previous=previous,
+        add=add,
+        store=store,
+        keep_old=keep_old,
+        jobs=jobs,
+    )
+    with Display() as display:
+        done = offline.etl(
+            chosen.required_source,
+            chosen.out,
+            chosen.store_address,
+            extract_options=_extract_options(chosen),
+            transform_options=_transform_options(chosen),
+            keep_old=chosen.keep_old,
+            progress=display,
+        )
+    _finish(done, json=json, strict=strict)
+
+
+@app.command()
+def pull(
+    out: Out = None,
+    store: Store = None,
+    splits: Splits = None,
+    json: Json = False,
+) -> None:
+    """Bring STORE/organized back to OUT/organized: distinct bytes once, links for the rest, verified."""
+    from radloop.pipelines import offline
+
+    chosen = settings.load(out=out, store=store, splits=splits)
+    with Display() as display:
+        pulled = offline.pull(chosen.store_address, chosen.out, wanted=chosen.splits, progress=display)
+    _finish(pulled, json=json)
+
+
+@app.command()
+def check(
+    place: Annotated[str, typer.Argument(metavar="DIR|STORE", help="A dataset's folder or a store (name:container).")],
+    json: Json = False,
+) -> None:
+    """Say what the trainer would drop or refuse, and whether anything is missing, changed or leaking. Exit 1 if so."""
+    from radloop.pipelines import checking
+
+    with Display() as display:
+        report = checking.check_place(place, progress=display)
+    _finish(report, json=json)
+    if not report.sound:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the demonstration.")] = Path("./radloop-demo"),
+    images: Annotated[int, typer.Option("--images", min=6, help="Made-up patients.")] = 600,
+    sizes: Annotated[str, typer.Option("--sizes", help="Images per split.")] = settings.DEMO_SIZES,
+    seed: Seed = None,
+    jobs: Jobs = None,
+    json: Json = False,
+) -> None:
+    """The whole job on made-up data: no account, no server, no network."""
+    from radloop.dataset.splits import SplitSizes
+    from radloop.pipelines import demo as demonstration
+
+    chosen = settings.load(seed=seed, jobs=jobs)
+    with Display() as display:
+        shown = demonstration.run(
+            out, images=images, sizes=SplitSizes.parse(sizes), seed=chosen.seed, jobs=chosen.jobs, progress=display
+        )
+    _finish(shown, json=json)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        typer.echo(f"radloop {__version__}")
+        raise typer.Exit
+
+
+def _extract_options(chosen: settings.Settings) -> dict[str, Any]:
+    return {
+        "annotations": chosen.annotations,
+        "boxes": chosen.boxes,
+        "seed": chosen.seed,
+        "jobs": chosen.jobs,
+    }
+
+
+def _transform_options(chosen: settings.Settings) -> dict[str, Any]:
+    from radloop.dataset.splits import SplitSizes
+
+    return {
+        "labels": chosen.labels,
+        "min_readers": chosen.min_readers,
+        "no_finding": chosen.no_finding,
+        "seed": chosen.seed,
+        "sizes": SplitSizes.parse(chosen.sizes) if chosen.sizes else None,
+        "previous": chosen.previous,
+        "add": chosen.add,
+        "jobs": chosen.jobs,
+    }
+
+
+def _finish(record: Any, *, json: bool, strict: bool = False) -> None:
+    """Print what a pipeline returned; exit 3 where rows were refused and --strict was given."""
+    from radloop import summaries
+
+    if json:
+        print_json(record)
+    else:
+        print_summary(summaries.of(record))
+    if strict and summaries.refused_rows(record):
+        raise typer.Exit(REFUSED_ROWS)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; every error that radloop raises on purpose is one line on stderr."""
+    try:
+        app(args=list(arguments) if arguments is not None else None, prog_name="radloop")
+    except UsageError as error:
+        _stop(str(error), WRONG_USAGE)
+    except RadloopError as error:
+        _stop(str(error), FAILED)
+    except OSError as error:
+        _stop(f"{error.filename or 'the system'}: {error.strerror or error}.", FAILED)
+
+
+def _stop(sentence: str, status: int) -> NoReturn:
+    print(f"radloop: {sentence}", file=sys.stderr)  # noqa: T201  the one line
+    sys.exit(status)

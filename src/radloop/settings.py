@@ -1,0 +1,111 @@
+"""Every setting, with its default: flag > environment > default.
+
+A flag is passed to `Settings` by name and wins; what no flag gives comes from the environment (`RADLOOP_` and the
+name in capitals, and the names that users of this system know); the rest are the defaults below. Settings stop at
+the command line: pipelines and steps get plain values.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from radloop.errors import UsageError
+
+DEMO_SIZES = "training=300,validation=60,test=60,staging=30,canary=30,production=120"
+
+
+class Settings(BaseSettings):
+    """What a run is told. Build it with `load`, which turns a bad value into one sentence."""
+
+    model_config = SettingsConfigDict(env_prefix="RADLOOP_", extra="forbid", populate_by_name=True, frozen=True)
+
+    out: Path = Field(Path("./data"), description="Folder that every other default hangs on; made when absent.")
+    jobs: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, description="Processes for pictures.")
+    seed: int = Field(0, ge=0, description="Seed of every random choice.")
+
+    source: str | None = Field(None, description="kaggle, a folder, or synthetic:N (N made-up images).")
+    annotations: Path | None = Field(None, description="The CSV of boxes, instead of the source's own.")
+    boxes: Literal["auto", "original", "scaled"] = Field(
+        "auto", description="Frame of the CSV's boxes, for where the proof cannot tell: original or 1024x1024 pixels."
+    )
+
+    labels: Literal["per-reader", "consensus"] = Field(
+        "per-reader", description="One label file per reader and image, or one per image with the readers' boxes fused."
+    )
+    min_readers: int = Field(1, ge=1, le=17, description="Readers who must agree on a consensus box.")
+    no_finding: Literal["background", "class"] = Field(
+        "background", description='"No finding" as an empty label file, or as a fifteenth class.'
+    )
+    sizes: str | None = Field(
+        None,
+        description="Images per split, for example training=300,validation=60,…; scaled to the images there are. "
+        "Unset: 11500/750/750/1000/500/500.",
+    )
+    previous: str | None = Field(
+        None, description="The dataset of the last version, a folder or a store: its images keep their splits."
+    )
+    add: Path | None = Field(None, description="A retrain.csv to add: its production images move to training.")
+
+    store: str | None = Field(
+        None,
+        description="Where datasets are published: a folder or an rclone remote (name:container). Unset: OUT/store.",
+    )
+    keep_old: bool = Field(False, description="Do not remove from the store what the new version no longer lists.")
+    splits: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None, description="Splits to take, comma-separated. Unset: all."
+    )
+    rclone_container: str | None = Field(
+        None, validation_alias="RCLONE_CONTAINER", description="The store as RCLONE_REMOTE:RCLONE_CONTAINER."
+    )
+    rclone_remote: str = Field(
+        "chi_tacc", validation_alias="RCLONE_REMOTE", description="The remote of RCLONE_CONTAINER."
+    )
+
+    @field_validator("splits", mode="before")
+    @classmethod
+    def _split_list(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def required_source(self) -> str:
+        """The source; UsageError where none was named."""
+        if not self.source:
+            raise UsageError("No source was named: --source kaggle, --source FOLDER or --source synthetic:600.")
+        return self.source
+
+    @property
+    def store_address(self) -> str:
+        """The store: the flag or RADLOOP_STORE, then RCLONE_CONTAINER, then the folder OUT/store."""
+        if self.store:
+            return self.store
+        if self.rclone_container:
+            return f"{self.rclone_remote}:{self.rclone_container}"
+        return str(self.out / "store")
+
+
+def load(**flags: Any) -> Settings:
+    """The settings of one run; flags that are None were not given.
+
+    Raises UsageError naming the setting, its value and what it may be.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as invalid:
+        first = invalid.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        where = f"--{name.replace('_', '-')}" if name in given else environment_name(name)
+        raise UsageError(f"{where}: {first['input']!r} cannot be used: {first['msg']}.") from invalid
+
+
+def environment_name(field: str) -> str:
+    """The environment variable that a field is read from."""
+    info = Settings.model_fields.get(field)
+    if info is not None and isinstance(info.validation_alias, str):
+        return info.validation_alias
+    return f"{Settings.model_config.get('env_prefix', '')}{field}".upper()
