@@ -1,0 +1,284 @@
+"""What the dataset holds: images, boxes, classes, readers, and where on the picture the boxes lie.
+
+Every function takes the annotations table (`tables.ANNOTATIONS`; of it image_id, rad_id, class_id and the four
+normalised coordinates, and `split` where there is one) and counts the rows that it is given. Without a column
+`split` the whole table is one split called "all": splits are never guessed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import polars as pl
+
+from radloop.tables import CLASS_NAMES, NO_FINDING, SPLITS, class_name
+
+ALL: Final = "all"  # the one split of a table without splits
+_BOX: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
+_IS_FINDING: Final = pl.col("class_id") != NO_FINDING
+
+
+def totals(annotations: pl.DataFrame) -> dict[str, int]:
+    """Images, readers, readings, rows, boxes; images on which any reader saw a finding; rectangles of many classes."""
+    findings = annotations.filter(_IS_FINDING)
+    rectangles = findings.group_by("image_id", *_BOX).agg(classes=pl.col("class_id").n_unique())
+    return {
+        "images": annotations["image_id"].n_unique(),
+        "readers": annotations["rad_id"].n_unique(),
+        "readings": annotations.select("image_id", "rad_id").n_unique(),
+        "rows": annotations.height,
+        "boxes": findings.height,
+        "images_with_finding": findings["image_id"].n_unique(),
+        "rectangles_of_several_classes": rectangles.filter(pl.col("classes") > 1).height,
+    }
+
+
+def classes(annotations: pl.DataFrame) -> pl.DataFrame:
+    """class_id, class_name, rows, images, seen_by_2, seen_by_3: all 15 classes.
+
+    seen_by_k is the number of images on which at least k readers saw the class.
+    """
+    per_image = annotations.group_by("class_id", "image_id").agg(rows=pl.len(), readers=pl.col("rad_id").n_unique())
+    counted = per_image.group_by("class_id").agg(
+        rows=pl.col("rows").sum(),
+        images=pl.len(),
+        seen_by_2=(pl.col("readers") >= 2).sum(),
+        seen_by_3=(pl.col("readers") >= 3).sum(),
+    )
+    return _every_class(len(CLASS_NAMES)).join(counted, on="class_id", how="left").pipe(_whole_numbers)
+
+
+def split_sizes(annotations: pl.DataFrame, target: Mapping[str, int] | None = None) -> pl.DataFrame:
+    """split, images, share, and target and difference (null without a target), in the order of the pipeline.
+
+    `target` is a number of images for each split; a split that it names and the table lacks has 0 images.
+    """
+    images = _with_split(annotations).group_by("split").agg(images=pl.col("image_id").n_unique().cast(pl.Int64))
+    targets = pl.DataFrame(
+        {"split": list(target or {}), "target": list((target or {}).values())},
+        schema={"split": pl.String, "target": pl.Int64},
+    )
+    return (
+        images.join(targets, on="split", how="full", coalesce=True)
+        .with_columns(pl.col("images").fill_null(0))
+        .with_columns(
+            share=pl.col("images") / pl.col("images").sum(),
+            difference=pl.col("images") - pl.col("target"),
+        )
+        .sort(_split_order(), "split")
+        .select("split", "images", "share", "target", "difference")
+    )
+
+
+def class_shares(annotations: pl.DataFrame) -> pl.DataFrame:
+    """How common each class is in each split, beside what the whole table lets expect.
+
+    split, class_id, class_name; images and image_share (of the split's images), expected_image_share (over all
+    images); boxes and box_share (of the split's boxes; null for class 14), expected_box_share. Every split has
+    all 15 classes.
+    """
+    table = _with_split(annotations)
+    sizes = table.group_by("split").agg(split_images=pl.col("image_id").n_unique(), split_boxes=_IS_FINDING.sum())
+    counted = table.group_by("split", "class_id").agg(images=pl.col("image_id").n_unique(), boxes=pl.len())
+    whole = table["image_id"].n_unique(), table.select(_IS_FINDING.sum()).item()
+    return (
+        sizes.join(_every_class(len(CLASS_NAMES)), how="cross")
+        .join(counted, on=("split", "class_id"), how="left")
+        .pipe(_whole_numbers)
+        .with_columns(boxes=pl.when(_IS_FINDING).then("boxes"))
+        .with_columns(
+            image_share=pl.col("images") / pl.col("split_images"),
+            expected_image_share=pl.col("images").sum().over("class_id") / whole[0],
+            box_share=_share("boxes", "split_boxes"),
+            expected_box_share=pl.col("boxes").sum().over("class_id") / max(whole[1], 1),
+        )
+        .with_columns(expected_box_share=pl.when(_IS_FINDING).then("expected_box_share"))
+        .sort(_split_order(), "split", "class_id")
+        .select(
+            "split", "class_id", "class_name", "images", "image_share", "expected_image_share",
+            "boxes", "box_share", "expected_box_share",
+        )
+    )  # fmt: skip
+
+
+def labels_per(annotations: pl.DataFrame, unit: Literal["image", "reading"]) -> pl.DataFrame:
+    """split, labels, count: how many images, or readings (one label file each), hold that many boxes; 0 included."""
+    keys = ("split", "image_id") if unit == "image" else ("split", "image_id", "rad_id")
+    return (
+        _with_split(annotations)
+        .group_by(keys)
+        .agg(labels=_IS_FINDING.sum().cast(pl.Int64))
+        .group_by("split", "labels")
+        .agg(count=pl.len().cast(pl.Int64))
+        .sort(_split_order(), "split", "labels")
+    )
+
+
+def together(annotations: pl.DataFrame) -> pl.DataFrame:
+    """Which findings occur together: class_a < class_b, their names, images, expected_images, rectangles.
+
+    images: both classes are on the image, whoever saw them. expected_images: if the two were independent among
+    the images with a finding. rectangles: exact boxes on one image that carry both classes.
+    """
+    findings = annotations.filter(_IS_FINDING)
+    images = _pairs(findings.select("image_id", "class_id").unique(), on=["image_id"], name="images")
+    rectangles = _pairs(
+        findings.select("image_id", "class_id", *_BOX).unique(), on=["image_id", *_BOX], name="rectangles"
+    )
+    single = findings.group_by("class_id").agg(n=pl.col("image_id").n_unique())
+    abnormal = max(findings["image_id"].n_unique(), 1)
+    every = _every_class(NO_FINDING)
+    return (
+        every.rename(lambda name: name.replace("class", "class_a", 1).replace("_id", ""))
+        .join(every.rename(lambda name: name.replace("class", "class_b", 1).replace("_id", "")), how="cross")
+        .filter(pl.col("class_a") < pl.col("class_b"))
+        .join(images, on=("class_a", "class_b"), how="left")
+        .join(rectangles, on=("class_a", "class_b"), how="left")
+        .join(single.rename({"class_id": "class_a", "n": "n_a"}), on="class_a", how="left")
+        .join(single.rename({"class_id": "class_b", "n": "n_b"}), on="class_b", how="left")
+        .pipe(_whole_numbers)
+        .with_columns(expected_images=pl.col("n_a") * pl.col("n_b") / abnormal)
+        .select("class_a", "class_a_name", "class_b", "class_b_name", "images", "expected_images", "rectangles")
+    )
+
+
+def box_shapes(annotations: pl.DataFrame) -> pl.DataFrame:
+    """Sizes and shapes of the boxes of each class: class_id, class_name, boxes and five quantiles of two measures.
+
+    area_*: share of the picture, in [0, 1]. aspect_*: width / height in pixels of the frame that the annotations
+    were given in; for boxes given in 1024 × 1024 pixels that is the stretched picture, and says so nowhere else.
+    The columns end in p05, p25, p50, p75, p95; null for a class without boxes.
+    """
+    wide, high = (pl.col(f"{axis}_max_norm") - pl.col(f"{axis}_min_norm") for axis in "xy")
+    measured = annotations.filter(_IS_FINDING).select(
+        "class_id", area=wide * high, aspect=wide * pl.col("width") / (high * pl.col("height"))
+    )
+    quantiles = [
+        pl.col(measure).quantile(share, "linear").alias(f"{measure}_p{round(100 * share):02}")
+        for measure in ("area", "aspect")
+        for share in (0.05, 0.25, 0.5, 0.75, 0.95)
+    ]
+    counted = measured.group_by("class_id").agg(pl.len().cast(pl.Int64).alias("boxes"), *quantiles)
+    return (
+        _every_class(NO_FINDING)
+        .join(counted, on="class_id", how="left")
+        .with_columns(pl.col("boxes").fill_null(0))
+        .sort("class_id")
+    )
+
+
+def readers(annotations: pl.DataFrame) -> pl.DataFrame:
+    """Who read what: rad_id, rows, images, images_with_finding (that this reader saw), boxes; R2 before R10."""
+    return (
+        annotations.group_by("rad_id")
+        .agg(
+            rows=pl.len(),
+            images=pl.col("image_id").n_unique(),
+            images_with_finding=pl.col("image_id").filter(_IS_FINDING).n_unique(),
+            boxes=_IS_FINDING.sum(),
+        )
+        .pipe(_whole_numbers)
+        .sort(*reader_order())
+    )
+
+
+def reader_classes(annotations: pl.DataFrame) -> pl.DataFrame:
+    """rad_id, class_id, class_name, images, share: on how many of the reader's images this reader saw the class."""
+    read = annotations.group_by("rad_id").agg(read=pl.col("image_id").n_unique())
+    seen = annotations.group_by("rad_id", "class_id").agg(images=pl.col("image_id").n_unique())
+    return (
+        read.join(_every_class(len(CLASS_NAMES)), how="cross")
+        .join(seen, on=("rad_id", "class_id"), how="left")
+        .pipe(_whole_numbers)
+        .with_columns(share=pl.col("images") / pl.col("read"))
+        .sort(*reader_order(), "class_id")
+        .select("rad_id", "class_id", "class_name", "images", "share")
+    )
+
+
+def reader_splits(annotations: pl.DataFrame) -> pl.DataFrame:
+    """rad_id, split, images, share: the share of the split's readings that are this reader's."""
+    return (
+        _with_split(annotations)
+        .group_by("rad_id", "split")
+        .agg(images=pl.col("image_id").n_unique().cast(pl.Int64))
+        .with_columns(share=pl.col("images") / pl.col("images").sum().over("split"))
+        .sort(_split_order(), "split", *reader_order())
+        .select("rad_id", "split", "images", "share")
+    )
+
+
+@dataclass(frozen=True)
+class Heatmaps:
+    """How many boxes cover each cell of a grid over the picture, the top row first."""
+
+    splits: tuple[str, ...]
+    counts: np.ndarray  # [split, class 0..13, row, column], int64
+
+
+def heatmaps(annotations: pl.DataFrame, *, side: int = 128) -> Heatmaps:
+    """Count the boxes over each of side × side cells, for each split and class.
+
+    A box counts in every cell that it touches. Each box sets four corners of a difference array, whose running
+    sums along both axes are the counts: the cost is that of the grid, however large the boxes are.
+    """
+    table = _with_split(annotations)
+    splits = tuple(table.select(pl.col("split").unique()).sort(_split_order(), "split")["split"])
+    boxes = table.filter(_IS_FINDING)
+    place = boxes["split"].cast(pl.Enum(splits)).to_physical().to_numpy().astype(np.int64)
+    layer = place * NO_FINDING + boxes["class_id"].to_numpy()
+    left, top, right, bottom = _cells(boxes.select(_BOX).to_numpy(), side)
+
+    corners = np.zeros((len(splits) * NO_FINDING, side + 1, side + 1), dtype=np.int64)
+    for rows, columns, sign in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
+        flat = (layer * (side + 1) + rows) * (side + 1) + columns
+        corners += sign * np.bincount(flat, minlength=corners.size).reshape(corners.shape)
+    counts = corners.cumsum(axis=1).cumsum(axis=2)[:, :side, :side]
+    return Heatmaps(splits, counts.reshape(len(splits), NO_FINDING, side, side))
+
+
+def _cells(xyxy_norm: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The half-open range of cells that each box touches: left, top, right, bottom."""
+    scaled = xyxy_norm * side
+    low = np.clip(np.floor(scaled[:, :2]), 0, side - 1).astype(np.int64)
+    high = np.clip(np.ceil(scaled[:, 2:]), low + 1, side).astype(np.int64)
+    return low[:, 0], low[:, 1], high[:, 0], high[:, 1]
+
+
+def reader_order() -> tuple[pl.Expr, pl.Expr]:
+    """Sort keys of rad_id under which R2 comes before R10."""
+    return pl.col("rad_id").str.extract(r"(\d+)$").cast(pl.Int64, strict=False), pl.col("rad_id")
+
+
+def _split_order() -> pl.Expr:
+    order = {split: place for place, split in enumerate(SPLITS)}
+    return pl.col("split").replace_strict(order, default=len(SPLITS), return_dtype=pl.Int64)
+
+
+def _with_split(annotations: pl.DataFrame) -> pl.DataFrame:
+    return annotations if "split" in annotations.columns else annotations.with_columns(split=pl.lit(ALL))
+
+
+def _every_class(count: int) -> pl.DataFrame:
+    ids = pl.DataFrame({"class_id": range(count)}, schema={"class_id": pl.Int8})
+    return ids.with_columns(class_name=class_name(pl.col("class_id")))
+
+
+def _whole_numbers(counted: pl.DataFrame) -> pl.DataFrame:
+    """Nothing found is 0, and counts are of one type."""
+    return counted.with_columns(pl.col(pl.UInt32).fill_null(0).cast(pl.Int64))
+
+
+def _share(part: str, whole: str) -> pl.Expr:
+    return pl.when(pl.col(whole) > 0).then(pl.col(part) / pl.col(whole))
+
+
+def _pairs(seen: pl.DataFrame, *, on: list[str], name: str) -> pl.DataFrame:
+    """How often two classes share what `on` names: class_a < class_b and the count."""
+    return (
+        seen.join(seen, on=on, suffix="_b")
+        .filter(pl.col("class_id") < pl.col("class_id_b"))
+        .group_by(class_a="class_id", class_b="class_id_b")
+        .agg(pl.len().alias(name))
+    )
