@@ -1,0 +1,19 @@
+"""What all tests share."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The machine may be slow and shared: an example has no deadline, and a failing one is printed to be run again.
+settings.register_profile(
+    "radloop", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile("radloop")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(("RADLOOP_", "RCLONE_", "KAGGLE_")):
+            monkeypatch.delenv(name)

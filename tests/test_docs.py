@@ -1,0 +1,62 @@
+"""The documentation says what the code does."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from radloop import tables
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+def _generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", ["commands.md", "settings.md"])
+def test_generated_page_is_up_to_date(page):
+    generator = _generator()
+    assert (DOCS / page).read_text(encoding="utf-8") == generator.PAGES[page](), "run `make docs`"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    ["FINDINGS", "REJECTED", "PICTURES", "ASSIGNMENT", "ANNOTATIONS", "MANIFEST"],
+)
+def test_every_table_column_is_documented(schema):
+    text = (DOCS / "files.md").read_text(encoding="utf-8")
+    missing = [name for name in getattr(tables, schema) if f"`{name}`" not in text]
+    assert not missing
+
+
+def test_every_make_target_of_the_readme_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)\b", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert named <= targets
+    assert {"demo", "test"} <= named
+
+
+@pytest.mark.parametrize("page", sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *DOCS.rglob("*.md")]))
+def test_links_between_pages_lead_somewhere(page):
+    path = ROOT / page
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_every_decision_is_dated():
+    pages = [path.name for path in (DOCS / "decisions").glob("*.md")]
+    assert pages
+    assert [name for name in pages if not re.match(r"\d{4}-\d{2}-\d{2}-[a-z0-9-]+\.md$", name)] == []
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"\bradloop ([a-z]+)\b", (ROOT / "README.md").read_text(encoding="utf-8")))))
+def test_every_command_of_the_readme_exists(command):
+    names = {line.removeprefix("## radloop ") for line in (DOCS / "commands.md").read_text(encoding="utf-8").splitlines()}
+    assert command in names
