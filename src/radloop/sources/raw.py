@@ -1,0 +1,303 @@
+"""What every source ends in: one annotations file, perhaps the original sizes, and a folder of pictures."""
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TextIO, cast, get_args
+
+import polars as pl
+
+from radloop.errors import AnnotationError, SourceError
+from radloop.files import write_atomic
+from radloop.tables import ANNOTATION_COLUMNS, REJECTED, SINGLE_READER
+
+Boxes = Literal["auto", "original", "scaled"]
+
+SMALLEST_SIDE_PX: Final = 10  # the trainer refuses pictures below
+LARGEST_SIDE_PX: Final = 50_000  # no film is as large; a number above is damage
+
+_OPTIONAL_COLUMNS: Final = ("width", "height", "patient_id")
+_CHUNK_ROWS: Final = 50_000
+_LONGEST_ROW_LINES: Final = 100  # a quote that stays open longer was never meant to be one
+
+
+@dataclass(frozen=True)
+class RawData:
+    """Where the raw data of a dataset lie."""
+
+    name: str  # what summary.json says: "folder", "kaggle", "synthetic:600"; no path of a machine
+    annotations: Path
+    boxes: Boxes  # what the user said; auto: by proof, then by the file's name
+    sizes: Path | None  # train_meta.csv
+    pictures: Path | None
+
+
+def write(raw: RawData, out: Path) -> Path:
+    """Write `out`/raw/source.json; what lies under `out`/raw is named relative to it, so that `out` can be moved."""
+    folder = _folder(out)
+    document: dict[str, str | None] = {"name": raw.name, "boxes": raw.boxes}
+    document |= {role: _stored(getattr(raw, role), folder) for role in ("annotations", "sizes", "pictures")}
+    path = folder / "source.json"
+    write_atomic(path, json.dumps(document, indent=2).encode() + b"\n")
+    return path
+
+
+def read(out: Path) -> RawData:
+    """What `write` wrote. Raises SourceError where it is missing or damaged, or names what is gone."""
+    folder = _folder(out)
+    path = folder / "source.json"
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError as missing:
+        raise SourceError(f"{path} is missing. Run `radloop extract` first.") from missing
+    except (OSError, ValueError, RecursionError) as broken:
+        raise SourceError(f"{path} cannot be read ({broken}). Run `radloop extract` again.") from broken
+    try:
+        raw = RawData(
+            name=_text(document["name"]),
+            annotations=folder / _text(document["annotations"]),
+            boxes=_boxes(document["boxes"]),
+            sizes=None if document["sizes"] is None else folder / _text(document["sizes"]),
+            pictures=None if document["pictures"] is None else folder / _text(document["pictures"]),
+        )
+    except (KeyError, TypeError, ValueError) as broken:
+        raise SourceError(f"{path} is damaged ({broken!r}). Run `radloop extract` again.") from broken
+    for named in (raw.annotations, raw.sizes, raw.pictures):
+        if named is not None and not named.exists():
+            raise SourceError(f"{named} is gone, but {path} names it. Run `radloop extract` again.")
+    return raw
+
+
+def _folder(out: Path) -> Path:
+    return out.absolute() / "raw"
+
+
+def _stored(path: Path | None, folder: Path) -> str | None:
+    if path is None:
+        return None
+    absolute = path.absolute()
+    return str(absolute.relative_to(folder) if absolute.is_relative_to(folder) else absolute)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise TypeError(f"{value!r} is not a name")
+    return value
+
+
+def _boxes(value: Any) -> Boxes:
+    if value not in get_args(Boxes):
+        raise ValueError(f"boxes are {value!r}")
+    return cast(Boxes, value)
+
+
+def read_annotations(path: Path, *, source: str | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of an annotations CSV (or .csv.gz) as text, and the REJECTED ones that are no rows at all.
+
+    rows: `line` (Int64, 1 = the header), ANNOTATION_COLUMNS and, where the file has them, width, height, patient_id,
+    all String. Without `rad_id` there is one reader, R0; a missing class_name or class_id is null in every row.
+    Blank lines are no rows. Raises AnnotationError where the table as a whole cannot be used.
+    """
+    rows, broken = _Table(), _Table()
+    with _opened(path) as lines:
+        reader = _Records(path, lines)
+        header = _header(path, reader)
+        known = [name for name in (*ANNOTATION_COLUMNS, *_OPTIONAL_COLUMNS) if name in header]
+        positions = [header.index(name) for name in known]
+        for line, cells in reader:
+            reason = _damage(cells, header, positions, reader)
+            if reason is None:
+                rows.append(line, [cells[position] for position in positions])
+            else:
+                # Cells that have slipped may hold a patient id: then none is passed on.
+                kept = cells if "patient_id" not in header else []
+                shown = [_clean(kept[at]) if at < len(kept) else None for at in positions]
+                broken.append(line, [reason, *shown])
+    if not rows.count + broken.count:
+        raise AnnotationError(f"{path} holds a header and no rows. Pass the file that has the annotations.")
+    return _complete(rows.frame(known)), _rejected(broken.frame(["reason", *known]), source or path.name)
+
+
+def _header(path: Path, reader: "_Records") -> list[str]:
+    _, cells = next(reader, (0, None))
+    if cells is None:
+        raise AnnotationError(f"{path} is empty. Pass the file that has the annotations.")
+    header = [name.strip() for name in cells]
+    found = ", ".join(repr(_clean(name))[:60] for name in header[:20])
+    missing = [name for name in ("image_id", "x_min", "y_min", "x_max", "y_max") if name not in header]
+    if "class_name" not in header and "class_id" not in header:
+        missing.append("class_name or class_id")
+    if missing:
+        raise AnnotationError(
+            f"{path} lacks the column {', '.join(missing)}; its first line has {found}. "
+            f"An annotations file is a comma-separated UTF-8 table with {','.join(ANNOTATION_COLUMNS)}."
+        )
+    twice = sorted({name for name in (*ANNOTATION_COLUMNS, *_OPTIONAL_COLUMNS) if header.count(name) > 1})
+    if twice:
+        raise AnnotationError(f"{path} has the column {', '.join(twice)} more than once: {found}. Remove one.")
+    if ("width" in header) != ("height" in header):
+        raise AnnotationError(f"{path} has only one of the columns width and height: {found}. Add the other.")
+    return header
+
+
+def _damage(cells: list[str], header: list[str], positions: list[int], reader: "_Records") -> str | None:
+    """Why a record is no row, or None."""
+    if len(cells) != len(header):
+        return f"the row has {len(cells)} cells, the header {len(header)}"
+    if reader.undecodable():
+        return "the row is not UTF-8"
+    if reader.row_lines > 1 and any("\n" in cells[at] or "\r" in cells[at] for at in positions):
+        return f"a quoted cell runs over {reader.row_lines} lines"
+    return None
+
+
+def _complete(rows: pl.DataFrame) -> pl.DataFrame:
+    absent = [name for name in ANNOTATION_COLUMNS if name not in rows.columns]
+    fill = {name: pl.lit(SINGLE_READER if name == "rad_id" else None, pl.String) for name in absent}
+    optional = [name for name in _OPTIONAL_COLUMNS if name in rows.columns]
+    return rows.with_columns(**fill).select("line", *ANNOTATION_COLUMNS, *optional)
+
+
+def _rejected(broken: pl.DataFrame, source: str) -> pl.DataFrame:
+    absent = [name for name in ANNOTATION_COLUMNS if name not in broken.columns]
+    return broken.with_columns(
+        pl.lit(source).alias("source"), **{name: pl.lit(None, pl.String) for name in absent}
+    ).select(REJECTED.names())
+
+
+def read_sizes(path: Path) -> pl.DataFrame:
+    """The original sizes that train_meta.csv holds: image_id, width (its dim1), height (its dim0), Int32.
+
+    Raises AnnotationError, with the line, for anything that is not a size.
+    """
+    sizes: dict[str, tuple[int, int]] = {}
+    with _opened(path) as lines:
+        reader = _Records(path, lines)
+        _, header = next(reader, (0, []))
+        header = [name.strip() for name in header]
+        if any(header.count(name) != 1 for name in ("image_id", "dim0", "dim1")):
+            found = ", ".join(repr(_clean(name))[:60] for name in header[:20]) or "nothing"
+            raise AnnotationError(
+                f"{path} is no table of sizes: its first line has {found}, "
+                "not image_id,dim0,dim1 (dim0 is the height, dim1 the width)."
+            )
+        at_id, at_height, at_width = (header.index(name) for name in ("image_id", "dim0", "dim1"))
+        for line, cells in reader:
+            if len(cells) != len(header) or reader.undecodable():
+                raise AnnotationError(f"{path}, line {line}, cannot be read. Repair it, or get the file again.")
+            size = (_side(cells[at_width]), _side(cells[at_height]))
+            if None in size:
+                raise AnnotationError(
+                    f"{path}, line {line}: dim0 {cells[at_height]!r}, dim1 {cells[at_width]!r} is no size between "
+                    f"{SMALLEST_SIDE_PX} and {LARGEST_SIDE_PX} pixels. Repair it, or get the file again."
+                )
+            if sizes.setdefault(cells[at_id], cast(tuple[int, int], size)) != size:
+                raise AnnotationError(f"{path}, line {line}: image {cells[at_id]!r} has two sizes. Remove one.")
+    if not sizes:
+        raise AnnotationError(f"{path} holds no sizes. Get the file again, or remove it.")
+    widths, heights = zip(*sizes.values(), strict=True)
+    return pl.DataFrame(
+        {"image_id": list(sizes), "width": widths, "height": heights},
+        schema={"image_id": pl.String, "width": pl.Int32, "height": pl.Int32},
+    )
+
+
+def _side(text: str) -> int | None:
+    try:
+        side = float(text)
+    except ValueError:
+        return None
+    return int(side) if SMALLEST_SIDE_PX <= side <= LARGEST_SIDE_PX and side.is_integer() else None
+
+
+def _opened(path: Path) -> TextIO:
+    """The file as text: a byte-order mark left out, bytes that are not UTF-8 kept as lone surrogates."""
+    form: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+    try:
+        return cast(TextIO, gzip.open(path, "rt", **form)) if path.suffix == ".gz" else path.open(**form)
+    except OSError as refused:
+        raise AnnotationError(f"{path} cannot be opened: {refused.strerror or refused}.") from refused
+
+
+class _Records:
+    """The records of a CSV file that are not blank, each with its first line's number."""
+
+    def __init__(self, path: Path, lines: TextIO) -> None:
+        self.row_lines = 1  # of the record that came last
+        self._path = path
+        self._damaged: set[int] = set()
+        self._reader = csv.reader(self._watch(lines))
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        return self
+
+    def __next__(self) -> tuple[int, list[str]]:
+        while True:
+            before = self._reader.line_num
+            try:
+                cells = next(self._reader)
+            except csv.Error as broken:
+                raise AnnotationError(
+                    f"{self._path}, line {before + 1}: {broken}. Perhaps a quote was opened and never closed."
+                ) from broken
+            except (OSError, EOFError, zlib.error) as broken:
+                raise AnnotationError(f"{self._path} cannot be read to its end ({broken}). Get it again.") from broken
+            self.row_lines = self._reader.line_num - before
+            if self.row_lines > _LONGEST_ROW_LINES:
+                raise AnnotationError(
+                    f"{self._path}, line {before + 1}: a quote was opened and not closed for {self.row_lines} lines."
+                )
+            if cells and (len(cells) > 1 or cells[0].strip()):
+                return before + 1, cells
+
+    def undecodable(self) -> bool:
+        """Whether the record that came last holds a byte that is not UTF-8."""
+        last = self._reader.line_num
+        return bool(self._damaged) and not self._damaged.isdisjoint(range(last - self.row_lines + 1, last + 1))
+
+    def _watch(self, lines: TextIO) -> Iterator[str]:
+        for number, line in enumerate(lines, start=1):
+            if not line.isascii() and any("\udc80" <= character <= "\udcff" for character in line):
+                self._damaged.add(number)
+            yield line
+
+
+def _clean(cell: str) -> str:
+    """The cell with what is not UTF-8 replaced."""
+    return cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+class _Table:
+    """Rows gathered into columns a chunk at a time: a million rows of Python strings would take a gigabyte."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lines: list[int] = []
+        self._cells: list[Sequence[str | None]] = []
+        self._chunks: list[pl.DataFrame] = []
+
+    def append(self, line: int, cells: Sequence[str | None]) -> None:
+        self.count += 1
+        self._lines.append(line)
+        self._cells.append(cells)
+        if len(self._lines) == _CHUNK_ROWS:
+            self._flush()
+
+    def frame(self, names: Iterable[str]) -> pl.DataFrame:
+        """All rows: `line`, then the columns `names`."""
+        self._flush()
+        schema = pl.Schema({"line": pl.Int64} | dict.fromkeys(names, pl.String))
+        frames = [chunk.rename(dict(zip(chunk.columns, schema.names(), strict=True))) for chunk in self._chunks]
+        return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+    def _flush(self) -> None:
+        if self._lines:
+            columns = [
+                pl.Series(str(at), cells, dtype=pl.String) for at, cells in enumerate(zip(*self._cells, strict=True))
+            ]
+            self._chunks.append(pl.DataFrame([pl.Series("line", self._lines, dtype=pl.Int64), *columns]))
+            self._lines, self._cells = [], []
