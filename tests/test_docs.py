@@ -28,7 +28,7 @@ def test_generated_page_is_up_to_date(page):
 
 @pytest.mark.parametrize(
     "schema",
-    ["FINDINGS", "REJECTED", "PICTURES", "ASSIGNMENT", "ANNOTATIONS", "MANIFEST"],
+    ["FINDINGS", "REJECTED", "PICTURES", "ASSIGNMENT", "ANNOTATIONS", "MANIFEST", "FEEDBACK", "DETECTIONS", "REFUSED_FILES"],
 )
 def test_every_table_column_is_documented(schema):
     text = (DOCS / "files.md").read_text(encoding="utf-8")

@@ -8,7 +8,10 @@
     ├── SplitError               groups and split sizes cannot both be kept
     ├── DatasetError             the dataset on disk is missing, damaged or not ours
     ├── StoreError               the object store refused, failed, or holds something else
-    └── BusyError                another run holds this folder
+    ├── BusyError                another run holds this folder
+    ├── FeedbackError            a feedback or review file cannot be used
+    └── DetectorError            the detector cannot answer, and another try will not help
+        └── TransientDetectorError   it may answer the next time: timeout, refused, 5xx
 
 A message names the thing, the value and the way out.
 """
@@ -48,3 +51,15 @@ class StoreError(RadloopError):
 
 class BusyError(RadloopError):
     """Another run holds this folder."""
+
+
+class FeedbackError(RadloopError):
+    """A feedback or review file cannot be used."""
+
+
+class DetectorError(RadloopError):
+    """The detector cannot answer, and another try will not help."""
+
+
+class TransientDetectorError(DetectorError):
+    """The detector did not answer this time; another try may succeed."""

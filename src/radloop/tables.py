@@ -29,6 +29,7 @@ CLASS_NAMES: Final = (
 NO_FINDING: Final = 14  # no class of the detector: "this reader saw nothing"
 SINGLE_READER: Final = "R0"  # the reader of annotations that name none
 
+TIME: Final[pl.DataType | type[pl.DataType]] = pl.Datetime("us", "UTC")
 SCALED_SIDE_PX: Final = 1024  # Kaggle's pictures were stretched to this square, ratio lost
 
 # train.csv's own columns, in its order. Boxes in pixels; the file says of which frame.
@@ -52,7 +53,7 @@ FINDINGS: Final = pl.Schema(
 
 # One refused row: its line in the source (1 = the header), why, and the row as it came.
 REJECTED: Final = pl.Schema(
-    {"source": pl.String, "line": pl.Int64, "reason": pl.String} | dict.fromkeys(ANNOTATION_COLUMNS, pl.String)
+    {"source": pl.String, "line": pl.Int64, "reason": pl.String, **dict.fromkeys(ANNOTATION_COLUMNS, pl.String)}
 )
 
 # One picture of the source. path is relative to the folder of pictures. problem is null for a sound picture;
@@ -82,15 +83,15 @@ ASSIGNMENT: Final = pl.Schema({"image_id": pl.String, "group": pl.String, "split
 
 # organized/annotations.parquet: every finding that came in, and what became of its image.
 ANNOTATIONS: Final = pl.Schema(
-    {
-        **FINDINGS,  # type: ignore[arg-type]
-        "class_name": pl.String,
-        "split": pl.String,
-        "group": pl.String,
-        "phash": pl.String,
-        "md5": pl.String,
-        "used": pl.Boolean,
-    }
+    [
+        *FINDINGS.items(),
+        ("class_name", pl.String()),
+        ("split", pl.String()),
+        ("group", pl.String()),
+        ("phash", pl.String()),
+        ("md5", pl.String()),
+        ("used", pl.Boolean()),
+    ]
 )
 
 Kind = Literal["image", "label", "yaml", "table", "document"]
@@ -108,6 +109,52 @@ MANIFEST: Final = pl.Schema(
         "md5": pl.String,
     }
 )
+
+
+# One feedback: what a model said of one image at one time. class_id and confidence are the top detection's, or 14
+# where nothing was found. What the bare five-key form does not tell is null. simulated: a `simulated` block stands.
+FEEDBACK: Final = pl.Schema(
+    {
+        "feedback_id": pl.String,
+        "image_id": pl.String,
+        "timestamp": TIME,
+        "class_id": pl.Int8,
+        "confidence": pl.Float64,
+        "split": pl.String,
+        "image_md5": pl.String,
+        "image_phash": pl.String,
+        "mean": pl.Float64,
+        "std": pl.Float64,
+        "sharpness": pl.Float64,
+        "model": pl.String,
+        "model_version": pl.String,
+        "latency_ms": pl.Float64,
+        "stage": pl.Int32,
+        "run_id": pl.String,
+        "site": pl.String,
+        "view": pl.String,
+        "device": pl.String,
+        "simulated": pl.Boolean,
+        "file": pl.String,
+    }
+)
+
+# One detected box of one feedback; the box as in FINDINGS.
+DETECTIONS: Final = pl.Schema(
+    {
+        "feedback_id": pl.String,
+        "image_id": pl.String,
+        "class_id": pl.Int8,
+        "confidence": pl.Float64,
+        "x_min_norm": pl.Float64,
+        "y_min_norm": pl.Float64,
+        "x_max_norm": pl.Float64,
+        "y_max_norm": pl.Float64,
+    }
+)
+
+# A file that cannot be used; it stays where it is.
+REFUSED_FILES: Final = pl.Schema({"file": pl.String, "reason": pl.String})
 
 
 def class_name(class_id: pl.Expr) -> pl.Expr:
