@@ -1,0 +1,410 @@
+"""How far the readers agree: on the image (did both see the class?) and on the box (did both draw it there?).
+
+Two views of the same readings stand side by side. Over all images, agreement is flattered by the normal ones, on
+which these readers never differ; over the images with a finding (that any reader saw) it is not.
+
+Every figure comes with a 95 % percentile interval of an image bootstrap (columns `_low` and `_high`): images are
+drawn with replacement, because the readings and boxes of one image are not independent. A figure is null where
+it has no meaning, such as the agreement on a class that nobody saw.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
+
+from radloop.tables import CLASS_NAMES, NO_FINDING, class_name
+
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+POPULATIONS: Final = ("all", "with finding")
+RESAMPLES: Final = 1000
+_POOLED: Final = len(CLASS_NAMES)  # where the 14 findings together stand behind the single classes
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Every look of one reader at one image, and which classes this reader saw there."""
+
+    images: pl.Series  # image ids, sorted
+    readers: pl.Series  # reader ids, R2 before R10
+    image: Ints  # of each reading, the place in `images`
+    reader: Ints  # of each reading, the place in `readers`; within an image ascending
+    seen: Bools  # [reading, class 0..14]
+
+    def population(self, name: str) -> Bools:
+        """For each image, whether it belongs to one of POPULATIONS."""
+        if name == "all":
+            return np.ones(len(self.images), dtype=bool)
+        found = self.image[self.seen[:, :NO_FINDING].any(axis=1)]
+        return np.bincount(found, minlength=len(self.images)) > 0
+
+
+def readings(annotations: pl.DataFrame) -> Readings:
+    """Turn rows (image_id, rad_id, class_id) into readings."""
+    images, readers = annotations["image_id"].unique().sort(), _readers(annotations)
+    place = _places(annotations["image_id"], images) * len(readers) + _places(annotations["rad_id"], readers)
+    places, reading = np.unique(place, return_inverse=True)
+    seen = np.zeros((len(places), len(CLASS_NAMES)), dtype=bool)
+    seen[reading, annotations["class_id"].to_numpy()] = True
+    return Readings(images, readers, *np.divmod(places, max(len(readers), 1)), seen)
+
+
+def one_class(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> pl.DataFrame:
+    """Raw agreement: on how many images all readers together name one class id and no other.
+
+    population, images, agreeing, share with its interval. It is the figure that flatters most; shown to compare.
+    """
+    agreeing = (_votes(looked) > 0).sum(axis=1) == 1
+    rng = np.random.default_rng(seed)
+    tables = []
+    for population in POPULATIONS:
+        inside = looked.population(population)
+        drawn = _draw_kinds(rng, np.array([np.sum(agreeing & inside), np.sum(~agreeing & inside)]), resamples)
+        share = _divided(drawn[:, 0], drawn.sum(axis=1))
+        columns = {"population": population, "images": inside.sum(), "agreeing": drawn[0, 0]}
+        tables.append(pl.DataFrame(columns).with_columns(**_with_interval("share", share[np.newaxis])))
+    return pl.concat(tables).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def by_class(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> pl.DataFrame:
+    """Did the readers of an image see the class? One row per population and class, 14 ("No finding") included.
+
+    population, class_id, class_name; images (with at least two readers); positive_images (any of them saw it);
+    alpha (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", nominal, missing readings allowed) and
+    kappa (Fleiss 1971; where the number of readers differs, each image's own agreement is averaged).
+    """
+    votes = _votes(looked)
+    readers = np.bincount(looked.image, minlength=len(looked.images))
+    width = votes.max(initial=0) + 1
+    rng = np.random.default_rng(seed)
+    tables = []
+    for population in POPULATIONS:
+        inside = looked.population(population) & (readers >= 2)
+        alphas, kappas, positive = [], [], []
+        for class_id in range(len(CLASS_NAMES)):
+            kinds, images = np.unique((readers * width + votes[:, class_id])[inside], return_counts=True)
+            asked, yes = np.divmod(kinds, width)
+            alpha, kappa = _chance_corrected(asked, yes, _draw_kinds(rng, images, resamples))
+            alphas.append(alpha)
+            kappas.append(kappa)
+            positive.append(images[yes > 0].sum())
+        columns = {
+            "population": [population] * len(CLASS_NAMES),
+            "class_id": pl.Series(range(len(CLASS_NAMES)), dtype=pl.Int8),
+            "images": [int(inside.sum())] * len(CLASS_NAMES),
+            "positive_images": positive,
+        }
+        intervals = _with_interval("alpha", np.array(alphas)) | _with_interval("kappa", np.array(kappas))
+        tables.append(pl.DataFrame(columns).with_columns(**intervals))
+    return _named(pl.concat(tables))
+
+
+def by_pair(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> pl.DataFrame:
+    """Did both readers of a pair see the class? One row per population, pair that read a common image, and class.
+
+    population, reader_a, reader_b, class_id (null: the 14 findings pooled), class_name; images read by both; of
+    them both, only_a, only_b saw it; positive, 2 both / (2 both + only_a + only_b); kappa (Cohen 1960).
+    """
+    first, second = _reading_pairs(looked)
+    pairs, pair = np.unique(looked.reader[first] * len(looked.readers) + looked.reader[second], return_inverse=True)
+    a, b = looked.seen[first], looked.seen[second]
+    width = _POOLED + 1
+    tables = []
+    for population in POPULATIONS:
+        inside = looked.population(population)
+        kept = inside[looked.image[first]]
+        image = (np.cumsum(inside) - 1)[looked.image[first[kept]]]
+        weights = _draw_images(int(inside.sum()), resamples, seed)
+        read = _resum(pair[kept], image, np.ones(len(image)), len(pairs), weights)
+        marked = [_marks(pair[kept], image, marks[kept]) for marks in (a & b, a & ~b, ~a & b)]
+        keys = np.unique(np.concatenate([key for key, _ in marked]))  # the rest is nothing but agreed absence
+        both, only_a, only_b = (
+            _resum(np.searchsorted(keys, key), at, np.ones(len(key)), len(keys), weights) for key, at in marked
+        )
+        asked = read[keys // width] * np.where(keys % width == _POOLED, NO_FINDING, 1)[:, np.newaxis]
+        positive, kappa = _pair_figures(asked, both, only_a, only_b)
+        counted = {"both": both, "only_a": only_a, "only_b": only_b}
+        figures = pl.DataFrame(
+            {"key": keys}
+            | {name: sums[:, 0].astype(np.int64) for name, sums in counted.items()}
+            | _with_interval("positive", positive)
+            | _with_interval("kappa", kappa)
+        )
+        reader_a, reader_b = np.divmod(np.repeat(pairs, width), max(len(looked.readers), 1))
+        every = pl.DataFrame(
+            {
+                "reader_a": looked.readers.gather(reader_a),
+                "reader_b": looked.readers.gather(reader_b),
+                "class_id": pl.Series([*range(_POOLED), None] * len(pairs), dtype=pl.Int8),
+                "key": np.arange(len(pairs) * width),
+                "images": np.repeat(read[:, 0].astype(np.int64), width),
+            }
+        )
+        tables.append(
+            every.join(figures, on="key", how="left", maintain_order="left")
+            .filter(pl.col("images") > 0)
+            .with_columns(pl.col(counted.keys()).fill_null(0))
+            .select(pl.lit(population).alias("population"), pl.exclude("key"))
+        )
+    return _named(pl.concat(tables))
+
+
+def match(annotations: pl.DataFrame, *, min_iou: float = 0.4) -> pl.DataFrame:
+    """Pair the boxes that two readers drew for one class on one image.
+
+    Two boxes may be paired where their IoU is at least `min_iou`, in (0, 1]; each box with one other at most. As
+    many pairs as possible are made, and of the ways to do so the one with the largest sum of IoU: the number of
+    pairs is symmetric, and never grows with `min_iou`. One row per image, class and pair of the image's readers
+    of whom at least one drew a box: image_id, class_id, reader_a, reader_b, boxes_a, boxes_b, matches, iou_sum.
+    """
+    if not 0 < min_iou <= 1:
+        raise ValueError(f"min_iou must lie in (0, 1], not {min_iou}")
+    names = _readers(annotations)
+    places = pl.Series(range(len(names)), dtype=pl.UInt32)
+    table = annotations.with_columns(reader=pl.col("rad_id").cast(pl.Enum(names)).to_physical())
+    boxes = table.filter(pl.col("class_id") != NO_FINDING).with_row_index("box")
+    readers = table.select("image_id", "reader").unique()
+    drawn = boxes.group_by("image_id", "class_id", "reader").agg(boxes=pl.len().cast(pl.Int64))
+    topic = ["image_id", "class_id"]
+    pair = [*topic, "reader", "reader_b"]
+
+    asked = (
+        drawn.select(topic)
+        .unique()
+        .join(readers, on="image_id")
+        .join(readers, on="image_id", suffix="_b")
+        .filter(pl.col("reader") < pl.col("reader_b"))
+        .join(drawn, on=[*topic, "reader"], how="left")
+        .join(drawn.rename({"reader": "reader_b", "boxes": "boxes_b"}), on=[*topic, "reader_b"], how="left")
+        .with_columns(pl.col("boxes", "boxes_b").fill_null(0))
+        .filter(pl.col("boxes") + pl.col("boxes_b") > 0)
+    )
+    overlaps = (
+        boxes.join(boxes, on=topic, suffix="_b")
+        .filter(pl.col("reader") < pl.col("reader_b"))
+        .select(*pair, "box", "box_b", iou=_iou())
+        .filter(pl.col("iou") >= min_iou)
+    )
+    found = _assign(overlaps, pair).group_by(pair).agg(matches=pl.len().cast(pl.Int64), iou_sum=pl.col("iou").sum())
+    return (
+        asked.join(found, on=pair, how="left")
+        .with_columns(pl.col("matches", "iou_sum").fill_null(0))
+        .sort(pair)
+        .select(
+            *topic,
+            pl.col("reader").replace_strict(places, names, return_dtype=pl.String).alias("reader_a"),
+            pl.col("reader_b").replace_strict(places, names, return_dtype=pl.String).alias("reader_b"),
+            pl.col("boxes").alias("boxes_a"),
+            "boxes_b",
+            "matches",
+            "iou_sum",
+        )
+    )
+
+
+def boxes_by_class(matched: pl.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) -> pl.DataFrame:
+    """Box agreement of each class over all pairs of readers, and of all classes (class_id null, last).
+
+    class_id, class_name, boxes_a, boxes_b, matches; f1, 2 matches / (boxes_a + boxes_b); iou, the mean of the
+    matched pairs; both with intervals. An image on which neither drew a box adds nothing to either: they are the
+    same over all images and over those with a finding.
+    """
+    return _box_figures(matched, ["class_id"], resamples, seed).sort("class_id", nulls_last=True)
+
+
+def boxes_by_pair(matched: pl.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) -> pl.DataFrame:
+    """The columns of `boxes_by_class` for each pair of readers: reader_a, reader_b, class_id (null: all), …"""
+    keys = ["reader_a", "reader_b", "class_id"]
+    numbers = (_number(pl.col(reader)) for reader in keys[:2])
+    return _box_figures(matched, keys, resamples, seed).sort(*numbers, *keys, nulls_last=True)
+
+
+def most_disputed(matched: pl.DataFrame) -> pl.DataFrame:
+    """The images with a box, the most disagreed on first: image_id, boxes, f1, disagreement (1 − f1).
+
+    f1 is over all classes and all pairs of the image's readers; boxes are all that they drew. Among equals the
+    image with more boxes comes first, then the one with the smaller id. An image of one reader is not listed.
+    """
+    every_box = pl.concat(
+        matched.select("image_id", "class_id", rad_id=f"reader_{side}", boxes=f"boxes_{side}") for side in "ab"
+    )
+    boxes = every_box.unique().group_by("image_id").agg(pl.col("boxes").sum())
+    return (
+        matched.group_by("image_id")
+        .agg(f1=2 * pl.col("matches").sum() / (pl.col("boxes_a") + pl.col("boxes_b")).sum())
+        .join(boxes, on="image_id")
+        .select("image_id", "boxes", "f1", disagreement=1 - pl.col("f1"))
+        .sort("disagreement", "boxes", "image_id", descending=[True, True, False])
+    )
+
+
+def _votes(looked: Readings) -> Ints:
+    """How many readers of each image saw each class: [image, class 0..14]."""
+    reading, class_id = np.nonzero(looked.seen)
+    flat = looked.image[reading] * len(CLASS_NAMES) + class_id
+    return np.bincount(flat, minlength=len(looked.images) * len(CLASS_NAMES)).reshape(-1, len(CLASS_NAMES))
+
+
+def _chance_corrected(readers: Ints, yes: Ints, images: Ints) -> tuple[Floats, Floats]:
+    """Krippendorff's alpha and Fleiss' kappa of a yes-no question, for each draw.
+
+    readers, yes: [kind], how many readers a kind of image has and how many of them say yes; images: [draw, kind].
+    """
+    no = readers - yes
+    disagreeing = 2 * yes * no / (readers - 1)
+    every, all_yes, all_no = (images @ each for each in (readers, yes, no))
+    by_chance = 2.0 * all_yes * all_no
+    alpha = 1 - _divided((every - 1) * (images @ disagreeing), by_chance)
+    kappa = 1 - _divided((images @ (disagreeing / readers)) * every**2, images.sum(axis=1) * by_chance)
+    return alpha, kappa
+
+
+def _pair_figures(asked: Floats, both: Floats, only_a: Floats, only_b: Floats) -> tuple[Floats, Floats]:
+    """Positive agreement and Cohen's kappa."""
+    yes_a, yes_b = both + only_a, both + only_b
+    differing = _divided(only_a + only_b, asked)
+    by_chance = _divided(yes_a * (asked - yes_b) + yes_b * (asked - yes_a), asked**2)
+    return _divided(2 * both, yes_a + yes_b), 1 - _divided(differing, by_chance)
+
+
+def _reading_pairs(looked: Readings) -> tuple[Ints, Ints]:
+    """Every two readings of one image, in the order of `readers`."""
+    table = pl.DataFrame({"image": looked.image, "reading": np.arange(len(looked.image))})
+    pairs = table.join(table, on="image", suffix="_b").filter(pl.col("reading") < pl.col("reading_b"))
+    return pairs["reading"].to_numpy(), pairs["reading_b"].to_numpy()
+
+
+def _iou() -> pl.Expr:
+    """IoU of a box and the box whose columns end in _b; the same however the picture is stretched."""
+
+    def side(axis: str, suffix: str) -> tuple[pl.Expr, pl.Expr]:
+        return pl.col(f"{axis}_min_norm{suffix}"), pl.col(f"{axis}_max_norm{suffix}")
+
+    def shared(axis: str) -> pl.Expr:
+        (low, high), (low_b, high_b) = side(axis, ""), side(axis, "_b")
+        return (pl.min_horizontal(high, high_b) - pl.max_horizontal(low, low_b)).clip(0)
+
+    def area(suffix: str) -> pl.Expr:
+        (left, right), (top, bottom) = side("x", suffix), side("y", suffix)
+        return (right - left) * (bottom - top)
+
+    overlap = shared("x") * shared("y")
+    return overlap / (area("") + area("_b") - overlap)
+
+
+def _assign(overlaps: pl.DataFrame, pair: list[str]) -> pl.DataFrame:
+    """The chosen rows of `overlaps`. Most boxes overlap only one other and need no solver."""
+    choices = pl.max_horizontal(pl.len().over(*pair, "box"), pl.len().over(*pair, "box_b"))
+    overlaps = overlaps.with_columns(contested=choices > 1)
+    chosen = [overlaps.filter(~pl.col("contested"))]
+    for group in overlaps.filter("contested").partition_by(pair, maintain_order=True):
+        boxes_a, row = np.unique(group["box"].to_numpy(), return_inverse=True)
+        boxes_b, column = np.unique(group["box_b"].to_numpy(), return_inverse=True)
+        edge = np.full((len(boxes_a), len(boxes_b)), -1)
+        edge[row, column] = np.arange(group.height)
+        one_more = min(edge.shape)  # outweighs every sum of IoU
+        worth = np.where(edge >= 0, group["iou"].to_numpy()[edge] + one_more, 0.0)
+        picked = edge[linear_sum_assignment(worth, maximize=True)]
+        chosen.append(group[picked[picked >= 0]])
+    return pl.concat(chosen)
+
+
+def _box_figures(matched: pl.DataFrame, keys: list[str], resamples: int, seed: int) -> pl.DataFrame:
+    """Sums, F1 and mean IoU for each value of `keys`, and once more with class_id null for all classes."""
+    rows = pl.concat([matched, matched.with_columns(class_id=pl.lit(None, pl.Int8))])
+    groups = rows.select(keys).unique().sort(keys).with_row_index("key")
+    key = rows.join(groups, on=keys, nulls_equal=True, maintain_order="left")["key"].to_numpy()
+    images = matched["image_id"].unique().sort()
+    image = _places(rows["image_id"], images)
+    weights = _draw_images(len(images), resamples, seed)
+    boxes_a, boxes_b, matches, iou_sum = (
+        _resum(key, image, rows[name].to_numpy(), groups.height, weights)
+        for name in ("boxes_a", "boxes_b", "matches", "iou_sum")
+    )
+    counted = {"boxes_a": boxes_a, "boxes_b": boxes_b, "matches": matches}
+    return _named(
+        groups.select(keys).with_columns(
+            **{name: pl.Series(sums[:, 0].astype(np.int64)) for name, sums in counted.items()},
+            **_with_interval("f1", _divided(2 * matches, boxes_a + boxes_b)),
+            **_with_interval("iou", _divided(iou_sum, matches)),
+        )
+    )
+
+
+def _draw_images(images: int, resamples: int, seed: int) -> Floats:
+    """How often each image is drawn, [image, draw]. Draw 0 is the images as they are: the figure itself."""
+    rng = np.random.default_rng(seed)
+    counts = np.ones((1 + resamples, images), dtype=np.float32)
+    for draw in counts[1:] if images else ():
+        draw[:] = np.bincount(rng.integers(0, images, size=images), minlength=images)
+    return np.ascontiguousarray(counts.T)
+
+
+def _draw_kinds(rng: np.random.Generator, images: Ints, resamples: int) -> Ints:
+    """The same for images of a few kinds, [draw, kind]: to draw how many of each kind come is to draw images."""
+    if not images.sum():
+        return np.zeros((1 + resamples, len(images)), dtype=np.int64)
+    drawn = rng.multinomial(images.sum(), images / images.sum(), size=resamples)
+    return np.concatenate([images[np.newaxis], drawn])
+
+
+def _resum(key: Ints, image: Ints, value: npt.NDArray[np.generic], keys: int, weights: Floats) -> Floats:
+    """Sum the values of each key over the drawn images: [key, draw]."""
+    return np.asarray(csr_array((value.astype(float), (key, image)), shape=(keys, len(weights))) @ weights)
+
+
+def _marks(pair: Ints, image: Ints, marks: Bools) -> tuple[Ints, Ints]:
+    """The key (pair of readers and class) and image of each mark in [reading pair, class]; findings also pooled."""
+    row, class_id = np.nonzero(marks)
+    finding = class_id != NO_FINDING
+    rows = np.concatenate([row, row[finding]])
+    columns = np.concatenate([class_id, np.full(finding.sum(), _POOLED)])
+    return pair[rows] * (_POOLED + 1) + columns, image[rows]
+
+
+def _divided(above: Floats | Ints, below: Floats | Ints) -> Floats:
+    """above / below, and NaN where that has no meaning."""
+    quotient = np.full(np.shape(above), np.nan)
+    return np.divide(above, below, out=quotient, where=below > 0)
+
+
+def _with_interval(name: str, drawn: Floats) -> dict[str, pl.Series]:
+    """The figure (draw 0) and the 2.5 and 97.5 percentile of the draws in which it has a meaning: [key, draw]."""
+    sorted_draws = np.sort(drawn[:, 1:], axis=1)  # NaN last
+    last = np.maximum((~np.isnan(sorted_draws)).sum(axis=1) - 1, 0)
+    columns = {name: drawn[:, 0]}
+    for end, share in (("low", 0.025), ("high", 0.975)):
+        below = np.floor(share * last).astype(np.int64)
+        above = np.minimum(below + 1, last)
+        at_below, at_above = (
+            np.take_along_axis(sorted_draws, at[:, np.newaxis], axis=1)[:, 0] for at in (below, above)
+        )
+        columns[f"{name}_{end}"] = at_below + (at_above - at_below) * (share * last - below)
+    return {column: pl.Series(column, values, dtype=pl.Float64) for column, values in columns.items()}
+
+
+def _readers(annotations: pl.DataFrame) -> pl.Series:
+    """The readers, R2 before R10."""
+    return annotations["rad_id"].unique().to_frame().sort(_number(pl.col("rad_id")), "rad_id")["rad_id"]
+
+
+def _number(reader: pl.Expr) -> pl.Expr:
+    return reader.str.extract(r"(\d+)$").cast(pl.Int64, strict=False)
+
+
+def _places(values: pl.Series, known: pl.Series) -> Ints:
+    return values.cast(pl.Enum(known)).to_physical().to_numpy().astype(np.int64)
+
+
+def _named(figures: pl.DataFrame) -> pl.DataFrame:
+    """Put class_name behind class_id, and null for what has no meaning."""
+    at = figures.get_column_index("class_id") + 1
+    names = figures.select(class_name(pl.col("class_id")).alias("class_name"))["class_name"]
+    return figures.insert_column(at, names).with_columns(pl.col(pl.Float64).fill_nan(None))

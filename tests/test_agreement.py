@@ -1,0 +1,289 @@
+"""Agreement against hand-worked cases, the package `krippendorff`, and matching by trying every pairing."""
+
+from itertools import permutations
+
+import krippendorff
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radloop.measures import agreement
+from radloop.tables import FINDINGS
+
+Box = tuple[float, float, float, float]
+HEART = (0.25, 0.5, 0.75, 0.75)
+
+
+def row(image_id: str, rad_id: str, class_id: int, box: Box | None = None) -> tuple[object, ...]:
+    """One row of the annotations table; a finding lies on the heart where the test does not care."""
+    corners = (None,) * 4 if class_id == 14 else box or HEART
+    return (image_id, rad_id, class_id, *corners, 1000, 1000)
+
+
+def table(*rows: tuple[object, ...]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=FINDINGS, orient="row")
+
+
+# Three readers of each image; class 3 is seen by 3, 2, 1, 0 of them; n1 and n2 are normal.
+SMALL = table(
+    *(row("full", reader, 3) for reader in ("R1", "R2", "R10")),
+    *(row("two", reader, 3) for reader in ("R1", "R2")),
+    row("two", "R10", 0),
+    row("one", "R1", 3),
+    *(row("one", reader, 0) for reader in ("R2", "R10")),
+    *(row("none", reader, 0) for reader in ("R1", "R2", "R10")),
+    *(row(image, reader, 14) for image in ("n1", "n2") for reader in ("R1", "R2", "R10")),
+)
+NONE = SMALL.clear()
+
+
+def test_readings_hold_each_look_once_with_readers_in_the_order_of_their_numbers() -> None:
+    looked = agreement.readings(pl.concat([SMALL, SMALL]))
+    assert looked.readers.to_list() == ["R1", "R2", "R10"]
+    assert looked.seen.shape == (18, 15)
+    assert looked.population("with finding").tolist() == [True, False, False, True, True, True]
+
+
+def test_one_class_per_image_is_flattered_by_the_normal_images() -> None:
+    found = agreement.one_class(agreement.readings(SMALL))
+    assert found.select("population", "images", "agreeing").rows() == [("all", 6, 4), ("with finding", 4, 2)]
+    assert found["share"].to_list() == pytest.approx([4 / 6, 2 / 4])
+    assert (found["share_low"] < found["share"]).all()
+    assert (found["share_high"] > found["share"]).all()
+
+
+def test_alpha_and_kappa_worked_by_hand() -> None:
+    found = agreement.by_class(agreement.readings(SMALL)).filter(pl.col("class_id") == 3)
+    # With a finding: 12 readings, 6 yes, 6 no; two images with one dissenter, 2 · 2 · 1 / (3 − 1) = 2 each.
+    alpha, kappa = 1 - 11 * 4 / (2 * 6 * 6), 1 - (2 * 2 / 3 / 4) / (2 * 0.5 * 0.5)
+    assert found["alpha"][1] == pytest.approx(alpha)
+    assert found["kappa"][1] == pytest.approx(kappa)
+    assert found["alpha"][0] > alpha
+    assert found.select("images", "positive_images").rows() == [(6, 3), (4, 3)]
+
+
+def test_agreement_on_what_nobody_saw_is_missing_and_not_perfect() -> None:
+    unseen = agreement.by_class(agreement.readings(SMALL)).filter(pl.col("class_id") == 12)
+    assert unseen.select("alpha", "alpha_low", "alpha_high", "kappa").null_count().row(0) == (2, 2, 2, 2)
+
+
+def test_an_image_of_one_reader_says_nothing_of_agreement() -> None:
+    alone = pl.concat([SMALL, table(row("alone", "R7", 3))])
+    assert agreement.by_class(agreement.readings(alone)).equals(agreement.by_class(agreement.readings(SMALL)))
+
+
+votes = st.lists(st.lists(st.sampled_from([None, 0, 1]), min_size=4, max_size=4), min_size=2, max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(votes)
+def test_alpha_equals_the_package_krippendorff(said: list[list[int | None]]) -> None:
+    rows = [
+        row(f"i{image}", f"R{reader}", 3 if vote else 0)
+        for image, readers in enumerate(said)
+        for reader, vote in enumerate(readers)
+        if vote is not None
+    ]
+    found = agreement.by_class(agreement.readings(table(*rows)), resamples=1).filter(pl.col("class_id") == 3)
+    pairable = [readers for readers in said if sum(vote is not None for vote in readers) >= 2]
+    if {vote for readers in pairable for vote in readers if vote is not None} != {0, 1}:
+        assert found["alpha"].to_list() == [None, None]
+        return
+    data = np.array([[np.nan if vote is None else vote for vote in readers] for readers in pairable], dtype=float)
+    assert found["alpha"].to_list() == pytest.approx([krippendorff.alpha(data.T, level_of_measurement="nominal")] * 2)
+
+
+def test_pairs_of_readers_count_four_cells_by_hand() -> None:
+    found = agreement.by_pair(agreement.readings(SMALL))
+    heart = found.filter(pl.col("reader_a") == "R1", pl.col("reader_b") == "R10", pl.col("class_id") == 3)
+    assert heart.select("population", "images", "both", "only_a", "only_b").rows() == [
+        ("all", 6, 1, 2, 0),
+        ("with finding", 4, 1, 2, 0),
+    ]
+    # R1 says yes on 3 of n, R10 on 1 of n; they agree on n − 2.
+    chance_all, chance_found = (3 * 1 + 3 * 5) / 36, (3 * 1 + 1 * 3) / 16
+    kappas = (4 / 6 - chance_all) / (1 - chance_all), (2 / 4 - chance_found) / (1 - chance_found)
+    assert heart["kappa"].to_list() == pytest.approx(kappas)
+    assert heart["positive"].to_list() == pytest.approx([2 * 1 / (3 + 1)] * 2)
+
+
+def test_pooled_pair_adds_the_findings_and_leaves_no_finding_out() -> None:
+    pooled = agreement.by_pair(agreement.readings(SMALL)).filter(pl.col("class_id").is_null())
+    assert pooled.filter(pl.col("population") == "all").select(
+        "reader_a", "reader_b", "both", "only_a", "only_b"
+    ).rows() == [
+        ("R1", "R2", 3, 1, 1),
+        ("R1", "R10", 2, 2, 2),
+        ("R2", "R10", 3, 1, 1),
+    ]
+
+
+def test_readers_who_never_met_are_no_pair() -> None:
+    apart = table(row("a", "R1", 3), row("b", "R2", 3))
+    assert agreement.by_pair(agreement.readings(apart)).is_empty()
+    assert agreement.match(apart).is_empty()
+
+
+def square(x: float, y: float = 0.0, side: float = 0.2) -> Box:
+    return (x, y, x + side, y + side)
+
+
+def test_match_pairs_boxes_of_one_class_above_the_overlap() -> None:
+    drawn = table(
+        row("a", "R1", 3, square(0.0)),
+        row("a", "R2", 3, square(0.05)),  # IoU 0.15 / 0.25 = 0.6 with R1's
+        row("a", "R2", 3, square(0.6)),
+        row("a", "R2", 0, square(0.0)),
+        row("a", "R10", 14),
+    )
+    found = agreement.match(drawn, min_iou=0.5).drop("image_id", "iou_sum")
+    assert found.rows() == [
+        (0, "R1", "R2", 0, 1, 0),
+        (0, "R2", "R10", 1, 0, 0),
+        (3, "R1", "R2", 1, 2, 1),
+        (3, "R1", "R10", 1, 0, 0),
+        (3, "R2", "R10", 2, 0, 0),
+    ]
+    assert agreement.match(drawn, min_iou=0.5)["iou_sum"].sum() == pytest.approx(0.6)
+    assert agreement.match(drawn, min_iou=0.7)["matches"].sum() == 0
+
+
+def test_two_pairs_are_better_than_one_good_pair() -> None:
+    chain = table(
+        row("a", "R1", 3, square(0.00)),
+        row("a", "R1", 3, square(0.08)),
+        row("a", "R2", 3, square(0.07)),
+        row("a", "R2", 3, square(0.15)),
+    )  # the greedy pair 0.08–0.07 would leave 0.00–0.15, which do not overlap enough
+    assert agreement.match(chain, min_iou=0.4)["matches"].to_list() == [2]
+
+
+@pytest.mark.parametrize("min_iou", [0.0, -1.0, 1.1, float("nan")])
+def test_an_overlap_that_cannot_be_meant_is_refused(min_iou: float) -> None:
+    with pytest.raises(ValueError, match="min_iou"):
+        agreement.match(SMALL, min_iou=min_iou)
+
+
+def overlap(a: Box, b: Box) -> float:
+    wide, tall = (max(0.0, min(a[i + 2], b[i + 2]) - max(a[i], b[i])) for i in (0, 1))
+    area_a, area_b = ((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return wide * tall / (area_a + area_b - wide * tall)
+
+
+def best_pairing(a: list[Box], b: list[Box], min_iou: float) -> tuple[int, float]:
+    """The most pairs, then the largest sum of IoU, by trying every pairing."""
+    best = (0, 0.0)
+    short, long = sorted((a, b), key=len)
+    for order in permutations(range(len(long)), len(short)):
+        made = [overlap(box, long[at]) for box, at in zip(short, order, strict=True)]
+        made = [value for value in made if value >= min_iou]
+        best = max(best, (len(made), sum(made)))
+    return best
+
+
+places = st.tuples(st.integers(0, 8), st.integers(0, 2))
+drawn_boxes = st.lists(places.map(lambda at: square(at[0] / 16, at[1] / 16)), max_size=4)
+
+
+@settings(max_examples=150, deadline=None)
+@given(drawn_boxes, drawn_boxes, st.sampled_from([0.1, 0.3, 0.5]))
+def test_match_finds_the_best_of_all_pairings(a: list[Box], b: list[Box], min_iou: float) -> None:
+    rows = [row("i", "R1", 3, box) for box in a] + [row("i", "R2", 3, box) for box in b]
+    found = agreement.match(table(row("i", "R1", 14), row("i", "R2", 14), *rows), min_iou=min_iou)
+    matches, iou_sum = best_pairing(a, b, min_iou)
+    assert found["matches"].sum() == matches
+    assert found["iou_sum"].sum() == pytest.approx(iou_sum)
+
+
+def test_box_figures_are_f1_and_mean_iou_of_what_was_matched() -> None:
+    drawn = table(
+        row("a", "R1", 3, square(0.0)),
+        row("a", "R2", 3, square(0.05)),
+        row("b", "R1", 3, square(0.0)),
+        row("b", "R2", 3, square(0.0)),
+        row("b", "R2", 3, square(0.5)),
+        row("c", "R1", 0, square(0.0)),
+        row("c", "R2", 14),
+    )
+    found = agreement.boxes_by_class(agreement.match(drawn))
+    assert found.select("class_id", "boxes_a", "boxes_b", "matches").rows() == [
+        (0, 1, 0, 0),
+        (3, 2, 3, 2),
+        (None, 3, 3, 2),
+    ]
+    assert found["f1"].to_list() == pytest.approx([0.0, 2 * 2 / 5, 2 * 2 / 6])
+    assert found["iou"].to_list()[1:] == pytest.approx([0.8, 0.8])
+    assert found["iou"][0] is None
+    assert found["class_name"].to_list() == ["Aortic enlargement", "Cardiomegaly", None]
+    pairs = agreement.boxes_by_pair(agreement.match(drawn))
+    assert pairs.drop("reader_a", "reader_b").equals(found)
+
+
+def test_most_disputed_image_comes_first_and_of_equals_the_one_with_more_boxes() -> None:
+    drawn = table(
+        *(row("agreed", reader, 3) for reader in ("R1", "R2", "R3")),
+        row("few", "R1", 3),
+        *(row("few", reader, 14) for reader in ("R2", "R3")),
+        *(row("many", "R1", 3, square(x)) for x in (0.0, 0.3, 0.6)),
+        *(row("many", reader, 14) for reader in ("R2", "R3")),
+        *(row("normal", reader, 14) for reader in ("R1", "R2", "R3")),
+    )
+    found = agreement.most_disputed(agreement.match(drawn))
+    assert found.rows() == [("many", 3, 0.0, 1.0), ("few", 1, 0.0, 1.0), ("agreed", 3, 1.0, 0.0)]
+
+
+def test_intervals_hold_the_figure_and_repeat_with_the_seed() -> None:
+    rng = np.random.default_rng(1)
+    rows = [
+        row(f"i{image}", reader, 3 if rng.random() < 0.6 else 0, square(rng.uniform(0, 0.08)))
+        for image in range(60)
+        for reader in ("R1", "R2", "R3")
+    ]
+    looked, matched = agreement.readings(table(*rows)), agreement.match(table(*rows))
+    for figures in (
+        agreement.by_class(looked, seed=5).drop_nulls("alpha"),
+        agreement.by_pair(looked, seed=5).drop_nulls("kappa"),
+        agreement.boxes_by_class(matched, seed=5).drop_nulls("iou"),
+    ):
+        assert not figures.is_empty()
+        for name in ("alpha", "kappa", "positive", "f1", "iou"):
+            if name in figures.columns:
+                assert (figures[f"{name}_low"] < figures[name]).all()
+                assert (figures[name] < figures[f"{name}_high"]).all()
+    assert agreement.by_pair(looked, seed=5).equals(agreement.by_pair(looked, seed=5))
+    assert agreement.boxes_by_class(matched, seed=5).equals(agreement.boxes_by_class(matched, seed=5))
+
+
+@pytest.mark.slow
+def test_nine_in_ten_or_more_of_the_intervals_cover_the_truth() -> None:
+    """500 tables of 200 images from one model; the truth is the figure of a table of 60,000 images."""
+
+    def draw(images: int, seed: int) -> agreement.Readings:
+        rng = np.random.default_rng(seed)
+        ill = rng.random(images) < 0.3
+        seen = rng.random((images, 3)) < np.where(ill, 0.7, 0.05)[:, np.newaxis]
+        marks = np.zeros((images * 3, 15), dtype=bool)
+        marks[np.arange(images * 3), np.where(seen.ravel(), 3, 14)] = True
+        ids = pl.Series([f"{n:05}" for n in range(images)])
+        image, reader = np.repeat(np.arange(images), 3), np.tile(np.arange(3), images)
+        return agreement.Readings(ids, pl.Series(["R1", "R2", "R3"]), image, reader, marks)
+
+    def heart(looked: agreement.Readings) -> dict[str, float]:
+        return agreement.by_class(looked, resamples=400).row(3, named=True)
+
+    truth = heart(draw(60_000, 0))["alpha"]
+    found = [heart(draw(200, seed)) for seed in range(1, 501)]
+    covered = np.mean([each["alpha_low"] <= truth <= each["alpha_high"] for each in found])
+    assert 0.90 <= covered <= 0.98
+
+
+def test_empty_tables_give_empty_figures() -> None:
+    looked, matched = agreement.readings(NONE), agreement.match(NONE)
+    assert agreement.one_class(looked)["share"].to_list() == [None, None]
+    assert agreement.by_class(looked)["alpha"].null_count() == 30
+    assert agreement.by_pair(looked).is_empty()
+    assert agreement.boxes_by_class(matched).is_empty()
+    assert agreement.boxes_by_pair(matched).is_empty()
+    assert agreement.most_disputed(matched).is_empty()
