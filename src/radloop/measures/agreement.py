@@ -166,9 +166,8 @@ def match(annotations: pl.DataFrame, *, min_iou: float = 0.4) -> pl.DataFrame:
     """
     if not 0 < min_iou <= 1:
         raise ValueError(f"min_iou must lie in (0, 1], not {min_iou}")
-    names = _readers(annotations)
-    places = pl.Series(range(len(names)), dtype=pl.UInt32)
-    table = annotations.with_columns(reader=pl.col("rad_id").cast(pl.Enum(names)).to_physical())
+    in_order = pl.Enum(_readers(annotations))
+    table = annotations.with_columns(reader=pl.col("rad_id").cast(in_order))
     boxes = table.filter(pl.col("class_id") != NO_FINDING).with_row_index("box")
     readers = table.select("image_id", "reader").unique()
     drawn = boxes.group_by("image_id", "class_id", "reader").agg(boxes=pl.len().cast(pl.Int64))
@@ -199,8 +198,8 @@ def match(annotations: pl.DataFrame, *, min_iou: float = 0.4) -> pl.DataFrame:
         .sort(pair)
         .select(
             *topic,
-            pl.col("reader").replace_strict(places, names, return_dtype=pl.String).alias("reader_a"),
-            pl.col("reader_b").replace_strict(places, names, return_dtype=pl.String).alias("reader_b"),
+            pl.col("reader").cast(pl.String).alias("reader_a"),
+            pl.col("reader_b").cast(pl.String),
             pl.col("boxes").alias("boxes_a"),
             "boxes_b",
             "matches",
