@@ -34,7 +34,7 @@ def decode(data: bytes, *, name: str) -> pl.DataFrame:
     """
     try:
         table = pl.read_parquet(io.BytesIO(data), use_pyarrow=False)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as broken:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as broken:
         raise DatasetError(
             f"{name} is not a manifest ({len(data)} bytes, unreadable). Write the dataset again."
         ) from broken

@@ -1,0 +1,335 @@
+"""The YOLO tree on disk: write a plan as one, find the parts of any."""
+
+import errno
+import glob
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+import yaml
+
+from radloop import files, manifest
+from radloop.errors import DatasetError
+from radloop.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from radloop.dataset.plan import Plan
+
+# The endings that the trainer looks for in a folder of pictures; it passes over all others without a word.
+PICTURE_SUFFIXES: Final = frozenset(
+    {"bmp", "dng", "heic", "jpeg", "jpg", "mpo", "pfm", "png", "tif", "tiff", "webp"}
+)  # fmt: skip
+
+_BATCH = 4096  # files between two words to `progress`
+_WAYS_OUT: Final = {
+    errno.ENOSPC: "The disk is full: free some space",
+    errno.EDQUOT: "The disk quota is used up: free some space",
+    errno.EROFS: "The file system is read-only: use another --out",
+    errno.EACCES: "Permission denied: use another --out, or have it changed",
+    errno.EPERM: "Permission denied: use another --out, or have it changed",
+}
+
+
+def write(plan: "Plan", organized: Path, *, pictures: Path, progress: Progress = silent, durable: bool = False) -> bool:
+    """Make the folder `organized` hold what `plan` says; False where it did already and nothing was touched.
+
+    The new tree grows beside the old one and takes its place by one rename, so that a kill at any moment leaves
+    the one or the other. Pictures are hard links to their source under `pictures`, or copies on another file
+    system; nothing may edit them in place. What lies in the old tree and no manifest lists, all of `retrain/`
+    included, is linked into the new one, but for the trainer's caches, which would outlive their labels. With
+    `durable` the tree is on the disk before the rename.
+
+    Raises DatasetError where `organized` holds something else, a picture has changed since it was inspected, or
+    the file system refuses; the old tree then stands as it was.
+    """
+    organized = organized.resolve()
+    new = organized.with_name(f".{organized.name}.new")
+    try:
+        organized.parent.mkdir(parents=True, exist_ok=True)
+        files.recover_tree(organized)
+        if new.exists():  # a killed run left it
+            shutil.rmtree(new)
+        kept = _unlisted(organized)
+        if _is_written(plan, organized, pictures):
+            return False
+        _require_unchanged(plan.images, pictures)
+        try:
+            _write_tree(plan, new, pictures=pictures, progress=progress)
+            _keep(kept, organized, new)
+            files.write_atomic(new / manifest.NAME, manifest.encode(plan.manifest))
+            if durable:
+                os.sync()  # one for all: an fsync for each of 45,000 files takes minutes
+            files.replace_tree(new, organized)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        if durable:
+            files.flush_folder(organized.parent)
+    except OSError as error:
+        way_out = _WAYS_OUT.get(error.errno or 0, "Mend that")
+        raise DatasetError(
+            f"{organized} could not be written: {error}. {way_out}, then run it again; no part of it was left there."
+        ) from error
+    return True
+
+
+def _write_tree(plan: "Plan", new: Path, *, pictures: Path, progress: Progress) -> None:
+    new.mkdir()
+    for folder in sorted({key.rpartition("/")[0] for key in plan.manifest["key"]}):
+        (new / folder).mkdir(parents=True, exist_ok=True)
+    _write_labels(plan.labels, new, progress)
+    _link_pictures(plan.images, new, pictures, progress)
+    for key, data in plan.documents.items():
+        (new / key).write_bytes(data)
+
+
+def _write_labels(labels: pl.DataFrame, new: Path, progress: Progress) -> None:
+    done = 0
+    for folder, names, texts in _batches(labels, pl.col("text").cast(pl.Binary)):
+        with _opened(new / folder) as there:
+            for name, text in zip(names, texts, strict=True):
+                _create(name, text, there)
+        progress("labels", done := done + len(names), labels.height)
+
+
+def _create(name: str, data: bytes, folder: int) -> None:
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    finally:
+        os.close(descriptor)
+
+
+def _link_pictures(images: pl.DataFrame, new: Path, pictures: Path, progress: Progress) -> None:
+    done = 0
+    copies: dict[str, Path] = {}  # of a source that cannot be linked: its next file is a link to its last copy
+    with _opened(pictures) as origin:
+        for folder, names, sources in _batches(images, pl.col("source")):
+            with _opened(new / folder) as there:
+                for name, source in zip(names, sources, strict=True):
+                    try:
+                        os.link(source, name, src_dir_fd=origin, dst_dir_fd=there)
+                    except OSError as error:
+                        if error.errno == errno.EEXIST:
+                            raise
+                        target = new / folder / name
+                        if not files.link_or_copy(copies.get(source, pictures / source), target):
+                            copies[source] = target
+            progress("pictures", done := done + len(names), images.height)
+
+
+def _batches(table: pl.DataFrame, values: pl.Expr) -> Iterator[tuple[str, list[str], list[Any]]]:
+    """The folder, the names in it and their values, for at most `_BATCH` files at a time."""
+    parts = table.select(
+        folder=pl.col("key").str.replace(r"/[^/]*$", ""), name=pl.col("key").str.extract(r"([^/]*)$"), value=values
+    )
+    for folder in parts.partition_by("folder", maintain_order=True):
+        for part in folder.iter_slices(_BATCH):
+            yield part["folder"][0], part["name"].to_list(), part["value"].to_list()
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """A descriptor of the folder: names below it are then found without walking its path each time."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _require_unchanged(images: pl.DataFrame, pictures: Path) -> None:
+    """Raise DatasetError where a picture is no longer the file that was inspected, as far as its size tells."""
+    with _opened(pictures) as origin:
+        for source, size in images.select("source", "bytes").unique("source", maintain_order=True).iter_rows():
+            try:
+                found = os.stat(source, dir_fd=origin).st_size
+            except FileNotFoundError as gone:
+                raise DatasetError(
+                    f"picture {pictures / source} has gone since it was inspected. Put it back, or run transform again."
+                ) from gone
+            if found != size:
+                raise DatasetError(
+                    f"picture {pictures / source} has changed since it was inspected: {found} bytes instead of {size}."
+                    " Run transform again."
+                )
+
+
+def _unlisted(organized: Path) -> list[str]:
+    """The keys in the old tree that must be in the new one too, because no manifest says that they are ours."""
+    if not organized.exists():
+        return []
+    found = list(walk(organized))
+    listed = manifest.read(organized)
+    if listed is None:
+        foreign = [key for key in found if not in_retrain(key)]
+        if foreign:
+            raise DatasetError(
+                f"{organized} was not written by radloop: it has no {manifest.NAME} and holds {foreign[0]}."
+                " Move it away, or use another --out."
+            )
+        return found
+    ours = {*listed["key"], manifest.NAME}
+    return [key for key in found if key not in ours and (in_retrain(key) or not key.endswith(".cache"))]
+
+
+def _keep(keys: list[str], old: Path, new: Path) -> None:
+    for key in keys:
+        target = new / key
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if (old / key).is_symlink():
+                os.link(old / key, target, follow_symlinks=False)
+            else:
+                files.link_or_copy(old / key, target)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as taken:
+            raise DatasetError(
+                f"{old / key} is in the way: no manifest lists it, and the new dataset needs its name. Move it away."
+            ) from taken
+
+
+def _is_written(plan: "Plan", organized: Path, pictures: Path) -> bool:
+    """Whether every file of the plan is there, byte for byte; what was damaged since is then written again."""
+    try:
+        return (
+            (organized / manifest.NAME).read_bytes() == manifest.encode(plan.manifest)
+            and all((organized / key).read_bytes() == data for key, data in plan.documents.items())
+            and _labels_are_written(plan.labels, organized)
+            and _pictures_are_linked(plan.images, organized, pictures)
+        )
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return False
+
+
+def _labels_are_written(labels: pl.DataFrame, organized: Path) -> bool:
+    for folder, names, texts in _batches(labels, pl.col("text").cast(pl.Binary)):
+        with _opened(organized / folder) as there:
+            for name, text in zip(names, texts, strict=True):
+                descriptor = os.open(name, os.O_RDONLY, dir_fd=there)
+                try:
+                    if os.read(descriptor, len(text) + 1) != text:
+                        return False
+                finally:
+                    os.close(descriptor)
+    return True
+
+
+def _pictures_are_linked(images: pl.DataFrame, organized: Path, pictures: Path) -> bool:
+    """Whether each picture is the very file that was inspected, or (across file systems) has its bytes."""
+    sums: dict[tuple[int, int], str] = {}
+    for key, source, md5 in images.select("key", "source", "md5").iter_rows():
+        file = os.stat(f"{organized}/{key}")
+        if os.path.samestat(file, os.stat(f"{pictures}/{source}")):
+            continue
+        inode = (file.st_dev, file.st_ino)
+        if inode not in sums:
+            with (organized / key).open("rb") as opened:
+                sums[inode] = hashlib.file_digest(opened, "md5").hexdigest()
+        if sums[inode] != md5:
+            return False
+    return True
+
+
+def walk(root: Path) -> Iterator[str]:
+    """The key of every file under `root`, hidden ones too; a link is a file, whatever it leads to."""
+    folders = [""]
+    while folders:
+        prefix = folders.pop()
+        with os.scandir(root / prefix) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(f"{prefix}{entry.name}/")
+                else:
+                    yield prefix + entry.name
+
+
+def in_retrain(key: str) -> bool:
+    """Whether a key of the dataset belongs to the unit of the re-training data inside it."""
+    return key.startswith(f"{manifest.RETRAIN}/")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One data yaml of a tree, and what it leads to."""
+
+    key: str
+    content: object  # as parsed: a mapping in any dataset that can be trained
+    problem: str | None  # why it could not be parsed
+    splits: dict[str, list[Path]]  # of train, val, test: every folder or list of pictures, as the trainer resolves it
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A YOLO dataset on disk, ours or not: its data yamls; pictures and labels are found through them."""
+
+    root: Path
+    configs: tuple[Config, ...]
+
+
+def read(root: Path) -> Tree:
+    """Find the parts of the YOLO dataset in the folder `root`, without opening a picture or a label.
+
+    A yaml is a data yaml if its name is `data.yaml` or it has one of the keys train, val, names, nc.
+    """
+    root = root.resolve()
+    found = (_config(path, root) for path in sorted(root.iterdir()) if path.suffix in (".yaml", ".yml"))
+    return Tree(root, tuple(config for config in found if config is not None))
+
+
+def _config(path: Path, root: Path) -> Config | None:
+    content: object = None
+    problem = None
+    try:
+        # The trainer drops what is no UTF-8 and what YAML calls unprintable, then parses the rest.
+        text = path.read_bytes().decode("utf-8", errors="ignore")
+        content = yaml.safe_load(yaml.reader.Reader.NON_PRINTABLE.sub("", text))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as broken:
+        problem = " ".join(str(broken).split())[:200]
+    mapping = content if isinstance(content, dict) else {}
+    if path.name != "data.yaml" and not mapping.keys() & {"train", "val", "names", "nc"}:
+        return None
+    splits = {}
+    base = root / str(mapping.get("path") or "")  # an absolute `path` replaces the root
+    for split in ("train", "val", "test"):
+        named = mapping.get(split) or ()
+        places = named if isinstance(named, list) else [named] if isinstance(named, str) else []
+        splits[split] = [_place(base, str(place)) for place in places]
+    return Config(path.name, content, problem, splits)
+
+
+def _place(base: Path, named: str) -> Path:
+    place = (base / named).resolve()
+    if not place.exists() and named.startswith("../"):  # the trainer forgives one `../` too many
+        return (base / named[3:]).resolve()
+    return place
+
+
+def find_pictures(place: Path) -> list[str]:
+    """The absolute path of every picture that the trainer finds at a place (a folder, or a file that lists them)."""
+    if place.is_dir():
+        names = glob.iglob("**/*.*", root_dir=place, recursive=True)  # like the trainer: nothing hidden
+        paths = [f"{place}/{name}" for name in names]
+    elif place.is_file():
+        lines = place.read_text(encoding="utf-8", errors="replace").split("\n")
+        paths = [os.path.normpath(place.parent / line.strip()) for line in lines if line.strip()]
+    else:
+        paths = []
+    return sorted(path for path in paths if path.rpartition(".")[2].lower() in PICTURE_SUFFIXES)
+
+
+def label_path(picture: str) -> str:
+    """The path of the label that the trainer reads for a picture.
+
+    >>> label_path("/images/a/images/b.1.png")
+    '/images/a/labels/b.1.txt'
+    """
+    head, found, tail = picture.rpartition("/images/")
+    moved = f"{head}/labels/{tail}" if found else picture
+    return moved.rpartition(".")[0] + ".txt"
