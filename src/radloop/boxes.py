@@ -37,12 +37,14 @@ def iou(a: ArrayLike, b: ArrayLike) -> Floats:
     high = np.minimum(first[..., 2:], second[..., 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=-1)
     union = _area(first) + _area(second) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    overlap: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return overlap
 
 
 def _area(xyxy: Floats) -> Floats:
     sides: Floats = np.maximum(xyxy[..., 2:] - xyxy[..., :2], 0)
-    return sides[..., 0] * sides[..., 1]
+    area: Floats = sides[..., 0] * sides[..., 1]
+    return area
 
 
 def nms(boxes: ArrayLike, scores: ArrayLike, iou_threshold: float) -> NDArray[np.intp]:

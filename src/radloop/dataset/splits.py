@@ -1,0 +1,476 @@
+"""Which image belongs to which split: whole groups, every class spread evenly, and the proof of it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from radloop.errors import SplitError, UsageError
+from radloop.tables import ASSIGNMENT, CLASS_NAMES, GROUPS, HELD_OUT, NO_FINDING, SPLITS
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+LARGE_GROUP_IMAGES: Final = 20
+LARGE_GROUP_SHARE: Final = 0.01
+TOLERANCE_IMAGES: Final = 1
+TOLERANCE_SHARE: Final = 0.05
+
+_IMAGES: Final = len(CLASS_NAMES)  # what is counted of a group: its images of each class, its images, its boxes
+_BOXES: Final = _IMAGES + 1
+_UNIT = 1024
+_CANDIDATES = 400  # groups of a split that are looked at for one swap: bounds the cost for any number of images
+_SWAPS = 200  # far more than the real annotations need
+_NAMED = 10  # images that an error or a warning names at most
+
+
+@dataclass(frozen=True)
+class SplitSizes:
+    """How many images each split should hold, out of their sum."""
+
+    training: int = 11_500
+    validation: int = 750
+    test: int = 750
+    staging: int = 1_000
+    canary: int = 500
+    production: int = 500
+
+    @classmethod
+    def parse(cls, text: str) -> "SplitSizes":
+        """Read "training=300,validation=60,…": all six, in any order, 0 allowed.
+
+        Raises UsageError for a split that is unknown, named twice or missing, and for what is no count.
+        """
+        counts: dict[str, int] = {}
+        for part in text.split(","):
+            name, _, count = (piece.strip() for piece in part.partition("="))
+            if name not in SPLITS:
+                raise UsageError(f"--sizes: {name!r} is no split. The splits are {', '.join(SPLITS)}.")
+            if name in counts:
+                raise UsageError(f"--sizes: {name} is named twice.")
+            if not (count.isascii() and count.isdecimal()):
+                raise UsageError(f"--sizes: {name}={count} is no count of images. Give a whole number, 0 or more.")
+            counts[name] = int(count)
+        missing = [name for name in SPLITS if name not in counts]
+        if missing:
+            raise UsageError(f"--sizes lacks {', '.join(missing)}. Name all six; 0 leaves a split empty.")
+        if not any(counts.values()):
+            raise UsageError("--sizes: every split is 0. At least one has to hold images.")
+        return cls(**counts)
+
+    def scaled(self, total: int) -> "SplitSizes":
+        """The same shares of `total` images, by largest remainder: the sum is always `total`.
+
+        >>> SplitSizes().scaled(600)
+        SplitSizes(training=460, validation=30, test=30, staging=40, canary=20, production=20)
+        """
+        return SplitSizes(*_apportion(list(asdict(self).values()), total))
+
+
+def _apportion(weights: Sequence[int], total: int) -> list[int]:
+    """Whole numbers in proportion to `weights` that sum to `total` (largest remainder; of equal ones the first)."""
+    whole = max(sum(weights), 1)  # nothing to share out needs no weight
+    parts = [weight * total // whole for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: -(weights[i] * total % whole))
+    for i in by_remainder[: total - sum(parts)]:
+        parts[i] += 1
+    return parts
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Which images must share a split (GROUPS), and what about it a person should look at."""
+
+    groups: pl.DataFrame
+    warnings: tuple[str, ...] = ()
+
+
+def group(image_ids: pl.Series, *, patients: pl.DataFrame, duplicates: pl.DataFrame) -> Grouping:
+    """Join the images of one patient (image_id, patient) and near-duplicate pictures (image_id, group) into groups.
+
+    What is joined by either is joined for good: a patient's pictures and all their near-duplicates are one group. Its
+    name is its smallest image_id, which says nothing of the patient and does not depend on any order.
+
+    Raises SplitError for near-duplicates of more than max(20 images, 1 %): so many alike are either one picture copied
+    over and over or pictures with nothing on them, and would go to one split together. A patient may well have that
+    many pictures: a warning.
+    """
+    ids = image_ids.unique().sort()
+    limit = max(LARGE_GROUP_IMAGES, int(LARGE_GROUP_SHARE * len(ids)))
+    for name, images in _large(duplicates.filter(pl.col("image_id").is_in(ids.implode())), limit):
+        raise SplitError(
+            f"{len(images)} near-duplicate pictures ({_named(images)}; group {name}) would have to share a split: more "
+            f"than {limit} (max of {LARGE_GROUP_IMAGES} images and {LARGE_GROUP_SHARE:.0%}). Either one picture was "
+            "copied many times, or these are blank or damaged. Look at them and leave out what is no radiograph."
+        )
+    groups = _join(ids, [patients.select("image_id", "patient"), duplicates.select("image_id", "group")])
+    warnings = tuple(
+        f"group {name} holds {len(images)} images ({_named(images)}), of one patient or of patients that "
+        "near-duplicate pictures join: they share a split, which may miss its size and its share of a class by as much."
+        for name, images in _large(groups, limit)
+    )
+    return Grouping(groups, warnings)
+
+
+def _large(groups: pl.DataFrame, limit: int) -> list[tuple[str, list[str]]]:
+    members = groups.unique().group_by("group").agg(pl.col("image_id").sort()).sort("group")
+    return list(members.filter(pl.col("image_id").list.len() > limit).iter_rows())
+
+
+def _named(images: Sequence[str]) -> str:
+    return ", ".join(images[:_NAMED]) + (", …" if len(images) > _NAMED else "")
+
+
+def _join(ids: pl.Series, links: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """GROUPS of the sorted `ids`: images with a value in common in any of the `links` (image_id, value).
+
+    An image that is not in `ids` still links others: what was once alike through it stays together.
+    """
+    edges = pl.concat(
+        link.select("image_id", value=pl.nth(1), kind=pl.lit(kind, dtype=pl.Int8)) for kind, link in enumerate(links)
+    ).drop_nulls()
+    nodes = pl.concat([ids, edges["image_id"]]).unique().sort()
+    number = pl.DataFrame({"image_id": nodes}).with_row_index("image")
+    edges = edges.join(number, on="image_id").select("image", value=pl.struct("kind", "value").rank("dense"))
+    image, value = edges["image"].to_numpy().astype(np.int64), edges["value"].to_numpy().astype(np.int64)
+    size = len(nodes) + (int(value.max()) if value.size else 0)
+    _, component = connected_components(
+        coo_array((np.ones(image.size, dtype=np.int8), (image, len(nodes) + value - 1)), shape=(size, size)),
+        directed=False,
+    )
+    found = number.with_columns(component=pl.Series(component[: len(nodes)]))
+    return (
+        found.filter(pl.col("image_id").is_in(ids.implode()))
+        .select("image_id", group=pl.col("image_id").min().over("component"))
+        .sort("image_id")
+        .match_to_schema(GROUPS)
+    )
+
+
+def assign(
+    findings: pl.DataFrame,
+    groups: pl.DataFrame,
+    sizes: SplitSizes,
+    *,
+    seed: int,
+    previous: pl.DataFrame | None = None,
+    move: frozenset[str] = frozenset(),
+) -> pl.DataFrame:
+    """Give every image that has findings its split (ASSIGNMENT): whole groups, every class spread evenly.
+
+    An image counts for a class when any reader saw it there (rows with `used` false do not count). Groups are dealt out
+    by iterative stratification (Sechidis et al. 2011, algorithm 1) into splits that take no more than fits; then swaps
+    between splits even out what is left, the number of boxes too. Sizes are exact where groups allow, else within the
+    largest group. The result does not depend on the order of rows.
+
+    `previous` (image_id, group, split of an earlier version) holds: its images keep their split, its groups stay
+    together, a new image goes where its group is, and new groups fill what is free. `move` names images that have to be
+    in training now. That is open to production only, and takes the whole group along, as does a group that turns out to
+    reach from production into training.
+
+    Raises SplitError where `move` names a held-out image, and where a group turns out to reach from a held-out split
+    into another. No split is right for it then: to move a held-out image spoils the comparison with earlier models, not
+    to move it leaks. Only a person can say which pictures to leave out, so the message names them.
+    """
+    present = findings["image_id"].unique().sort()
+    earlier = pl.DataFrame(schema=ASSIGNMENT) if previous is None else previous.select(ASSIGNMENT.names()).unique()
+    groups = _join(present, [groups, earlier.select("image_id", "group")])
+    images = (
+        groups.join(_settled(groups, earlier, move), on="group", how="left")
+        .with_columns(number=pl.col("group").rank("dense").cast(pl.Int64) - 1)
+        .sort("image_id")
+    )
+    counts = _count(findings, images)
+    split = _split_numbers(images.unique("number").sort("number")["split"])
+
+    settled, free = np.flatnonzero(split >= 0), np.flatnonzero(split < 0)
+    held = _sums(counts[settled], split[settled])
+    wanted = np.array(list(asdict(sizes.scaled(len(present))).values()))
+    room = _apportion(np.maximum(wanted - held[:, _IMAGES], 0).tolist(), int(counts[free, _IMAGES].sum()))
+    share = np.outer(held[:, _IMAGES] + room, counts.sum(axis=0)) / max(len(present), 1)
+
+    rng = np.random.Generator(np.random.PCG64(seed))
+    split[free] = _deal(counts[free], room, share - held, rng)
+    split[free] = _even_out(counts[free], split[free], share, held, rng)
+    names = pl.Series([SPLITS[number] for number in split[images["number"]]], dtype=pl.String)
+    return images.select("image_id", "group", split=names)
+
+
+def _settled(groups: pl.DataFrame, earlier: pl.DataFrame, move: frozenset[str]) -> pl.DataFrame:
+    """The groups whose split is not ours to choose (group, split)."""
+    known = groups.join(earlier.select("image_id", "split").unique(), on="image_id", how="left")
+    moved = pl.col("image_id").is_in(sorted(move))
+    barred = known.filter(moved, pl.col("split").is_in(HELD_OUT))
+    if barred.height:
+        raise SplitError(
+            f"{_placed(barred)}: held-out images keep their split for ever and cannot move to training. "
+            "Leave them out of the file given to --add."
+        )
+    known = known.with_columns(split=pl.when(moved).then(pl.lit("training")).otherwise("split")).drop_nulls("split")
+    drawn = (pl.col("split") == "training").any().over("group") & (pl.col("split") == "production")
+    known = known.filter(~drawn)
+    torn = known.filter(pl.col("split").n_unique().over("group") > 1)
+    if torn.height:
+        raise SplitError(
+            f"{_placed(torn)}: these turn out to belong together (one patient, or near-duplicate pictures), but the "
+            "previous version has them in different splits, which they keep for ever. Leave one side out of the source "
+            "(rather the training pictures than the held-out ones), or assign anew without --previous."
+        )
+    return known.select("group", "split").unique()
+
+
+def _placed(images: pl.DataFrame) -> str:
+    rows = images.sort("group", "image_id").select("image_id", "split").rows()
+    return _named([f"{image_id} ({split})" for image_id, split in rows])
+
+
+def _split_numbers(names: pl.Series) -> Ints:
+    """0..5 in the order of SPLITS; -1 for null."""
+    numbers = dict(zip(SPLITS, range(len(SPLITS)), strict=True))
+    return np.array([numbers.get(name, -1) for name in names], dtype=np.int64)
+
+
+def _count(findings: pl.DataFrame, images: pl.DataFrame) -> Ints:
+    """What every group holds (n, 17): images of each class, images at all, boxes."""
+    seen = _used(findings).join(images, on="image_id").select("number", "image_id", column="class_id")
+    boxes = seen.filter(pl.col("column") != NO_FINDING).with_columns(column=_BOXES)
+    one = images.select("number", "image_id", column=_IMAGES)
+    cells = pl.concat(
+        [frame.select("number", pl.col("column").cast(pl.Int64)) for frame in (seen.unique(), one, boxes)]
+    )
+    counts = np.zeros((images["number"].n_unique(), _BOXES + 1), dtype=np.int64)
+    np.add.at(counts, (cells["number"].to_numpy(), cells["column"].to_numpy()), 1)
+    return counts
+
+
+def _used(findings: pl.DataFrame) -> pl.DataFrame:
+    return findings.filter("used") if "used" in findings.columns else findings
+
+
+def _sums(counts: Ints, split: Ints) -> Ints:
+    """What every split holds (6, 17)."""
+    sums = np.zeros((len(SPLITS), counts.shape[1]), dtype=np.int64)
+    np.add.at(sums, split, counts)
+    return sums
+
+
+def _deal(counts: Ints, room: Sequence[int], missing: Floats, rng: np.random.Generator) -> Ints:
+    """The split of every group, by iterative stratification (Sechidis et al. 2011, algorithm 1).
+
+    Always the class with the fewest images left is next, and each of its groups goes to the split that misses most of
+    it; of equal ones to the roomiest; then by lot. Beyond the paper: a split takes no more than it has room for, and
+    large groups come first, so that small ones can still make the sizes exact.
+    """
+    split = np.full(len(counts), -1, dtype=np.int64)
+    lots = rng.random((len(counts), len(SPLITS))).tolist()
+    order = rng.permutation(len(counts))
+    rows = [[(label, row[label]) for label in range(_BOXES) if row[label]] for row in counts.tolist()]
+    left, want = list(room), missing.T.tolist()
+    for size in np.unique(counts[:, _IMAGES])[::-1].tolist():
+        waiting = order[counts[order, _IMAGES] == size]
+        while waiting.size:
+            images = counts[waiting, :_BOXES].sum(axis=0)  # "images at all" is the last label, for those without class
+            rarest = int(np.argmin(np.where(images > 0, images, np.iinfo(np.int64).max)))
+            theirs = counts[waiting, rarest] > 0
+            wish = want[rarest]
+            for index in waiting[theirs].tolist():
+                fitting = [s for s in range(len(SPLITS)) if left[s] >= size] or [left.index(max(left))]
+                lot = lots[index]
+                best = max((wish[s], left[s], lot[s], s) for s in fitting)[-1]
+                split[index] = best
+                left[best] -= size
+                for label, number in rows[index]:
+                    want[label][best] -= number
+            waiting = waiting[~theirs]
+    return split
+
+
+def _even_out(counts: Ints, split: Ints, share: Floats, held: Ints, rng: np.random.Generator) -> Ints:
+    """Swap groups of one size between splits while that brings class and box counts nearer to their share.
+
+    The measure is the sum of squared deviations, each over what may be tolerated of it. It is kept in whole numbers
+    (1/1024 image), which floats add up exactly in any order: sums of fractions would differ between machines.
+    """
+    split = split.copy()
+    kinds, kind = np.unique(counts, axis=0, return_inverse=True)
+    weight = np.rint(_UNIT / _tolerated(share))
+    excess = np.rint(_UNIT * (held + _sums(counts, split) - share))
+    for _ in range(_SWAPS):
+        worst_first = np.argsort(-np.max(np.abs(excess) * weight, axis=1), kind="stable")
+        swap = next(filter(None, (_best_swap(s, kinds, kind, split, weight, excess, rng) for s in worst_first)), None)
+        if swap is None:
+            break
+        one, other = swap
+        change = counts[other] - counts[one]
+        excess[split[one]] += _UNIT * change
+        excess[split[other]] -= _UNIT * change
+        split[[one, other]] = split[[other, one]]
+    return split
+
+
+def _best_swap(
+    here: int, kinds: Ints, kind: Ints, split: Ints, weight: Floats, excess: Floats, rng: np.random.Generator
+) -> tuple[int, int] | None:
+    """The pair of groups, one in split `here`, one in another, whose swap helps most; None where none helps."""
+    best, pair = 0.0, None
+    mine = _candidates(np.flatnonzero(split == here), kind, rng)
+    for there in range(len(SPLITS)):
+        theirs = _candidates(np.flatnonzero(split == there), kind, rng)
+        if there == here or not mine.size or not theirs.size:
+            continue
+        a, b = kinds[kind[mine]].astype(np.float64), kinds[kind[theirs]].astype(np.float64)
+        both = _UNIT * (weight[here] + weight[there])
+        slope = 2 * (weight[here] * excess[here] - weight[there] * excess[there])
+        change = (b @ slope + b**2 @ both)[None, :] + (a**2 @ both - a @ slope)[:, None] - 2 * (a * both) @ b.T
+        change[a[:, _IMAGES, None] != b[None, :, _IMAGES]] = 0
+        least = np.unravel_index(np.argmin(change), change.shape)
+        if change[least] < best:
+            best, pair = change[least], (int(mine[least[0]]), int(theirs[least[1]]))
+    return pair
+
+
+def _candidates(members: Ints, kind: Ints, rng: np.random.Generator) -> Ints:
+    """Some groups of a split, no two alike."""
+    _, first = np.unique(kind[members], return_index=True)
+    if first.size > _CANDIDATES:
+        first = rng.choice(first, _CANDIDATES, replace=False)
+    return members[first]
+
+
+def _tolerated(share: Floats) -> Floats:
+    """How far a count may lie from its share before it is called uneven."""
+    return np.maximum(TOLERANCE_IMAGES, TOLERANCE_SHARE * share)
+
+
+def proof(
+    findings: pl.DataFrame,
+    assignment: pl.DataFrame,
+    sizes: SplitSizes,
+    *,
+    seed: int,
+    previous: pl.DataFrame | None = None,
+) -> dict[str, Any]:
+    """What splits.json holds: what was wanted, what every split got of every class, and how far that is off.
+
+    `expected` is the class's share of the images that the split got; `deviation` is in images, `percent` of expected.
+    `worst` is the cell with the largest deviation, measured by what is tolerated: max(1 image, 5 %).
+    """
+    kept = pl.DataFrame(schema=ASSIGNMENT) if previous is None else previous
+    moves = (
+        assignment.join(kept.select("image_id", earlier="split").unique(), on="image_id")
+        .filter(pl.col("split") != pl.col("earlier"))
+        .sort("image_id")
+    )
+    return {
+        "seed": seed,
+        "wanted": asdict(sizes.scaled(assignment.height)),
+        "continues": previous is not None,
+        "moves": [
+            {"image_id": image_id, "from": earlier, "to": split}
+            for image_id, earlier, split in moves.select("image_id", "earlier", "split").iter_rows()
+        ],
+        **_measure(findings, assignment),
+    }
+
+
+def verify(annotations: pl.DataFrame, proof: dict[str, Any]) -> list[str]:
+    """What is wrong with a dataset's splits by its own annotations.parquet (ANNOTATIONS): one sentence each, or none.
+
+    Looks for images and groups in two splits, and counts everything again that the proof says.
+    """
+    known = pl.col("split").is_in(SPLITS) & pl.col("class_id").is_between(0, NO_FINDING) & pl.col("group").is_not_null()
+    strange = annotations.filter(~known.fill_null(value=False)).height
+    if strange:
+        return [f"{strange} rows of the annotations have no group, no known split or no known class"]
+    images = annotations.select(ASSIGNMENT.names()).unique()
+    wrong = [
+        f"{what} {name} is in {len(splits)} splits: {', '.join(splits)}"
+        for what, column in (("image", "image_id"), ("group", "group"))
+        for name, splits in images.group_by(column)
+        .agg(pl.col("split").unique().sort())
+        .filter(pl.col("split").list.len() > 1)
+        .sort(column)
+        .iter_rows()
+    ]
+    counted = _measure(annotations, images)
+    for path, value in _leaves(counted):
+        said: Any = proof
+        for key in path:
+            said = said.get(key) if isinstance(said, dict) else None
+        if said != value:
+            wrong.append(f"the proof says {'.'.join(path)} = {said}, the annotations {value}")
+    if not proof.get("continues"):
+        slack = counted["groups"]["largest"] if counted["groups"]["of_several_images"] else 0
+        wanted = proof.get("wanted")
+        for name in SPLITS:
+            count, images_wanted = (
+                counted["splits"][name]["images"],
+                wanted.get(name) if isinstance(wanted, dict) else None,
+            )
+            if not isinstance(images_wanted, int) or abs(count - images_wanted) > slack:
+                wrong.append(f"split {name} holds {count} images where {images_wanted} were wanted")
+    return wrong
+
+
+def _measure(findings: pl.DataFrame, assignment: pl.DataFrame) -> dict[str, Any]:
+    """The part of the proof that the annotations alone can give again."""
+    images = assignment.sort("image_id").with_columns(number=pl.int_range(pl.len()))
+    counts = _count(findings, images)
+    got = _sums(counts, _split_numbers(images["split"]))
+    total = got.sum(axis=0)
+    expected = np.outer(got[:, _IMAGES], total) / max(images.height, 1)
+    deviation = got - expected
+    percent = np.divide(100 * deviation, expected, out=np.zeros_like(deviation), where=expected > 0)
+    strain = (np.abs(deviation) / _tolerated(expected))[:, :_IMAGES]
+
+    def cell(split: int, label: int) -> dict[str, Any]:
+        return {
+            "images": int(got[split, label]),
+            "expected": round(float(expected[split, label]), 3),
+            "deviation": round(float(deviation[split, label]), 3),
+            "percent": round(float(percent[split, label]), 2),
+        }
+
+    at_split, at_class = (int(i) for i in np.unravel_index(np.argmax(strain), strain.shape))
+    members = images.group_by("group").agg(images=pl.len(), splits=pl.col("split").n_unique())
+    return {
+        "images": images.height,
+        "splits": {
+            name: {"images": int(got[i, _IMAGES]), "boxes": int(got[i, _BOXES])} for i, name in enumerate(SPLITS)
+        },
+        "groups": {
+            "number": members.height,
+            "of_several_images": int((members["images"] > 1).sum()),
+            "largest": int(members["images"].max() or 0),  # type: ignore[arg-type]
+            "in_two_splits": int((members["splits"] > 1).sum()),
+        },
+        "tolerance": {"images": TOLERANCE_IMAGES, "percent": 100 * TOLERANCE_SHARE},
+        "even": bool(strain.max() <= 1),
+        "worst": {
+            "class_id": at_class,
+            "split": SPLITS[at_split],
+            **cell(at_split, at_class),
+            "of_tolerance": round(float(strain.max()), 3),
+        },
+        "classes": {
+            str(label): {
+                "name": CLASS_NAMES[label],
+                "images": int(total[label]),
+                "splits": {name: cell(i, label) for i, name in enumerate(SPLITS)},
+            }
+            for label in range(_IMAGES)
+        },
+    }
+
+
+def _leaves(tree: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
