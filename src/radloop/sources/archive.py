@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from radloop import files
 from radloop.errors import DownloadError, SourceError
@@ -58,11 +58,12 @@ def unpack(archive: Path, folder: Path, *, wanted: re.Pattern[str], progress: Pr
     DownloadError where the zip is damaged or holds an unsafe member, and removes the zip.
     """
     try:
-        with _open(archive) as opened:
+        with archive.open("r+b") as file, _open(file) as opened:
             members = _choose(opened.infolist(), wanted)
+            folder.mkdir(parents=True, exist_ok=True)
             _sweep({(folder / member.filename).parent for member in members})
             _require_space(members, archive, folder)
-            _move(opened, members, archive, folder, progress)
+            _move(opened, members, file.fileno(), folder, progress)
     except _DamageError as damage:
         archive.unlink()
         raise DownloadError(
@@ -76,9 +77,9 @@ def unpack(archive: Path, folder: Path, *, wanted: re.Pattern[str], progress: Pr
         ) from error
 
 
-def _open(archive: Path) -> zipfile.ZipFile:
+def _open(file: BinaryIO) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(archive)
+        return zipfile.ZipFile(file)
     except _DAMAGE as broken:
         raise _DamageError("it is cut off or no zip") from broken
 
@@ -122,7 +123,7 @@ def _require_space(members: list[zipfile.ZipInfo], archive: Path, folder: Path) 
 
 
 def _move(
-    opened: zipfile.ZipFile, members: list[zipfile.ZipInfo], archive: Path, folder: Path, progress: Progress
+    opened: zipfile.ZipFile, members: list[zipfile.ZipInfo], descriptor: int, folder: Path, progress: Progress
 ) -> None:
     total = sum(member.file_size for member in members)
     done = flushed = 0
@@ -136,7 +137,7 @@ def _move(
         if done - flushed >= BATCH_BYTES or number == len(members):
             _flush(batch)
             if number < len(members):
-                _free(archive, members[number].header_offset)
+                _free(descriptor, members[number].header_offset)
             batch.clear()
             flushed = done
             progress("unpack", done, total, "bytes")
@@ -173,7 +174,7 @@ def _flush(paths: list[Path]) -> None:
         files.flush_folder(folder)
 
 
-def _free(path: Path, end: int) -> bool:
+def _free(descriptor: int, end: int) -> bool:
     """Give a file's first `end` bytes back to the disk; the rest keeps its place. False where the system cannot."""
     libc = ctypes.CDLL(None, use_errno=True)
     try:
@@ -181,20 +182,16 @@ def _free(path: Path, end: int) -> bool:
     except AttributeError:
         return False
     fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long)
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        if fallocate(descriptor, _KEEP_SIZE_AND_PUNCH_HOLE, 0, end) == 0:
-            return True
-    finally:
-        os.close(descriptor)
+    if fallocate(descriptor, _KEEP_SIZE_AND_PUNCH_HOLE, 0, end) == 0:
+        return True
     number = ctypes.get_errno()
     if number in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
         return False
-    raise OSError(number, os.strerror(number), str(path))
+    raise OSError(number, os.strerror(number))
 
 
 def _can_free(folder: Path) -> bool:
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".radloop.", suffix=".tmp") as probe:
+    with tempfile.TemporaryFile(dir=folder) as probe:
         probe.write(b"x")
         probe.flush()
-        return _free(Path(probe.name), 1)
+        return _free(probe.fileno(), 1)

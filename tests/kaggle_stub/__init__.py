@@ -1,0 +1,1 @@
+"""A stand-in for Kaggle that the unpatched command can be sent to."""
