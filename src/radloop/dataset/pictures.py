@@ -1,0 +1,251 @@
+"""Looking at every picture of a folder once: is it sound, what does it measure, what is its hash.
+
+Each file is read once; all else is done on its bytes. A picture that cannot be used is a row with a `problem`,
+never an exception. What was found is kept in a cache, so that only new and changed pictures are looked at again.
+"""
+
+import hashlib
+import io
+import multiprocessing
+import os
+import signal
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from radloop import files, manifest, pixels, similarity
+from radloop.errors import SourceError
+from radloop.progress import Progress, silent
+from radloop.tables import PICTURES
+
+SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
+MAX_BYTES: Final = 2**28  # no radiograph is larger; what is, is not read
+
+_FOUND: Final = pl.Schema({"image_id": pl.String, "path": pl.String, "problem": pl.String})
+_SIZES: Final = pl.Schema({"image_id": pl.String, "width": pl.Int32, "height": pl.Int32})
+_PASS: Final = 1  # raise it when what is measured changes: a cache of another pass is not used
+_INSPECTED: Final = pl.Schema(
+    {**PICTURES, "mtime_ns": pl.Int64, "thumbnail": pl.Binary, "pass": pl.Int16}  # type: ignore[arg-type]
+)
+_HEADER_BYTES: Final = (4096, 2**16)  # enough for almost all headers; else the whole file
+_SHARD: Final = 32  # pictures: about a seventh of a second
+_FEW: Final = 256  # pictures: a worker takes as long to start
+_SAVE_EVERY: Final = 1000  # pictures, or a fiftieth of all: what a kill can cost
+
+
+def find(folder: Path) -> pl.DataFrame:
+    """The pictures in `folder`, one level deep: image_id (the name without its ending), path, problem; by image_id.
+
+    Folders, hidden files and files with other endings are passed over. One row for each image_id.
+    Raises SourceError where the folder cannot be listed.
+    """
+    names = defaultdict(list)
+    problems: dict[str, str] = {}
+    try:
+        root = os.path.realpath(folder)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                stem, suffix = os.path.splitext(entry.name)
+                if suffix.lower() not in SUFFIXES or stem.startswith(".") or entry.is_dir():
+                    continue
+                image_id, name = (os.fsencode(text).decode("utf-8", "backslashreplace") for text in (stem, entry.name))
+                names[image_id].append(name)
+                if problem := _entry_problem(entry, root):
+                    problems[image_id] = problem
+    except OSError as error:
+        raise SourceError(f"{folder}: the pictures cannot be listed ({error.strerror}).") from error
+    for image_id, alike in names.items():
+        if len(alike) > 1:
+            problems[image_id] = f"{len(alike)} files have this image_id: {', '.join(sorted(alike))}"
+    rows = [(image_id, min(names[image_id]), problems.get(image_id)) for image_id in sorted(names)]
+    return pl.DataFrame(rows, schema=_FOUND, orient="row")
+
+
+def read_headers(folder: Path, found: pl.DataFrame) -> pl.DataFrame:
+    """The sizes that the headers of the `found` pictures give, nothing decoded: image_id, width, height.
+
+    No row for a picture with a problem or without a header.
+    """
+    rows = [
+        (image_id, *size)
+        for image_id, path in found.filter(pl.col("problem").is_null()).select("image_id", "path").iter_rows()
+        if (size := _header_size(folder / path)) is not None
+    ]
+    return pl.DataFrame(rows, schema=_SIZES, orient="row")
+
+
+def inspect(
+    folder: Path, found: pl.DataFrame, *, jobs: int, cache: Path | None = None, progress: Progress = silent
+) -> pl.DataFrame:
+    """Look at every `found` picture: PICTURES, sorted by image_id, the same for any number of `jobs` (processes).
+
+    With a `cache` file, pictures whose path, size and time of change are as they were are not even opened, and a run
+    that is killed keeps most of what it did. Raises SourceError where a worker process dies.
+    """
+    sound = found.filter(pl.col("problem").is_null())
+    known = _unchanged(folder, sound["path"], cache)
+    paths = _missing(sound["path"], known["path"])
+
+    tables, done, saved = [known], len(known), len(known)
+    progress("pictures", done, len(sound))
+    for table in _inspect_shards(folder, paths, jobs):
+        tables.append(table)
+        done += len(table)
+        progress("pictures", done, len(sound))
+        if cache and (done == len(sound) or done - saved >= max(_SAVE_EVERY, len(sound) // 50)):
+            _write_cache(cache, pl.concat(tables))
+            saved = done
+    refused = found.filter(pl.col("problem").is_not_null())
+    return pl.concat([*tables, refused], how="diagonal").select(PICTURES.names()).sort("image_id")
+
+
+def thumbnails(
+    folder: Path, pictures: pl.DataFrame, image_ids: list[str], *, jobs: int = 1, cache: Path | None = None
+) -> npt.NDArray[np.uint8]:
+    """The 32×32 thumbnails that `similarity.near_duplicates` asks for, n×32×32, from the cache where there is one.
+
+    Raises SourceError for a picture that changed since it was inspected.
+    """
+    wanted = pictures.filter(pl.col("image_id").is_in(image_ids))
+    known = _unchanged(folder, wanted["path"], cache)
+    tables = [known, *_inspect_shards(folder, _missing(wanted["path"], known["path"]), jobs)]
+    sound = pl.concat(tables).join(wanted, on=["image_id", "pixels_md5"], how="semi")
+    by_id = dict(sound.select("image_id", "thumbnail").iter_rows())
+    if changed := [image_id for image_id in image_ids if image_id not in by_id]:
+        raise SourceError(f"{folder}: the picture {changed[0]} changed while it was worked on. Run it again.")
+    shape = (len(image_ids), similarity.SIDE_PX, similarity.SIDE_PX)
+    return np.frombuffer(b"".join(by_id[image_id] for image_id in image_ids), np.uint8).reshape(shape)
+
+
+def inspect_shard(folder: Path, paths: list[str]) -> pl.DataFrame:
+    """Look at the pictures at `paths` in `folder`, in this process: PICTURES and what the cache keeps beside it."""
+    return pl.DataFrame([_inspect_one(folder, path) for path in paths], schema=_INSPECTED)
+
+
+def _entry_problem(entry: os.DirEntry[str], root: str) -> str | None:
+    try:
+        entry.name.encode("utf-8")
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    if not manifest.is_safe_key(entry.name):
+        return f"its name {entry.name!r} is not safe in an object store"
+    if entry.is_symlink() and os.path.commonpath([root, os.path.realpath(entry.path)]) != root:
+        return "a link that leads out of the folder"
+    if not entry.is_file():
+        return "a broken link" if entry.is_symlink() else "not a regular file"
+    return None
+
+
+def _header_size(path: Path) -> tuple[int, int] | None:
+    try:
+        with path.open("rb", buffering=0) as file:
+            for count in _HEADER_BYTES:
+                data = os.pread(file.fileno(), count, 0)
+                if (size := pixels.header_size(data)) is not None or len(data) < count:
+                    return size
+            return pixels.header_size(os.pread(file.fileno(), MAX_BYTES, 0))
+    except OSError:
+        return None
+
+
+def _inspect_one(folder: Path, path: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"image_id": os.path.splitext(path)[0], "path": path, "pass": _PASS}
+    try:
+        with (folder / path).open("rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            row |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+            if status.st_size > MAX_BYTES:
+                raise SourceError(f"{status.st_size} bytes are more than any radiograph has ({MAX_BYTES}): not read")
+            data = file.read()
+        row |= {"bytes": len(data), "md5": hashlib.md5(data).hexdigest()}
+        if size := pixels.header_size(data):
+            row |= {"width": min(size[0], 2**31 - 1), "height": min(size[1], 2**31 - 1)}
+        gray = pixels.decode(data)
+    except OSError as error:
+        return row | {"problem": f"cannot be read: {error.strerror or error}"}
+    except SourceError as error:
+        return row | {"problem": str(error)}
+    small = similarity.thumbnail(gray)
+    return (
+        row
+        | pixels.statistics(gray)._asdict()
+        | {
+            "pixels_md5": pixels.md5(gray),
+            "phash": similarity.phash(small),
+            "thumbnail": small.tobytes(),
+        }
+    )
+
+
+def _inspect_shards(folder: Path, paths: list[str], jobs: int) -> Iterator[pl.DataFrame]:
+    shards = [paths[start : start + _SHARD] for start in range(0, len(paths), _SHARD)]
+    if jobs == 1 or len(paths) <= _FEW:
+        yield from map(inspect_shard, repeat(folder), shards)
+        return
+    # Spawned, not forked: polars has threads, and a fork copies their locks as they happen to be.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(shards)), mp_context=spawn, initializer=_start_worker) as pool:
+        try:
+            yield from pool.map(inspect_shard, repeat(folder), shards)
+        except BrokenProcessPool as broken:
+            raise SourceError(
+                f"{folder}: a process that looked at pictures died, perhaps for want of memory. "
+                "What it had found is kept: run it again, with fewer --jobs."
+            ) from broken
+
+
+def _start_worker() -> None:
+    """Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _unchanged(folder: Path, paths: pl.Series, cache: Path | None) -> pl.DataFrame:
+    """What the cache knows of those files that are as they were."""
+    nothing = _INSPECTED.to_frame()
+    if cache is None:
+        return nothing
+    try:
+        known = pl.read_parquet(io.BytesIO(cache.read_bytes()))
+    except (OSError, pl.exceptions.PolarsError):
+        return nothing  # none yet, or not ours: it is only a cache
+    if known.schema != _INSPECTED:
+        return nothing
+    now = []
+    for path in paths:
+        try:
+            status = os.stat(folder / path)
+        except OSError:
+            continue  # gone: looking at it will say so
+        now.append((path, status.st_size, status.st_mtime_ns, _PASS))
+    key = ["path", "bytes", "mtime_ns", "pass"]
+    return known.join(
+        pl.DataFrame(now, schema={name: _INSPECTED[name] for name in key}, orient="row"), on=key, how="semi"
+    )
+
+
+def _missing(paths: pl.Series, known: pl.Series) -> list[str]:
+    return paths.filter(~paths.is_in(known.implode())).to_list()
+
+
+def _write_cache(cache: Path, table: pl.DataFrame) -> None:
+    """Keep what follows from a file's bytes; one that could not be read may be readable the next time."""
+    buffer = io.BytesIO()
+    table.filter(pl.col("md5").is_not_null()).write_parquet(buffer, compression="zstd", statistics=False)
+    files.write_atomic(cache, buffer.getvalue())

@@ -1,0 +1,184 @@
+"""Which pictures show the same film: a perceptual hash proposes, correlation after alignment confirms.
+
+A thumbnail is 32×32 gray values. Two are alike where one is all but explained by the other under a small shift,
+rotation, zoom, shear and a smooth change of the gray scale: a linear regression on the other's gray values and on what
+they change by under each movement (the tangent distance of Simard, LeCun and Denker 1993), solved at once, without a
+search. docs/near-duplicates.md says how the thresholds were chosen and what they cost.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from PIL import Image
+
+from radloop.tables import GROUPS
+
+SIDE_PX: Final = 32
+RADIUS: Final = 16  # bits by which the hashes of a proposed pair may differ
+CORRELATION: Final = 0.87  # of the hashes' own coefficients, before any alignment, in a proposed pair
+LIKENESS: Final = 0.99  # the share of variance explained from which on two thumbnails show one film
+HASH_ONLY_RADIUS: Final = 2  # bits, where there is no picture to confirm by
+
+Thumbnails = Callable[[list[str]], npt.NDArray[np.uint8]]  # image ids -> n×32×32 gray values
+
+_Floats = npt.NDArray[np.float32]
+_LOW: Final = 8  # the hash looks at the 8×8 lowest frequencies
+_DCT: Final = np.rint(2**20 * np.cos(np.pi / SIDE_PX * np.outer(np.arange(_LOW), np.arange(SIDE_PX) + 0.5))).astype(
+    np.int64
+)
+_MARGIN_PX: Final = 2  # what cropping and rotating bring in or lose
+_INNER: Final = slice(_MARGIN_PX, -_MARGIN_PX)
+_PAIRS_AT_ONCE: Final = 2**22
+
+
+def thumbnail(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The picture in 32×32 px: averaged to about three times that, then Lanczos, at a tenth of the cost of Lanczos."""
+    return np.asarray(Image.fromarray(gray).resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0))
+
+
+def phash(thumbnail: npt.NDArray[np.uint8]) -> str:
+    """The 64-bit hash of a thumbnail as 16 hex digits: which of its low frequencies exceed their median.
+
+    `imagehash.phash` in whole numbers, so that it is the same on every machine. As the thumbnail is reduced in two
+    steps, it differs from imagehash's by 0 bits for most pictures, by 2 to 4 for some.
+    """
+    low = _DCT @ thumbnail.astype(np.int64) @ _DCT.T
+    return np.packbits(low > np.median(low)).tobytes().hex()
+
+
+def near_duplicates(pictures: pl.DataFrame, thumbnails: Thumbnails) -> pl.DataFrame:
+    """Pictures (PICTURES) that show a film which another one shows too: GROUPS, only images that have a partner.
+
+    `group` is the smallest image_id of its group. Equal decoded pixels are one group always. Otherwise each member is
+    confirmed against the group's representative, the picture with most partners, so that no chain of small steps
+    joins two that are not alike. Pictures with a problem belong to no group. The result does not depend on row order.
+    """
+    films = (
+        pictures.filter(pl.col("problem").is_null())
+        .sort("image_id")
+        .group_by("pixels_md5", maintain_order=True)
+        .agg(pl.col("image_id"), pl.col("phash").first())
+    )
+    members = films["image_id"].to_list()
+    stars = _stars(_confirmed(films["phash"].to_list(), thumbnails([ids[0] for ids in members])), len(films))
+    rows = [
+        (image_id, group)
+        for star in stars
+        if len(ids := [image_id for film in star for image_id in members[film]]) > 1
+        for group in [min(ids)]
+        for image_id in ids
+    ]
+    return pl.DataFrame(rows, schema=GROUPS, orient="row").sort("image_id")
+
+
+def likeness(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
+    """How much of one thumbnail's variance the other explains once aligned, 0..1; the better of both directions."""
+    both = _smooth(np.stack([first, second]))
+    vectors, bases = _vectors(both), _bases(both)
+    return float(max(_explained(bases[0], vectors[1:])[0], _explained(bases[1], vectors[:1])[0]))
+
+
+def matches(phash: str, known: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `known` (image_id, phash, …) whose hash is so near to `phash` that it is the same film.
+
+    For where there is no picture to confirm by: image_id and distance in bits, nearest first.
+    """
+    hashes = known.filter(pl.col("phash").is_not_null())
+    distance = np.bitwise_count(_hashes(hashes["phash"].to_list()) ^ _hashes([phash]))
+    return (
+        hashes.select("image_id", distance=pl.Series(distance, dtype=pl.Int8))
+        .filter(pl.col("distance") <= HASH_ONLY_RADIUS)
+        .sort("distance", "image_id")
+    )
+
+
+def _confirmed(hashes: list[str], small: npt.NDArray[np.uint8]) -> dict[int, set[int]]:
+    """For each picture by its number those that it is alike with."""
+    partners: dict[int, set[int]] = defaultdict(set)
+    if len(hashes) < 2:
+        return partners
+    smooth = _smooth(small)
+    vectors = _vectors(smooth)
+    for rows, proposed in _proposals(_hashes(hashes), _coefficients(small)):
+        for picture, basis, candidates in zip(rows, _bases(smooth[rows]), proposed, strict=True):
+            alike = candidates[_explained(basis, vectors[candidates]) >= LIKENESS]
+            for partner in alike.tolist():
+                partners[picture].add(partner)
+                partners[partner].add(picture)
+    return partners
+
+
+def _proposals(
+    hashes: npt.NDArray[np.uint64], coefficients: _Floats
+) -> Iterator[tuple[range, list[npt.NDArray[np.intp]]]]:
+    """Blocks of pictures, and for each of them the others worth a closer look."""
+    count = len(hashes)
+    step = max(1, _PAIRS_AT_ONCE // count)
+    for start in range(0, count, step):
+        rows = range(start, min(start + step, count))
+        near = np.bitwise_count(hashes[rows.start : rows.stop, None] ^ hashes) <= RADIUS
+        near &= coefficients[rows.start : rows.stop] @ coefficients.T >= CORRELATION
+        near[np.arange(len(rows)), np.array(rows)] = False
+        yield rows, [np.flatnonzero(row) for row in near]
+
+
+def _stars(partners: dict[int, set[int]], count: int) -> Iterator[list[int]]:
+    """Each picture once: with its partners that are still free, those with most partners first."""
+    free = set(range(count))
+    for centre in sorted(range(count), key=lambda number: (-len(partners.get(number, ())), number)):
+        if centre in free:
+            star = [centre, *sorted(partners.get(centre, set()) & free)]
+            free.difference_update(star)
+            yield star
+
+
+def _hashes(digits: list[str]) -> npt.NDArray[np.uint64]:
+    return np.array([int(text, 16) for text in digits], dtype=np.uint64)
+
+
+def _coefficients(small: npt.NDArray[np.uint8]) -> _Floats:
+    """The n×63 low frequencies that the hash looks at, without the mean brightness, as unit vectors."""
+    scaled = (_DCT / np.linalg.norm(_DCT, axis=1, keepdims=True)).astype(np.float32)
+    low = (scaled @ small.astype(np.float32) @ scaled.T).reshape(len(small), -1)[:, 1:]
+    return _unit(low)
+
+
+def _smooth(small: npt.NDArray[np.uint8]) -> _Floats:
+    """Thumbnails blurred by a Gaussian of one pixel: a shift of one pixel is then near to linear."""
+    offsets = np.arange(SIDE_PX)
+    weights = np.exp(-((offsets[:, None] - offsets) ** 2) / 2)
+    blur = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    smooth: _Floats = blur @ (small.astype(np.float32) / 64 - 2) @ blur.T
+    return smooth
+
+
+def _vectors(smooth: _Floats) -> _Floats:
+    """What is to be explained: n×784 inner gray values, mean 0, as unit vectors."""
+    inner = smooth[:, _INNER, _INNER].reshape(len(smooth), -1)
+    return _unit(inner - inner.mean(axis=1, keepdims=True))
+
+
+def _unit(vectors: _Floats) -> _Floats:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units: _Floats = np.where(length > 1e-3, vectors / np.maximum(length, 1e-3), 0)  # a blank picture is like none
+    return units
+
+
+def _bases(smooth: _Floats) -> _Floats:
+    """Orthonormal n×784×10: the gray scale to the third power, and the change by each affine movement."""
+    down, right = np.gradient(smooth, axis=(1, 2))
+    y, x = (np.mgrid[0:SIDE_PX, 0:SIDE_PX].astype(np.float32) - (SIDE_PX - 1) / 2) / (SIDE_PX / 2)
+    gray = [np.ones_like(smooth), smooth, smooth**2, smooth**3]
+    moved = [right, down, x * right, y * right, x * down, y * down]
+    columns = np.stack([*gray, *moved], axis=-1)[:, _INNER, _INNER].reshape(len(smooth), -1, 10)
+    bases: _Floats = np.linalg.qr(columns).Q
+    return bases
+
+
+def _explained(basis: _Floats, vectors: _Floats) -> _Floats:
+    explained: _Floats = np.square(vectors @ basis).sum(axis=1)
+    return explained
