@@ -291,16 +291,18 @@ def _last_line(output: str, secrets: Sequence[str]) -> str:
 
 def _fetch_annotations(fetch: _Fetch, target: Path) -> None:
     inbox = target.parent / "download" / "annotations"
-    shutil.rmtree(inbox, ignore_errors=True)
-    fetch(_ANNOTATIONS, inbox, growing=inbox / "train.csv")
-    # Named by the address that served it, and packed or not as the storage likes.
-    arrived = next((path for path in inbox.iterdir() if path.is_file()), inbox / "train.csv")
-    if archive.begins_as_zip(arrived):
-        archive.unpack(arrived, inbox, wanted=re.compile(r"train\.csv"))
-        arrived = inbox / "train.csv"
-    if not _is_annotations(arrived):
-        raise DownloadError(f"Kaggle sent something else than train.csv; it was not kept. {_ANEW}")
-    os.replace(arrived, target)
+    try:
+        fetch(_ANNOTATIONS, inbox, growing=inbox / "train.csv")
+        # Named by the address that served it, and packed or not as the storage likes.
+        arrived = next((path for path in inbox.iterdir() if path.is_file()), inbox / "train.csv")
+        if archive.begins_as_zip(arrived):
+            archive.unpack(arrived, inbox, wanted=re.compile(r"train\.csv"))
+            arrived = inbox / "train.csv"
+        if not _is_annotations(arrived):
+            raise DownloadError(f"Kaggle sent something else than train.csv; it was not kept. {_ANEW}")
+        os.replace(arrived, target)
+    finally:  # it is small: a second run starts it afresh
+        shutil.rmtree(inbox, ignore_errors=True)
 
 
 def _is_annotations(path: Path) -> bool:
