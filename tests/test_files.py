@@ -159,10 +159,10 @@ def holder(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
-    with holder(tmp_path / "out") as process:
-        with pytest.raises(BusyError, match=f"process {process.pid}"), files.locked(tmp_path / "out"):
-            pass
-    with files.locked(tmp_path / "out"):
+    out = tmp_path / "out"
+    with holder(out) as process, pytest.raises(BusyError, match=f"process {process.pid}"), files.locked(out):
+        pass
+    with files.locked(out):
         pass
 
 
