@@ -1,0 +1,232 @@
+"""A folder as a store: links instead of copies, and one rename from the old dataset to the new."""
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from radloop import files, manifest
+from radloop.errors import StoreError
+from radloop.progress import Progress, silent
+from radloop.storage import Stored
+
+_NO_CONTENT: Final = ""  # the "MD5" of what is no regular file: equal to none
+_SMALL: Final = 64 * 1024  # below this a thread costs more than the hash
+
+_REASONS: Final = {
+    errno.EACCES: "no permission to write there. Give this user the right, or choose another folder.",
+    errno.EPERM: "no permission to write there. Give this user the right, or choose another folder.",
+    errno.EROFS: "it is read-only. Mount it writable, or choose another folder.",
+    errno.ENOSPC: "the disk is full. Free some space and run the same command again.",
+    errno.EDQUOT: "the quota is used up. Free some space and run the same command again.",
+    errno.ENAMETOOLONG: "a name is too long for its file system.",
+    errno.ENOTDIR: "it is not a folder.",
+    errno.ENOENT: "a file vanished while it was read. Is a publish in progress? Run the same command again.",
+}
+
+
+class FolderStore:
+    """Datasets below the folder `root`, which is made when something is first published there."""
+
+    def __init__(self, root: Path) -> None:
+        """Look at nothing yet."""
+        self.root = root
+        self.address = str(root)
+        self.digests = Digests()
+
+    def preflight(self) -> None:
+        """Raise StoreError where `root` cannot be written."""
+        folder = self.root.absolute()
+        while not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir():
+            raise StoreError(f"{self.address}: {folder} is not a folder.")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StoreError(f"{self.address}: no permission to write in {folder}, or it is read-only.")
+
+    def list(self, prefix: str = "", *, progress: Progress = silent) -> dict[str, Stored]:
+        """Every file under `prefix`; each distinct file is read once for its MD5."""
+        with explained(self.address):
+            unit = self.root / prefix
+            sizes = {key: entry.st_size for key, entry in walk(unit)}
+            md5s = self.digests.of((unit / key for key in sizes), progress=progress)
+        return {key: Stored(size, md5s[unit / key]) for key, size in sizes.items()}
+
+    def top(self) -> set[str]:
+        """The names in the folder itself."""
+        with explained(self.address):
+            return set(os.listdir(self.root)) if self.root.exists() else set()
+
+    def get(self, key: str) -> bytes | None:
+        """The bytes of one small file; None where it is missing."""
+        with explained(self.address):
+            try:
+                return (self.root / key).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def fetch(self, prefix: str, keys: Iterable[str], into: Path, *, progress: Progress = silent) -> dict[str, Path]:
+        """Where the files lie; nothing is copied."""
+        paths = {key: self.root / prefix / key for key in keys}
+        return {key: path for key, path in paths.items() if path.is_file()}
+
+    def replace(
+        self,
+        prefix: str,
+        placed: Mapping[str, Path],
+        *,
+        manifest_file: bytes,
+        gone: Collection[str],
+        progress: Progress = silent,
+    ) -> int:
+        """Switch the unit to `placed` ({key: where its bytes lie}) by one rename; the bytes that had to be copied.
+
+        Everything else in the unit stays, but for the keys in `gone`. Holds the store against other publishers.
+        """
+        unit = self.root / prefix
+        with explained(self.address), files.locked(self.root):
+            for current in (unit, unit / manifest.RETRAIN):
+                files.recover_tree(current)
+            return replace_unit(
+                unit, self._staging(prefix), placed, manifest_file=manifest_file, gone=gone, progress=progress
+            )
+
+    def clean(self, prefix: str) -> None:
+        """Remove what a killed `replace` left behind."""
+        staging = self._staging(prefix)
+        if staging.exists():
+            with explained(self.address), files.locked(self.root):
+                shutil.rmtree(staging)
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+    def _staging(self, prefix: str) -> Path:
+        # beside all units, never inside one: another unit's publish must not take it for files to keep
+        return self.root / f".publishing-{prefix.replace('/', '-')}"
+
+
+class Digests:
+    """MD5s of files, each inode read once as long as it does not change."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._known: dict[tuple[int, ...], str] = {}
+
+    def of(self, paths: Iterable[Path], *, progress: Progress = silent) -> dict[Path, str]:
+        """The MD5 of each path as 32 hex digits; what is no regular file has an empty one.
+
+        Raises FileNotFoundError.
+        """
+        identities = {path: self._identity(os.lstat(path)) for path in paths}
+        unread = {identity: path for path, identity in identities.items() if identity not in self._known}
+        large = [(identity, path) for identity, path in unread.items() if identity[2] >= _SMALL]
+        self._known |= {identity: _md5(path) for identity, path in unread.items() if identity[2] < _SMALL}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            hashed = pool.map(_md5, (path for _, path in large))
+            for done, ((identity, _), md5) in enumerate(zip(large, hashed, strict=True), 1):
+                self._known[identity] = md5
+                if done % 64 == 0 or done == len(large):
+                    progress("verify", done, len(large))
+        return {path: self._known[identity] for path, identity in identities.items()}
+
+    def _identity(self, entry: os.stat_result) -> tuple[int, ...]:
+        identity = (entry.st_dev, entry.st_ino, entry.st_size, entry.st_mtime_ns)
+        if not stat.S_ISREG(entry.st_mode):
+            self._known[identity] = _NO_CONTENT
+        return identity
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """(key, lstat) of everything in `folder` that is not a folder; links are not followed."""
+    pending = [("", folder)]
+    while pending:
+        prefix, current = pending.pop()
+        try:
+            entries = os.scandir(current)
+        except FileNotFoundError:
+            continue
+        with entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append((f"{prefix}{entry.name}/", Path(entry.path)))
+                else:
+                    yield prefix + entry.name, entry.stat(follow_symlinks=False)
+
+
+def replace_unit(
+    unit: Path,
+    staging: Path,
+    placed: Mapping[str, Path],
+    *,
+    manifest_file: bytes | None,
+    gone: Collection[str],
+    progress: Progress = silent,
+) -> int:
+    """Build the folder `unit` anew in `staging` (on the same file system) and switch by one rename.
+
+    It holds `placed` ({key: where its bytes lie}), linked where the file systems agree, and of what `unit` held
+    everything but `gone`. Names of one file stay names of one file. Returns the bytes that had to be copied.
+    """
+    if staging.exists():
+        shutil.rmtree(staging)
+    staging.mkdir(parents=True)
+    try:
+        copied = _fill(staging, placed, progress)
+        dropped = {*gone, *placed, manifest.NAME}
+        for key, _ in walk(unit):
+            if key not in dropped:
+                _parent(staging / key)
+                os.link(unit / key, staging / key, follow_symlinks=False)
+        if manifest_file is not None:
+            (staging / manifest.NAME).write_bytes(manifest_file)
+        unit.parent.mkdir(parents=True, exist_ok=True)
+        files.replace_tree(staging, unit)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return copied
+
+
+def _fill(folder: Path, placed: Mapping[str, Path], progress: Progress) -> int:
+    copied_bytes = 0
+    copies: dict[tuple[int, int], Path] = {}  # source inode -> its one copy, where links do not reach
+    for done, (key, source) in enumerate(placed.items(), 1):
+        target = folder / key
+        _parent(target)
+        entry = os.stat(source) if copies else None
+        known = copies.get((entry.st_dev, entry.st_ino)) if entry else None
+        if not files.link_or_copy(known or source, target) and known is None:
+            entry = os.stat(source)
+            copies[entry.st_dev, entry.st_ino] = target
+            copied_bytes += entry.st_size
+        if done % 256 == 0 or done == len(placed):
+            progress("place", done, len(placed))
+    return copied_bytes
+
+
+def _parent(path: Path) -> None:
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn an OSError into a StoreError whose one line begins with `what`."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}.")
+        name = f" ({error.filename})" if error.filename else ""
+        raise StoreError(f"{what}: {reason}{name}") from error

