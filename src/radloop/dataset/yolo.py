@@ -9,17 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 import yaml
 
 from radloop import files, manifest
+from radloop.dataset.plan import Plan
 from radloop.errors import DatasetError
 from radloop.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from radloop.dataset.plan import Plan
 
 # The endings that the trainer looks for in a folder of pictures; it passes over all others without a word.
 PICTURE_SUFFIXES: Final = frozenset(
@@ -36,7 +34,7 @@ _WAYS_OUT: Final = {
 }
 
 
-def write(plan: "Plan", organized: Path, *, pictures: Path, progress: Progress = silent, durable: bool = False) -> bool:
+def write(plan: Plan, organized: Path, *, pictures: Path, progress: Progress = silent, durable: bool = False) -> bool:
     """Make the folder `organized` hold what `plan` says; False where it did already and nothing was touched.
 
     The new tree grows beside the old one and takes its place by one rename, so that a kill at any moment leaves
@@ -79,7 +77,7 @@ def write(plan: "Plan", organized: Path, *, pictures: Path, progress: Progress =
     return True
 
 
-def _write_tree(plan: "Plan", new: Path, *, pictures: Path, progress: Progress) -> None:
+def _write_tree(plan: Plan, new: Path, *, pictures: Path, progress: Progress) -> None:
     new.mkdir()
     for folder in sorted({key.rpartition("/")[0] for key in plan.manifest["key"]}):
         (new / folder).mkdir(parents=True, exist_ok=True)
@@ -195,7 +193,7 @@ def _keep(keys: list[str], old: Path, new: Path) -> None:
             ) from taken
 
 
-def _is_written(plan: "Plan", organized: Path, pictures: Path) -> bool:
+def _is_written(plan: Plan, organized: Path, pictures: Path) -> bool:
     """Whether every file of the plan is there, byte for byte; what was damaged since is then written again."""
     try:
         return (

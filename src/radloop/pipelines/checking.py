@@ -1,0 +1,312 @@
+"""Judge a dataset from its files alone: what the trainer would drop, what is damaged, what leaks."""
+
+import hashlib
+import io
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+from PIL import Image
+
+from radloop import manifest
+from radloop.dataset import splits, trainer_rules, yolo
+from radloop.dataset.trainer_rules import Found, Violation
+from radloop.errors import DatasetError
+from radloop.progress import Progress, silent
+from radloop.tables import ANNOTATIONS
+
+# What may be wrong that the trainer does not see, and what follows from it.
+RULES: Final = trainer_rules.RULES | {
+    "manifest-unreadable": "nothing can be verified",
+    "file-missing": "not the dataset that was written",
+    "file-changed": "not the dataset that was written",
+    "file-unlisted": "not the dataset that was written",
+    "label-missing": "picture taken for background",
+    "leak-group": "figures on held-out splits flatter",
+    "leak-picture": "figures on held-out splits flatter",
+    "split-proof": "split not proven",
+    "split-annotations": "files and annotations disagree",
+    "summary-wrong": "files and summary disagree",
+}
+
+VIOLATIONS: Final = pl.Schema(
+    {"rule": pl.String, "key": pl.String, "line": pl.Int64, "detail": pl.String, "consequence": pl.String}
+)
+
+_TRAINERS_OWN: Final = (".cache", ".npy")  # what training leaves in a dataset's folders
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found. `violations`: rule, key (relative to `root`), line, detail, consequence."""
+
+    root: Path
+    version: str | None  # None where there is no manifest
+    checked: tuple[str, ...]  # a sentence for each thing that was looked at, or could not be
+    counts: Mapping[str, int]
+    violations: pl.DataFrame
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was found."""
+        return self.violations.is_empty()
+
+
+@dataclass(frozen=True)
+class _Unit:
+    violations: list[Violation]
+    version: str | None
+    checked: list[str]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What one look at the bytes of a picture told."""
+
+    size: int
+    md5: str
+    violations: list[Violation]
+
+
+def check(folder: Path, *, jobs: int = 1, progress: Progress = silent) -> Report:
+    """Judge the dataset in `folder`, and the re-training data in it as a unit of its own.
+
+    A dataset that radloop did not make has no manifest: it is judged by the trainer's rules and by pictures that
+    training shares with a held-out split, and `checked` says so. Nothing is written. Raises DatasetError where the
+    folder holds no dataset at all.
+    """
+    root = _dataset_root(folder)
+    units = {"": _check_unit(root, jobs=jobs, progress=progress)}
+    if (root / manifest.RETRAIN / manifest.NAME).is_file():
+        units[f"{manifest.RETRAIN}/"] = _check_unit(root / manifest.RETRAIN, jobs=jobs, progress=progress)
+
+    rows = [
+        (rule, prefix + key, line, detail, RULES[rule])
+        for prefix, unit in units.items()
+        for rule, key, line, detail in unit.violations
+    ]
+    return Report(
+        root,
+        units[""].version,
+        tuple(prefix + sentence for prefix, unit in units.items() for sentence in unit.checked),
+        {prefix + name: count for prefix, unit in units.items() for name, count in unit.counts.items()},
+        pl.DataFrame(rows, schema=VIOLATIONS, orient="row").sort("rule", "key", "line", maintain_order=True),
+    )
+
+
+def _dataset_root(folder: Path) -> Path:
+    try:
+        return manifest.unit_root(folder).resolve()
+    except DatasetError:
+        for candidate in (folder, folder / manifest.UNIT):
+            if candidate.is_dir() and any(map(_is_part_of_yolo, yolo.walk(candidate))):
+                return candidate.resolve()
+        raise
+
+
+def _is_part_of_yolo(key: str) -> bool:
+    return key.rpartition(".")[2].lower() in {*yolo.PICTURE_SUFFIXES, "yaml", "yml"}
+
+
+def _check_unit(root: Path, *, jobs: int, progress: Progress) -> _Unit:
+    found = trainer_rules.judge_tree(yolo.read(root))
+    violations = list(found.violations)
+    try:
+        listed = manifest.read(root)
+    except DatasetError as broken:
+        violations.append(Violation("manifest-unreadable", manifest.NAME, None, str(broken)))
+        listed = None
+
+    image_keys = set(found.pictures["key"])
+    other_keys = set(found.pictures["label"])
+    if listed is not None:
+        is_image = pl.col("kind") == "image"
+        image_keys |= set(listed.filter(is_image)["key"])
+        other_keys |= set(listed.filter(~is_image)["key"])
+    pictures = _look_at_pictures(root, sorted(image_keys), jobs=jobs, progress=progress)
+    texts = dict(_read(root, sorted(other_keys), violations))
+
+    violations += _judge_contents(found, pictures, texts)
+    checked = [f"the trainer's rules: {found.pictures['key'].n_unique():,} pictures with their labels"]
+    if listed is None:
+        violations += _judge_shared_pictures(found, pictures)
+        checked.append(f"no {manifest.NAME}: checksums, groups and splits could not be checked; same pictures were")
+    else:
+        violations += _judge_files(root, listed, pictures, texts)
+        checked.append(f"size and MD5 of {listed.height:,} files")
+        if "annotations.parquet" in texts:
+            violations += _judge_splits(listed, texts)
+            violations += _judge_summary(listed, texts)
+            checked.append("no group in two splits; the proof of the splits; the summary")
+    version = None if listed is None else manifest.version(listed)
+    return _Unit(violations, version, checked, _count(found, texts))
+
+
+def _look_at_pictures(root: Path, keys: list[str], *, jobs: int, progress: Progress) -> dict[str, _Picture]:
+    """Read, sum and judge each distinct file once, however many links it has; what is missing is left out."""
+    inodes: dict[str, tuple[int, int]] = {}
+    for key in keys:
+        try:
+            file = os.stat(f"{root}/{key}")
+        except OSError:
+            continue
+        inodes[key] = (file.st_dev, file.st_ino)
+    first = {inode: key for key, inode in reversed(inodes.items())}
+    looked: dict[tuple[int, int], _Picture | None] = {}
+    with warnings.catch_warnings(), ThreadPoolExecutor(jobs) as pool:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the trainer takes them, and so do we
+        results = pool.map(lambda key: _look_at_picture(root / key), first.values())
+        for done, (inode, picture) in enumerate(zip(first, results, strict=True), 1):
+            looked[inode] = picture
+            if done % 256 == 0 or done == len(first):
+                progress("pictures checked", done, len(first))
+    return {key: picture for key, inode in inodes.items() if (picture := looked[inode]) is not None}
+
+
+def _look_at_picture(path: Path) -> _Picture | None:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return _Picture(len(data), hashlib.md5(data).hexdigest(), trainer_rules.judge_picture("", data))
+
+
+def _read(root: Path, keys: list[str], violations: list[Violation]) -> Iterator[tuple[str, bytes]]:
+    for key in keys:
+        try:
+            with open(f"{root}/{key}", "rb") as file:
+                yield key, file.read()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            continue  # to the trainer, a label that is no file is an empty one
+        except OSError as error:
+            violations.append(Violation("label-unreadable", key, None, error.strerror or str(error)))
+
+
+def _judge_contents(found: Found, pictures: Mapping[str, _Picture], texts: Mapping[str, bytes]) -> Iterator[Violation]:
+    for key in found.pictures["key"].unique().sort():
+        if key in pictures:
+            yield from (violation._replace(key=key) for violation in pictures[key].violations)
+        else:
+            yield Violation("picture-unreadable", key, None, "it is not there, or not to be read")
+    labels = [key for key in found.pictures["label"].unique().sort() if key in texts]
+    yield from trainer_rules.judge_labels(labels, [texts[key] for key in labels], found.classes)
+
+
+def _judge_shared_pictures(found: Found, pictures: Mapping[str, _Picture]) -> Iterator[Violation]:
+    """The same picture in train and in val or test. Only equal bytes are seen here, not the same patient."""
+    held_out = {
+        pictures[key].md5: key for key, _, split in found.pictures.rows() if split != "train" and key in pictures
+    }
+    for key, _, split in found.pictures.iter_rows():
+        if split == "train" and key in pictures and (other := held_out.get(pictures[key].md5)):
+            yield Violation("leak-picture", key, None, f"the same picture as {other}")
+
+
+def _judge_files(
+    root: Path, listed: pl.DataFrame, pictures: Mapping[str, _Picture], texts: Mapping[str, bytes]
+) -> Iterator[Violation]:
+    """Every listed file is there with its size and MD5, every picture has its label, and nothing else lies there."""
+    for key, kind, size, md5 in listed.select("key", "kind", "bytes", "md5").iter_rows():
+        if kind == "image" and key in pictures:
+            found_size, found_md5 = pictures[key].size, pictures[key].md5
+        elif kind != "image" and key in texts:
+            found_size, found_md5 = len(texts[key]), hashlib.md5(texts[key]).hexdigest()
+        else:
+            yield Violation("file-missing", key, None, "the manifest lists it; it is not there, or not to be read")
+            continue
+        if found_size != size:
+            yield Violation("file-changed", key, None, f"{found_size} bytes instead of {size}")
+        elif found_md5 != md5:
+            yield Violation("file-changed", key, None, f"MD5 {found_md5} instead of {md5}")
+
+    keys = {*listed["key"], manifest.NAME}
+    for key in yolo.walk(root):
+        if key not in keys and not yolo.in_retrain(key) and not key.endswith(_TRAINERS_OWN):
+            yield Violation("file-unlisted", key, None, "the manifest does not list it")
+    for key, kind in listed.select("key", "kind").iter_rows():
+        if kind == "image" and yolo.label_path(key) not in keys:
+            yield Violation("label-missing", key, None, "the manifest lists no label for it")
+        if key.endswith(".cache"):
+            yield Violation("cache-listed", key, None, "the trainer's cache is part of the dataset")
+
+
+def _judge_splits(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator[Violation]:
+    """No group and no picture in two splits; files, annotations and proof tell the same."""
+    try:
+        annotations = pl.read_parquet(io.BytesIO(texts["annotations.parquet"]), use_pyarrow=False)
+        if dict(annotations.schema) != dict(ANNOTATIONS):
+            raise ValueError(f"its columns are {', '.join(annotations.columns)}")
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as broken:
+        yield Violation("split-annotations", "annotations.parquet", None, f"unreadable: {broken}")
+        return
+    assigned = annotations.select("image_id", "group", "split").unique()
+    leaking = _in_two_splits(assigned, "group")
+    for group, where in leaking:
+        yield Violation("leak-group", "annotations.parquet", None, f"group {group} is in {where}")
+    images = listed.filter(pl.col("kind") == "image")
+    for md5, where in _in_two_splits(images, "md5"):
+        yield Violation("leak-picture", manifest.NAME, None, f"the picture with MD5 {md5} is in {where}")
+
+    placed = listed.filter(pl.col("split").is_not_null())
+    for key, split in placed.filter(pl.col("key").str.extract("^([^/]*)/") != pl.col("split"))["key", "split"].rows():
+        yield Violation("split-annotations", key, None, f"the manifest says that it is of {split}")
+    both = placed.join(assigned.unique("image_id"), on="image_id", how="left", suffix="_assigned")
+    for key, split in both.filter(~pl.col("split").eq_missing(pl.col("split_assigned")))[
+        "key", "split_assigned"
+    ].rows():
+        yield Violation("split-annotations", key, None, f"annotations.parquet puts the image in {split}")
+    if leaking:
+        return  # the proof would only say it again
+    try:
+        proof = json.loads(texts["splits.json"])
+    except (KeyError, ValueError) as broken:
+        yield Violation("split-proof", "splits.json", None, f"unreadable: {broken}")
+        return
+    for problem in splits.verify(annotations, proof) if isinstance(proof, dict) else ["it holds no proof"]:
+        yield Violation("split-proof", "splits.json", None, problem)
+
+
+def _in_two_splits(table: pl.DataFrame, column: str) -> list[tuple[str, str]]:
+    splits_of = table.group_by(column).agg(pl.col("split").unique().sort()).sort(column)
+    return splits_of.filter(pl.col("split").list.len() > 1).with_columns(pl.col("split").list.join(" and ")).rows()
+
+
+def _judge_summary(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator[Violation]:
+    try:
+        summary: dict[str, Any] = dict(json.loads(texts.get("summary.json", b"")))
+        said_splits = dict(summary.get("splits", {}))
+    except (ValueError, TypeError) as broken:
+        yield Violation("summary-wrong", "summary.json", None, f"unreadable: {broken}")
+        return
+    images = listed.filter(pl.col("kind") == "image")
+    said = summary | {f"images in {split}": count for split, count in said_splits.items() if count}
+    true = {
+        "total_unique_images": images["image_id"].n_unique(),
+        "images_copied": images.height,
+        "labels_created": listed.filter(pl.col("kind") == "label").height,
+        "version": manifest.version(listed),
+    } | {
+        f"images in {split}": count
+        for split, count in images.group_by("split").agg(pl.col("image_id").n_unique()).iter_rows()
+    }
+    for name, value in sorted(true.items()):
+        if said.get(name) != value:
+            yield Violation("summary-wrong", "summary.json", None, f"{name}: {said.get(name)}, but it is {value}")
+
+
+def _count(found: Found, texts: Mapping[str, bytes]) -> dict[str, int]:
+    labels = [texts[key] for key in found.pictures["label"].unique() if key in texts]
+    lines = sum(len(text.splitlines()) for text in labels)
+    return {
+        "pictures": found.pictures["key"].n_unique(),
+        "labels": len(labels),
+        "boxes": lines,
+        "empty labels": sum(not text.strip() for text in labels),
+    }
