@@ -1,9 +1,11 @@
 """One model of how radiologists disagree: what they miss, what they see that is not there, how they draw a box.
 
 The figures are aggregates of the 4,146 VinDr-CXR images with a finding that R8, R9 and R10 read together;
-docs/synthetic.md says how each was measured. The synthetic source, the oracle detector and simulated reviews share them.
+docs/synthetic.md says how each was measured. The synthetic source, the oracle detector and simulated reviews share
+them.
 """
 
+import math
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -61,11 +63,14 @@ _PLACES: Final = np.array(
         [0.190, 0.070, 0.500, 0.16, 0.120, 0.60, 0.130, 0.65, 0.55],
         [0.300, 0.030, 0.730, 0.03, 0.100, 0.50, 0.115, 0.50, 0.50],
         [0.170, 0.040, 0.160, 0.02, 0.095, 0.40, 0.060, 0.40, 0.50],
-        [0.220, 0.040, 0.380, 0.10, 0.220, 0.25, 0.320, 0.45, 0.60],
+        [0.250, 0.020, 0.360, 0.10, 0.230, 0.25, 0.320, 0.45, 0.60],
         [0.180, 0.050, 0.360, 0.14, 0.120, 0.45, 0.110, 0.50, 0.55],
     ]
 )
-_LARGEST_SIDE: Final = (0.38, 0.60)
+_LARGEST_SIDE: Final = (0.60, 0.60)
+_SHAPE_CORRELATION: Final = 0.8  # of the logarithms of width and height
+_EFFUSION: Final = 10
+_WALL, _BASE = 0.375, 0.80  # the side of the rib cage, from the midline; the floor of the chest
 
 
 class Reading(NamedTuple):
@@ -83,8 +88,11 @@ def typical_box(class_id: int, rng: np.random.Generator) -> Box:
     side = -1 if rng.random() < right else 1  # the patient's right is the picture's left
     x = 0.5 + side * (offset + offset_sd * a)
     y = level + level_sd * b
-    half_width = min(width * np.exp(width_sd * c), _LARGEST_SIDE[0]) / 2 if class_id != 3 else width / 2
-    half_height = min(height * np.exp(height_sd * d), _LARGEST_SIDE[1]) / 2
+    d = _SHAPE_CORRELATION * c + math.sqrt(1 - _SHAPE_CORRELATION**2) * d
+    half_width = min(width * math.exp(width_sd * c), _LARGEST_SIDE[0]) / 2
+    half_height = min(height * math.exp(height_sd * d), _LARGEST_SIDE[1]) / 2
+    if class_id == _EFFUSION:
+        x, y = 0.5 + side * (_WALL - half_width), _BASE - half_height  # fluid falls, and climbs the wall
     return x - half_width, y - half_height, x + half_width, y + half_height
 
 
@@ -134,9 +142,12 @@ def _jitter(boxes: Boxes, classes: Classes, *, rng: np.random.Generator, noise: 
     """The boxes as one hand draws them: every edge on its own, boxes that coincide alike."""
     if not len(boxes):
         return boxes
-    rectangles, first, which = np.unique(boxes, axis=0, return_index=True, return_inverse=True)
-    care = np.exp(_CARE_SPREAD * rng.standard_normal((len(rectangles), 1)))
+    number: dict[tuple[float, ...], int] = {}
+    which = [number.setdefault(tuple(box), len(number)) for box in boxes.tolist()]
+    first = [which.index(rectangle) for rectangle in range(len(number))]
+    rectangles = boxes[first]
+    care = np.exp(_CARE_SPREAD * rng.standard_normal((len(number), 1)))
     stray = rng.standard_normal(rectangles.shape) * _EDGES[classes[first]] * care * noise
     sides = np.tile(rectangles[:, 2:] - rectangles[:, :2], 2)
-    strayed = rectangles + np.clip(stray, -_LARGEST_STRAY, _LARGEST_STRAY) * sides
-    return np.clip(strayed, 0.0, 1.0)[which.reshape(-1)]
+    strayed: Boxes = rectangles + np.clip(stray, -_LARGEST_STRAY, _LARGEST_STRAY) * sides
+    return np.clip(strayed, 0.0, 1.0)[which]

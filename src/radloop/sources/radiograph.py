@@ -7,10 +7,12 @@ noise and the side marker have the full resolution.
 
 import hashlib
 import io
+import math
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,7 @@ from scipy import ndimage
 
 from radloop.readers import Box, Boxes, Classes, typical_box
 
-Field = npt.NDArray[np.float32]
+Field = npt.NDArray[np.floating[Any]]  # (rows, columns), float32
 
 _GRID_PX: Final = 512  # finer geometry is not seen: the sharpest edge in a film is some pixels wide
 _AORTA, _HEART = 0, 3  # the two classes whose box is the organ itself
@@ -58,6 +60,10 @@ class Anatomy:
     gamma: float
     noise: float  # standard deviation of the grain, in gray values
 
+    def roof(self, u: float) -> float:
+        """Where the rib cage begins above a point, 0 apex .. 1 base; `u` from the spine (0) to the side (1)."""
+        return self.barrel * (1 - math.pow(max(0.0, 1 - u * u), 1 / 3))
+
     def box(self, box: Box) -> Box:
         """Where a box of the typical chest lies in this one; inside the rib cage, inside the picture."""
         x_scale, y_scale = self.half / _TYPICAL_HALF, (self.base - self.apex) / (_TYPICAL_BASE - _TYPICAL_APEX)
@@ -65,8 +71,8 @@ class Anatomy:
         half_width, half_height = (box[2] - box[0]) / 2 * x_scale, (box[3] - box[1]) / 2 * y_scale
         room = max(0.0, self.half * 1.02 - half_width)
         x = min(max(x * x_scale, -room), room)
-        top, bottom = self.apex - 0.01, self.base + 0.03
-        y = min(max(self.apex + y * y_scale, top + half_height), max(top, bottom - half_height))
+        y = self.apex + max(y * y_scale, (self.base - self.apex) * self.roof(abs(x) / self.half))
+        y = max(min(y, self.base + 0.03 - half_height), self.apex - 0.01 + half_height)
         x, y = self.midline + x + self.tilt * (y - 0.5), y - self.tilt * x
         return (
             max(x - half_width, 0.005),
@@ -76,10 +82,16 @@ class Anatomy:
         )
 
 
+class _Chest(NamedTuple):
+    film: Field  # brightness
+    lungs: Field  # 1 where there is air
+    depth: Field  # how far inside the rib cage
+
+
 def anatomy(image_id: str) -> Anatomy:
     """The build of the patient with this image id: always the same for the same id."""
     rng = np.random.default_rng(_seed(image_id))
-    spread = iter(rng.uniform(-1.0, 1.0, 32).tolist())
+    spread: Iterator[float] = iter(rng.uniform(-1.0, 1.0, 32).tolist())
 
     def around(middle: float, by: float) -> float:
         return middle + by * next(spread)
@@ -89,7 +101,11 @@ def anatomy(image_id: str) -> Anatomy:
     length = base - apex
     heart_width, heart_height = 2 * half * around(0.45, 0.045), length * around(0.42, 0.05)
     heart_x, heart_y = midline + half * around(0.13, 0.04), apex + length * around(0.77, 0.03)
-    knob_x, knob_y, knob_radius = midline + half * around(0.11, 0.03), apex + length * around(0.34, 0.04), around(0.034, 0.008)
+    knob_x, knob_y, knob_radius = (
+        midline + half * around(0.11, 0.03),
+        apex + length * around(0.34, 0.04),
+        around(0.034, 0.008),
+    )
     return Anatomy(
         midline=midline,
         tilt=around(0.0, 0.05),
@@ -98,7 +114,12 @@ def anatomy(image_id: str) -> Anatomy:
         base=base,
         barrel=around(0.62, 0.12),
         domes=(around(0.86, 0.05), around(0.9, 0.05)),
-        heart=(heart_x - heart_width / 2, heart_y - heart_height / 2, heart_x + heart_width / 2, heart_y + heart_height / 2),
+        heart=(
+            heart_x - heart_width / 2,
+            heart_y - heart_height / 2,
+            heart_x + heart_width / 2,
+            heart_y + heart_height / 2,
+        ),
         knob=(knob_x - knob_radius, knob_y - knob_radius, knob_x + knob_radius, knob_y + knob_radius),
         rib_gap=length * around(0.099, 0.014),
         rib_drop=around(0.36, 0.1),
@@ -136,11 +157,11 @@ def picture(image_id: str, boxes: Boxes, classes: Classes, *, side_px: int = 102
     for class_id, box in zip(classes.tolist(), boxes.tolist(), strict=True):
         if class_id in organs:
             organs[class_id] = tuple(box)
-    film = _chest(body, rng, grid, heart=organs[_HEART], enlarged=_HEART in classes, knob=organs[_AORTA])
+    chest = _chest(body, rng, grid, heart=organs[_HEART], enlarged=_HEART in classes, knob=organs[_AORTA])
     for class_id, box in sorted(zip(classes.tolist(), boxes.tolist(), strict=True)):
         if class_id not in organs:
-            _paint(film, class_id, box, rng)
-    return _expose(film, body, rng, side_px)
+            _paint(chest, class_id, box, rng)
+    return _expose(chest.film, body, rng, side_px)
 
 
 def encode(pixels: npt.NDArray[np.uint8]) -> bytes:
@@ -167,7 +188,7 @@ def _smooth_noise(rng: np.random.Generator, cells: int, grid: int) -> Field:
     return np.asarray(Image.fromarray(coarse).resize((grid, grid), Image.Resampling.BICUBIC))
 
 
-def _chest(body: Anatomy, rng: np.random.Generator, grid: int, *, heart: Box, enlarged: bool, knob: Box) -> Field:
+def _chest(body: Anatomy, rng: np.random.Generator, grid: int, *, heart: Box, enlarged: bool, knob: Box) -> _Chest:
     """The healthy chest, with heart and aortic arch in the given boxes."""
     across = ((np.arange(grid, dtype=np.float32) + 0.5) / grid)[None, :]
     down = across.T
@@ -185,12 +206,17 @@ def _chest(body: Anatomy, rng: np.random.Generator, grid: int, *, heart: Box, en
     cage = np.sqrt(1 - rise * rise * rise) * (0.95 + 0.06 * np.clip(v, 0, 1.3))
     inside = (cage - u) * body.half
     waist = _mediastinum(v, right, rng, grid)
-    dome = np.where(right, np.float32(body.domes[0]), np.float32(body.domes[1])) + 0.5 * np.square(u - 0.45)
+    dome = body.domes[0] + (body.domes[1] - body.domes[0]) * _step(x * 8) + 0.5 * np.square(u - 0.45)
     above = (dome - v) * length
-    lungs = _step(inside / 0.014) * _step((u - waist) * (body.half / 0.022)) * _step(above / 0.010) * _step(v * 14 - 0.6)
+    lungs = (
+        _step(inside / 0.014)
+        * _step((u - waist) * (body.half / 0.030))
+        * _step(above / 0.010)
+        * _step((v - 1.6 * np.square(np.minimum(u - 0.36, 0))) * 12 - 0.6)
+    )
 
     heart_mask = _heart(x, y, body, heart, enlarged)
-    knob_mask = _ellipse(x, y, body, knob, edge=0.35)
+    knob_mask = _ellipse(x, y, body, knob, edge=0.5)
     lungs *= (1 - 0.93 * heart_mask) * (1 - 0.97 * knob_mask)
 
     # soft tissue: thin at the skin, thick in the middle and in the belly
@@ -200,7 +226,9 @@ def _chest(body: Anatomy, rng: np.random.Generator, grid: int, *, heart: Box, en
     film = tissue * (0.53 + 0.20 * middle + (body.dense - 0.57) * belly + 0.03 * _smooth_noise(rng, 7, grid))
 
     # air lets the rays through: what is left is the chest wall in front of the lungs and behind them
-    breast = body.bust * np.square(np.clip(1 - np.abs(v - 0.85) * 2.2, 0, 1)) * np.clip(1.3 - np.abs(u - 0.6) * 1.6, 0, 1)
+    breast = (
+        body.bust * np.square(np.clip(1 - np.abs(v - 0.85) * 2.2, 0, 1)) * np.clip(1.3 - np.abs(u - 0.6) * 1.6, 0, 1)
+    )
     air = body.lung + 0.14 * np.square(u - 0.55) + 0.10 * np.clip(v - 0.65, 0, 1) + breast
     air += 0.016 * _smooth_noise(rng, 14, grid) + 0.009 * _texture("fine", rng, grid)
     film += lungs * (air - film)
@@ -212,19 +240,22 @@ def _chest(body: Anatomy, rng: np.random.Generator, grid: int, *, heart: Box, en
     film += _bones(body, rng, grid) * tissue
     _windpipe(film, x, y, body)
     _bowel_gas(film, body, rng)
-    return film.astype(np.float32)
+    depth = np.minimum(inside, v * length + 0.012)
+    return _Chest(film, lungs, depth)
 
 
 def _mediastinum(v: Field, right: npt.NDArray[np.bool_], rng: np.random.Generator, grid: int) -> Field:
     """Half the width of what lies between the lungs, as a fraction of half the cage."""
     at_hilum = np.clip(1 - np.square((v - 0.52) * 3.2), 0, 1)
     at_top = np.clip(1 - np.square((v - 0.05) * 3.5), 0, 1)
-    return (
+    half: Field = (
         np.where(right, np.float32(0.125), np.float32(0.105))
         + np.where(right, np.float32(0.035), np.float32(0.085)) * at_hilum
         + 0.05 * at_top
+        + 0.25 * np.clip((v - 0.8) * 4, 0, 1)  # the heart's fat
         + 0.012 * _smooth_noise(rng, 12, grid)
     )
+    return half
 
 
 def _tissue(body: Anatomy, x_abs: Field, y: Field, v: Field) -> Field:
@@ -234,8 +265,9 @@ def _tissue(body: Anatomy, x_abs: Field, y: Field, v: Field) -> Field:
     skin = np.minimum(y - top, 0.3) + np.clip((body.neck - x_abs) * 2.5, 0, 0.5)
     wall = body.half + body.wall + 0.03 * np.clip(v - 0.6, 0, 1)
     armpit = np.minimum(x_abs - wall, wall + 0.02 + (y - body.armpit) * 0.45 - x_abs)
-    depth = np.clip(np.minimum(skin * 5, -armpit * 8) + 0.1, 0, 1)
-    return depth * (2 - depth)
+    depth: Field = np.clip(np.minimum(skin * 5, -armpit * 8) + 0.1, 0, 1)
+    depth *= 2 - depth
+    return depth
 
 
 def _to_chest(body: Anatomy, box: Box) -> tuple[float, float, float, float]:
@@ -275,10 +307,16 @@ def _ribs(body: Anatomy, rng: np.random.Generator, u: Field, v: Field, cage: Fie
     in_cage = _step((cage * 1.05 - u) * 14) * np.clip((v + 0.08) * 12, 0, 1) * np.clip((1.5 - v) * 3, 0, 1)
     behind = y - body.apex - body.rib_drop * np.square(u - 0.28) * (0.5 + 0.6 * v)
     ahead = y - body.apex - body.rib_rise * (1 - u) * (0.6 + 0.5 * v)
-    bands = _bands(rng, thickness=0.30)[_rib_index(behind, body.rib_gap)]
-    bands += 0.36 * np.clip((u - 0.35) * 2, 0, 1) * np.clip(v * 3 - 0.4, 0, 1) * _bands(rng, thickness=0.24)[_rib_index(ahead, body.rib_gap * 1.25)]
+    bands = _bands(rng, thickness=0.27)[_rib_index(behind, body.rib_gap)]
+    bands += (
+        0.36
+        * np.clip((u - 0.35) * 2, 0, 1)
+        * np.clip(v * 3 - 0.4, 0, 1)
+        * _bands(rng, thickness=0.24)[_rib_index(ahead, body.rib_gap * 1.25)]
+    )
     side = np.clip(1 - np.abs(cage * 1.03 - u) * 22, 0, 1)
-    return (bands * (0.8 + 0.5 * u * u) + 1.3 * side) * in_cage * np.float32(body.rib_contrast)
+    ribs: Field = (bands * (0.8 + 0.5 * u * u) + 1.3 * side) * in_cage * np.float32(body.rib_contrast)
+    return ribs
 
 
 _RIBS, _RIB_STEPS = 20, 64
@@ -292,10 +330,13 @@ def _bands(rng: np.random.Generator, *, thickness: float) -> Field:
     """The brightness across all ribs from top to bottom: a faint body between two brighter edges."""
     strength = rng.uniform(0.75, 1.2, (_RIBS, 1))
     half = rng.uniform(0.85, 1.1, (_RIBS, 1)) * thickness
-    from_middle = np.abs((np.arange(_RIB_STEPS)[None, :] + 0.5) / _RIB_STEPS - 0.5 + rng.uniform(-0.06, 0.06, (_RIBS, 1)))
+    from_middle = np.abs(
+        (np.arange(_RIB_STEPS)[None, :] + 0.5) / _RIB_STEPS - 0.5 + rng.uniform(-0.06, 0.06, (_RIBS, 1))
+    )
     solid = np.clip((half - from_middle) * 12, 0, 1)
     edge = np.clip(1 - np.abs(half - 0.05 - from_middle) * 14, 0, 1)
-    return (strength * (0.75 * solid + 0.5 * edge)).astype(np.float32).ravel()
+    bands: Field = (strength * (0.75 * solid + 0.5 * edge)).astype(np.float32)
+    return bands.ravel()
 
 
 def _vessels(body: Anatomy, rng: np.random.Generator, grid: int) -> Field:
@@ -328,7 +369,9 @@ def _vessels(body: Anatomy, rng: np.random.Generator, grid: int) -> Field:
         grown = strength > max(0.1, 30 / grid)
         start, angle, strength, side = start[grown], angle[grown], strength[grown], side[grown]
     blurred = np.asarray(trunks.filter(ImageFilter.GaussianBlur(grid / 130)), dtype=np.float32)
-    return (blurred + np.asarray(twigs.filter(ImageFilter.GaussianBlur(grid / 400)), dtype=np.float32)) * np.float32(0.33 / 128)
+    return (blurred + np.asarray(twigs.filter(ImageFilter.GaussianBlur(grid / 400)), dtype=np.float32)) * np.float32(
+        0.33 / 128
+    )
 
 
 _VESSELS: Final = 9  # that leave each hilum
@@ -358,16 +401,28 @@ def _bones(body: Anatomy, rng: np.random.Generator, grid: int) -> Field:
     for level in np.arange(rng.uniform(-0.03, 0.01), 1.05, gap).tolist():
         wide = 0.032 + 0.014 * level
         for edge in (0.06, 0.86):
-            draw.line([at(-wide, level + edge * gap), at(wide, level + edge * gap)], fill=42, width=max(1, round(grid * 0.004)))
+            draw.line(
+                [at(-wide, level + edge * gap), at(wide, level + edge * gap)],
+                fill=42,
+                width=max(1, round(grid * 0.004)),
+            )
         for end in (-wide, wide):
             draw.line([at(end, level), at(end * 0.92, level + gap * 0.85)], fill=34, width=max(1, round(grid * 0.005)))
         x, y = at(rng.normal(0, 0.001), level + gap * 0.55)
-        draw.ellipse((x - grid * 0.006, y - grid * 0.011, x + grid * 0.006, y + grid * 0.011), fill=int(rng.uniform(18, 44)))
+        draw.ellipse(
+            (x - grid * 0.006, y - grid * 0.011, x + grid * 0.006, y + grid * 0.011), fill=int(rng.uniform(18, 44))
+        )
     for side in (-1, 1):
         lift = body.clavicle_rise + rng.normal(0, 0.008)
         blade = body.half * body.scapula * rng.uniform(0.96, 1.04)
         top, joint = body.clavicle - lift, body.half + 0.11
-        corners = [(blade, top + 0.06), (blade + 0.01, top + 0.19), (blade + 0.055, top + 0.34), (joint - 0.02, top + 0.17), (joint - 0.03, top + 0.05)]
+        corners = [
+            (blade, top + 0.06),
+            (blade + 0.01, top + 0.19),
+            (blade + 0.055, top + 0.34),
+            (joint - 0.02, top + 0.17),
+            (joint - 0.03, top + 0.05),
+        ]
         outline = [at(side * a, b) for a, b in corners]
         draw.polygon(outline, fill=26)
         draw.line(outline, fill=58, width=max(1, grid // 110), joint="curve")
@@ -375,10 +430,22 @@ def _bones(body: Anatomy, rng: np.random.Generator, grid: int) -> Field:
         r = grid * 0.05
         draw.ellipse((x - r, y - r, x + r, y + r), fill=58, outline=84, width=max(1, grid // 170))
         stroke([(side * (joint + 0.035), top + 0.12), (side * (joint + 0.075), top + 0.5)], 0.06, 52, 76)
-        stroke([(side * (body.half - 0.03), top + 0.015), (side * joint, top + 0.01), (side * (joint + 0.05), top + 0.04)], 0.022, 50, 80)
+        stroke(
+            [(side * (body.half - 0.03), top + 0.015), (side * joint, top + 0.01), (side * (joint + 0.05), top + 0.04)],
+            0.022,
+            50,
+            80,
+        )
         bend = 0.014 + 0.3 * lift
-        path = [(0.045, body.clavicle + 0.006), (0.07, body.clavicle - 0.004), (0.12, body.clavicle - 0.1 * lift),
-                (0.18, body.clavicle - 0.4 * lift), (0.24, body.clavicle - 0.75 * lift - 0.3 * bend), (0.3, top - 0.2 * bend), (body.half + 0.06, top + 0.01)]  # fmt: skip
+        path = [
+            (0.045, body.clavicle + 0.006),
+            (0.07, body.clavicle - 0.004),
+            (0.12, body.clavicle - 0.1 * lift),
+            (0.18, body.clavicle - 0.4 * lift),
+            (0.24, body.clavicle - 0.75 * lift - 0.3 * bend),
+            (0.3, top - 0.2 * bend),
+            (body.half + 0.06, top + 0.01),
+        ]
         stroke([(side * a, b) for a, b in path], rng.uniform(0.022, 0.028), 58, 86)
     return np.asarray(canvas.filter(ImageFilter.GaussianBlur(grid / 210)), dtype=np.float32) * np.float32(0.2 / 80)
 
@@ -404,75 +471,92 @@ def _bowel_gas(film: Field, body: Anatomy, rng: np.random.Generator) -> None:
         if window is None:
             continue
         part, p, q = window
-        part -= rng.uniform(0.06, 0.2) * _step((1 - p * p - q * q) * 1.5) * part
+        part -= rng.uniform(0.06, 0.2) * _step((1 - p * p - q * q) * 0.9 - 0.1) * part
+
+
+def _pixels(box: Box, grid: int) -> tuple[slice, slice]:
+    """The rows and columns of a box, at least one of each where it lies in the picture."""
+    left, top = max(0, round(box[0] * grid)), max(0, round(box[1] * grid))
+    return slice(top, max(top + 1, round(box[3] * grid))), slice(left, max(left + 1, round(box[2] * grid)))
 
 
 def _window(film: Field, box: Box) -> tuple[Field, Field, Field] | None:
     """The part of the film inside a box, and its coordinates from -1 to 1; None where that is less than a pixel."""
-    grid = len(film)
-    left, top = max(0, round(box[0] * grid)), max(0, round(box[1] * grid))
-    right, bottom = min(grid, max(left + 1, round(box[2] * grid))), min(grid, max(top + 1, round(box[3] * grid)))
-    part = film[top:bottom, left:right]
+    rows, columns = _pixels(box, len(film))
+    part = film[rows, columns]
     if not part.size:
         return None
-    p = (np.arange(left, right, dtype=np.float32) + 0.5) / grid
-    q = (np.arange(top, bottom, dtype=np.float32) + 0.5) / grid
-    p = (2 * p - box[0] - box[2]) / (box[2] - box[0])
-    q = (2 * q - box[1] - box[3]) / (box[3] - box[1])
+    middle = (np.arange(len(film), dtype=np.float32) + 0.5) * (2 / len(film))
+    p = (middle[columns] - (box[0] + box[2])) * (1 / (box[2] - box[0]))
+    q = (middle[rows] - (box[1] + box[3])) * (1 / (box[3] - box[1]))
     return part, p[None, :], q[:, None]
 
 
-def _paint(film: Field, class_id: int, box: Box, rng: np.random.Generator) -> None:
-    """Add one finding where its box is, with the look of its class. Changes `film`."""
-    window = _window(film, box)
+def _paint(chest: _Chest, class_id: int, box: Box, rng: np.random.Generator) -> None:
+    """Add one finding where its box is, with the look of its class. Changes the film."""
+    window = _window(chest.film, box)
     if window is None:
         return
     part, p, q = window
+    grid = len(chest.film)
+    lungs = chest.lungs[_pixels(box, grid)]
     outward = p if box[0] + box[2] > 1 else -p  # towards the side of the body
     radius = p * p + q * q
+    frame = _step((1 - np.abs(p)) * 4 - 0.3) * _step((1 - np.abs(q)) * 4 - 0.3)
     blob = _step((1 - radius) * 0.9 - 0.05)
-    strength = np.float32(rng.uniform(0.85, 1.2))
+    strength = rng.uniform(0.85, 1.2)
 
     def texture(kind: str) -> Field:
-        tile = _texture(kind, rng, len(film))
-        return tile[: part.shape[0], : part.shape[1]]
+        return _texture(kind, rng, grid)[: part.shape[0], : part.shape[1]]
+
+    def from_wall() -> Field:
+        """Depth in units of the box's shorter side, from the wall or the nearest that the box comes to it."""
+        inside = chest.depth[_pixels(box, grid)]
+        return (inside - max(float(inside.min()), 0.0)) * (1 / min(box[2] - box[0], box[3] - box[1]))
+
+    def add(density: Field) -> None:
+        nonlocal part
+        part += density * np.float32(1.3 * strength) * (1 - part) * (0.4 + 0.6 * lungs)
 
     match class_id:
-        case 1:  # atelectasis: a dense plate, streaks along it
-            plate = np.clip(1 - np.abs(q - 0.5 * outward * q - 0.3 * outward) * 1.3, 0, 1) * np.clip((1 - outward * outward) * 2, 0, 1)
-            part += strength * (0.32 * plate + 0.10 * blob * np.abs(texture("streaks")))
+        case 1:  # atelectasis: a dense plate and the strands beside it
+            plate = np.clip(1.1 - np.abs(q - 0.45 * outward) * 2.4, 0, 1) * frame
+            add(0.34 * plate * (0.9 + 0.12 * texture("strands")) + 0.10 * blob)
         case 2:  # calcification: grains as bright as bone or brighter
+            wide, high = box[2] - box[0], box[3] - box[1]
             for _ in range(int(rng.integers(3, 7))):
                 at_p, at_q, size = rng.uniform(-0.6, 0.6), rng.uniform(-0.6, 0.6), rng.uniform(0.18, 0.4)
-                part += 0.5 * strength * _step((1 - (np.square(p - at_p) + np.square(q - at_q)) / size**2) * 2)
+                away = np.square((p - at_p) * (wide / min(wide, high))) + np.square(
+                    (q - at_q) * (high / min(wide, high))
+                )
+                add(0.75 * _step((1 - away * (1 / size**2)) * 1.5) * frame)
         case 4:  # consolidation: dense and even, with a ragged edge
-            part += 0.38 * strength * _step((1 - radius + 0.35 * texture("clouds")) * 1.5)
+            add(0.44 * _step((0.75 - radius + 0.22 * texture("clouds")) * 0.9) * frame)
         case 5:  # interstitial disease: a fine net
-            part += strength * blob * (0.05 + 0.15 * texture("net"))
+            add(blob * np.clip(0.12 + 0.055 * texture("net"), 0, 0.25))
         case 6:  # infiltration: patches
-            part += 0.26 * strength * blob * np.clip(0.55 + 0.8 * texture("clouds"), 0, 1.6)
+            add(0.34 * blob * np.clip(0.5 + 0.45 * texture("clouds"), 0, 1.2))
         case 7:  # opacity: a haze
-            part += 0.24 * strength * _step((1 - radius) * 0.8 - 0.1)
-        case 8:  # nodule or mass: a disc with a clear edge
-            part += 0.36 * strength * _step((1 - radius) * 2.5 - 0.3) * (0.8 + 0.2 * (1 - radius))
+            add(0.30 * _step((1 - radius) * 0.8 - 0.1) * (1 + 0.12 * texture("clouds")))
+        case 8:  # nodule or mass: a ball, so brightest in the middle
+            add(0.40 * _step((1 - radius) * 1.6 - 0.1) * (0.8 + 0.2 * (1 - radius)))
         case 9:  # other lesion: a ring with a darker middle
-            ring = np.clip(1 - np.abs(np.sqrt(radius) - 0.82) * 6, 0, 1)
-            part += strength * (0.32 * ring - 0.10 * _step((0.6 - radius) * 3))
+            add(0.40 * np.clip(1 - np.abs(np.sqrt(radius) - 0.82) * 5, 0, 1) - 0.10 * _step((0.6 - radius) * 3))
         case 10:  # effusion: fluid that fills the angle and climbs the wall
-            level = -0.75 * outward - 0.25 * outward * outward + 0.1
-            fluid = _step((q - level) * 3) * np.clip((1.02 - outward) * 8, 0.6, 1)
-            part += fluid * strength * (np.maximum(0.74 - part, 0.12))
+            level = 0.15 - 0.65 * outward - 0.35 * outward * np.abs(outward)
+            fluid = _step((q - level) * 2) * _step((1 - np.abs(p)) * 5) * _step(from_wall() * 20 + 0.5)
+            part += np.float32(0.9 * strength) * fluid * np.maximum(0.74 - part, 0)
         case 11:  # thickening: a rim along the wall, a cap at the apex
-            upper = box[1] + box[3] < 0.7
-            rim = _step((np.maximum(outward, -q if upper else outward) - 0.25 + 0.2 * (outward * q)) * 2.2)
-            part += 0.30 * strength * rim * np.clip((1.05 - np.maximum(np.abs(p), np.abs(q))) * 6, 0, 1)
+            away = from_wall()
+            add(0.55 * _step((0.42 - away) * 3.5) * _step(away * 20 + 0.7) * frame)
         case 12:  # pneumothorax: black air without markings outside the fine line of the collapsed lung
-            edge = outward + 0.55 * q * q - 0.25
-            free = _step(edge * 8) * np.clip((1 - np.abs(q)) * 8, 0, 1) * np.clip((1 - outward) * 12, 0, 1)
-            part -= 0.8 * free * (part - 0.06)
-            part += 0.18 * np.clip(1 - np.abs(edge) * 16, 0, 1) * np.clip((1 - np.abs(q)) * 8, 0, 1)
+            away = from_wall() * np.float32(min(box[2] - box[0], box[3] - box[1]) / (box[2] - box[0]))
+            edge = 0.55 - 0.3 * q * q - away
+            air = _step(edge * 12) * _step(away * 20 - 0.2) * frame
+            part -= 0.85 * air * (part - 0.07)
+            add(0.22 * np.clip(1 - np.abs(edge) * 22, 0, 1) * frame)
         case 13:  # fibrosis: coarse strands
-            part += strength * blob * (0.06 + 0.20 * texture("streaks"))
+            add(blob * np.clip(0.12 + 0.10 * texture("strands"), 0, 0.4))
         case _:
             pass
 
@@ -488,7 +572,7 @@ def _texture(kind: str, rng: np.random.Generator, grid: int) -> Field:
 @lru_cache(maxsize=16)
 def _tile(kind: str, grid: int) -> Field:
     """Noise of one kind, made once for each process: standard deviation about 1, 50 % larger than the film."""
-    rng = np.random.default_rng(len(kind))
+    rng = np.random.default_rng(zlib.crc32(kind.encode()))
     side = grid * 3 // 2
     white = rng.standard_normal((side, side)).astype(np.float32)
     unit = grid / 512
@@ -498,14 +582,18 @@ def _tile(kind: str, grid: int) -> Field:
         case "clouds":
             field = ndimage.gaussian_filter(white, 7 * unit)
         case "net":
-            field = -np.abs(ndimage.gaussian_filter(white, 2.6 * unit))
-            field -= field.mean()
-        case "streaks":
-            slanted = ndimage.gaussian_filter(white, (1.1 * unit, 9 * unit)) + ndimage.gaussian_filter(white[::-1].T, (9 * unit, 1.3 * unit))
-            field = ndimage.rotate(np.tile(slanted, (2, 2)), 27, reshape=False, order=1, mode="wrap")[side // 2 :, side // 2 :][:side, :side]
+            field = -np.abs(ndimage.gaussian_filter(white, 2.0 * unit))
+        case "strands":
+            layers = []
+            for angle in (10, 40, 75, 110, 160):
+                fresh = rng.standard_normal((side, side)).astype(np.float32)
+                ridge = ndimage.gaussian_filter(fresh, (1.1 * unit, 6 * unit))
+                layers.append(ndimage.rotate(ridge / ridge.std(), angle, reshape=False, order=1, mode="wrap"))
+            field = np.max(layers, axis=0)
         case _:
             raise KeyError(kind)
-    return (field / field.std()).astype(np.float32)
+    noise: Field = ((field - field.mean()) / field.std()).astype(np.float32)
+    return noise
 
 
 _GRAIN_PX: Final = 1280
@@ -516,9 +604,11 @@ def _grain() -> Field:
     """Film grain: less and less of it towards fine detail, some of it coarse; standard deviation 1."""
     rng = np.random.default_rng(7)
     white = rng.standard_normal((_GRAIN_PX, _GRAIN_PX)).astype(np.float32)
-    grain = ndimage.gaussian_filter(white, 0.7, mode="wrap")
-    grain = grain / grain.std() + 0.35 * (coarse := ndimage.gaussian_filter(white[::-1], 2.5, mode="wrap")) / coarse.std()
-    return (grain / grain.std()).astype(np.float32)
+    fine = ndimage.gaussian_filter(white, 0.7, mode="wrap")
+    coarse = ndimage.gaussian_filter(white[::-1], 2.5, mode="wrap")
+    grain: Field = fine / fine.std() + 0.35 * coarse / coarse.std()
+    grain /= grain.std()
+    return grain
 
 
 def _expose(film: Field, body: Anatomy, rng: np.random.Generator, side_px: int) -> npt.NDArray[np.uint8]:
@@ -545,7 +635,10 @@ def _mark(pixels: npt.NDArray[np.uint8], body: Anatomy, rng: np.random.Generator
     y = rng.uniform(0.02, 0.10) * len(pixels)
     strokes = {
         True: [[(0.0, 0.0), (0.0, 1.0), (0.6, 1.0)]],
-        False: [[(0.0, 1.0), (0.0, 0.0), (0.5, 0.05), (0.6, 0.25), (0.5, 0.48), (0.0, 0.52)], [(0.25, 0.52), (0.6, 1.0)]],
+        False: [
+            [(0.0, 1.0), (0.0, 0.0), (0.5, 0.05), (0.6, 0.25), (0.5, 0.48), (0.0, 0.52)],
+            [(0.25, 0.52), (0.6, 1.0)],
+        ],
     }[left]
     image = Image.fromarray(pixels)
     draw = ImageDraw.Draw(image)
