@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from ensemble_boxes import nms as oracle_nms
 from ensemble_boxes import weighted_boxes_fusion
+from ensemble_boxes.ensemble_boxes_nms import nms_float_fast
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,8 +64,8 @@ def test_nms_of_nothing_is_nothing():
 def test_nms_agrees_with_ensemble_boxes(seed, count):
     boxes = random_boxes(seed, count)
     scores = np.random.default_rng(seed + 1).permutation(np.linspace(0.1, 0.9, count))
-    expected, _, _ = oracle_nms([boxes], [scores], [np.zeros(count)], iou_thr=0.45)
-    np.testing.assert_allclose(boxes[nms(boxes, scores, 0.45)], expected, atol=1e-6)
+    expected = nms_float_fast.py_func(boxes, scores, 0.45)  # as written: compiling it takes seconds
+    assert nms(boxes, scores, 0.45).tolist() == list(expected)
 
 
 def test_three_readers_of_one_heart_become_one_box_with_support_three():

@@ -356,7 +356,7 @@ def test_a_proof_that_wanted_other_sizes_is_found():
     assert splits.verify(annotations, proof) == ["split training holds 230 images where 1 were wanted"]
 
 
-@pytest.mark.parametrize("proof", [{}, {"classes": 3, "wanted": "x"}, {"splits": {"training": None}}])
+@pytest.mark.parametrize("proof", [[], {}, {"classes": 3, "wanted": "x"}, {"splits": {"training": None}}])
 def test_a_damaged_proof_is_wrong_and_not_a_crash(proof):
     annotations, _ = proven()
     assert splits.verify(annotations, proof)

@@ -30,6 +30,10 @@ NO_FINDING: Final = 14  # no class of the detector: "this reader saw nothing"
 SINGLE_READER: Final = "R0"  # the reader of annotations that name none
 
 TIME: Final[pl.DataType | type[pl.DataType]] = pl.Datetime("us", "UTC")
+Boxes = Literal["auto", "original", "scaled"]  # what the user says of the boxes' pixels; auto: nothing
+SMALLEST_SIDE_PX: Final = 10  # the trainer refuses pictures below
+LARGEST_SIDE_PX: Final = 50_000  # no film is as large: a number above is damage
+
 SCALED_SIDE_PX: Final = 1024  # Kaggle's pictures were stretched to this square, ratio lost
 
 # train.csv's own columns, in its order. Boxes in pixels; the file says of which frame.
@@ -92,6 +96,23 @@ ANNOTATIONS: Final = pl.Schema(
         ("md5", pl.String()),
         ("used", pl.Boolean()),
     ]
+)
+
+# organized/consensus.parquet: every box that the readers of an image fuse into, also those that too few drew.
+CONSENSUS: Final = pl.Schema(
+    {
+        "image_id": pl.String(),
+        "class_id": pl.Int8(),
+        "x_min_norm": pl.Float64(),
+        "y_min_norm": pl.Float64(),
+        "x_max_norm": pl.Float64(),
+        "y_max_norm": pl.Float64(),
+        "support": pl.Int32(),  # readers who drew it,
+        "readers": pl.Int32(),  # of so many who looked at the image
+        "rad_ids": pl.List(pl.String),
+        "spread": pl.Float64(),  # 1 - the lowest IoU of a reader's box with the fused one
+        "kept": pl.Boolean(),  # in the label file
+    }
 )
 
 Kind = Literal["image", "label", "yaml", "table", "document"]

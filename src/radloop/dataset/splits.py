@@ -378,11 +378,13 @@ def proof(
     }
 
 
-def verify(annotations: pl.DataFrame, proof: dict[str, Any]) -> list[str]:
+def verify(annotations: pl.DataFrame, proof: object) -> list[str]:
     """What is wrong with a dataset's splits by its own annotations.parquet (ANNOTATIONS): one sentence each, or none.
 
     Looks for images and groups in two splits, and counts everything again that the proof says.
     """
+    if not isinstance(proof, dict):
+        return ["the proof is no JSON object"]
     known = pl.col("split").is_in(SPLITS) & pl.col("class_id").is_between(0, NO_FINDING) & pl.col("group").is_not_null()
     strange = annotations.filter(~known.fill_null(value=False)).height
     if strange:
