@@ -16,10 +16,9 @@ import numpy.typing as npt
 import polars as pl
 
 from radloop.errors import AnnotationError
-from radloop.tables import SCALED_SIDE_PX
+from radloop.tables import SCALED_SIDE_PX, Boxes
 
 Frame = Literal["original", "scaled"]
-Boxes = Literal["auto", "original", "scaled"]  # what the user says of them; auto: nothing
 
 FEWEST_BOXES: Final = 50  # below, the places prove nothing
 FEWEST_FILMS: Final = 5
@@ -112,17 +111,13 @@ def prove(boxes: pl.DataFrame, *, said: Boxes, name: str) -> Proof:
     return Proof(frame, f"The boxes are in {_WORDS[frame]}: {why}.")
 
 
-def side(frame: Frame, name: Literal["width", "height"]) -> pl.Expr:
-    """The frame's width or height in pixels, of each row."""
+def side(frame: Frame, name: str) -> pl.Expr:
+    """The frame's width or height in pixels, of each row; `name` is the column of the original's."""
     return pl.col(name) if frame == "original" else pl.lit(SCALED_SIDE_PX, pl.Int32).alias(name)
 
 
-def fits(frame: Frame) -> pl.Expr:
-    """Whether a box (columns as for `prove`) reaches at most one pixel over the picture; null without a size."""
-    return _fits(side(frame, "width"), side(frame, "height"))
-
-
 def _fits(width: pl.Expr, height: pl.Expr) -> pl.Expr:
+    """Whether a box reaches at most a pixel over the edge of its picture; null without a size."""
     low = pl.min_horizontal("x_min", "y_min") >= -SLACK_PX
     return low & (pl.col("x_max") <= width + SLACK_PX) & (pl.col("y_max") <= height + SLACK_PX)
 
@@ -157,7 +152,7 @@ def _refuse_misfits(boxes: pl.DataFrame, frame: Frame, evidence: "_Evidence", na
             f"{name}: the boxes are in original pixels, but no original size is known. Put train_meta.csv "
             "(image_id,dim0,dim1) beside it, or add the columns width and height."
         )
-    misfits = boxes.filter(~fits(frame))
+    misfits = boxes.filter(~_fits(side(frame, "width"), side(frame, "height")))
     negative = misfits.filter(pl.min_horizontal("x_min", "y_min") < -SLACK_PX)
     if len(misfits) <= MISFIT_SHARE * len(boxes) or max(len(negative), len(misfits) - len(negative)) <= 1:
         return

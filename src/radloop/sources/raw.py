@@ -7,18 +7,14 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO, cast, get_args
+from typing import Any, Final, TextIO, cast, get_args
 
 import polars as pl
 
 from radloop.errors import AnnotationError, SourceError
 from radloop.files import write_atomic
-from radloop.tables import ANNOTATION_COLUMNS, REJECTED, SINGLE_READER
-
-Boxes = Literal["auto", "original", "scaled"]
-
-SMALLEST_SIDE_PX: Final = 10  # the trainer refuses pictures below
-LARGEST_SIDE_PX: Final = 50_000  # no film is as large; a number above is damage
+from radloop.tables import ANNOTATION_COLUMNS, LARGEST_SIDE_PX, REJECTED, SINGLE_READER, SMALLEST_SIDE_PX
+from radloop.tables import Boxes as Boxes
 
 _OPTIONAL_COLUMNS: Final = ("width", "height", "patient_id")
 _CHUNK_ROWS: Final = 50_000
