@@ -93,7 +93,7 @@ def compare(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
         },
         orient="row",
     )
-    return _judge(_adjust(figures))
+    return _judge(_adjust(figures), with_readers=readers is not None)
 
 
 @dataclass(frozen=True)
@@ -293,22 +293,21 @@ def _adjust(figures: pl.DataFrame) -> pl.DataFrame:
     return figures.insert_column(at, pl.Series("q_value", q_value).fill_nan(None))
 
 
-def _judge(figures: pl.DataFrame) -> pl.DataFrame:
+def _judge(figures: pl.DataFrame, *, with_readers: bool) -> pl.DataFrame:
     alarm = pl.col("q_value") <= FALSE_DISCOVERIES
     # The readers can only explain a shift; a difference in shape alone stays a drift.
-    checked = (pl.col("p_shift") <= FALSE_DISCOVERIES) & (
-        pl.col("p_within_readers").is_null() | (pl.col("p_within_readers") > FALSE_DISCOVERIES)
-    )
+    shifted = pl.col("p_shift") <= FALSE_DISCOVERIES
+    shifted_within = pl.col("p_within_readers").fill_null(1) <= FALSE_DISCOVERIES
+    doubtful = pl.lit(with_readers) & shifted & ~shifted_within
     vanishes = pl.col("shift_within_readers").abs() <= pl.col("shift").abs() / 2
-    has_readers = pl.lit(figures["p_within_readers"].count() > 0)
     verdict = (
         pl.when(pl.col("p_value").is_null())
         .then(pl.lit("too few"))
         .when(~alarm)
         .then(pl.lit("none"))
-        .when(has_readers & checked & vanishes)
+        .when(doubtful & vanishes)
         .then(pl.lit("readers"))
-        .when(has_readers & checked)
+        .when(doubtful)
         .then(pl.lit("unclear"))
         .otherwise(pl.lit("drift"))
     )

@@ -1,0 +1,114 @@
+"""How often does each drift test alarm where there is no drift, and does it find what is there?
+
+    python benchmarks/drift_calibration.py train.csv [--splits 2000]
+
+Draws random pairs of sets from the images, so that nothing differs but by chance, and counts the alarms: of each
+test at p ≤ 0.05, and of any after false-discovery control. Beside it the test that dashboards make, a
+Kolmogorov-Smirnov test on the pooled boxes. Then injects drifts into random pairs. Picture statistics are made up
+(the annotations have none).
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import annotations_csv
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from radloop.measures import drift
+
+PAIRS = ((1_000, 750), (11_500, 500))
+Images = pl.DataFrame
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("annotations", type=Path)
+    parser.add_argument("--splits", type=int, default=2_000)
+    options = parser.parse_args()
+    table = annotations_csv.read(options.annotations).drop("split")
+    images = with_pictures(drift.of_annotations(table), seed=1)
+    for sizes in PAIRS:
+        no_drift(table, images, sizes, options.splits)
+    for sizes in PAIRS:
+        injected(images, sizes, max(options.splits // 10, 1))
+
+
+def with_pictures(images: Images, *, seed: int) -> Images:
+    """Add picture statistics that resemble radiographs'."""
+    rng = np.random.default_rng(seed)
+    mean = rng.normal(130, 20, images.height)
+    return images.with_columns(
+        picture_mean=mean,
+        picture_std=rng.normal(60, 8, images.height) - 0.1 * (mean - 130),
+        picture_sharpness=rng.lognormal(4, 0.6, images.height),
+    )
+
+
+def draw(images: Images, sizes: tuple[int, int], seed: int) -> tuple[Images, Images]:
+    """Two sets without a common image."""
+    order = np.random.default_rng(seed).permutation(images.height)
+    return images[order[: sizes[0]]], images[order[sizes[0] : sum(sizes)]]
+
+
+def no_drift(table: pl.DataFrame, images: Images, sizes: tuple[int, int], splits: int) -> None:
+    wanted = [*dict.fromkeys(images.columns), "any after false-discovery control"]
+    alarms, tested = dict.fromkeys(wanted, 0), dict.fromkeys(wanted, 0)
+    boxes = table.drop_nulls("x_min_norm").select("image_id", centre=(pl.col("x_min_norm") + pl.col("x_max_norm")) / 2)
+    pooled = 0
+    for seed in range(splits):
+        pair = draw(images, sizes, seed)
+        figures = drift.compare(*pair)
+        for name, p_value in figures.select("summary", "p_value").drop_nulls().iter_rows():
+            tested[name] += 1
+            alarms[name] += p_value <= 0.05
+        tested[wanted[-1]] += 1
+        alarms[wanted[-1]] += bool((figures["q_value"] <= drift.FALSE_DISCOVERIES).any())
+        x = [boxes.join(part.select("image_id"), on="image_id", how="semi")["centre"].to_numpy() for part in pair]
+        pooled += stats.ks_2samp(*x, method="asymp").pvalue <= 0.05
+    print(f"\n{sizes[0]:,} against {sizes[1]:,} images, {splits:,} random pairs without drift: share of alarms")
+    for name in wanted:
+        if tested[name]:
+            note = f"   tested in {tested[name] / splits:.1%} of the pairs" if tested[name] < splits else ""
+            print(f"  {name:36} {alarms[name] / tested[name]:6.2%}{note}")
+    print(f"  {'for comparison: KS on pooled boxes, x':36} {pooled / splits:6.2%}")
+
+
+def injected(images: Images, sizes: tuple[int, int], splits: int) -> None:
+    lost = np.random.default_rng(5).random(images.height) < 0.5
+    forget = pl.col("class_3") & ~pl.Series(lost)
+    changes: dict[str, tuple[str, Callable[[Images], Images]]] = {
+        "boxes 8 % of the height lower": ("y", lambda part: part.with_columns(pl.col("y") + 0.08)),
+        "pictures 5 % brighter": ("picture_mean", lambda part: part.with_columns(pl.col("picture_mean") * 1.05)),
+        "half of the cardiomegaly missed": ("class_3", lambda part: part.with_columns(class_3=pl.col("forgotten"))),
+    }
+    images = images.with_columns(forgotten=forget)
+    print(f"\n{sizes[0]:,} against {sizes[1]:,} images, {splits} pairs each: share of pairs with the verdict")
+    for title, (summary, change) in changes.items():
+        found = []
+        for seed in range(splits):
+            first, second = draw(images, sizes, seed)
+            figures = drift.compare(first.drop("forgotten"), change(second).drop("forgotten"))
+            found += figures.filter(pl.col("summary") == summary)["verdict"].to_list()
+        print(f"  {title:36} {summary:14} drift {found.count('drift') / splits:6.1%}")
+    found = []
+    for seed in range(splits):
+        first, second = other_readers(images.drop("forgotten"), sizes, seed)
+        found += drift.compare(first, second).filter(pl.col("summary") == "finding")["verdict"].to_list()
+    shares = "  ".join(f"{verdict} {found.count(verdict) / splits:.1%}" for verdict in ("readers", "unclear", "drift"))
+    print(f"  {'R8, R9 and R10 read 40 % less':36} {'finding':14} {shares}")
+
+
+def other_readers(images: Images, sizes: tuple[int, int], seed: int) -> tuple[Images, Images]:
+    """Two sets, in the second of which three readers (who see nearly all findings) read fewer of the images."""
+    rng = np.random.default_rng(seed)
+    weight = np.where((images["readers"] == "R10+R8+R9").to_numpy(), 0.6, 1.0)
+    second = rng.choice(images.height, sizes[1], replace=False, p=weight / weight.sum())
+    rest = np.setdiff1d(np.arange(images.height), second)
+    return images[rng.choice(rest, sizes[0], replace=False)], images[second]
+
+
+if __name__ == "__main__":
+    main()
