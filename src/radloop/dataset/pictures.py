@@ -179,7 +179,7 @@ def _inspect_one(folder: Path, path: str) -> dict[str, Any]:
         row
         | pixels.statistics(gray)._asdict()
         | {
-            "pixels_md5": pixels.md5(gray),
+            "pixels_md5": pixels.fingerprint(gray),
             "phash": similarity.phash(small),
             "thumbnail": small.tobytes(),
         }
