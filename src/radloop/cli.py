@@ -183,8 +183,8 @@ def etl(
             chosen.required_source,
             chosen.out,
             chosen.store_address,
-            extract_options=_extract_options(chosen),
-            transform_options=_transform_options(chosen),
+            extracting=_extract_options(chosen),
+            transforming=_transform_options(chosen),
             keep_old=chosen.keep_old,
             progress=display,
         )
@@ -216,7 +216,7 @@ def check(
     from radloop.pipelines import checking
 
     with Display() as display:
-        report = checking.check_place(place, progress=display)
+        report = checking.check(Path(place), jobs=settings.load().jobs, progress=display)
     _finish(report, json=json)
     if not report.sound:
         raise typer.Exit(FAILED)

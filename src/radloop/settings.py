@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from radloop.errors import UsageError
+from radloop.tables import Split
 
 DEMO_SIZES = "training=300,validation=60,test=60,staging=30,canary=30,production=120"
 
@@ -54,7 +55,7 @@ class Settings(BaseSettings):
         description="Where datasets are published: a folder or an rclone remote (name:container). Unset: OUT/store.",
     )
     keep_old: bool = Field(False, description="Do not remove from the store what the new version no longer lists.")
-    splits: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+    splits: Annotated[tuple[Split, ...] | None, NoDecode] = Field(
         None, description="Splits to take, comma-separated. Unset: all."
     )
     rclone_container: str | None = Field(
