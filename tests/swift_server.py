@@ -123,8 +123,8 @@ class Swift:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     return
-            alive = self._processes[role].poll() is None
-            assert alive and time.monotonic() < deadline, (self.home / "out.log").read_text()[-2000:]
+            assert self._processes[role].poll() is None, (self.home / "out.log").read_text()[-2000:]
+            assert time.monotonic() < deadline, f"{role} does not listen"
             time.sleep(0.02)
 
 

@@ -41,6 +41,7 @@ bind_port = {port}
 bind_timeout = 5
 workers = 0
 log_level = WARNING
+access_log_level = INFO
 log_custom_handlers = server.log_to_file
 log_file = {log}/{role}.log
 """

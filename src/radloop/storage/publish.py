@@ -321,10 +321,12 @@ def _send(job: _Job, keys: Collection[str], listing: Mapping[str, Stored]) -> Ma
         outcome = job.store.upload(job.root, job.prefix, uploads, progress=job.progress)
         job.tally.sent_files += len(uploads)
         job.tally.sent_bytes += sum(job.rows[key].bytes for key in uploads)
-        if outcome.error is None and copies:
-            outcome = job.store.copy(job.prefix, copies, progress=job.progress)
-            no_source |= outcome.gone
-            job.tally.copied += len(copies)
+        if outcome.error:  # not every source of a copy may have arrived
+            copies = {target: source for target, source in copies.items() if source in listing}
+        copied = job.store.copy(job.prefix, copies, progress=job.progress)
+        no_source |= copied.gone
+        job.tally.copied += len(copies)
+        outcome = Outcome(outcome.error or copied.error)
         patience = 0.0 if outcome.error else job.settle_seconds / _TRIES
         listing, missing = _await_listing(job, missing, patience)
     if not missing:
