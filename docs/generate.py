@@ -28,9 +28,8 @@ def settings() -> str:
     """Every setting with its flag, environment variable and default."""
     rows = ["| flag | environment | default | what it is |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "the cores there are" if field.default_factory else ("" if field.default is None else field.default)
+        shown = "the cores there are" if field.default_factory else f"`{field.default}`" if field.default else ""
         flag = "" if field.validation_alias else f"`--{name.replace('_', '-')}`"
-        shown = f"`{default}`" if default != "" else ""
         description = (field.description or "").replace("|", "\\|")
         rows.append(f"| {flag} | `{environment_name(name)}` | {shown} | {description} |")
     return (

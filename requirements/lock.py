@@ -12,8 +12,25 @@ def main() -> None:
     for name, extras in PARTS.items():
         subprocess.run(
             [
-                *(sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11"),
-                *("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--no-annotate", "--quiet"),
+                *(
+                    sys.executable,
+                    "-m",
+                    "uv",
+                    "pip",
+                    "compile",
+                    "pyproject.toml",
+                    "--universal",
+                    "--python-version",
+                    "3.11",
+                ),
+                *(
+                    "--generate-hashes",
+                    "--no-emit-index-url",
+                    "--no-emit-find-links",
+                    "--no-header",
+                    "--no-annotate",
+                    "--quiet",
+                ),
                 *(part for extra in extras for part in ("--extra", extra)),
                 *([] if name == "dev" else ["--constraint", "requirements/dev.txt"]),
                 *("--output-file", f"requirements/{name}.txt"),

@@ -31,14 +31,15 @@ def _option(name: str, *flags: str, default: str | None = None) -> Any:
     field = settings.Settings.model_fields[name]
     if default is None and field.default is not None and not field.default_factory:
         default = str(field.default)
+    shown = f"; default: {default}" if default else ""
     return typer.Option(
         *(flags or (f"--{name.replace('_', '-')}",)),
-        help=f"{field.description} [env: {settings.environment_name(name)}]",
-        show_default=default or False,
+        help=f"{field.description} [env: {settings.environment_name(name)}{shown}]",
+        show_default=False,
     )
 
 
-Out = Annotated[Path | None, _option("out")]
+Out = Annotated[Path | None, _option("out", default="./data")]
 Jobs = Annotated[int | None, _option("jobs", default="the cores there are")]
 Seed = Annotated[int | None, _option("seed")]
 Source = Annotated[str | None, _option("source")]
