@@ -161,70 +161,46 @@ def _with_sizes(table: pl.DataFrame, sizes: pl.DataFrame | None) -> pl.DataFrame
 
 def _row_rules() -> Iterable[Rule]:
     """What can be said of a row without knowing the frame."""
-    image_id, finding = pl.col("image_id").fill_null(""), pl.col("class") != NO_FINDING
-    yield image_id == "", _sentence("image_id is empty")
-    yield (
-        ~_safe_image_id(),
-        _sentence(
-            "image_id {} is no safe file name: no slash, control character or leading dot, "
-            f"at most {_LONGEST_ID_BYTES} bytes",
-            "image_id",
-        ),
-    )
-    yield ~_safe_reader(), _sentence("rad_id {} is not made of letters, digits and hyphens", "rad_id")
+    yield pl.col("image_id").fill_null("") == "", _sentence("the row names no image")
+    yield ~_safe_image_id(), _sentence("image_id is no safe file name", "image_id")
+    yield ~_safe_reader(), _sentence("rad_id is not made of letters, digits and hyphens", "rad_id")
 
     yield (_text("class_id") == "") & (_text("class_name") == ""), _sentence("the row names no class")
-    yield (_text("class_id") != "") & pl.col("by_id").is_null(), _sentence("class_id {} is none of 0 to 14", "class_id")
-    yield (_text("class_name") != "") & pl.col("by_name").is_null(), _sentence("class_name {} is unknown", "class_name")
+    yield (_text("class_id") != "") & pl.col("by_id").is_null(), _sentence("the class is unknown", "class_id")
+    yield (_text("class_name") != "") & pl.col("by_name").is_null(), _sentence("the class is unknown", "class_name")
     yield (
         pl.col("by_id") != pl.col("by_name"),
-        _sentence("class_id {} is not the class_name {}", "class_id", "class_name"),
+        _sentence("class_id and class_name disagree", "class_id", "class_name"),
     )
 
+    finding = pl.col("class") != NO_FINDING
     for side in _SIDES:
-        said = (_text(side) != "") & ~pl.col(f"{side}_px").is_nan().fill_null(False)
-        yield ~finding & said, _sentence(f"'No finding' has a box: {side} is {{}}", side)
+        given = (_text(side) != "") & ~pl.col(f"{side}_px").is_nan().fill_null(False)
+        yield ~finding & given, _sentence("'No finding' has a box", side)
     yield finding & pl.all_horizontal(_text(side) == "" for side in _SIDES), _sentence("the finding has no box")
     for side in _SIDES:
         value = pl.col(f"{side}_px")
-        yield finding & ~value.is_finite().fill_null(False), _sentence(f"{side} {{}} is not a number", side)
-        yield finding & (value.abs() > LARGEST_SIDE_PX), _sentence(f"{side} {{}} is larger than any film", side)
+        yield finding & ~value.is_finite().fill_null(False), _sentence("a coordinate is not a number", side)
+        yield finding & (value.abs() > LARGEST_SIDE_PX), _sentence("a coordinate is larger than any film", side)
     for axis in "xy":
-        low, high = pl.col(f"{axis}_min_px"), pl.col(f"{axis}_max_px")
         ends = f"{axis}_min", f"{axis}_max"
-        inverted = f"the box is inverted: {axis}_min {{}} is over {axis}_max {{}}"
-        yield finding & (low > high), _sentence(inverted, *ends)
-        flat = f"the box has no area: {axis}_min {{}}, {axis}_max {{}}"
-        yield finding & (high - low < _SMALLEST_BOX_PX), _sentence(flat, *ends)
+        low, high = (pl.col(f"{end}_px") for end in ends)
+        yield finding & (low > high), _sentence("the box is inverted", *ends)
+        yield finding & (high - low < _SMALLEST_BOX_PX), _sentence("the box has no area", *ends)
 
-    yield (
-        pl.col("says_size") & ~pl.col("sized"),
-        _sentence(
-            f"width {{}} and height {{}} are no size between {SMALLEST_SIDE_PX} and {LARGEST_SIDE_PX} pixels",
-            "width",
-            "height",
-        ),
-    )
+    bad_size = pl.col("says_size") & ~pl.col("sized")
+    yield bad_size, _sentence("width and height are no size of a picture", "width", "height")
     yield pl.col("sizes_differ"), _sentence("the rows of the image give it several sizes")
 
 
 def _frame_rules() -> Iterable[Rule]:
     """What can be said of a row once width_px and height_px are those of the frame."""
     yield pl.col("width_px").is_null(), _sentence("no size of the image is known")
-    for axis, side in (("x", "width"), ("y", "height")):
-        low, high, limit = pl.col(f"{axis}_min_px"), pl.col(f"{axis}_max_px"), pl.col(f"{side}_px")
-        yield (
-            low < -frames.SLACK_PX,
-            _sentence(f"the box lies outside the picture: {axis}_min {{}} is negative", f"{axis}_min"),
-        )
-        yield (
-            high > limit + frames.SLACK_PX,
-            _sentence(
-                f"the box lies outside the picture: {axis}_max {{}} exceeds the {side} {{}}",
-                f"{axis}_max",
-                f"{side}_px",
-            ),
-        )
+    for axis, limit in (("x", "width_px"), ("y", "height_px")):
+        below = pl.col(f"{axis}_min_px") < -frames.SLACK_PX
+        beyond = pl.col(f"{axis}_max_px") > pl.col(limit) + frames.SLACK_PX
+        yield below, _sentence("the box lies outside the picture", f"{axis}_min")
+        yield beyond, _sentence("the box lies outside the picture", f"{axis}_max", limit)
 
 
 def _without_repeats(table: pl.DataFrame) -> pl.DataFrame:
@@ -255,16 +231,18 @@ def _reason(rules: Iterable[Rule]) -> pl.Expr:
     return pl.coalesce([pl.when(refuses).then(sentence) for refuses, sentence in rules]).alias("reason")
 
 
-def _sentence(template: str, *columns: str) -> pl.Expr:
-    """The sentence with the values of `columns`, shortened and without control characters."""
-    return pl.format(template, *map(_shown, columns)) if columns else pl.lit(template)
+def _sentence(what: str, *columns: str) -> pl.Expr:
+    """`what`, a colon, and the values of `columns`: so the part before the colon says how many rows have it."""
+    if not columns:
+        return pl.lit(what)
+    values = ", ".join(f"{column} {{}}" for column in columns)
+    return pl.format(f"{what}: {values}", *map(_shown, columns))
 
 
 def _shown(column: str) -> pl.Expr:
-    if column.endswith("_px"):
-        return pl.col(column)
-    text = pl.col(column).fill_null("").str.head(_LONGEST_VALUE_SHOWN).str.replace_all(_CONTROL, "\ufffd")
-    return pl.format("'{}'", text)
+    """The value as it may be printed: short, in quotes, without control characters."""
+    text = pl.col(column).cast(pl.String).fill_null("").str.head(_LONGEST_VALUE_SHOWN)
+    return pl.format("'{}'", text.str.replace_all(_CONTROL, "\ufffd"))
 
 
 def _text(column: str) -> pl.Expr:

@@ -143,11 +143,11 @@ def _header(path: Path, reader: "_Records") -> list[str]:
 def _damage(cells: list[str], header: list[str], positions: list[int], reader: "_Records") -> str | None:
     """Why a record is no row, or None."""
     if len(cells) != len(header):
-        return f"the row has {len(cells)} cells, the header {len(header)}"
+        return f"the row has more or fewer cells than the header: {len(cells)}, not {len(header)}"
     if reader.undecodable():
         return "the row is not UTF-8"
     if reader.row_lines > 1 and any("\n" in cells[at] or "\r" in cells[at] for at in positions):
-        return f"a quoted cell runs over {reader.row_lines} lines"
+        return f"a quoted cell runs over several lines: {reader.row_lines}"
     return None
 
 
