@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TextIO, cast, get_args
 
@@ -100,54 +101,63 @@ def read_annotations(path: Path, *, source: str | None = None) -> tuple[pl.DataF
     """
     rows, broken = _Table(), _Table()
     with _opened(path) as lines:
-        reader = _Records(path, lines)
-        header = _header(path, reader)
+        records = _Records(path, lines)
+        header = _header(path, records)
         known = [name for name in (*ANNOTATION_COLUMNS, *_OPTIONAL_COLUMNS) if name in header]
         positions = [header.index(name) for name in known]
-        for line, cells in reader:
-            reason = _damage(cells, header, positions, reader)
+        pick, width = itemgetter(*positions), len(header)
+        for first, last, cells in records:
+            if len(cells) == width and first == last and not records.damaged:
+                rows.append(first, pick(cells))
+                continue
+            reason = _damage(cells, header, positions, records.damaged.intersection(range(first, last + 1)))
             if reason is None:
-                rows.append(line, [cells[position] for position in positions])
+                rows.append(first, pick(cells))
             else:
                 # Cells that have slipped may hold a patient id: then none is passed on.
                 kept = cells if "patient_id" not in header else []
                 shown = [_clean(kept[at]) if at < len(kept) else None for at in positions]
-                broken.append(line, [reason, *shown])
+                broken.append(first, (reason, *shown))
     if not rows.count + broken.count:
         raise AnnotationError(f"{path} holds a header and no rows. Pass the file that has the annotations.")
     return _complete(rows.frame(known)), _rejected(broken.frame(["reason", *known]), source or path.name)
 
 
-def _header(path: Path, reader: "_Records") -> list[str]:
-    _, cells = next(reader, (0, None))
+def _header(path: Path, records: "_Records") -> list[str]:
+    _, _, cells = next(iter(records), (0, 0, None))
     if cells is None:
         raise AnnotationError(f"{path} is empty. Pass the file that has the annotations.")
     header = [name.strip() for name in cells]
-    found = ", ".join(repr(_clean(name))[:60] for name in header[:20])
     missing = [name for name in ("image_id", "x_min", "y_min", "x_max", "y_max") if name not in header]
     if "class_name" not in header and "class_id" not in header:
         missing.append("class_name or class_id")
     if missing:
         raise AnnotationError(
-            f"{path} lacks the column {', '.join(missing)}; its first line has {found}. "
+            f"{path} lacks the column {', '.join(missing)}; its first line has {_found(header)}. "
             f"An annotations file is a comma-separated UTF-8 table with {','.join(ANNOTATION_COLUMNS)}."
         )
-    twice = sorted({name for name in (*ANNOTATION_COLUMNS, *_OPTIONAL_COLUMNS) if header.count(name) > 1})
+    twice = [name for name in (*ANNOTATION_COLUMNS, *_OPTIONAL_COLUMNS) if header.count(name) > 1]
     if twice:
-        raise AnnotationError(f"{path} has the column {', '.join(twice)} more than once: {found}. Remove one.")
+        raise AnnotationError(f"{path} has the column {', '.join(twice)} more than once: {_found(header)}. Remove one.")
     if ("width" in header) != ("height" in header):
-        raise AnnotationError(f"{path} has only one of the columns width and height: {found}. Add the other.")
+        raise AnnotationError(
+            f"{path} has only one of the columns width and height: {_found(header)}. Add the other, or remove it."
+        )
     return header
 
 
-def _damage(cells: list[str], header: list[str], positions: list[int], reader: "_Records") -> str | None:
+def _found(header: list[str]) -> str:
+    return ", ".join(repr(_clean(name))[:60] for name in header[:20]) or "nothing"
+
+
+def _damage(cells: list[str], header: list[str], positions: list[int], undecodable: set[int]) -> str | None:
     """Why a record is no row, or None."""
     if len(cells) != len(header):
         return f"the row has more or fewer cells than the header: {len(cells)}, not {len(header)}"
-    if reader.undecodable():
+    if undecodable:
         return "the row is not UTF-8"
-    if reader.row_lines > 1 and any("\n" in cells[at] or "\r" in cells[at] for at in positions):
-        return f"a quoted cell runs over several lines: {reader.row_lines}"
+    if any("\n" in cells[at] or "\r" in cells[at] for at in positions):
+        return "a cell runs over several lines"
     return None
 
 
@@ -172,26 +182,25 @@ def read_sizes(path: Path) -> pl.DataFrame:
     """
     sizes: dict[str, tuple[int, int]] = {}
     with _opened(path) as lines:
-        reader = _Records(path, lines)
-        _, header = next(reader, (0, []))
+        records = _Records(path, lines)
+        _, _, header = next(iter(records), (0, 0, []))
         header = [name.strip() for name in header]
         if any(header.count(name) != 1 for name in ("image_id", "dim0", "dim1")):
-            found = ", ".join(repr(_clean(name))[:60] for name in header[:20]) or "nothing"
             raise AnnotationError(
-                f"{path} is no table of sizes: its first line has {found}, "
+                f"{path} is no table of sizes: its first line has {_found(header)}, "
                 "not image_id,dim0,dim1 (dim0 is the height, dim1 the width)."
             )
         at_id, at_height, at_width = (header.index(name) for name in ("image_id", "dim0", "dim1"))
-        for line, cells in reader:
-            if len(cells) != len(header) or reader.undecodable():
+        for line, last, cells in records:
+            if len(cells) != len(header) or not records.damaged.isdisjoint(range(line, last + 1)):
                 raise AnnotationError(f"{path}, line {line}, cannot be read. Repair it, or get the file again.")
-            size = (_side(cells[at_width]), _side(cells[at_height]))
-            if None in size:
+            width, height = _side(cells[at_width]), _side(cells[at_height])
+            if width is None or height is None:
                 raise AnnotationError(
                     f"{path}, line {line}: dim0 {cells[at_height]!r}, dim1 {cells[at_width]!r} is no size between "
                     f"{SMALLEST_SIDE_PX} and {LARGEST_SIDE_PX} pixels. Repair it, or get the file again."
                 )
-            if sizes.setdefault(cells[at_id], cast(tuple[int, int], size)) != size:
+            if sizes.setdefault(cells[at_id], (width, height)) != (width, height):
                 raise AnnotationError(f"{path}, line {line}: image {cells[at_id]!r} has two sizes. Remove one.")
     if not sizes:
         raise AnnotationError(f"{path} holds no sizes. Get the file again, or remove it.")
@@ -220,45 +229,37 @@ def _opened(path: Path) -> TextIO:
 
 
 class _Records:
-    """The records of a CSV file that are not blank, each with its first line's number."""
+    """The records of a CSV file that are not blank: number of their first line, of their last, cells."""
 
     def __init__(self, path: Path, lines: TextIO) -> None:
-        self.row_lines = 1  # of the record that came last
-        self._path = path
-        self._damaged: set[int] = set()
-        self._reader = csv.reader(self._watch(lines))
+        self.damaged: set[int] = set()  # lines read so far that are not UTF-8
+        self._records = self._read(path, csv.reader(self._watch(lines)))
 
-    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        return self
+    def __iter__(self) -> Iterator[tuple[int, int, list[str]]]:
+        return self._records
 
-    def __next__(self) -> tuple[int, list[str]]:
-        while True:
-            before = self._reader.line_num
-            try:
-                cells = next(self._reader)
-            except csv.Error as broken:
-                raise AnnotationError(
-                    f"{self._path}, line {before + 1}: {broken}. Perhaps a quote was opened and never closed."
-                ) from broken
-            except (OSError, EOFError, zlib.error) as broken:
-                raise AnnotationError(f"{self._path} cannot be read to its end ({broken}). Get it again.") from broken
-            self.row_lines = self._reader.line_num - before
-            if self.row_lines > _LONGEST_ROW_LINES:
-                raise AnnotationError(
-                    f"{self._path}, line {before + 1}: a quote was opened and not closed for {self.row_lines} lines."
-                )
-            if cells and (len(cells) > 1 or cells[0].strip()):
-                return before + 1, cells
-
-    def undecodable(self) -> bool:
-        """Whether the record that came last holds a byte that is not UTF-8."""
-        last = self._reader.line_num
-        return bool(self._damaged) and not self._damaged.isdisjoint(range(last - self.row_lines + 1, last + 1))
+    def _read(self, path: Path, reader: Any) -> Iterator[tuple[int, int, list[str]]]:
+        last = 0
+        try:
+            for cells in reader:
+                first, last = last + 1, reader.line_num
+                if last - first >= _LONGEST_ROW_LINES:
+                    raise AnnotationError(
+                        f"{path}, line {first}: a quote was opened that {last - first} lines never close."
+                    )
+                if cells and (len(cells) > 1 or cells[0].strip()):
+                    yield first, last, cells
+        except csv.Error as broken:
+            raise AnnotationError(
+                f"{path}, line {last + 1}: {broken}. Perhaps a quote was opened and never closed."
+            ) from broken
+        except (OSError, EOFError, zlib.error) as broken:
+            raise AnnotationError(f"{path} cannot be read to its end ({broken}). Get it again.") from broken
 
     def _watch(self, lines: TextIO) -> Iterator[str]:
         for number, line in enumerate(lines, start=1):
             if not line.isascii() and any("\udc80" <= character <= "\udcff" for character in line):
-                self._damaged.add(number)
+                self.damaged.add(number)
             yield line
 
 
