@@ -230,11 +230,13 @@ def heatmaps(annotations: pl.DataFrame, *, side: int = 128) -> Heatmaps:
     layer = place * NO_FINDING + boxes["class_id"].to_numpy()
     left, top, right, bottom = _cells(boxes.select(_BOX).to_numpy(), side)
 
-    corners = np.zeros((len(splits) * NO_FINDING, side + 1, side + 1), dtype=np.int64)
-    for rows, columns, sign in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
-        flat = (layer * (side + 1) + rows) * (side + 1) + columns
-        corners += sign * np.bincount(flat, minlength=corners.size).reshape(corners.shape)
-    counts = corners.cumsum(axis=1).cumsum(axis=2)[:, :side, :side]
+    # +1 where a box begins along both axes or ends along both, -1 at its two other corners.
+    rows, columns = np.concatenate([top, bottom, top, bottom]), np.concatenate([left, right, right, left])
+    signs = np.repeat([1.0, -1.0], 2 * len(left))
+    corner = (np.tile(layer, 4) * (side + 1) + rows) * (side + 1) + columns
+    shape = (len(splits) * NO_FINDING, side + 1, side + 1)
+    corners = np.bincount(corner, signs, minlength=np.prod(shape)).reshape(shape)
+    counts = corners.cumsum(axis=1).cumsum(axis=2)[:, :side, :side].astype(np.int64)
     return Heatmaps(splits, counts.reshape(len(splits), NO_FINDING, side, side))
 
 

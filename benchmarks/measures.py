@@ -1,0 +1,152 @@
+"""The measures of the dashboard against the pandas loops that such dashboards are written with.
+
+    python benchmarks/measures.py train.csv
+
+Both get the table in memory and answer the same questions; the answers must be equal. The last line sets all
+measures of the pages, intervals and drift tests included, against those loops.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import annotations_csv
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from radloop.measures import agreement, counts, drift
+from radloop.tables import NO_FINDING
+
+SIDE = 128  # cells of the heatmap
+BOX = ["x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("annotations", type=Path)
+    table = annotations_csv.read(parser.parse_args().annotations)
+    frame = table.to_pandas()
+    all_pages(table)  # imports and caches of both sides are warm
+
+    print(f"{table.height:,} rows; seconds, one run of the loops, best of three of radloop")
+    totals = np.zeros(2)
+    for title, loop, measure in QUESTIONS:
+        slow, expected = timed(lambda: loop(frame), 1)  # noqa: B023 - called at once
+        fast, found = timed(lambda: measure(table), 3)  # noqa: B023
+        if not same(expected, found):
+            raise SystemExit(f"{title}: the answers differ")
+        totals += slow, fast
+        print(f"  {title:34} loops {slow:7.2f}   radloop {fast:7.3f}   {slow / fast:6.0f} ×   equal")
+    print(
+        f"  {'these questions':34} loops {totals[0]:7.2f}   radloop {totals[1]:7.3f}   {totals[0] / totals[1]:6.0f} ×"
+    )
+    fast, _ = timed(lambda: all_pages(table), 3)
+    print(
+        f"  {'all measures of the pages':34} loops {totals[0]:7.2f}   radloop {fast:7.3f}   {totals[0] / fast:6.0f} ×"
+    )
+
+
+def timed(work: Callable[[], object], times: int) -> tuple[float, object]:
+    best = float("inf")
+    for _ in range(times):
+        start = time.perf_counter()
+        answer = work()
+        best = min(best, time.perf_counter() - start)
+    return best, answer
+
+
+def same(expected: object, found: object) -> bool:
+    if isinstance(expected, np.ndarray):
+        return bool(np.allclose(expected, np.asarray(found)))
+    return expected == found
+
+
+def all_pages(table: pl.DataFrame) -> None:
+    for measure in (
+        counts.totals, counts.classes, counts.split_sizes, counts.class_shares, counts.together, counts.box_shapes,
+        counts.readers, counts.reader_classes, counts.reader_splits, counts.heatmaps,
+    ):  # fmt: skip
+        measure(table)
+    counts.labels_per(table, "image")
+    counts.labels_per(table, "reading")
+    looked = agreement.readings(table)
+    agreement.one_class(looked)
+    agreement.by_class(looked)
+    agreement.by_pair(looked)
+    matched = agreement.match(table)
+    agreement.boxes_by_class(matched)
+    agreement.boxes_by_pair(matched)
+    agreement.most_disputed(matched)
+    images = drift.of_annotations(table)
+    drift.compare(images.filter(split="training"), images.filter(split="production"))
+
+
+def labels_loop(frame: pd.DataFrame) -> dict[tuple[str, int], int]:
+    found: dict[tuple[str, int], int] = {}
+    for _, group in frame.groupby(["image_id", "rad_id"]):
+        key = group["split"].iloc[0], int((group["class_id"] != NO_FINDING).sum())
+        found[key] = found.get(key, 0) + 1
+    return found
+
+
+def labels(table: pl.DataFrame) -> dict[tuple[str, int], int]:
+    return {(split, number): count for split, number, count in counts.labels_per(table, "reading").iter_rows()}
+
+
+def heatmaps_loop(frame: pd.DataFrame) -> np.ndarray:
+    splits = list(annotations_csv.SHARES)
+    painted = np.zeros((len(splits), NO_FINDING, SIDE, SIDE), dtype=np.int64)
+    for _, row in frame[frame["class_id"] != NO_FINDING].iterrows():
+        left, top = (int(np.floor(SIDE * row[name])) for name in BOX[:2])
+        right, bottom = (int(np.ceil(SIDE * row[name])) for name in BOX[2:])
+        painted[splits.index(row["split"]), row["class_id"], top:bottom, left:right] += 1
+    return painted
+
+
+def agreement_loop(frame: pd.DataFrame) -> np.ndarray:
+    agreeing, agreeing_with_finding, with_finding, images = 0, 0, 0, 0
+    for _, group in frame.groupby("image_id"):
+        said = set(group["class_id"])
+        images += 1
+        agreeing += len(said) == 1
+        if said != {NO_FINDING}:
+            with_finding += 1
+            agreeing_with_finding += len(said) == 1
+    return np.array([agreeing / images, agreeing_with_finding / with_finding])
+
+
+def classes_loop(frame: pd.DataFrame) -> list[tuple[int, int, int]]:
+    found = []
+    for class_id in range(15):
+        rows = frame[frame["class_id"] == class_id]
+        by_readers = [group["rad_id"].nunique() for _, group in rows.groupby("image_id")]
+        found.append((len(rows), sum(number >= 2 for number in by_readers), sum(number >= 3 for number in by_readers)))
+    return found
+
+
+def shapes_loop(frame: pd.DataFrame) -> np.ndarray:
+    boxes = frame[frame["class_id"] != NO_FINDING]
+    area = boxes.apply(lambda row: (row[BOX[2]] - row[BOX[0]]) * (row[BOX[3]] - row[BOX[1]]), axis=1)
+    return np.array([area[boxes["class_id"] == class_id].median() for class_id in range(NO_FINDING)])
+
+
+QUESTIONS: tuple[tuple[str, Callable[[pd.DataFrame], object], Callable[[pl.DataFrame], object]], ...] = (
+    ("labels per sample", labels_loop, labels),
+    ("heatmaps by split and class", heatmaps_loop, lambda table: counts.heatmaps(table, side=SIDE).counts),
+    (
+        "agreement, one class per image",
+        agreement_loop,
+        lambda table: agreement.one_class(agreement.readings(table))["share"].to_numpy(),
+    ),
+    (
+        "classes seen by 2 and 3 readers",
+        classes_loop,
+        lambda table: counts.classes(table).select("rows", "seen_by_2", "seen_by_3").rows(),
+    ),
+    ("median box area per class", shapes_loop, lambda table: counts.box_shapes(table)["area_p50"].to_numpy()),
+)
+
+if __name__ == "__main__":
+    main()
