@@ -15,16 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import csr_array
 
+from radloop.measures import bootstrap
+from radloop.measures.bootstrap import RESAMPLES, Floats, Ints
 from radloop.tables import CLASS_NAMES, NO_FINDING, class_name
 
-Floats = npt.NDArray[np.floating]
-Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 POPULATIONS: Final = ("all", "with finding")
-RESAMPLES: Final = 400  # the ends of an interval then waver by some 5 % of its width
 _POOLED: Final = len(CLASS_NAMES)  # where the 14 findings together stand behind the single classes
 
 
@@ -66,10 +64,10 @@ def one_class(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) ->
     tables = []
     for population in POPULATIONS:
         inside = looked.population(population)
-        drawn = _draw_kinds(rng, np.array([np.sum(agreeing & inside), np.sum(~agreeing & inside)]), resamples)
-        share = _divided(drawn[:, 0], drawn.sum(axis=1))
+        drawn = bootstrap.draw_kinds(rng, np.array([np.sum(agreeing & inside), np.sum(~agreeing & inside)]), resamples)
+        share = bootstrap.ratio(drawn[:, 0], drawn.sum(axis=1))
         columns = {"population": population, "images": inside.sum(), "agreeing": drawn[0, 0]}
-        tables.append(pl.DataFrame(columns).with_columns(**_with_interval("share", share[np.newaxis])))
+        tables.append(pl.DataFrame(columns).with_columns(**bootstrap.with_interval("share", share[np.newaxis])))
     return pl.concat(tables).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
@@ -91,7 +89,7 @@ def by_class(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> 
         for class_id in range(len(CLASS_NAMES)):
             kinds, images = np.unique((readers * width + votes[:, class_id])[inside], return_counts=True)
             asked, yes = np.divmod(kinds, width)
-            alpha, kappa = _chance_corrected(asked, yes, _draw_kinds(rng, images, resamples))
+            alpha, kappa = _chance_corrected(asked, yes, bootstrap.draw_kinds(rng, images, resamples))
             alphas.append(alpha)
             kappas.append(kappa)
             positive.append(images[yes > 0].sum())
@@ -101,7 +99,9 @@ def by_class(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> 
             "images": [int(inside.sum())] * len(CLASS_NAMES),
             "positive_images": positive,
         }
-        intervals = _with_interval("alpha", np.array(alphas)) | _with_interval("kappa", np.array(kappas))
+        intervals = bootstrap.with_interval("alpha", np.array(alphas)) | bootstrap.with_interval(
+            "kappa", np.array(kappas)
+        )
         tables.append(pl.DataFrame(columns).with_columns(**intervals))
     return _named(pl.concat(tables))
 
@@ -121,12 +121,12 @@ def by_pair(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> p
         inside = looked.population(population)
         kept = inside[looked.image[first]]
         image = (np.cumsum(inside) - 1)[looked.image[first[kept]]]
-        weights = _draw_images(int(inside.sum()), resamples, seed)
-        read = _resum(pair[kept], image, np.ones(len(image)), len(pairs), weights)
+        weights = bootstrap.draw_images(int(inside.sum()), resamples, seed)
+        read = bootstrap.sums(pair[kept], image, np.ones(len(image)), len(pairs), weights)
         marked = [_marks(pair[kept], image, marks[kept]) for marks in (a & b, a & ~b, ~a & b)]
         keys = np.unique(np.concatenate([key for key, _ in marked]))  # the rest is nothing but agreed absence
         both, only_a, only_b = (
-            _resum(np.searchsorted(keys, key), at, np.ones(len(key)), len(keys), weights) for key, at in marked
+            bootstrap.sums(np.searchsorted(keys, key), at, np.ones(len(key)), len(keys), weights) for key, at in marked
         )
         asked = read[keys // width] * np.where(keys % width == _POOLED, NO_FINDING, 1)[:, np.newaxis]
         positive, kappa = _pair_figures(asked, both, only_a, only_b)
@@ -134,8 +134,8 @@ def by_pair(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> p
         figures = pl.DataFrame(
             {"key": keys}
             | {name: sums[:, 0].astype(np.int64) for name, sums in counted.items()}
-            | _with_interval("positive", positive)
-            | _with_interval("kappa", kappa)
+            | bootstrap.with_interval("positive", positive)
+            | bootstrap.with_interval("kappa", kappa)
         )
         reader_a, reader_b = np.divmod(np.repeat(pairs, width), max(len(looked.readers), 1))
         every = pl.DataFrame(
@@ -260,17 +260,17 @@ def _chance_corrected(readers: Ints, yes: Ints, images: Ints) -> tuple[Floats, F
     disagreeing = 2 * yes * no / (readers - 1)
     every, all_yes, all_no = (images @ each for each in (readers, yes, no))
     by_chance = 2.0 * all_yes * all_no
-    alpha = 1 - _divided((every - 1) * (images @ disagreeing), by_chance)
-    kappa = 1 - _divided((images @ (disagreeing / readers)) * every**2, images.sum(axis=1) * by_chance)
+    alpha = 1 - bootstrap.ratio((every - 1) * (images @ disagreeing), by_chance)
+    kappa = 1 - bootstrap.ratio((images @ (disagreeing / readers)) * every**2, images.sum(axis=1) * by_chance)
     return alpha, kappa
 
 
 def _pair_figures(asked: Floats, both: Floats, only_a: Floats, only_b: Floats) -> tuple[Floats, Floats]:
     """Positive agreement and Cohen's kappa."""
     yes_a, yes_b = both + only_a, both + only_b
-    differing = _divided(only_a + only_b, asked)
-    by_chance = _divided(yes_a * (asked - yes_b) + yes_b * (asked - yes_a), asked**2)
-    return _divided(2 * both, yes_a + yes_b), 1 - _divided(differing, by_chance)
+    differing = bootstrap.ratio(only_a + only_b, asked)
+    by_chance = bootstrap.ratio(yes_a * (asked - yes_b) + yes_b * (asked - yes_a), asked**2)
+    return bootstrap.ratio(2 * both, yes_a + yes_b), 1 - bootstrap.ratio(differing, by_chance)
 
 
 def _reading_pairs(looked: Readings) -> tuple[Ints, Ints]:
@@ -322,42 +322,19 @@ def _box_figures(matched: pl.DataFrame, keys: list[str], resamples: int, seed: i
     key = rows.join(groups, on=keys, nulls_equal=True, maintain_order="left")["key"].to_numpy()
     images = matched["image_id"].unique().sort()
     image = _places(rows["image_id"], images)
-    weights = _draw_images(len(images), resamples, seed)
+    weights = bootstrap.draw_images(len(images), resamples, seed)
     boxes_a, boxes_b, matches, iou_sum = (
-        _resum(key, image, rows[name].to_numpy(), groups.height, weights)
+        bootstrap.sums(key, image, rows[name].to_numpy(), groups.height, weights)
         for name in ("boxes_a", "boxes_b", "matches", "iou_sum")
     )
     counted = {"boxes_a": boxes_a, "boxes_b": boxes_b, "matches": matches}
     return _named(
         groups.select(keys).with_columns(
             **{name: pl.Series(sums[:, 0].astype(np.int64)) for name, sums in counted.items()},
-            **_with_interval("f1", _divided(2 * matches, boxes_a + boxes_b)),
-            **_with_interval("iou", _divided(iou_sum, matches)),
+            **bootstrap.with_interval("f1", bootstrap.ratio(2 * matches, boxes_a + boxes_b)),
+            **bootstrap.with_interval("iou", bootstrap.ratio(iou_sum, matches)),
         )
     )
-
-
-def _draw_images(images: int, resamples: int, seed: int) -> Floats:
-    """How often each image is drawn, [image, draw]. Draw 0 is the images as they are: the figure itself."""
-    rng = np.random.default_rng(seed)
-    counts = np.ones((1 + resamples, images), dtype=np.float32)
-    for draw in counts[1:] if images else ():
-        draw[:] = np.bincount(rng.integers(0, images, size=images), minlength=images)
-    return np.ascontiguousarray(counts.T)
-
-
-def _draw_kinds(rng: np.random.Generator, images: Ints, resamples: int) -> Ints:
-    """The same for images of a few kinds, [draw, kind]: to draw how many of each kind come is to draw images."""
-    if not images.sum():
-        return np.zeros((1 + resamples, len(images)), dtype=np.int64)
-    drawn = rng.multinomial(images.sum(), images / images.sum(), size=resamples)
-    return np.concatenate([images[np.newaxis], drawn])
-
-
-def _resum(key: Ints, image: Ints, value: npt.NDArray[np.generic], keys: int, weights: Floats) -> Floats:
-    """Sum the values of each key over the drawn images: [key, draw]."""
-    contributions = csr_array((value.astype(np.float32), (key, image)), shape=(keys, len(weights)))
-    return np.asarray(contributions @ weights, dtype=np.float64)
 
 
 def _marks(pair: Ints, image: Ints, marks: Bools) -> tuple[Ints, Ints]:
@@ -367,27 +344,6 @@ def _marks(pair: Ints, image: Ints, marks: Bools) -> tuple[Ints, Ints]:
     rows = np.concatenate([row, row[finding]])
     columns = np.concatenate([class_id, np.full(finding.sum(), _POOLED)])
     return pair[rows] * (_POOLED + 1) + columns, image[rows]
-
-
-def _divided(above: Floats | Ints, below: Floats | Ints) -> Floats:
-    """above / below, and NaN where that has no meaning."""
-    quotient = np.full(np.shape(above), np.nan)
-    return np.divide(above, below, out=quotient, where=below > 0)
-
-
-def _with_interval(name: str, drawn: Floats) -> dict[str, pl.Series]:
-    """The figure (draw 0) and the 2.5 and 97.5 percentile of the draws in which it has a meaning: [key, draw]."""
-    sorted_draws = np.sort(drawn[:, 1:], axis=1)  # NaN last
-    last = np.maximum((~np.isnan(sorted_draws)).sum(axis=1) - 1, 0)
-    columns = {name: drawn[:, 0]}
-    for end, share in (("low", 0.025), ("high", 0.975)):
-        below = np.floor(share * last).astype(np.int64)
-        above = np.minimum(below + 1, last)
-        at_below, at_above = (
-            np.take_along_axis(sorted_draws, at[:, np.newaxis], axis=1)[:, 0] for at in (below, above)
-        )
-        columns[f"{name}_{end}"] = at_below + (at_above - at_below) * (share * last - below)
-    return {column: pl.Series(column, values, dtype=pl.Float64) for column, values in columns.items()}
 
 
 def _readers(annotations: pl.DataFrame) -> pl.Series:

@@ -1,0 +1,61 @@
+"""Intervals by drawing whole images with replacement.
+
+The boxes and readings of one image are not independent, so the image is what is drawn. Every figure of the other
+measures is a function of sums over images; it is computed at once for the images as they are (draw 0) and for each
+draw, and the draws give the interval.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.sparse import csr_array
+
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.int64]
+
+RESAMPLES: Final = 400  # the ends of an interval then waver by some 5 % of its width
+
+
+def draw_images(images: int, resamples: int, seed: int) -> Floats:
+    """How often each image is drawn, [image, draw]. Draw 0 is the images as they are: the figure itself."""
+    rng = np.random.default_rng(seed)
+    counts = np.ones((1 + resamples, images), dtype=np.float32)
+    for draw in counts[1:] if images else ():
+        draw[:] = np.bincount(rng.integers(0, images, size=images), minlength=images)
+    return np.ascontiguousarray(counts.T)
+
+
+def draw_kinds(rng: np.random.Generator, images: Ints, resamples: int) -> Ints:
+    """The same for images of a few kinds, [draw, kind]: to draw how many of each kind come is to draw images."""
+    if not images.sum():
+        return np.zeros((1 + resamples, len(images)), dtype=np.int64)
+    drawn = rng.multinomial(images.sum(), images / images.sum(), size=resamples)
+    return np.concatenate([images[np.newaxis], drawn])
+
+
+def sums(key: Ints, image: Ints, value: npt.NDArray[np.generic], keys: int, weights: Floats) -> Floats:
+    """Sum the values of each key over the drawn images: [key, draw]."""
+    contributions = csr_array((value.astype(np.float32), (key, image)), shape=(keys, len(weights)))
+    return np.asarray(contributions @ weights, dtype=np.float64)
+
+
+def ratio(above: Floats | Ints, below: Floats | Ints) -> Floats:
+    """above / below, and NaN where that has no meaning."""
+    quotient = np.full(np.shape(above), np.nan)
+    return np.divide(above, below, out=quotient, where=below > 0)
+
+
+def with_interval(name: str, drawn: Floats) -> dict[str, pl.Series]:
+    """The figure (draw 0) and the 2.5 and 97.5 percentile of the draws in which it has a meaning: [key, draw]."""
+    sorted_draws = np.sort(drawn[:, 1:], axis=1)  # NaN last
+    last = np.maximum((~np.isnan(sorted_draws)).sum(axis=1) - 1, 0)
+    key = np.arange(len(drawn))
+    columns = {name: drawn[:, 0]}
+    for end, share in (("low", 0.025), ("high", 0.975)):
+        below = np.floor(share * last).astype(np.int64)
+        above = np.minimum(below + 1, last)
+        at_below, at_above = sorted_draws[key, below], sorted_draws[key, above]
+        columns[f"{name}_{end}"] = at_below + (at_above - at_below) * (share * last - below)
+    return {column: pl.Series(column, values, dtype=pl.Float64) for column, values in columns.items()}

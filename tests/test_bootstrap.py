@@ -1,0 +1,47 @@
+"""Draw 0 is the figure, the other draws are images drawn with replacement."""
+
+import numpy as np
+import pytest
+
+from radloop.measures import bootstrap
+
+
+def test_each_draw_holds_as_many_images_and_the_first_each_image_once() -> None:
+    weights = bootstrap.draw_images(50, 20, seed=1)
+    assert weights.shape == (50, 21)
+    assert (weights[:, 0] == 1).all()
+    assert (weights.sum(axis=0) == 50).all()
+    assert (weights[:, 1:] != 1).any()
+
+
+def test_kinds_are_drawn_in_their_shares() -> None:
+    drawn = bootstrap.draw_kinds(np.random.default_rng(1), np.array([90, 10]), 2000)
+    assert drawn[0].tolist() == [90, 10]
+    assert (drawn.sum(axis=1) == 100).all()
+    assert drawn[1:, 1].mean() == pytest.approx(10, abs=0.3)
+    assert bootstrap.draw_kinds(np.random.default_rng(1), np.array([0, 0]), 3).tolist() == [[0, 0]] * 4
+
+
+def test_sums_follow_the_drawn_images() -> None:
+    weights = np.array([[1, 2], [1, 0]], dtype=np.float32)
+    found = bootstrap.sums(np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([3, 4, 5]), 2, weights)
+    assert found.tolist() == [[7, 6], [5, 0]]
+
+
+def test_ratio_of_nothing_is_missing() -> None:
+    assert np.isnan(bootstrap.ratio(np.array([0.0]), np.array([0.0])))[0]
+
+
+def test_interval_is_of_the_draws_that_mean_something() -> None:
+    rng = np.random.default_rng(2)
+    drawn = rng.normal(size=(2, 101))
+    drawn[1, 51:] = np.nan
+    found = bootstrap.with_interval("f1", drawn)
+    assert found["f1"].to_list() == drawn[:, 0].tolist()
+    for key, kept in ((0, drawn[0, 1:]), (1, drawn[1, 1:51])):
+        assert (found["f1_low"][key], found["f1_high"][key]) == pytest.approx(tuple(np.percentile(kept, (2.5, 97.5))))
+
+
+def test_interval_of_what_has_no_meaning_is_missing() -> None:
+    found = bootstrap.with_interval("f1", np.full((1, 5), np.nan))
+    assert np.isnan([found[name][0] for name in found]).all()
