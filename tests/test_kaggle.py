@@ -252,18 +252,27 @@ def test_full_disk_ends_the_download_at_its_start(stub, raw, own, monkeypatch):
     assert stub.client_gone.wait(30)
 
 
-@pytest.mark.slow
 def test_download_that_stands_still_is_ended(stub, raw, own):
+    stub.holds_at = 0
+    assert "sent nothing for 1 s" in refused(raw, annotations=own, patience_s=1)
+    assert pictures_of(raw) == {}
+
+
+def test_interrupted_download_tells_how_far_it_is_and_goes_on_from_there(stub, raw, own):
     stub.holds_at = 5 * MIB // 2
-    seen = []
-    sentence = refused(raw, annotations=own, patience_s=2, progress=lambda *step: seen.append(step))
-    assert "sent nothing for 2 s" in sentence
-    assert seen[-1] == ("download", 2 * MIB, len(DATASET), "bytes")
+
+    def interrupt(what, done, total, unit):
+        assert (what, total, unit) == ("download", len(DATASET), "bytes")
+        if done == 2 * MIB:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        kaggle.download(raw, annotations=own, progress=interrupt)
     assert stub.client_gone.wait(30)
     stub.holds_at = None
     kaggle.download(raw, annotations=own)
     assert pictures_of(raw) == PICTURES
-    assert "Range" in stub.asked[-1][1]
+    assert stub.asked[-1][1]["Range"] == f"bytes={2 * MIB}-"
 
 
 RUN = """
@@ -273,10 +282,9 @@ from radloop.sources import kaggle
 
 kaggle.download(Path(sys.argv[1]), annotations=Path(sys.argv[2]))
 """
-SLOW_ENDS = [pytest.param(end, marks=pytest.mark.slow) for end in (signal.SIGTERM, signal.SIGINT)]
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, *SLOW_ENDS])
+@pytest.mark.parametrize("end", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_killed_radloop_leaves_no_command_behind_and_a_second_run_goes_on(stub, raw, own, end):
     stub.holds_at = 5 * MIB // 2
     with subprocess.Popen([sys.executable, "-c", RUN, raw, own], stderr=subprocess.DEVNULL) as run:
