@@ -1,0 +1,386 @@
+import csv
+import io
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radloop.dataset import findings
+from radloop.errors import RadloopError
+from radloop.sources import raw
+from radloop.tables import ANNOTATION_COLUMNS, CLASS_NAMES, FINDINGS, REJECTED
+
+NORMAL = {"class_name": "No finding", "class_id": "14", "x_min": "", "y_min": "", "x_max": "", "y_max": ""}
+
+
+def annotation(image_id="a1", **changes):
+    box = {"x_min": "100", "y_min": "200", "x_max": "300", "y_max": "400"}
+    return {"image_id": image_id, "class_name": "Cardiomegaly", "class_id": "3", "rad_id": "R9"} | box | changes
+
+
+def normal(image_id="a1", **changes):
+    return annotation(image_id, **NORMAL | changes)
+
+
+def table(*rows):
+    extra = [name for name in ("width", "height", "patient_id") if any(name in row for row in rows)]
+    columns = {name: [row.get(name) for row in rows] for name in (*ANNOTATION_COLUMNS, *extra)}
+    lines = pl.Series("line", range(2, 2 + len(rows)), dtype=pl.Int64)
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)).insert_column(0, lines)
+
+
+def sizes(*image_ids, width=1000, height=2000):
+    side = {"width": [width] * len(image_ids), "height": [height] * len(image_ids)}
+    return pl.DataFrame({"image_id": image_ids} | side).cast({"width": pl.Int32, "height": pl.Int32})
+
+
+def validate(*rows, known=None, boxes="original", **options):
+    return findings.validate(table(*rows), sizes=sizes("a1", "b2") if known is None else known, boxes=boxes, **options)
+
+
+def reasons(valid):
+    return valid.rejected["reason"].to_list()
+
+
+def test_a_finding_is_a_fraction_of_its_picture():
+    valid = validate(annotation())
+    assert valid.findings.rows() == [("a1", "R9", 3, 0.1, 0.1, 0.3, 0.2, 1000, 2000)]
+    assert valid.findings.schema == FINDINGS
+    assert valid.frame == "original"
+
+
+def test_boxes_of_the_small_pictures_are_divided_by_their_side():
+    valid = validate(annotation(x_max="1024"), boxes="scaled")
+    assert valid.findings.row(0)[3:] == (100 / 1024, 200 / 1024, 1.0, 400 / 1024, 1024, 1024)
+
+
+def test_no_finding_has_no_box():
+    valid = validate(normal())
+    assert valid.findings.rows() == [("a1", "R9", 14, None, None, None, None, 1000, 2000)]
+    assert valid.lost.is_empty()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"class_name": " cardiomegaly "}, id="case and spaces of the name"),
+        pytest.param({"class_name": None}, id="id only"),
+        pytest.param({"class_name": ""}, id="empty name"),
+        pytest.param({"class_id": None}, id="name only"),
+        pytest.param({"class_id": "3.0"}, id="id as a float"),
+        pytest.param({"x_min": " 100.0 ", "y_max": "4e2"}, id="numbers"),
+        pytest.param({"rad_id": " R9"}, id="space before the reader"),
+    ],
+)
+def test_forms_of_one_row_are_the_same_finding(changes):
+    assert validate(annotation(**changes)).findings.equals(validate(annotation()).findings)
+
+
+@pytest.mark.parametrize("image_id", ["a b", "ünï", "a.b_c", "a..b", "x" * 200, "a'\"b", "-a"])
+def test_image_ids_that_are_file_names_are_kept(image_id):
+    valid = validate(annotation(image_id), known=sizes(image_id))
+    assert valid.findings["image_id"].to_list() == [image_id]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        pytest.param({"image_id": ""}, "the row names no image", id="no image"),
+        pytest.param({"image_id": "../a"}, "image_id is no safe file name: image_id '../a'", id="slash"),
+        pytest.param({"image_id": "a\\b"}, "image_id is no safe file name: image_id 'a\\b'", id="backslash"),
+        pytest.param({"image_id": ".."}, "image_id is no safe file name: image_id '..'", id="dots"),
+        pytest.param({"image_id": ".a"}, "image_id is no safe file name: image_id '.a'", id="leading dot"),
+        pytest.param({"image_id": "a\0"}, "image_id is no safe file name: image_id 'a\ufffd'", id="NUL"),
+        pytest.param({"image_id": "a\u2028"}, "image_id is no safe file name: image_id 'a\ufffd'", id="line separator"),
+        pytest.param({"image_id": "a\x1b[31m"}, "image_id is no safe file name: image_id 'a\ufffd[31m'", id="escape"),
+        pytest.param({"image_id": "ü" * 101}, f"image_id is no safe file name: image_id '{'ü' * 60}'", id="long"),
+        pytest.param(
+            {"rad_id": "R_9"}, "rad_id is not made of letters, digits and hyphens: rad_id 'R_9'", id="underscore"
+        ),
+        pytest.param({"rad_id": ""}, "rad_id is not made of letters, digits and hyphens: rad_id ''", id="no reader"),
+        pytest.param({"rad_id": "R9\n"}, None, id="reader with a newline at its end"),
+        pytest.param({"class_id": "", "class_name": " "}, "the row names no class", id="no class"),
+        pytest.param({"class_id": "15"}, "the class is unknown: class_id '15'", id="id over 14"),
+        pytest.param({"class_id": "-1"}, "the class is unknown: class_id '-1'", id="id below 0"),
+        pytest.param({"class_id": "3.5"}, "the class is unknown: class_id '3.5'", id="id between"),
+        pytest.param({"class_id": "nan"}, "the class is unknown: class_id 'nan'", id="id NaN"),
+        pytest.param({"class_name": "Broken rib"}, "the class is unknown: class_name 'Broken rib'", id="name"),
+        pytest.param(
+            {"class_id": "1"},
+            "class_id and class_name disagree: class_id '1', class_name 'Cardiomegaly'",
+            id="id and name disagree",
+        ),
+        pytest.param(NORMAL | {"x_max": "1"}, "'No finding' has a box: x_max '1'", id="No finding with a box"),
+        pytest.param(NORMAL | {"x_max": "a"}, "'No finding' has a box: x_max 'a'", id="No finding with text"),
+        pytest.param(
+            dict.fromkeys(("x_min", "y_min", "x_max", "y_max"), " "), "the finding has no box", id="finding without box"
+        ),
+        pytest.param({"y_min": ""}, "a coordinate is not a number: y_min ''", id="a coordinate is missing"),
+        pytest.param({"x_min": "ten"}, "a coordinate is not a number: x_min 'ten'", id="text"),
+        pytest.param({"y_max": "NaN"}, "a coordinate is not a number: y_max 'NaN'", id="NaN"),
+        pytest.param({"x_max": "inf"}, "a coordinate is not a number: x_max 'inf'", id="inf"),
+        pytest.param({"x_max": "1e400"}, "a coordinate is not a number: x_max '1e400'", id="1e400"),
+        pytest.param({"x_max": "1e9"}, "a coordinate is larger than any film: x_max '1e9'", id="huge"),
+        pytest.param({"x_min": "-1e9"}, "a coordinate is larger than any film: x_min '-1e9'", id="huge, negative"),
+        pytest.param({"x_min": "500"}, "the box is inverted: x_min '500', x_max '300'", id="inverted"),
+        pytest.param({"y_min": "400"}, "the box has no area: y_min '400', y_max '400'", id="no area"),
+        pytest.param({"y_min": "399.99"}, "the box has no area: y_min '399.99', y_max '400'", id="a line in a label"),
+        pytest.param({"x_min": "-40"}, "the box lies outside the picture: x_min '-40'", id="negative"),
+        pytest.param(
+            {"x_max": "1002"},
+            "the box lies outside the picture: x_max '1002', width_px '1000'",
+            id="over the right edge",
+        ),
+        pytest.param(
+            {"y_max": "2001.5"}, "the box lies outside the picture: y_max '2001.5', height_px '2000'", id="lower edge"
+        ),
+        pytest.param({"image_id": "c3"}, "no size of the image is known", id="no size"),
+        pytest.param(
+            {"width": "0", "height": "9"},
+            "width and height are no size of a picture: width '0', height '9'",
+            id="size 0",
+        ),
+        pytest.param(
+            {"width": "", "height": "900"},
+            "width and height are no size of a picture: width '', height '900'",
+            id="half a size",
+        ),
+    ],
+)
+def test_a_bad_row_is_refused_with_its_reason(changes, reason):
+    valid = validate(annotation(**changes), annotation("b2"), source="mine")
+    if reason is None:
+        assert valid.rejected.is_empty()
+        return
+    assert valid.rejected.select("source", "line", "reason").rows() == [("mine", 2, reason)]
+    assert valid.rejected.row(0)[3:] == tuple((annotation() | changes)[name] for name in ANNOTATION_COLUMNS)
+    assert valid.rejected.schema == REJECTED
+    assert valid.findings["image_id"].to_list() == ["b2"]
+
+
+@pytest.mark.parametrize("box", [{"x_min": "-1"}, {"x_max": "1001"}, {"y_min": "-0.5"}, {"y_max": "2001"}])
+def test_one_pixel_over_the_edge_is_kept_and_not_clamped(box):
+    valid = validate(annotation(**box))
+    assert valid.rejected.is_empty()
+    norm = valid.findings.row(0)[3:7]
+    assert min(norm) < 0 or max(norm) > 1
+
+
+def test_the_same_row_twice_is_one_finding():
+    valid = validate(annotation(), annotation(x_min="100.0"), annotation(class_name="CARDIOMEGALY "))
+    assert len(valid.findings) == 1
+    assert reasons(valid) == ["the row repeats another"] * 2
+
+
+def test_one_rectangle_of_two_classes_is_two_findings():
+    valid = validate(annotation(), annotation(class_name="ILD", class_id="5"))
+    assert valid.findings["class_id"].to_list() == [3, 5]
+
+
+# A refused row never makes a false normal
+
+
+def test_no_finding_beside_a_finding_is_refused():
+    valid = validate(normal(), annotation())
+    assert valid.findings["class_id"].to_list() == [3]
+    assert reasons(valid) == ["'No finding' contradicts another row of the same reading"]
+    assert valid.lost.is_empty()
+
+
+def test_no_finding_beside_a_refused_finding_is_lost():
+    valid = validate(normal(), annotation(x_max="1e9"), normal(rad_id="R1"))
+    assert valid.findings["rad_id"].to_list() == ["R1"]
+    assert valid.lost.rows() == [("a1", "R9")]
+
+
+def test_no_finding_twice_is_normal():
+    valid = validate(normal(), normal())
+    assert valid.findings["class_id"].to_list() == [14]
+    assert reasons(valid) == ["the row repeats another"]
+
+
+def test_a_reading_that_keeps_a_row_is_not_lost():
+    valid = validate(annotation(), annotation(x_min="x"), annotation("b2", x_min="x"))
+    assert valid.lost.rows() == [("b2", "R9")]
+
+
+def test_a_row_that_names_no_reading_loses_none():
+    assert validate(annotation(image_id="../x"), annotation(rad_id="")).lost.is_empty()
+
+
+# sizes
+
+
+def test_the_rows_own_size_goes_before_the_table_of_sizes():
+    valid = validate(annotation(width="500", height="800"), annotation("b2", width="", height=""))
+    assert valid.findings.select("width", "height").rows() == [(500, 800), (1000, 2000)]
+
+
+def test_one_row_gives_the_size_of_its_image():
+    valid = validate(annotation(width="500", height="800"), normal(rad_id="R1", width="", height=""))
+    assert valid.findings["width"].to_list() == [500, 500]
+
+
+def test_rows_that_disagree_about_the_size_are_refused():
+    valid = validate(annotation(width="500", height="800"), normal(rad_id="R1", width="500", height="801"))
+    assert set(reasons(valid)) == {"the rows of the image give it several sizes"}
+    assert len(valid.lost) == 2
+
+
+def test_sizes_are_not_needed_for_boxes_of_the_small_pictures():
+    valid = findings.validate(table(annotation(), normal("b2")), sizes=None, boxes="scaled")
+    assert len(valid.findings) == 2
+
+
+# patients
+
+
+def test_patients_are_hashed_and_never_shown():
+    valid = validate(
+        annotation(patient_id=" MRN-1 "),
+        normal("b2", patient_id="MRN-1"),
+        annotation("b2", rad_id="R1", patient_id="MRN-2"),
+        annotation("b2", rad_id="R2", x_min="x", patient_id="MRN-3"),
+        annotation("b2", rad_id="R3", patient_id=""),
+    )
+    assert valid.patients["image_id"].to_list() == ["a1", "b2", "b2", "b2"]
+    assert valid.patients["patient"].n_unique() == 3
+    assert valid.patients["patient"].str.contains("^[0-9a-f]{16}$").all()
+    assert "MRN" not in str([valid.findings.write_csv(), valid.rejected.write_csv(), valid.patients.write_csv()])
+
+
+def test_without_patients_the_table_is_empty():
+    assert validate(annotation()).patients.schema == {"image_id": pl.String, "patient": pl.String}
+
+
+# pictures
+
+
+def test_rows_without_a_sound_picture_are_refused():
+    valid = validate(
+        annotation(), normal("b2"), normal("b2", rad_id="R1"), annotation("c3"), known=sizes("a1", "b2", "c3")
+    )
+    pictures = pl.DataFrame({"image_id": ["a1", "b2"], "problem": [None, "it is cut"]})
+    left = findings.require_pictures(valid, pictures)
+    assert left.findings["image_id"].to_list() == ["a1"]
+    assert left.rejected.select("line", "reason", "image_id").rows() == [
+        (4, "the picture cannot be used: it is cut", "b2"),
+        (3, "the picture cannot be used: it is cut", "b2"),
+        (5, "no picture of the image was found", "c3"),
+    ]
+    assert left.rejected.schema == REJECTED
+    assert left.lost.rows() == [("b2", "R1"), ("b2", "R9"), ("c3", "R9")]
+    assert len(left.origins) == 1
+
+
+def test_no_rows_left_is_no_error_here():
+    valid = validate(annotation(x_min="x"))
+    left = findings.require_pictures(valid, pl.DataFrame(schema={"image_id": pl.String, "problem": pl.String}))
+    assert (len(left.findings), len(left.rejected)) == (0, 1)
+
+
+# Any table, in any order
+
+LIKELY = {
+    "image_id": st.sampled_from(["a1", "b2", "c3"]),
+    "class_name": st.sampled_from([*CLASS_NAMES, "cardiomegaly"]),
+    "class_id": st.integers(0, 15).map(str),
+    "rad_id": st.sampled_from(["R8", "R9", "R1"]),
+    "width": st.sampled_from(["", "1000", "1024"]),
+    "height": st.sampled_from(["", "1000", "2000"]),
+    "patient_id": st.sampled_from(["", "SECRET1", "SECRET2"]),
+} | dict.fromkeys(("x_min", "y_min", "x_max", "y_max"), st.one_of(st.just(""), st.integers(-3, 1100).map(str)))
+TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
+HOSTILE = st.one_of(
+    TEXT, st.sampled_from(["nan", "inf", "-inf", "1e999", "..", "/", '"', "\r\n", "\0", "\u2028", "=1+1"])
+)
+MOSTLY_LIKELY = {name: st.one_of(likely, likely, likely, likely, likely, HOSTILE) for name, likely in LIKELY.items()}
+
+
+@st.composite
+def tables(draw):
+    """A header of the known columns in any order, some left out, some unknown; and rows of what may stand in them."""
+    columns = draw(st.permutations([*LIKELY, "comment"]))
+    columns = [name for name in columns if name not in draw(st.sets(st.sampled_from(columns), max_size=2))]
+    consistent = draw(st.booleans())
+    rows = []
+    for _ in range(draw(st.integers(1, 8))):
+        row = {name: draw(MOSTLY_LIKELY.get(name, HOSTILE)) for name in columns}
+        if (
+            consistent
+            and row.get("class_id", "").isdecimal()
+            and row["class_id"].isascii()
+            and int(row["class_id"]) < 15
+        ):
+            row["class_name"] = CLASS_NAMES[int(row["class_id"])]
+        rows.append([row[name] for name in columns])
+    return columns, rows, draw(st.permutations(rows))
+
+
+def written(columns, rows):
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([columns, *rows])
+    return text.getvalue().encode()
+
+
+def look_at_any_table(folder, case, boxes, known):
+    columns, rows, shuffled = case
+    results = []
+    for order in (rows, shuffled):
+        path = folder / "train.csv"
+        path.write_bytes(written(columns, order))
+        try:
+            read, broken = raw.read_annotations(path)
+            results.append((findings.validate(read, sizes=known, boxes=boxes), read, broken))
+        except RadloopError as error:
+            results.append(type(error))
+    first, second = results
+    if isinstance(first, type) or isinstance(second, type):
+        assert first == second
+        return
+    (valid, read, broken), (again, _, broken_again) = first, second
+    assert len(valid.findings) + len(valid.rejected) == len(read)
+    assert len(read) + len(broken) == len([row for row in rows if len(row) > 1 or row[0].strip()])
+    assert set(valid.rejected["line"]).isdisjoint(valid.origins["line"])
+    assert valid.findings.equals(again.findings)
+    assert valid.patients.equals(again.patients)
+    assert valid.lost.equals(again.lost)
+    assert valid.rejected.drop("line").equals(again.rejected.drop("line"))
+    assert broken.drop("line").sort(pl.all()).equals(broken_again.drop("line").sort(pl.all()))
+    assert valid.findings.schema == FINDINGS
+    assert valid.findings.filter(pl.col("class_id") < 14).null_count().sum_horizontal().sum() == 0
+    assert "SECRET" not in valid.rejected.write_csv() + broken.write_csv()
+    readings = valid.findings.select("image_id", "rad_id")
+    assert valid.lost.join(readings, on=["image_id", "rad_id"], how="semi").is_empty()
+
+
+ANY_TABLE = given(
+    case=tables(),
+    boxes=st.sampled_from(["auto", "original", "scaled"]),
+    known=st.sampled_from([None, sizes("a1", "b2", "c3"), sizes("a1", width=1024, height=1024)]),
+)
+
+
+@ANY_TABLE
+@settings(max_examples=300)
+def test_any_table_loses_no_row(tmp_path_factory, case, boxes, known):
+    look_at_any_table(tmp_path_factory.getbasetemp(), case, boxes, known)
+
+
+@pytest.mark.slow
+@ANY_TABLE
+@settings(max_examples=10_000)
+def test_ten_thousand_tables_lose_no_row(tmp_path_factory, case, boxes, known):
+    look_at_any_table(tmp_path_factory.getbasetemp(), case, boxes, known)
+
+
+@pytest.mark.slow
+def test_a_million_rows_are_validated():
+    rows = table(*(annotation(f"a{at}", x_min=str(at % 200)) for at in range(1000)))
+    rows = pl.concat(
+        [rows.with_columns(pl.format("{}-{}", "image_id", pl.lit(at)).alias("image_id")) for at in range(1000)]
+    )
+    known = rows.select("image_id", pl.lit(1000, pl.Int32).alias("width"), pl.lit(2000, pl.Int32).alias("height"))
+    valid = findings.validate(rows, sizes=known, boxes="original")
+    assert len(valid.findings) + len(valid.rejected) == 1_000_000

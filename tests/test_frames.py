@@ -1,0 +1,168 @@
+from contextlib import suppress
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radloop.dataset import frames
+from radloop.errors import AnnotationError
+
+FILMS = np.array([(2336, 2836), (2304, 2880), (3072, 3072), (2540, 3072), (2048, 2500), (2430, 1994), (3056, 2544)])
+PLACES = {0: (0.55, 0.34), 3: (0.55, 0.62), 8: (0.3, 0.4), 10: (0.25, 0.7), 11: (0.7, 0.2)}
+
+
+def films(count, *, seed=0, sizes=FILMS):
+    """True boxes in original pixels: aorta and heart on every film, other findings on some."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for film in range(count):
+        width, height = sizes[rng.integers(len(sizes))]
+        for class_id in (0, 3, *rng.choice([8, 10, 11], 2)):
+            x, y = np.array(PLACES[class_id]) * np.exp(rng.normal(0, 0.07, 2))
+            w, h = 0.12 * np.exp(rng.normal(0, 0.2, 2))
+            box = (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height
+            rows.append((f"a{film}", class_id, *np.round(box), width, height))
+    schema = ["image_id", "class_id", "x_min", "y_min", "x_max", "y_max", "width", "height"]
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        pl.col("class_id").cast(pl.Int8), pl.col("width", "height").cast(pl.Int32)
+    )
+
+
+def scaled(boxes, *, width="width", height="height"):
+    return boxes.with_columns(
+        pl.col("x_min", "x_max") * 1024 / pl.col(width), pl.col("y_min", "y_max") * 1024 / pl.col(height)
+    )
+
+
+def swapped(boxes):
+    return boxes.rename({"width": "height", "height": "width"}).select(boxes.columns)
+
+
+def with_sizes(boxes, width, height):
+    return boxes.with_columns(pl.lit(width, pl.Int32).alias("width"), pl.lit(height, pl.Int32).alias("height"))
+
+
+@pytest.mark.parametrize("name", ["train.csv", "scaled_bounding_boxes.csv", "mine.csv"])
+@pytest.mark.parametrize(
+    ("boxes", "frame"),
+    [
+        pytest.param(films(60), "original", id="original"),
+        pytest.param(scaled(films(60)), "scaled", id="scaled"),
+        pytest.param(scaled(films(60, sizes=np.array([(3000, 3000)]))), "scaled", id="scaled, square originals"),
+        pytest.param(films(60, sizes=FILMS // 3), "original", id="small originals"),
+    ],
+)
+def test_the_proof_goes_before_the_name(boxes, frame, name):
+    assert frames.prove(boxes, said="auto", name=name).frame == frame
+
+
+@pytest.mark.parametrize(
+    ("boxes", "said", "message"),
+    [
+        pytest.param(swapped(films(60)), "auto", "dim0 is the HEIGHT", id="sizes swapped"),
+        pytest.param(swapped(films(60)), "original", "dim0 is the HEIGHT", id="sizes swapped, said original"),
+        pytest.param(films(60), "scaled", "were not rescaled. Pass --boxes original", id="not rescaled"),
+        pytest.param(films(60, sizes=FILMS // 3), "scaled", "--boxes original", id="small, not rescaled"),
+        pytest.param(with_sizes(films(60), 1024, 1024), "auto", "not rescaled.*train_meta.csv", id="only 1024"),
+        pytest.param(scaled(films(60)), "original", "rescaled already. Pass --boxes scaled", id="rescaled already"),
+        pytest.param(scaled(scaled(films(60))), "auto", "rescaled twice", id="rescaled twice"),
+        pytest.param(scaled(scaled(films(60))), "scaled", "rescaled twice", id="rescaled twice, said scaled"),
+        pytest.param(with_sizes(scaled(scaled(films(60))), 1024, 1024), "scaled", "twice", id="twice, sizes 1024"),
+        pytest.param(with_sizes(scaled(scaled(films(60))), None, None), "scaled", "twice", id="twice, no sizes"),
+        pytest.param(
+            scaled(films(60), width="height", height="width"), "auto", "x · 1024 / dim1", id="rescaled by swapped sizes"
+        ),
+        pytest.param(with_sizes(films(60), None, None), "auto", "no original size is known", id="no sizes"),
+        pytest.param(with_sizes(films(60), 700, 700), "auto", "do not fit.*sizes are not those", id="wrong sizes"),
+    ],
+)
+def test_each_classic_error_is_named(boxes, said, message):
+    with pytest.raises(AnnotationError, match=message):
+        frames.prove(boxes, said=said, name="train.csv")
+
+
+@pytest.mark.parametrize(
+    ("boxes", "said", "name", "frame"),
+    [
+        pytest.param(scaled(films(4)), "scaled", "train.csv", "scaled", id="said"),
+        pytest.param(scaled(films(4)), "original", "train.csv", "original", id="said, though wrong"),
+        pytest.param(scaled(films(4)), "auto", "train.csv.gz", "original", id="by name"),
+        pytest.param(scaled(films(4)), "auto", "scaled_bounding_boxes.csv", "scaled", id="by the other name"),
+        pytest.param(films(4), "auto", "scaled_bounding_boxes.csv", "original", id="over 1025 pixels"),
+        pytest.param(with_sizes(scaled(films(4)), 1024, 1024), "auto", "mine.csv", "scaled", id="one frame"),
+        pytest.param(films(1).clear(), "auto", "mine.csv", "scaled", id="no boxes"),
+    ],
+)
+def test_few_boxes_prove_nothing(boxes, said, name, frame):
+    assert frames.prove(boxes, said=said, name=name).frame == frame
+
+
+def test_few_boxes_without_a_telling_name_ask_for_the_flag():
+    with pytest.raises(AnnotationError, match="Pass --boxes original or --boxes scaled"):
+        frames.prove(scaled(films(4)), said="auto", name="mine.csv")
+
+
+def test_a_single_misfit_is_left_to_the_rows():
+    boxes = films(3)
+    wide, low = boxes.head(1).with_columns(x_max=pl.lit(9000.0)), boxes.tail(1).with_columns(y_min=pl.lit(-50.0))
+    boxes = pl.concat([boxes, wide, low])
+    assert frames.prove(boxes, said="auto", name="train.csv").frame == "original"
+
+
+def test_more_than_one_percent_of_misfits_stop_the_run():
+    boxes = films(60)
+    bad = boxes.head(3).with_columns(x_max=pl.lit(9000.0))
+    with pytest.raises(AnnotationError, match="3 of 243 boxes do not fit"):
+        frames.prove(pl.concat([boxes, bad]), said="auto", name="train.csv")
+
+
+def test_a_table_of_one_film_size_is_no_alarm():
+    assert frames.prove(films(60, sizes=np.array([(2336, 2836)])), said="auto", name="train.csv").frame == "original"
+
+
+@given(
+    places=st.lists(
+        st.tuples(st.floats(0, 0.9), st.floats(0, 0.9), st.integers(0, 13), st.integers(0, 6)), min_size=50, max_size=60
+    ),
+    said=st.sampled_from(["auto", "original", "scaled"]),
+)
+@settings(max_examples=30)
+def test_any_boxes_are_a_verdict_or_one_error(places, said):
+    rows = [
+        (f"a{at}", class_id, x * w, y * h, (x + 0.1) * w, (y + 0.1) * h, w, h)
+        for at, (x, y, class_id, film) in enumerate(places)
+        for w, h in [map(int, FILMS[film])]
+    ]
+    with suppress(AnnotationError):
+        boxes = pl.DataFrame(rows, schema=films(1).schema, orient="row")
+        assert frames.prove(boxes, said=said, name="train.csv").frame in ("original", "scaled")
+
+
+def _alarms(make, *, trials):
+    count = 0
+    for seed in range(trials):
+        try:
+            frames.prove(make(films(25, seed=seed)), said="auto", name="train.csv")
+        except AnnotationError:
+            count += 1
+    return count / trials
+
+
+def test_a_hundred_boxes_on_25_films_give_no_false_alarm():
+    assert _alarms(lambda boxes: boxes, trials=60) == 0
+    assert _alarms(scaled, trials=60) == 0
+
+
+@pytest.mark.parametrize(
+    "error", [pytest.param(swapped, id="swapped"), pytest.param(lambda boxes: scaled(scaled(boxes)), id="twice")]
+)
+def test_a_hundred_boxes_on_25_films_show_the_error(error):
+    assert _alarms(error, trials=60) >= 0.95
+
+
+def test_the_verdict_does_not_depend_on_the_order():
+    boxes = films(60)
+    notes = {frames.prove(boxes.sample(fraction=1, shuffle=True, seed=n), said="auto", name="x").note for n in range(5)}
+    assert len(notes) == 1
