@@ -302,3 +302,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _stop(sentence: str, status: int) -> NoReturn:
     print(f"radloop: {sentence}", file=sys.stderr)  # noqa: T201  the one line
     sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+"""From a folder of films to a dataset in a store, as one run."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import made_up
+from radloop import manifest
+from radloop.dataset.splits import SplitSizes
+from radloop.errors import AnnotationError, BusyError, SourceError
+from radloop.files import locked
+from radloop.pipelines import checking, offline
+
+SIZES = SplitSizes.parse("training=20,validation=4,test=4,staging=4,canary=4,production=4")
+JUST_TRAINING = SplitSizes.parse("training=1,validation=0,test=0,staging=0,canary=0,production=0")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return made_up.films(tmp_path_factory.mktemp("films"))
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    """The same films with tables of its own, to be changed by a test."""
+    own = tmp_path / "films"
+    own.mkdir()
+    for name in ("train.csv", "train_meta.csv"):
+        (own / name).write_bytes((folder / name).read_bytes())
+    (own / "train").mkdir()
+    for picture in (folder / "train").iterdir():
+        os.link(picture, own / "train" / picture.name)
+    return own
+
+
+def build(folder: Path, out: Path, **options):
+    offline.extract(str(folder), out)
+    return offline.transform(out, **{"sizes": SIZES, **options})
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def annotations(out: Path) -> pl.DataFrame:
+    return pl.read_parquet(out / "organized" / "annotations.parquet")
+
+
+def test_folder_of_films_becomes_a_dataset_without_a_violation(folder, tmp_path):
+    done = build(folder, tmp_path)
+
+    assert done.images == {"training": 20, "validation": 4, "test": 4, "staging": 4, "canary": 4, "production": 4}
+    assert done.labels == 120
+    assert done.rows_in == done.rows_out == len(made_up.rows(folder))
+    assert checking.check(tmp_path).sound
+
+
+def test_rows_in_any_order_and_any_number_of_processes_give_the_same_bytes(copy, tmp_path):
+    build(copy, tmp_path / "a", jobs=1)
+    shuffled = made_up.rows(copy)
+    random.Random(1).shuffle(shuffled)
+    made_up.write_rows(copy, shuffled)
+    build(copy, tmp_path / "b", jobs=2)
+
+    assert tree(tmp_path / "a" / "organized") == tree(tmp_path / "b" / "organized")
+
+
+def test_second_run_writes_nothing(folder, tmp_path):
+    first = build(folder, tmp_path)
+    second = build(folder, tmp_path)
+
+    assert first.written
+    assert not second.written
+    assert second.version == first.version
+
+
+def test_pictures_are_linked_and_not_copied(folder, tmp_path):
+    build(folder, tmp_path)
+
+    source = {path.stem: path.stat().st_ino for path in (folder / "train").iterdir()}
+    images = pl.read_parquet(tmp_path / "organized" / "manifest.parquet").filter(pl.col("kind") == "image")
+    inodes = [(tmp_path / "organized" / key).stat().st_ino for key in images["key"]]
+    assert inodes == [source[image_id] for image_id in images["image_id"]]
+
+
+def test_every_row_ends_in_the_dataset_or_is_refused_with_its_line(copy, tmp_path):
+    rows = made_up.rows(copy)
+    rows[0]["rad_id"] = "../R1"
+    rows[1] |= {"class_id": "14", "class_name": "No finding", "x_min": "1", "y_min": "1", "x_max": "2", "y_max": "2"}
+    made_up.write_rows(copy, rows)
+
+    done = build(copy, tmp_path / "out")
+
+    with (tmp_path / "out" / "organized" / "rejected.csv").open(newline="") as file:
+        refused = {row["line"]: row["reason"] for row in csv.DictReader(file)}
+    assert set(refused) == {"2", "3"}
+    assert done.rows_in == len(rows) == done.rows_out + 2
+
+
+def test_reading_that_lost_all_its_rows_gets_no_label_and_no_image(copy, tmp_path):
+    rows = made_up.rows(copy)
+    image_id, rad_id = rows[0]["image_id"], rows[0]["rad_id"]
+    for row in rows:
+        if (row["image_id"], row["rad_id"]) == (image_id, rad_id):
+            row["class_id"] = "77"
+    made_up.write_rows(copy, rows)
+
+    done = build(copy, tmp_path / "out")
+
+    keys = manifest.read(tmp_path / "out" / "organized")["key"].to_list()
+    assert done.lost_readings == 1
+    assert [key for key in keys if f"{image_id}_{rad_id}." in key] == []
+    assert len([key for key in keys if image_id in key]) == 4  # the other two readers: a picture and a label each
+
+
+def test_picture_without_rows_is_unlabelled_and_never_normal(copy, tmp_path):
+    rows = made_up.rows(copy)
+    silent = rows[0]["image_id"]
+    made_up.write_rows(copy, [row for row in rows if row["image_id"] != silent])
+
+    done = build(copy, tmp_path / "out")
+
+    assert done.unlabelled_pictures == 1
+    assert not [key for key in manifest.read(tmp_path / "out" / "organized")["key"] if silent in key]
+
+
+def test_damaged_picture_refuses_its_rows(copy, tmp_path):
+    damaged = next((copy / "train").iterdir())
+    data = damaged.read_bytes()
+    damaged.unlink()
+    damaged.write_bytes(data[:-20])
+
+    done = build(copy, tmp_path / "out")
+
+    assert done.rows_refused == sum(row["image_id"] == damaged.stem for row in made_up.rows(copy))
+    assert sum(done.images.values()) == 39
+
+
+def test_patients_films_never_span_two_splits_and_the_patient_is_not_named(copy, tmp_path):
+    rows = made_up.rows(copy)
+    patients = {
+        image_id: f"Jane-Doe-{number // 3}" for number, image_id in enumerate(sorted({r["image_id"] for r in rows}))
+    }
+    made_up.write_rows(copy, [row | {"patient_id": patients[row["image_id"]]} for row in rows])
+
+    build(copy, tmp_path / "out")
+
+    table = annotations(tmp_path / "out").select("image_id", "split").unique()
+    splits = table.with_columns(pl.col("image_id").replace_strict(patients).alias("patient"))
+    assert splits.group_by("patient").agg(pl.col("split").n_unique())["split"].to_list() == [1] * 14
+    published = [data for name, data in tree(tmp_path / "out" / "organized").items() if not name.endswith(".png")]
+    assert not any(b"Jane-Doe" in data for data in published)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [pytest.param("dim0", "dim1", id="swapped"), pytest.param(None, None, id="not rescaled")]
+)
+def test_boxes_in_the_wrong_frame_stop_the_run(tmp_path, width, height):
+    folder = made_up.films(tmp_path / "films", 160)
+    sizes = pl.read_csv(folder / "train_meta.csv")
+    if width:
+        sizes.rename({"dim0": "dim1", "dim1": "dim0"}).select("image_id", "dim0", "dim1").write_csv(
+            folder / "train_meta.csv"
+        )
+    else:
+        (folder / "train_meta.csv").unlink()
+
+    with pytest.raises(AnnotationError):
+        build(folder, tmp_path / "out")
+    assert not (tmp_path / "out" / "organized").exists()
+
+
+def test_next_version_keeps_every_split_and_moves_only_what_was_added(copy, tmp_path):
+    build(copy, tmp_path / "one")
+    before = annotations(tmp_path / "one").select("image_id", "split").unique()
+    production = before.filter(pl.col("split") == "production")["image_id"].sort()
+    held_out = before.filter(pl.col("split") == "test")["image_id"].sort()[0]
+    retrain = tmp_path / "retrain.csv"
+    head = "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max,width,height,split,source\n"
+    retrain.write_text(
+        head
+        + f"{production[0]},Cardiomegaly,3,M-tiny,300,500,700,800,1024,1024,production,prediction\n"
+        + f"{held_out},Cardiomegaly,3,M-tiny,300,500,700,800,1024,1024,test,prediction\n"
+    )
+
+    done = build(copy, tmp_path / "two", previous=str(tmp_path / "one"), add=retrain)
+
+    after = annotations(tmp_path / "two")
+    splits = after.select("image_id", "split").unique().join(before, on="image_id", suffix="_before")
+    moved = splits.filter(pl.col("split") != pl.col("split_before"))
+    assert moved.rows() == [(production[0], "training", "production")]
+    label = tmp_path / "two" / "organized" / "training" / "labels" / f"{production[0]}_M-tiny.txt"
+    assert label.read_text() == "3 0.488281 0.634766 0.390625 0.292969\n"
+    assert after.filter((pl.col("image_id") == production[0]) & ~pl.col("used")).height > 0
+    assert done.rows_in == done.rows_out + done.rows_refused
+    assert done.rows_refused == 1
+    assert checking.check(tmp_path / "two").sound
+    proof = json.loads((tmp_path / "two" / "organized" / "splits.json").read_text())
+    assert [move["image_id"] for move in proof["moves"]] == [production[0]]
+
+
+def test_store_holds_what_transform_wrote_and_pull_brings_it_back(folder, tmp_path):
+    done = offline.etl(
+        str(folder), tmp_path / "out", str(tmp_path / "store"), extracting={}, transforming={"sizes": SIZES}
+    )
+    offline.pull(str(tmp_path / "store"), tmp_path / "back")
+
+    assert done.published.version == done.transformed.version
+    assert tree(tmp_path / "store" / "organized") == tree(tmp_path / "out" / "organized")
+    assert tree(tmp_path / "back" / "organized") == tree(tmp_path / "out" / "organized")
+
+
+def test_scaled_boxes_of_a_dataset_are_a_source_that_gives_the_same_labels(folder, tmp_path):
+    build(folder, tmp_path / "one")
+    scaled = tmp_path / "one" / "organized" / "scaled_bounding_boxes.csv"
+    offline.extract(str(folder), tmp_path / "two", annotations=scaled)
+    offline.transform(tmp_path / "two", sizes=SIZES)
+
+    def labels(out: Path) -> dict[str, bytes]:
+        return {Path(name).name: data for name, data in tree(out / "organized").items() if name.endswith(".txt")}
+
+    assert labels(tmp_path / "two").keys() == labels(tmp_path / "one").keys()
+    assert labels(tmp_path / "two") == labels(tmp_path / "one")
+
+
+def test_dry_run_writes_nothing(folder, tmp_path):
+    offline.extract(str(folder), tmp_path)
+    before = tree(tmp_path)
+    done = offline.transform(tmp_path, sizes=SIZES, dry_run=True)
+
+    assert not done.written
+    assert sum(done.images.values()) == 40
+    assert {name for name in tree(tmp_path) if not name.endswith(".lock")} == {
+        name for name in before if not name.endswith(".lock")
+    }
+
+
+def test_transform_before_extract_says_what_to_run(tmp_path):
+    with pytest.raises(SourceError, match="radloop extract"):
+        offline.transform(tmp_path)
+
+
+def test_table_without_a_usable_row_is_one_error_with_the_reasons(copy, tmp_path):
+    made_up.write_rows(copy, [row | {"rad_id": "?"} for row in made_up.rows(copy)])
+    with pytest.raises(SourceError, match="None of"):
+        build(copy, tmp_path / "out")
+
+
+def test_second_run_on_the_same_folder_is_refused_at_once(folder, tmp_path):
+    with locked(tmp_path):
+        held = subprocess.run(
+            [sys.executable, "-m", "radloop.cli", "extract", "--source", str(folder), "--out", str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert held.returncode == 1
+    assert "another radloop run" in held.stderr
+    with locked(tmp_path), pytest.raises(BusyError):
+        offline.extract(str(folder), tmp_path)
+
+
+@pytest.mark.slow
+def test_transform_killed_at_any_moment_and_run_again_ends_in_the_same_bytes(folder, tmp_path):
+    build(folder, tmp_path / "whole")
+    expected = tree(tmp_path / "whole" / "organized")
+    out = tmp_path / "out"
+    offline.extract(str(folder), out)
+    command = [sys.executable, "-m", "radloop.cli", "transform", "--out", str(out), "--jobs", "1"]
+    command += ["--sizes", "training=20,validation=4,test=4,staging=4,canary=4,production=4"]
+    rng = random.Random(0)
+    for _ in range(8):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        lines = rng.randrange(4)  # progress lines that it may still print before it dies
+        for _ in range(lines):
+            process.stderr.readline()
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if (out / "organized").exists():
+            assert tree(out / "organized") == expected
+    subprocess.run(command, check=True, capture_output=True)
+    assert tree(out / "organized") == expected
+    assert [path.name for path in out.iterdir() if path.name.startswith(".organized")] == []
