@@ -231,7 +231,7 @@ def _judge_files(
         if key not in keys and not yolo.in_retrain(key) and not key.endswith(_TRAINERS_OWN):
             yield Violation("file-unlisted", key, None, "the manifest does not list it")
     for key, kind in listed.select("key", "kind").iter_rows():
-        if kind == "image" and yolo.label_path(key) not in keys:
+        if kind == "image" and yolo.label_path(f"/{key}")[1:] not in keys:
             yield Violation("label-missing", key, None, "the manifest lists no label for it")
         if key.endswith(".cache"):
             yield Violation("cache-listed", key, None, "the trainer's cache is part of the dataset")

@@ -1,0 +1,359 @@
+"""Checking a dataset from its files alone: ours, damaged in every way, and those that others wrote."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from radloop import manifest
+from radloop.dataset import plan, splits, trainer_rules, yolo
+from radloop.dataset.plan import Plan
+from radloop.dataset.splits import SplitSizes
+from radloop.errors import DatasetError
+from radloop.pipelines import checking
+from radloop.tables import FINDINGS, GROUPS, MANIFEST, PICTURES, REJECTED
+
+SIZES = SplitSizes(training=6, validation=2, test=2, staging=1, canary=1, production=1)
+IMAGES = [f"image{number:02}" for number in range(13)]
+
+
+def png(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 255, (16, 16), dtype=np.uint8)
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def build(pictures: Path) -> Plan:
+    """Thirteen images, two readers each; every second image has a box; the first two share a patient."""
+    pictures.mkdir(exist_ok=True)
+    finding_rows, picture_rows = [], []
+    for number, image_id in enumerate(IMAGES):
+        data = png(number)
+        (pictures / f"{image_id}.png").write_bytes(data)
+        md5 = hashlib.md5(data).hexdigest()
+        measured = (16, 16, 120.0, 70.0, 9.0, md5[:16], None)
+        picture_rows.append((image_id, f"{image_id}.png", len(data), md5, md5, *measured))
+        box = (number % 4, 0.25, 0.25, 0.75, 0.75) if number % 2 else (14, None, None, None, None)
+        finding_rows += [(image_id, rad_id, *box, 1000, 1200) for rad_id in ("R8", "R9")]
+    findings = pl.DataFrame(finding_rows, schema=FINDINGS, orient="row")
+    groups = pl.DataFrame({"image_id": IMAGES, "group": [IMAGES[0], *IMAGES[:1], *IMAGES[2:]]}, schema=GROUPS)
+    assignment = splits.assign(findings, groups, SIZES, seed=0)
+    return plan.build(
+        findings,
+        pl.DataFrame(picture_rows, schema=PICTURES, orient="row"),
+        assignment,
+        labels="per-reader",
+        min_readers=1,
+        no_finding="background",
+        rejected=pl.DataFrame(schema=REJECTED),
+        lost=pl.DataFrame(schema={"image_id": pl.String, "rad_id": pl.String}),
+        proof=splits.proof(findings, assignment, SIZES, seed=0),
+        source="folder",
+        settings={},
+    )
+
+
+@pytest.fixture
+def organized(tmp_path: Path) -> Path:
+    """A sound dataset of radloop."""
+    yolo.write(build(tmp_path / "raw"), tmp_path / "out/organized", pictures=tmp_path / "raw")
+    return tmp_path / "out/organized"
+
+
+def rules(report: checking.Report) -> set[str]:
+    return set(report.violations["rule"])
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    """Write without touching what else is linked to the file."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+
+
+def relist(organized: Path, **changed: bytes) -> None:
+    """Write files and a manifest that agrees with them, as a broken writer would."""
+    listed = manifest.read(organized)
+    assert listed is not None
+    for key, data in changed.items():
+        rewrite(organized / key, data)
+        here = pl.col("key") == key
+        listed = listed.with_columns(
+            bytes=pl.when(here).then(pl.lit(len(data), pl.Int64)).otherwise("bytes"),
+            md5=pl.when(here).then(pl.lit(hashlib.md5(data).hexdigest())).otherwise("md5"),
+        )
+    rewrite(organized / manifest.NAME, manifest.encode(listed))
+
+
+def first(organized: Path, pattern: str) -> str:
+    return min(str(path.relative_to(organized)) for path in organized.glob(pattern))
+
+
+def with_box(organized: Path) -> str:
+    return min(
+        str(path.relative_to(organized)) for path in organized.glob("training/labels/*.txt") if path.stat().st_size
+    )
+
+
+def parquet(table: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def test_what_radloop_wrote_has_no_violation(organized: Path) -> None:
+    report = checking.check(organized.parent, jobs=2)
+    assert report.violations.rows() == []
+    assert report.sound
+    assert report.root == organized
+    assert report.version == build(organized.parents[1] / "raw").version
+    assert report.counts == {"pictures": 26, "labels": 26, "boxes": 12, "empty labels": 14}
+    assert len(report.checked) == 3
+
+
+def test_every_rule_has_its_consequence() -> None:
+    assert trainer_rules.RULES.items() <= checking.RULES.items()
+
+
+def test_checking_writes_nothing(organized: Path) -> None:
+    before = {key: (organized / key).stat().st_mtime_ns for key in yolo.walk(organized)}
+    checking.check(organized)
+    assert {key: (organized / key).stat().st_mtime_ns for key in yolo.walk(organized)} == before
+
+
+def lose(pattern: str) -> Callable[[Path], None]:
+    return lambda root: (root / first(root, pattern)).unlink()
+
+
+def replace(pattern: str, data: bytes) -> Callable[[Path], None]:
+    return lambda root: rewrite(root / first(root, pattern), data)
+
+
+def add(key: str, data: bytes) -> Callable[[Path], None]:
+    return lambda root: rewrite(root / key, data)
+
+
+def listed_as(key: str, data: bytes) -> Callable[[Path], None]:
+    return lambda root: relist(root, **{key: data})
+
+
+OTHER_LABEL = b"4 0.500000 0.500000 0.500000 0.500000\n"  # as long as the one that was written
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        pytest.param(lose("test/labels/*"), {"file-missing"}, id="a label is gone"),
+        pytest.param(lose("test/images/*"), {"file-missing", "label-orphan"}, id="a picture is gone"),
+        pytest.param(lose("splits.json"), {"file-missing", "split-proof"}, id="the proof is gone"),
+        pytest.param(lambda root: rewrite(root / with_box(root), OTHER_LABEL), {"file-changed"}, id="another class"),
+        pytest.param(replace("test/images/*", png(99)), {"file-changed"}, id="another picture"),
+        pytest.param(replace("test/images/*", b"x"), {"file-changed", "picture-unreadable"}, id="a broken picture"),
+        pytest.param(add("notes.txt", b""), {"file-unlisted"}, id="a file more"),
+        pytest.param(add("training/images/z_R1.png", png(98)), {"file-unlisted"}, id="a picture more"),
+        pytest.param(add("training/labels.cache", b""), set(), id="the trainer's own cache"),
+        pytest.param(add(manifest.NAME, b"damaged"), {"manifest-unreadable"}, id="a damaged manifest"),
+        pytest.param(listed_as("summary.json", b"{}"), {"summary-wrong"}, id="an empty summary"),
+        pytest.param(listed_as("summary.json", b"]"), {"summary-wrong"}, id="no summary"),
+        pytest.param(listed_as("splits.json", b"[]"), {"split-proof"}, id="a proof of nothing"),
+        pytest.param(listed_as("splits.json", b"{}"), {"split-proof"}, id="an empty proof"),
+        pytest.param(listed_as("splits.json", b"\xff"), {"split-proof"}, id="no proof"),
+        pytest.param(listed_as("annotations.parquet", b"x"), {"split-annotations"}, id="no annotations"),
+        pytest.param(
+            listed_as("annotations.parquet", parquet(pl.DataFrame({"a": [1]}))),
+            {"split-annotations"},
+            id="other annotations",
+        ),
+    ],
+)
+def test_damage_is_found(organized: Path, damage: Callable[[Path], None], expected: set[str]) -> None:
+    damage(organized)
+    report = checking.check(organized)
+    assert rules(report) == expected
+    assert report.sound == (not expected)
+
+
+def test_bad_line_is_named_with_its_file_line_and_consequence(organized: Path) -> None:
+    key = with_box(organized)
+    good = (organized / key).read_bytes()
+    relist(organized, **{key: good + b"14 0.5 0.5 0.1 0.1\n"})
+    found = checking.check(organized).violations.filter(pl.col("rule").str.starts_with("label"))
+    assert found.rows() == [("label-class", key, 2, "class 14: classes are 0..13", "image dropped")]
+
+
+def test_group_in_two_splits_is_found(organized: Path) -> None:
+    annotations = pl.read_parquet(organized / "annotations.parquet")
+    table = annotations.with_columns(group=pl.lit("one patient"))
+    relist(organized, **{"annotations.parquet": parquet(table)})
+    report = checking.check(organized)
+    assert rules(report) == {"leak-group"}
+    assert "group one patient is in canary and production and" in report.violations["detail"][0]
+
+
+def test_files_of_another_split_than_the_annotations_are_found(organized: Path) -> None:
+    annotations = pl.read_parquet(organized / "annotations.parquet")
+    image_id = annotations.filter(split="test")["image_id"][0]
+    moved = pl.when(pl.col("image_id") == image_id).then(pl.lit("training")).otherwise("split")
+    relist(organized, **{"annotations.parquet": parquet(annotations.with_columns(split=moved))})
+    report = checking.check(organized)
+    assert rules(report) == {"split-annotations", "split-proof"}
+    assert report.violations.filter(rule="split-annotations").height == 4  # two readers' pictures and labels
+
+
+def test_same_picture_in_two_splits_is_found(organized: Path) -> None:
+    one, other = first(organized, "training/images/*"), first(organized, "test/images/*")
+    relist(organized, **{other: (organized / one).read_bytes()})
+    assert "leak-picture" in rules(checking.check(organized))
+
+
+def test_listed_picture_without_label_is_no_normal_one(organized: Path) -> None:
+    key = first(organized, "training/labels/*")
+    listed = manifest.read(organized)
+    assert listed is not None
+    (organized / key).unlink()
+    rewrite(organized / manifest.NAME, manifest.encode(listed.filter(pl.col("key") != key)))
+    assert rules(checking.check(organized)) == {"label-missing", "summary-wrong"}
+
+
+def retrain(organized: Path, label: bytes) -> Path:
+    """A unit of re-training data with one image."""
+    root = organized / "retrain"
+    plain = {
+        "images/p.png": ("image", png(50)),
+        "labels/p.txt": ("label", label),
+        "data-retrain.yaml": ("yaml", b"train: images\nval: ../validation/images\nnames: [a, b]\n"),
+    }
+    for key, (_, data) in plain.items():
+        (root / key).parent.mkdir(parents=True, exist_ok=True)
+        (root / key).write_bytes(data)
+    rows = [
+        {"key": key, "kind": kind, "bytes": len(data), "md5": hashlib.md5(data).hexdigest()}
+        for key, (kind, data) in plain.items()
+    ]
+    (root / manifest.NAME).write_bytes(manifest.encode(pl.DataFrame(rows, schema=MANIFEST)))
+    return root
+
+
+def test_retraining_data_is_checked_as_a_unit_of_its_own(organized: Path) -> None:
+    retrain(organized, b"1 0.500000 0.500000 0.500000 0.500000\n")
+    report = checking.check(organized)
+    assert report.sound
+    assert report.counts["retrain/pictures"] == 1
+    assert report.counts["pictures"] == 26
+
+
+def test_violation_in_the_retraining_data_has_its_whole_key(organized: Path) -> None:
+    retrain(organized, b"2 0.500000 0.500000 0.500000 0.500000\n")
+    assert checking.check(organized).violations["key"].to_list() == ["retrain/labels/p.txt"]
+
+
+def test_folder_without_a_dataset_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_bytes(b"")
+    with pytest.raises(DatasetError, match="holds no dataset"):
+        checking.check(tmp_path)
+    with pytest.raises(DatasetError, match="holds no dataset"):
+        checking.check(tmp_path / "nowhere")
+
+
+def foreign(root: Path, yaml: str = "train: train/images\nval: valid/images\nnames: [a, b]\n") -> Path:
+    """A sound YOLO dataset that radloop did not make."""
+    for number, split in enumerate(("train", "valid")):
+        (root / split / "images").mkdir(parents=True)
+        (root / split / "labels").mkdir()
+        (root / split / "images/one.png").write_bytes(png(number))
+        (root / split / "labels/one.txt").write_bytes(b"0 0.5 0.5 0.2 0.2\n")
+    (root / "data.yaml").write_text(yaml)
+    return root
+
+
+def test_sound_foreign_dataset_passes_and_the_report_says_what_was_not_checked(tmp_path: Path) -> None:
+    report = checking.check(foreign(tmp_path))
+    assert report.sound
+    assert report.version is None
+    assert any("no manifest.parquet" in sentence for sentence in report.checked)
+
+
+def test_picture_that_training_shares_with_validation_is_found(tmp_path: Path) -> None:
+    foreign(tmp_path)
+    (tmp_path / "train/images/renamed.png").write_bytes((tmp_path / "valid/images/one.png").read_bytes())
+    assert checking.check(tmp_path).violations.row(0)[:2] == ("leak-picture", "train/images/renamed.png")
+
+
+def test_listed_picture_that_is_not_there_is_found(tmp_path: Path) -> None:
+    foreign(tmp_path, "train: train.txt\nval: valid/images\nnames: [a, b]\n")
+    (tmp_path / "train.txt").write_text("./train/images/one.png\n./train/images/two.png\n")
+    report = checking.check(tmp_path)
+    assert report.violations.row(0)[:2] == ("picture-unreadable", "train/images/two.png")
+
+
+def test_foreign_dataset_without_yaml_is_refused_as_the_trainer_would(tmp_path: Path) -> None:
+    (foreign(tmp_path) / "data.yaml").unlink()
+    assert rules(checking.check(tmp_path)) == {"yaml-missing"}
+
+
+@pytest.fixture
+def four_pictures(tmp_path: Path) -> list[Path]:
+    (tmp_path / "pictures").mkdir()
+    paths = [tmp_path / "pictures" / f"{name}.png" for name in "abcd"]
+    for number, path in enumerate(paths):
+        path.write_bytes(png(number))
+    return paths
+
+
+def test_what_supervision_wrote_lacks_train_and_val(tmp_path: Path, four_pictures: list[Path]) -> None:
+    supervision = pytest.importorskip("supervision")
+    box = supervision.Detections(xyxy=np.array([[2.0, 2.0, 9.0, 9.0]]), class_id=np.array([1]))
+    twice = supervision.Detections.merge([box, box])
+    found = {str(path): twice if number == 0 else box for number, path in enumerate(four_pictures)}
+    dataset = supervision.DetectionDataset(["a", "b"], list(found), found)
+    out = tmp_path / "supervised"
+    dataset.as_yolo(str(out / "images"), str(out / "labels"), str(out / "data.yaml"))
+
+    report = checking.check(out)
+    assert rules(report) == {"yaml-keys"}
+    assert report.violations["detail"].to_list() == ["`train` is missing", "`val` is missing"]
+
+    (out / "data.yaml").write_text("train: images\nval: images\n" + (out / "data.yaml").read_text())
+    assert rules(checking.check(out)) == {"label-duplicate", "leak-picture"}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        pytest.param("yolo", {"yaml-missing"}, id="Darknet: obj.data instead of a yaml"),
+        pytest.param("yolo_ultralytics", {"yaml-path"}, id="Ultralytics: a path from the working directory"),
+    ],
+)
+def test_what_datumaro_wrote_is_refused(
+    tmp_path: Path, four_pictures: list[Path], form: str, expected: set[str]
+) -> None:
+    datumaro = pytest.importorskip("datumaro")
+    from datumaro.components.media import Image as DatumaroImage
+
+    items = [
+        datumaro.DatasetItem(
+            path.stem,
+            subset="train" if number < 2 else "val",
+            media=DatumaroImage.from_file(str(path)),
+            annotations=[datumaro.Bbox(2, 2, 7, 7, label=1)],
+        )
+        for number, path in enumerate(four_pictures)
+    ]
+    dataset = datumaro.Dataset.from_iterable(items, categories=["a", "b"])
+    dataset.export(str(tmp_path / "out"), form, save_media=True)
+    report = checking.check(tmp_path / "out")
+    assert expected <= rules(report)
+
+
+def test_summary_counts_what_is_there(organized: Path) -> None:
+    summary = json.loads((organized / "summary.json").read_text())
+    relist(organized, **{"summary.json": json.dumps(summary | {"labels_created": 27}).encode()})
+    report = checking.check(organized)
+    assert report.violations["detail"].to_list() == ["labels_created: 27, but it is 26"]
