@@ -24,8 +24,9 @@ TOLERANCE_SHARE: Final = 0.05
 _IMAGES: Final = len(CLASS_NAMES)  # what is counted of a group: its images of each class, its images, its boxes
 _BOXES: Final = _IMAGES + 1
 _UNIT = 1024
-_CANDIDATES = 400  # groups of a split that are looked at for one swap: bounds the cost for any number of images
+_CANDIDATES = 100  # groups of a split that are looked at for one swap: bounds the cost for any number of images
 _SWAPS = 200  # far more than the real annotations need
+_GOOD_ENOUGH = 0.25  # of what is tolerated: many images get there by dealing alone
 _NAMED = 10  # images that an error or a warning names at most
 
 
@@ -301,6 +302,8 @@ def _even_out(counts: Ints, split: Ints, share: Floats, held: Ints, rng: np.rand
     weight = np.rint(_UNIT / _tolerated(share))
     excess = np.rint(_UNIT * (held + _sums(counts, split) - share))
     for _ in range(_SWAPS):
+        if np.max(np.abs(excess) / _tolerated(share)) <= _UNIT * _GOOD_ENOUGH:
+            break
         worst_first = np.argsort(-np.max(np.abs(excess) * weight, axis=1), kind="stable")
         swap = next(filter(None, (_best_swap(s, kinds, kind, split, weight, excess, rng) for s in worst_first)), None)
         if swap is None:
