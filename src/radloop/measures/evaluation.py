@@ -1,0 +1,295 @@
+"""How good is a detector on images whose truth is known, and how good would its pseudo-labels be?
+
+Truth is a table of boxes (image_id, class_id and the four normalised corners): the consensus of the readers, or one
+reader's own. Predictions are DETECTIONS. `images` are the ids of all images that were looked at, the normal ones
+among them: a box predicted there is wrong. Intervals are those of `measures.bootstrap`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from faster_coco_eval import COCO, COCOeval_faster
+
+from radloop import boxes
+from radloop.measures import bootstrap
+from radloop.measures.bootstrap import RESAMPLES, Floats
+from radloop.tables import CLASS_NAMES, NO_FINDING, class_name
+
+TRUTH: Final = pl.Schema(
+    {
+        "image_id": pl.String,
+        "class_id": pl.Int8,
+        "x_min_norm": pl.Float64,
+        "y_min_norm": pl.Float64,
+        "x_max_norm": pl.Float64,
+        "y_max_norm": pl.Float64,
+    }
+)
+IOUS: Final = (0.4, 0.5)  # the competition's, and the usual one
+PSEUDO_LABEL: Final = 0.9  # only what is above is a label
+_BOX: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
+_RECALLS: Final = np.linspace(0, 1, 101)
+_MOST_BOXES: Final = 1000  # of one class on one image
+
+
+def consensus(annotations: pl.DataFrame, *, min_readers: int = 2) -> pl.DataFrame:
+    """The boxes that at least `min_readers` readers drew, fused within class and image (`boxes.fuse`): TRUTH."""
+    found = []
+    drawn = annotations.filter(pl.col("class_id") != NO_FINDING).sort("image_id", "class_id")
+    for (image_id, class_id), group in drawn.group_by("image_id", "class_id", maintain_order=True):
+        fused = boxes.fuse(group.select(_BOX).to_numpy(), group["rad_id"].to_list())
+        found += [(image_id, class_id, *box.xyxy) for box in fused if box.support >= min_readers]
+    return pl.DataFrame(found, schema=TRUTH, orient="row")
+
+
+def of_reader(annotations: pl.DataFrame, rad_id: str) -> pl.DataFrame:
+    """The boxes of one reader as TRUTH."""
+    own = annotations.filter(pl.col("rad_id") == rad_id, pl.col("class_id") != NO_FINDING)
+    return own.select(TRUTH.names())
+
+
+def match(predictions: pl.DataFrame, truth: pl.DataFrame, *, min_iou: float = IOUS[0]) -> pl.DataFrame:
+    """Add `correct` to each prediction, the most confident first: whether it found a box that none before it found.
+
+    COCO's rule: within image and class, in the order of confidence, each takes the free box of the truth that it
+    overlaps most, if at all by `min_iou`. What is confident is matched the same with or without the rest.
+    """
+    order = ["image_id", "class_id", "confidence"]
+    ranked = predictions.sort(order, descending=[False, False, True], maintain_order=True).with_row_index("prediction")
+    corners = {key: group.select(_BOX).to_numpy() for key, group in truth.group_by("image_id", "class_id")}
+    correct = np.zeros(ranked.height, dtype=bool)
+    for key, group in ranked.group_by("image_id", "class_id"):
+        if key in corners:
+            correct[group["prediction"].to_numpy()] = _greedy(group.select(_BOX).to_numpy(), corners[key], min_iou)
+    marked = ranked.with_columns(correct=pl.Series(correct, dtype=pl.Boolean)).drop("prediction")
+    return marked.sort("confidence", descending=True, maintain_order=True)
+
+
+def average_precision(
+    predictions: pl.DataFrame,
+    truth: pl.DataFrame,
+    images: Sequence[str],
+    *,
+    min_iou: float = IOUS[0],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """class_id, class_name, truth (boxes), predictions, ap with its interval; the last row (class_id null) is mAP.
+
+    The average precision is faster-coco-eval's (101 recall points), over every size of box. A class without truth
+    has none, and mAP is the mean over those that have one.
+    """
+    here = _sorted(images)
+    predictions, truth = _of(here, predictions), _of(here, truth)
+    drawn = _drawn_precision(match(predictions, truth, min_iou=min_iou), truth, here, resamples, seed)
+    drawn[:, 0] = _coco_precision(predictions, truth, here, min_iou)
+    known = ~np.isnan(drawn)
+    mean = bootstrap.ratio(np.where(known, drawn, 0).sum(axis=0, keepdims=True), known.sum(axis=0, keepdims=True))
+    counted = {
+        name: [int((each["class_id"] == class_id).sum()) for class_id in range(NO_FINDING)] + [each.height]
+        for name, each in (("truth", truth), ("predictions", predictions))
+    }
+    return _per_class(counted | bootstrap.with_interval("ap", np.concatenate([drawn, mean])))
+
+
+def pseudo_labels(
+    matched: pl.DataFrame,
+    truth: pl.DataFrame,
+    images: Sequence[str],
+    *,
+    min_confidence: float = PSEUDO_LABEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """How good the predictions strictly above `min_confidence` would be as labels, by class and (null) in all.
+
+    class_id, class_name; truth, labels and correct (boxes); precision, the share of the labels that are right, and
+    recall, the share of the truth that they hold, with intervals. `matched` is what `match` returned for `truth`.
+    """
+    here = _sorted(images)
+    weights = bootstrap.draw_images(len(here), resamples, seed)
+    kept, truth = _of(here, matched).filter(pl.col("confidence") > min_confidence), _of(here, truth)
+    labels, correct, known = (
+        _class_sums(rows, here, weights) for rows in (kept, kept.filter("correct"), truth)
+    )  # [class or all, draw]
+    counted = {"truth": known, "labels": labels, "correct": correct}
+    return _per_class(
+        {name: drawn[:, 0].astype(np.int64) for name, drawn in counted.items()}
+        | bootstrap.with_interval("precision", bootstrap.ratio(correct, labels))
+        | bootstrap.with_interval("recall", bootstrap.ratio(correct, known))
+    )
+
+
+def thresholds(matched: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
+    """Of all classes, above each confidence 0.00 … 0.99: confidence, labels, precision, recall."""
+    steps = np.arange(100) / 100
+    confidence, correct = matched["confidence"].to_numpy(), matched["correct"].to_numpy()
+    above = confidence[np.newaxis] > steps[:, np.newaxis]
+    labels, right = above.sum(axis=1), (above & correct).sum(axis=1)
+    figures = {
+        "confidence": steps,
+        "labels": labels,
+        "precision": bootstrap.ratio(right, labels),
+        "recall": bootstrap.ratio(right, np.full(len(steps), truth.height)),
+    }
+    return pl.DataFrame(figures).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def calibration(
+    matched: pl.DataFrame, images: Sequence[str], *, bins: int = 10, resamples: int = RESAMPLES, seed: int = 0
+) -> pl.DataFrame:
+    """Is a confidence of 0.7 right in 70 % of the cases? One row per bin of confidence, empty ones included.
+
+    low, high (a confidence of exactly `high` lies in it, so that the last bin is what is above 0.9), predictions,
+    confidence (their mean), correct (the share that is right, with its interval).
+    """
+    here = _sorted(images)
+    matched = _of(here, matched)
+    weights = bootstrap.draw_images(len(here), resamples, seed)
+    edges = np.arange(bins + 1) / bins
+    confidence = matched["confidence"].to_numpy()
+    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    image = _places(matched["image_id"], here)
+    ones, correct = np.ones(len(place)), matched["correct"].to_numpy()
+    count, right = (bootstrap.sums(place, image, value, bins, weights) for value in (ones, correct))
+    figures = {
+        "low": edges[:-1],
+        "high": edges[1:],
+        "predictions": count[:, 0].astype(np.int64),
+        "confidence": bootstrap.ratio(np.bincount(place, confidence, minlength=bins), count[:, 0]),
+    }
+    intervals = bootstrap.with_interval("correct", bootstrap.ratio(right, count))
+    return pl.DataFrame(figures | intervals).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def calibration_error(calibrated: pl.DataFrame) -> float | None:
+    """The mean gap between confidence and share right, weighted by predictions (Guo et al. 2017); None without any."""
+    predictions = int(calibrated["predictions"].sum())
+    if not predictions:
+        return None
+    gaps = calibrated.select((pl.col("confidence") - pl.col("correct")).abs() * pl.col("predictions")).sum()
+    return float(gaps.item()) / predictions
+
+
+def by_reader(
+    predictions: pl.DataFrame, annotations: pl.DataFrame, images: Sequence[str], *, min_iou: float = IOUS[0]
+) -> pl.DataFrame:
+    """mAP against each reader alone, over the images that this reader read: rad_id, images, truth, map (null: no box).
+
+    The range says what the consensus hides: the detector is as good as the reader whom it is asked to resemble.
+    """
+    rows = []
+    read = _of(_sorted(images), annotations)
+    for rad_id in read["rad_id"].unique().sort():
+        here = read.filter(pl.col("rad_id") == rad_id)["image_id"].unique().sort()
+        truth = of_reader(read, rad_id)
+        known = _coco_precision(_of(here, predictions), truth, here, min_iou)
+        mean = float(np.nanmean(known)) if not np.isnan(known).all() else None
+        rows.append((rad_id, len(here), truth.height, mean))
+    schema = {"rad_id": pl.String, "images": pl.Int64, "truth": pl.Int64, "map": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _sorted(images: Sequence[str]) -> pl.Series:
+    return pl.Series(images, dtype=pl.String).unique().sort()
+
+
+def _of(images: pl.Series, rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col("image_id").is_in(images.implode()))
+
+
+def _greedy(predicted: Floats, known: Floats, min_iou: float) -> npt.NDArray[np.bool_]:
+    """Which of the predictions, the most confident first, finds a free box."""
+    overlap = boxes.iou(predicted, known)
+    correct = np.zeros(len(predicted), dtype=bool)
+    for at, row in enumerate(overlap):
+        best = int(row.argmax())
+        if row[best] >= min_iou:
+            correct[at] = True
+            overlap[:, best] = -1
+    return correct
+
+
+def _coco_precision(predictions: pl.DataFrame, truth: pl.DataFrame, images: pl.Series, min_iou: float) -> Floats:
+    """The average precision of each class by faster-coco-eval, NaN without truth."""
+    unknown = np.full(NO_FINDING, np.nan)
+    unknown[truth["class_id"].unique().to_numpy()] = 0.0
+    if predictions.is_empty() or truth.is_empty():
+        return unknown
+    known = COCO(
+        {
+            "info": {},
+            "images": [{"id": number, "width": 1, "height": 1} for number in range(len(images))],
+            "categories": [{"id": number, "name": CLASS_NAMES[number]} for number in range(NO_FINDING)],
+            "annotations": [box | {"id": number, "iscrowd": 0} for number, box in enumerate(_coco(truth, images), 1)],
+        }
+    )
+    boxes_found, scores = _coco(predictions, images), predictions["confidence"].to_list()
+    found = known.loadRes([box | {"score": score} for box, score in zip(boxes_found, scores, strict=True)])
+    evaluator = COCOeval_faster(known, found, iouType="bbox")
+    evaluator.params.iouThrs = np.array([min_iou])
+    evaluator.params.recThrs = _RECALLS
+    evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, 1e10]], ["all"]
+    evaluator.params.maxDets = [_MOST_BOXES]
+    evaluator.evaluate()
+    evaluator.accumulate()
+    precision = np.asarray(evaluator.eval["precision"])[0, :, :, 0, 0]  # [recall, class], −1 without truth
+    return np.where(np.isnan(unknown), np.nan, precision.mean(axis=0))
+
+
+def _coco(table: pl.DataFrame, images: pl.Series) -> list[dict[str, Any]]:
+    """COCO's boxes: x, y, width and height."""
+    numbers = _places(table["image_id"], images).tolist()
+    return [
+        {
+            "image_id": number,
+            "category_id": class_id,
+            "bbox": [left, top, right - left, bottom - top],
+            "area": (right - left) * (bottom - top),
+        }
+        for number, (class_id, left, top, right, bottom) in zip(
+            numbers, table.select("class_id", *_BOX).iter_rows(), strict=True
+        )
+    ]
+
+
+def _drawn_precision(
+    matched: pl.DataFrame, truth: pl.DataFrame, images: pl.Series, resamples: int, seed: int
+) -> Floats:
+    """The average precision of each class in each draw, as COCO computes it; an image drawn twice counts twice."""
+    weights = bootstrap.draw_images(len(images), resamples, seed)
+    known = _class_sums(truth, images, weights)[:NO_FINDING]
+    drawn = np.full((NO_FINDING, 1 + resamples), np.nan)
+    for class_id in range(NO_FINDING):
+        rows = matched.filter(pl.col("class_id") == class_id)
+        seen = weights[_places(rows["image_id"], images)].astype(float)
+        right = (seen * rows["correct"].to_numpy()[:, np.newaxis]).cumsum(axis=0)
+        precision = np.nan_to_num(bootstrap.ratio(right, seen.cumsum(axis=0)))
+        envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+        for draw in np.flatnonzero(known[class_id] > 0):
+            at = np.searchsorted(right[:, draw] / known[class_id, draw], _RECALLS, side="left")
+            reached = at < len(envelope)
+            drawn[class_id, draw] = envelope[at[reached], draw].sum() / len(_RECALLS)
+    return drawn
+
+
+def _class_sums(rows: pl.DataFrame, images: pl.Series, weights: Floats) -> Floats:
+    """How many rows each class has in each draw, and (last) all together: [class or all, draw]."""
+    class_id = rows["class_id"].to_numpy().astype(np.int64)
+    image = _places(rows["image_id"], images)
+    counted = bootstrap.sums(class_id, image, np.ones(len(image)), NO_FINDING, weights)
+    return np.concatenate([counted, counted.sum(axis=0, keepdims=True)])
+
+
+def _places(values: pl.Series, known: pl.Series) -> npt.NDArray[np.int64]:
+    return values.cast(pl.Enum(known)).to_physical().to_numpy().astype(np.int64)
+
+
+def _per_class(columns: dict[str, Any]) -> pl.DataFrame:
+    """A row for each finding and a last one for all, with class_id null."""
+    ids = pl.DataFrame({"class_id": pl.Series([*range(NO_FINDING), None], dtype=pl.Int8)})
+    named = ids.with_columns(class_name=class_name(pl.col("class_id")))
+    return named.hstack(pl.DataFrame(columns)).with_columns(pl.col(pl.Float64).fill_nan(None))
