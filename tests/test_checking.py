@@ -111,7 +111,7 @@ def test_what_radloop_wrote_has_no_violation(organized: Path) -> None:
     report = checking.check(organized.parent, jobs=2)
     assert report.violations.rows() == []
     assert report.sound
-    assert report.root == organized
+    assert report.place == str(organized)
     assert report.version == build(organized.parents[1] / "raw").version
     assert report.counts == {"pictures": 26, "labels": 26, "boxes": 12, "empty labels": 14}
     assert len(report.checked) == 3

@@ -217,7 +217,7 @@ def check(
     from radloop.pipelines import checking
 
     with Display() as display:
-        report = checking.check(Path(place), jobs=settings.load().jobs, progress=display)
+        report = checking.check(place, jobs=settings.load().jobs, progress=display)
     _finish(report, json=json)
     if not report.sound:
         raise typer.Exit(FAILED)

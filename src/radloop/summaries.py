@@ -118,7 +118,7 @@ def _checked(record: Report) -> Summary:
         )
     verdict = "sound" if record.sound else f"{record.violations.height:,} violations"
     return Summary(
-        f"{record.root}: {verdict}",
+        f"{record.place}: {verdict}",
         facts=(
             ("version", record.version or "none: no manifest"),
             *(("checked", sentence) for sentence in record.checked),

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,16 +15,18 @@ from typing import Any, Final
 import polars as pl
 from PIL import Image
 
-from radloop import manifest
+from radloop import manifest, storage
 from radloop.dataset import splits, trainer_rules, yolo
 from radloop.dataset.trainer_rules import Found, Violation
 from radloop.errors import DatasetError
 from radloop.progress import Progress, silent
+from radloop.storage import Store, publish
 from radloop.tables import ANNOTATIONS
 
 # What may be wrong that the trainer does not see, and what follows from it.
 RULES: Final = trainer_rules.RULES | {
     "manifest-unreadable": "nothing can be verified",
+    "publish-unfinished": "readers are turned away",
     "file-missing": "not the dataset that was written",
     "file-changed": "not the dataset that was written",
     "file-unlisted": "not the dataset that was written",
@@ -39,6 +42,15 @@ VIOLATIONS: Final = pl.Schema(
     {"rule": pl.String, "key": pl.String, "line": pl.Int64, "detail": pl.String, "consequence": pl.String}
 )
 
+# How publishing calls what it finds in a store.
+_STORE_RULES: Final = {
+    "publishing": "publish-unfinished",
+    "manifest": "manifest-unreadable",
+    "missing": "file-missing",
+    "changed": "file-changed",
+    "unlisted": "file-unlisted",
+}
+_IN_RETRAIN: Final = f"{manifest.RETRAIN}/"
 _TRAINERS_OWN: Final = (".cache", ".npy")  # what training leaves in a dataset's folders
 
 
@@ -46,7 +58,7 @@ _TRAINERS_OWN: Final = (".cache", ".npy")  # what training leaves in a dataset's
 class Report:
     """What a check found. `violations`: rule, key (relative to `root`), line, detail, consequence."""
 
-    root: Path
+    place: str  # the dataset's folder, or the store's address
     version: str | None  # None where there is no manifest
     checked: tuple[str, ...]  # a sentence for each thing that was looked at, or could not be
     counts: Mapping[str, int]
@@ -75,30 +87,73 @@ class _Picture:
     violations: list[Violation]
 
 
-def check(folder: Path, *, jobs: int = 1, progress: Progress = silent) -> Report:
-    """Judge the dataset in `folder`, and the re-training data in it as a unit of its own.
+def check(place: Path | str, *, jobs: int = 1, progress: Progress = silent) -> Report:
+    """Judge the dataset in a folder or in a store (`name:container`), and the re-training data in it as its own unit.
 
-    A dataset that radloop did not make has no manifest: it is judged by the trainer's rules and by pictures that
-    training shares with a held-out split, and `checked` says so. Nothing is written. Raises DatasetError where the
-    folder holds no dataset at all.
+    A dataset that radloop did not make has no manifest: in a folder it is judged by the trainer's rules and by pictures
+    that training shares with a held-out split, and `checked` says so. In a remote store every file is compared with
+    the manifest by the store's own MD5s. Nothing is written. Raises DatasetError or StoreError where there is no
+    dataset at all.
     """
-    root = _dataset_root(folder)
+    if storage.is_remote(str(place)):
+        return _check_store(str(place), progress=progress)
+    root = _dataset_root(Path(place))
     units = {"": _check_unit(root, jobs=jobs, progress=progress)}
     if (root / manifest.RETRAIN / manifest.NAME).is_file():
-        units[f"{manifest.RETRAIN}/"] = _check_unit(root / manifest.RETRAIN, jobs=jobs, progress=progress)
+        units[_IN_RETRAIN] = _check_unit(root / manifest.RETRAIN, jobs=jobs, progress=progress)
+    return _report(str(root), units)
 
+
+def _report(place: str, units: Mapping[str, _Unit]) -> Report:
     rows = [
         (rule, prefix + key, line, detail, RULES[rule])
         for prefix, unit in units.items()
         for rule, key, line, detail in unit.violations
     ]
     return Report(
-        root,
+        place,
         units[""].version,
         tuple(prefix + sentence for prefix, unit in units.items() for sentence in unit.checked),
         {prefix + name: count for prefix, unit in units.items() for name, count in unit.counts.items()},
         pl.DataFrame(rows, schema=VIOLATIONS, orient="row").sort("rule", "key", "line", maintain_order=True),
     )
+
+
+def _check_store(address: str, *, progress: Progress) -> Report:
+    with closing(storage.open_store(address)) as store:
+        prefix = publish.resolve_prefix(store)
+        units = {"": _check_published(store, prefix, progress=progress)}
+        retrain = f"{prefix}/{manifest.RETRAIN}".removeprefix("/")
+        if store.get(f"{retrain}/{manifest.NAME}") is not None:
+            units[_IN_RETRAIN] = _check_published(store, retrain, progress=progress)
+    return _report(address, units)
+
+
+def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
+    problems = publish.verify(store, prefix=prefix, progress=progress)
+    violations = [
+        Violation(_STORE_RULES[problem.rule], problem.key, None, problem.detail)
+        for problem in problems
+        if problem.rule != "unverified"
+    ]
+    unverified = sum(problem.rule == "unverified" for problem in problems)
+    data = store.get(f"{prefix}/{manifest.NAME}".removeprefix("/"))
+    try:
+        listed = manifest.decode(data or b"", name=manifest.NAME)
+    except DatasetError:  # verify has said so
+        return _Unit(violations, None, [f"the {manifest.NAME}, which cannot be read"], {})
+    checked = [f"size and MD5 of {listed.height - unverified:,} files, as the store tells them"]
+    if unverified:
+        checked.append(f"the size alone of {unverified:,} files: the store keeps no MD5 of them")
+    keys = ("annotations.parquet", "splits.json", "summary.json")
+    texts = {key: text for key in keys if (text := store.get(f"{prefix}/{key}".removeprefix("/"))) is not None}
+    if "annotations.parquet" in texts:
+        violations += _judge_splits(listed, texts)
+        violations += _judge_summary(listed, texts)
+        checked.append("no group in two splits; the proof of the splits; the summary")
+    checked.append("not the lines of the labels: `radloop pull` it and check the folder for those")
+    counts = {f"{kind}s": number for kind, number in listed.group_by("kind").len().sort("kind").iter_rows()}
+    return _Unit(violations, manifest.version(listed), checked, counts)
 
 
 def _dataset_root(folder: Path) -> Path:
