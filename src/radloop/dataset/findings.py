@@ -60,12 +60,12 @@ def validate(
     Raises AnnotationError where the frame cannot be told, or is another than was said (see `frames.prove`).
     """
     table = _with_sizes(_parsed(rows), sizes)
-    table = table.with_columns(_reason(_row_rules()))
+    table = table.with_columns(_ROW_REASON)
     proof = frames.prove(_boxes(table), said=boxes, name=name)
     table = table.with_columns(
         frames.side(proof.frame, "width_px"), frames.side(proof.frame, "height_px")
-    ).with_columns(pl.coalesce("reason", _reason(_frame_rules())))
-    table = _without_repeats(table).with_columns(pl.coalesce("reason", _reason([_contradiction()])))
+    ).with_columns(pl.coalesce("reason", _FRAME_REASON))
+    table = _without_repeats(table).with_columns(pl.coalesce("reason", _CONTRADICTION))
 
     kept = table.filter(pl.col("reason").is_null()).sort(*_READING, "class", *_BOX_PX)
     refused = table.filter(pl.col("reason").is_not_null())
@@ -217,13 +217,10 @@ def _without_repeats(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _contradiction() -> Rule:
+def _contradiction() -> Iterable[Rule]:
     """Another row of the reading, even a refused one, says that its reader saw something."""
-    normal = (pl.col("class") == NO_FINDING) & (pl.col("reason").is_null() | pl.col("repeated"))
-    return (
-        normal & ~normal.fill_null(False).all().over(_READING),
-        _sentence("'No finding' contradicts another row of the same reading"),
-    )
+    normal = ((pl.col("class") == NO_FINDING) & (pl.col("reason").is_null() | pl.col("repeated"))).fill_null(False)
+    yield normal & ~normal.all().over(_READING), _sentence("'No finding' contradicts another row of the same reading")
 
 
 def _reason(rules: Iterable[Rule]) -> pl.Expr:
@@ -323,3 +320,8 @@ def _patients(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
 def _hashed(patient_id: str) -> str:
     """Never published in clear; the same patient has the same hash in every source."""
     return hashlib.sha256(b"radloop patient\0" + patient_id.encode()).hexdigest()[:16]
+
+
+_ROW_REASON: Final = _reason(_row_rules())
+_FRAME_REASON: Final = _reason(_frame_rules())
+_CONTRADICTION: Final = _reason(_contradiction())

@@ -9,6 +9,7 @@ how often it errs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ MISFIT_SHARE: Final = 0.01  # of the boxes may not fit, and one box always
 
 _DECISIVE: Final = 8.0  # natural log of the likelihood ratio
 _MISFIT: Final = 3.0  # what one film with a box that does not fit adds to it: bad rows are some 20 times rarer
-_LEAST_POWER: Final = 0.75  # of the sizes' ratio, half-way being 0.5
+_LEAST_POWER: Final = 0.8  # of the sizes' ratio, half-way being 0.5
 _TYPICAL_FILM_PX: Final = (2400, 2750)  # where only the size of the 1024×1024 pictures is known
 _POPULATION: Final = 0.1  # how far all films of a hospital may lie off the reference: one sd of the logarithm
 _PATIENT: Final = 0.08  # the same for one film
@@ -177,37 +178,62 @@ class _Evidence:
 
     def __init__(self, boxes: pl.DataFrame) -> None:
         self._boxes = boxes
-        films = _films(boxes)
-        sized = films.filter(pl.col("width").is_not_null())
         # A film of 1024×1024 pixels cannot tell one frame from the other; nor can one without a size.
-        telling = sized.filter((pl.col("width") != SCALED_SIDE_PX) | (pl.col("height") != SCALED_SIDE_PX))
-        self.only_scaled_sizes = telling.is_empty() and not sized.is_empty()
-        distinct = tuple(_FRAMES)
-        if telling.is_empty():
-            telling = films.with_columns(width=pl.lit(_TYPICAL_FILM_PX[0]), height=pl.lit(_TYPICAL_FILM_PX[1]))
-            distinct = ("scaled", "scaled twice")
-        self.films = len(telling)
-        self._speaks = len(boxes) >= FEWEST_BOXES and self.films >= FEWEST_FILMS
-        self._weights: _Array = telling.select("weight_x", "weight_y").to_numpy()
-        middles = telling.select("middle_x", "middle_y").to_numpy()
-        self._offsets: dict[_Candidate, _Array] = {
-            name: middles
-            - np.log(telling.with_columns(width=width, height=height).select("width", "height").to_numpy())
+        telling = (pl.col("width") != SCALED_SIDE_PX) | (pl.col("height") != SCALED_SIDE_PX)
+        self._telling = boxes.filter(telling)
+        self.only_scaled_sizes = self._telling.is_empty() and boxes["width"].null_count() < len(boxes)
+
+    @cached_property
+    def _films(self) -> pl.DataFrame:
+        if self._telling.is_empty():
+            width, height = _TYPICAL_FILM_PX
+            return _films(self._boxes).with_columns(width=pl.lit(width), height=pl.lit(height))
+        return _films(self._telling)
+
+    @cached_property
+    def _weights(self) -> _Array:
+        return self._films.select("weight_x", "weight_y").to_numpy()
+
+    @cached_property
+    def _offsets(self) -> dict[_Candidate, _Array]:
+        """Per candidate, how far each film's findings lie from the reference in x and y, as logarithms."""
+        middles = self._films.select("middle_x", "middle_y").to_numpy()
+        sides = {
+            name: self._films.select("width", "height").with_columns(width=width, height=height).to_numpy()
             for name, (width, height) in _FRAMES.items()
-            if name in distinct
         }
-        self._offsets.setdefault("original", self._offsets["scaled"])
-        # Places that vary more than the reference's prove less.
-        self._spread = max(1.0, min(map(self._badness, self._offsets)) / max(1, 2 * self.films))
+        if self._telling.is_empty():
+            sides = {"original": sides["scaled"], "scaled": sides["scaled"], "scaled twice": sides["scaled twice"]}
+        return {name: middles - np.log(side) for name, side in sides.items()}
+
+    @cached_property
+    def _spread(self) -> float:
+        """How much wider than the reference's the places vary: so much less they prove."""
+        return max(1.0, min(map(self._badness, self._offsets)) / (2 * self.films))
+
+    @property
+    def films(self) -> int:
+        """How many films were asked."""
+        return len(self._films)
+
+    @cached_property
+    def _speaks(self) -> bool:
+        return len(self._boxes) >= FEWEST_BOXES and self.films >= FEWEST_FILMS
 
     def proven(self) -> Frame | None:
         """Original or scaled, where what explains the boxes best has one and not the other."""
-        best = min(self._offsets, key=self._badness)
+        if not self._speaks:
+            return None
+        best = min(filter(self._in_a_chest, self._offsets), key=self._badness, default=None)
+        if best is None:
+            return None
         frame: Frame = "scaled" if best.startswith("scaled") else "original"
         return frame if self._wins(best, "original" if frame == "scaled" else "scaled") else None
 
     def better_than(self, frame: Frame) -> _Candidate | None:
         """The candidate that explains the boxes best, where it does so decisively better than `frame`."""
+        if not self._speaks:
+            return None
         return min((name for name in self._offsets if self._wins(name, frame)), key=self._badness, default=None)
 
     def why_misfits(self, frame: Frame) -> str:
@@ -225,8 +251,6 @@ class _Evidence:
         return "The sizes are not those of these pictures, or the boxes are damaged. Get both files again."
 
     def _wins(self, name: _Candidate, over: Frame) -> bool:
-        if not self._speaks or name not in self._offsets:
-            return False
         offset, step = self._offsets[over], self._offsets[name] - self._offsets[over]
         length = self._product(step, step)
         power = -self._product(offset, step) / length if length > 0 else 0.0
@@ -270,15 +294,12 @@ def _films(boxes: pl.DataFrame) -> pl.DataFrame:
             pl.col("width", "height").first(),
         )
         .join(reference, on="class_id")
+        .sort("image_id", "class_id")  # sums of floats in one order: the same verdict for the same rows
     )
-    return (
-        per_class.group_by("image_id")
-        .agg(
-            (((pl.col("x") - pl.col("u")) * pl.col("of_x")).sum() / pl.col("of_x").sum()).alias("middle_x"),
-            (((pl.col("y") - pl.col("v")) * pl.col("of_y")).sum() / pl.col("of_y").sum()).alias("middle_y"),
-            (1 / (_PATIENT**2 + 1 / pl.col("of_x").sum())).alias("weight_x"),
-            (1 / (_PATIENT**2 + 1 / pl.col("of_y").sum())).alias("weight_y"),
-            pl.col("width", "height").first(),
-        )
-        .sort("image_id")  # sums of floats in one order: the same verdict for the same rows
+    return per_class.group_by("image_id", maintain_order=True).agg(
+        (((pl.col("x") - pl.col("u")) * pl.col("of_x")).sum() / pl.col("of_x").sum()).alias("middle_x"),
+        (((pl.col("y") - pl.col("v")) * pl.col("of_y")).sum() / pl.col("of_y").sum()).alias("middle_y"),
+        (1 / (_PATIENT**2 + 1 / pl.col("of_x").sum())).alias("weight_x"),
+        (1 / (_PATIENT**2 + 1 / pl.col("of_y").sum())).alias("weight_y"),
+        pl.col("width", "height").first(),
     )
