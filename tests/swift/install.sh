@@ -1,6 +1,6 @@
 #!/bin/sh
 # A virtual environment with the real OpenStack Swift and Keystone that the tests talk to, from wheels only:
-# no compiler, no root, no system packages. About 30 s and 230 MB; does nothing where it is up to date.
+# no compiler, no root, no system packages. About 30 s and 230 MB; nothing is done where it is up to date.
 # usage: install.sh [VENV]    (default: .venv-swift beside the project's pyproject.toml)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
