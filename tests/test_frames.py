@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from radloop.dataset import frames
 from radloop.errors import AnnotationError
+from radloop.sources import synthetic
 
 FILMS = np.array([(2336, 2836), (2304, 2880), (3072, 3072), (2540, 3072), (2048, 2500), (2430, 1994), (3056, 2544)])
 PLACES = {0: (0.55, 0.34), 3: (0.55, 0.62), 8: (0.3, 0.4), 10: (0.25, 0.7), 11: (0.7, 0.2)}
@@ -75,6 +76,9 @@ def test_the_proof_goes_before_the_name(boxes, frame, name):
             scaled(films(60), width="height", height="width"), "auto", "x · 1024 / dim1", id="rescaled by swapped sizes"
         ),
         pytest.param(with_sizes(films(60), None, None), "auto", "no original size is known", id="no sizes"),
+        pytest.param(
+            scaled(films(60)).with_columns(x_min=pl.col("x_min") - 500), "scaled", "negative coordinate", id="negative"
+        ),
         pytest.param(with_sizes(films(60), 700, 700), "auto", "do not fit.*sizes are not those", id="wrong sizes"),
     ],
 )
@@ -166,3 +170,42 @@ def test_the_verdict_does_not_depend_on_the_order():
     boxes = films(60)
     notes = {frames.prove(boxes.sample(fraction=1, shuffle=True, seed=n), said="auto", name="x").note for n in range(5)}
     assert len(notes) == 1
+
+
+ERRORS = {
+    "none": lambda boxes: boxes,
+    "none, rescaled": scaled,
+    "sizes swapped": swapped,
+    "rescaled by swapped sizes": lambda boxes: scaled(boxes, width="height", height="width"),
+    "rescaled twice": lambda boxes: scaled(scaled(boxes)),
+}
+FOUND_AT_LEAST = {"sizes swapped": 0.95, "rescaled by swapped sizes": 0.95, "rescaled twice": 0.98}
+
+
+@pytest.mark.slow
+def test_rates_of_the_documentation_hold_on_the_synthetic_source():
+    """About 100 boxes, on 12 films of the published shape: docs/scale-proof.md."""
+    rows, sizes = synthetic.annotations(1500, seed=0)
+    boxes = rows.filter(pl.col("class_id").cast(pl.Int8) < 14).join(sizes, on="image_id").select(
+        "image_id",
+        pl.col("class_id").cast(pl.Int8),
+        *(pl.col(side).cast(pl.Float64) for side in ("x_min", "y_min", "x_max", "y_max")),
+        pl.col("dim1").cast(pl.Int32).alias("width"),
+        pl.col("dim0").cast(pl.Int32).alias("height"),
+    )  # fmt: skip
+    image_ids = boxes["image_id"].unique().sort()
+    stopped = dict.fromkeys(ERRORS, 0)
+    for seed in range(100):
+        some = image_ids.sample(fraction=1, shuffle=True, seed=seed)
+        table = boxes.filter(pl.col("image_id").is_in(some.head(12).implode()))
+        for error, make in ERRORS.items():
+            try:
+                frames.prove(
+                    make(table), said="auto", name="train.csv" if "sizes" in error else "scaled_bounding_boxes.csv"
+                )
+            except AnnotationError:
+                stopped[error] += 1
+    assert stopped["none"] == stopped["none, rescaled"] == 0
+    assert {error: stopped[error] / 100 >= rate for error, rate in FOUND_AT_LEAST.items()} == dict.fromkeys(
+        FOUND_AT_LEAST, True
+    )

@@ -157,6 +157,11 @@ def _refuse_misfits(boxes: pl.DataFrame, frame: Frame, evidence: "_Evidence", na
     negative = misfits.filter(pl.min_horizontal("x_min", "y_min") < -SLACK_PX)
     if len(misfits) <= MISFIT_SHARE * len(boxes) or max(len(negative), len(misfits) - len(negative)) <= 1:
         return
+    why = (
+        "A negative coordinate fits no frame: are the columns x_min,y_min,x_max,y_max?"
+        if len(negative) > len(misfits) / 2
+        else evidence.why_misfits(frame)
+    )
     example = misfits.sort("image_id", "x_min", "y_min", "x_max", "y_max").with_columns(
         side(frame, "width"), side(frame, "height")
     )
@@ -164,7 +169,7 @@ def _refuse_misfits(boxes: pl.DataFrame, frame: Frame, evidence: "_Evidence", na
     raise AnnotationError(
         f"{name}: {len(misfits)} of {len(boxes)} boxes do not fit into {_WORDS[frame]}, as that of image "
         f"{first['image_id']}: x {first['x_min']:g} to {first['x_max']:g}, y {first['y_min']:g} to {first['y_max']:g}, "
-        f"in {first['width']}×{first['height']}. {evidence.why_misfits(frame)}"
+        f"in {first['width']}×{first['height']}. {why}"
     )
 
 
