@@ -143,11 +143,12 @@ def as_the_description_reads(annotations: Path, split_lists: dict[str, list[str]
         shutil.copy(pictures / f"{image_id}.png", out / split / "images" / f"{image_id}_{rad_id}.png")
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time."""
-    start = time.perf_counter()
+def seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """Wall time, and processor time of this process with the programs that it started."""
+    wall, before = time.perf_counter(), os.times()
     work()
-    return time.perf_counter() - start
+    after = os.times()
+    return time.perf_counter() - wall, sum(after[:4]) - sum(before[:4])
 
 
 def boxes_of(findings: pl.DataFrame) -> list[tuple[str, str, list[int], np.ndarray]]:
@@ -201,12 +202,17 @@ def with_datumaro(
     return lambda: dataset.export(str(out), "yolo", save_media=False)
 
 
-def report(title: str, base: str, taken: dict[str, list[float]]) -> None:
-    """Print medians, and ratios to `base` worked out within each round."""
-    print(f"\n{title}\n{'':44} median s     min     max   × {base}")
+def report(title: str, base: str, taken: dict[str, list[tuple[float, float]]]) -> None:
+    """Print medians, and their ratios to those of `base`. On a busy machine the processor's ratio is the truer one."""
+    print(f"\n{title}\n{'':30} wall s     min     max  ×base   cpu s  ×base   (base: {base})")
+    base_wall, base_cpu = (statistics.median(times) for times in zip(*taken[base], strict=True))
     for name, times in taken.items():
-        ratio = statistics.median(times) / statistics.median(taken[base])
-        print(f"{name:44} {statistics.median(times):8.3f} {min(times):7.3f} {max(times):7.3f} {ratio:8.2f}")
+        walls, cpus = zip(*times, strict=True)
+        wall, cpu = statistics.median(walls), statistics.median(cpus)
+        print(
+            f"{name:30} {wall:6.3f} {min(walls):7.3f} {max(walls):7.3f} {wall / base_wall:6.2f}"
+            f" {cpu:7.3f} {cpu / base_cpu:6.2f}"
+        )
 
 
 def main() -> None:
@@ -247,7 +253,7 @@ def measure(folder: Path, rows: pl.DataFrame, rounds: int) -> None:
         "yolo.write": lambda out: yolo.write(made, out, pictures=folder / "pictures"),
         "plan.build + yolo.write": build_and_write,
     }
-    taken: dict[str, list[float]] = {name: [] for name in contestants}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     for turn in range(rounds):
         for number, (name, work) in enumerate(contestants.items()):
             taken[name].append(seconds(lambda work=work, out=folder / f"{turn}-{number}": work(out)))
@@ -255,15 +261,14 @@ def measure(folder: Path, rows: pl.DataFrame, rounds: int) -> None:
     taken["script (a copy per reader)"] = [
         seconds(lambda: as_the_description_reads(folder / "annotations.csv", split_lists, folder / "pictures", script))
     ]
-    report("Labels and links", "floor", taken)
-    unchanged = seconds(lambda: yolo.write(made, folder / "0-1", pictures=folder / "pictures"))
-    print(f"{'yolo.write, nothing to do':44} {unchanged:8.3f}")
+    unchanged = [seconds(lambda: yolo.write(made, folder / "0-1", pictures=folder / "pictures"))]
+    report("Labels and links", "floor", taken | {"yolo.write, nothing to do": unchanged})
     print_growth(folder / "0-1", folder / "pictures")
 
     few = findings.filter(pl.col("image_id").is_in(image_ids[:PEER_IMAGES]))
     part = build(few, pictures.head(PEER_IMAGES), assignment.head(PEER_IMAGES))
     labels_only = Plan(part.images.clear(), part.labels, part.documents, part.manifest, part.version)
-    peers: dict[str, list[float]] = {"yolo.write": [], "Datumaro": [], "supervision": []}
+    peers: dict[str, list[tuple[float, float]]] = {"yolo.write": [], "Datumaro": [], "supervision": []}
     readings = boxes_of(few)
     for turn in range(rounds):
         out = folder / f"peer-{turn}"

@@ -24,7 +24,8 @@ PICTURE_SUFFIXES: Final = frozenset(
     {"bmp", "dng", "heic", "jpeg", "jpg", "mpo", "pfm", "png", "tif", "tiff", "webp"}
 )  # fmt: skip
 
-_BATCH = 4096  # files between two words to `progress`
+_FOLDER: Final = pl.col("key").str.replace(r"/?[^/]*$", "")  # of a file
+_BATCH: Final = 4096  # files between two words to `progress`
 _WAYS_OUT: Final = {
     errno.ENOSPC: "The disk is full: free some space",
     errno.EDQUOT: "The disk quota is used up: free some space",
@@ -79,7 +80,7 @@ def write(plan: Plan, organized: Path, *, pictures: Path, progress: Progress = s
 
 def _write_tree(plan: Plan, new: Path, *, pictures: Path, progress: Progress) -> None:
     new.mkdir()
-    for folder in sorted({key.rpartition("/")[0] for key in plan.manifest["key"]}):
+    for folder in plan.manifest.select(_FOLDER).unique().to_series().sort():
         (new / folder).mkdir(parents=True, exist_ok=True)
     _write_labels(plan.labels, new, progress)
     _link_pictures(plan.images, new, pictures, progress)
@@ -125,9 +126,7 @@ def _link_pictures(images: pl.DataFrame, new: Path, pictures: Path, progress: Pr
 
 def _batches(table: pl.DataFrame, values: pl.Expr) -> Iterator[tuple[str, list[str], list[Any]]]:
     """The folder, the names in it and their values, for at most `_BATCH` files at a time."""
-    parts = table.select(
-        folder=pl.col("key").str.replace(r"/[^/]*$", ""), name=pl.col("key").str.extract(r"([^/]*)$"), value=values
-    )
+    parts = table.select(folder=_FOLDER, name=pl.col("key").str.extract(r"([^/]*)$"), value=values)
     for folder in parts.partition_by("folder", maintain_order=True):
         for part in folder.iter_slices(_BATCH):
             yield part["folder"][0], part["name"].to_list(), part["value"].to_list()
@@ -221,17 +220,22 @@ def _labels_are_written(labels: pl.DataFrame, organized: Path) -> bool:
 
 def _pictures_are_linked(images: pl.DataFrame, organized: Path, pictures: Path) -> bool:
     """Whether each picture is the very file that was inspected, or (across file systems) has its bytes."""
+    expected = dict(images.select("source", "md5").iter_rows())
+    with _opened(pictures) as origin:
+        inspected = {source: os.stat(source, dir_fd=origin) for source in expected}
     sums: dict[tuple[int, int], str] = {}
-    for key, source, md5 in images.select("key", "source", "md5").iter_rows():
-        file = os.stat(f"{organized}/{key}")
-        if os.path.samestat(file, os.stat(f"{pictures}/{source}")):
-            continue
-        inode = (file.st_dev, file.st_ino)
-        if inode not in sums:
-            with (organized / key).open("rb") as opened:
-                sums[inode] = hashlib.file_digest(opened, "md5").hexdigest()
-        if sums[inode] != md5:
-            return False
+    for folder, names, sources in _batches(images, pl.col("source")):
+        with _opened(organized / folder) as there:
+            for name, source in zip(names, sources, strict=True):
+                file = os.stat(name, dir_fd=there)
+                if os.path.samestat(file, inspected[source]):
+                    continue
+                inode = (file.st_dev, file.st_ino)
+                if inode not in sums:
+                    with (organized / folder / name).open("rb") as opened:
+                        sums[inode] = hashlib.file_digest(opened, "md5").hexdigest()
+                if sums[inode] != expected[source]:
+                    return False
     return True
 
 
