@@ -36,6 +36,7 @@ class Anatomy:
 
     midline: float  # x of the spine at half height
     tilt: float  # radians
+    turn: float  # away from the film: by how much one half looks wider than the other
     half: float  # from the spine to the side of the rib cage
     apex: float  # y of the top of the lungs
     base: float  # y of the costophrenic angles
@@ -99,21 +100,22 @@ def anatomy(image_id: str) -> Anatomy:
     midline, half = around(0.5, 0.03), around(0.37, 0.045)
     apex, base = around(0.11, 0.045), around(0.775, 0.065)
     length = base - apex
-    heart_width, heart_height = 2 * half * around(0.45, 0.045), length * around(0.42, 0.05)
+    heart_width, heart_height = 2 * half * around(0.45, 0.055), length * around(0.42, 0.07)
     heart_x, heart_y = midline + half * around(0.13, 0.04), apex + length * around(0.77, 0.03)
     knob_x, knob_y, knob_radius = (
-        midline + half * around(0.11, 0.03),
+        midline + half * around(0.085, 0.03),
         apex + length * around(0.34, 0.04),
         around(0.034, 0.008),
     )
     return Anatomy(
         midline=midline,
         tilt=around(0.0, 0.05),
+        turn=around(0.0, 0.06),
         half=half,
         apex=apex,
         base=base,
         barrel=around(0.62, 0.12),
-        domes=(around(0.86, 0.05), around(0.9, 0.05)),
+        domes=(around(0.85, 0.07), around(0.89, 0.07)),
         heart=(
             heart_x - heart_width / 2,
             heart_y - heart_height / 2,
@@ -126,13 +128,13 @@ def anatomy(image_id: str) -> Anatomy:
         rib_rise=around(0.34, 0.1),
         rib_contrast=around(0.08, 0.03),
         neck=around(0.095, 0.02),
-        wall=around(0.075, 0.04),
+        wall=around(0.08, 0.06),
         shoulder=around(0.13, 0.06),
-        armpit=around(0.52, 0.15),
+        armpit=around(0.52, 0.2),
         clavicle=apex + around(0.075, 0.035),
         clavicle_rise=around(0.045, 0.05),
         scapula=around(0.9, 0.15),
-        bust=max(0.0, around(0.02, 0.1)),
+        bust=max(0.0, around(0.03, 0.14)),
         lung=around(0.17, 0.06),
         dense=around(0.87, 0.05),
         gamma=around(1.0, 0.18),
@@ -193,13 +195,14 @@ def _chest(body: Anatomy, rng: np.random.Generator, grid: int, *, heart: Box, en
     across = ((np.arange(grid, dtype=np.float32) + 0.5) / grid)[None, :]
     down = across.T
     # no organ is drawn with a ruler
-    x = across - body.midline - body.tilt * (down - 0.5) + 0.006 * _smooth_noise(rng, 6, grid)
-    y = down + body.tilt * (across - 0.5) + 0.006 * _smooth_noise(rng, 6, grid)
+    x = across - body.midline - body.tilt * (down - 0.5) + 0.008 * _smooth_noise(rng, 6, grid)
+    y = down + body.tilt * (across - 0.5) + 0.008 * _smooth_noise(rng, 6, grid)
     x_abs = np.abs(x)
     length = body.base - body.apex
-    u = x_abs * (1 / body.half)  # 0 spine .. 1 side of the rib cage
-    v = (y - body.apex) * (1 / length)  # 0 apex .. 1 base
     right = x < 0
+    half = np.where(right, np.float32(body.half * (1 + body.turn)), np.float32(body.half * (1 - body.turn)))
+    u = x_abs / half  # 0 spine .. 1 side of the rib cage
+    v = (y - body.apex) * (1 / length)  # 0 apex .. 1 base
 
     # the lungs: inside the cage, outside the mediastinum, above the diaphragm
     rise = np.clip(1 - v * (1 / body.barrel), 0, 1)
@@ -223,14 +226,14 @@ def _chest(body: Anatomy, rng: np.random.Generator, grid: int, *, heart: Box, en
     tissue = _tissue(body, x_abs, y, v)
     belly = _step(0.2 - above * 6) * _step((body.half * 1.12 - x_abs) * 10)
     middle = np.square(np.clip(1.05 - u * 1.4, 0, 1)) * np.clip(0.55 + v, 0.55, 1)
-    film = tissue * (0.53 + 0.20 * middle + (body.dense - 0.57) * belly + 0.03 * _smooth_noise(rng, 7, grid))
+    film = tissue * (0.53 + 0.20 * middle + (body.dense - 0.57) * belly + 0.05 * _smooth_noise(rng, 7, grid))
 
     # air lets the rays through: what is left is the chest wall in front of the lungs and behind them
     breast = (
         body.bust * np.square(np.clip(1 - np.abs(v - 0.85) * 2.2, 0, 1)) * np.clip(1.3 - np.abs(u - 0.6) * 1.6, 0, 1)
     )
     air = body.lung + 0.14 * np.square(u - 0.55) + 0.10 * np.clip(v - 0.65, 0, 1) + breast
-    air += 0.016 * _smooth_noise(rng, 14, grid) + 0.009 * _texture("fine", rng, grid)
+    air += 0.022 * _smooth_noise(rng, 11, grid) + 0.009 * _texture("fine", rng, grid)
     film += lungs * (air - film)
     film += (0.055 * heart_mask + 0.05 * knob_mask * np.clip((u - waist + 0.08) * 9, 0, 1)) * _step(0.5 + above * 8)
 
@@ -466,12 +469,12 @@ def _bowel_gas(film: Field, body: Anatomy, rng: np.random.Generator) -> None:
         under = number == 0
         x = body.midline + body.half * (rng.uniform(0.3, 0.65) if under else rng.uniform(-0.3, 0.9))
         y = body.base + (rng.uniform(0.0, 0.03) if under else rng.uniform(0.06, 0.2))
-        wide, high = rng.uniform(0.02, 0.075), rng.uniform(0.015, 0.04)
+        wide, high = rng.uniform(0.02, 0.09), rng.uniform(0.015, 0.05)
         window = _window(film, (x - wide, y - high, x + wide, y + high))
         if window is None:
             continue
         part, p, q = window
-        part -= rng.uniform(0.06, 0.2) * _step((1 - p * p - q * q) * 0.9 - 0.1) * part
+        part -= rng.uniform(0.08, 0.35) * _step((1 - p * p - q * q) * 0.9 - 0.1) * part
 
 
 def _pixels(box: Box, grid: int) -> tuple[slice, slice]:
@@ -575,7 +578,7 @@ def _tile(kind: str, grid: int) -> Field:
     rng = np.random.default_rng(zlib.crc32(kind.encode()))
     side = grid * 3 // 2
     white = rng.standard_normal((side, side)).astype(np.float32)
-    unit = grid / 512
+    unit = max(grid, 128) / 512  # below, there is nothing left between two blurs
     match kind:
         case "fine":
             field = ndimage.gaussian_filter(white, 1.2 * unit) - ndimage.gaussian_filter(white, 4 * unit)

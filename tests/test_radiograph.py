@@ -1,0 +1,90 @@
+"""Drawn radiographs: the same for the same id, different for any other, a finding where its box is."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from radloop.sources import radiograph
+from radloop.tables import CLASS_NAMES
+
+NOTHING = np.empty((0, 4)), np.empty(0, dtype=np.int64)
+
+
+def drawn(image_id: str = "a1", boxes: object = None, classes: object = None, side_px: int = 128) -> np.ndarray:
+    if boxes is None:
+        return radiograph.picture(image_id, *NOTHING, side_px=side_px)
+    return radiograph.picture(image_id, np.array(boxes, dtype=float), np.array(classes), side_px=side_px)
+
+
+@pytest.mark.parametrize("side_px", [16, 64, 257, 1024])
+def test_a_picture_is_square_gray_and_uses_its_range(side_px):
+    pixels = drawn(side_px=side_px)
+    assert pixels.shape == (side_px, side_px)
+    assert pixels.dtype == np.uint8
+    assert pixels.min() < 40
+    assert pixels.max() > 220
+
+
+def test_the_same_patient_is_drawn_the_same():
+    assert np.array_equal(drawn("a1"), drawn("a1"))
+
+
+def test_two_patients_differ():
+    assert np.abs(drawn("a1").astype(int) - drawn("a2").astype(int)).mean() > 8
+
+
+def test_a_picture_has_a_realistic_size_as_png():
+    data = radiograph.encode(drawn(side_px=1024))
+    assert 300_000 < len(data) < 800_000
+    assert Image.open(io.BytesIO(data)).mode == "L"
+
+
+def test_the_lungs_are_dark_between_a_bright_spine_and_a_bright_belly():
+    body = radiograph.anatomy("a1")
+    pixels = drawn("a1", side_px=256).astype(float)
+    row = int((body.apex + 0.4 * (body.base - body.apex)) * 256)
+    middle = pixels[row - 4 : row + 4, int(body.midline * 256)].mean()
+    sides = [pixels[row - 4 : row + 4, int((body.midline + side * body.half * 0.6) * 256)].mean() for side in (-1, 1)]
+    assert max(sides) < middle - 40
+    assert max(sides) < pixels[-8:, int(body.midline * 256)].mean() - 60
+
+
+@pytest.mark.parametrize("class_id", range(14), ids=CLASS_NAMES[:14])
+def test_a_finding_changes_the_picture_inside_its_box(class_id):
+    changed = []
+    for number in range(12):
+        image_id = f"p{number}"
+        box = radiograph.place(radiograph.anatomy(image_id), class_id, np.random.default_rng(number))
+        without, with_it = drawn(image_id, side_px=256), drawn(image_id, [box], [class_id], side_px=256)
+        difference = np.abs(with_it.astype(float) - without.astype(float))
+        left, top, right, bottom = (round(edge * 256) for edge in box)
+        inside = difference[top : bottom + 1, left : right + 1].mean()
+        changed.append(inside - difference.mean())
+    assert np.median(changed) > 3
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0.001, 1), st.floats(0.001, 1), st.integers(0, 13)),
+        max_size=4,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_any_box_can_be_drawn(found):
+    boxes = np.array([(x, y, x + width, y + height) for x, y, width, height, _ in found]).reshape(-1, 4)
+    pixels = radiograph.picture("a1", boxes, np.array([row[-1] for row in found], dtype=np.int64), side_px=64)
+    assert pixels.shape == (64, 64)
+
+
+@given(st.text(min_size=1, max_size=20), st.integers(0, 13), st.integers(0, 2**32))
+@settings(max_examples=200, deadline=None)
+def test_findings_lie_inside_the_picture_and_near_the_rib_cage(image_id, class_id, seed):
+    body = radiograph.anatomy(image_id)
+    x_min, y_min, x_max, y_max = radiograph.place(body, class_id, np.random.default_rng(seed))
+    assert 0 <= x_min < x_max <= 1
+    assert 0 <= y_min < y_max <= 1
+    assert abs((x_min + x_max) / 2 - body.midline) < body.half * 1.1
