@@ -555,7 +555,7 @@ def _paint(chest: _Chest, class_id: int, box: Box, rng: np.random.Generator) -> 
         case 12:  # pneumothorax: black air without markings outside the fine line of the collapsed lung
             away = from_wall() * np.float32(min(box[2] - box[0], box[3] - box[1]) / (box[2] - box[0]))
             edge = 0.55 - 0.3 * q * q - away
-            air = _step(edge * 12) * _step(away * 20 - 0.2) * frame
+            air = _step(edge * 12) * _step(away * 20 - 0.2) * frame * np.maximum(lungs, np.float32(0.15))
             part -= 0.85 * air * (part - 0.07)
             add(0.22 * np.clip(1 - np.abs(edge) * 22, 0, 1) * frame)
         case 13:  # fibrosis: coarse strands
