@@ -1,8 +1,8 @@
 """One model of how radiologists disagree: what they miss, what they see that is not there, how they draw a box.
 
 The rates are aggregates of the 4,146 VinDr-CXR images with a finding that R8, R9 and R10 read together, the edges of
-all matched boxes; docs/synthetic.md says how each was measured, and what was set by hand. The synthetic source, the oracle detector and simulated reviews share
-them.
+all matched boxes; docs/synthetic.md says how each was measured, and what was set by hand. The synthetic source, the
+oracle detector and simulated reviews share them.
 """
 
 import math
