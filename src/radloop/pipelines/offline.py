@@ -236,11 +236,15 @@ def _require_pictures(data: RawData) -> Path:
 
 
 def _sizes(data: RawData, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame | None:
-    """The frame of each image: the annotations' own columns (then None) > train_meta.csv > the picture's header."""
-    if {"width", "height"} <= set(rows.columns):
-        return None
+    """The frame of each image for where its rows do not say: train_meta.csv, else the pictures' headers.
+
+    Headers never fill the gaps of columns or of train_meta.csv: they are of the stretched pictures, and a small box in
+    original pixels would pass with the wrong scale.
+    """
     if data.sizes:
         return raw.read_sizes(data.sizes)
+    if {"width", "height"} <= set(rows.columns):
+        return None
     return pictures.read_headers(_require_pictures(data), found)
 
 
@@ -274,4 +278,6 @@ def _require_any(valid: Validated) -> None:
 
 
 def _by_reason(rejected: pl.DataFrame) -> pl.DataFrame:
-    return rejected.group_by("reason").agg(rows=pl.len()).sort("rows", "reason", descending=[True, False])
+    """How many rows were refused for each kind of reason, what stands before the value."""
+    kind = pl.col("reason").str.split(": ").list.first()
+    return rejected.group_by(kind).agg(rows=pl.len()).sort("rows", "reason", descending=[True, False])
