@@ -55,7 +55,7 @@ def find(folder: Path) -> pl.DataFrame:
         with os.scandir(folder) as entries:
             for entry in entries:
                 stem, suffix = os.path.splitext(entry.name)
-                if suffix.lower() not in SUFFIXES or stem.startswith(".") or entry.is_dir():
+                if suffix.lower() not in SUFFIXES or stem.startswith(".") or os.path.isdir(entry):
                     continue
                 image_id, name = (os.fsencode(text).decode("utf-8", "backslashreplace") for text in (stem, entry.name))
                 names[image_id].append(name)
@@ -140,7 +140,7 @@ def _entry_problem(entry: os.DirEntry[str], root: str) -> str | None:
         return f"its name {entry.name!r} is not safe in an object store"
     if entry.is_symlink() and os.path.commonpath([root, os.path.realpath(entry.path)]) != root:
         return "a link that leads out of the folder"
-    if not entry.is_file():
+    if not os.path.isfile(entry):
         return "a broken link" if entry.is_symlink() else "not a regular file"
     return None
 
