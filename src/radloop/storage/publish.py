@@ -330,7 +330,10 @@ def _send(job: _Job, keys: Collection[str], listing: Mapping[str, Stored]) -> Ma
             job.tally.copied += len(copies)
             outcome = Outcome(outcome.error or copied.error)
         patience = 0.0 if outcome.error else job.settle_seconds / _TRIES
+        before = len(missing)
         listing, missing = _await_listing(job, missing, patience)
+        if attempt and outcome.error and len(missing) == before:
+            break  # the server is down
     if not missing:
         return listing
     _require_sound(job.root, [job.rows[key] for key in missing], progress=job.progress)

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -31,7 +32,7 @@ MINIMUM: Final = (1, 61)  # the first to serve its remote control on a Unix sock
 _FLAGS: Final = (
     "--transfers=8",
     "--checkers=16",
-    "--low-level-retries=3",
+    "--low-level-retries=2",  # rclone spaces failing requests 2 s apart, all together
     "--timeout=60s",
     "--contimeout=10s",
     "--fast-list",  # one flat listing, not one per folder
@@ -40,7 +41,7 @@ _FLAGS: Final = (
     "--log-level=ERROR",
 )
 _PARALLEL: Final = 16  # small requests at once: over a long line their number hides its delay
-_PATIENCE: Final = 16  # failures without a success between them: then the server is down, not busy
+_PATIENCE: Final = 6  # failures without a success between them: then the server is down, not busy
 _START_SECONDS: Final = 15.0
 
 # Ends rclone when our end of stdin closes, which it does even when this process is killed; then tidies up.
@@ -80,7 +81,7 @@ _FINAL: Final = {
 class RcloneError(Exception):
     """What rclone answered to one call, in its own words without credentials."""
 
-    def __init__(self, text: str, status: int) -> None:
+    def __init__(self, text: str, status: int = 500) -> None:
         """`status` is that of the HTTP answer: 404 for what is not there."""
         super().__init__(re.sub(r"//[^/@\s]+@", "//", text)[:300])
         self.status = status
@@ -98,6 +99,7 @@ class RcloneStore:
         """Start nothing yet."""
         self.address = address.rstrip("/")
         self._daemon: _Daemon | None = None
+        self._starting = threading.RLock()
 
     def preflight(self) -> None:
         """Raise StoreError where rclone, the remote, the credentials or the container's name do not work."""
@@ -176,11 +178,15 @@ class RcloneStore:
 
     def fetch(self, prefix: str, keys: Iterable[str], into: Path, *, progress: Progress = silent) -> dict[str, Path]:
         """Bring the objects below `into`: first as one listing shows them, what it does not show by name."""
+        into = into.absolute()
         paths = {key: into / key for key in keys}
         into.mkdir(parents=True, exist_ok=True)
+        outcome = Outcome()
         for by_name in (False, True):
             missing = [key for key, path in paths.items() if not path.is_file()]
-            self._batch("download", self._at(prefix), str(into.absolute()), missing, progress, NoTraverse=by_name)
+            outcome = self._batch("download", self._at(prefix), str(into), missing, progress, NoTraverse=by_name)
+        if outcome.error is not None and not RcloneError(outcome.error).is_missing:
+            raise self._explained(outcome.error)
         return {key: path for key, path in paths.items() if path.is_file()}
 
     def copy(self, prefix: str, sources: Mapping[str, str], *, progress: Progress = silent) -> Outcome:
@@ -213,9 +219,10 @@ class RcloneStore:
 
     def close(self) -> None:
         """End rclone."""
-        if self._daemon is not None:
-            self._daemon.end()
-            self._daemon = None
+        with self._starting:
+            if self._daemon is not None:
+                self._daemon.end()
+                self._daemon = None
 
     def _at(self, prefix: str) -> str:
         if not prefix:
@@ -223,16 +230,17 @@ class RcloneStore:
         return f"{self.address}{prefix}" if self.address.endswith(":") else f"{self.address}/{prefix}"
 
     def _started(self) -> "_Daemon":
-        if self._daemon is None:
-            self._daemon = _Daemon()
-            name = self.address.partition(":")[0]
-            known = self._call("config/listremotes").get("remotes") or []
-            if name not in known:
-                raise StoreError(
-                    f"{self.address}: rclone knows no remote {name}. `rclone listremotes` names those it knows, "
-                    "`rclone config` makes one."
-                )
-        return self._daemon
+        with self._starting:
+            if self._daemon is None:
+                self._daemon = _Daemon()
+                name = self.address.partition(":")[0]
+                known = self._call("config/listremotes").get("remotes") or []
+                if name not in known:
+                    raise StoreError(
+                        f"{self.address}: rclone knows no remote {name}. `rclone listremotes` names those it knows, "
+                        "`rclone config` makes one."
+                    )
+            return self._daemon
 
     def _rc(self, command: str, **parameters: object) -> dict[str, Any]:
         return self._started().call(command, parameters)
@@ -261,30 +269,30 @@ class RcloneStore:
         if not names:
             return Outcome()
         daemon = self._started()
-        with tempfile.NamedTemporaryFile("w", dir=daemon.folder, suffix=".keys", encoding="utf-8") as file:
-            file.write("\n".join(names) + "\n")
-            file.flush()
-            group = daemon.group()
-            job = self._call(
-                "sync/copy",
-                srcFs=source,
-                dstFs=target,
-                _async=True,
-                _group=group,
-                _filter={"FilesFromRaw": [file.name]},
-                _config={"NoCheckDest": True, "IgnoreTimes": True, **config},
-            )["jobid"]
-            try:
-                error = self._watch(what, job, group, len(names), progress)
-            except BaseException:
-                self._call("job/stop", jobid=job)
-                raise
+        group = daemon.group()
+        listed = daemon.folder / f"{group}.keys"
+        listed.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        job = self._call(
+            "sync/copy",
+            srcFs=source,
+            dstFs=target,
+            _async=True,
+            _group=group,
+            _filter={"FilesFromRaw": [str(listed)]},
+            _config={"NoCheckDest": True, "IgnoreTimes": True, **config},
+        )["jobid"]
+        try:
+            error = self._watch(what, job, group, len(names), progress)
+        except BaseException:
+            self.close()
+            raise
+        listed.unlink(missing_ok=True)
         if error is not None:
             self._raise_if_final(error)
         return Outcome(error)
 
     def _watch(self, what: str, job: int, group: str, total: int, progress: Progress) -> str | None:
-        """Wait for a job, tell how far it is; its last error. Stops it where nothing but errors come."""
+        """Wait for a job, tell how far it is; its last error. Ends rclone where nothing but errors come."""
         done = errors = errors_then = 0
         pause = 0.02
         while True:
@@ -301,7 +309,7 @@ class RcloneStore:
             if errors:
                 self._raise_if_final(last)
             if errors - errors_then >= _PATIENCE:
-                self._call("job/stop", jobid=job)
+                self.close()
                 return last
             time.sleep(pause)  # rclone has no call that waits
             pause = min(2 * pause, 0.25)
@@ -326,6 +334,7 @@ class RcloneStore:
                 else:
                     streak = 0
                 if streak >= _PATIENCE:
+                    self.close()  # or what is under way would be tried to its end
                     break
                 if done % 16 == 0 or done == len(futures):
                     progress(what, done, len(futures))
@@ -408,7 +417,7 @@ class _Daemon:
             lines = (self.folder / "log").read_text("utf-8", "replace").splitlines()
         except FileNotFoundError:
             return ""
-        return str(RcloneError(lines[-1], 0)) if lines else ""
+        return str(RcloneError(lines[-1])) if lines else ""
 
 
 class _Connection(http.client.HTTPConnection):
