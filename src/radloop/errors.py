@@ -58,7 +58,11 @@ class FeedbackError(RadloopError):
 
 
 class DetectorError(RadloopError):
-    """The detector cannot answer, and another try will not help."""
+    """The detector cannot answer, and another try will not help. `kind` is what to count it under, such as "timeout"."""
+
+    def __init__(self, message: str, *, kind: str = "failed") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class TransientDetectorError(DetectorError):

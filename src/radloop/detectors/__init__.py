@@ -1,0 +1,83 @@
+"""Detectors: a picture becomes predictions. `create` makes the one that a person names."""
+
+import math
+import threading
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import polars as pl
+
+from radloop.detectors.yolo import MIN_CONFIDENCE
+from radloop.errors import UsageError
+from radloop.predictions import Detector
+
+_FORMS: Final = "random, oracle:NOISE, onnx:MODEL.onnx, onnx:tiny or triton:http://HOST:8000/MODEL"
+_MOST_NOISE: Final = 3.0
+
+
+def create(
+    spec: str,
+    *,
+    seed: int = 0,
+    inference_ms: float = 0,
+    timeout_s: float = 5.0,
+    min_confidence: float = MIN_CONFIDENCE,
+    truth: pl.DataFrame | None = None,
+    triton_url: str | None = None,
+    stop: threading.Event | None = None,
+) -> Detector:
+    """The detector that `spec` names, ready to be asked from many threads.
+
+    random takes `inference_ms` an answer, until `stop` is set. oracle needs `truth`: image_id, class_id and the
+    normalised corners of every box. triton waits `timeout_s` for the server; without an address it takes `triton_url`
+    (http://HOST:PORT, or with a model's name). Raises UsageError for another spec, DetectorError where the detector
+    cannot be used, TransientDetectorError where it cannot be used yet.
+    """
+    kind, _, value = spec.partition(":")
+    if kind == "random" and not value:
+        from radloop.detectors.chance import Chance
+
+        return Chance(seed=seed, inference_ms=inference_ms, stop=stop)
+    if kind == "oracle":
+        from radloop.detectors.oracle import Oracle
+
+        noise = _noise(spec, value)
+        if truth is None:
+            raise UsageError(f"--detector {spec} needs the truth about the images: a dataset with its annotations.")
+        return Oracle(truth, noise=noise, seed=seed, min_confidence=min_confidence)
+    if kind == "onnx" and value:
+        from radloop.detectors.onnx import TINY, Onnx
+
+        return Onnx(TINY if value == "tiny" else Path(value), min_confidence=min_confidence)
+    if kind == "triton":
+        from radloop.detectors.triton import Triton
+
+        url, model = _address(spec, value or triton_url or "")
+        return Triton(url, model=model, timeout_s=timeout_s, min_confidence=min_confidence)
+    raise UsageError(f"--detector {spec}: there are {_FORMS}.")
+
+
+def _noise(spec: str, value: str) -> float:
+    try:
+        noise = float(value or 1)
+    except ValueError:
+        noise = math.nan
+    if not 0 <= noise <= _MOST_NOISE:
+        raise UsageError(f"--detector {spec}: NOISE is a number from 0 (the truth) over 1 (a radiologist) to 3.")
+    return noise
+
+
+def _address(spec: str, address: str) -> tuple[str, str]:
+    """Server and model; a model that is not named has the name that the users' own has."""
+    from radloop.detectors.triton import MODEL
+
+    if not address:
+        raise UsageError(
+            f"--detector {spec}: name the server, as in triton:http://localhost:8000/{MODEL}, or TRITON_URL."
+        )
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    path, _, model = parts.path.rstrip("/").rpartition("/")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise UsageError(f"--detector {spec}: {address} is no address such as http://localhost:8000/{MODEL}.")
+    return f"{parts.scheme}://{parts.netloc}{path}", model or MODEL

@@ -1,0 +1,63 @@
+"""A YOLO model in this process, run by ONNX Runtime."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from radloop.detectors import yolo
+from radloop.errors import DetectorError
+from radloop.predictions import Picture, Predictions
+
+TINY: Final = Path(__file__).with_name("tiny.onnx")  # trained on synthetic pictures: training/train.py
+
+
+class Onnx:
+    """A model with a YOLO head (`yolo.check_shapes`); its version is the beginning of the file's MD5."""
+
+    def __init__(self, path: Path, *, min_confidence: float = yolo.MIN_CONFIDENCE) -> None:
+        """Load and check the model. Raises DetectorError where it, or ONNX Runtime, cannot be used."""
+        self.name = path.stem
+        try:
+            data = path.read_bytes()
+        except OSError as missing:
+            raise DetectorError(f"The model {path} cannot be read: {missing.strerror}.") from missing
+        self.version = hashlib.md5(data).hexdigest()[:12]
+        self._session = _session(path, data)
+        taken, given = self._session.get_inputs(), self._session.get_outputs()
+        if len(taken) != 1 or len(given) != 1 or taken[0].type != "tensor(float)":
+            raise DetectorError(
+                f"{path} has {len(taken)} inputs ({', '.join(tensor.type for tensor in taken)}) and {len(given)} "
+                "outputs, not one picture of 32-bit numbers in and one tensor out. Export a detection model "
+                "(Ultralytics: model.export(format='onnx', half=False))."
+            )
+        self._input = taken[0].name
+        self._shape = yolo.check_shapes(str(path), taken[0].shape, given[0].shape)
+        self._min_confidence = min_confidence
+
+    def predict(self, picture: Picture) -> Predictions:
+        """The boxes above the threshold, after suppression within each class."""
+        tensor, frame = yolo.prepare(picture, self._shape)
+        try:
+            (output,) = self._session.run(None, {self._input: tensor})
+        except Exception as failed:
+            raise DetectorError(f"{self.name} failed on image {picture.image_id}: {failed}") from failed
+        return yolo.decode(output, frame, min_confidence=self._min_confidence)
+
+
+def _session(path: Path, data: bytes) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as missing:
+        raise DetectorError("--detector onnx needs ONNX Runtime: pip install 'radloop[onnx]'.") from missing
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # all callers share these threads; spinning ones would take the cores from those who decode pictures
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=onnxruntime.get_available_providers())
+    except Exception as broken:
+        raise DetectorError(
+            f"{path} is no model that ONNX Runtime {onnxruntime.__version__} can run: {broken}"
+        ) from broken

@@ -1,0 +1,164 @@
+"""A YOLO model in a Triton Inference Server, asked by KServe's protocol, version 2, over HTTP."""
+
+import json
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from radloop.detectors import yolo
+from radloop.errors import DetectorError, TransientDetectorError
+from radloop.predictions import Picture, Predictions
+
+MODEL: Final = "chest_xray_detector"  # where an address names none
+_PASSING: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+_NOT_READY: Final = re.compile(r"not ready|no available versions|unavailable|stopping|shutting down", re.IGNORECASE)
+_CONNECTIONS: Final = 256  # kept open for as many callers at once; more are opened and closed
+_LONGEST: Final = 300  # of a server's words in an error
+_LENGTH: Final = "Inference-Header-Content-Length"
+
+
+class Triton:
+    """A model that a server has; its version is the newest that the server tells."""
+
+    def __init__(
+        self, url: str, *, model: str = MODEL, timeout_s: float = 5.0, min_confidence: float = yolo.MIN_CONFIDENCE
+    ) -> None:
+        """Check server and model: ready, one picture in, a YOLO head out.
+
+        Raises TransientDetectorError where the server does not answer or the model is not ready (yet), DetectorError
+        where it is the wrong one.
+        """
+        self.name = model
+        self._url = url.rstrip("/")
+        self._model = f"{self._url}/{model}"
+        self._timeout_s, self._min_confidence = timeout_s, min_confidence
+        self._codec, self._pool = _client()
+        told = self._metadata()
+        self.version = str(max(told.get("versions") or ["1"], key=_number))
+        inputs, outputs = told["inputs"], told["outputs"]
+        if [tensor["datatype"] for tensor in (*inputs, *outputs)] != ["FP32", "FP32"] or len(inputs) != 1:
+            raise DetectorError(
+                f"{self._model} takes {_tensors(inputs)} and gives {_tensors(outputs)}, not one picture and one "
+                "tensor of FP32. Serve a detection model."
+            )
+        self._input, self._output = inputs[0]["name"], outputs[0]["name"]
+        self._shape = yolo.check_shapes(self._model, inputs[0]["shape"], outputs[0]["shape"])
+
+    def predict(self, picture: Picture) -> Predictions:
+        """The boxes above the threshold, after suppression within each class."""
+        tensor, frame = yolo.prepare(picture, self._shape)
+        return yolo.decode(self._infer(tensor), frame, min_confidence=self._min_confidence)
+
+    def _infer(self, tensor: yolo.Tensor) -> npt.NDArray[np.floating[Any]]:
+        codec = self._codec
+        asked = codec.InferInput(self._input, list(tensor.shape), "FP32")
+        asked.set_data_from_numpy(tensor)
+        body, length = codec.InferenceServerClient.generate_request_body(
+            [asked], outputs=[codec.InferRequestedOutput(self._output)]
+        )
+        headers = {"Content-Type": "application/octet-stream"}
+        if length is not None:
+            headers[_LENGTH] = str(length)
+        data, answered = self._request("POST", f"/v2/models/{self.name}/infer", body, headers)
+        try:
+            result = codec.InferenceServerClient.parse_response_body(
+                data, header_length=int(answered[_LENGTH]) if _LENGTH in answered else None
+            )
+            output: npt.NDArray[np.floating[Any]] | None = result.as_numpy(self._output)
+        except Exception as garbled:
+            raise DetectorError(f"{self._model} answered what is no KServe v2 response: {garbled}") from garbled
+        if output is None:
+            raise DetectorError(f"{self._model} answered without the tensor {self._output!r}.")
+        return output
+
+    def _metadata(self) -> dict[str, Any]:
+        """What the server tells of the model, once both are ready."""
+        self._request("GET", "/v2/health/ready")
+        try:
+            data, _ = self._request("GET", f"/v2/models/{self.name}")
+            self._request("GET", f"/v2/models/{self.name}/ready")
+        except TransientDetectorError:
+            raise
+        except DetectorError as unknown:
+            raise DetectorError(f"{unknown} {self._served()}") from unknown
+        try:
+            told: dict[str, Any] = json.loads(data)
+            for tensor in told["inputs"] + told["outputs"]:
+                tensor["name"], tensor["datatype"], list(tensor["shape"])
+        except (ValueError, TypeError, KeyError) as garbled:
+            raise DetectorError(f"{self._model} is no KServe v2 server: it describes no tensors.") from garbled
+        return told
+
+    def _served(self) -> str:
+        """Which models there are, as a sentence."""
+        try:
+            data, _ = self._request("POST", "/v2/repository/index", b"{}")
+            names = sorted({str(model["name"]) for model in json.loads(data)})
+        except (DetectorError, ValueError, TypeError, KeyError):
+            return "Is the name right?"
+        return f"The server has: {', '.join(names) or 'no model'}."
+
+    def _request(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """Body and headers of the answer."""
+        import urllib3
+
+        try:
+            answer = self._pool.request(
+                method,
+                self._url + path,
+                body=body,
+                headers=headers,
+                timeout=urllib3.Timeout(total=self._timeout_s),
+                retries=False,
+                redirect=False,
+            )
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ProtocolError) as broken:
+            reason = str(broken).rpartition("] ")[2]
+            raise TransientDetectorError(f"{self._url} cannot be reached: {reason}.", kind="connection") from broken
+        except urllib3.exceptions.TimeoutError as late:
+            sentence = f"{self._url} did not answer within {self._timeout_s:g} s."
+            raise TransientDetectorError(sentence, kind="timeout") from late
+        except urllib3.exceptions.HTTPError as wrong:
+            raise DetectorError(f"{self._url} cannot be asked: {wrong}.", kind="connection") from wrong
+        if answer.status == HTTPStatus.OK:
+            return answer.data, answer.headers
+        said = _said(answer.data)
+        sentence = f"{self._model} answered {answer.status}{said and ': ' + said}."
+        kind = f"status {answer.status}"
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in _PASSING or _NOT_READY.search(said):
+            raise TransientDetectorError(sentence, kind=kind)
+        raise DetectorError(sentence, kind=kind)
+
+
+def _client() -> tuple[Any, Any]:
+    """Triton's own codec, and connections that threads may share: its own client's may not be."""
+    try:
+        import urllib3
+        from tritonclient import http as codec
+    except ImportError as missing:
+        raise DetectorError("--detector triton needs Triton's client: pip install 'radloop[triton]'.") from missing
+    return codec, urllib3.PoolManager(maxsize=_CONNECTIONS)
+
+
+def _said(body: bytes) -> str:
+    """The server's own words, on one line."""
+    try:
+        said = json.loads(body)["error"]
+    except (ValueError, TypeError, KeyError):
+        said = body.decode(errors="replace")
+    return " ".join(str(said).split())[:_LONGEST].rstrip(".")
+
+
+def _number(version: str) -> tuple[int, str]:
+    """Triton's own order: versions are numbers."""
+    return (int(version), version) if version.isdigit() else (-1, version)
+
+
+def _tensors(told: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{tensor['name']} {tensor['datatype']} {tensor['shape']}" for tensor in told) or "none"

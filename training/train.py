@@ -1,0 +1,329 @@
+"""Train the tiny detector on pictures of patients who never were, and write it as ONNX.
+
+    python training/train.py src/radloop/detectors/tiny.onnx        (docs/detectors.md says what it needs)
+
+The same machine gives the same file. The output is a YOLO head's: [1, 4 + 14, anchors], boxes as cxcywh in pixels.
+"""
+
+# ruff: noqa: T201
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from torch import Tensor, nn
+from torch.nn import functional
+
+from radloop import boxes
+from radloop.detectors.yolo import letterbox
+from radloop.sources import radiograph, synthetic
+
+SIDE: Final = 256
+DRAWN_SIDE: Final = 320  # then scaled down, as a full picture is: the grain averages out alike
+CLASSES: Final = 14
+STRIDES: Final = (8, 16)
+LARGE: Final = 0.16  # boxes with a longer side are the coarse grid's
+REACH: Final = 1.5  # cells from a box's middle that learn to find it
+TYPICAL: Final = 4.0  # cells: the size of a box that the untrained net proposes
+
+# No seed of the demo (0), the tests or measure.py.
+TRAINING_SEED, CALIBRATION_SEED = 7_001, 7_002
+ILL, NORMAL = 3000, 500
+CALIBRATION_ILL, CALIBRATION_NORMAL = 500, 500
+NORMAL_WEIGHT: Final = (1 - 4394 / 15_000) / (4394 / 15_000)  # of a normal picture, where half the pictures are ill
+EPOCHS, BATCH, RATE = 5, 16, 4e-3
+
+
+class Drawings(NamedTuple):
+    """Pictures (n, SIDE, SIDE) and the findings on them: boxes (m, 4) xyxy in fractions, with class and picture."""
+
+    pictures: np.ndarray
+    boxes: np.ndarray
+    classes: np.ndarray
+    owners: np.ndarray
+
+
+class Block(nn.Module):
+    """A residual block with a narrow waist."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.narrow = convolution(channels, channels // 2, size=1)
+        self.wide = convolution(channels // 2, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.wide(self.narrow(x))
+
+
+class Detector(nn.Module):
+    """A small pyramid: two grids of cells, each with a box and a score per class. 0.3 million numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(convolution(3, 16, stride=2), convolution(16, 32, stride=2))
+        self.fine = nn.Sequential(convolution(32, 48, stride=2), Block(48), Block(48))
+        self.coarse = nn.Sequential(convolution(48, 80, stride=2), Block(80), Block(80))
+        self.whole = nn.Sequential(convolution(80, 112, stride=2), Block(112))
+        self.lateral = nn.ModuleList(convolution(channels, 56, size=1) for channels in (48, 80, 112))
+        self.smooth = nn.ModuleList(convolution(56, 56) for _ in STRIDES)
+        self.heads = nn.ModuleList(nn.Conv2d(56, 4 + CLASSES, 1) for _ in STRIDES)
+        for head in self.heads:
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.zeros_(head.bias)
+            nn.init.constant_(head.bias[4:], -4.6)  # one cell in a hundred, as focal losses like it
+        across = (torch.arange(SIDE) + 0.5) / SIDE * 2 - 1
+        self.register_buffer("where", torch.stack(torch.meshgrid(across, across, indexing="xy"))[None])
+        middles, strides = cells()
+        self.register_buffer("middles", middles.T[None])
+        self.register_buffer("strides", strides[None, None])
+        self.register_buffer("slope", torch.ones(CLASSES, 1))
+        self.register_buffer("shift", torch.zeros(CLASSES, 1))
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Boxes (n, 4, anchors) as cxcywh in pixels and logits (n, classes, anchors) of pictures in [0, 1]."""
+        middle = pictures.mean(dim=(2, 3), keepdim=True)
+        spread = (pictures - middle).square().mean(dim=(2, 3), keepdim=True).sqrt() + 0.02
+        where = self.where.expand(pictures.shape[0], -1, -1, -1)
+        x = self.stem(torch.cat([(pictures - middle) / spread, where], dim=1))
+        fine = self.fine(x)
+        coarse = self.coarse(fine)
+        whole = self.whole(coarse)
+        top = self.lateral[1](coarse) + functional.interpolate(self.lateral[2](whole), scale_factor=2.0)
+        low = self.lateral[0](fine) + functional.interpolate(top, scale_factor=2.0)
+        answers = [
+            head(smooth(level)).flatten(2)
+            for head, smooth, level in zip(self.heads, self.smooth, (low, top), strict=True)
+        ]
+        raw, logits = torch.cat(answers, dim=2).split([4, CLASSES], dim=1)
+        centres = self.middles + raw[:, :2] * self.strides
+        sizes = TYPICAL * self.strides * raw[:, 2:].clamp(-4, 3).exp()
+        return torch.cat([centres, sizes], dim=1), logits
+
+
+class Exported(nn.Module):
+    """The detector as others run it: calibrated scores below the boxes."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: Tensor) -> Tensor:
+        found, logits = self.detector(images)
+        return torch.cat([found, (self.detector.slope * logits + self.detector.shift).sigmoid()], dim=1)
+
+
+def convolution(channels: int, out: int, *, size: int = 3, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, out, size, stride, size // 2, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
+    )
+
+
+def cells() -> tuple[Tensor, Tensor]:
+    """The middle of each cell in pixels, (anchors, 2), and its stride, (anchors,)."""
+    middles, strides = [], []
+    for stride in STRIDES:
+        line = (torch.arange(SIDE // stride) + 0.5) * stride
+        middles.append(torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).reshape(-1, 2))
+        strides.append(torch.full((len(middles[-1]),), float(stride)))
+    return torch.cat(middles), torch.cat(strides)
+
+
+def draw(seed: int, *, ill: int, normal: int) -> Drawings:
+    """The first so many ill and normal patients of a seed."""
+    pictures, found, classes, owners = [], [], [], []
+    wanted = {True: ill, False: normal}
+    index = -1
+    while any(wanted.values()):
+        index += 1
+        known = synthetic.patient(index, seed=seed)
+        if not wanted[bool(len(known.classes))]:
+            continue
+        wanted[bool(len(known.classes))] -= 1
+        drawn = radiograph.picture(known.image_id, known.boxes, known.classes, side_px=DRAWN_SIDE)
+        found.append(known.boxes)
+        classes.append(known.classes)
+        owners.append(np.full(len(known.classes), len(pictures)))
+        pictures.append(letterbox(drawn, width=SIDE, height=SIDE)[0])
+    return Drawings(np.stack(pictures), np.concatenate(found), np.concatenate(classes), np.concatenate(owners))
+
+
+def targets(drawings: Drawings) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For each picture the cells that learn (k,), the box of each in pixels (k, 4) cxcywh, its classes (k, 14)."""
+    middles, strides = (tensor.numpy() for tensor in cells())
+    wanted = []
+    for number in range(len(drawings.pictures)):
+        mine = drawings.owners == number
+        rectangles, which = np.unique(drawings.boxes[mine], axis=0, return_inverse=True)
+        labels = np.zeros((len(rectangles), CLASSES), dtype=np.float32)
+        labels[which.ravel(), drawings.classes[mine]] = 1
+        known = boxes.xyxy_to_cxcywh(rectangles * SIDE).astype(np.float32)
+        level = np.where(known[:, 2:].max(axis=1, initial=0) > LARGE * SIDE, STRIDES[1], STRIDES[0])
+        away = np.abs(middles[:, None] - known[None, :, :2]).max(axis=2) / strides[:, None]
+        taken = (away < REACH) & (strides[:, None] == level[None])
+        area = np.where(taken, known[:, 2] * known[:, 3], np.inf)
+        learning = np.flatnonzero(taken.any(axis=1))
+        owner = area[learning].argmin(axis=1) if len(rectangles) else np.zeros(0, dtype=np.int64)
+        wanted.append((learning, known[owner], labels[owner]))
+    return wanted
+
+
+def loss(found: Tensor, logits: Tensor, wanted: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Tensor:
+    """Generalised IoU on the boxes (Rezatofighi et al. 2019) and quality focal loss on the scores (Li et al. 2020)."""
+    picture = torch.cat([torch.full((len(cell),), number) for number, (cell, _, _) in enumerate(wanted)])
+    cell = torch.cat([torch.from_numpy(cell) for cell, _, _ in wanted])
+    known = torch.cat([torch.from_numpy(box) for _, box, _ in wanted])
+    labels = torch.cat([torch.from_numpy(label) for _, _, label in wanted])
+    overlap, generalised = ious(found[picture, :, cell], known)
+    quality = torch.zeros_like(logits)
+    quality[picture, :, cell] = labels * overlap.detach()[:, None].clamp(min=0.1)
+    focal = (quality - logits.sigmoid()).square() * functional.binary_cross_entropy_with_logits(
+        logits, quality, reduction="none"
+    )
+    number = max(len(cell), 1)
+    return focal.sum() / number * 2 + (1 - generalised).sum() / number
+
+
+def ious(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and generalised IoU of boxes (n, 4) cxcywh, pairwise."""
+    a_low, a_high = a[:, :2] - a[:, 2:] / 2, a[:, :2] + a[:, 2:] / 2
+    b_low, b_high = b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2
+    shared = (torch.minimum(a_high, b_high) - torch.maximum(a_low, b_low)).clamp(min=0).prod(dim=1)
+    union = a[:, 2:].prod(dim=1) + b[:, 2:].prod(dim=1) - shared
+    hull = (torch.maximum(a_high, b_high) - torch.minimum(a_low, b_low)).prod(dim=1)
+    return shared / union, shared / union - (hull - union) / hull
+
+
+def batches(drawings: Drawings, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """One epoch: which pictures, and how they look in another exposure."""
+    order = rng.permutation(len(drawings.pictures))
+    for start in range(0, len(order) - BATCH + 1, BATCH):
+        chosen = order[start : start + BATCH]
+        pictures = torch.from_numpy(drawings.pictures[chosen])[:, None].float() / 255
+        gamma, gain, lift, grain = torch.from_numpy(
+            rng.uniform([0.8, 0.85, -0.08, 0.0], [1.25, 1.1, 0.08, 0.02], (BATCH, 4)).astype(np.float32)
+        ).T[:, :, None, None, None]
+        noise = torch.from_numpy(rng.standard_normal((BATCH, 1, SIDE, SIDE), dtype=np.float32))
+        yield chosen, (pictures**gamma * gain + lift + grain * noise).clamp(0, 1)
+
+
+def train(detector: Detector, drawings: Drawings, *, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    wanted = targets(drawings)
+    optimizer = torch.optim.AdamW(detector.parameters(), lr=RATE, weight_decay=0.02)
+    steps = EPOCHS * (len(drawings.pictures) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.15)
+    detector.train()
+    began = time.monotonic()
+    for epoch in range(EPOCHS):
+        total = 0.0
+        for chosen, pictures in batches(drawings, rng):
+            found, logits = detector(pictures.to(memory_format=torch.channels_last))
+            value = loss(found, logits, [wanted[number] for number in chosen])
+            optimizer.zero_grad()
+            value.backward()
+            nn.utils.clip_grad_norm_(detector.parameters(), 10.0)
+            optimizer.step()
+            schedule.step()
+            total += value.item()
+        mean = total / (len(drawings.pictures) // BATCH)
+        print(f"epoch {epoch + 1}/{EPOCHS}: loss {mean:.3f} after {time.monotonic() - began:.0f} s", flush=True)
+
+
+@torch.no_grad()
+def calibrate(detector: Detector, drawings: Drawings) -> None:
+    """Make a score the share of detections that are right, by IoU > 0.4 (Platt 1999; one slope for all classes)."""
+    detector.eval()
+    logits, right, classes, weights = [], [], [], []
+    for number in range(len(drawings.pictures)):
+        picture = torch.from_numpy(drawings.pictures[number])[None, None].float() / 255
+        found, scores = (tensor[0].numpy() for tensor in detector(picture))
+        corners = boxes.cxcywh_to_xyxy(found.T) / SIDE
+        mine = drawings.owners == number
+        weight = 1.0 if mine.any() else NORMAL_WEIGHT * CALIBRATION_ILL / CALIBRATION_NORMAL
+        for class_id in range(CLASSES):
+            candidates = np.flatnonzero(scores[class_id] > -6)
+            candidates = candidates[boxes.nms(corners[candidates], scores[class_id, candidates], 0.5)]
+            truth = drawings.boxes[mine & (drawings.classes == class_id)]
+            overlap = boxes.iou(corners[candidates], truth)
+            free = np.ones(len(truth), dtype=bool)
+            for candidate, row in zip(candidates, overlap, strict=True):
+                best = int((row * free).argmax()) if len(truth) else 0
+                hit = bool(len(truth)) and bool(free[best]) and row[best] > boxes.FUSION_IOU
+                if hit:
+                    free[best] = False
+                logits.append(float(scores[class_id, candidate]))
+                right.append(hit)
+                classes.append(class_id)
+                weights.append(weight)
+    slope, shift = platt(np.array(logits), np.array(right), np.array(classes), np.array(weights))
+    detector.slope.copy_(torch.from_numpy(slope[:, None]))
+    detector.shift.copy_(torch.from_numpy(shift[:, None]))
+
+
+def platt(
+    logits: np.ndarray, right: np.ndarray, classes: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slope and shift per class; rare classes lean on the slope and shift of all."""
+    sign = np.where(right, 1.0, -1.0)
+
+    def cost(numbers: np.ndarray) -> float:
+        slope, shift = numbers[0] + numbers[2 : 2 + CLASSES], numbers[1] + numbers[2 + CLASSES :]
+        error = np.logaddexp(0, -sign * (slope[classes] * logits + shift[classes]))
+        return float((weights * error).sum() + 5 * np.square(numbers[2:]).sum())
+
+    best = minimize(cost, np.r_[1.0, np.zeros(1 + 2 * CLASSES)], method="L-BFGS-B").x
+    slope, shift = best[0] + best[2 : 2 + CLASSES], best[1] + best[2 + CLASSES :]
+    return slope.clip(0.1).astype(np.float32), shift.astype(np.float32)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="the ONNX file to write")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--drawings", type=Path, help="keep the drawings here, for the next run")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(arguments.threads)
+    torch.use_deterministic_algorithms(True)
+
+    pictures = drawn(arguments.drawings, "training", TRAINING_SEED, ill=ILL, normal=NORMAL)
+    held_out = drawn(
+        arguments.drawings, "calibration", CALIBRATION_SEED, ill=CALIBRATION_ILL, normal=CALIBRATION_NORMAL
+    )
+    detector = Detector().to(memory_format=torch.channels_last)
+    print(f"{sum(parameter.numel() for parameter in detector.parameters()):,} numbers to learn")
+    train(detector, pictures, seed=0)
+    calibrate(detector, held_out)
+
+    torch.onnx.export(
+        Exported(detector).to(memory_format=torch.contiguous_format).eval(),
+        (torch.zeros(1, 1, SIDE, SIDE),),
+        arguments.model,
+        input_names=["images"],
+        output_names=["output0"],
+        opset_version=17,
+        dynamo=False,
+    )
+    print(f"{arguments.model}: {arguments.model.stat().st_size:,} bytes")
+
+
+def drawn(folder: Path | None, name: str, seed: int, *, ill: int, normal: int) -> Drawings:
+    path = folder and folder / f"{name}-{seed}-{ill}-{normal}.npz"
+    if path and path.exists():
+        return Drawings(**np.load(path))
+    began = time.monotonic()
+    drawings = draw(seed, ill=ill, normal=normal)
+    print(f"{name}: drew {ill + normal} pictures in {time.monotonic() - began:.0f} s", flush=True)
+    if path:
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **drawings._asdict())
+    return drawings
+
+
+if __name__ == "__main__":
+    main()
