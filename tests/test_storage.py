@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from radloop.errors import StoreError
+from radloop.progress import silent
 from radloop.storage import folder, is_remote, open_store, publish, rclone
 from radloop.storage.folder import Digests, FolderStore, walk
 from radloop.storage.rclone import RcloneError, RcloneStore
@@ -210,6 +211,14 @@ def test_environment_gives_rclone_no_leave_to_log_secrets(monkeypatch: pytest.Mo
         monkeypatch.setenv(name, "x")
     left = rclone._environment()
     assert {name for name in left if name.startswith("RCLONE")} == {"RCLONE_CONFIG", "RCLONE_SWIFT_NO_LARGE_OBJECTS"}
+
+
+def test_small_requests_stop_where_nothing_but_failures_come() -> None:
+    def fail(key: str) -> None:
+        raise RcloneError("HTTP Error: 503: 503 Service Unavailable")
+
+    failed = RcloneStore("disk:store")._each("copies", map(str, range(1000)), fail, silent)
+    assert len(failed) == rclone._PATIENCE
 
 
 def process_of(folder: Path) -> list[int]:
