@@ -252,18 +252,18 @@ def _decode(data: bytes) -> Feedback:
     except _Undecodable as broken:
         feedback = _decode_normal_with_any_box(data, broken)
     if encode(feedback) != data:  # what `encode` made has no key twice
-        _refuse_duplicate_keys(data)
+        refuse_duplicate_keys(data)
     if feedback.class_id != NO_FINDING and feedback.bbox is None and not feedback.detections:
         raise FeedbackError(f"class {feedback.class_id} without a bbox")
     for detection in feedback.found:
-        if not _is_inside(*detection.bbox):
+        if not is_inside(*detection.bbox):
             raise FeedbackError(
                 f"bbox {list(detection.bbox)} is not inside the picture (xc, yc, w, h as fractions of it)"
             )
     return msgspec.structs.replace(
         feedback,
         bbox=None if feedback.class_id == NO_FINDING else feedback.bbox,
-        timestamp=_utc(feedback.timestamp),
+        timestamp=utc(feedback.timestamp),
         feedback_id=feedback.feedback_id or hashlib.md5(data).hexdigest(),
     )
 
@@ -280,7 +280,7 @@ def _decode_normal_with_any_box(data: bytes, broken: Exception) -> Feedback:
     raise FeedbackError(str(broken)) from broken
 
 
-def _refuse_duplicate_keys(data: bytes) -> None:
+def refuse_duplicate_keys(data: bytes) -> None:
     """A key that stands twice has two values, and JSON readers differ in which they take."""
 
     def pairs(items: list[tuple[str, object]]) -> None:
@@ -295,7 +295,8 @@ def _refuse_duplicate_keys(data: bytes) -> None:
         raise FeedbackError(f"not readable as JSON: {unreadable}") from unreadable
 
 
-def _is_inside(xc: float, yc: float, width: float, height: float) -> bool:
+def is_inside(xc: float, yc: float, width: float, height: float) -> bool:
+    """Whether a box lies in the picture, give or take TOLERANCE, and has an area."""
     low, high = -TOLERANCE, 1 + TOLERANCE
     return (
         width > 0
@@ -307,7 +308,8 @@ def _is_inside(xc: float, yc: float, width: float, height: float) -> bool:
     )
 
 
-def _utc(text: str) -> str:
+def utc(text: str) -> str:
+    """A time in ISO 8601 as the same in UTC; without a zone it is UTC. Raises FeedbackError."""
     try:
         time = datetime.fromisoformat(text)
         return (time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
@@ -386,7 +388,7 @@ def _read_some(folder: Path, names: Sequence[str]) -> Records:
     try:
         for name in names:
             try:
-                data = _bytes(directory, name)
+                data = read_bytes(directory, name)
             except FeedbackError as wrong:
                 refused.append((name, str(wrong)))
                 continue
@@ -402,13 +404,13 @@ def _read_some(folder: Path, names: Sequence[str]) -> Records:
             look_closely(name, data)
         table = _bare_table(bare, bare_ids, bare_names)
         for name in table.filter(~pl.col("usual"))["file"]:
-            look_closely(name, _bytes(directory, name))
+            look_closely(name, read_bytes(directory, name))
     finally:
         os.close(directory)
     return _tables(table.filter("usual"), others, refused)
 
 
-def _bytes(directory: int, name: str) -> bytes:
+def read_bytes(directory: int, name: str) -> bytes:
     """What is in a file of the folder. Raises FeedbackError where it is none that could be feedback."""
     if not name.isascii() and _shown(name) != name:
         raise FeedbackError("its name is not UTF-8")
@@ -471,7 +473,7 @@ def _bare_table(bare: list[_Bare], ids: list[str], names: list[str]) -> pl.DataF
 
 
 def _inside() -> pl.Expr:
-    """`_is_inside` for a column."""
+    """`is_inside` for a column."""
     xc, yc, width, height = (pl.col("bbox").arr.get(place) for place in range(4))
     low, high = -TOLERANCE, 1 + TOLERANCE
     return (
