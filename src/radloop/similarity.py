@@ -31,8 +31,9 @@ _DCT: Final = np.rint(2**20 * np.cos(np.pi / SIDE_PX * np.outer(np.arange(_LOW),
     np.int64
 )
 _POINTS: Final = slice(2, -2, 2)  # not the edge, which cropping and rotating change; of a blurred one each second
-_AT_ONCE: Final = 128
+_BLOCK: Final = 1024  # thumbnails worked on at a time
 _PAIRS_AT_ONCE: Final = 2**22
+_PRODUCT_ROWS: Final = 128
 
 
 def thumbnail(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -102,10 +103,11 @@ def _confirmed(hashes: list[str], small: npt.NDArray[np.uint8]) -> dict[int, set
     partners: dict[int, set[int]] = defaultdict(set)
     if len(hashes) < 2:
         return partners
-    smooth = _smooth(small)
-    vectors = _vectors(smooth)
-    for rows, proposed in _proposals(_hashes(hashes), _coefficients(small)):
-        for picture, basis, candidates in zip(rows, _bases(smooth[rows]), proposed, strict=True):
+    blocks = [small[start : start + _BLOCK] for start in range(0, len(small), _BLOCK)]
+    coefficients = np.concatenate([_coefficients(block) for block in blocks])
+    vectors = np.concatenate([_vectors(_smooth(block)) for block in blocks])
+    for rows, proposed in _proposals(_hashes(hashes), coefficients):
+        for picture, basis, candidates in zip(rows, _bases(_smooth(small[rows])), proposed, strict=True):
             alike = candidates[_explained(basis, vectors[candidates]) >= LIKENESS]
             for partner in alike.tolist():
                 partners[picture].add(partner)
@@ -118,7 +120,7 @@ def _proposals(
 ) -> Iterator[tuple[range, list[npt.NDArray[np.intp]]]]:
     """Blocks of pictures, and for each of them the others worth a closer look."""
     count = len(hashes)
-    step = max(1, _PAIRS_AT_ONCE // count)
+    step = max(1, min(_BLOCK, _PAIRS_AT_ONCE // count))
     for start in range(0, count, step):
         rows = range(start, min(start + step, count))
         near = np.bitwise_count(hashes[rows.start : rows.stop, None] ^ hashes) <= RADIUS
@@ -184,6 +186,6 @@ def _bases(smooth: _Floats) -> _Floats:
 
 def _explained(basis: _Floats, vectors: _Floats) -> _Floats:
     # Products so small that BLAS does not share them among threads: on a busy machine that made them ten times slower.
-    parts = [vectors[start : start + _AT_ONCE] @ basis for start in range(0, len(vectors), _AT_ONCE)]
+    parts = [vectors[start : start + _PRODUCT_ROWS] @ basis for start in range(0, len(vectors), _PRODUCT_ROWS)]
     explained: _Floats = np.square(np.concatenate(parts)).sum(axis=1) if parts else np.empty(0, np.float32)
     return explained
