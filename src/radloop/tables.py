@@ -177,6 +177,87 @@ DETECTIONS: Final = pl.Schema(
 # A file that cannot be used; it stays where it is.
 REFUSED_FILES: Final = pl.Schema({"file": pl.String, "reason": pl.String})
 
+Verdict = Literal["accept", "correct", "normal", "reject"]
+
+# One review: what a radiologist said of one feedback at one time. adjudicates: it ends a dispute of others.
+REVIEWS: Final = pl.Schema(
+    {
+        "review_id": pl.String,
+        "feedback_id": pl.String,
+        "image_id": pl.String,
+        "reviewer": pl.String,
+        "verdict": pl.String,
+        "timestamp": TIME,
+        "comment": pl.String,
+        "adjudicates": pl.Boolean,
+        "simulated": pl.Boolean,
+        "file": pl.String,
+    }
+)
+
+# One box of the review in `file`; the box as in FINDINGS.
+REVIEW_FINDINGS: Final = pl.Schema(
+    {
+        "file": pl.String,
+        "class_id": pl.Int8,
+        "x_min_norm": pl.Float64,
+        "y_min_norm": pl.Float64,
+        "x_max_norm": pl.Float64,
+        "y_max_norm": pl.Float64,
+    }
+)
+
+Fate = Literal["kept", "withheld", "refused", "disputed", "unused"]
+
+# What became of one feedback. split: the dataset's, or that of the held-out picture it is a copy of. feedback_id and
+# image_id are null for a file that could not be read.
+FATES: Final = pl.Schema(
+    {
+        "feedback_id": pl.String,
+        "image_id": pl.String,
+        "split": pl.String,
+        "fate": pl.String,
+        "reason": pl.String,
+        "file": pl.String,
+    }
+)
+
+# One row that the next model learns from; boxes inside the picture. source: prediction, review or simulated-review.
+# confidence is the prediction's, null for what a radiologist said; timestamp is when it was said.
+RETRAINING: Final = pl.Schema(
+    {
+        "image_id": pl.String,
+        "class_id": pl.Int8,
+        "rad_id": pl.String,
+        "x_min_norm": pl.Float64,
+        "y_min_norm": pl.Float64,
+        "x_max_norm": pl.Float64,
+        "y_max_norm": pl.Float64,
+        "split": pl.String,
+        "source": pl.String,
+        "confidence": pl.Float64,
+        "model": pl.String,
+        "feedback_id": pl.String,
+        "timestamp": TIME,
+    }
+)
+
+# Feedback in the order in which a look at it is worth most. score = disagreement * uncertainty * rarity, each 0..1;
+# audit: drawn at random, whatever its score.
+QUEUE: Final = pl.Schema(
+    {
+        "place": pl.Int64,
+        "feedback_id": pl.String,
+        "image_id": pl.String,
+        "score": pl.Float64,
+        "disagreement": pl.Float64,
+        "uncertainty": pl.Float64,
+        "rarity": pl.Float64,
+        "audit": pl.Boolean,
+        "disputed": pl.Boolean,
+    }
+)
+
 
 def class_name(class_id: pl.Expr) -> pl.Expr:
     """The name of each class id, 0..14."""

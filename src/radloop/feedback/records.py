@@ -412,7 +412,7 @@ def _read_some(folder: Path, names: Sequence[str]) -> Records:
 
 def read_bytes(directory: int, name: str) -> bytes:
     """What is in a file of the folder. Raises FeedbackError where it is none that could be feedback."""
-    if not name.isascii() and _shown(name) != name:
+    if not name.isascii() and shown(name) != name:
         raise FeedbackError("its name is not UTF-8")
     try:
         descriptor = os.open(name, _READ_ONLY, dir_fd=directory)
@@ -521,7 +521,7 @@ def _tables(bare: pl.DataFrame, others: list[tuple[str, Feedback]], refused: lis
             for box in feedback.found
         ]
         boxes = pl.concat([boxes, pl.DataFrame(found, schema=_BOX_COLUMNS, orient="row")])
-    refusals = [pl.DataFrame([(_shown(name), reason) for name, reason in refused], schema=REFUSED_FILES, orient="row")]
+    refusals = [pl.DataFrame([(shown(name), reason) for name, reason in refused], schema=REFUSED_FILES, orient="row")]
     feedback = feedback.with_columns(pl.col("timestamp").dt.replace_time_zone("UTC"))
     if feedback["feedback_id"].is_duplicated().any():
         feedback, lost = _first_by_name(feedback)
@@ -557,6 +557,6 @@ def _refused_twins(lost: pl.DataFrame) -> pl.DataFrame:
     return lost.select("file", reason=reason)
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """A file's name as text that can be written anywhere."""
     return os.fsencode(name).decode("utf-8", "replace")

@@ -1,0 +1,81 @@
+"""Simulated radiologists: they look at feedback and err as real readers do (`radloop.readers`), and are marked so."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from radloop import boxes, readers
+from radloop.feedback.reviews import Finding, Review, same_findings
+from radloop.tables import Verdict
+
+SHOWN: Final = 0.25  # what a viewer shows of a model's boxes, and a reader accepts or does not
+SECOND_READER: Final = 0.2  # the share that two read; what the published readers do to every image
+UNUSABLE: Final = 0.01  # the share that a reader rejects; set by hand
+
+_EDGES: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
+_SMALLEST_SIDE: Final = 0.001  # below, a hand cannot draw it
+_LOOK: Final = timedelta(minutes=10)
+_NOTHING: Final = (np.empty(0, dtype=np.int64), np.empty((0, 4)))
+
+_Boxes = tuple[readers.Classes, boxes.Floats]
+
+
+def review(feedback: pl.DataFrame, detections: pl.DataFrame, truth: pl.DataFrame, *, seed: int) -> Iterator[Review]:
+    """What the simulated readers write about `feedback` (feedback_id, image_id, timestamp, disputed).
+
+    One reads it, sometimes a second one; what is `disputed` gets the third, who adjudicates. A reader sees the `truth`
+    (image_id, class_id and corners of every box) with the misses, false alarms and hand of one of the three measured
+    readers, and judges the boxes shown by that. The same seed gives the same reviews, in any order of rows.
+    """
+    shown = _by(detections.filter(pl.col("confidence") >= SHOWN), "feedback_id")
+    known = _by(truth, "image_id")
+    for feedback_id, image_id, timestamp, disputed in feedback.select(
+        "feedback_id", "image_id", "timestamp", "disputed"
+    ).iter_rows():
+        rng = np.random.default_rng(int(hashlib.md5(f"{seed} {feedback_id}".encode()).hexdigest(), 16))
+        order = rng.permutation(readers.MEASURED).tolist()
+        turns = [(0, order[0])] + [(1, order[1])] * bool(rng.random() < SECOND_READER)
+        for turn, reader in [(2, order[2])] if disputed else turns:
+            verdict, found = _judge(shown.get(feedback_id, _NOTHING), known.get(image_id, _NOTHING), reader, rng)
+            yield Review(
+                feedback_id=feedback_id,
+                image_id=image_id,
+                reviewer=f"S-{reader}",
+                verdict=verdict,
+                findings=None if verdict == "reject" else _findings(*found),
+                timestamp=_after(timestamp, turn),
+                adjudicates=disputed,
+                simulated=True,
+            )
+
+
+def _judge(shown: _Boxes, known: _Boxes, reader: str, rng: np.random.Generator) -> tuple[Verdict, _Boxes]:
+    if rng.random() < UNUSABLE:
+        return "reject", _NOTHING
+    seen = readers.reading(known[1], known[0], rng=rng, reader=reader)
+    drawable = ((seen.boxes[:, 2:] - seen.boxes[:, :2]) > _SMALLEST_SIDE).all(axis=1)
+    drawn = seen.classes[drawable], seen.boxes[drawable]
+    if not len(drawn[0]):
+        return "normal", _NOTHING
+    return ("accept", shown) if same_findings(*shown, *drawn) else ("correct", drawn)
+
+
+def _findings(classes: readers.Classes, corners: boxes.Floats) -> list[Finding]:
+    cxcywh = boxes.xyxy_to_cxcywh(corners).round(6).tolist()
+    return [Finding(class_id=class_id, bbox=tuple(box)) for class_id, box in zip(classes.tolist(), cxcywh, strict=True)]
+
+
+def _by(table: pl.DataFrame, key: str) -> dict[str, _Boxes]:
+    rows = table.sort(key, "class_id", *_EDGES)
+    return {
+        str(name): (group["class_id"].to_numpy().astype(np.int64), group.select(_EDGES).to_numpy())
+        for (name,), group in rows.group_by(key)
+    }
+
+
+def _after(timestamp: datetime, turn: int) -> str:
+    return (timestamp + (turn + 1) * _LOOK).isoformat()

@@ -1,0 +1,258 @@
+"""Review files: what a radiologist said of a feedback, one JSON object each, only ever added to.
+
+The newest review of a reviewer counts. Reviewers who differ make the feedback disputed until one of them adjudicates.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+from uuid import uuid4
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.optimize import linear_sum_assignment
+
+from radloop import boxes
+from radloop.errors import FeedbackError
+from radloop.feedback import records
+from radloop.feedback.records import Box, FeedbackId, ImageId
+from radloop.files import flush_folder
+from radloop.tables import NO_FINDING, REFUSED_FILES, REVIEW_FINDINGS, REVIEWS, Verdict
+
+SAME_BOX_IOU: Final = boxes.FUSION_IOU  # above it two reviewers mean the same
+
+_LONGEST_COMMENT: Final = 10_000
+_EDGES: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
+_Row = tuple[Any, ...]
+Classes = npt.NDArray[np.integer[Any]]
+_Opinion = tuple[bool, Classes, boxes.Floats]  # rejected; what was drawn
+_NOTHING: Final = (np.empty(0, dtype=np.int8), np.empty((0, 4)))
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One box that the radiologist stands for."""
+
+    class_id: Annotated[int, msgspec.Meta(ge=0, lt=NO_FINDING)]
+    bbox: Box
+
+
+class Review(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One review. accept and correct: `findings` is the complete list; normal: it is empty; reject: there is none."""
+
+    feedback_id: FeedbackId
+    image_id: ImageId
+    reviewer: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]{1,50}\Z")]  # a pseudonym
+    verdict: Verdict
+    findings: list[Finding] | None = None
+    timestamp: str  # ISO 8601, UTC
+    comment: Annotated[str, msgspec.Meta(max_length=_LONGEST_COMMENT)] | None = None
+    adjudicates: bool = False
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """What a folder of reviews holds, independent of the order of files."""
+
+    reviews: pl.DataFrame  # REVIEWS, sorted by timestamp and review_id
+    findings: pl.DataFrame  # REVIEW_FINDINGS
+    refused: pl.DataFrame  # REFUSED_FILES
+
+
+NONE: Final = Reviews(REVIEWS.to_frame(), REVIEW_FINDINGS.to_frame(), REFUSED_FILES.to_frame())
+
+_decode_review: Final = msgspec.json.Decoder(Review).decode
+
+
+def encode(review: Review) -> bytes:
+    """The bytes of a review file: JSON with an indent of two, no key without a value."""
+    return msgspec.json.format(msgspec.json.encode(review), indent=2) + b"\n"
+
+
+def write(folder: Path, review: Review, *, durable: bool = False) -> Path:
+    """Write `<feedback_id>.<reviewer>.<review_id>.json`; the id follows from the bytes, so twice the same is one file.
+
+    Never overwrites and never shows a part of a file, with any number of writers and a kill at any moment. With
+    `durable` it has reached the disk before this returns. Raises FeedbackError for a review that `read` would refuse.
+    """
+    data = encode(review)
+    path = folder / f"{review.feedback_id}.{review.reviewer}.{_review_id(data)}.json"
+    decode(data, name=path.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{uuid4().hex}.tmp"
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if durable:
+        flush_folder(folder)
+    return path
+
+
+def decode(data: bytes, *, name: str) -> Review:
+    """The review in the bytes of the file `name`, its time in UTC.
+
+    Raises FeedbackError that names the file and what is wrong with it.
+    """
+    try:
+        return _decode(data, name)
+    except FeedbackError as wrong:
+        raise FeedbackError(f"{name}: {wrong}") from wrong
+
+
+def _decode(data: bytes, name: str) -> Review:
+    if len(data) > records.MAX_BYTES:
+        raise FeedbackError(f"{len(data)} bytes are more than any review has ({records.MAX_BYTES})")
+    try:
+        review = _decode_review(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+        raise FeedbackError(str(broken)) from broken
+    if encode(review) != data:
+        records.refuse_duplicate_keys(data)
+    _refuse_other_name(review, name)
+    _refuse_contradiction(review)
+    return msgspec.structs.replace(review, timestamp=records.utc(review.timestamp))
+
+
+def _refuse_other_name(review: Review, name: str) -> None:
+    parts = name.split(".")
+    if len(parts) != 4 or parts[:2] != [review.feedback_id, review.reviewer] or not parts[2] or parts[3] != "json":
+        raise FeedbackError(
+            f"its name is not that of a review by {review.reviewer} (<feedback_id>.<reviewer>.<review_id>.json)"
+        )
+
+
+def _refuse_contradiction(review: Review) -> None:
+    found = review.findings or []
+    if review.verdict in ("accept", "correct") and review.findings is None:
+        raise FeedbackError(f"verdict {review.verdict} without findings: they are the complete list")
+    if review.verdict == "correct" and not found:
+        raise FeedbackError("corrected to nothing: a picture without a finding is `normal`")
+    if review.verdict in ("normal", "reject") and found:
+        raise FeedbackError(f"verdict {review.verdict} with {len(found)} findings")
+    for finding in found:
+        if not records.is_inside(*finding.bbox):
+            raise FeedbackError(
+                f"bbox {list(finding.bbox)} is not inside the picture (xc, yc, w, h as fractions of it)"
+            )
+
+
+def read(folder: Path) -> Reviews:
+    """Every review in `folder`; none where there is no folder. What cannot be used is in `refused` with the reason."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+    except FileNotFoundError:
+        return NONE
+    rows: list[_Row] = []
+    found: list[_Row] = []
+    refused: list[tuple[str, str]] = []
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in names:
+            try:
+                review = _decode(records.read_bytes(directory, name), name)
+            except FeedbackError as wrong:
+                refused.append((records.shown(name), str(wrong)))
+                continue
+            rows.append(_row(review, name))
+            found += [(name, finding.class_id, *finding.bbox) for finding in review.findings or []]
+    finally:
+        os.close(directory)
+    return _tables(rows, found, refused)
+
+
+def _row(review: Review, name: str) -> _Row:
+    return (
+        name.split(".")[2],
+        review.feedback_id,
+        review.image_id,
+        review.reviewer,
+        review.verdict,
+        datetime.fromisoformat(review.timestamp),
+        review.comment,
+        review.adjudicates,
+        review.simulated,
+        name,
+    )
+
+
+def _tables(rows: Sequence[_Row], found: Sequence[_Row], refused: Sequence[_Row]) -> Reviews:
+    reviews = pl.DataFrame(rows, schema=REVIEWS, orient="row").sort("timestamp", "review_id", "file")
+    corners = boxes.cxcywh_to_xyxy(np.array([row[2:] for row in found]).reshape(-1, 4))
+    findings = pl.DataFrame(
+        {"file": [row[0] for row in found], "class_id": [row[1] for row in found]}
+        | dict(zip(_EDGES, corners.T, strict=True)),
+        schema=REVIEW_FINDINGS,
+    )
+    return Reviews(reviews, findings, pl.DataFrame(refused, schema=REFUSED_FILES, orient="row").sort("file"))
+
+
+def standing(reviews: Reviews) -> pl.DataFrame:
+    """What the reviewers say of each feedback: REVIEWS of the one that counts, `reviewers` and `disputed`.
+
+    The newest review of a reviewer counts, and what a person says before what was simulated. Where somebody
+    adjudicates, that decides; else all must mean the same as the newest, or the feedback is disputed.
+    """
+    ordered = reviews.reviews.sort("timestamp", "review_id", "file")
+    newest = ordered.unique(["feedback_id", "reviewer"], keep="last", maintain_order=True)
+    heard = newest.filter(~pl.col("simulated") | pl.col("simulated").all().over("feedback_id"))
+    deciding = (
+        heard.sort("adjudicates", maintain_order=True)
+        .unique("feedback_id", keep="last", maintain_order=True)
+        .join(heard.group_by("feedback_id").agg(reviewers=pl.len()), on="feedback_id", maintain_order="left")
+    )
+    contested = deciding.filter(~pl.col("adjudicates") & (pl.col("reviewers") > 1))["feedback_id"]
+    return deciding.with_columns(
+        disputed=pl.col("feedback_id").is_in(_in_dispute(heard, contested, reviews.findings))
+    ).sort("feedback_id")
+
+
+def _in_dispute(heard: pl.DataFrame, contested: pl.Series, findings: pl.DataFrame) -> list[str]:
+    """Those of the `contested` feedbacks on which somebody means something else than the newest review."""
+    if contested.is_empty():
+        return []
+    opinions = heard.filter(pl.col("feedback_id").is_in(contested.implode()))
+    drawn = {
+        str(file): (rows["class_id"].to_numpy(), rows.select(_EDGES).to_numpy())
+        for (file,), rows in findings.join(opinions, on="file", how="semi").group_by("file")
+    }
+    disputed = []
+    for (feedback_id,), rows in opinions.group_by("feedback_id"):
+        opinion = [
+            (verdict == "reject", *drawn.get(file, _NOTHING)) for verdict, file in rows["verdict", "file"].rows()
+        ]
+        if not all(_same(one, opinion[-1]) for one in opinion[:-1]):
+            disputed.append(str(feedback_id))
+    return disputed
+
+
+def _same(one: _Opinion, other: _Opinion) -> bool:
+    return one[0] == other[0] and same_findings(*one[1:], *other[1:])
+
+
+def same_findings(classes: Classes, corners: boxes.Floats, other_classes: Classes, other_corners: boxes.Floats) -> bool:
+    """Whether two lists of findings (n classes, n×4 corners) mean the same: each box has one in the other list."""
+    if sorted(classes.tolist()) != sorted(other_classes.tolist()):
+        return False
+    for class_id in np.unique(classes):
+        same = boxes.iou(corners[classes == class_id], other_corners[other_classes == class_id]) > SAME_BOX_IOU
+        if not same[linear_sum_assignment(same.astype(np.int8), maximize=True)].all():
+            return False
+    return True
+
+
+def _review_id(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()[:16]
