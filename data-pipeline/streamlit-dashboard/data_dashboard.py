@@ -1,0 +1,14 @@
+"""The dashboard, by the path that users know: `streamlit run data_dashboard.py`, or python instead of streamlit."""
+
+import sys
+
+from streamlit import runtime
+
+from radloop import cli, settings
+from radloop.dashboard import app
+from radloop.dashboard.inputs import Inputs
+
+if runtime.exists():
+    app.main(Inputs.parse(sys.argv[1:], **settings.load().dashboard_parts))
+else:
+    cli.main(["dashboard", *sys.argv[1:]])

@@ -1,0 +1,176 @@
+"""Charts from tables of measures. Colours are Okabe and Ito's (2008), which the colour-blind can tell apart."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+
+from radloop.dashboard.layout import label
+from radloop.tables import SPLITS
+
+ORANGE: Final = "#E69F00"
+SKY: Final = "#56B4E9"
+GREEN: Final = "#009E73"
+YELLOW: Final = "#F0E442"
+BLUE: Final = "#0072B2"
+VERMILION: Final = "#D55E00"
+PURPLE: Final = "#CC79A7"
+GREY: Final = "#999999"
+CYCLE: Final = (SKY, ORANGE, GREEN, PURPLE, VERMILION, BLUE, YELLOW, GREY)
+SPLIT_COLOURS: Final[Mapping[str, str]] = {"all": SKY, **dict(zip(SPLITS, CYCLE, strict=False))}
+SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "hexagon")
+
+_ROW_PX: Final = 26
+
+
+def empty(*, height: int = 360, x: str = "", y: str = "", legend: bool = True) -> go.Figure:
+    """Axes with their titles."""
+    figure = go.Figure()
+    figure.update_layout(
+        height=height,
+        margin={"l": 10, "r": 10, "t": 30 if legend else 10, "b": 10},
+        showlegend=legend,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        xaxis={"title": x, "automargin": True},
+        yaxis={"title": y, "automargin": True},
+        hoverlabel={"namelength": -1},
+    )
+    return figure
+
+
+def bars(
+    data: pl.DataFrame, *, of: str, value: str, by: str | None = None, title: str, percent: bool = False
+) -> go.Figure:
+    """Lying bars of `value` for each `of`, the first on top; side by side for each `by`."""
+    names = data[of].unique(maintain_order=True).to_list()
+    groups = data.partition_by(by, as_dict=True, maintain_order=True) if by else {("",): data}
+    figure = empty(height=_height(len(names) * (1 + 0.4 * (len(groups) - 1))), x=title, legend=by is not None)
+    for place, ((group,), part) in enumerate(groups.items()):
+        figure.add_bar(
+            y=[label(name) for name in part[of]],
+            x=part[value].to_list(),
+            name=label(group),
+            orientation="h",
+            marker_color=SPLIT_COLOURS.get(str(group), CYCLE[place % len(CYCLE)]),
+        )
+    figure.update_layout(barmode="group")
+    figure.update_yaxes(autorange="reversed")
+    if percent:
+        figure.update_xaxes(tickformat=".1%")
+    return figure
+
+
+def dots(
+    data: pl.DataFrame, *, of: str, value: str, by: str, title: str, expected: str | None = None, percent: bool = False
+) -> go.Figure:
+    """A dot of `value` for each `of` and `by`, with its interval if the table has one; a line where `expected` lies."""
+    names = [label(name) for name in data[of].unique(maintain_order=True)]
+    figure = empty(height=_height(len(names) * 1.15), x=title)
+    if expected:
+        first = data.unique(of, keep="first", maintain_order=True)
+        figure.add_scatter(
+            y=[label(name) for name in first[of]],
+            x=first[expected].to_list(),
+            name="expected",
+            mode="markers",
+            marker={"symbol": "line-ns", "size": 18, "line": {"width": 2, "color": GREY}},
+        )
+    groups = data.partition_by(by, as_dict=True, maintain_order=True)
+    for place, ((group,), part) in enumerate(groups.items()):
+        colour = SPLIT_COLOURS.get(str(group), CYCLE[place % len(CYCLE)])
+        figure.add_scatter(
+            y=[label(name) for name in part[of]],
+            x=part[value].to_list(),
+            error_x=_interval(part, value, colour),
+            name=label(group),
+            mode="markers",
+            marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 9, "color": colour, "opacity": 0.9},
+        )
+    figure.update_yaxes(autorange="reversed", type="category", categoryorder="array", categoryarray=names)
+    figure.update_layout(scattermode="group", scattergap=0.4)
+    if percent:
+        figure.update_xaxes(tickformat=".1%")
+    return figure
+
+
+def lines(
+    data: pl.DataFrame, *, x: str, y: str, by: str, x_title: str, y_title: str, percent: bool = False
+) -> go.Figure:
+    """A line for each `by`."""
+    figure = empty(x=x_title, y=y_title)
+    groups = data.partition_by(by, as_dict=True, maintain_order=True)
+    for place, ((group,), part) in enumerate(groups.items()):
+        figure.add_scatter(
+            x=part[x].to_list(),
+            y=part[y].to_list(),
+            name=label(group),
+            mode="lines+markers",
+            line={"color": SPLIT_COLOURS.get(str(group), CYCLE[place % len(CYCLE)])},
+            marker={"symbol": SYMBOLS[place % len(SYMBOLS)]},
+        )
+    if percent:
+        figure.update_yaxes(tickformat=".0%")
+    return figure
+
+
+def matrix(
+    data: pl.DataFrame, *, x: str, y: str, value: str, names: Sequence[str], title: str, hover: str | None = None
+) -> go.Figure:
+    """A cell of `value` for each pair of `names`; what the table does not hold stays empty."""
+    places = {name: place for place, name in enumerate(names)}
+    cells = np.full((len(names), len(names)), np.nan)
+    said = np.full((len(names), len(names)), "", dtype=object)
+    for name_x, name_y, number, text in data.select(x, y, value, hover or pl.lit("")).iter_rows():
+        cells[places[name_y], places[name_x]] = np.nan if number is None else number
+        said[places[name_y], places[name_x]] = label(text)
+    figure = empty(height=max(420, _height(len(names))), legend=False)
+    shown = [label(name) for name in names]
+    figure.add_heatmap(
+        x=shown,
+        y=shown,
+        z=cells,
+        customdata=said,
+        colorscale="Cividis",
+        colorbar={"title": {"text": title, "side": "right"}},
+        hovertemplate="%{y}<br>%{x}<br>" + title + " %{z:.3~g}<br>%{customdata}<extra></extra>",
+        xgap=1,
+        ygap=1,
+        hoverongaps=False,
+    )
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def ranges(data: pl.DataFrame, *, of: str, measure: str, title: str, log: bool = False) -> go.Figure:
+    """Boxes from the quantiles p05, p25, p50, p75 and p95 of `measure`."""
+    figure = empty(height=_height(data.height), x=title, legend=False)
+    quantile = {name: data[f"{measure}_{name}"].to_list() for name in ("p05", "p25", "p50", "p75", "p95")}
+    figure.add_box(
+        y=[label(name) for name in data[of]],
+        lowerfence=quantile["p05"],
+        q1=quantile["p25"],
+        median=quantile["p50"],
+        q3=quantile["p75"],
+        upperfence=quantile["p95"],
+        orientation="h",
+        marker_color=SKY,
+    )
+    figure.update_yaxes(autorange="reversed", type="category")
+    if log:
+        figure.update_xaxes(type="log")
+    return figure
+
+
+def _interval(part: pl.DataFrame, value: str, colour: str) -> dict[str, Any] | None:
+    low, high = f"{value}_low", f"{value}_high"
+    if low not in part.columns:
+        return None
+    above = (part[high] - part[value]).to_list()
+    below = (part[value] - part[low]).to_list()
+    return {"type": "data", "array": above, "arrayminus": below, "color": colour, "thickness": 1, "width": 0}
+
+
+def _height(rows: float) -> int:
+    return int(90 + _ROW_PX * max(rows, 3))

@@ -1,0 +1,143 @@
+"""What every page is made of: its head, charts with their data, and sentences for what is missing or refused."""
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import plotly.graph_objects as go
+import polars as pl
+import streamlit as st
+
+from radloop.dashboard import loading
+from radloop.dashboard.inputs import Inputs
+from radloop.dashboard.loading import Dataset, Feedback
+from radloop.errors import RadloopError
+
+CHART: Final = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"], "scrollZoom": False}
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
+
+
+def plain(text: object) -> str:
+    """Text from a file, so that Markdown shows it as it is: no link, picture or tag.
+
+    >>> plain("<b>![x](y)")
+    '\\\\<b\\\\>\\\\!\\\\[x\\\\]\\\\(y\\\\)'
+    """
+    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def label(text: object) -> str:
+    """Text from a file for a chart, which reads a little HTML.
+
+    >>> label("<a href=x>")
+    '&lt;a href=x&gt;'
+    """
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def head(title: str, subtitle: str, *, simulated: Sequence[str] = ()) -> None:
+    """The title of a page, what it answers, and a mark for each part that is simulated."""
+    st.title(title)
+    st.caption(subtitle)
+    if simulated:
+        st.warning(f"**Simulated:** {', '.join(simulated)}. Made up by a program; says nothing of patients.")
+
+
+def chart(says: str, figure: go.Figure, data: pl.DataFrame | None, *, key: str, units: str = "") -> None:
+    """A chart under the sentence that it shows, and the table it was drawn from."""
+    st.markdown(f"**{says}**")
+    if units:
+        st.caption(units)
+    st.plotly_chart(figure, key=key, config=CHART, alt=says)
+    if data is not None:
+        table(data, key=key)
+
+
+def table(data: pl.DataFrame, *, key: str, opened: bool = False) -> None:
+    """A table behind one click, and as a CSV file."""
+    with st.expander(f"Data ({data.height:,} rows)", expanded=opened):
+        st.dataframe(data, hide_index=True, key=f"{key}-table")
+        download(data, key=key)
+
+
+def download(data: pl.DataFrame, *, key: str) -> None:
+    """A button that gives the table as a CSV file; it is made when somebody clicks."""
+    st.download_button("Download CSV", data.write_csv, f"{key}.csv", "text/csv", key=f"{key}-csv", on_click="ignore")
+
+
+def missing(what: str, command: str) -> None:
+    """What is not there, and the command that makes it."""
+    st.info(f"{what} This makes it:")
+    st.code(command, language="bash")
+
+
+def dataset(inputs: Inputs) -> Dataset | None:
+    """The dataset; where there is none that can be used, the page says so and how to get one."""
+    path = inputs.dataset
+    if path is None or not path.exists():
+        missing(
+            _absent("dataset", path), "radloop etl --source synthetic:600     # or: --source MY-XRAYS, --source kaggle"
+        )
+        return None
+    try:
+        return loading.dataset(path)
+    except RadloopError as refused:
+        st.error(f"**Refused:** {plain(refused)}")
+        return None
+
+
+def feedback(inputs: Inputs) -> Feedback | None:
+    """The feedback; where there is none, the page says so and how to get some."""
+    path = inputs.feedback
+    if path is None or not path.is_dir():
+        missing(_absent("feedback", path), "radloop simulate")
+        return None
+    try:
+        found = loading.feedback(path)
+    except RadloopError as refused:
+        st.error(f"**Refused:** {plain(refused)}")
+        return None
+    if found.records.feedback.is_empty():
+        refused_files(found)
+        missing(f"{plain(path)} holds no feedback that can be read.", "radloop simulate")
+        return None
+    return found
+
+
+def refused_files(found: Feedback) -> None:
+    """The feedback files that cannot be used, with the reason."""
+    bad = found.records.refused
+    if bad.height:
+        st.error(f"**Refused:** {bad.height:,} feedback files cannot be used. They stay where they are.")
+        table(bad, key="refused-feedback")
+
+
+def _absent(what: str, path: Path | None) -> str:
+    if path is None:
+        return f"No {what} was named (`--{what}`)."
+    return f"There is no {what} at {plain(path)}."
+
+
+def marks(found: Dataset | None, said: Feedback | None = None) -> list[str]:
+    """What of it is simulated."""
+    marked = []
+    if found is not None and found.simulated:
+        marked.append("patients, films and readers")
+    if said is not None and said.simulated:
+        marked.append("hospital and feedback")
+    return marked
+
+
+def age(span: timedelta) -> str:
+    """How long ago, as a person says it.
+
+    >>> age(timedelta(minutes=3)), age(timedelta(hours=30)), age(timedelta(days=9))
+    ('3 minutes', '30 hours', '9 days')
+    """
+    minutes = max(int(span.total_seconds()) // 60, 0)
+    for unit, size in (("days", 48 * 60), ("hours", 120)):
+        if minutes >= size:
+            return f"{minutes // (24 * 60 if unit == 'days' else 60)} {unit}"
+    return f"{minutes} minutes"

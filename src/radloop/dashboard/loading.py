@@ -1,0 +1,354 @@
+"""Tables from the disk, read once: what was read is kept until the file is another (path, mtime, size).
+
+Nothing here stops a page. What cannot be used raises a RadloopError with the sentence that the page shows; rows that
+cannot be used are counted with their reason.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
+
+import polars as pl
+import streamlit as st
+
+from radloop import manifest
+from radloop.errors import DatasetError, FeedbackError
+from radloop.feedback import records
+from radloop.feedback.records import Records
+from radloop.tables import (
+    ANNOTATIONS,
+    CLASS_NAMES,
+    NO_FINDING,
+    SCALED_SIDE_PX,
+    SINGLE_READER,
+    SPLITS,
+    class_name,
+)
+
+Stamp = tuple[str, int, int]  # path, mtime in ns, bytes
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_TABLE: Final = "annotations.parquet"
+_CSV: Final = "scaled_bounding_boxes.csv"
+_SUMMARY: Final = "summary.json"
+_PROOF: Final = "splits.json"
+_SIDES: Final = ("x_min", "y_min", "x_max", "y_max")
+_OUTSIDE_PX: Final = 1.0  # what a box may reach over the edge by rounding
+_MOST_OUTSIDE: Final = 0.01  # of the boxes; above, the whole table is in another frame
+_SETTLED_NS: Final = 2_000_000_000  # a folder changed longer ago can be told from its time alone
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset's folder, or an annotations CSV alone."""
+
+    key: tuple[Stamp, ...]  # of the files read: the same key is the same content
+    root: Path | None  # None for a CSV
+    rows: pl.DataFrame  # ANNOTATIONS as far as known; `split` only where the source says it
+    refused: pl.DataFrame  # reason, rows
+    manifest: pl.DataFrame | None
+    summary: Mapping[str, Any]
+    wanted: Mapping[str, int] | None  # images per split that were asked for
+    written: datetime
+    notes: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict, repr=False)  # image_id -> a key of its picture
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether the source says which split an image is in."""
+        return "split" in self.rows.columns
+
+    @property
+    def labels(self) -> pl.DataFrame:
+        """The rows that label files are made of: those that re-training data replaced left out."""
+        return self.rows.filter("used") if "used" in self.rows.columns else self.rows
+
+    @property
+    def readings(self) -> pl.DataFrame:
+        """The rows of people: a model's pseudo-labels (M-…) left out."""
+        return self.rows.filter(~pl.col("rad_id").str.starts_with("M-"))
+
+    @property
+    def simulated(self) -> bool:
+        """Whether patients and readers are made up."""
+        return str(self.summary.get("source", "")).startswith("synthetic")
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a folder of feedback holds now."""
+
+    key: tuple[str, int]
+    records: Records
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of it is made up."""
+        return bool(self.records.feedback["simulated"].any())
+
+
+def stamp(path: Path) -> Stamp:
+    """What tells this content of a file from another. Raises OSError where there is none."""
+    status = path.stat()
+    return str(path), status.st_mtime_ns, status.st_size
+
+
+_KEYS: Final[dict[str | type[Any], Callable[[Any], Any]]] = {
+    Dataset: lambda dataset: dataset.key,
+    Feedback: lambda feedback: feedback.key,
+}
+
+
+def measured(function: Callable[P, R]) -> Callable[P, R]:
+    """Keep what a function of Dataset, Feedback and plain values returns, for all sessions."""
+    return st.cache_data(hash_funcs=_KEYS, show_spinner=False, max_entries=100)(function)
+
+
+def dataset(path: Path) -> Dataset:
+    """The dataset in a folder (or its `organized/` child), or the annotations in a CSV.
+
+    Raises DatasetError where there is none, or where it cannot be used as a whole.
+    """
+    try:
+        if path.is_file():
+            return _read_csv((stamp(path),))
+        root = manifest.unit_root(path)
+        files = [root / name for name in (manifest.NAME, _TABLE, _CSV, _SUMMARY, _PROOF)]
+        return _read_dataset(str(root), tuple(stamp(file) for file in files if file.is_file()))
+    except OSError as unreadable:
+        raise DatasetError(f"{path} cannot be read: {unreadable.strerror}.") from unreadable
+
+
+@st.cache_resource(show_spinner="Reading the dataset …", max_entries=4)
+def _read_dataset(folder: str, key: tuple[Stamp, ...]) -> Dataset:
+    root = Path(folder)
+    listed = manifest.read(root)
+    summary, proof = _document(root / _SUMMARY), _document(root / _PROOF)
+    notes = [note for _, note in (summary, proof) if note]
+    refused = _reasons(None)
+    if (root / _TABLE).is_file():
+        rows = _parquet(root / _TABLE)
+    elif (root / _CSV).is_file():
+        rows, refused = _csv_rows(root / _CSV)
+        notes.append(f"{_TABLE} is missing: the boxes are those of {_CSV}.")
+    else:
+        raise DatasetError(f"{root} has no {_TABLE} and no {_CSV}: nothing to show. Run `radloop transform`.")
+    if listed is None:
+        notes.append(f"There is no {manifest.NAME}: nothing proves that the files are those that were written.")
+    if (root / "rejected.csv").is_file():
+        refused = _reasons(root / "rejected.csv")
+    written = max(mtime for _, mtime, _ in key)
+    return Dataset(
+        key=key,
+        root=root,
+        rows=rows,
+        refused=refused,
+        manifest=listed,
+        summary=summary[0],
+        wanted=_wanted(proof[0]),
+        written=datetime.fromtimestamp(written / 1e9, UTC),
+        notes=tuple(notes),
+        places=_places(listed),
+    )
+
+
+@st.cache_resource(show_spinner="Reading the annotations …", max_entries=4)
+def _read_csv(key: tuple[Stamp]) -> Dataset:
+    ((path, mtime, _),) = key
+    rows, refused = _csv_rows(Path(path))
+    notes = ["A table alone: no manifest, no version, and no pictures but those of --images."]
+    if "split" not in rows.columns:
+        notes.append("The table has no column `split`: it is shown as a whole, no split is guessed.")
+    written = datetime.fromtimestamp(mtime / 1e9, UTC)
+    return Dataset(key, None, rows, refused, None, {}, None, written, tuple(notes))
+
+
+def _parquet(path: Path) -> pl.DataFrame:
+    try:
+        rows = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as broken:
+        raise DatasetError(f"{path} is damaged and was refused. Run `radloop transform` again.") from broken
+    if dict(rows.schema) != dict(ANNOTATIONS):
+        raise DatasetError(f"{path} has other columns than radloop writes and was refused.")
+    if not rows["class_id"].is_between(0, NO_FINDING).all() or not rows["split"].is_in(SPLITS).all():
+        raise DatasetError(f"{path} holds a class or split that does not exist and was refused.")
+    return rows
+
+
+def _csv_rows(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The findings of a CSV in 1024×1024 pixels (or of its own width and height), and the reasons of refused rows."""
+    text = _csv_text(path)
+    has_class = {"class_id", "class_name"} & set(text.columns)
+    missing = [name for name in ("image_id", *_SIDES) if name not in text.columns] + ([] if has_class else ["class_id"])
+    if missing:
+        raise DatasetError(f"{path} lacks the column {', '.join(missing)} and was refused.")
+    if "rad_id" not in text.columns:
+        text = text.with_columns(rad_id=pl.lit(SINGLE_READER))
+
+    numbers = {name: str(number) for number, name in enumerate(CLASS_NAMES)}
+    known = [pl.col(name) for name in ("class_id", "class_name") if name in text.columns]
+    class_id = pl.coalesce(known).replace(numbers).cast(pl.Float64, strict=False).cast(pl.Int16, strict=False)
+    sides = [pl.col(side).cast(pl.Float64, strict=False) for side in _SIDES]
+    if {"width", "height"} <= set(text.columns):
+        frame = [pl.col(side).cast(pl.Int32, strict=False) for side in ("width", "height")]
+    else:
+        frame = [pl.lit(SCALED_SIDE_PX)] * 2
+    rows = text.with_columns(*sides, class_id=class_id).with_columns(width=frame[0], height=frame[1])
+
+    finding = pl.col("class_id") != NO_FINDING
+    is_box = (
+        pl.all_horizontal(pl.col(_SIDES).is_finite())
+        & (pl.col("x_min") < pl.col("x_max"))
+        & (pl.col("y_min") < pl.col("y_max"))
+    )
+    inside = (
+        (pl.min_horizontal("x_min", "y_min") >= -_OUTSIDE_PX)
+        & (pl.col("x_max") <= pl.col("width") + _OUTSIDE_PX)
+        & (pl.col("y_max") <= pl.col("height") + _OUTSIDE_PX)
+    )
+    boxes = rows.filter(finding & is_box)
+    outside = boxes.filter(~inside).height
+    if outside > _MOST_OUTSIDE * boxes.height:
+        raise DatasetError(
+            f"{path}: {outside:,} of {boxes.height:,} boxes reach over {SCALED_SIDE_PX} pixels, so they are not in "
+            f"{SCALED_SIDE_PX}×{SCALED_SIDE_PX}. `radloop etl --source FOLDER` makes a dataset of original pixels."
+        )
+    in_split = pl.col("split").is_in(SPLITS) if "split" in rows.columns else pl.lit(value=True)
+    reason = (
+        pl.when(pl.col("image_id").is_null())
+        .then(pl.lit("no image_id"))
+        .when(~pl.col("class_id").is_between(0, NO_FINDING).fill_null(value=False))
+        .then(pl.lit("unknown class"))
+        .when(~in_split.fill_null(value=False))
+        .then(pl.lit("unknown split"))
+        .when(finding & ~is_box.fill_null(value=False))
+        .then(pl.lit("not a box"))
+        .when(finding & ~inside.fill_null(value=False))
+        .then(pl.lit("box outside the picture"))
+    )
+    judged = rows.with_columns(reason=reason)
+    refused = judged.filter(pl.col("reason").is_not_null()).group_by("reason").agg(rows=pl.len().cast(pl.Int64))
+    norm = [
+        pl.when(finding).then(pl.col(side) / pl.col("width" if side[0] == "x" else "height")).alias(f"{side}_norm")
+        for side in _SIDES
+    ]
+    found = judged.filter(pl.col("reason").is_null()).select(
+        "image_id",
+        "rad_id",
+        pl.col("class_id").cast(pl.Int8),
+        *norm,
+        "width",
+        "height",
+        class_name(pl.col("class_id")).alias("class_name"),
+        *(["split"] if "split" in rows.columns else []),
+    )
+    if found.is_empty():
+        raise DatasetError(f"{path} holds no row that can be used.")
+    return found, refused.sort("rows", descending=True)
+
+
+def _csv_text(path: Path) -> pl.DataFrame:
+    try:
+        text = pl.read_csv(path, infer_schema=False)
+    except (pl.exceptions.PolarsError, OSError, ValueError) as broken:
+        raise DatasetError(f"{path} is no table of annotations and was refused ({_first_line(broken)}).") from broken
+    return text.rename({name: name.strip() for name in text.columns})
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+
+
+def _reasons(path: Path | None) -> pl.DataFrame:
+    """reason, rows: the refused rows counted."""
+    none = pl.DataFrame(schema={"reason": pl.String, "rows": pl.Int64})
+    if path is None:
+        return none
+    try:
+        rows = _csv_text(path)
+    except DatasetError:
+        return none
+    if "reason" not in rows.columns:
+        return none
+    kinds = rows.select(reason=pl.col("reason").str.replace_all(r"-?\d[\d.]*", "…"))
+    return kinds.group_by("reason").agg(rows=pl.len().cast(pl.Int64)).sort("rows", "reason", descending=[True, False])
+
+
+def _document(path: Path) -> tuple[Mapping[str, Any], str | None]:
+    """A JSON object, and a sentence where it cannot be had."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}, f"{path.name} is missing."
+    except (OSError, ValueError, RecursionError):
+        return {}, f"{path.name} is damaged and was refused."
+    return (value, None) if isinstance(value, dict) else ({}, f"{path.name} is damaged and was refused.")
+
+
+def _wanted(proof: Mapping[str, Any]) -> Mapping[str, int] | None:
+    wanted = proof.get("wanted")
+    if not isinstance(wanted, dict):
+        return None
+    return {split: count for split, count in wanted.items() if split in SPLITS and isinstance(count, int)}
+
+
+def _places(listed: pl.DataFrame | None) -> dict[str, str]:
+    if listed is None:
+        return {}
+    pictures = listed.filter(pl.col("kind") == "image").sort("key").unique("image_id", keep="first")
+    return dict(pictures.select("image_id", "key").iter_rows())
+
+
+class _Folder:
+    """A folder of feedback that is read as it grows: a file that is known is not opened again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._changed_ns = -1
+        self._listed_ns = 0
+        self._known: dict[str, int] = {}
+        self._generation = 0
+        self._records = records.combine([])
+
+    def now(self) -> tuple[int, Records]:
+        with self._lock:
+            changed_ns = os.stat(self._folder).st_mtime_ns
+            settled = self._listed_ns - changed_ns > _SETTLED_NS
+            if changed_ns != self._changed_ns or not settled:
+                self._listed_ns = time.time_ns()
+                self._look()
+                self._changed_ns = changed_ns
+            return self._generation, self._records
+
+    def _look(self) -> None:
+        listed = records.listing(self._folder)
+        if listed == self._known:
+            return
+        grown = listed.items() >= self._known.items()
+        new = {name: inode for name, inode in listed.items() if name not in self._known} if grown else listed
+        read = records.read(self._folder, new)
+        self._records = records.combine([self._records, read]) if grown else read
+        self._known = listed
+        self._generation += 1
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _folder(path: str) -> _Folder:
+    return _Folder(Path(path))
+
+
+def feedback(path: Path) -> Feedback:
+    """The feedback in a folder, as it is now. Raises FeedbackError where there is no folder."""
+    try:
+        generation, found = _folder(str(path)).now()
+    except OSError as unreadable:
+        raise FeedbackError(f"{path} cannot be read: {unreadable.strerror}.") from unreadable
+    return Feedback((str(path), generation), found)

@@ -1,0 +1,162 @@
+"""Labels: how are the classes and boxes distributed, and are the splits alike?"""
+
+import plotly.graph_objects as go
+import polars as pl
+import streamlit as st
+
+from radloop.dashboard import figures, layout, loading
+from radloop.dashboard.inputs import Inputs
+from radloop.dashboard.loading import Dataset
+from radloop.measures import counts
+from radloop.tables import CLASS_NAMES, NO_FINDING
+
+
+@loading.measured
+def _shares(dataset: Dataset) -> pl.DataFrame:
+    return counts.class_shares(dataset.labels)
+
+
+@loading.measured
+def _classes(dataset: Dataset) -> pl.DataFrame:
+    return counts.classes(dataset.labels)
+
+
+@loading.measured
+def _labels_per(dataset: Dataset, unit: str) -> pl.DataFrame:
+    return counts.labels_per(dataset.labels, "image" if unit == "image" else "reading")
+
+
+@loading.measured
+def _together(dataset: Dataset) -> pl.DataFrame:
+    return counts.together(dataset.labels)
+
+
+@loading.measured
+def _shapes(dataset: Dataset) -> pl.DataFrame:
+    return counts.box_shapes(dataset.labels)
+
+
+def page(inputs: Inputs) -> None:
+    """Four views of the labels."""
+    found = layout.dataset(inputs)
+    layout.head(
+        "Labels", "How are classes and boxes distributed, and are the splits alike?", simulated=layout.marks(found)
+    )
+    if found is None:
+        return
+    if not found.has_splits:
+        st.info("The table has no splits: it is shown as a whole.")
+    view = st.segmented_control(
+        "View", ["Classes", "Labels per image", "Together", "Sizes and shapes"], default="Classes", required=True
+    )
+    if view == "Classes":
+        _distribution(found)
+    elif view == "Labels per image":
+        _per_image(found)
+    elif view == "Together":
+        _cooccurrence(found)
+    else:
+        _boxes(found)
+
+
+def _distribution(found: Dataset) -> None:
+    left, right = st.columns(2)
+    unit = left.segmented_control("Share of", ["images", "boxes"], default="images", required=True)
+    normal = right.toggle("with “No finding”", value=False, disabled=unit == "boxes")
+    singular = "image" if unit == "images" else "box"
+    shares = _shares(found)
+    shown = shares if normal and unit == "images" else shares.filter(pl.col("class_id") != NO_FINDING)
+    figure = figures.dots(
+        shown,
+        of="class_name",
+        value=f"{singular}_share",
+        expected=f"expected_{singular}_share",
+        by="split",
+        title=f"share of the split's {unit}",
+        percent=True,
+    )
+    layout.chart(
+        f"Share of {unit} with each class, by split",
+        figure,
+        shares,
+        key=f"class-shares-{unit}",
+        units="The grey line is the share over all splits: what each would have if they were alike.",
+    )
+    layout.chart(
+        "How often each class was seen, and by how many readers of the image",
+        _seen(_classes(found)),
+        _classes(found),
+        key="classes",
+        units="Images; a class that one reader alone saw is in doubt.",
+    )
+
+
+def _seen(classes: pl.DataFrame) -> go.Figure:
+    findings = classes.filter(pl.col("class_id") != NO_FINDING)
+    long = findings.unpivot(
+        ["images", "seen_by_2", "seen_by_3"], index="class_name", variable_name="seen"
+    ).with_columns(
+        pl.col("seen").replace(
+            {"images": "by any reader", "seen_by_2": "by two or more", "seen_by_3": "by three or more"}
+        )
+    )
+    return figures.bars(long, of="class_name", value="value", by="seen", title="images")
+
+
+def _per_image(found: Dataset) -> None:
+    unit = st.segmented_control(
+        "Boxes per",
+        ["image", "reading"],
+        default="image",
+        required=True,
+        help="An image adds up its readers; a reading is one label file.",
+    )
+    data = _labels_per(found, unit)
+    figure = figures.lines(data, x="labels", y="count", by="split", x_title="boxes", y_title=f"{unit}s (log scale)")
+    figure.update_yaxes(type="log")
+    layout.chart(f"How many {unit}s hold how many boxes", figure, data, key=f"labels-per-{unit}")
+
+
+def _cooccurrence(found: Dataset) -> None:
+    pairs = _together(found)
+    measure = st.segmented_control(
+        "Count",
+        ["images", "rectangles"],
+        default="images",
+        required=True,
+        help="Images with both classes, or the very same rectangle carrying both.",
+    )
+    names = list(CLASS_NAMES[:NO_FINDING])
+    said = pairs.with_columns(said=pl.format("expected if independent: {} images", pl.col("expected_images").round(1)))
+    figure = figures.matrix(
+        said, x="class_a_name", y="class_b_name", value=measure, names=names, title=measure, hover="said"
+    )
+    layout.chart(f"Which classes occur together: {measure} with both", figure, pairs, key=f"together-{measure}")
+
+
+def _boxes(found: Dataset) -> None:
+    shapes = _shapes(found)
+    left, right = st.columns(2)
+    with left:
+        figure = figures.ranges(
+            shapes, of="class_name", measure="area", title="share of the picture (log scale)", log=True
+        )
+        figure.update_xaxes(tickformat=".2%")
+        layout.chart(
+            "How large the boxes of each class are",
+            figure,
+            shapes,
+            key="areas",
+            units="5, 25, 50, 75 and 95 % of boxes.",
+        )
+    with right:
+        figure = figures.ranges(shapes, of="class_name", measure="aspect", title="width / height (log scale)", log=True)
+        layout.chart(
+            "What shape the boxes have",
+            figure,
+            None,
+            key="aspects",
+            units="Above 1: wide."
+            if found.root is not None
+            else "Above 1: wide. In the stretched 1024×1024 picture: the table does not tell the true proportions.",
+        )
