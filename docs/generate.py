@@ -29,7 +29,7 @@ def settings() -> str:
     rows = ["| flag | environment | default | what it is |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
         shown = "the cores there are" if field.default_factory else f"`{field.default}`" if field.default else ""
-        flag = "" if field.validation_alias else f"`--{name.replace('_', '-')}`"
+        flag = "" if isinstance(field.validation_alias, str) else f"`--{name.replace('_', '-')}`"
         description = (field.description or "").replace("|", "\\|")
         rows.append(f"| {flag} | `{environment_name(name)}` | {shown} | {description} |")
     return (

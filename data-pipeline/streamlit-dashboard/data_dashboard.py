@@ -9,6 +9,6 @@ from radloop.dashboard import app
 from radloop.dashboard.inputs import Inputs
 
 if runtime.exists():
-    app.main(Inputs.parse(sys.argv[1:], **settings.load().dashboard_parts))
+    app.main(Inputs.parse(sys.argv[1:], **settings.load().loop_parts))
 else:
     cli.main(["dashboard", *sys.argv[1:]])

@@ -55,6 +55,14 @@ Store = Annotated[str | None, _option("store")]
 KeepOld = Annotated[bool | None, _option("keep_old", "--keep-old")]
 Splits = Annotated[str | None, _option("splits")]
 AnnotationsOnly = Annotated[bool, typer.Option("--annotations-only", help="Only the tables of a synthetic source.")]
+Dataset = Annotated[Path | None, _option("dataset")]
+Feedback = Annotated[Path | None, _option("feedback")]
+Reviews = Annotated[Path | None, _option("reviews")]
+Retrain = Annotated[Path | None, _option("retrain")]
+Images = Annotated[Path | None, _option("images")]
+Log = Annotated[Path | None, _option("log")]
+Host = Annotated[str | None, _option("host")]
+Port = Annotated[int | None, _option("port")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Look and say what would be done; write nothing.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 3 where rows were refused.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the tables.")]
@@ -221,6 +229,36 @@ def check(
     _finish(report, json=json)
     if not report.sound:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def dashboard(
+    out: Out = None,
+    dataset: Dataset = None,
+    feedback: Feedback = None,
+    reviews: Reviews = None,
+    retrain: Retrain = None,
+    images: Images = None,
+    log: Log = None,
+    host: Host = None,
+    port: Port = None,
+) -> None:
+    """Show dataset, feedback and reviews in a browser, and review there. Any of the parts may be missing."""
+    from radloop.dashboard import launch
+    from radloop.dashboard.inputs import Inputs
+
+    chosen = settings.load(
+        out=out,
+        dataset=dataset,
+        feedback=feedback,
+        reviews=reviews,
+        retrain=retrain,
+        images=images,
+        log=log,
+        host=host,
+        port=port,
+    )
+    launch.serve(Inputs(**chosen.loop_parts), host=chosen.host, port=chosen.port)
 
 
 @app.command()

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from radloop.errors import UsageError
@@ -58,6 +58,25 @@ class Settings(BaseSettings):
     splits: Annotated[tuple[Split, ...] | None, NoDecode] = Field(
         None, description="Splits to take, comma-separated. Unset: all."
     )
+    dataset: Path | None = Field(
+        None, description="The dataset, a folder; for the dashboard also an annotations CSV. Unset: OUT/organized."
+    )
+    feedback: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("RADLOOP_FEEDBACK", "FEEDBACK_DIR"),
+        description="Folder of feedback files; FEEDBACK_DIR names it, too. Unset: OUT/feedback.",
+    )
+    reviews: Path | None = Field(None, description="Folder of review files. Unset: OUT/reviews.")
+    retrain: Path | None = Field(None, description="A retrain.csv to show. Unset: DATASET/retrain/retrain.csv.")
+    images: Path | None = Field(None, description="Folder of pictures to show. Unset: the dataset's own.")
+    log: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("RADLOOP_LOG", "LOG_FILE"),
+        description="The simulator's log; LOG_FILE names it, too. Unset: OUT/logs/online_data.log.",
+    )
+    host: str = Field("127.0.0.1", description="Address that the dashboard listens on.")
+    port: int = Field(8501, ge=1, le=65535, description="Port of the dashboard.")
+
     rclone_container: str | None = Field(
         None, validation_alias="RCLONE_CONTAINER", description="The store as RCLONE_REMOTE:RCLONE_CONTAINER."
     )
@@ -78,6 +97,19 @@ class Settings(BaseSettings):
         if not self.source:
             raise UsageError("No source was named: --source kaggle, --source FOLDER or --source synthetic:600.")
         return self.source
+
+    @property
+    def loop_parts(self) -> dict[str, Path]:
+        """Where dataset, feedback, reviews, retrain.csv and log lie, and `images` where they are not the dataset's."""
+        dataset = self.dataset or self.out / "organized"
+        parts = {
+            "dataset": dataset,
+            "feedback": self.feedback or self.out / "feedback",
+            "reviews": self.reviews or self.out / "reviews",
+            "retrain": self.retrain or dataset / "retrain" / "retrain.csv",
+            "log": self.log or self.out / "logs" / "online_data.log",
+        }
+        return parts | ({"images": self.images} if self.images else {})
 
     @property
     def store_address(self) -> str:

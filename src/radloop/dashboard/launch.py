@@ -23,5 +23,6 @@ def serve(inputs: Inputs, *, host: str, port: int) -> NoReturn:
     for package in ("streamlit", "plotly"):
         if importlib.util.find_spec(package) is None:
             raise UsageError(f"The dashboard needs {package}: pip install 'radloop[dashboard]'.")
+    print(f"radloop: http://{host}:{port}", file=sys.stderr, flush=True)  # noqa: T201  where to look
     server = command(inputs, host=host, port=port)
     os.execv(server[0], server)  # noqa: S606  the server is this process from here on
