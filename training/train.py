@@ -246,7 +246,7 @@ def calibrate(detector: Detector, drawings: Drawings) -> None:
         mine = drawings.owners == number
         weight = 1.0 if mine.any() else NORMAL_WEIGHT * CALIBRATION_ILL / CALIBRATION_NORMAL
         for class_id in range(CLASSES):
-            candidates = np.flatnonzero(scores[class_id] > -6)
+            candidates = np.flatnonzero(scores[class_id] > -4)
             candidates = candidates[boxes.nms(corners[candidates], scores[class_id, candidates], 0.5)]
             truth = drawings.boxes[mine & (drawings.classes == class_id)]
             overlap = boxes.iou(corners[candidates], truth)

@@ -58,7 +58,7 @@ class FeedbackError(RadloopError):
 
 
 class DetectorError(RadloopError):
-    """The detector cannot answer, and another try will not help. `kind` is what to count it under, such as "timeout"."""
+    """The detector cannot answer, and another try will not help. `kind` says under what to count it: "timeout" …"""
 
     def __init__(self, message: str, *, kind: str = "failed") -> None:
         super().__init__(message)

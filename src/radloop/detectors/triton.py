@@ -70,9 +70,11 @@ class Triton:
             )
             output: npt.NDArray[np.floating[Any]] | None = result.as_numpy(self._output)
         except Exception as garbled:
-            raise DetectorError(f"{self._model} answered what is no KServe v2 response: {garbled}") from garbled
+            raise DetectorError(
+                f"{self._model} answered what is no KServe v2 response: {garbled}", kind="answer"
+            ) from garbled
         if output is None:
-            raise DetectorError(f"{self._model} answered without the tensor {self._output!r}.")
+            raise DetectorError(f"{self._model} answered without the tensor {self._output!r}.", kind="answer")
         return output
 
     def _metadata(self) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+import threading
+import time
+
+import numpy as np
+
+from radloop.detectors.chance import Chance
+from radloop.predictions import Picture
+
+PICTURES = [Picture(f"image-{number}", b"") for number in range(3000)]
+
+
+def test_answer_follows_from_seed_and_image_alone():
+    one, other, seeded = Chance(seed=1), Chance(seed=1), Chance(seed=2)
+    first = [one.predict(picture).confidences.tolist() for picture in PICTURES[:50]]
+    assert first == [other.predict(picture).confidences.tolist() for picture in reversed(PICTURES[:50])][::-1]
+    assert first != [seeded.predict(picture).confidences.tolist() for picture in PICTURES[:50]]
+
+
+def test_findings_are_distributed_as_in_the_training_data():
+    answers = [Chance().predict(picture) for picture in PICTURES]
+    classes = np.concatenate([answer.class_ids for answer in answers])
+    share = np.bincount(classes, minlength=14) / len(classes)
+    assert share[0] > share[3] > share[7] > share[5] > share[12] > 0  # 7162, 5427, 2483, 1000, 226 rows
+    hearts = np.concatenate([answer.cxcywh_norm[answer.class_ids == 3] for answer in answers])
+    assert np.abs(np.median(hearts, axis=0) - [0.55, 0.65, 0.43, 0.15]).max() < 0.01
+
+
+def test_confidences_are_at_least_a_half_and_sometimes_nothing_is_found():
+    answers = [Chance().predict(picture) for picture in PICTURES]
+    nothing = [answer for answer in answers if not len(answer.class_ids)]
+    assert 0.2 < len(nothing) / len(answers) < 0.4
+    assert all(0.5 <= 1 - answer.highest_score <= 1 for answer in nothing)
+    confidences = np.concatenate([answer.confidences for answer in answers])
+    assert 0.5 <= confidences.min() < 0.51
+    assert 0.99 < confidences.max() <= 1
+
+
+def test_boxes_lie_in_the_picture():
+    boxes = np.concatenate([Chance().predict(picture).cxcywh_norm for picture in PICTURES])
+    assert (boxes[:, 2:] > 0).all()
+    assert (boxes[:, :2] - boxes[:, 2:] / 2).min() > -1e-9
+    assert (boxes[:, :2] + boxes[:, 2:] / 2).max() < 1 + 1e-9
+
+
+def test_answer_takes_its_time():
+    began = time.monotonic()
+    Chance(inference_ms=30).predict(PICTURES[0])
+    assert time.monotonic() - began >= 0.029
+
+
+def test_stop_ends_the_waiting():
+    stop, answers = threading.Event(), []
+    detector = Chance(inference_ms=3_600_000, stop=stop)
+    caller = threading.Thread(target=lambda: answers.append(detector.predict(PICTURES[0])))
+    caller.start()
+    stop.set()
+    caller.join(60)
+    assert answers[0].confidences.tolist() == Chance().predict(PICTURES[0]).confidences.tolist()

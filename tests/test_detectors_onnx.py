@@ -1,0 +1,116 @@
+import builtins
+import hashlib
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from made_up_model import HALF, answer, write
+from radloop.detectors.onnx import TINY, Onnx
+from radloop.errors import DetectorError
+from radloop.predictions import Picture
+from radloop.sources import radiograph, synthetic
+
+HEART = (3, 0.93, (16.0, 20.0, 8.0, 4.0))
+
+
+def picture(width=64, height=64):
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((height, width), 128, dtype=np.uint8)).save(buffer, "PNG")
+    return Picture("a1", buffer.getvalue())
+
+
+def film(index, *, seed=51):
+    known = synthetic.patient(index, seed=seed)
+    pixels = radiograph.picture(known.image_id, known.boxes, known.classes, side_px=320)
+    return Picture(known.image_id, radiograph.encode(pixels)), known
+
+
+@pytest.mark.parametrize(
+    ("takes", "classes"),
+    [
+        pytest.param((1, 1, 32, 32), 14, id="gray"),
+        pytest.param((1, 3, 32, 32), 15, id="color, fifteen classes"),
+        pytest.param(("batch", 3, 32, 32), 14, id="free batch"),
+    ],
+)
+def test_answer_of_the_model_is_told_in_fractions_of_the_picture(tmp_path, takes, classes):
+    detector = Onnx(write(tmp_path / "m.onnx", answer(HEART, classes=classes), takes=takes))
+    said = detector.predict(picture())
+    assert said.class_ids.tolist() == [3]
+    assert said.confidences == pytest.approx([0.93])
+    assert said.cxcywh_norm.tolist() == [pytest.approx([0.5, 0.625, 0.25, 0.125])]
+
+
+def test_picture_that_is_not_square_is_letterboxed(tmp_path):
+    detector = Onnx(write(tmp_path / "m.onnx", answer(HEART)))
+    (box,) = detector.predict(picture(width=200, height=100)).cxcywh_norm.tolist()
+    assert box == pytest.approx([0.5, 0.75, 0.25, 0.25])
+
+
+def test_threshold_hides_what_is_less_sure(tmp_path):
+    path = write(tmp_path / "m.onnx", answer(HEART))
+    said = Onnx(path, min_confidence=0.95).predict(picture())
+    assert len(said.class_ids) == 0
+    assert said.highest_score == pytest.approx(0.93)
+
+
+def test_name_is_the_files_and_version_its_content(tmp_path):
+    path = write(tmp_path / "lungs-v2.onnx", answer(HEART))
+    detector = Onnx(path)
+    assert detector.name == "lungs-v2"
+    assert detector.version == hashlib.md5(path.read_bytes()).hexdigest()[:12]
+
+
+@pytest.mark.parametrize(
+    ("changes", "way_out"),
+    [
+        pytest.param({"answer": np.zeros((1, 84, 5))}, "data.yaml", id="eighty classes"),
+        pytest.param({"answer": answer(), "takes": (1, 32, 32, 3)}, "one picture", id="channels last"),
+        pytest.param({"answer": answer(), "element": HALF}, "half=False", id="half precision"),
+        pytest.param({"answer": answer(), "inputs": 2}, "2 inputs", id="two inputs"),
+    ],
+)
+def test_model_of_another_shape_is_refused_at_the_start(tmp_path, changes, way_out):
+    path = write(tmp_path / "m.onnx", **changes)
+    with pytest.raises(DetectorError, match=rf"m\.onnx .*{way_out}"):
+        Onnx(path)
+
+
+def test_missing_and_broken_files_are_named(tmp_path):
+    with pytest.raises(DetectorError, match=r"nowhere\.onnx cannot be read: No such file"):
+        Onnx(tmp_path / "nowhere.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    with pytest.raises(DetectorError, match=r"broken\.onnx is no model that ONNX Runtime"):
+        Onnx(tmp_path / "broken.onnx")
+
+
+def test_without_onnx_runtime_the_error_says_what_to_install(tmp_path, monkeypatch):
+    load = builtins.__import__
+
+    def without(name, *others, **named):
+        if name == "onnxruntime":
+            raise ImportError(name)
+        return load(name, *others, **named)
+
+    path = write(tmp_path / "m.onnx", answer(HEART))
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(DetectorError, match=r"pip install 'radloop\[onnx\]'"):
+        Onnx(path)
+
+
+def test_threads_get_the_answers_that_one_caller_gets():
+    detector = Onnx(TINY, min_confidence=0.05)
+    pictures = [film(index)[0] for index in range(12)]
+    alone = [detector.predict(one) for one in pictures]
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(detector.predict, pictures))
+    for one, other in zip(alone, together, strict=True):
+        assert one.class_ids.tolist() == other.class_ids.tolist()
+        assert np.allclose(one.cxcywh_norm, other.cxcywh_norm, atol=1e-6)
+
+
+def test_tiny_model_is_small():
+    assert TINY.stat().st_size < 2_000_000

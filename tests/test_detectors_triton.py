@@ -1,0 +1,258 @@
+import io
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from radloop.detectors.onnx import TINY, Onnx
+from radloop.detectors.triton import Triton
+from radloop.errors import DetectorError, TransientDetectorError
+from radloop.predictions import Picture
+from radloop.sources import radiograph, synthetic
+
+pytest_plugins = ("triton_server",)
+
+METADATA = {
+    "versions": ["1", "10", "9"],
+    "inputs": [{"name": "images", "datatype": "FP32", "shape": [1, 1, 32, 32]}],
+    "outputs": [{"name": "output0", "datatype": "FP32", "shape": [1, 18, -1]}],
+}
+UNREADABLE = Picture("a1", b"")
+
+
+def picture():
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((32, 32), 128, dtype=np.uint8)).save(buffer, "PNG")
+    return Picture("a1", buffer.getvalue())
+
+
+def film(index):
+    known = synthetic.patient(index, seed=52)
+    pixels = radiograph.picture(known.image_id, known.boxes, known.classes, side_px=320)
+    return Picture(known.image_id, radiograph.encode(pixels))
+
+
+class Server:
+    """What a Triton would say, word by word: (status, body) per path; None: no answer at all."""
+
+    def __init__(self):
+        self.answers = {
+            "/v2/health/ready": (200, b""),
+            "/v2/models/mine": (200, json.dumps(METADATA).encode()),
+            "/v2/models/mine/ready": (200, b""),
+            "/v2/repository/index": (200, b'[{"name": "others"}, {"name": "another"}]'),
+        }
+        self.hung = threading.Event()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                status, body = server.answers.get(self.path, (404, b'{"error": "unknown"}'))
+                if body is None:
+                    server.hung.wait(60)
+                    self.close_connection = True
+                    return
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self):
+                self.do_GET()
+
+            def log_message(self, *words):
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def infers(self, status, body):
+        self.answers["/v2/models/mine/infer"] = (status, body)
+
+    def stop(self):
+        self.hung.set()
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.stop()
+
+
+def numbers(values):
+    """A KServe answer in JSON; Triton itself sends the numbers as bytes behind it."""
+    shape = list(np.shape(values))
+    tensor = {"name": "output0", "datatype": "FP32", "shape": shape, "data": np.ravel(values).tolist()}
+    return json.dumps({"model_name": "mine", "outputs": [tensor]}).encode()
+
+
+def heart():
+    values = np.zeros((1, 18, 2))
+    values[0, [0, 1, 2, 3, 7], 0] = 16, 20, 8, 4, 0.93
+    return values
+
+
+def test_version_is_the_newest_that_the_server_tells(server):
+    detector = Triton(server.url, model="mine")
+    assert (detector.name, detector.version) == ("mine", "10")
+
+
+def test_answer_in_json_is_read_too(server):
+    server.infers(200, numbers(heart()))
+    said = Triton(server.url, model="mine").predict(picture())
+    assert said.class_ids.tolist() == [3]
+    assert said.cxcywh_norm.tolist() == [pytest.approx([0.5, 0.625, 0.25, 0.125])]
+
+
+@pytest.mark.parametrize("path", ["/v2/health/ready", "/v2/models/mine", "/v2/models/mine/ready"])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(503, b"", id="unavailable"),
+        pytest.param(500, b'{"error": "out of memory"}', id="failed"),
+        pytest.param(429, b"", id="too many requests"),
+        pytest.param(400, b'{"error": "Request for unknown model: \'mine\' has no available versions"}', id="loading"),
+    ],
+)
+def test_server_or_model_that_is_not_ready_yet_is_worth_another_try(server, path, status, body):
+    server.answers[path] = (status, body)
+    with pytest.raises(TransientDetectorError, match=f"mine answered {status}") as failed:
+        Triton(server.url, model="mine")
+    assert failed.value.kind == f"status {status}"
+
+
+def test_model_that_the_server_does_not_have_is_final_and_the_others_are_named(server):
+    server.answers["/v2/models/yours"] = (404, b'{"error": "unknown model"}')
+    with pytest.raises(
+        DetectorError, match=r"yours answered 404: unknown model\. The server has: another, others"
+    ) as no:
+        Triton(server.url, model="yours")
+    assert not isinstance(no.value, TransientDetectorError)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"inputs": 3}', b'{"inputs": [{}], "outputs": []}'])
+def test_another_kind_of_server_is_final(server, body):
+    server.answers["/v2/models/mine"] = (200, body)
+    with pytest.raises(DetectorError, match="no KServe v2 server") as failed:
+        Triton(server.url, model="mine")
+    assert not isinstance(failed.value, TransientDetectorError)
+
+
+@pytest.mark.parametrize(
+    ("changes", "way_out"),
+    [
+        pytest.param({"outputs": [METADATA["outputs"][0] | {"shape": [1, 84, 10]}]}, "data.yaml", id="eighty classes"),
+        pytest.param({"inputs": [METADATA["inputs"][0] | {"shape": [1, 32, 32, 3]}]}, "1 or 3", id="channels last"),
+        pytest.param({"inputs": [METADATA["inputs"][0] | {"datatype": "UINT8"}]}, "images UINT8", id="bytes in"),
+        pytest.param({"outputs": [METADATA["outputs"][0] | {"datatype": "FP16"}]}, "output0 FP16", id="half precision"),
+        pytest.param({"inputs": METADATA["inputs"] * 2}, "images FP32", id="two inputs"),
+        pytest.param({"outputs": []}, "none", id="no output"),
+    ],
+)
+def test_model_of_another_shape_is_refused_at_the_start(server, changes, way_out):
+    server.answers["/v2/models/mine"] = (200, json.dumps(METADATA | changes).encode())
+    with pytest.raises(DetectorError, match=f"{server.url}/mine .*{way_out}"):
+        Triton(server.url, model="mine")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        pytest.param(404, b'{"error": "unknown model"}', "status 404", id="model gone"),
+        pytest.param(400, b'{"error": "unexpected shape for input"}', "status 400", id="wrong tensor"),
+        pytest.param(302, b"", "status 302", id="redirect"),
+        pytest.param(200, b"garbage", "answer", id="no JSON"),
+        pytest.param(200, b'{"outputs": []}', "answer", id="no tensor"),
+        pytest.param(200, numbers(np.zeros((1, 9, 4))), "answer", id="wrong shape"),
+        pytest.param(200, numbers(np.full((1, 18, 4), 7.0)), "answer", id="no scores"),
+    ],
+)
+def test_request_that_cannot_succeed_is_final(server, status, body, kind):
+    detector = Triton(server.url, model="mine")
+    server.infers(status, body)
+    with pytest.raises(DetectorError) as failed:
+        detector.predict(picture())
+    assert not isinstance(failed.value, TransientDetectorError)
+    assert failed.value.kind == kind
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 429, 408])
+def test_request_that_may_succeed_later_is_transient(server, status):
+    detector = Triton(server.url, model="mine")
+    server.infers(status, b"")
+    with pytest.raises(TransientDetectorError) as failed:
+        detector.predict(picture())
+    assert failed.value.kind == f"status {status}"
+    server.infers(200, numbers(heart()))
+    assert len(detector.predict(picture()).class_ids) == 1
+
+
+def test_server_that_accepts_and_never_answers_is_timed_out(server):
+    detector = Triton(server.url, model="mine", timeout_s=0.2)
+    server.infers(200, None)
+    began = time.monotonic()
+    with pytest.raises(TransientDetectorError, match=r"did not answer within 0\.2 s") as failed:
+        detector.predict(picture())
+    assert failed.value.kind == "timeout"
+    assert time.monotonic() - began < 30  # and not the minute that the server would take
+
+
+def test_picture_that_cannot_be_decoded_is_never_sent(server):
+    with pytest.raises(DetectorError) as failed:
+        Triton(server.url, model="mine").predict(UNREADABLE)
+    assert failed.value.kind == "picture"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["chest_xray_detector", "batched"])
+def test_real_triton_predicts_what_onnx_runtime_does(triton, model):
+    here, there = Onnx(TINY, min_confidence=0.05), Triton(triton.url, model=model, timeout_s=60, min_confidence=0.05)
+    pictures = [film(index) for index in range(30)]
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(there.predict, pictures))
+    for one, said in zip(pictures, answers, strict=True):
+        expected = here.predict(one)
+        assert said.class_ids.tolist() == expected.class_ids.tolist()
+        assert np.allclose(said.confidences, expected.confidences, atol=1e-3)
+        assert np.allclose(said.cxcywh_norm, expected.cxcywh_norm, atol=1e-3)
+        assert said.highest_score == pytest.approx(expected.highest_score, abs=1e-3)
+    assert sum(len(said.class_ids) for said in answers) > 20
+
+
+@pytest.mark.slow
+def test_real_tritons_model_that_fails_is_transient(triton):
+    with pytest.raises(TransientDetectorError, match="answered 500") as failed:
+        Triton(triton.url, model="fails", timeout_s=60).predict(film(0))
+    assert failed.value.kind == "status 500"
+
+
+@pytest.mark.slow
+def test_real_triton_without_the_model_says_so(triton):
+    with pytest.raises(DetectorError, match=r"answered 40[04]: Request for unknown model: 'nowhere' is not found"):
+        Triton(triton.url, model="nowhere", timeout_s=60)
+
+
+@pytest.mark.slow
+def test_real_triton_that_stops_and_starts_is_lost_and_found(triton):
+    detector, one = Triton(triton.url, timeout_s=60), film(0)
+    before = detector.predict(one)
+    triton.stop()
+    with pytest.raises(TransientDetectorError) as failed:
+        detector.predict(one)
+    assert failed.value.kind == "connection"
+    triton.start()
+    assert detector.predict(one).confidences.tolist() == before.confidences.tolist()
