@@ -31,6 +31,8 @@ from radloop.dataset.plan import Plan
 from radloop.sources import synthetic
 from radloop.tables import ANNOTATION_COLUMNS, ASSIGNMENT, FINDINGS, NO_FINDING, PICTURES, REJECTED
 
+Reading = tuple[str, str, list[int], np.ndarray]  # image_id, rad_id, classes, corners as fractions
+
 SPLITS = {"training": 11_500, "validation": 750, "test": 750, "staging": 1_000, "canary": 500, "production": 500}
 REAL_PICTURE_BYTES = 747_000  # the mean of VinBigData's 1024×1024 PNG
 PEER_IMAGES = 1_000
@@ -151,7 +153,7 @@ def seconds(work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, sum(after[:4]) - sum(before[:4])
 
 
-def boxes_of(findings: pl.DataFrame) -> list[tuple[str, str, list[int], np.ndarray]]:
+def boxes_of(findings: pl.DataFrame) -> list[Reading]:
     """For each reading: image_id, rad_id, classes and boxes as x_min, y_min, x_max, y_max fractions."""
     readings = []
     for (image_id, rad_id), rows in findings.partition_by("image_id", "rad_id", as_dict=True).items():
@@ -161,9 +163,7 @@ def boxes_of(findings: pl.DataFrame) -> list[tuple[str, str, list[int], np.ndarr
     return readings
 
 
-def with_supervision(
-    readings: list[tuple[str, str, list[int], np.ndarray]], pictures: Path, out: Path
-) -> Callable[[], object]:
+def with_supervision(readings: list[Reading], pictures: Path, out: Path) -> Callable[[], object]:
     """supervision's export of the labels only; its pictures must have distinct names, so each reading has a link."""
     import supervision
 
@@ -179,18 +179,17 @@ def with_supervision(
     return lambda: dataset.as_yolo(annotations_directory_path=str(out / "labels"))
 
 
-def with_datumaro(
-    readings: list[tuple[str, str, list[int], np.ndarray]], pictures: Path, out: Path
-) -> Callable[[], object]:
-    """Datumaro's export without pictures."""
+def with_datumaro(readings: list[Reading], pictures: Path, out: Path, *, sizes_known: bool) -> Callable[[], object]:
+    """Datumaro's export without pictures. Where it is not told their sizes it opens each one."""
     import datumaro
     from datumaro.components.media import Image as DatumaroImage
 
+    size = (1024, 1024) if sizes_known else None
     items = [
         datumaro.DatasetItem(
             f"{image_id}_{rad_id}",
             subset="train",
-            media=DatumaroImage.from_file(str(pictures / f"{image_id}.png"), size=(1024, 1024)),
+            media=DatumaroImage.from_file(str(pictures / f"{image_id}.png"), size=size),
             annotations=[
                 datumaro.Bbox(x1, y1, x2 - x1, y2 - y1, label=label)
                 for label, (x1, y1, x2, y2) in zip(classes, (corners * 1024).tolist(), strict=True)
@@ -268,14 +267,24 @@ def measure(folder: Path, rows: pl.DataFrame, rounds: int) -> None:
     few = findings.filter(pl.col("image_id").is_in(image_ids[:PEER_IMAGES]))
     part = build(few, pictures.head(PEER_IMAGES), assignment.head(PEER_IMAGES))
     labels_only = Plan(part.images.clear(), part.labels, part.documents, part.manifest, part.version)
-    peers: dict[str, list[tuple[float, float]]] = {"yolo.write": [], "Datumaro": [], "supervision": []}
+    write_list(labels_only, folder / "labels-list")
     readings = boxes_of(few)
+
+    def floor_of_labels(out: Path) -> Callable[[], object]:
+        out.mkdir()
+        return lambda: subprocess.run([folder / "floor", folder / "labels-list", out, folder / "pictures"], check=True)
+
+    exports: dict[str, Callable[[Path], Callable[[], object]]] = {
+        "yolo.write": lambda out: lambda: yolo.write(labels_only, out, pictures=folder / "pictures"),
+        "floor": floor_of_labels,
+        "Datumaro, sizes given": lambda out: with_datumaro(readings, folder / "pictures", out, sizes_known=True),
+        "Datumaro": lambda out: with_datumaro(readings, folder / "pictures", out, sizes_known=False),
+        "supervision": lambda out: with_supervision(readings, folder / "pictures", out),
+    }
+    peers: dict[str, list[tuple[float, float]]] = {name: [] for name in exports}
     for turn in range(rounds):
-        out = folder / f"peer-{turn}"
-        peers["yolo.write"].append(seconds(lambda out=out: yolo.write(labels_only, out, pictures=folder / "pictures")))
-        for name, prepare in (("Datumaro", with_datumaro), ("supervision", with_supervision)):
-            export = prepare(readings, folder / "pictures", folder / f"{name}-{turn}")
-            peers[name].append(seconds(export))
+        for number, (name, prepare) in enumerate(exports.items()):
+            peers[name].append(seconds(prepare(folder / f"peer-{turn}-{number}")))
     report(f"Labels alone, {part.labels.height:,} files", "yolo.write", peers)
 
 

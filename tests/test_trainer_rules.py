@@ -131,7 +131,7 @@ def trainers_boxes(data: bytes) -> np.ndarray:
 def as_the_trainer(data: bytes, classes: int) -> str:
     """What becomes of a picture with this label, worked out on whole arrays: "dropped", or how many boxes stay."""
     try:
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             boxes = trainers_boxes(data)
     except (ValueError, IndexError):
         return "dropped"
