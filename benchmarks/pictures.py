@@ -1,8 +1,8 @@
 """The picture pass beside Pillow + imagehash + numpy, in one run: `python benchmarks/pictures.py`.
 
 Both look at the same PNG files, one after the other in turns: size, MD5, whole decode, mean and standard deviation,
-perceptual hash. radloop also measures the sharpness and the MD5 of the pixels; `same columns` lets Pillow's side do
-that too. Processor time of one process, then wall time of one and of two.
+perceptual hash. radloop's pass also measures the sharpness and a fingerprint of the pixels: once both sides do that
+(`all`), once neither does (`basic`). Processor time of one process, then wall time of one and of two.
 """
 
 import hashlib
@@ -13,12 +13,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import imagehash
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from radloop import pixels
 from radloop.dataset import pictures
 from radloop.sources import synthetic
 
@@ -39,6 +41,12 @@ def with_pillow(path: Path, *, all_columns: bool) -> tuple[object, ...]:
     if all_columns:
         row += (hashlib.md5(pixels.tobytes()).hexdigest(), ndimage.laplace(pixels.astype(np.float32)).var())
     return row
+
+
+def basic(folder: Path, paths: list[str]) -> object:
+    """radloop's pass without sharpness and fingerprint."""
+    with mock.patch.multiple(pixels, fingerprint=lambda gray: "", _laplacian_variance=lambda gray: 0.0):
+        return pictures.inspect_shard(folder, paths)
 
 
 def processor_ms(work: Callable[[], object], count: int) -> float:
@@ -65,9 +73,10 @@ def compare(folder: Path) -> None:
     names = found["path"].to_list()
     sample = names[:IN_TURNS]
     sides: dict[str, Callable[[], object]] = {
-        "radloop": lambda: pictures.inspect_shard(folder, sample),
-        "Pillow + imagehash + numpy": lambda: [with_pillow(folder / name, all_columns=False) for name in sample],
-        "the same, same columns": lambda: [with_pillow(folder / name, all_columns=True) for name in sample],
+        "radloop, all": lambda: pictures.inspect_shard(folder, sample),
+        "radloop, basic": lambda: basic(folder, sample),
+        "Pillow, all": lambda: [with_pillow(folder / name, all_columns=True) for name in sample],
+        "Pillow, basic": lambda: [with_pillow(folder / name, all_columns=False) for name in sample],
     }
     spent: dict[str, list[float]] = {side: [] for side in sides}
     for number in range(ROUNDS + 1):
@@ -80,11 +89,11 @@ def compare(folder: Path) -> None:
     print(
         f"{len(sample)} pictures of {average / 1000:.0f} kB, {ROUNDS} rounds in turns, processor time of one process\n"
     )
-    print(f"{'':28} {'ms a picture':>12} {'spread':>15} {'ratio':>7}")
-    ours = statistics.median(spent["radloop"])
+    middle = {side: statistics.median(values) for side, values in spent.items()}
     for side, values in spent.items():
-        middle = statistics.median(values)
-        print(f"{side:28} {middle:12.2f} {min(values):7.2f}–{max(values):.2f} {middle / ours:6.2f}×")
+        print(f"{side:16} {middle[side]:7.2f} ms a picture ({min(values):.2f}–{max(values):.2f})")
+    for columns in ("all", "basic"):
+        print(f"Pillow / radloop, {columns}: {middle[f'Pillow, {columns}'] / middle[f'radloop, {columns}']:.2f}×")
 
     print(f"\n{len(names)} pictures, wall time\n")
     walls: dict[int, list[float]] = {1: [], 2: []}
