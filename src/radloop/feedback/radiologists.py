@@ -36,11 +36,12 @@ def review(feedback: pl.DataFrame, detections: pl.DataFrame, truth: pl.DataFrame
     for feedback_id, image_id, timestamp, disputed in feedback.select(
         "feedback_id", "image_id", "timestamp", "disputed"
     ).iter_rows():
-        rng = np.random.default_rng(int(hashlib.md5(f"{seed} {feedback_id}".encode()).hexdigest(), 16))
+        rng = _rng(seed, feedback_id)
         order = rng.permutation(readers.MEASURED).tolist()
         turns = [(0, order[0])] + [(1, order[1])] * bool(rng.random() < SECOND_READER)
         for turn, reader in [(2, order[2])] if disputed else turns:
-            verdict, found = _judge(shown.get(feedback_id, _NOTHING), known.get(image_id, _NOTHING), reader, rng)
+            before_them = shown.get(feedback_id, _NOTHING), known.get(image_id, _NOTHING)
+            verdict, found = _judge(*before_them, reader, _rng(seed, feedback_id, reader))
             yield Review(
                 feedback_id=feedback_id,
                 image_id=image_id,
@@ -75,6 +76,10 @@ def _by(table: pl.DataFrame, key: str) -> dict[str, _Boxes]:
         str(name): (group["class_id"].to_numpy().astype(np.int64), group.select(_EDGES).to_numpy())
         for (name,), group in rows.group_by(key)
     }
+
+
+def _rng(seed: int, *names: str) -> np.random.Generator:
+    return np.random.default_rng(int(hashlib.md5(repr((seed, *names)).encode()).hexdigest(), 16))
 
 
 def _after(timestamp: datetime, turn: int) -> str:

@@ -24,9 +24,10 @@ from radloop.errors import FeedbackError
 from radloop.feedback import records
 from radloop.feedback.records import Box, FeedbackId, ImageId
 from radloop.files import flush_folder
-from radloop.tables import NO_FINDING, REFUSED_FILES, REVIEW_FINDINGS, REVIEWS, Verdict
+from radloop.tables import NO_FINDING, REFUSED_FILES, REVIEW_FINDINGS, REVIEWS, SCALED_SIDE_PX, Verdict
 
 SAME_BOX_IOU: Final = boxes.FUSION_IOU  # above it two reviewers mean the same
+SMALLEST_SIDE: Final = 0.1 / SCALED_SIDE_PX  # of a label's box: below, its six decimals make it a line
 
 _LONGEST_COMMENT: Final = 10_000
 _EDGES: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
@@ -148,6 +149,9 @@ def _refuse_contradiction(review: Review) -> None:
             raise FeedbackError(
                 f"bbox {list(finding.bbox)} is not inside the picture (xc, yc, w, h as fractions of it)"
             )
+        left, top, right, bottom = boxes.cxcywh_to_xyxy(finding.bbox).clip(0, 1).tolist()
+        if min(right - left, bottom - top) < SMALLEST_SIDE:
+            raise FeedbackError(f"bbox {list(finding.bbox)} has no area inside the picture")
 
 
 def read(folder: Path) -> Reviews:

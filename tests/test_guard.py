@@ -1,0 +1,83 @@
+"""Held-out pictures are recognised by whatever name and in whatever file they come."""
+
+import polars as pl
+import pytest
+
+from radloop.feedback import guard
+from radloop.tables import FEEDBACK
+
+MD5 = "0" * 31
+IMAGES = pl.DataFrame(
+    [
+        ("train1", "training", "train1", MD5 + "1", "00000000000000ff"),
+        ("prod1", "production", "prod1", MD5 + "2", "000000000000ff00"),
+        ("test1", "test", "test1", MD5 + "3", "0000000000ff0000"),
+        ("canary1", "canary", "canary1", MD5 + "4", "00000000ff000000"),
+        ("odd", "production", "canary1", MD5 + "5", "000000ff00000000"),
+    ],
+    schema=["image_id", "split", "group", "md5", "phash"],
+    orient="row",
+)
+
+
+def judge(image_id: str, **known: str) -> dict[str, str | None]:
+    row = {"feedback_id": "f", "image_id": image_id, **known}
+    feedback = pl.DataFrame([row], schema=dict.fromkeys(FEEDBACK, pl.String))
+    return guard.judge(feedback, IMAGES).select(guard.JUDGED).row(0, named=True)
+
+
+@pytest.mark.parametrize(
+    ("image_id", "known", "held_out"),
+    [
+        pytest.param("test1", {}, "test", id="its id"),
+        pytest.param("TEST1", {}, "test", id="another case"),
+        pytest.param("test1.png", {}, "test", id="an ending in the id"),
+        pytest.param("Test1.JPEG", {}, "test", id="another case and ending"),
+        pytest.param(" test1.dcm.gz", {}, "test", id="a blank and two endings"),
+        pytest.param("test1_R8", {}, "test", id="a reader in the id"),
+        pytest.param("test1_R8.png", {}, "test", id="a reader and an ending"),
+        pytest.param("odd", {}, "canary", id="its group"),
+        pytest.param("copy", {"image_md5": MD5 + "3"}, "test", id="a renamed copy"),
+        pytest.param("prod1", {"image_md5": MD5 + "3"}, "test", id="a copy under the name of another image"),
+        pytest.param("prod1", {"image_phash": "0000000000ff0003"}, "test", id="a near-duplicate by its hash"),
+        pytest.param(
+            "new", {"image_md5": MD5 + "9", "image_phash": "0000000000ff0001"}, "test", id="a renamed near-duplicate"
+        ),
+        pytest.param("prod1", {"split": "staging"}, "staging", id="the feedback says so itself"),
+    ],
+)
+def test_held_out_picture_is_recognised(image_id, known, held_out):
+    assert judge(image_id, **known)["held_out"] == held_out
+
+
+@pytest.mark.parametrize(
+    ("image_id", "known"),
+    [
+        pytest.param("prod1", {}, id="bare"),
+        pytest.param("train1", {"split": "training"}, id="training"),
+        pytest.param("prod1", {"image_md5": MD5 + "2", "image_phash": "0000000000ff0000"}, id="the dataset's own file"),
+        pytest.param("prod1", {"image_md5": MD5 + "8", "image_phash": "0000000000ff0007"}, id="three bits away"),
+        pytest.param("prod1", {"split": "production"}, id="says production"),
+    ],
+)
+def test_other_picture_is_not(image_id, known):
+    judged = judge(image_id, **known)
+    assert judged["held_out"] is None
+    assert judged["split"] is not None
+
+
+def test_image_that_the_dataset_does_not_know_has_no_split_and_a_reason():
+    assert judge("stranger") == {"split": None, "held_out": None, "evidence": "the dataset has no image of this id"}
+
+
+def test_what_feedback_says_of_its_split_never_clears_it():
+    assert judge("test1", split="production")["held_out"] == "test"
+
+
+def test_order_of_feedback_and_of_images_does_not_matter():
+    rows = [{"feedback_id": str(n), "image_id": name} for n, name in enumerate(("test1", "odd", "nobody", "prod1"))]
+    feedback = pl.DataFrame(rows, schema=dict.fromkeys(FEEDBACK, pl.String))
+    one = guard.judge(feedback, IMAGES)
+    other = guard.judge(feedback.reverse(), IMAGES.reverse())
+    assert one.equals(other.reverse())
+    assert one["feedback_id"].to_list() == ["0", "1", "2", "3"]
