@@ -378,9 +378,9 @@ def _read_some(folder: Path, names: Sequence[str]) -> Records:
     others: list[tuple[str, Feedback]] = []
     refused: list[tuple[str, str]] = []
 
-    def look_closely(name: str, data: bytes) -> None:
+    def look_closely(name: str, data: bytes | None = None) -> None:
         try:
-            others.append((name, _decode(data)))
+            others.append((name, _decode(read_bytes(directory, name) if data is None else data)))
         except FeedbackError as wrong:
             refused.append((name, str(wrong)))
 
@@ -404,7 +404,7 @@ def _read_some(folder: Path, names: Sequence[str]) -> Records:
             look_closely(name, data)
         table = _bare_table(bare, bare_ids, bare_names)
         for name in table.filter(~pl.col("usual"))["file"]:
-            look_closely(name, read_bytes(directory, name))
+            look_closely(name)
     finally:
         os.close(directory)
     return _tables(table.filter("usual"), others, refused)

@@ -5,13 +5,17 @@ rate, pictures arrive on a clock whatever the detector does, and latency counts 
 shows in the latency of all that had to wait (coordinated omission; Tene, "How NOT to Measure Latency").
 """
 
+import queue
 import random
+import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -26,6 +30,9 @@ BACKOFF_SECONDS: Final = 0.1  # doubled with each try, give or take half of it
 MOST_AT_ONCE: Final = 256  # open requests where arrivals come on a clock
 LATE_SECONDS: Final = 0.01  # an arrival that is sent later than this after its moment counts as late
 _LOOK_SECONDS: Final = 0.1  # how often progress is told
+
+_DEVICES: Final = {"north": ("DX-1", "DX-2"), "south": ("DX-3",), "clinic": ("CR-1",)}
+_SITE_SHARES: Final = (0.5, 0.3, 0.2)
 
 
 class Visit(NamedTuple):
@@ -267,11 +274,12 @@ def total(tallies: Sequence[Tally]) -> Tally:
 
 
 def choices(
-    count: int, *, seed: int, with_finding: Sequence[bool], share: Callable[[int], float | None]
+    with_finding: Sequence[bool], *, seed: int, share: Callable[[int], float | None] = lambda stage: None
 ) -> Callable[[int], int]:
     """A `choose` for `run`: every picture once before any twice, in seeded order.
 
     Where `share(stage)` says so, that share of pictures has a finding; then the promise holds within either kind.
+    A kind that no picture is of is made up for by the other.
     """
     everything = load.order(len(with_finding), seed=seed)
     kinds = [[picture for picture, found in enumerate(with_finding) if found == kind] for kind in (False, True)]
@@ -280,9 +288,52 @@ def choices(
 
     def choose(stage: int) -> int:
         wanted = share(stage)
-        if wanted is None:
+        if wanted is None or not all(kinds):
             return next(everything)
         kind = coin.random() < wanted
         return kinds[kind][next(orders[kind])]
 
     return choose
+
+
+@contextmanager
+def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and Ctrl-C set `stop`; a second one ends the process as if nobody had listened."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may listen to signals
+        return
+    # A handler runs in the middle of anything, also of `stop.wait`, whose lock `stop.set` needs: another thread sets
+    # it. Putting into a SimpleQueue is allowed there.
+    arrived: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def follow() -> None:
+        if arrived.get():
+            stop.set()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        for listened in before:
+            signal.signal(listened, signal.SIG_DFL)
+        arrived.put(True)
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    before = {}
+    for listened in (signal.SIGINT, signal.SIGTERM):
+        before[listened] = signal.getsignal(listened)
+    for listened in before:
+        signal.signal(listened, handle)
+    try:
+        yield
+    finally:
+        for listened, handler in before.items():
+            signal.signal(listened, handler)
+        arrived.put(False)
+        follower.join()
+
+
+def made_up(image_id: str, *, seed: int) -> tuple[str, str, str]:
+    """Site, view and device of an image in a hospital group that does not exist: the same for the same seed."""
+    chance = random.Random(f"{seed} {image_id}")
+    site = chance.choices(list(_DEVICES), weights=_SITE_SHARES)[0]
+    view = chance.choices(("PA", "AP"), weights=(0.8, 0.2))[0]
+    return site, view, chance.choice(_DEVICES[site])

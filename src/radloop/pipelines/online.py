@@ -1,0 +1,401 @@
+"""Store -> pictures -> detector under a staged load -> feedback: a hospital in a box."""
+
+import hashlib
+import io
+import os
+import secrets
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+from PIL import Image
+
+from radloop import detectors, files, pixels, storage
+from radloop.dataset import pictures
+from radloop.errors import StoreError, UsageError
+from radloop.feedback import records
+from radloop.feedback.records import Detection, Feedback, Model, PictureMeasures, Simulated
+from radloop.measures import evaluation
+from radloop.predictions import Detector, Picture
+from radloop.progress import Progress, silent
+from radloop.simulation import drifting, hospital, load
+from radloop.simulation.drifting import Drift
+from radloop.simulation.hospital import Answer, Tally
+from radloop.simulation.journal import Journal
+from radloop.storage import Store, publish
+from radloop.storage.publish import Row
+from radloop.tables import CLASS_NAMES, NO_FINDING, Split
+
+DEFAULT_SPLITS: Final[tuple[Split, ...]] = ("test", "production")
+
+# One stage: requests are those that were sent and ended, feedback those that were answered and written.
+# per_second: answers. Latencies: of answers and errors, from the intended moment, tries and waiting included.
+STAGES: Final = pl.Schema(
+    {
+        "stage": pl.Int32,
+        "load": pl.Int32,
+        "seconds": pl.Float64,
+        "requests": pl.Int64,
+        "feedback": pl.Int64,
+        "errors": pl.Int64,
+        "retries": pl.Int64,
+        "late": pl.Int64,
+        "dropped": pl.Int64,
+        "per_second": pl.Float64,
+        "p50_ms": pl.Float64,
+        "p95_ms": pl.Float64,
+        "p99_ms": pl.Float64,
+        "max_ms": pl.Float64,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What a run did, or with --dry-run would do."""
+
+    run_id: str
+    address: str
+    detector: str
+    pictures: int
+    feedback: Path
+    log: Path
+    stages: pl.DataFrame  # STAGES
+    total: Mapping[str, Any]  # the same over all stages
+    errors: Mapping[str, int]  # by kind
+    stopped: bool  # by a signal
+    ran: bool
+    notes: tuple[str, ...]
+
+
+class Shown(NamedTuple):
+    """One picture as it arrives."""
+
+    image_id: str
+    split: Split | None
+    path: Path
+    md5: str
+    phash: str
+    measures: PictureMeasures
+
+
+def simulate(
+    out: Path,
+    address: str,
+    *,
+    feedback: Path | None = None,
+    log: Path | None = None,
+    splits: Sequence[Split] | None = None,
+    detector: str | Detector = "random",
+    load_pattern: str = "1,2,3,5,3,2,1",
+    stage_seconds: float = 60.0,
+    request_timeout: float = 5.0,
+    inference_ms: float = 100.0,
+    arrival: str = "workers",
+    drift: str = "",
+    triton_url: str | None = None,
+    seed: int = 0,
+    durable: bool = False,
+    jobs: int = 1,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> Simulation:
+    """Show the pictures of a store to a detector, stage by stage, and write a feedback file for each answer.
+
+    SIGTERM and Ctrl-C finish and write what is in flight, and the run ends as usual; a second signal ends it hard.
+    Raises UsageError, StoreError or DetectorError before anything is sent.
+    """
+    loads, per_second, drifts = load.parse_pattern(load_pattern), load.parse_arrival(arrival), drifting.parse(drift)
+    _require_stages(drifts, len(loads))
+    plan = hospital.Plan(loads, stage_seconds, per_second, patience_seconds=request_timeout, seed=seed)
+    stop = threading.Event()
+
+    with closing(storage.open_store(address)) as store:
+        prefix, rows, notes = _pictures_of(store, splits or DEFAULT_SPLITS)
+        truth = _truth(store, prefix, rows["image_id"])
+        if isinstance(detector, str):
+            detector = detectors.create(
+                detector,
+                seed=seed,
+                inference_ms=inference_ms,
+                timeout_s=request_timeout,
+                truth=truth,
+                triton_url=triton_url,
+                stop=stop,
+            )
+        run = _Run(detector, feedback or out / "feedback", log or out / "logs" / "online_data.log", seed, durable)
+        if dry_run:
+            nothing = [Tally(stage, loaded) for stage, loaded in enumerate(loads, 1)]
+            return run.summary(address, rows.height, nothing, ran=False, stopped=False, notes=notes)
+        with files.locked(out / "cache" / "shown"):
+            plain, refused = _fetch(store, prefix, rows, out / "cache", jobs=jobs, progress=progress)
+            shown = _drifted(plain, drifts, len(loads), out / "cache" / "shown", jobs=jobs, progress=progress)
+    notes += refused
+
+    run.feedback.mkdir(parents=True, exist_ok=True)
+    records.reclaim(run.feedback)
+    found = set() if truth is None else set(truth["image_id"])
+    choose = hospital.choices(
+        [picture.image_id in found for picture in plain],
+        seed=seed,
+        share=partial(drifting.share_with_finding, drifts),
+    )
+    with Journal(run.log, run.id) as journal, hospital.stopped_by_signals(stop):
+        journal.write(
+            "start", detector=run.detector_name, load=loads, arrival=arrival, drift=drift, pictures=len(plain)
+        )
+        tallies = hospital.run(
+            plan,
+            detector,
+            choose=choose,
+            show=lambda visit: _as_picture(shown[visit.stage - 1][visit.picture]),
+            tell=lambda answer: run.tell(answer, shown[answer.visit.stage - 1][answer.visit.picture], journal),
+            stop=stop,
+            progress=progress,
+        )
+        done = run.summary(address, len(plain), tallies, ran=True, stopped=stop.is_set(), notes=notes)
+        for row in done.stages.iter_rows(named=True):
+            journal.write("stage", **row)
+        journal.write("end", **done.total, stopped=done.stopped)
+    return done
+
+
+class _Run:
+    """What all feedback of one run shares."""
+
+    def __init__(self, detector: Detector, feedback: Path, log: Path, seed: int, durable: bool) -> None:
+        begin = datetime.now(UTC)
+        self.id = f"{begin:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"  # of no other run, also after a kill
+        self.feedback, self.log = feedback, log
+        self.detector_name = f"{detector.name} {detector.version}".strip()
+        self._model = Model(name=detector.name, version=detector.version)
+        self._seed, self._durable = seed, durable
+        self._epoch = begin - timedelta(seconds=time.monotonic())
+
+    def tell(self, answer: Answer, shown: Shown, journal: Journal) -> None:
+        """Write the feedback, then the line that says so: what the log reports is there."""
+        visit = answer.visit
+        line = {
+            "number": visit.number,
+            "stage": visit.stage,
+            "image_id": shown.image_id,
+            "latency_ms": round(answer.latency_ms, 3),
+            "tries": answer.tries,
+        }
+        if answer.error is not None:
+            journal.write("error", **line, kind=answer.error.kind, message=str(answer.error))
+            return
+        feedback = self.as_feedback(answer, shown)
+        path = records.write(self.feedback, feedback, durable=self._durable)
+        journal.write("request", **line, class_id=feedback.class_id, confidence=feedback.confidence, file=path.name)
+
+    def as_feedback(self, answer: Answer, shown: Shown) -> Feedback:
+        """The rich form. Its id follows from the run, the image and the number of the visit."""
+        predictions = answer.predictions
+        if predictions is None:
+            raise ValueError("an answer without predictions gives no feedback")
+        detections = [
+            Detection(class_id=class_id, class_name=CLASS_NAMES[class_id], confidence=confidence, bbox=tuple(box))
+            for class_id, confidence, box in zip(
+                predictions.class_ids.tolist(),
+                predictions.confidences.tolist(),
+                predictions.cxcywh_norm.tolist(),
+                strict=True,
+            )
+        ]
+        top = detections[0] if detections else None
+        class_id = top.class_id if top else NO_FINDING
+        site, view, device = hospital.made_up(shown.image_id, seed=self._seed)
+        key = f"{self.id} {shown.image_id} {answer.visit.number}"
+        return Feedback(
+            image_id=shown.image_id,
+            class_id=class_id,
+            confidence=top.confidence if top else 1.0 - predictions.highest_score,
+            bbox=top.bbox if top else None,
+            timestamp=self._time(answer.ended),
+            class_name=CLASS_NAMES[class_id],
+            detections=detections,
+            split=shown.split,
+            image_md5=shown.md5,
+            image_phash=shown.phash,
+            picture=shown.measures,
+            model=self._model,
+            latency_ms=answer.latency_ms,
+            stage=answer.visit.stage,
+            arrived_at=self._time(answer.intended),
+            feedback_id=hashlib.md5(key.encode()).hexdigest(),
+            run_id=self.id,
+            simulated=Simulated(site=site, view=view, device=device),
+            schema_version=records.SCHEMA_VERSION,
+        )
+
+    def _time(self, moment: float) -> str:
+        return (self._epoch + timedelta(seconds=moment)).isoformat()
+
+    def summary(
+        self,
+        address: str,
+        count: int,
+        tallies: Sequence[Tally],
+        *,
+        ran: bool,
+        stopped: bool,
+        notes: tuple[str, ...],
+    ) -> Simulation:
+        whole = hospital.total(tallies)
+        return Simulation(
+            run_id=self.id,
+            address=address,
+            detector=self.detector_name,
+            pictures=count,
+            feedback=self.feedback,
+            log=self.log,
+            stages=pl.DataFrame([_row(tally) for tally in tallies], schema=STAGES),
+            total={name: value for name, value in _row(whole).items() if name not in ("stage", "load")},
+            errors=dict(whole.errors.most_common()),
+            stopped=stopped,
+            ran=ran,
+            notes=notes,
+        )
+
+
+def _row(tally: Tally) -> dict[str, Any]:
+    latencies = sorted(tally.latencies_ms)
+    shares = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99, "max_ms": 1.0}
+    return {
+        "stage": tally.stage,
+        "load": tally.load,
+        "seconds": round(tally.seconds, 3),
+        "requests": tally.requests,
+        "feedback": tally.answered,
+        "errors": tally.errors.total(),
+        "retries": tally.retries,
+        "late": tally.late,
+        "dropped": tally.dropped,
+        "per_second": round(tally.answered / tally.seconds, 3) if tally.seconds else 0.0,
+        **{name: round(load.percentile(latencies, share), 3) if latencies else None for name, share in shares.items()},
+    }
+
+
+def _require_stages(drifts: Sequence[Drift], count: int) -> None:
+    for drift in drifts:
+        if not 1 <= drift.stage <= count:
+            raise UsageError(f"--drift {drift}: the load pattern has the stages 1 to {count}.")
+
+
+def _pictures_of(store: Store, splits: Sequence[Split]) -> tuple[str, pl.DataFrame, tuple[str, ...]]:
+    """The unit's prefix, one manifest row for each image of the splits, and what is to be said about them."""
+    prefix = publish.resolve_prefix(store)
+    table = publish.read_manifest(store, prefix=prefix)
+    notes: tuple[str, ...] = ()
+    if table is None:
+        table = publish.listed(store, prefix=prefix)
+        notes = (f"unverified: {store.address} has no manifest, so its listing was taken at its word",)
+    rows = table.filter(pl.col("kind") == "image", pl.col("split").is_in(splits))
+    rows = rows.sort("key").unique("image_id", keep="first", maintain_order=True).sort("image_id")
+    if rows.is_empty():
+        raise StoreError(
+            f"{store.address} holds no pictures of {', '.join(splits)}. Choose other --splits, or run `radloop load`."
+        )
+    return prefix, rows, notes
+
+
+def _truth(store: Store, prefix: str, image_ids: pl.Series) -> pl.DataFrame | None:
+    """What is in the images: the boxes of at least two readers, fused, or of the only reader; None: unknown."""
+    data = store.get(f"{prefix}/annotations.parquet" if prefix else "annotations.parquet")
+    if data is None:
+        return None
+    rows = pl.read_parquet(io.BytesIO(data)).filter(pl.col("image_id").is_in(image_ids.implode()))
+    alone = pl.col("rad_id").n_unique().over("image_id") == 1
+    return pl.concat(
+        [
+            evaluation.consensus(rows.filter(~alone)),
+            evaluation.consensus(rows.filter(alone), min_readers=1),
+        ]
+    )
+
+
+def _fetch(
+    store: Store, prefix: str, rows: pl.DataFrame, cache: Path, *, jobs: int, progress: Progress
+) -> tuple[list[Shown], tuple[str, ...]]:
+    """The pictures on this machine, each distinct one once and verified, and what they measure."""
+    wanted = [Row(**row) for row in rows.select(Row._fields).iter_rows(named=True)]
+    paths = publish.fetch(store, wanted, cache / "pictures", prefix=prefix, progress=progress)
+    named = [(row["image_id"], row["split"], paths[row["key"]]) for row in rows.iter_rows(named=True)]
+    shown = _measured(named, cache / "shown" / "pictures.parquet", jobs=jobs, progress=progress)
+    lost = len(named) - len(shown)
+    if not shown:
+        raise StoreError(f"{store.address}: none of its {lost} pictures can be decoded.")
+    return shown, (f"{lost} pictures cannot be decoded and were left out",) if lost else ()
+
+
+def _measured(
+    named: Sequence[tuple[str, Split | None, Path]], cache: Path, *, jobs: int, progress: Progress
+) -> list[Shown]:
+    folder = Path(os.path.commonpath([path.parent for _, _, path in named])).absolute()
+    relative = {path: os.path.relpath(path, folder) for _, _, path in named}
+    found = pl.DataFrame(
+        {"image_id": list(relative.values()), "path": list(relative.values()), "problem": [None] * len(relative)},
+        schema_overrides={"problem": pl.String},
+    )
+    table = pictures.inspect(folder, found, jobs=jobs, cache=cache, progress=progress)
+    sound = {row["path"]: row for row in table.filter(pl.col("problem").is_null()).iter_rows(named=True)}
+    return [
+        Shown(
+            image_id,
+            split,
+            path,
+            row["md5"],
+            row["phash"],
+            PictureMeasures(mean=row["mean"], std=row["std"], sharpness=row["sharpness"]),
+        )
+        for image_id, split, path in named
+        if (row := sound.get(relative[path])) is not None
+    ]
+
+
+def _drifted(
+    plain: list[Shown], drifts: Sequence[Drift], stages: int, folder: Path, *, jobs: int, progress: Progress
+) -> list[list[Shown]]:
+    """The pictures of each stage; those that a drift changes are made once and kept."""
+    made: dict[tuple[Drift, ...], list[Shown]] = {(): plain}
+    by_stage = []
+    for stage in range(1, stages + 1):
+        changes = drifting.of_pixels(drifts, stage)
+        if changes not in made:
+            made[changes] = _changed(plain, changes, folder, jobs=jobs, progress=progress)
+        by_stage.append(made[changes])
+    return by_stage
+
+
+def _changed(
+    plain: list[Shown], changes: tuple[Drift, ...], folder: Path, *, jobs: int, progress: Progress
+) -> list[Shown]:
+    name = "-".join(f"{drift.kind}{drift.amount:g}" for drift in changes)
+    distinct = {picture.md5: picture.path for picture in plain}
+    paths = {md5: folder / name / f"{md5}.png" for md5 in distinct}
+
+    def make(md5: str) -> None:
+        if not paths[md5].exists():
+            changed = drifting.apply(pixels.decode(distinct[md5].read_bytes()), changes)
+            buffer = io.BytesIO()
+            Image.fromarray(changed).save(buffer, "PNG", compress_level=1)
+            files.write_atomic(paths[md5], buffer.getvalue())
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for done, _ in enumerate(pool.map(make, distinct), 1):
+            progress(f"drift {name}", done, len(distinct))
+    named = [(picture.image_id, picture.split, paths[picture.md5]) for picture in plain]
+    return _measured(named, folder / f"{name}.parquet", jobs=jobs, progress=progress)
+
+
+def _as_picture(shown: Shown) -> Picture:
+    return Picture(shown.image_id, shown.path.read_bytes())

@@ -1,0 +1,39 @@
+"""The log of a run: JSON lines, each written whole, so that a kill leaves no half of one."""
+
+import json
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+_CREDENTIALS: Final = re.compile(r"//[^/@\s\"]+@")
+
+
+class Journal:
+    """Appends to `path`; may be written to from many threads, and from many processes."""
+
+    def __init__(self, path: Path, run_id: str) -> None:
+        """Every line says which run it is of."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._run_id = run_id
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def write(self, event: str, **fields: Any) -> None:
+        """One line: the time, the event, the run, and `fields`; user names and passwords in addresses are left out."""
+        line = {"time": datetime.now(UTC).isoformat(), "event": event, "run_id": self._run_id, **fields}
+        text = _CREDENTIALS.sub("//", json.dumps(line, ensure_ascii=False))
+        os.write(self._descriptor, text.encode() + b"\n")
+
+    def __enter__(self) -> Self:
+        """Nothing more is opened."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """An error that ends the run is its last line."""
+        if error is not None:
+            self.write("failed", message=str(error) or type(error).__name__)
+        os.close(self._descriptor)
