@@ -54,6 +54,14 @@ Add = Annotated[Path | None, _option("add")]
 Store = Annotated[str | None, _option("store")]
 KeepOld = Annotated[bool | None, _option("keep_old", "--keep-old")]
 Splits = Annotated[str | None, _option("splits")]
+DetectorSpec = Annotated[str | None, _option("detector")]
+LoadPattern = Annotated[str | None, _option("load_pattern")]
+StageSeconds = Annotated[float | None, _option("stage_seconds")]
+RequestTimeout = Annotated[float | None, _option("request_timeout")]
+InferenceMs = Annotated[float | None, _option("inference_ms")]
+Arrival = Annotated[str | None, _option("arrival")]
+Drift = Annotated[str | None, _option("drift")]
+Durable = Annotated[bool | None, _option("durable", "--durable")]
 AnnotationsOnly = Annotated[bool, typer.Option("--annotations-only", help="Only the tables of a synthetic source.")]
 Dataset = Annotated[Path | None, _option("dataset")]
 Feedback = Annotated[Path | None, _option("feedback")]
@@ -214,6 +222,70 @@ def pull(
     with Display() as display:
         pulled = offline.pull(chosen.store_address, chosen.out, wanted=chosen.splits, progress=display)
     _finish(pulled, json=json)
+
+
+@app.command()
+def simulate(
+    out: Out = None,
+    store: Store = None,
+    feedback: Feedback = None,
+    splits: Annotated[str | None, _option("splits", default="test,production")] = None,
+    detector: DetectorSpec = None,
+    load_pattern: LoadPattern = None,
+    stage_seconds: StageSeconds = None,
+    request_timeout: RequestTimeout = None,
+    inference_ms: InferenceMs = None,
+    arrival: Arrival = None,
+    drift: Drift = None,
+    seed: Seed = None,
+    durable: Durable = None,
+    log: Log = None,
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Play a hospital: show the store's pictures to a detector under a staged load and keep its feedback."""
+    from radloop.pipelines import online
+
+    chosen = settings.load(
+        out=out,
+        store=store,
+        feedback=feedback,
+        splits=splits,
+        detector=detector,
+        load_pattern=load_pattern,
+        stage_seconds=stage_seconds,
+        request_timeout=request_timeout,
+        inference_ms=inference_ms,
+        arrival=arrival,
+        drift=drift,
+        seed=seed,
+        durable=durable,
+        log=log,
+        jobs=jobs,
+    )
+    with Display() as display:
+        simulated = online.simulate(
+            chosen.out,
+            chosen.store_address,
+            feedback=chosen.feedback,
+            log=chosen.log,
+            splits=chosen.splits,
+            detector=chosen.detector,
+            load_pattern=chosen.load_pattern,
+            stage_seconds=chosen.stage_seconds,
+            request_timeout=chosen.request_timeout,
+            inference_ms=chosen.inference_ms,
+            arrival=chosen.arrival,
+            drift=chosen.drift,
+            triton_url=chosen.triton_url,
+            seed=chosen.seed,
+            durable=chosen.durable,
+            jobs=chosen.jobs,
+            dry_run=dry_run,
+            progress=display,
+        )
+    _finish(simulated, json=json)
 
 
 @app.command()

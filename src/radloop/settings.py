@@ -84,6 +84,42 @@ class Settings(BaseSettings):
         "chi_tacc", validation_alias="RCLONE_REMOTE", description="The remote of RCLONE_CONTAINER."
     )
 
+    detector: str = Field(
+        "random", description="random, oracle:NOISE, onnx:MODEL.onnx, or triton[:http://HOST:8000/MODEL]."
+    )
+    triton_url: str | None = Field(
+        None, validation_alias="TRITON_URL", description="The server of `--detector triton` without an address."
+    )
+    load_pattern: str = Field(
+        "1,2,3,5,3,2,1",
+        validation_alias=AliasChoices("RADLOOP_LOAD_PATTERN", "LOAD_PATTERN"),
+        description="Load of each stage, workers or multiples of the arrival rate; LOAD_PATTERN names it, too.",
+    )
+    stage_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=86_400,
+        validation_alias=AliasChoices("RADLOOP_STAGE_SECONDS", "DELAY_BETWEEN_STEPS"),
+        description="Seconds that a stage lasts; DELAY_BETWEEN_STEPS names it, too.",
+    )
+    request_timeout: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        validation_alias=AliasChoices("RADLOOP_REQUEST_TIMEOUT", "REQUEST_TIMEOUT"),
+        description="Seconds after which a request has failed; REQUEST_TIMEOUT names it, too.",
+    )
+    inference_ms: float = Field(100.0, ge=0, le=3_600_000, description="What the random detector takes for a picture.")
+    arrival: str = Field(
+        "workers", description="workers: each takes the next picture; poisson:RATE: RATE arrivals a second, times load."
+    )
+    drift: str = Field(
+        "",
+        description="What changes from a stage on, such as brightness:0.2@4; also contrast, rotation (degrees) and mix "
+        "(share of pictures with a finding); several with commas.",
+    )
+    durable: bool = Field(False, description="Flush every feedback file to the disk: safe against loss of power, too.")
+
     @field_validator("splits", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:

@@ -1,5 +1,6 @@
 """How each pipeline's result reads on a terminal."""
 
+from collections.abc import Mapping
 from functools import singledispatch
 from typing import Any
 
@@ -7,6 +8,7 @@ from radloop.display import Grid, Summary, size
 from radloop.pipelines.checking import Report
 from radloop.pipelines.demo import Demonstration
 from radloop.pipelines.offline import Extracted, Loaded, Transformed
+from radloop.pipelines.online import Simulation
 from radloop.storage.publish import Published, Pulled
 from radloop.tables import CLASS_NAMES, SPLITS
 
@@ -101,6 +103,33 @@ def _loaded(record: Loaded) -> Summary:
         notes=tuple(note for part in parts for note in part.notes),
         following=(f"radloop check {record.published.address}",),
     )
+
+
+@of.register
+def _simulated(record: Simulation) -> Summary:
+    shown = f"{record.pictures:,} pictures of {record.address} to {record.detector}"
+    if not record.ran:
+        return Summary(f"would show {shown}; nothing was sent", notes=record.notes)
+    rows = [_cells(f"{row['stage']}", f"{row['load']}", row) for row in record.stages.iter_rows(named=True)]
+    head = ("stage", "load", "sent", "feedback", "errors", "late", "dropped", "/s", "p50", "p95", "p99", "max ms")
+    return Summary(
+        f"showed {shown}{', stopped by a signal' if record.stopped else ''}",
+        facts=(
+            ("run", record.run_id),
+            ("feedback", f"{record.total['feedback']:,} files in {record.feedback}"),
+            ("errors", ", ".join(f"{times:,}× {kind}" for kind, times in record.errors.items()) or "none"),
+            ("retries", f"{record.total['retries']:,}"),
+            ("log", str(record.log)),
+        ),
+        grids=(Grid("stages", (head, *rows, _cells("all", "", record.total))),),
+        notes=record.notes,
+    )
+
+
+def _cells(stage: str, load: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+    counts = (f"{row[name]:,}" for name in ("requests", "feedback", "errors", "late", "dropped"))
+    measured = (row[name] for name in ("per_second", "p50_ms", "p95_ms", "p99_ms", "max_ms"))
+    return (stage, load, *counts, *("" if value is None else f"{value:,.1f}" for value in measured))
 
 
 @of.register

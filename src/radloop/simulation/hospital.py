@@ -5,6 +5,7 @@ rate, pictures arrive on a clock whatever the detector does, and latency counts 
 shows in the latency of all that had to wait (coordinated omission; Tene, "How NOT to Measure Latency").
 """
 
+import math
 import queue
 import random
 import signal
@@ -226,9 +227,10 @@ class _Run:
                 break
             self._say(tally)
 
-    def _say(self, tally: Tally) -> None:
+    def _say(self, tally: Tally, *, ended: bool = False) -> None:
         what = f"stage {tally.stage} of {len(self.tallies)}, load {tally.load}"
-        self._progress(what, round(self._seconds(tally)), round(self._plan.stage_seconds), "seconds")
+        total = math.ceil(self._plan.stage_seconds)
+        self._progress(what, total if ended else min(int(self._seconds(tally)), total - 1), total, "seconds")
 
     def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
         """What no detector's error explains ends the run, and is raised there."""
