@@ -1,6 +1,5 @@
 """How each pipeline's result reads on a terminal."""
 
-from collections.abc import Mapping
 from functools import singledispatch
 from typing import Any
 
@@ -14,6 +13,19 @@ from radloop.tables import CLASS_NAMES, SPLITS
 
 MOST_REASONS = 10
 MOST_VIOLATIONS = 20
+LARGE = 100  # from here on a measure is shown without decimals
+
+_COLUMNS = {
+    "requests": "sent",
+    "errors": "errors",
+    "late": "late",
+    "dropped": "dropped",
+    "per_second": "/s",
+    "p50_ms": "p50",
+    "p95_ms": "p95",
+    "p99_ms": "p99",
+    "max_ms": "max",
+}
 
 
 @singledispatch
@@ -110,8 +122,12 @@ def _simulated(record: Simulation) -> Summary:
     shown = f"{record.pictures:,} pictures of {record.address} to {record.detector}"
     if not record.ran:
         return Summary(f"would show {shown}; nothing was sent", notes=record.notes)
-    rows = [_cells(f"{row['stage']}", f"{row['load']}", row) for row in record.stages.iter_rows(named=True)]
-    head = ("stage", "load", "sent", "feedback", "errors", "late", "dropped", "/s", "p50", "p95", "p99", "max ms")
+    rows = [(f"{row['stage']} × {row['load']}", row) for row in record.stages.iter_rows(named=True)]
+    rows.append(("all", record.total))
+    # late and dropped are for arrivals on a clock
+    columns = [name for name in _COLUMNS if name not in ("late", "dropped") or record.total[name]]
+    head = ("stage × load", *(_COLUMNS[name] for name in columns))
+    cells = [(stage, *(_short(row[name]) for name in columns)) for stage, row in rows]
     return Summary(
         f"showed {shown}{', stopped by a signal' if record.stopped else ''}",
         facts=(
@@ -121,15 +137,16 @@ def _simulated(record: Simulation) -> Summary:
             ("retries", f"{record.total['retries']:,}"),
             ("log", str(record.log)),
         ),
-        grids=(Grid("stages", (head, *rows, _cells("all", "", record.total))),),
+        grids=(Grid("requests; latencies in ms", (head, *cells)),),
         notes=record.notes,
     )
 
 
-def _cells(stage: str, load: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-    counts = (f"{row[name]:,}" for name in ("requests", "feedback", "errors", "late", "dropped"))
-    measured = (row[name] for name in ("per_second", "p50_ms", "p95_ms", "p99_ms", "max_ms"))
-    return (stage, load, *counts, *("" if value is None else f"{value:,.1f}" for value in measured))
+def _short(value: float | None) -> str:
+    """A count, or a measure as far as a person reads it."""
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if value < LARGE else f"{value:,.0f}"
 
 
 @of.register
