@@ -67,11 +67,9 @@ def read(root: Path) -> pl.DataFrame | None:
 
 def version(table: pl.DataFrame) -> str:
     """The version id: a hash over the sorted (key, md5) of images, labels and yaml; 16 hex digits."""
-    rows = table.filter(pl.col("kind").is_in(VERSIONED)).sort("key").select("key", "md5").iter_rows()
-    digest = hashlib.sha256()
-    for key, md5 in rows:
-        digest.update(f"{key}\0{md5}\n".encode())
-    return digest.hexdigest()[:16]
+    listed = table.filter(pl.col("kind").is_in(VERSIONED)).sort("key")
+    lines = listed.select(pl.format("{}\0{}\n", "key", "md5")).to_series()
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
 def unit_root(folder: Path) -> Path:

@@ -3,9 +3,9 @@
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -194,7 +194,7 @@ def _require_distinct(files: pl.DataFrame) -> None:
 
 def _images(files: pl.DataFrame, pictures: pl.DataFrame) -> pl.DataFrame:
     """MANIFEST and source of every picture file. A picture has one key for each of its readers."""
-    sources = {path: PurePosixPath(path).suffix.lower() for path in pictures["path"]}
+    sources = {path: os.path.splitext(path)[1].lower() for path in pictures["path"]}
     return (
         files.join(pictures.select("image_id", "bytes", "md5", source="path"), on="image_id")
         .with_columns(
@@ -290,7 +290,7 @@ def _listed(documents: Mapping[str, bytes]) -> pl.DataFrame:
     rows = [
         (
             key,
-            kinds.get(PurePosixPath(key).suffix, "document"),
+            kinds.get(os.path.splitext(key)[1], "document"),
             None,
             None,
             None,
