@@ -1,7 +1,6 @@
-"""The Streamlit app: `streamlit run app.py -- --dataset DIR …`, or `radloop dashboard`."""
+"""The Streamlit app: the menu, and the page that the address names."""
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from types import ModuleType
 from typing import Final
@@ -10,10 +9,10 @@ import streamlit as st
 
 from radloop import __version__
 from radloop.dashboard.inputs import Inputs
-from radloop.dashboard.pages import labels, overview
+from radloop.dashboard.pages import heatmaps, images, labels, overview
 
 PAGES: Final[Mapping[str, Mapping[str, ModuleType]]] = {
-    "Dataset": {"Overview": overview, "Labels": labels},
+    "Dataset": {"Overview": overview, "Labels": labels, "Heatmaps": heatmaps, "Images": images},
 }
 
 
@@ -21,10 +20,7 @@ def main(inputs: Inputs) -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="radloop", layout="wide", initial_sidebar_state="expanded")
     menu = {
-        section: [
-            _page(title, partial(module.page, inputs), default=module is overview) for title, module in pages.items()
-        ]
-        for section, pages in PAGES.items()
+        section: [_page(title, module, inputs) for title, module in pages.items()] for section, pages in PAGES.items()
     }
     chosen = st.navigation(menu)
     with st.sidebar:
@@ -32,9 +28,6 @@ def main(inputs: Inputs) -> None:
     chosen.run()
 
 
-def _page(title: str, draw: Callable[[], None], *, default: bool) -> st.Page:
-    return st.Page(draw, title=title, url_path=title.lower(), default=default)
-
-
-if __name__ == "__main__":
-    main(Inputs.parse(sys.argv[1:]))
+def _page(title: str, module: ModuleType, inputs: Inputs) -> st.Page:
+    draw = partial(module.page, inputs)
+    return st.Page(draw, title=title, url_path=title.lower(), default=module is overview)

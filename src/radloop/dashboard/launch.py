@@ -9,13 +9,13 @@ from typing import NoReturn
 from radloop.dashboard.inputs import Inputs
 from radloop.errors import UsageError
 
-APP = Path(__file__).with_name("app.py")
+SCRIPT = Path(__file__).parent / "server" / "main.py"  # .streamlit/config.toml lies beside it
 
 
 def command(inputs: Inputs, *, host: str, port: int) -> list[str]:
-    """The command line of the server; all that does not depend on the run stands in .streamlit/config.toml."""
+    """The command line of the server; what does not depend on the run stands in its config.toml."""
     flags = [f"--server.address={host}", f"--server.port={port}"]
-    return [sys.executable, "-m", "streamlit", "run", str(APP), *flags, "--", *inputs.arguments()]
+    return [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *flags, "--", *inputs.arguments()]
 
 
 def serve(inputs: Inputs, *, host: str, port: int) -> NoReturn:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import plotly.graph_objects as go
 import polars as pl
@@ -104,6 +104,23 @@ def feedback(inputs: Inputs) -> Feedback | None:
         missing(f"{plain(path)} holds no feedback that can be read.", "radloop simulate")
         return None
     return found
+
+
+def quiet_feedback(inputs: Inputs) -> Feedback | None:
+    """The feedback for a page that can do without."""
+    try:
+        return loading.feedback(inputs.feedback) if inputs.feedback and inputs.feedback.is_dir() else None
+    except RadloopError:
+        return None
+
+
+def open_image(image_id: str) -> NoReturn:
+    """Go to the image on its own page."""
+    st.switch_page(st.Page(_nowhere, url_path="images"), query_params={"image": image_id})
+
+
+def _nowhere() -> None:
+    """Stands for a page that is known by its address."""
 
 
 def refused_files(found: Feedback) -> None:

@@ -24,7 +24,7 @@ def _sizes(dataset: Dataset) -> pl.DataFrame:
 def page(inputs: Inputs) -> None:
     """The state of the dataset in one look."""
     found = layout.dataset(inputs)
-    said = loading.feedback(inputs.feedback) if inputs.feedback and inputs.feedback.is_dir() else None
+    said = layout.quiet_feedback(inputs)
     layout.head("Overview", "Is the data sound, and what needs attention?", simulated=layout.marks(found, said))
     if found is not None:
         _numbers(found)

@@ -1,0 +1,83 @@
+"""Heatmaps: where on the picture do the boxes of a class lie?"""
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+import polars as pl
+import streamlit as st
+
+from radloop.dashboard import figures, layout, loading, pictures, samples
+from radloop.dashboard.inputs import Inputs
+from radloop.dashboard.loading import Dataset
+from radloop.measures import counts
+from radloop.measures.counts import Heatmaps
+
+SIDE = 64  # cells along each axis
+_SCALE = (
+    (0, "rgba(0,0,4,0)"),
+    (0.05, "rgba(87,16,110,0.45)"),
+    (0.5, "rgba(227,89,51,0.7)"),
+    (1, "rgba(252,255,164,0.85)"),
+)
+
+
+@loading.measured
+def _heat(dataset: Dataset) -> Heatmaps:
+    return counts.heatmaps(dataset.labels, side=SIDE)
+
+
+def page(inputs: Inputs) -> None:
+    """A panel for each split that is chosen."""
+    found = layout.dataset(inputs)
+    layout.head(
+        "Heatmaps",
+        "Where do the boxes of a class lie? Over the mean picture of the split.",
+        simulated=layout.marks(found),
+    )
+    if found is None:
+        return
+    heat = _heat(found)
+    left, right = st.columns(2)
+    name = left.selectbox("Class", list(samples.by_class()))
+    splits = right.pills("Splits", heat.splits, selection_mode="multi", default=heat.splits[:2]) or heat.splits[:1]
+    class_id = samples.by_class()[name]
+    for start in range(0, len(splits), 2):
+        for column, split in zip(st.columns(2), splits[start : start + 2], strict=False):
+            with column:
+                _panel(inputs, found, heat.counts[heat.splits.index(split), class_id], name, split)
+    layout.download(_cells(heat, class_id), key=f"heatmap-{class_id}")
+
+
+def _panel(inputs: Inputs, found: Dataset, cells: npt.NDArray[np.int64], name: str, split: str) -> None:
+    background = pictures.mean(found, inputs.images, split if found.has_splits else None)
+    figure = figures.empty(height=460, legend=False)
+    if background is not None:
+        figure.add_layout_image(
+            source=pictures.address(background),
+            xref="x", yref="y", x=0, y=0, sizex=1, sizey=1, sizing="stretch", layer="below",
+        )  # fmt: skip
+    middles = (np.arange(SIDE) + 0.5) / SIDE
+    figure.add_trace(
+        go.Heatmap(
+            z=cells,
+            x=middles,
+            y=middles,
+            colorscale=_SCALE,
+            zmin=0,
+            colorbar={"title": {"text": "boxes over the cell", "side": "right"}},
+            hovertemplate="%{z} boxes<extra></extra>",
+        )
+    )
+    figure.update_layout(plot_bgcolor="black", margin={"l": 0, "r": 0, "t": 0, "b": 0})
+    figure.update_xaxes(range=[0, 1], visible=False, constrain="domain")
+    figure.update_yaxes(range=[1, 0], visible=False, scaleanchor="x", scaleratio=1.1, constrain="domain")
+    layout.chart(f"Where {name} was drawn in {split}", figure, None, key=f"heat-{split}")
+    if background is None:
+        st.caption("No picture could be read: the mean picture is missing.")
+
+
+def _cells(heat: Heatmaps, class_id: int) -> pl.DataFrame:
+    """split, row, column, boxes of every cell that a box of the class touches."""
+    split, row, column = np.nonzero(heat.counts[:, class_id])
+    boxes = heat.counts[split, class_id, row, column]
+    return pl.DataFrame({"split": [heat.splits[at] for at in split], "row": row, "column": column, "boxes": boxes})

@@ -1,0 +1,85 @@
+"""A radiograph in its true proportions with boxes on it, to zoom into and, for a review, to draw on."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import plotly.graph_objects as go
+
+from radloop.dashboard import figures
+from radloop.dashboard.layout import label
+from radloop.dashboard.samples import CONSENSUS, MODEL, Layer
+from radloop.tables import CLASS_NAMES
+
+HEIGHT_PX: Final = 760
+LOOKING: Final = {"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+DRAWING: Final = {"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["lasso2d"]}
+_READERS: Final = (figures.SKY, figures.ORANGE, figures.GREEN, figures.PURPLE, figures.BLUE)
+_DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
+
+
+def draw(
+    source: str,
+    frame: tuple[int, int],
+    layers: Sequence[Layer],
+    *,
+    view: str,
+    height: int = HEIGHT_PX,
+    dragmode: str = "pan",
+) -> go.Figure:
+    """The picture at the address `source` under the boxes of `layers`; zoom is kept while `view` stays the same."""
+    width, high = frame
+    figure = go.Figure()
+    figure.add_layout_image(
+        source=source, xref="x", yref="y", x=0, y=0, sizex=width, sizey=high, sizing="stretch", layer="below"
+    )
+    # A point in each corner: a selection needs something to select, and the axes their extent.
+    figure.add_scatter(
+        x=[0, width], y=[0, high], mode="markers", marker={"opacity": 0}, hoverinfo="skip", showlegend=False
+    )
+    for place, layer in enumerate(layers):
+        figure.add_trace(_trace(layer, frame, *_style(layer.name, place)))
+    figure.update_layout(
+        height=height,
+        margin={"l": 0, "r": 0, "t": 28, "b": 0},
+        plot_bgcolor="black",
+        dragmode=dragmode,
+        uirevision=view,
+        selectionrevision=view,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        newselection={"line": {"color": figures.YELLOW, "width": 3, "dash": "solid"}},
+    )
+    figure.update_xaxes(range=[0, width], visible=False, constrain="domain")
+    figure.update_yaxes(range=[high, 0], visible=False, scaleanchor="x", constrain="domain")
+    return figure
+
+
+def _style(name: str, place: int) -> tuple[str, str]:
+    if name == MODEL:
+        return figures.VERMILION, "dash"
+    if name == CONSENSUS:
+        return figures.YELLOW, "solid"
+    return _READERS[place % len(_READERS)], _DASHES[place // len(_READERS) % len(_DASHES)]
+
+
+def _trace(layer: Layer, frame: tuple[int, int], colour: str, dash: str) -> Any:
+    x: list[float | None] = []
+    y: list[float | None] = []
+    text: list[str] = []
+    width, high = frame
+    for class_id, confidence, left, top, right, bottom in layer.boxes.iter_rows():
+        x += [left * width, right * width, right * width, left * width, left * width, None]
+        y += [top * high, top * high, bottom * high, bottom * high, top * high, None]
+        said = CLASS_NAMES[class_id] if confidence is None else f"{CLASS_NAMES[class_id]} {confidence:.2f}"
+        text += [said, "", "", "", "", ""]
+    return go.Scatter(
+        x=x,
+        y=y,
+        text=text,
+        name=f"{label(layer.name)} ({layer.boxes.height})",
+        mode="lines+text",
+        textposition="top right",
+        textfont={"color": colour, "size": 12},
+        line={"color": colour, "width": 2, "dash": dash},
+        hoverinfo="name",
+        showlegend=True,
+    )

@@ -1,0 +1,8 @@
+"""The script that the server runs for every look at a page: `streamlit run main.py -- --dataset DIR …`."""
+
+import sys
+
+from radloop.dashboard import app
+from radloop.dashboard.inputs import Inputs
+
+app.main(Inputs.parse(sys.argv[1:]))
