@@ -1,5 +1,6 @@
 """How each pipeline's result reads on a terminal."""
 
+from collections.abc import Mapping
 from functools import singledispatch
 from typing import Any
 
@@ -122,8 +123,8 @@ def _simulated(record: Simulation) -> Summary:
     shown = f"{record.pictures:,} pictures of {record.address} to {record.detector}"
     if not record.ran:
         return Summary(f"would show {shown}; nothing was sent", notes=record.notes)
-    rows = [(f"{row['stage']} × {row['load']}", row) for row in record.stages.iter_rows(named=True)]
-    rows.append(("all", record.total))
+    stages = [(f"{row['stage']} × {row['load']}", row) for row in record.stages.iter_rows(named=True)]
+    rows: list[tuple[str, Mapping[str, Any]]] = [*stages, ("all", record.total)]
     # late and dropped are for arrivals on a clock
     columns = [name for name in _COLUMNS if name not in ("late", "dropped") or record.total[name]]
     head = ("stage × load", *(_COLUMNS[name] for name in columns))
