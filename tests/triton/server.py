@@ -4,6 +4,7 @@ Run by .venv-triton's Python: server.py MODEL.onnx PORT FOLDER NAME…. Prints "
 standard input does, and so with whoever started it.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from pytriton.triton import Triton, TritonConfig
 
 
 def main(path: str, port: str, folder: str, *names: str) -> None:
+    answer = os.dup(1)
+    os.dup2(2, 1)  # whatever Triton and its models print is log
     config = TritonConfig(
         http_address="127.0.0.1", http_port=int(port), allow_grpc=False, allow_metrics=False, exit_timeout_secs=5
     )
@@ -25,7 +28,7 @@ def main(path: str, port: str, folder: str, *names: str) -> None:
         for name in names:
             models[name](triton, name, session)
         triton.run()
-        print("ready", flush=True)
+        os.write(answer, b"ready\n")
         sys.stdin.read()
 
 
