@@ -6,13 +6,9 @@ never an exception. What was found is kept in a cache, so that only new and chan
 
 import hashlib
 import io
-import multiprocessing
 import os
-import signal
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import repeat
 from pathlib import Path
@@ -22,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from radloop import files, manifest, pixels, similarity
+from radloop import files, manifest, pixels, processes, similarity
 from radloop.errors import SourceError
 from radloop.progress import Progress, silent
 from radloop.tables import PICTURES
@@ -191,9 +187,7 @@ def _inspect_shards(folder: Path, paths: list[str], jobs: int) -> Iterator[pl.Da
     if jobs == 1 or len(paths) <= _FEW:
         yield from map(inspect_shard, repeat(folder), shards)
         return
-    # Spawned, not forked: polars has threads, and a fork copies their locks as they happen to be.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(shards)), mp_context=spawn, initializer=_start_worker) as pool:
+    with processes.pool(min(jobs, len(shards))) as pool:
         try:
             yield from pool.map(inspect_shard, repeat(folder), shards)
         except BrokenProcessPool as broken:
@@ -201,19 +195,6 @@ def _inspect_shards(folder: Path, paths: list[str], jobs: int) -> Iterator[pl.Da
                 f"{folder}: a process that looked at pictures died, perhaps for want of memory. "
                 "What it had found is kept: run it again, with fewer --jobs."
             ) from broken
-
-
-def _start_worker() -> None:
-    """Ctrl-C is the parent's to handle, and a parent that was killed leaves no worker behind."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _unchanged(folder: Path, paths: pl.Series, cache: Path | None) -> pl.DataFrame:

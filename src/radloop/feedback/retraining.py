@@ -4,9 +4,8 @@ Without a review only production images train, and only where the model was sure
 the radiologist's findings. Every feedback ends in exactly one fate.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 import polars as pl
@@ -22,6 +21,7 @@ from radloop.tables import (
     NO_FINDING,
     RETRAINING,
     SCALED_SIDE_PX,
+    Fate,
     class_name,
 )
 
@@ -74,7 +74,7 @@ def decide(
         reason=pl.coalesce(pl.when(holds).then(reason) for holds, _, reason in reasons),
     )
 
-    kept = table.filter(pl.col("fate") == "kept")
+    kept = table.filter(pl.col("fate") == "kept").with_columns(split=pl.coalesce("held_out", "split"))
     predicted, fused = _predicted(kept.filter(pl.col("verdict").is_null()), records.detections, min_confidence)
     rows = pl.concat([predicted, _reviewed(kept, standing, reviews.findings)])
     outside = pl.any_horizontal((pl.col(_EDGES) < 0) | (pl.col(_EDGES) > 1)).fill_null(False)
@@ -214,7 +214,7 @@ def csv(rows: pl.DataFrame) -> bytes:
     )
 
 
-def count(fates: pl.DataFrame) -> Mapping[str, int]:
+def count(fates: pl.DataFrame) -> dict[str, int]:
     """How many feedbacks met each fate; their sum is what came in."""
     counted = dict(fates.group_by("fate").agg(pl.len()).iter_rows())
-    return {fate: counted.get(fate, 0) for fate in ("kept", "withheld", "refused", "disputed", "unused")}
+    return {fate: counted.get(fate, 0) for fate in get_args(Fate)}

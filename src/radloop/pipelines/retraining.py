@@ -1,0 +1,185 @@
+"""Feedback and reviews -> re-training data in the dataset and its store: extract, transform, load."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from radloop import files, manifest, storage
+from radloop.dataset import retrain as unit
+from radloop.dataset import version, yolo
+from radloop.errors import DatasetError
+from radloop.feedback import cache, guard, retraining, reviews
+from radloop.feedback.retraining import Decided
+from radloop.progress import Progress, silent
+from radloop.storage import Store, publish
+from radloop.storage.publish import Published
+from radloop.tables import CLASS_NAMES, HELD_OUT
+
+UNIT: Final = f"{manifest.UNIT}/{manifest.RETRAIN}"
+TABLE: Final = "retrain.csv"
+_ROUNDS: Final = "rounds/"
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What the next model could learn from, and what became of every feedback."""
+
+    folder: Path
+    version: str | None  # None where nothing trains; then nothing was written
+    round: str | None
+    report: Mapping[str, Any]  # what report.json holds
+    refused: pl.DataFrame  # kind (feedback or review), file, image_id, reason
+    published: Published | None  # None also with --dry-run
+    notes: tuple[str, ...]
+
+
+def retrain(
+    out: Path,
+    store: str,
+    *,
+    feedback: Path,
+    reviewed: Path,
+    dataset: Path,
+    min_confidence: float = retraining.MIN_CONFIDENCE,
+    require_review: bool = False,
+    include_held_out: bool = False,
+    jobs: int = 1,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> Retrained:
+    """Build the re-training data in the dataset's `retrain/` and publish them to STORE/organized/retrain.
+
+    `feedback` and `reviewed` are the folders of feedback and reviews. Where nothing trains nothing is written or
+    published, and what was there stays. Raises what the steps raise; the old re-training data then stand as they were.
+    """
+    with files.locked(out), closing(storage.open_store(store)) as target:
+        target.preflight()
+        known = version.read(dataset)
+        found = cache.read(feedback, None if dry_run else _cache(out, feedback), jobs=jobs, progress=progress)
+        said = reviews.read(reviewed)
+
+        decided = retraining.decide(
+            found,
+            guard.judge(found.feedback, known.images),
+            said,
+            min_confidence=min_confidence,
+            require_review=require_review,
+            include_held_out=include_held_out,
+        )
+        settings = {
+            "min_confidence": min_confidence,
+            "require_review": require_review,
+            "include_held_out": include_held_out,
+        }
+        report = _report(decided, settings, dataset_version=known.id)
+        folder = known.root / manifest.RETRAIN
+        if decided.rows.is_empty():
+            return Retrained(folder, None, None, report, _refused(decided), None, (_why_nothing(decided, feedback),))
+
+        round_id, documents = _documents(decided, reviewed, report)
+        if not dry_run:
+            documents = _earlier_rounds(folder, target) | documents
+        built = unit.build(decided.rows, known, documents, include_held_out=include_held_out)
+
+        published = None
+        if not dry_run:
+            yolo.write(built, folder, pictures=known.root, progress=progress)
+            published = publish.publish(folder, target, prefix=UNIT, progress=progress)
+        return Retrained(folder, built.version, round_id, report, _refused(decided), published, ())
+
+
+def _cache(out: Path, feedback: Path) -> Path:
+    """One file for each folder of feedback."""
+    name = hashlib.md5(str(feedback.resolve()).encode(errors="surrogateescape")).hexdigest()[:8]
+    return out / "cache" / f"feedback-{name}.parquet"
+
+
+def _report(decided: Decided, settings: Mapping[str, Any], *, dataset_version: str) -> dict[str, Any]:
+    """What became of every feedback, in numbers; nothing of a time or a path, so that the same input says the same."""
+    fates, rows = decided.fates, decided.rows
+    return {
+        "dataset": dataset_version,
+        "settings": dict(settings),
+        "feedback": fates.height,
+        "fates": retraining.count(fates),
+        "withheld": _counted(fates.filter(fate="withheld"), "split"),
+        "included_although_held_out": fates.filter(pl.col("split").is_in(HELD_OUT), fate="kept").height,
+        "refused": _counted(fates.filter(fate="refused").with_columns(_kind_of_reason()), "reason"),
+        "unused": _counted(fates.filter(fate="unused"), "reason"),
+        "images": rows["image_id"].n_unique(),
+        "rows": _counted(rows, "source"),
+        "classes": {CLASS_NAMES[class_id]: count for class_id, count in sorted(_counted(rows, "class_id").items())},
+        "boxes_fused": decided.fused,
+        "boxes_cut_at_the_edge": decided.cut,
+        "reviews_used": decided.reviews.height,
+        "reviews_refused": decided.refused_reviews.height,
+    }
+
+
+def _counted(table: pl.DataFrame, column: str) -> dict[Any, int]:
+    return dict(table.group_by(column).len().sort("len", column, descending=[True, False]).iter_rows())
+
+
+def _kind_of_reason() -> pl.Expr:
+    """What stands before the value that makes each reason another one."""
+    return pl.col("reason").str.replace(r"[:\[`'(0-9].*", "").str.strip_chars()
+
+
+def _refused(decided: Decided) -> pl.DataFrame:
+    return pl.concat(
+        [
+            decided.fates.filter(fate="refused").select(pl.lit("feedback").alias("kind"), "file", "image_id", "reason"),
+            decided.refused_reviews.select(
+                pl.lit("review").alias("kind"), "file", pl.lit(None, pl.String).alias("image_id"), "reason"
+            ),
+        ]
+    ).sort("kind", "file")
+
+
+def _why_nothing(decided: Decided, feedback: Path) -> str:
+    if decided.fates.is_empty():
+        return f"no feedback in {feedback} yet: nothing was written or published"
+    return "no feedback trains: nothing was written or published"
+
+
+def _documents(decided: Decided, reviewed: Path, report: Mapping[str, Any]) -> tuple[str, dict[str, bytes]]:
+    """The id of this round, and every document of the unit by its key."""
+    table = retraining.csv(decided.rows)
+    said = {name: (reviewed / name).read_bytes() for name in decided.reviews["file"].sort()}
+    round_id = hashlib.sha256(b"\0".join([table, *(name.encode() for name in said)])).hexdigest()[:12]
+    told = (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()
+    held_out = decided.fates.filter(pl.col("split").is_in(HELD_OUT))
+    documents = {
+        TABLE: table,
+        "report.json": told,
+        "refused.csv": _refused(decided).write_csv().encode(),
+        "withheld.csv": held_out.select(
+            "file", "feedback_id", "image_id", "split", "reason", included=pl.col("fate") != "withheld"
+        )
+        .write_csv()
+        .encode(),
+    }
+    return round_id, documents | {
+        f"{_ROUNDS}{round_id}/{name}": data for name, data in {"report.json": told, **said}.items()
+    }
+
+
+def _earlier_rounds(folder: Path, store: Store) -> dict[str, bytes]:
+    """The documents of every round before, from this disk and else from the store: no review that trained is lost."""
+    found = {key: (folder / key).read_bytes() for key in _round_keys(manifest.read(folder)) if (folder / key).is_file()}
+    data = store.get(f"{UNIT}/{manifest.NAME}")
+    with suppress(DatasetError):  # a damaged manifest leads nowhere; publishing says so and replaces it
+        for key in _round_keys(manifest.decode(data, name=UNIT) if data else None):
+            if key not in found and (document := store.get(f"{UNIT}/{key}")) is not None:
+                found[key] = document
+    return found
+
+
+def _round_keys(listed: pl.DataFrame | None) -> list[str]:
+    return [] if listed is None else listed.filter(pl.col("key").str.starts_with(_ROUNDS))["key"].to_list()

@@ -1,0 +1,303 @@
+"""The retraining rule: what trains, what does not, and why; nothing lost, nothing twice."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radloop.feedback import guard, retraining, reviews
+from radloop.feedback.records import Records
+from radloop.feedback.reviews import Reviews
+from radloop.tables import DETECTIONS, FEEDBACK, REFUSED_FILES, RETRAINING, REVIEW_FINDINGS, REVIEWS
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+HEART = (0.3, 0.5, 0.7, 0.7)
+SPLIT_OF = {"train1": "training", "prod1": "production", "prod2": "production", "test1": "test", "val1": "validation"}
+IMAGES = pl.DataFrame(
+    [
+        (image_id, split, image_id, f"{number:032x}", f"{15 << 8 * number:016x}")
+        for number, (image_id, split) in enumerate(SPLIT_OF.items())
+    ],
+    schema=["image_id", "split", "group", "md5", "phash"],
+    orient="row",
+)
+
+
+def records(*said: tuple, refused: tuple = ()) -> Records:
+    """Feedback as (id, image, boxes (class, confidence, corners), **known), a minute apart."""
+    feedback, detections = [], []
+    for minute, (feedback_id, image_id, found, *known) in enumerate(said):
+        top = max(found, key=lambda box: box[1], default=(14, 0.8))
+        row = {
+            "feedback_id": feedback_id,
+            "image_id": image_id,
+            "timestamp": NOON + timedelta(minutes=minute),
+            "class_id": top[0],
+            "confidence": top[1],
+            "model": "tiny v2",
+            "simulated": False,
+            "file": f"{feedback_id}.json",
+        }
+        feedback.append(row | (known[0] if known else {}))
+        detections += [(feedback_id, image_id, class_id, p, *corners) for class_id, p, corners in found]
+    return Records(
+        pl.DataFrame(feedback, schema=FEEDBACK),
+        pl.DataFrame(detections, schema=DETECTIONS, orient="row"),
+        pl.DataFrame(refused, schema=REFUSED_FILES, orient="row"),
+    )
+
+
+def reviewed(*said: tuple) -> Reviews:
+    """Reviews as (feedback id, image, reviewer, verdict, boxes (class, corners), **known), a minute apart."""
+    rows, found = [], []
+    for minute, (feedback_id, image_id, reviewer, verdict, boxes, *known) in enumerate(said):
+        file = f"{feedback_id}.{reviewer}.{minute}.json"
+        row = {
+            "review_id": str(minute),
+            "feedback_id": feedback_id,
+            "image_id": image_id,
+            "reviewer": reviewer,
+            "verdict": verdict,
+            "timestamp": NOON + timedelta(hours=1, minutes=minute),
+            "adjudicates": False,
+            "simulated": False,
+            "file": file,
+        }
+        rows.append(row | (known[0] if known else {}))
+        found += [(file, class_id, *corners) for class_id, corners in boxes]
+    return Reviews(
+        pl.DataFrame(rows, schema=REVIEWS),
+        pl.DataFrame(found, schema=REVIEW_FINDINGS, orient="row"),
+        REFUSED_FILES.to_frame(),
+    )
+
+
+def decide(said: Records, reviews_said: Reviews = reviews.NONE, **options) -> retraining.Decided:
+    return retraining.decide(said, guard.judge(said.feedback, IMAGES), reviews_said, **options)
+
+
+def fate(*said, reviews_said: Reviews = reviews.NONE, of: str = "f1", **options) -> tuple[str, str | None]:
+    fates = decide(records(*said), reviews_said, **options).fates
+    return fates.filter(feedback_id=of).select("fate", "reason").row(0)
+
+
+def test_sure_prediction_on_a_production_image_is_a_row():
+    decided = decide(records(("f1", "prod1", [(3, 0.95, HEART)])))
+    assert decided.rows.schema == RETRAINING
+    assert decided.rows.row(0, named=True) == {
+        "image_id": "prod1",
+        "class_id": 3,
+        "rad_id": "M-tinyv2",
+        **dict(zip(("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm"), HEART, strict=True)),
+        "split": "production",
+        "source": "prediction",
+        "confidence": 0.95,
+        "model": "tiny v2",
+        "feedback_id": "f1",
+        "timestamp": NOON,
+    }
+
+
+@pytest.mark.parametrize(
+    ("image_id", "found", "expected"),
+    [
+        pytest.param("prod1", [(3, 0.9, HEART)], ("unused", "no box above 0.9"), id="not above the threshold"),
+        pytest.param("prod1", [(3, 0.95, HEART), (1, 0.9, HEART)], ("unused", "a doubtful box"), id="at the threshold"),
+        pytest.param("prod1", [(3, 0.95, HEART), (1, 0.25, HEART)], ("unused", "a doubtful box"), id="a doubtful box"),
+        pytest.param("prod1", [(3, 0.95, HEART), (1, 0.2, HEART)], ("kept", None), id="a box that nobody believes"),
+        pytest.param("prod1", [], ("unused", "nothing found (class 14)"), id="class 14"),
+        pytest.param("train1", [(3, 0.95, HEART)], ("unused", "a training image without a review"), id="training"),
+        pytest.param("test1", [(3, 0.95, HEART)], ("withheld", "the image is held out"), id="test"),
+        pytest.param("val1", [], ("withheld", "the image is held out"), id="validation, nothing found"),
+        pytest.param(
+            "stranger", [(3, 0.95, HEART)], ("refused", "the dataset has no image of this id"), id="unknown image"
+        ),
+        pytest.param(
+            "prod1",
+            [(3, 0.95, (-0.01, 0.2, 0.00005, 0.4))],
+            ("refused", "a box has no area inside the picture"),
+            id="flat once cut",
+        ),
+    ],
+)
+def test_feedback_without_a_review(image_id, found, expected):
+    assert fate(("f1", image_id, found)) == expected
+
+
+def test_another_threshold_moves_what_is_doubtful():
+    said = ("f1", "prod1", [(3, 0.8, HEART)])
+    assert fate(said, min_confidence=0.7) == ("kept", None)
+    assert fate(said, min_confidence=0.85) == ("unused", "no box above 0.85")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "boxes", "classes"),
+    [
+        pytest.param("accept", [(3, HEART)], [3], id="accepted"),
+        pytest.param("correct", [(3, HEART), (7, HEART)], [3, 7], id="corrected"),
+        pytest.param("normal", [], [14], id="normal"),
+        pytest.param("reject", [], [], id="rejected"),
+    ],
+)
+@pytest.mark.parametrize("image_id", ["prod1", "train1"])
+def test_review_decides_what_trains(verdict, boxes, classes, image_id):
+    decided = decide(records(("f1", image_id, [(5, 0.5, HEART)])), reviewed(("f1", image_id, "ann", verdict, boxes)))
+    assert decided.rows["class_id"].to_list() == classes
+    assert set(decided.rows.select("rad_id", "source", "confidence").rows()) <= {("ann", "review", None)}
+    assert decided.fates["fate"].to_list() == ["kept" if classes else "unused"]
+
+
+def test_normal_is_one_row_without_a_box():
+    decided = decide(records(("f1", "prod1", [(5, 0.5, HEART)])), reviewed(("f1", "prod1", "ann", "normal", [])))
+    head, row = retraining.csv(decided.rows).decode().splitlines()
+    assert row.startswith("prod1,No finding,14,ann,,,,,1024,1024,production,review,,tiny v2,f1,2026-01-02T13:00:00")
+    assert head.startswith("image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max,width,height,split,source")
+
+
+def test_held_out_image_is_withheld_whatever_a_radiologist_says():
+    said = reviewed(("f1", "test1", "ann", "correct", [(3, HEART)]))
+    assert fate(("f1", "test1", [(3, 0.95, HEART)]), reviews_said=said)[0] == "withheld"
+
+
+def test_held_out_image_trains_only_where_the_flag_says_so_and_its_row_tells():
+    decided = decide(records(("f1", "test1", [(3, 0.95, HEART)])), include_held_out=True)
+    assert decided.rows["split"].to_list() == ["test"]
+
+
+def test_copy_of_a_held_out_picture_under_another_name_is_told_as_what_it_is():
+    said = ("f1", "prod1", [(3, 0.95, HEART)], {"image_md5": f"{3:032x}"})
+    assert fate(said) == ("withheld", "the picture is a held-out image's")
+    assert decide(records(said), include_held_out=True).rows["split"].to_list() == ["test"]
+
+
+def test_newest_feedback_of_an_image_counts():
+    old, new = ("f1", "prod1", [(3, 0.95, HEART)]), ("f2", "prod1", [])
+    assert fate(old, new) == ("unused", "superseded")
+    assert fate(old, new, of="f2") == ("unused", "nothing found (class 14)")
+
+
+def test_later_prediction_does_not_take_back_what_a_radiologist_said():
+    old, new = ("f1", "prod1", [(3, 0.95, HEART)]), ("f2", "prod1", [])
+    said = reviewed(("f1", "prod1", "ann", "accept", [(3, HEART)]))
+    assert fate(old, new, reviews_said=said) == ("kept", None)
+    assert fate(old, new, reviews_said=said, of="f2") == ("unused", "superseded")
+
+
+def test_disputed_feedback_waits_for_somebody_who_adjudicates():
+    feedback = ("f1", "prod1", [(3, 0.95, HEART)])
+    two = [("f1", "prod1", "ann", "accept", [(3, HEART)]), ("f1", "prod1", "bob", "normal", [])]
+    assert fate(feedback, reviews_said=reviewed(*two)) == ("disputed", "its reviewers disagree")
+    third = ("f1", "prod1", "eve", "normal", [], {"adjudicates": True})
+    assert fate(feedback, reviews_said=reviewed(*two, third)) == ("kept", None)
+
+
+def test_simulated_review_is_marked_in_its_rows():
+    said = reviewed(("f1", "prod1", "S-R8", "normal", [], {"simulated": True}))
+    assert decide(records(("f1", "prod1", [])), said).rows["source"].to_list() == ["simulated-review"]
+
+
+def test_require_review_leaves_out_what_nobody_looked_at():
+    assert fate(("f1", "prod1", [(3, 0.95, HEART)]), require_review=True) == ("unused", "no review")
+
+
+@pytest.mark.parametrize(
+    ("feedback_id", "image_id", "reason"),
+    [
+        pytest.param("f9", "prod1", "there is no feedback of this id", id="no such feedback"),
+        pytest.param("f1", "prod2", "its feedback is on image prod1", id="another image"),
+    ],
+)
+def test_review_of_something_else_is_refused_and_changes_nothing(feedback_id, image_id, reason):
+    said = reviewed((feedback_id, image_id, "ann", "normal", []))
+    decided = decide(records(("f1", "prod1", [(3, 0.95, HEART)])), said)
+    assert decided.refused_reviews["reason"].to_list() == [reason]
+    assert decided.rows["source"].to_list() == ["prediction"]
+
+
+def test_boxes_of_one_class_that_coincide_become_one():
+    near = (0.31, 0.5, 0.71, 0.7)
+    decided = decide(records(("f1", "prod1", [(3, 0.95, HEART), (3, 0.93, near), (10, 0.95, near)])))
+    assert decided.rows["class_id"].to_list() == [3, 10]
+    assert decided.fused == 1
+    assert 0.3 < decided.rows["x_min_norm"][0] < 0.31
+
+
+def test_box_over_the_edge_is_cut_there_and_counted():
+    decided = decide(records(("f1", "prod1", [(3, 0.95, (-0.005, 0.5, 0.7, 1.004))])))
+    assert decided.rows.select("x_min_norm", "y_max_norm").row(0) == (0.0, 1.0)
+    assert decided.cut == 1
+
+
+def test_file_that_could_not_be_read_is_refused_with_its_reason():
+    decided = decide(records(("f1", "prod1", []), refused=(("bad.json", "truncated"),)))
+    assert retraining.count(decided.fates) == {"kept": 0, "withheld": 0, "refused": 1, "disputed": 0, "unused": 1}
+    assert decided.fates.filter(file="bad.json").select("fate", "reason").row(0) == ("refused", "truncated")
+
+
+def test_no_feedback_is_no_rows():
+    decided = decide(records())
+    assert decided.rows.is_empty()
+    assert decided.fates.is_empty()
+
+
+CORNERS = st.sampled_from([HEART, (0.1, 0.1, 0.2, 0.2), (-0.01, 0.0, 0.5, 1.01), (0.0, 0.2, 0.00001, 0.4)])
+FOUND = st.lists(st.tuples(st.integers(0, 13), st.floats(0, 1), CORNERS), max_size=4)
+KNOWN = st.fixed_dictionaries(
+    {},
+    optional={
+        "image_md5": st.sampled_from([f"{n:032x}" for n in range(7)]),
+        "image_phash": st.sampled_from([f"{15 << 8 * n:016x}" for n in range(7)]),
+        "split": st.sampled_from(["test", "production", "training"]),
+        "model": st.none() | st.text(max_size=60),
+    },
+)
+IMAGE_IDS = st.sampled_from([*SPLIT_OF, "TEST1.png", "test1_R8", "stranger"])
+VERDICTS = st.sampled_from(["accept", "correct", "normal", "reject"])
+OPINIONS = st.lists(
+    st.tuples(st.integers(0, 9), st.sampled_from(["ann", "bob", "S-R8"]), VERDICTS, st.booleans(), st.booleans()),
+    max_size=12,
+)
+
+
+@given(st.lists(st.tuples(IMAGE_IDS, FOUND, KNOWN), max_size=10), OPINIONS, st.booleans(), st.randoms())
+def test_every_feedback_ends_in_one_fate_and_no_held_out_image_trains(feedback, opinions, require_review, rng):
+    said = [(f"f{n}", *one) for n, one in enumerate(feedback)]
+    image_of = {feedback_id: image_id for feedback_id, image_id, *_ in said}
+    looked = reviewed(
+        *(
+            (
+                f"f{n}",
+                image_of.get(f"f{n}", "prod1"),
+                reviewer,
+                verdict,
+                [(3, HEART)] if verdict in ("accept", "correct") else [],
+                {"adjudicates": adjudicates, "simulated": simulated},
+            )
+            for n, reviewer, verdict, adjudicates, simulated in opinions
+        )
+    )
+    came = records(*said, refused=[("bad.json", "no JSON")])
+    decided = decide(came, looked, require_review=require_review)
+
+    assert sorted(decided.fates["file"]) == sorted([*(f"{one[0]}.json" for one in said), "bad.json"])
+    assert sum(retraining.count(decided.fates).values()) == len(said) + 1
+    kept = decided.fates.filter(fate="kept")
+    assert set(decided.rows["feedback_id"]) == set(kept["feedback_id"])
+    assert kept["image_id"].is_unique().all()
+    assert set(decided.rows["split"]) <= {"production", "training"}
+    assert not decided.rows.is_duplicated().any()
+    assert decided.rows.filter(source="prediction")["confidence"].min() is None or (
+        decided.rows.filter(source="prediction")["confidence"].min() > 0.9
+        and set(decided.rows.filter(source="prediction")["split"]) == {"production"}
+    )
+    assert decided.rows["rad_id"].str.contains(r"\A[A-Za-z0-9-]{1,50}\z").all()
+
+    shuffled = Records(
+        *(table.sample(fraction=1, shuffle=True, seed=rng.randrange(99)) for table in (came.feedback, came.detections)),
+        came.refused,
+    )
+    again = decide(shuffled, looked, require_review=require_review)
+    assert retraining.csv(again.rows) == retraining.csv(decided.rows)
+    assert again.fates.equals(decided.fates)
