@@ -9,16 +9,27 @@ import streamlit as st
 
 from radloop import __version__
 from radloop.dashboard.inputs import Inputs
-from radloop.dashboard.pages import heatmaps, images, labels, overview
+from radloop.dashboard.pages import drift, heatmaps, images, labels, overview, readers
 
 PAGES: Final[Mapping[str, Mapping[str, ModuleType]]] = {
-    "Dataset": {"Overview": overview, "Labels": labels, "Heatmaps": heatmaps, "Images": images},
+    "Dataset": {
+        "Overview": overview,
+        "Labels": labels,
+        "Readers": readers,
+        "Drift": drift,
+        "Heatmaps": heatmaps,
+        "Images": images,
+    },
 }
+
+# Streamlit leaves six lines of nothing above a title and wide margins; a radiograph needs the room.
+_STYLE: Final = "<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>"
 
 
 def main(inputs: Inputs) -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="radloop", layout="wide", initial_sidebar_state="expanded")
+    st.html(_STYLE)
     menu = {
         section: [_page(title, module, inputs) for title, module in pages.items()] for section, pages in PAGES.items()
     }

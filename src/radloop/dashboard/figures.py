@@ -67,7 +67,8 @@ def dots(
 ) -> go.Figure:
     """A dot of `value` for each `of` and `by`, with its interval if the table has one; a line where `expected` lies."""
     names = [label(name) for name in data[of].unique(maintain_order=True)]
-    figure = empty(height=_height(len(names) * 1.15), x=title)
+    groups = data.partition_by(by, as_dict=True, maintain_order=True)
+    figure = empty(height=_height(len(names) * (0.9 + 0.25 * len(groups))), x=title)
     if expected:
         first = data.unique(of, keep="first", maintain_order=True)
         figure.add_scatter(
@@ -75,9 +76,10 @@ def dots(
             x=first[expected].to_list(),
             name="expected",
             mode="markers",
+            orientation="h",
+            offsetgroup="expected",
             marker={"symbol": "line-ns", "size": 18, "line": {"width": 2, "color": GREY}},
         )
-    groups = data.partition_by(by, as_dict=True, maintain_order=True)
     for place, ((group,), part) in enumerate(groups.items()):
         colour = SPLIT_COLOURS.get(str(group), CYCLE[place % len(CYCLE)])
         figure.add_scatter(
@@ -86,10 +88,11 @@ def dots(
             error_x=_interval(part, value, colour),
             name=label(group),
             mode="markers",
+            orientation="h",
             marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 9, "color": colour, "opacity": 0.9},
         )
     figure.update_yaxes(autorange="reversed", type="category", categoryorder="array", categoryarray=names)
-    figure.update_layout(scattermode="group", scattergap=0.4)
+    figure.update_layout(scattermode="group", scattergap=0.3)
     if percent:
         figure.update_xaxes(tickformat=".1%")
     return figure

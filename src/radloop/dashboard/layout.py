@@ -106,6 +106,14 @@ def feedback(inputs: Inputs) -> Feedback | None:
     return found
 
 
+def quiet_dataset(inputs: Inputs) -> Dataset | None:
+    """The dataset for a page that can do without."""
+    try:
+        return loading.dataset(inputs.dataset) if inputs.dataset and inputs.dataset.exists() else None
+    except RadloopError:
+        return None
+
+
 def quiet_feedback(inputs: Inputs) -> Feedback | None:
     """The feedback for a page that can do without."""
     try:

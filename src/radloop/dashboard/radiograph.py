@@ -79,7 +79,7 @@ def _trace(layer: Layer, frame: tuple[int, int], colour: str, dash: str) -> Any:
         mode="lines+text",
         textposition="top right",
         textfont={"color": colour, "size": 12},
-        line={"color": colour, "width": 2, "dash": dash},
+        line={"color": colour, "width": 2, "dash": dash, "simplify": False},
         hoverinfo="name",
         showlegend=True,
     )

@@ -1,0 +1,184 @@
+"""Drift: do two sets of images differ, in what was said of them or in the pictures?"""
+
+from datetime import datetime
+from typing import Final
+
+import plotly.graph_objects as go
+import polars as pl
+import streamlit as st
+
+from radloop.dashboard import figures, layout, loading
+from radloop.dashboard.inputs import Inputs
+from radloop.dashboard.loading import Dataset, Feedback
+from radloop.measures import drift
+from radloop.measures.drift import Permuted
+from radloop.tables import CLASS_NAMES, SPLITS
+
+Window = tuple[datetime, datetime]
+
+_LABELS: Final = "Labels of two splits"
+_FEEDBACK: Final = "Feedback of two time windows"
+_VERDICTS: Final = {
+    "drift": "differs",
+    "readers": "differs, but not among images that the same readers read: the readers' doing",
+    "unclear": "differs; too few images have the same readers to say why",
+    "none": "no difference found",
+    "too few": "too few images to say",
+}
+_SUMMARIES: Final = {
+    "finding": "any finding",
+    "boxes": "boxes per image",
+    "x": "centre, from the left",
+    "y": "centre, from the top",
+    "area": "area of the boxes",
+    "confidence": "confidence",
+    "picture_mean": "picture: mean gray value",
+    "picture_std": "picture: contrast (std)",
+    "picture_sharpness": "picture: sharpness",
+} | {f"class_{number}": name for number, name in enumerate(CLASS_NAMES)}
+
+
+@loading.measured
+def _of_split(dataset: Dataset, split: str) -> pl.DataFrame:
+    return drift.of_annotations(dataset.labels.filter(pl.col("split") == split))
+
+
+@loading.measured
+def _of_window(said: Feedback, window: Window) -> pl.DataFrame:
+    inside = said.records.feedback.filter(pl.col("timestamp").is_between(*window))
+    return drift.of_feedback(inside, said.records.detections)
+
+
+@loading.measured
+def _compare_splits(dataset: Dataset, first: str, second: str) -> pl.DataFrame:
+    return drift.compare(_of_split(dataset, first), _of_split(dataset, second))
+
+
+@loading.measured
+def _compare_windows(said: Feedback, first: Window, second: Window) -> pl.DataFrame:
+    return drift.compare(_of_window(said, first), _of_window(said, second))
+
+
+@loading.measured
+def _permute_splits(dataset: Dataset, first: str, second: str, summary: str, within_readers: bool) -> Permuted:
+    sets = _of_split(dataset, first), _of_split(dataset, second)
+    return drift.permute(*sets, summary, within_readers=within_readers)
+
+
+@loading.measured
+def _permute_windows(said: Feedback, first: Window, second: Window, summary: str) -> Permuted:
+    return drift.permute(_of_window(said, first), _of_window(said, second), summary)
+
+
+def page(inputs: Inputs) -> None:
+    """Every question at once, and one of them opened."""
+    kind = st.session_state.get("drift-kind", _LABELS)
+    found = layout.dataset(inputs) if kind == _LABELS else layout.quiet_dataset(inputs)
+    said = layout.quiet_feedback(inputs)
+    marked = layout.marks(found, None) if kind == _LABELS else layout.marks(None, said)
+    layout.head("Drift", "Do two sets of images differ? The unit is the image.", simulated=marked)
+    kind = st.segmented_control("Compare", [_LABELS, _FEEDBACK], default=_LABELS, required=True, key="drift-kind")
+    if kind == _LABELS:
+        if found is not None:
+            _splits(found)
+    else:
+        said = layout.feedback(inputs)
+        if said is not None:
+            _windows(said)
+
+
+def _splits(found: Dataset) -> None:
+    if not found.has_splits:
+        st.info("The table has no splits: there are no two sets to compare.")
+        return
+    here = [split for split in SPLITS if split in found.rows["split"].unique()]
+    left, right = st.columns(2)
+    first = left.selectbox("First", here, index=0)
+    second = right.selectbox("Second", here, index=len(here) - 1)
+    if first == second:
+        st.info("Choose two different splits.")
+        return
+    compared = _compare_splits(found, first, second)
+    summary = _overview(compared, first, second)
+    within = st.toggle("Only among images that the same readers read", value=False)
+    permuted = _permute_splits(found, first, second, summary, within)
+    _opened(_of_split(found, first), _of_split(found, second), summary, permuted, (first, second))
+
+
+def _windows(said: Feedback) -> None:
+    times = said.records.feedback["timestamp"]
+    earliest, latest = times.min(), times.max()
+    if not isinstance(earliest, datetime) or not isinstance(latest, datetime) or earliest == latest:
+        st.info("All feedback has one time: there are no two windows to compare.")
+        return
+    middle = times.sort()[len(times) // 2]
+    first = st.slider("First window (UTC)", earliest, latest, (earliest, middle), format="YYYY-MM-DD HH:mm:ss")
+    second = st.slider("Second window (UTC)", earliest, latest, (middle, latest), format="YYYY-MM-DD HH:mm:ss")
+    compared = _compare_windows(said, first, second)
+    summary = _overview(compared, "first window", "second window")
+    permuted = _permute_windows(said, first, second, summary)
+    sets = _of_window(said, first), _of_window(said, second)
+    _opened(*sets, summary, permuted, ("first window", "second window"))
+
+
+def _overview(compared: pl.DataFrame, first: str, second: str) -> str:
+    """All questions; returns the one to open."""
+    named = compared.with_columns(
+        question=pl.col("summary").replace(_SUMMARIES), says=pl.col("verdict").replace(_VERDICTS)
+    )
+    alarms = named.filter(pl.col("verdict").is_in(["drift", "readers", "unclear"]))
+    tested = named.filter(pl.col("p_value").is_not_null())
+    if alarms.height:
+        st.warning(f"**{alarms.height} of {tested.height} questions differ** (q of {drift.FALSE_DISCOVERIES} or less).")
+        for question, says in alarms.select("question", "says").iter_rows():
+            st.markdown(f"- **{question}**: {says}")
+    else:
+        st.success(f"No difference found in {tested.height} questions between {first} and {second}.")
+    figure = figures.dots(
+        tested, of="question", value="shift", by="says", title=f"shift of {second} against {first} (−1 … 1)"
+    )
+    figure.add_vline(x=0, line_width=1, line_color=figures.GREY)
+    layout.chart(
+        f"How far {second} lies from {first}, question by question",
+        figure,
+        compared,
+        key="drift",
+        units="Yes or no: difference of the shares of images. Numbers: Cliff's delta. q controls false discoveries.",
+    )
+    questions = dict(named.select("question", "summary").iter_rows())
+    opened = st.selectbox("Open", list(questions), index=_first_alarm(named))
+    return str(questions[opened])
+
+
+def _first_alarm(named: pl.DataFrame) -> int:
+    order = named.with_row_index("at").sort("q_value", nulls_last=True)
+    return int(order["at"][0]) if order.height else 0
+
+
+def _opened(
+    first: pl.DataFrame, second: pl.DataFrame, summary: str, permuted: Permuted, names: tuple[str, str]
+) -> None:
+    columns = st.columns(3)
+    columns[0].metric("Effect", f"{permuted.effect:.3f}", border=True)
+    columns[1].metric("p (permutation of whole images)", f"{permuted.p_value:.4f}", border=True)
+    columns[2].metric("Permutations", f"{permuted.permutations:,}", border=True)
+    if not permuted.permutations:
+        st.caption("No image could be exchanged: no group of readers read images of both sets.")
+    title = _SUMMARIES.get(summary, summary)
+    figure = figures.empty(x=title, y="share of images")
+    for table, name, colour in zip((first, second), names, (figures.SKY, figures.ORANGE), strict=True):
+        values = table[summary].drop_nulls()
+        shown = values.cast(pl.String).replace({"true": "yes", "false": "no"}) if values.dtype == pl.Boolean else values
+        figure.add_trace(
+            go.Histogram(
+                x=shown.to_list(), name=f"{name} ({len(values):,} images)", histnorm="probability",
+                marker_color=colour, opacity=0.75,
+            )
+        )  # fmt: skip
+    figure.update_yaxes(tickformat=".0%")
+    both = pl.concat(
+        table.select("image_id", summary).with_columns(set=pl.lit(name))
+        for table, name in zip((first, second), names, strict=True)
+    )
+    layout.chart(f"{title} in {names[0]} and in {names[1]}", figure, None, key="opened")
+    layout.download(both, key="opened")

@@ -1,0 +1,211 @@
+"""Readers: how far do they agree, and who read what?"""
+
+from typing import Final
+
+import polars as pl
+import streamlit as st
+
+from radloop.dashboard import figures, layout, loading
+from radloop.dashboard.inputs import Inputs
+from radloop.dashboard.loading import Dataset
+from radloop.measures import agreement, counts
+from radloop.tables import CLASS_NAMES, NO_FINDING
+
+_VIEWS: Final = ("By class", "By pair of readers", "Who read what", "Most disagreed on")
+_EVERY: Final = "all findings"
+
+
+@loading.measured
+def _one_class(dataset: Dataset) -> pl.DataFrame:
+    return agreement.one_class(agreement.readings(dataset.readings))
+
+
+@loading.measured
+def _by_class(dataset: Dataset) -> pl.DataFrame:
+    return agreement.by_class(agreement.readings(dataset.readings))
+
+
+@loading.measured
+def _by_pair(dataset: Dataset) -> pl.DataFrame:
+    return agreement.by_pair(agreement.readings(dataset.readings))
+
+
+@loading.measured
+def _matched(dataset: Dataset, min_iou: float) -> pl.DataFrame:
+    return agreement.match(dataset.readings, min_iou=min_iou)
+
+
+@loading.measured
+def _boxes_by_class(dataset: Dataset, min_iou: float) -> pl.DataFrame:
+    return agreement.boxes_by_class(_matched(dataset, min_iou))
+
+
+@loading.measured
+def _boxes_by_pair(dataset: Dataset, min_iou: float) -> pl.DataFrame:
+    return agreement.boxes_by_pair(_matched(dataset, min_iou))
+
+
+@loading.measured
+def _disputed(dataset: Dataset, min_iou: float) -> pl.DataFrame:
+    return agreement.most_disputed(_matched(dataset, min_iou))
+
+
+@loading.measured
+def _read(dataset: Dataset) -> pl.DataFrame:
+    return counts.readers(dataset.readings)
+
+
+@loading.measured
+def _reader_classes(dataset: Dataset) -> pl.DataFrame:
+    return counts.reader_classes(dataset.readings)
+
+
+@loading.measured
+def _reader_splits(dataset: Dataset) -> pl.DataFrame:
+    return counts.reader_splits(dataset.readings)
+
+
+def page(inputs: Inputs) -> None:
+    """Agreement on the image and on the box, over all images and over those with a finding."""
+    found = layout.dataset(inputs)
+    layout.head("Readers", "How far do the readers agree, and who read what?", simulated=layout.marks(found))
+    if found is None:
+        return
+    if found.readings["rad_id"].n_unique() < 2:
+        st.info("There is one reader only: nobody to agree with.")
+        return
+    view = st.segmented_control("View", _VIEWS, default=_VIEWS[0], required=True)
+    if view == _VIEWS[0]:
+        _flattery(found)
+        _classes(found)
+    elif view == _VIEWS[1]:
+        _pairs(found)
+    elif view == _VIEWS[2]:
+        _who(found)
+    else:
+        _most(found)
+
+
+def _flattery(found: Dataset) -> None:
+    shares = _one_class(found)
+    columns = st.columns([1, 1, 2])
+    names = {"all": "over all images", "with finding": "over images with a finding"}
+    for column, row in zip(columns[:2], shares.iter_rows(named=True), strict=True):
+        share = "–" if row["share"] is None else f"{row['share']:.1%}"
+        column.metric(f"One class in the image, {names[row['population']]}", share, border=True)
+        if row["share"] is not None:
+            column.caption(
+                f"{row['agreeing']:,} of {row['images']:,}; "
+                f"95 % interval {row['share_low']:.1%} to {row['share_high']:.1%}"
+            )
+    columns[2].markdown(
+        "**Why two figures?** Normal images agree by themselves and flatter. The right one counts only images "
+        "on which any reader saw a finding: believe that one."
+    )
+
+
+def _classes(found: Dataset) -> None:
+    by_class = _by_class(found)
+    measure = st.segmented_control("Corrected for chance by", ["alpha", "kappa"], default="alpha", required=True)
+    names = {"alpha": "Krippendorff's alpha", "kappa": "Fleiss' kappa"}
+    left, right = st.columns(2, gap="medium")
+    with left:
+        figure = figures.dots(by_class, of="class_name", value=measure, by="population", title=names[measure])
+        layout.chart(
+            "On the image: did the readers see the same classes?",
+            figure,
+            by_class,
+            key=f"agreement-{measure}",
+            units=f"{names[measure]} with its 95 % interval. 1: always the same answer; 0: as by chance.",
+        )
+    with right:
+        min_iou = _iou()
+        boxes = _boxes_by_class(found, min_iou).with_columns(
+            pl.col("class_name").fill_null(_EVERY), at=pl.format("IoU of {} or more", pl.lit(min_iou))
+        )
+        figure = figures.dots(boxes, of="class_name", value="f1", by="at", title="F1 of boxes")
+        figure.update_xaxes(range=[0, 1])
+        layout.chart(
+            "On the box: did two readers draw it in the same place?",
+            figure,
+            boxes.drop("at"),
+            key="box-agreement",
+            units="F1 = 2 pairs / boxes of both, with its 95 % interval; normal images change nothing here.",
+        )
+
+
+def _iou() -> float:
+    return float(st.slider("Boxes are the same from an IoU of", 0.1, 0.9, 0.4, 0.05, key="min-iou"))
+
+
+def _pairs(found: Dataset) -> None:
+    first, second, third = st.columns(3)
+    classes = [_EVERY, *CLASS_NAMES[:NO_FINDING]]
+    name = first.selectbox("Class", classes)
+    population = second.segmented_control("Over", agreement.POPULATIONS, default="with finding", required=True)
+    measures = {"Cohen's kappa": "kappa", "positive agreement": "positive", "F1 of boxes": "f1"}
+    title = third.selectbox("Measure", list(measures))
+    chosen = pl.col("class_name") == name if name != _EVERY else pl.col("class_id").is_null()
+    if measures[title] == "f1":
+        pairs = _boxes_by_pair(found, _iou()).filter(chosen)
+        said = pl.format("{} boxes of both", pl.col("boxes_a") + pl.col("boxes_b"))
+    else:
+        pairs = _by_pair(found).filter(chosen, pl.col("population") == population)
+        said = pl.format("{} images read by both", "images")
+    names = _read(found)["rad_id"].to_list()
+    figure = figures.matrix(
+        pairs.with_columns(said=said),
+        x="reader_b",
+        y="reader_a",
+        value=measures[title],
+        names=names,
+        title=title,
+        hover="said",
+    )
+    layout.chart(
+        f"{title} of each pair of readers, {name}",
+        figure,
+        pairs,
+        key="pairs",
+        units="Empty: no common image, or nobody saw it. Intervals and numbers of images stand in the data.",
+    )
+
+
+def _who(found: Dataset) -> None:
+    read = _read(found)
+    long = read.rename({"images_with_finding": "with a finding"}).unpivot(
+        ["images", "with a finding"], index="rad_id", variable_name="what"
+    )
+    figure = figures.bars(long, of="rad_id", value="value", by="what", title="images")
+    layout.chart("How many images each reader read, and saw a finding on", figure, read, key="who-read")
+    classes = _reader_classes(found).filter(pl.col("class_id") != NO_FINDING)
+    name = st.selectbox("Class", list(CLASS_NAMES[:NO_FINDING]), key="reader-class")
+    one = classes.filter(pl.col("class_name") == name)
+    figure = figures.bars(one, of="rad_id", value="share", title="share of the reader's images", percent=True)
+    layout.chart(f"On what share of their images each reader saw {name}", figure, classes, key="reader-classes")
+    if found.has_splits:
+        splits = _reader_splits(found)
+        figure = figures.dots(
+            splits, of="rad_id", value="share", by="split", title="share of the split's readings", percent=True
+        )
+        layout.chart(
+            "Who read each split: another mix of readers makes other labels", figure, splits, key="reader-splits"
+        )
+
+
+def _most(found: Dataset) -> None:
+    disputed = _disputed(found, _iou())
+    st.markdown("**Images on which the readers' boxes differ most**")
+    st.caption("Disagreement is 1 − F1 of all boxes of all pairs. Choose a row to open the picture.")
+    event = st.dataframe(
+        disputed.head(500),
+        hide_index=True,
+        height=560,
+        key="most-disputed",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={name: st.column_config.NumberColumn(format="%.3f") for name in ("f1", "disagreement")},
+    )
+    layout.download(disputed, key="disputed")
+    for row in event["selection"]["rows"]:
+        layout.open_image(disputed["image_id"][row])
