@@ -1,6 +1,8 @@
 """Reading a folder of feedback again costs what is new: the rows of all files that were read once are kept."""
 
+import hashlib
 import io
+import os
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,12 @@ _PASS: Final = 1  # another number where reading means something else: what an o
 _OF_A_BOX: Final = [(name, kind) for name, kind in DETECTIONS.items() if name not in FEEDBACK]
 _ROWS: Final = pl.Schema([*FEEDBACK.items(), *_OF_A_BOX, ("inode", pl.UInt64()), ("pass", pl.Int8())])
 _WORTH_PROCESSES: Final = 50_000  # files; below, starting them takes longer than what they save
+
+
+def path(out: Path, folder: Path) -> Path:
+    """Where the rows of `folder` are kept under `out`."""
+    name = hashlib.md5(os.fsencode(folder.resolve())).hexdigest()[:8]
+    return out / "cache" / f"feedback-{name}.parquet"
 
 
 def read(folder: Path, cache: Path | None, *, jobs: int = 1, progress: Progress = silent) -> Records:

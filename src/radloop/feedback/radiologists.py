@@ -10,7 +10,7 @@ import polars as pl
 
 from radloop import boxes, readers
 from radloop.feedback.reviews import Finding, Review, same_findings
-from radloop.tables import Verdict
+from radloop.tables import NO_FINDING, Verdict
 
 SHOWN: Final = 0.25  # what a viewer shows of a model's boxes, and a reader accepts or does not
 SECOND_READER: Final = 0.2  # the share that two read; what the published readers do to every image
@@ -28,11 +28,13 @@ def review(feedback: pl.DataFrame, detections: pl.DataFrame, truth: pl.DataFrame
     """What the simulated readers write about `feedback` (feedback_id, image_id, timestamp, disputed).
 
     One reads it, sometimes a second one; what is `disputed` gets the third, who adjudicates. A reader sees the `truth`
-    (image_id, class_id and corners of every box) with the misses, false alarms and hand of one of the three measured
-    readers, and judges the boxes shown by that. The same seed gives the same reviews, in any order of rows.
+    (image_id, class_id and corners of every box; a row of class 14 for what is normal) with the misses, false alarms and
+    hand of one of the three measured readers, and judges the boxes shown by that. On normal images no two real readers
+    differ, so that nobody invents a finding there. The same seed gives the same reviews, in any order of rows.
     """
     shown = _by(detections.filter(pl.col("confidence") >= SHOWN), "feedback_id")
-    known = _by(truth, "image_id")
+    known = _by(truth.filter(pl.col("class_id") != NO_FINDING), "image_id")
+    normal = set(truth.filter(pl.col("class_id") == NO_FINDING)["image_id"])
     for feedback_id, image_id, timestamp, disputed in feedback.select(
         "feedback_id", "image_id", "timestamp", "disputed"
     ).iter_rows():
@@ -40,8 +42,9 @@ def review(feedback: pl.DataFrame, detections: pl.DataFrame, truth: pl.DataFrame
         order = rng.permutation(readers.MEASURED).tolist()
         turns = [(0, order[0])] + [(1, order[1])] * bool(rng.random() < SECOND_READER)
         for turn, reader in [(2, order[2])] if disputed else turns:
-            before_them = shown.get(feedback_id, _NOTHING), known.get(image_id, _NOTHING)
-            verdict, found = _judge(*before_them, reader, _rng(seed, feedback_id, reader))
+            own = _rng(seed, feedback_id, reader)
+            seen = _NOTHING if image_id in normal else _read(*known.get(image_id, _NOTHING), reader, own)
+            verdict, found = _judge(shown.get(feedback_id, _NOTHING), seen, own)
             yield Review(
                 feedback_id=feedback_id,
                 image_id=image_id,
@@ -54,15 +57,19 @@ def review(feedback: pl.DataFrame, detections: pl.DataFrame, truth: pl.DataFrame
             )
 
 
-def _judge(shown: _Boxes, known: _Boxes, reader: str, rng: np.random.Generator) -> tuple[Verdict, _Boxes]:
+def _read(classes: readers.Classes, corners: boxes.Floats, reader: str, rng: np.random.Generator) -> _Boxes:
+    """What the reader would draw."""
+    seen = readers.reading(corners, classes, rng=rng, reader=reader)
+    drawable = ((seen.boxes[:, 2:] - seen.boxes[:, :2]) > _SMALLEST_SIDE).all(axis=1)
+    return seen.classes[drawable], seen.boxes[drawable]
+
+
+def _judge(shown: _Boxes, seen: _Boxes, rng: np.random.Generator) -> tuple[Verdict, _Boxes]:
     if rng.random() < UNUSABLE:
         return "reject", _NOTHING
-    seen = readers.reading(known[1], known[0], rng=rng, reader=reader)
-    drawable = ((seen.boxes[:, 2:] - seen.boxes[:, :2]) > _SMALLEST_SIDE).all(axis=1)
-    drawn = seen.classes[drawable], seen.boxes[drawable]
-    if not len(drawn[0]):
+    if not len(seen[0]):
         return "normal", _NOTHING
-    return ("accept", shown) if same_findings(*shown, *drawn) else ("correct", drawn)
+    return ("accept", shown) if same_findings(*shown, *seen) else ("correct", seen)
 
 
 def _findings(classes: readers.Classes, corners: boxes.Floats) -> list[Finding]:

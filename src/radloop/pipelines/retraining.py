@@ -61,7 +61,7 @@ def retrain(
     with files.locked(out), closing(storage.open_store(store)) as target:
         target.preflight()
         known = version.read(dataset)
-        found = cache.read(feedback, None if dry_run else _cache(out, feedback), jobs=jobs, progress=progress)
+        found = cache.read(feedback, None if dry_run else cache.path(out, feedback), jobs=jobs, progress=progress)
         said = reviews.read(reviewed)
 
         decided = retraining.decide(
@@ -92,12 +92,6 @@ def retrain(
             yolo.write(built, folder, pictures=known.root, progress=progress)
             published = publish.publish(folder, target, prefix=UNIT, progress=progress)
         return Retrained(folder, built.version, round_id, report, _refused(decided), published, ())
-
-
-def _cache(out: Path, feedback: Path) -> Path:
-    """One file for each folder of feedback."""
-    name = hashlib.md5(str(feedback.resolve()).encode(errors="surrogateescape")).hexdigest()[:8]
-    return out / "cache" / f"feedback-{name}.parquet"
 
 
 def _report(decided: Decided, settings: Mapping[str, Any], *, dataset_version: str) -> dict[str, Any]:

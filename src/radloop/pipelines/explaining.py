@@ -1,0 +1,262 @@
+"""Where every box of an image comes from and where it went: source row, label, prediction, review, re-training row."""
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from radloop import boxes, manifest, storage
+from radloop.dataset import version
+from radloop.dataset.plan import EDGES
+from radloop.dataset.version import Version
+from radloop.errors import DatasetError, RadloopError
+from radloop.feedback import cache, guard, retraining, reviews
+from radloop.feedback.records import Records
+from radloop.feedback.reviews import Reviews
+from radloop.progress import Progress, silent
+from radloop.storage import publish
+from radloop.tables import CLASS_NAMES, CONSENSUS, NO_FINDING, REFUSED_FILES, SCALED_SIDE_PX
+
+_RETRAIN: Final = f"{manifest.RETRAIN}/"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One thing, and what came of it. `facts` are the values behind `text`."""
+
+    text: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple["Node", ...] = ()
+
+    def lines(self, indent: str = "") -> Iterator[str]:
+        """The tree as a person reads it."""
+        yield self.text
+        for number, part in enumerate(self.parts):
+            last = number == len(self.parts) - 1
+            first, *rest = part.lines()
+            yield f"{'└─' if last else '├─'} {first}"
+            yield from (f"{'  ' if last else '│ '} {line}" for line in rest)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The genealogy of one image."""
+
+    asked: str
+    image_id: str
+    tree: Node
+
+
+def explain(
+    asked: str,
+    out: Path,
+    store: str,
+    *,
+    feedback: Path,
+    reviewed: Path,
+    dataset: Path,
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> Explanation:
+    """Everything that is known of the image `asked`, or of the image of the feedback `asked`.
+
+    Raises DatasetError where no image and no feedback has this id. The store is asked once; where it cannot be, the
+    tree says so.
+    """
+    known = version.read(dataset)
+    found = cache.read(feedback, cache.path(out, feedback), jobs=jobs, progress=progress)
+    about = found.feedback.filter((pl.col("feedback_id") == asked) | (pl.col("image_id") == asked))
+    in_dataset = asked in known.annotations["image_id"]
+    if not in_dataset and about.is_empty():
+        raise DatasetError(f"{asked}: neither {known.root} nor {feedback} knows an image or a feedback of this id.")
+    image_id = asked if in_dataset else str(about["image_id"][0])
+
+    published, trouble = _published(store)
+    rows = known.annotations.filter(image_id=image_id).sort("rad_id", "class_id", *EDGES)
+    parts = [
+        *_picture(known, image_id, published),
+        *_labels(known, rows, image_id, published),
+        *_feedback(known, found, reviews.read(reviewed), image_id, published),
+    ]
+    place = f"{rows['split'][0]}, group {rows['group'][0]}" if rows.height else "not in the dataset"
+    facts = {"split": rows["split"].first(), "group": rows["group"].first(), "dataset": known.id, "store": store}
+    return Explanation(asked, image_id, Node(f"image {image_id}: {place}{trouble}", facts, tuple(parts)))
+
+
+def _published(address: str) -> tuple[dict[str, str], str]:
+    """{key: MD5} of what the store's manifests list, and what is to be said where they cannot be read."""
+    listed: dict[str, str] = {}
+    try:
+        with closing(storage.open_store(address)) as store:
+            for prefix, unit in (("", manifest.UNIT), (_RETRAIN, f"{manifest.UNIT}/{manifest.RETRAIN}")):
+                table = publish.read_manifest(store, prefix=unit)
+                if table is not None:
+                    listed |= {prefix + key: md5 for key, md5 in table.select("key", "md5").iter_rows()}
+    except RadloopError as trouble:
+        return listed, f" (the store cannot be asked: {trouble})"
+    return listed, ""
+
+
+def _in_store(key: str, md5: str, published: Mapping[str, str]) -> str:
+    if key not in published:
+        return "not in the store"
+    return "in the store" if published[key] == md5 else "another version in the store"
+
+
+def _file(key: str, md5: str, published: Mapping[str, str], parts: tuple[Node, ...] = ()) -> Node:
+    stored = _in_store(key, md5, published)
+    return Node(f"{key} ({stored})", {"key": key, "md5": md5, "store": stored}, parts)
+
+
+def _picture(known: Version, image_id: str, published: Mapping[str, str]) -> Iterator[Node]:
+    files = known.files.filter(kind="image", image_id=image_id).sort("key")
+    if files.height:
+        keys = tuple(_file(key, md5, published) for key, md5 in files.select("key", "md5").iter_rows())
+        yield Node(f"picture, MD5 {files['md5'][0]}", {"md5": files["md5"][0]}, keys)
+
+
+def _labels(known: Version, rows: pl.DataFrame, image_id: str, published: Mapping[str, str]) -> Iterator[Node]:
+    """The label files of the image with their lines, each with the rows that it comes from; then rows in none."""
+    fused = _consensus(known.root, image_id)
+    for key, rad_id, md5 in (
+        known.files.filter(kind="label", image_id=image_id).sort("key").select("key", "rad_id", "md5").iter_rows()
+    ):
+        if rad_id is None:
+            parts = tuple(_fused(one, rows) for one in fused.iter_rows(named=True))
+        else:
+            mine = rows.filter("used", rad_id=rad_id)
+            parts = tuple(_line(one, (_row(one),)) for one in mine.iter_rows(named=True))
+        yield _file(f"{key}", md5, published, parts)
+    unused = rows.filter(~pl.col("used"))
+    if unused.height:
+        parts = tuple(_row(one) for one in unused.iter_rows(named=True))
+        yield Node("rows whose place re-training data took", {}, parts)
+
+
+def _consensus(root: Path, image_id: str) -> pl.DataFrame:
+    path = root / "consensus.parquet"
+    if not path.is_file():
+        return CONSENSUS.to_frame()
+    return pl.read_parquet(io.BytesIO(path.read_bytes())).filter(image_id=image_id)
+
+
+def _fused(one: Mapping[str, Any], rows: pl.DataFrame) -> Node:
+    """A consensus box with the readers' boxes that were fused into it."""
+    corners = [[one[edge] for edge in EDGES]]
+    drawn = rows.filter(pl.col("rad_id").is_in(one["rad_ids"]), class_id=one["class_id"])
+    members = tuple(
+        _row(row)
+        for row in drawn.iter_rows(named=True)
+        if boxes.iou(corners, [[row[edge] for edge in EDGES]])[0, 0] > boxes.FUSION_IOU
+    )
+    said = f"{one['support']} of {one['readers']} readers, up to {one['spread']:.0%} apart"
+    if one["kept"]:
+        return _line(one, members, said=f"fused from {said}")
+    return Node(f"{CLASS_NAMES[one['class_id']]}: not in the label, drawn by {said}", dict(one), members)
+
+
+def _line(one: Mapping[str, Any], parts: tuple[Node, ...], said: str = "") -> Node:
+    """A line of a label file."""
+    if one["class_id"] == NO_FINDING:
+        return Node("no line: nothing was found", {"line": None}, parts)
+    line = _label_line(one)
+    return Node(f"line `{line}`{f', {said}' if said else ''}", {"line": line}, parts)
+
+
+def _label_line(one: Mapping[str, Any]) -> str:
+    xc, yc, width, height = boxes.xyxy_to_cxcywh([min(max(one[edge], 0.0), 1.0) for edge in EDGES])
+    return f"{one['class_id']} {xc:.6f} {yc:.6f} {width:.6f} {height:.6f}"
+
+
+def _row(row: Mapping[str, Any]) -> Node:
+    """A row of the source, in the pixels it came in."""
+    facts = {key: row[key] for key in ("rad_id", "class_id", "class_name", *EDGES, "width", "height")}
+    if row["class_id"] == NO_FINDING:
+        return Node(f"source row: {row['rad_id']} found nothing", facts)
+    sides = (row["width"], row["height"]) * 2
+    box = " ".join(f"{row[edge] * side:.0f}" for edge, side in zip(EDGES, sides, strict=True))
+    frame = f"{row['width']}×{row['height']}"
+    return Node(f"source row: {row['rad_id']} drew {row['class_name']} at {box} of {frame} px", facts)
+
+
+def _feedback(
+    known: Version, found: Records, said: Reviews, image_id: str, published: Mapping[str, str]
+) -> Iterator[Node]:
+    """The feedback on the image, newest last: what was seen, what reviewers said, and what trains."""
+    mine = Records(
+        found.feedback.filter(image_id=image_id), found.detections.filter(image_id=image_id), REFUSED_FILES.to_frame()
+    )
+    if mine.feedback.is_empty():
+        return
+    looked = said.reviews.join(mine.feedback, on="feedback_id", how="semi", maintain_order="left")
+    decided = retraining.decide(
+        mine, guard.judge(mine.feedback, known.images), Reviews(looked, said.findings, REFUSED_FILES.to_frame())
+    )
+    fates = {one["feedback_id"]: one for one in decided.fates.iter_rows(named=True)}
+    trained = _retrained(known.root, image_id)
+    for one in mine.feedback.iter_rows(named=True):
+        key = one["feedback_id"]
+        fate = fates[key]
+        why = f": {fate['reason']}" if fate["reason"] else ""
+        parts = (
+            *(_detection(box) for box in mine.detections.filter(feedback_id=key).iter_rows(named=True)),
+            *(_review(row, said.findings) for row in looked.filter(feedback_id=key).iter_rows(named=True)),
+            *(_training_row(row, known, published) for row in trained.filter(feedback_id=key).iter_rows(named=True)),
+        )
+        model = " ".join(filter(None, (one["model"], one["model_version"]))) or "a model"
+        facts = {
+            "feedback_id": key,
+            "file": one["file"],
+            "timestamp": one["timestamp"].isoformat(),
+            "model": model,
+            "fate": fate["fate"],
+            "reason": fate["reason"],
+            "simulated": one["simulated"],
+        }
+        yield Node(f"feedback {key} by {model}, {one['timestamp']:%Y-%m-%d %H:%M}: {fate['fate']}{why}", facts, parts)
+
+
+def _detection(box: Mapping[str, Any]) -> Node:
+    name = CLASS_NAMES[box["class_id"]]
+    facts = {"class_id": box["class_id"], "confidence": box["confidence"], **{edge: box[edge] for edge in EDGES}}
+    return Node(f"prediction: {name} with confidence {box['confidence']:.3f} at {_place(box)}", facts)
+
+
+def _place(box: Mapping[str, Any]) -> str:
+    return " ".join(f"{box[edge] * SCALED_SIDE_PX:.0f}" for edge in EDGES) + f" of {SCALED_SIDE_PX}×{SCALED_SIDE_PX} px"
+
+
+def _review(row: Mapping[str, Any], findings: pl.DataFrame) -> Node:
+    drawn = tuple(
+        Node(
+            f"finding: {CLASS_NAMES[one['class_id']]} at {_place(one)}",
+            {"class_id": one["class_id"], **{edge: one[edge] for edge in EDGES}},
+        )
+        for one in findings.filter(file=row["file"]).iter_rows(named=True)
+    )
+    facts = {key: row[key] for key in ("review_id", "reviewer", "verdict", "adjudicates", "simulated", "file")}
+    by = f"{row['reviewer']}{' (simulated)' if row['simulated'] else ''}"
+    return Node(f"review by {by}: {row['verdict']}{', adjudicating' if row['adjudicates'] else ''}", facts, drawn)
+
+
+def _retrained(root: Path, image_id: str) -> pl.DataFrame:
+    path = root / manifest.RETRAIN / "retrain.csv"
+    if not path.is_file():
+        return pl.DataFrame(schema=dict.fromkeys(retraining.COLUMNS, pl.String))
+    return pl.read_csv(path, infer_schema=False).filter(image_id=image_id)
+
+
+def _training_row(row: Mapping[str, Any], known: Version, published: Mapping[str, str]) -> Node:
+    """A row of retrain.csv and the label file that its line is in."""
+    stem = f"{row['image_id']}_{row['rad_id']}"
+    key = f"{_RETRAIN}labels/{stem}.txt"
+    path = known.root / key
+    listed = manifest.read(known.root / manifest.RETRAIN)
+    sums = {} if listed is None else dict(listed.select("key", "md5").iter_rows())
+    label = (_file(key, sums.get(key.removeprefix(_RETRAIN), ""), published),) if path.is_file() else ()
+    box = " ".join(str(row[side]) for side in ("x_min", "y_min", "x_max", "y_max") if row[side])
+    return Node(f"re-training row: {row['class_name']} {box} ({row['source']})".replace("  ", " "), dict(row), label)

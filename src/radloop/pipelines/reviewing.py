@@ -1,0 +1,114 @@
+"""Feedback -> what deserves a radiologist's look, or the reviews of simulated radiologists."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from radloop import files
+from radloop.dataset import version
+from radloop.dataset.version import Version
+from radloop.feedback import cache, guard, queue, radiologists, reviews
+from radloop.feedback.records import Records
+from radloop.feedback.reviews import Reviews
+from radloop.measures import evaluation
+from radloop.progress import Progress, silent
+from radloop.tables import NO_FINDING
+
+
+@dataclass(frozen=True)
+class Queued:
+    """What is most worth a look."""
+
+    queue: pl.DataFrame  # QUEUE, and split, class_name, confidence and file of the top detection
+    feedback: int
+    reviews: int
+    disputed: int
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What the simulated radiologists wrote."""
+
+    folder: Path
+    looked_at: int  # feedbacks
+    written: int  # reviews
+    verdicts: Mapping[str, int]
+    disputed: int  # feedbacks on which they differ now
+
+
+def order(
+    out: Path,
+    *,
+    feedback: Path,
+    reviewed: Path,
+    dataset: Path,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> Queued:
+    """Order the feedback that a review could still make something of; nothing is written."""
+    known, found, said, open_feedback = _look(out, feedback, reviewed, dataset, jobs, progress)
+    ordered = queue.order(open_feedback, found.detections, known.readings, seed=seed)
+    shown = open_feedback.select("feedback_id", "split", "class_id", "confidence", "file")
+    return Queued(
+        ordered.join(shown, on="feedback_id", maintain_order="left"),
+        found.feedback.height,
+        said.reviews.height,
+        open_feedback.filter("disputed").height,
+    )
+
+
+def simulate(
+    out: Path,
+    *,
+    feedback: Path,
+    reviewed: Path,
+    dataset: Path,
+    seed: int = 0,
+    jobs: int = 1,
+    durable: bool = False,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> Reviewed:
+    """Let simulated radiologists look at all feedback that a review could make something of.
+
+    They see what at least two of the dataset's readers agree on, and err like them. The second run settles what the
+    first left disputed.
+    """
+    with files.locked(out):
+        known, found, _, open_feedback = _look(out, feedback, reviewed, dataset, jobs, progress)
+        truth = _truth(known.readings.join(open_feedback, on="image_id", how="semi"))
+        written = list(radiologists.review(open_feedback, found.detections, truth, seed=seed))
+        for done, review in enumerate(written, 1):
+            if not dry_run:
+                reviews.write(reviewed, review, durable=durable)
+            if done % 100 == 0 or done == len(written):
+                progress("reviews", done, len(written))
+    standing = reviews.standing(reviews.read(reviewed))
+    return Reviewed(
+        reviewed,
+        open_feedback.height,
+        len(written),
+        dict(Counter(review.verdict for review in written).most_common()),
+        standing.filter("disputed").height,
+    )
+
+
+def _truth(readings: pl.DataFrame) -> pl.DataFrame:
+    """What two readers agree on, and a row of class 14 for each image in which nobody saw anything."""
+    drawn = readings.filter(pl.col("class_id") != NO_FINDING)
+    normal = readings.join(drawn, on="image_id", how="anti").select(evaluation.TRUTH.names()).unique()
+    return pl.concat([evaluation.consensus(drawn), normal])
+
+
+def _look(
+    out: Path, feedback: Path, reviewed: Path, dataset: Path, jobs: int, progress: Progress
+) -> tuple[Version, Records, Reviews, pl.DataFrame]:
+    known = version.read(dataset)
+    found = cache.read(feedback, cache.path(out, feedback), jobs=jobs, progress=progress)
+    said = reviews.read(reviewed)
+    judged = guard.judge(found.feedback, known.images)
+    return known, found, said, queue.candidates(judged, reviews.standing(said))
