@@ -4,38 +4,31 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-PARTS = {"dev": ["dev"], "base": [], "dashboard": ["dashboard"], "all": ["all"]}
+ROOT = Path(__file__).parent.parent
+WHOLE = "requirements/dev.txt"
+DASHBOARD = "data-pipeline/streamlit-dashboard/requirements.txt"
+PARTS = {
+    WHOLE: ["--extra=dev"],
+    "requirements/base.txt": [],
+    "requirements/all.txt": ["--extra=all"],
+    "requirements/pipeline.txt": ["--extra=onnx", "--extra=triton", "--extra=rclone"],  # the container of that name
+    DASHBOARD: ["--extra=dashboard"],
+    "requirements/build.txt": ["--group=build"],
+}
 
 
 def main() -> None:
-    for name, extras in PARTS.items():
+    for path, parts in PARTS.items():
+        source = [] if parts == ["--group=build"] else ["pyproject.toml"]
         subprocess.run(
             [
-                *(
-                    sys.executable,
-                    "-m",
-                    "uv",
-                    "pip",
-                    "compile",
-                    "pyproject.toml",
-                    "--universal",
-                    "--python-version",
-                    "3.11",
-                ),
-                *(
-                    "--generate-hashes",
-                    "--no-emit-index-url",
-                    "--no-emit-find-links",
-                    "--no-header",
-                    "--no-annotate",
-                    "--quiet",
-                ),
-                *(part for extra in extras for part in ("--extra", extra)),
-                *([] if name == "dev" else ["--constraint", "requirements/dev.txt"]),
-                *("--output-file", f"requirements/{name}.txt"),
+                *(sys.executable, "-m", "uv", "pip", "compile", *source, *parts),
+                *("--universal", "--python-version=3.11", "--generate-hashes", "--no-emit-index-url"),
+                *("--no-emit-find-links", "--no-header", "--no-annotate", "--quiet"),
+                *([] if path == WHOLE else ["--constraint", WHOLE]),
+                *("--output-file", path),
             ],
-            cwd=HERE.parent,
+            cwd=ROOT,
             check=True,
         )
 

@@ -1,0 +1,131 @@
+"""The first step of every compose file, and the only one that starts as root.
+
+    prepare.py [--say SETTING]... DIRECTORY...
+
+It says what the settings decide, makes the directories and hands them over to the user that all else runs as, becomes
+that user, and looks whether it can do what is asked: write there, read the credentials. What belongs to anybody but
+root and the image's own user is never taken from them.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT, IMAGE_USER = 0, 10001
+VOLUME = Path("/mnt/mydata")
+SECRETS = Path("/run/secrets")
+CREDENTIALS = {"RADLOOP_SOURCE": "kaggle", "RADLOOP_STORE": "rclone"}  # what a setting may need
+
+
+class Unready(Exception):
+    """What somebody has to change, in one line."""
+
+
+def explain(setting: str, settings: Mapping[str, str]) -> str:
+    """A setting and what it means, in words."""
+    value = settings.get(setting, "")
+    if setting == "RADLOOP_STORE":
+        value = value or f"{settings.get('RCLONE_REMOTE', 'chi_tacc')}:{settings.get('RCLONE_CONTAINER', '')}"
+        return f"{setting}={value} ({'a remote of your rclone.conf' if ':' in value else 'a volume on this machine'})"
+    if setting == "RADLOOP_SOURCE":
+        kinds = {"kaggle": "VinBigData, by your Kaggle credentials", "synthetic": "made-up patients"}
+        return f"{setting}={value} ({kinds.get(value.partition(':')[0], 'a folder in the container')})"
+    return f"{setting}={value}"
+
+
+def require_consistent(settings: Mapping[str, str]) -> None:
+    """Raise Unready where settings contradict each other."""
+    if settings.get("RADLOOP_STORE") and settings.get("RCLONE_CONTAINER"):
+        raise Unready("RADLOOP_STORE and RCLONE_CONTAINER both name a store: remove one of them")
+    for name in ("RADLOOP_VOLUME", "RADLOOP_INPUT"):
+        path = settings.get(name) or "/"
+        if not path.startswith(("/", "~")):
+            raise Unready(f"{name}={path} has to be an absolute path, or each compose file takes it for another folder")
+
+
+def hand_over(directory: Path, uid: int) -> None:
+    """Make `directory`; give it to `uid`, with all in it, where it is root's or the image's own user's."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if directory.stat().st_uid == uid:
+            return
+        for path in tree(directory):
+            if path.lstat().st_uid in {ROOT, IMAGE_USER} - {uid}:
+                os.chown(path, uid, uid, follow_symlinks=False)
+    except OSError as error:
+        raise Unready(f"{error.filename or directory}: {error.strerror}") from error
+
+
+def tree(directory: Path) -> Iterator[Path]:
+    """The directory and everything below it, the directory itself last: a kill in between starts over."""
+    for folder, folders, files in os.walk(directory):
+        for name in [*folders, *files]:
+            yield Path(folder, name)
+    yield directory
+
+
+def become(uid: int) -> None:
+    """Be `uid` from here on, without any capability."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def require_writable(directory: Path) -> None:
+    """Raise Unready where this user cannot write into `directory`."""
+    if os.access(directory, os.W_OK | os.X_OK):
+        return
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        raise Unready(f"{directory}: the file system is read-only")
+    owner = directory.stat().st_uid
+    raise Unready(f"{directory} belongs to user {owner}, closed to user {os.getuid()}: set RADLOOP_UID={owner}")
+
+
+def require_credentials(setting: str, settings: Mapping[str, str], secrets: Path = SECRETS) -> None:
+    """Raise Unready where a setting needs credentials that are not there, or closed to this user."""
+    if not needs_credentials(setting, settings):
+        return
+    folder, named_by = secrets / CREDENTIALS[setting], f"RADLOOP_{CREDENTIALS[setting].upper()}_DIR"
+    for path in [folder, *(folder.glob("*") if os.access(folder, os.R_OK | os.X_OK) else ())]:
+        if not os.access(path, os.R_OK):
+            owner = path.stat().st_uid
+            raise Unready(f"{named_by}: {path.name} is closed to user {os.getuid()}: set RADLOOP_UID={owner}")
+    if not [path for path in folder.iterdir() if path.name not in {"README.md", ".gitignore"}]:
+        raise Unready(f"{explain(setting, settings)}, but {named_by} is not set: where do they lie?")
+
+
+def needs_credentials(setting: str, settings: Mapping[str, str]) -> bool:
+    """Whether the value of a setting speaks of a server that asks who you are."""
+    value = settings.get(setting, "")
+    if setting == "RADLOOP_STORE":
+        return ":" in value or bool(settings.get("RCLONE_CONTAINER"))
+    return value == "kaggle"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--say", action="append", default=[], metavar="SETTING")
+    parser.add_argument("directories", nargs="+", type=Path, metavar="DIRECTORY")
+    given = parser.parse_args()
+    try:
+        require_consistent(os.environ)
+        for setting in given.say:
+            print(f"radloop: {explain(setting, os.environ)}")
+        uid = int(os.environ["RADLOOP_UID"])
+        for directory in given.directories:
+            hand_over(directory, uid)
+        become(uid)
+        for directory in given.directories:
+            require_writable(directory)
+        for setting in given.say:
+            require_credentials(setting, os.environ)
+        print(f"radloop: all runs as user {uid}; {shutil.disk_usage(given.directories[0]).free / 1e9:.1f} GB are free")
+    except Unready as unready:
+        sys.exit(f"radloop: {unready}.")
+
+
+if __name__ == "__main__":
+    main()
