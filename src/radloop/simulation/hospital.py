@@ -135,9 +135,8 @@ class _Run:
                     if on_clock:
                         self._arrive(tally, pool)
                     self._wait_until(self._end(tally.stage), tally)
-                    tally.seconds = min(
-                        max(time.monotonic() - self._end(tally.stage - 1), 0.0), self._plan.stage_seconds
-                    )
+                    tally.seconds = self._seconds(tally)
+                    self._say(tally, ended=not self._stop.is_set())
             except BaseException:
                 self._stop.set()
                 raise

@@ -12,7 +12,6 @@ from radloop.errors import UsageError
 MOST_STAGES: Final = 1000
 MOST_WORKERS: Final = 1000
 MOST_PER_SECOND: Final = 10_000.0
-MOST_ARRIVALS: Final = 1_000_000  # in one stage
 
 _WORKERS: Final = "workers"
 _POISSON: Final = "poisson"
@@ -54,16 +53,13 @@ def parse_arrival(text: str) -> float | None:
     )
 
 
-def arrivals(per_second: float, seconds: float, *, rng: np.random.Generator) -> list[float]:
-    """The moments of a Poisson process, in seconds from its begin, each before its end.
-
-    Raises UsageError for more than MOST_ARRIVALS.
-    """
-    if per_second * seconds > MOST_ARRIVALS:
-        raise UsageError(f"--arrival: {per_second * seconds:,.0f} arrivals in a stage are more than {MOST_ARRIVALS:,}.")
-    count = rng.poisson(per_second * seconds)
-    moments: list[float] = np.sort(rng.uniform(0.0, seconds, count)).tolist()
-    return moments
+def arrivals(per_second: float, seconds: float, *, rng: np.random.Generator) -> Iterator[float]:
+    """The moments of a Poisson process, in seconds from its begin, each before its end."""
+    if per_second <= 0:
+        return
+    moment = 0.0
+    while (moment := moment + rng.exponential(1 / per_second)) < seconds:
+        yield moment
 
 
 def order(count: int, *, seed: int) -> Iterator[int]:
