@@ -62,6 +62,9 @@ InferenceMs = Annotated[float | None, _option("inference_ms")]
 Arrival = Annotated[str | None, _option("arrival")]
 Drift = Annotated[str | None, _option("drift")]
 Durable = Annotated[bool | None, _option("durable", "--durable")]
+MinConfidence = Annotated[float | None, _option("min_confidence")]
+RequireReview = Annotated[bool | None, _option("require_review", "--require-review")]
+IncludeHeldOut = Annotated[bool | None, _option("include_held_out", "--include-held-out")]
 AnnotationsOnly = Annotated[bool, typer.Option("--annotations-only", help="Only the tables of a synthetic source.")]
 Dataset = Annotated[Path | None, _option("dataset")]
 Feedback = Annotated[Path | None, _option("feedback")]
@@ -289,6 +292,132 @@ def simulate(
 
 
 @app.command()
+def review(
+    out: Out = None,
+    feedback: Feedback = None,
+    reviews: Reviews = None,
+    dataset: Dataset = None,
+    simulated: Annotated[bool, typer.Option("--simulated", help="Let simulated radiologists write reviews.")] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Print what is most worth a look; write nothing.")] = False,
+    seed: Seed = None,
+    durable: Durable = None,
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Order the feedback by what deserves a radiologist's look, or let simulated ones review it."""
+    from radloop.pipelines import reviewing
+
+    if simulated == queue:
+        raise UsageError("radloop review takes --queue or --simulated. People review in the dashboard.")
+    chosen = settings.load(
+        out=out, feedback=feedback, reviews=reviews, dataset=dataset, seed=seed, durable=durable, jobs=jobs
+    )
+    options: dict[str, Any] = {**_loop_options(chosen), "seed": chosen.seed, "jobs": chosen.jobs}
+    record: reviewing.Queued | reviewing.Reviewed
+    with Display() as display:
+        if queue:
+            record = reviewing.order(chosen.out, **options, progress=display)
+        else:
+            record = reviewing.simulate(
+                chosen.out, **options, durable=chosen.durable, dry_run=dry_run, progress=display
+            )
+    _finish(record, json=json)
+
+
+@app.command()
+def retrain(
+    out: Out = None,
+    feedback: Feedback = None,
+    reviews: Reviews = None,
+    dataset: Dataset = None,
+    store: Store = None,
+    min_confidence: MinConfidence = None,
+    require_review: RequireReview = None,
+    include_held_out: IncludeHeldOut = None,
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Turn feedback and reviews into re-training data and publish them to STORE/organized/retrain."""
+    from radloop.pipelines import retraining
+
+    chosen = settings.load(
+        out=out,
+        feedback=feedback,
+        reviews=reviews,
+        dataset=dataset,
+        store=store,
+        min_confidence=min_confidence,
+        require_review=require_review,
+        include_held_out=include_held_out,
+        jobs=jobs,
+    )
+    with Display() as display:
+        retrained = retraining.retrain(
+            chosen.out,
+            chosen.store_address,
+            **_loop_options(chosen),
+            min_confidence=chosen.min_confidence,
+            require_review=chosen.require_review,
+            include_held_out=chosen.include_held_out,
+            jobs=chosen.jobs,
+            dry_run=dry_run,
+            progress=display,
+        )
+    _finish(retrained, json=json, strict=strict)
+
+
+@app.command()
+def evaluate(
+    out: Out = None,
+    feedback: Feedback = None,
+    dataset: Dataset = None,
+    seed: Seed = None,
+    jobs: Jobs = None,
+    json: Json = False,
+) -> None:
+    """Judge the detectors on images whose truth is known, and how good their predictions would be as labels."""
+    from radloop.pipelines import evaluating
+
+    chosen = settings.load(out=out, feedback=feedback, dataset=dataset, seed=seed, jobs=jobs)
+    parts = chosen.loop_parts
+    with Display() as display:
+        evaluated = evaluating.evaluate(
+            chosen.out,
+            feedback=parts["feedback"],
+            dataset=parts["dataset"],
+            seed=chosen.seed,
+            jobs=chosen.jobs,
+            progress=display,
+        )
+    _finish(evaluated, json=json)
+
+
+@app.command()
+def explain(
+    asked: Annotated[str, typer.Argument(metavar="IMAGE_ID|FEEDBACK_ID", help="An image, or a feedback on it.")],
+    out: Out = None,
+    feedback: Feedback = None,
+    reviews: Reviews = None,
+    dataset: Dataset = None,
+    store: Store = None,
+    jobs: Jobs = None,
+    json: Json = False,
+) -> None:
+    """Tell where every box of an image comes from and where it went, as a tree."""
+    from radloop.pipelines import explaining
+
+    chosen = settings.load(out=out, feedback=feedback, reviews=reviews, dataset=dataset, store=store, jobs=jobs)
+    with Display() as display:
+        explained = explaining.explain(
+            asked, chosen.out, chosen.store_address, **_loop_options(chosen), jobs=chosen.jobs, progress=display
+        )
+    _finish(explained, json=json)
+
+
+@app.command()
 def check(
     place: Annotated[str, typer.Argument(metavar="DIR|STORE", help="A dataset's folder or a store (name:container).")],
     json: Json = False,
@@ -383,6 +512,11 @@ def _transform_options(chosen: settings.Settings) -> dict[str, Any]:
         "add": chosen.add,
         "jobs": chosen.jobs,
     }
+
+
+def _loop_options(chosen: settings.Settings) -> dict[str, Path]:
+    parts = chosen.loop_parts
+    return {"feedback": parts["feedback"], "reviewed": parts["reviews"], "dataset": parts["dataset"]}
 
 
 def _finish(record: Any, *, json: bool, strict: bool = False) -> None:

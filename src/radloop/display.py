@@ -102,10 +102,11 @@ class Grid:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What a command did: facts, then tables, then what deserves a look, then where to go on."""
+    """What a command did: facts, then lines as they are, tables, what deserves a look, where to go on."""
 
     title: str
     facts: tuple[tuple[str, str], ...] = ()
+    lines: tuple[str, ...] = ()
     grids: tuple[Grid, ...] = ()
     notes: tuple[str, ...] = ()
     following: tuple[str, ...] = ()
@@ -120,6 +121,8 @@ def print_summary(summary: Summary) -> None:
         for name, value in summary.facts:
             facts.add_row(Text(f"  {name}", style="dim"), Text(value, overflow="fold"))
         console.print(facts)
+    for line in summary.lines:
+        console.print(Text(line, overflow="ignore"), no_wrap=True, soft_wrap=True)
     for grid in summary.grids:
         console.print(_drawn(grid))
     for note in summary.notes:

@@ -120,6 +120,14 @@ class Settings(BaseSettings):
     )
     durable: bool = Field(False, description="Flush every feedback file to the disk: safe against loss of power, too.")
 
+    min_confidence: float = Field(
+        0.9, ge=0, lt=1, description="Predictions above it train; one between 0.25 and it keeps its image out."
+    )
+    require_review: bool = Field(False, description="Only what a radiologist has reviewed trains.")
+    include_held_out: bool = Field(
+        False, description="Let held-out images train, too; every output says that it was used."
+    )
+
     @field_validator("splits", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:

@@ -5,15 +5,22 @@ from functools import singledispatch
 from typing import Any
 
 from radloop.display import Grid, Summary, size
+from radloop.measures.evaluation import PSEUDO_LABEL
 from radloop.pipelines.checking import Report
 from radloop.pipelines.demo import Demonstration
+from radloop.pipelines.evaluating import Evaluated, Evaluation
+from radloop.pipelines.explaining import Explanation
 from radloop.pipelines.offline import Extracted, Loaded, Transformed
 from radloop.pipelines.online import Simulation
+from radloop.pipelines.retraining import Retrained
+from radloop.pipelines.reviewing import Queued, Reviewed
 from radloop.storage.publish import Published, Pulled
 from radloop.tables import CLASS_NAMES, SPLITS
 
 MOST_REASONS = 10
 MOST_VIOLATIONS = 20
+MOST_IN_QUEUE = 20
+_LABEL_FIGURES = ("precision", "recall", "ap")
 LARGE = 100  # from here on a measure is shown without decimals
 
 _COLUMNS = {
@@ -176,6 +183,147 @@ def _checked(record: Report) -> Summary:
 
 
 @of.register
+def _queued(record: Queued) -> Summary:
+    rows = [
+        (
+            f"{row['place']}",
+            row["feedback_id"],
+            row["image_id"],
+            f"{CLASS_NAMES[row['class_id']]} {row['confidence']:.2f}",
+            f"{row['score']:.3f}",
+            "disputed" if row["disputed"] else "audit" if row["audit"] else "",
+        )
+        for row in record.queue.head(MOST_IN_QUEUE).iter_rows(named=True)
+    ]
+    head = ("place", "feedback", "image", "top finding", "score", "why")
+    return Summary(
+        f"{record.queue.height:,} feedbacks deserve a look",
+        facts=(
+            ("feedback", f"{record.feedback:,}, with {record.reviews:,} reviews"),
+            ("disputed", f"{record.disputed:,}"),
+        ),
+        grids=(Grid("most worth a radiologist's look", (head, *rows)),) if rows else (),
+        following=("radloop dashboard",) if rows else (),
+    )
+
+
+@of.register
+def _reviewed(record: Reviewed) -> Summary:
+    verdicts = ", ".join(f"{times:,} {verdict}" for verdict, times in record.verdicts.items())
+    return Summary(
+        f"simulated radiologists wrote {record.written:,} reviews on {record.looked_at:,} feedbacks",
+        facts=(("verdicts", verdicts or "none"), ("disputed", f"{record.disputed:,}"), ("folder", str(record.folder))),
+        notes=("run it again, and a third reader adjudicates what is disputed",) if record.disputed else (),
+        following=("radloop retrain",),
+    )
+
+
+@of.register
+def _retrained(record: Retrained) -> Summary:
+    report = record.report
+    fates = " + ".join(f"{count:,} {fate}" for fate, count in report["fates"].items())
+    sources = ", ".join(f"{count:,} {source}" for source, count in report["rows"].items())
+    why = [
+        (f"{fate}: {reason}", f"{count:,}")
+        for fate in ("withheld", "unused", "refused")
+        for reason, count in report[fate].items()
+    ]
+    classes = [(name, f"{count:,}") for name, count in report["classes"].items()]
+    flatters = "--include-held-out was used: figures on the held-out splits flatter from here on"
+    return Summary(
+        f"re-training data {record.version}" if record.version else "no re-training data",
+        facts=(
+            ("feedback", f"{report['feedback']:,} = {fates}"),
+            ("rows", f"{sources or 'none'}, of {report['images']:,} images"),
+            ("reviews", f"{report['reviews_used']:,} used, {report['reviews_refused']:,} refused"),
+            ("boxes", f"{report['boxes_fused']:,} fused, {report['boxes_cut_at_the_edge']:,} cut at the edge"),
+            *((("folder", str(record.folder)),) if record.version else ()),
+            *((("published", record.published.address),) if record.published else ()),
+        ),
+        grids=tuple(
+            Grid(title, (head, *rows))
+            for title, head, rows in (
+                ("why feedback does not train", ("what", "feedbacks"), why),
+                ("rows of retrain.csv", ("class", "rows"), classes),
+            )
+            if rows
+        ),
+        notes=(*record.notes, *((flatters,) if report["settings"]["include_held_out"] else ())),
+        following=(f"radloop etl --source … --previous … --add {record.folder / 'retrain.csv'}",)
+        if record.version
+        else (),
+    )
+
+
+@of.register
+def _evaluated(record: Evaluation) -> Summary:
+    many = "s" if len(record.models) > 1 else ""
+    return Summary(
+        f"{len(record.models)} detector{many} judged by what {record.min_readers} readers agree on",
+        facts=tuple(("left out", f"{count:,} {reason}") for reason, count in record.left_out.items()),
+        grids=tuple(grid for each in record.models for grid in (_scores(each), _as_labels(each), _calibrated(each))),
+        notes=record.notes,
+    )
+
+
+def _scores(each: Evaluated) -> Grid:
+    alone = each.readers["map"].drop_nulls().to_list()
+    rows = (
+        ("images", f"{each.images:,}"),
+        ("boxes of the truth", f"{each.truth:,}"),
+        ("mAP@0.4", _interval(each.map_40, "ap")),
+        ("mAP@0.5", _interval(each.map_50, "ap")),
+        ("mAP@0.4 against each reader alone", f"{min(alone):.2f} to {max(alone):.2f}" if alone else ""),
+        ("calibration error", _two(each.calibration_error)),
+    )
+    return Grid(f"{each.model}, with 95 % intervals", (("figure", "value"), *rows))
+
+
+def _as_labels(each: Evaluated) -> Grid:
+    rows = [
+        (row["class_name"], f"{row['truth']:,}", f"{row['labels']:,}", *(_two(row[name]) for name in _LABEL_FIGURES))
+        for row in each.classes.iter_rows(named=True)
+    ]
+    total = each.pseudo_labels
+    last = (
+        "all",
+        f"{total['truth']:,}",
+        f"{total['labels']:,}",
+        _interval(total, "precision"),
+        _interval(total, "recall"),
+    )
+    head = ("class", "truth", "labels", "precision", "recall", "AP@0.4")
+    return Grid(f"{each.model}: what is above {PSEUDO_LABEL}, taken as labels", (head, *rows, last))
+
+
+def _calibrated(each: Evaluated) -> Grid:
+    rows = [
+        (
+            f"{row['low']:.1f}–{row['high']:.1f}{' trains' if row['low'] == PSEUDO_LABEL else ''}",
+            f"{row['predictions']:,}",
+            _interval(row, "correct"),
+        )
+        for row in each.calibration.iter_rows(named=True)
+    ]
+    return Grid(f"{each.model}: how often it is right", (("confidence", "predictions", "right"), *rows))
+
+
+def _interval(row: Mapping[str, Any], name: str) -> str:
+    low, high = _two(row[f"{name}_low"]), _two(row[f"{name}_high"])
+    return f"{_two(row[name])} ({low}–{high})" if low and high else _two(row[name])
+
+
+def _two(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+@of.register
+def _explained(record: Explanation) -> Summary:
+    first, *rest = record.tree.lines()
+    return Summary(first, lines=tuple(rest))
+
+
+@of.register
 def _demonstrated(record: Demonstration) -> Summary:
     loaded, checked = of(record.offline), of(record.checked)
     return Summary(
@@ -192,6 +340,8 @@ def _demonstrated(record: Demonstration) -> Summary:
 
 
 def refused_rows(record: Any) -> int:
-    """How many rows a run refused; 0 for what has no rows."""
+    """How many rows or files a run refused; 0 for what has none."""
+    if isinstance(record, Retrained):
+        return record.refused.height
     transformed = record.transformed if isinstance(record, Loaded) else record
     return transformed.rows_refused if isinstance(transformed, Transformed) else 0

@@ -28,9 +28,9 @@ def review(feedback: pl.DataFrame, detections: pl.DataFrame, truth: pl.DataFrame
     """What the simulated readers write about `feedback` (feedback_id, image_id, timestamp, disputed).
 
     One reads it, sometimes a second one; what is `disputed` gets the third, who adjudicates. A reader sees the `truth`
-    (image_id, class_id and corners of every box; a row of class 14 for what is normal) with the misses, false alarms and
-    hand of one of the three measured readers, and judges the boxes shown by that. On normal images no two real readers
-    differ, so that nobody invents a finding there. The same seed gives the same reviews, in any order of rows.
+    (image_id, class_id and corners of every box; a row of class 14 for a normal image) with the misses, false alarms
+    and hand of one of the three measured readers, and judges the boxes shown by that. On normal images real readers
+    never differ, so nobody invents a finding there. The same seed gives the same reviews, in any order of rows.
     """
     shown = _by(detections.filter(pl.col("confidence") >= SHOWN), "feedback_id")
     known = _by(truth.filter(pl.col("class_id") != NO_FINDING), "image_id")
