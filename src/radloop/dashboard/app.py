@@ -1,5 +1,6 @@
 """The Streamlit app: the menu, and the page that the address names."""
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from types import ModuleType
@@ -25,11 +26,21 @@ PAGES: Final[Mapping[str, Mapping[str, ModuleType]]] = {
 # Streamlit leaves six lines of nothing above a title and wide margins; a radiograph needs the room.
 _STYLE: Final = "<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>"
 
+# A reading room is dark. Streamlit keeps the choice of the menu in the browser under these names, one for each page
+# that somebody may begin with, and follows the system where there is none: so the first visit chooses, once.
+_DARK: Final = """<script>
+const fresh = PATHS.map((path) => `stActiveTheme-${path}-v2`).filter((key) => !localStorage.getItem(key));
+fresh.forEach((key) => localStorage.setItem(key, '"Dark"'));
+if (fresh.length) location.reload();
+</script>"""
+
 
 def main(inputs: Inputs) -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="radloop", layout="wide", initial_sidebar_state="expanded")
     st.html(_STYLE)
+    paths = ["/", *(f"/{title.lower()}" for pages in PAGES.values() for title in pages)]
+    st.html(_DARK.replace("PATHS", json.dumps(paths)), unsafe_allow_javascript=True)
     menu = {
         section: [_page(title, module, inputs) for title, module in pages.items()] for section, pages in PAGES.items()
     }

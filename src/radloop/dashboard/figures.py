@@ -77,7 +77,7 @@ def dots(
             name="expected",
             mode="markers",
             orientation="h",
-            offsetgroup="expected",
+            offsetgroup="0",
             marker={"symbol": "line-ns", "size": 18, "line": {"width": 2, "color": GREY}},
         )
     for place, ((group,), part) in enumerate(groups.items()):
@@ -89,6 +89,7 @@ def dots(
             name=label(group),
             mode="markers",
             orientation="h",
+            offsetgroup=str(place + 1),
             marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 9, "color": colour, "opacity": 0.9},
         )
     figure.update_yaxes(autorange="reversed", type="category", categoryorder="array", categoryarray=names)

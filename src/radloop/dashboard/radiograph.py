@@ -40,7 +40,7 @@ def draw(
         figure.add_trace(_trace(layer, frame, *_style(layer.name, place)))
     figure.update_layout(
         height=height,
-        margin={"l": 0, "r": 0, "t": 28, "b": 0},
+        margin={"l": 0, "r": 0, "t": 28, "b": 0, "pad": 0},
         plot_bgcolor="black",
         dragmode=dragmode,
         uirevision=view,

@@ -16,6 +16,7 @@ from radloop.tables import CLASS_NAMES, SPLITS
 
 Window = tuple[datetime, datetime]
 
+PERMUTATIONS: Final = 1000  # half a second for 12,000 images
 _LABELS: Final = "Labels of two splits"
 _FEEDBACK: Final = "Feedback of two time windows"
 _VERDICTS: Final = {
@@ -62,12 +63,12 @@ def _compare_windows(said: Feedback, first: Window, second: Window) -> pl.DataFr
 @loading.measured
 def _permute_splits(dataset: Dataset, first: str, second: str, summary: str, within_readers: bool) -> Permuted:
     sets = _of_split(dataset, first), _of_split(dataset, second)
-    return drift.permute(*sets, summary, within_readers=within_readers)
+    return drift.permute(*sets, summary, within_readers=within_readers, permutations=PERMUTATIONS)
 
 
 @loading.measured
 def _permute_windows(said: Feedback, first: Window, second: Window, summary: str) -> Permuted:
-    return drift.permute(_of_window(said, first), _of_window(said, second), summary)
+    return drift.permute(_of_window(said, first), _of_window(said, second), summary, permutations=PERMUTATIONS)
 
 
 def page(inputs: Inputs) -> None:

@@ -68,7 +68,7 @@ def _panel(inputs: Inputs, found: Dataset, cells: npt.NDArray[np.int64], name: s
             hovertemplate="%{z} boxes<extra></extra>",
         )
     )
-    figure.update_layout(plot_bgcolor="black", margin={"l": 0, "r": 0, "t": 0, "b": 0})
+    figure.update_layout(plot_bgcolor="black", margin={"l": 0, "r": 0, "t": 0, "b": 0, "pad": 0})
     figure.update_xaxes(range=[0, 1], visible=False, constrain="domain")
     figure.update_yaxes(range=[1, 0], visible=False, scaleanchor="x", scaleratio=1.1, constrain="domain")
     layout.chart(f"Where {name} was drawn in {split}", figure, None, key=f"heat-{split}")

@@ -91,7 +91,10 @@ def _choose(listed: pl.DataFrame, asked: str | None) -> str:
         key="image-list",
         on_select=partial(_pick, ids),
         selection_mode="single-row",
-        column_config={"disagreement": st.column_config.NumberColumn(format="%.2f")},
+        column_config={
+            "image_id": st.column_config.TextColumn(width=90),
+            "disagreement": st.column_config.NumberColumn("differ", format="%.2f"),
+        },
     )
     return ids[at]
 

@@ -13,6 +13,7 @@ from radloop.tables import CLASS_NAMES, NO_FINDING
 
 _VIEWS: Final = ("By class", "By pair of readers", "Who read what", "Most disagreed on")
 _EVERY: Final = "all findings"
+_ONE_CLASS: Final = "Images on which all readers together name one class and no other."
 
 
 @loading.measured
@@ -89,10 +90,10 @@ def page(inputs: Inputs) -> None:
 def _flattery(found: Dataset) -> None:
     shares = _one_class(found)
     columns = st.columns([1, 1, 2])
-    names = {"all": "over all images", "with finding": "over images with a finding"}
+    names = {"all": "Same class, all images", "with finding": "with a finding"}
     for column, row in zip(columns[:2], shares.iter_rows(named=True), strict=True):
         share = "–" if row["share"] is None else f"{row['share']:.1%}"
-        column.metric(f"One class in the image, {names[row['population']]}", share, border=True)
+        column.metric(names[row["population"]], share, border=True, help=_ONE_CLASS)
         if row["share"] is not None:
             column.caption(
                 f"{row['agreeing']:,} of {row['images']:,}; "
