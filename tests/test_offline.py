@@ -218,6 +218,18 @@ def test_store_holds_what_transform_wrote_and_pull_brings_it_back(folder, tmp_pa
     assert tree(tmp_path / "back" / "organized") == tree(tmp_path / "out" / "organized")
 
 
+def test_splits_that_were_not_pulled_are_not_missed(folder, tmp_path):
+    offline.etl(str(folder), tmp_path / "out", str(tmp_path / "store"), extracting={}, transforming={"sizes": SIZES})
+    offline.pull(str(tmp_path / "store"), tmp_path / "part", wanted=["training", "validation"])
+
+    report = checking.check(tmp_path / "part")
+    assert report.sound
+    assert "a part of the dataset, pulled without test, staging, canary, production" in report.checked
+
+    next((tmp_path / "part" / "organized" / "training" / "labels").iterdir()).unlink()
+    assert set(checking.check(tmp_path / "part").violations["rule"]) == {"file-missing"}
+
+
 def test_scaled_boxes_of_a_dataset_are_a_source_that_gives_the_same_labels(folder, tmp_path):
     build(folder, tmp_path / "one")
     scaled = tmp_path / "one" / "organized" / "scaled_bounding_boxes.csv"
