@@ -46,6 +46,8 @@ def read(folder: Path, cache: Path | None, *, jobs: int = 1, progress: Progress 
 
 
 def _read(folder: Path, names: list[str], jobs: int, progress: Progress) -> list[Records]:
+    if not names:
+        return []
     if jobs == 1 or len(names) < _WORTH_PROCESSES:
         return [records.read(folder, names, progress=progress)]
     share = -(-len(names) // jobs)

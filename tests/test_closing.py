@@ -1,0 +1,468 @@
+"""The loop closes: feedback and reviews become re-training data, and those the next dataset version."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import made_up
+from radloop import cli, manifest
+from radloop.dataset import version
+from radloop.dataset.splits import SplitSizes
+from radloop.errors import DatasetError
+from radloop.feedback import cache, records, reviews
+from radloop.feedback.records import Detection, Feedback, Model
+from radloop.feedback.reviews import Finding, Review
+from radloop.pipelines import checking, evaluating, offline, retraining, reviewing
+from radloop.tables import HELD_OUT
+
+SIZES = SplitSizes.parse("training=16,validation=4,test=4,staging=4,canary=4,production=8")
+HEART = (0.5, 0.6, 0.4, 0.2)
+NOON = "2026-01-02T12:00:00+00:00"
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    return made_up.films(tmp_path_factory.mktemp("films"))
+
+
+@pytest.fixture(scope="module")
+def published(films, tmp_path_factory):
+    """A dataset and the store it was published to; tests work on links to it."""
+    place = tmp_path_factory.mktemp("published")
+    offline.etl(str(films), place / "out", str(place / "store"), extracting={}, transforming={"sizes": SIZES})
+    return place
+
+
+@pytest.fixture
+def place(published, tmp_path):
+    shutil.copytree(published, tmp_path / "place", copy_function=os.link)
+    return tmp_path / "place"
+
+
+def images(place: Path, *splits: str) -> list[str]:
+    table = version.read(place / "out").images
+    return table.filter(pl.col("split").is_in(splits))["image_id"].to_list()
+
+
+def give(place: Path, image_id: str, *boxes: tuple, number: int = 0, folder: str = "feedback", **known) -> Feedback:
+    """Write a feedback with boxes (class, confidence, cxcywh)."""
+    found = [Detection(class_id=class_id, confidence=p, bbox=box) for class_id, p, box in boxes]
+    top = max(found, key=lambda one: one.confidence, default=Detection(class_id=14, confidence=0.8, bbox=HEART))
+    feedback = Feedback(
+        image_id=image_id,
+        class_id=top.class_id,
+        confidence=top.confidence,
+        bbox=top.bbox if found else None,
+        detections=found,
+        timestamp=f"2026-01-02T12:{number:02}:00+00:00",
+        feedback_id=f"f-{image_id[:12]}-{number}",
+        model=Model(name="tiny"),
+        **known,
+    )
+    (place / "out" / folder).mkdir(exist_ok=True)
+    records.write(place / "out" / folder, feedback)
+    return feedback
+
+
+def look(place: Path, feedback: Feedback, verdict: str, *boxes: tuple, **known) -> None:
+    found = [Finding(class_id=class_id, bbox=box) for class_id, box in boxes]
+    review = Review(
+        **{
+            "feedback_id": feedback.feedback_id,
+            "image_id": feedback.image_id,
+            "reviewer": "ann",
+            "verdict": verdict,
+            "findings": None if verdict == "reject" else found,
+            "timestamp": NOON,
+            **known,
+        }
+    )
+    reviews.write(place / "out" / "reviews", review)
+
+
+def retrain(place: Path, *, folder: str = "feedback", **options) -> retraining.Retrained:
+    out = place / "out"
+    return retraining.retrain(
+        out,
+        str(place / "store"),
+        feedback=out / folder,
+        reviewed=out / "reviews",
+        dataset=out / "organized",
+        **options,
+    )
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def trained(place: Path) -> dict[str, bytes]:
+    """What must be the same byte for byte: all but the rounds, the report and the manifest that lists them."""
+    unit = tree(place / "store" / "organized" / "retrain")
+    assert unit == tree(place / "out" / "organized" / "retrain")
+    return {
+        key: data
+        for key, data in unit.items()
+        if not key.startswith("rounds/") and key not in ("report.json", manifest.NAME)
+    }
+
+
+def rows(place: Path) -> pl.DataFrame:
+    return pl.read_csv(place / "out" / "organized" / "retrain" / "retrain.csv", infer_schema=False)
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(argument) for argument in arguments])
+    return int(stopped.value.code or 0)
+
+
+def test_sure_predictions_become_a_unit_that_a_trainer_takes(place):
+    image_id = images(place, "production")[0]
+    give(place, image_id, (3, 0.95, HEART))
+    done = retrain(place)
+
+    unit = trained(place)
+    assert set(unit) == {
+        "retrain.csv",
+        "data-retrain.yaml",
+        "refused.csv",
+        "withheld.csv",
+        f"images/{image_id}_M-tiny.png",
+        f"labels/{image_id}_M-tiny.txt",
+    }
+    assert unit[f"labels/{image_id}_M-tiny.txt"] == b"3 0.500000 0.600000 0.400000 0.200000\n"
+    assert unit["data-retrain.yaml"].startswith(b"train: images\nval: ../validation/images\nnames:\n  0: Aortic")
+    assert done.published.version == done.version
+    report = checking.check(place / "store")
+    assert report.sound
+    assert report.counts["retrain/boxes"] == 1
+
+
+def test_pictures_of_the_unit_are_links_to_the_datasets(place):
+    image_id = images(place, "production")[0]
+    give(place, image_id, (3, 0.95, HEART))
+    retrain(place)
+    organized = place / "out" / "organized"
+    assert (organized / f"retrain/images/{image_id}_M-tiny.png").samefile(
+        next((organized / "production" / "images").glob(f"{image_id}_*.png"))
+    )
+
+
+def test_no_held_out_image_trains_however_its_feedback_comes(place):
+    known = version.read(place / "out").images
+    held_out = known.filter(pl.col("split").is_in(HELD_OUT))
+    production, *others = images(place, "production")
+    give(place, production, (3, 0.95, HEART))
+    sneaked = 0
+    for number, (image_id, _, _, md5, phash) in enumerate(held_out.iter_rows()):
+        near = f"{int(phash, 16) ^ 1:016x}"
+        give(place, image_id, (3, 0.95, HEART), number=1)
+        give(place, image_id.upper(), (3, 0.95, HEART), number=2)
+        give(place, f"{image_id}.jpg", (3, 0.95, HEART), number=3)
+        give(place, f"{image_id}_R8", (3, 0.95, HEART), number=4)
+        give(place, f"copy-{number}", (3, 0.95, HEART), number=5, image_md5=md5)
+        give(place, others[number % len(others)], (3, 0.95, HEART), number=6 + number, image_md5=md5)
+        give(place, f"near-{number}", (3, 0.95, HEART), number=7, image_md5="0" * 32, image_phash=near)
+        sneaked += 7
+    done = retrain(place)
+
+    assert rows(place)["image_id"].to_list() == [production]
+    assert done.report["fates"] == {"kept": 1, "withheld": sneaked, "refused": 0, "disputed": 0, "unused": 0}
+    assert done.report["withheld"] == dict.fromkeys(HELD_OUT, sneaked // 4)
+    withheld = pl.read_csv(place / "out/organized/retrain/withheld.csv")
+    assert withheld.height == sneaked
+    assert not withheld["included"].any()
+
+
+def test_include_held_out_is_written_into_every_output(place):
+    give(place, images(place, "test")[0], (3, 0.95, HEART))
+    retrain(place, include_held_out=True)
+
+    unit = trained(place)
+    assert rows(place)["split"].to_list() == ["test"]
+    assert b"--include-held-out was used" in unit["data-retrain.yaml"]
+    assert pl.read_csv(unit["withheld.csv"])["included"].to_list() == [True]
+    report = json.loads((place / "store/organized/retrain/report.json").read_bytes())
+    assert report["settings"]["include_held_out"]
+    assert report["included_although_held_out"] == 1
+
+
+def test_no_feedback_is_said_and_nothing_is_published(place, capsys):
+    assert run("retrain", "--out", place / "out", "--store", place / "store") == 0
+    assert "no feedback in" in capsys.readouterr().out
+    assert not (place / "store/organized/retrain").exists()
+    assert not (place / "out/organized/retrain").exists()
+
+
+def test_empty_round_is_not_published_and_leaves_the_last_one(place):
+    feedback = give(place, images(place, "production")[0], (3, 0.95, HEART))
+    retrain(place)
+    before = trained(place)
+    look(place, feedback, "reject")
+
+    done = retrain(place)
+    assert done.version is None
+    assert trained(place) == before
+
+
+def test_every_file_is_counted_and_bad_ones_are_listed_and_stay(place, capsys):
+    give(place, images(place, "production")[0], (3, 0.95, HEART))
+    give(place, "stranger", (3, 0.95, HEART))
+    folder = place / "out" / "feedback"
+    (folder / "half.json").write_text('{"image_id": "a1", ')
+    (folder / "folder.json").mkdir()
+
+    assert run("retrain", "--out", place / "out", "--store", place / "store", "--strict", "--json") == 3
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["report"]["feedback"] == 4
+    assert sum(printed["report"]["fates"].values()) == 4
+    refused = pl.read_csv(place / "store/organized/retrain/refused.csv")
+    assert refused["file"].to_list() == ["folder.json", "half.json", "stranger.json"]
+    assert (folder / "half.json").exists()
+
+
+def test_reviews_that_trained_go_with_their_round_and_no_round_is_lost(place):
+    one, other = (give(place, image_id, (5, 0.5, HEART)) for image_id in images(place, "production")[:2])
+    look(place, one, "correct", (3, HEART))
+    first = retrain(place)
+    look(place, other, "normal")
+    shutil.rmtree(place / "out" / "organized" / "retrain")  # another machine: only the store has the first round
+    second = retrain(place)
+
+    kept = {path.parent.name for path in (place / "store/organized/retrain/rounds").glob("*/*.ann.*.json")}
+    assert kept == {first.round, second.round}
+    assert len(list((place / "store/organized/retrain/rounds" / second.round).glob("*.ann.*.json"))) == 2
+    assert trained(place)[f"labels/{other.image_id}_ann.txt"] == b""
+    assert checking.check(place / "store").sound
+
+
+def test_second_run_changes_nothing(place):
+    give(place, images(place, "production")[0], (3, 0.95, HEART))
+    retrain(place)
+    before = tree(place / "store")
+    again = retrain(place)
+    assert tree(place / "store") == before
+    assert again.published.copied == again.published.removed == 0
+
+
+def test_dry_run_writes_nothing(place):
+    give(place, images(place, "production")[0], (3, 0.95, HEART))
+    before = set(tree(place))
+    assert retrain(place, dry_run=True).report["rows"] == {"prediction": 1}
+    assert set(tree(place)) == before
+
+
+def test_order_of_files_increments_and_processes_do_not_change_a_byte(place, monkeypatch):
+    said = [(image_id, 0.9 + n / 100) for n, image_id in enumerate(images(place, "production", "test", "training"))]
+    for number, (image_id, confidence) in enumerate(said):
+        give(place, image_id, (3, min(confidence, 1.0), HEART), number=number)
+    retrain(place)
+    once = trained(place)
+    shutil.rmtree(place / "out" / "organized" / "retrain")
+    shutil.rmtree(place / "out" / "cache")
+
+    for number, (image_id, confidence) in reversed(list(enumerate(said))):
+        give(place, image_id, (3, min(confidence, 1.0), HEART), number=number, folder="late")
+        if number == len(said) // 2:
+            retrain(place, folder="late")
+    monkeypatch.setattr(cache, "_WORTH_PROCESSES", 1)
+    retrain(place, folder="late", jobs=2)
+    assert trained(place) == once
+
+
+def test_cached_feedback_is_what_reading_all_of_it_gives(place):
+    folder, kept = place / "out" / "feedback", place / "out" / "cache" / "kept.parquet"
+    ids = images(place, "production")
+    for image_id in ids[:4]:
+        give(place, image_id, (3, 0.95, HEART))
+    (folder / "half.json").write_text("{")
+    cache.read(folder, kept)
+    give(place, ids[5], (4, 0.95, HEART))
+    (folder / "half.json").write_text((folder / f"{ids[0]}.json").read_text())  # mended in place: a twin of another
+    (folder / f"{ids[1]}.json").unlink()
+
+    cached, whole = cache.read(folder, kept), records.read(folder)
+    assert cached.feedback.equals(whole.feedback)
+    assert cached.detections.equals(whole.detections)
+    assert cached.refused.equals(whole.refused)
+    kept.write_bytes(b"damaged")
+    assert cache.read(folder, kept).feedback.equals(whole.feedback)
+
+
+def test_next_version_holds_what_was_retrained_and_says_what_changed(films, place):
+    moved, changed, normal = *images(place, "production")[:1], *images(place, "training")[:2]
+    give(place, moved, (3, 0.95, HEART))
+    look(place, give(place, changed, (5, 0.5, HEART)), "correct", (3, HEART), (7, HEART))
+    look(place, give(place, normal, (5, 0.5, HEART)), "normal")
+    retrain(place)
+
+    table = place / "out" / "organized" / "retrain" / "retrain.csv"
+    following = {"sizes": SIZES, "previous": str(place / "store"), "add": table}
+    offline.etl(str(films), place / "next", str(place / "store2"), extracting={}, transforming=following)
+
+    assert checking.check(place / "store2").sound
+    before, after = version.read(place / "out"), version.read(place / "next")
+    difference = version.compare(before.annotations, after.annotations)
+    assert difference.images == (40, 40)
+    assert difference.moved.rows() == [(moved, "production", "training")]
+    assert set(difference.changed) == {moved, changed, normal}
+    assert difference.added == difference.removed == ()
+    labels = place / "next" / "organized" / "training" / "labels"
+    assert {path.name for path in labels.glob(f"{changed}_*")} == {f"{changed}_ann.txt"}
+    assert (labels / f"{normal}_ann.txt").read_text() == ""
+    assert (labels / f"{moved}_M-tiny.txt").read_text() == "3 0.500000 0.600000 0.400000 0.200000\n"
+    assert after.readings.drop("split", "used").equals(before.readings.drop("split", "used"))
+
+    give(place, moved, (3, 0.95, HEART), number=9)  # in the next version it is a training image
+    again = retraining.retrain(
+        place / "next",
+        str(place / "store2"),
+        feedback=place / "out" / "feedback",
+        reviewed=place / "out" / "reviews",
+        dataset=place / "next" / "organized",
+    )
+    assert again.report["unused"] == {"a training image without a review": 1, "superseded": 1}
+
+
+def test_dataset_keeps_its_retraining_data_when_it_is_built_again(films, place):
+    give(place, images(place, "production")[0], (3, 0.95, HEART))
+    retrain(place)
+    before = trained(place)
+    offline.etl(
+        str(films),
+        place / "out",
+        str(place / "store"),
+        extracting={},
+        transforming={"sizes": SIZES, "labels": "consensus"},
+    )
+    assert trained(place) == before
+    assert retrain(place).report["images"] == 1
+
+
+def test_fifteen_class_dataset_gets_fifteen_class_retraining_data(films, tmp_path):
+    options = {"sizes": SIZES, "no_finding": "class"}
+    offline.etl(str(films), tmp_path / "out", str(tmp_path / "store"), extracting={}, transforming=options)
+    image_id = images(tmp_path, "production")[0]
+    look(tmp_path, give(tmp_path, image_id), "normal")
+    retrain(tmp_path)
+
+    unit = trained(tmp_path)
+    assert unit[f"labels/{image_id}_ann.txt"] == b"14 0.500000 0.500000 1.000000 1.000000\n"
+    assert unit["data-retrain.yaml"].endswith(b"  14: No finding\n")
+    assert checking.check(tmp_path / "store").sound
+
+
+def test_picture_that_was_not_pulled_is_an_error_with_the_way_out(place, tmp_path):
+    offline.pull(str(place / "store"), tmp_path / "part" / "out", wanted=("training", "validation"))
+    give(tmp_path / "part", images(place, "production")[0], (3, 0.95, HEART))
+    with pytest.raises(DatasetError, match="pull all of it"):
+        retrain(tmp_path / "part")
+
+
+def test_simulated_review_settles_everything_that_may_train(place):
+    parts = {"feedback": place / "out/feedback", "reviewed": place / "out/reviews", "dataset": place / "out"}
+    for image_id in images(place, "production", "training", "test"):
+        give(place, image_id, (3, 0.95, HEART))
+    queued = reviewing.order(place / "out", **parts)
+    assert queued.queue.height == 24
+    assert set(queued.queue["split"]) == {"production", "training"}
+
+    first = reviewing.simulate(place / "out", **parts)
+    assert first.looked_at == 24
+    second = reviewing.simulate(place / "out", **parts)
+    assert second.looked_at == first.disputed
+    assert second.disputed == 0
+    assert reviewing.order(place / "out", **parts).queue.is_empty()
+    assert set(retrain(place).report["rows"]) == {"simulated-review"}
+
+
+def test_review_needs_to_be_told_which(place, capsys):
+    assert run("review", "--out", place / "out") == 2
+    assert "--queue" in capsys.readouterr().err
+
+
+def test_evaluation_judges_each_detector_by_what_readers_agree_on(place, capsys):
+    known = version.read(place / "out")
+    truth = evaluating.evaluation.consensus(known.readings)
+    for image_id in images(place, "production", "test", "training"):
+        boxes = evaluating.evaluation.boxes.xyxy_to_cxcywh(
+            truth.filter(image_id=image_id).select("^.*norm$").to_numpy()
+        )
+        found = zip(truth.filter(image_id=image_id)["class_id"], boxes.round(6).tolist(), strict=True)
+        give(place, image_id, *((class_id, 0.95, tuple(box)) for class_id, box in found))
+    assert run("evaluate", "--out", place / "out", "--json") == 0
+
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["left_out"] == {"images of training": 16}
+    (judged,) = printed["models"]
+    assert judged["images"] == 12
+    assert judged["map_40"]["ap"] == pytest.approx(1.0)
+    assert judged["pseudo_labels"]["precision"] == judged["pseudo_labels"]["recall"] == 1.0
+    assert judged["calibration"][-1]["low"] == 0.9
+    assert run("evaluate", "--out", place / "out") == 0
+    assert "0.9–1.0 trains" in capsys.readouterr().out
+
+
+def test_evaluation_without_feedback_says_what_to_run(place, capsys):
+    assert run("evaluate", "--out", place / "out") == 1
+    assert "radloop simulate" in capsys.readouterr().err
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from radloop.pipelines import retraining
+
+out, store, folder, moment = sys.argv[1:]
+left = int(moment)
+
+def count(event, arguments):
+    global left
+    if event in ("open", "os.link", "os.rename", "os.mkdir", "os.remove", "os.rmdir"):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+out = Path(out)
+sys.addaudithook(count)
+retraining.retrain(out, store, feedback=out / folder, reviewed=out / "reviews", dataset=out / "organized")
+print(int(moment) - left)
+"""
+
+
+@pytest.mark.slow
+def test_kill_at_twenty_random_moments_and_a_second_run_end_in_the_same_bytes(place):
+    production = images(place, "production")
+    for number, image_id in enumerate(production):
+        give(place, image_id, (3, 0.95, HEART))
+        give(place, image_id, (3 + number % 2, 0.96, HEART), folder="other")
+    expected = {}
+    for folder in ("feedback", "other"):
+        retrain(place, folder=folder)
+        expected[folder] = trained(place)
+    assert expected["feedback"] != expected["other"]
+
+    def start(folder: str, moment: int) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-c", KILLED, place / "out", place / "store", folder, str(moment)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    moments = int(start("feedback", 1_000_000).stdout)
+    rng = random.Random(0)
+    folders = ["other", "feedback"] * 10
+    for folder in folders:
+        killed = start(folder, rng.randrange(1, moments))
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        retrain(place, folder=folder)
+        assert trained(place) == expected[folder]
+    assert checking.check(place / "store").sound
+    leftovers = [path for path in place.rglob("*") if path.name.endswith((".tmp", ".new", ".old"))]
+    assert leftovers == []
