@@ -4,14 +4,19 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
 from made_up_model import HALF, answer, write
+from radloop import boxes
+from radloop.detectors.chance import Chance
 from radloop.detectors.onnx import TINY, Onnx
 from radloop.errors import DetectorError
+from radloop.measures import evaluation
 from radloop.predictions import Picture
 from radloop.sources import radiograph, synthetic
+from radloop.tables import DETECTIONS
 
 HEART = (3, 0.93, (16.0, 20.0, 8.0, 4.0))
 
@@ -110,6 +115,42 @@ def test_threads_get_the_answers_that_one_caller_gets():
     for one, other in zip(alone, together, strict=True):
         assert one.class_ids.tolist() == other.class_ids.tolist()
         assert np.allclose(one.cxcywh_norm, other.cxcywh_norm, atol=1e-6)
+
+
+def test_tiny_model_is_clearly_better_than_chance():
+    known = [film(index, seed=53) for index in range(150) if len(synthetic.patient(index, seed=53).classes)]
+    images = [truth.image_id for _, truth in known]
+    truth = table(
+        (truth.image_id, class_id, 1.0, box)
+        for _, truth in known
+        for class_id, box in zip(truth.classes.tolist(), truth.boxes.tolist(), strict=True)
+    )
+
+    def precision(detector):
+        said = table(
+            (one.image_id, class_id, confidence, box)
+            for one, _ in known
+            for class_id, confidence, box in zip(*told(detector.predict(one)), strict=True)
+        )
+        return said, evaluation.average_precision(said, truth, images, resamples=2)["ap"][-1]
+
+    said, tiny = precision(Onnx(TINY, min_confidence=0.01))
+    _, chance = precision(Chance())
+    assert tiny > 0.4
+    assert chance < 0.05
+    sure = evaluation.match(said, truth).filter(pl.col("confidence") > evaluation.PSEUDO_LABEL)
+    assert len(sure) > 0.25 * len(truth)
+    assert sure["correct"].mean() > 0.9
+
+
+def told(said):
+    return said.class_ids.tolist(), said.confidences.tolist(), boxes.cxcywh_to_xyxy(said.cxcywh_norm).tolist()
+
+
+def table(found):
+    """DETECTIONS of (image, class, confidence, corners)."""
+    rows = [(image_id, image_id, class_id, confidence, *box) for image_id, class_id, confidence, box in found]
+    return pl.DataFrame(rows, schema=DETECTIONS, orient="row")
 
 
 def test_tiny_model_is_small():

@@ -37,6 +37,12 @@ def film(index):
     return Picture(known.image_id, radiograph.encode(pixels))
 
 
+def by_place(said):
+    """Class, box and confidence, row by row: confidences may differ in the last digit, and so the order."""
+    table = np.column_stack([said.class_ids, said.cxcywh_norm, said.confidences])
+    return table[np.lexsort((table[:, 1].round(3), table[:, 2].round(3), table[:, 0]))]
+
+
 class Server:
     """What a Triton would say, word by word: (status, body) per path; None: no answer at all."""
 
@@ -226,9 +232,8 @@ def test_real_triton_predicts_what_onnx_runtime_does(triton, model):
         answers = list(threads.map(there.predict, pictures))
     for one, said in zip(pictures, answers, strict=True):
         expected = here.predict(one)
-        assert said.class_ids.tolist() == expected.class_ids.tolist()
-        assert np.allclose(said.confidences, expected.confidences, atol=1e-3)
-        assert np.allclose(said.cxcywh_norm, expected.cxcywh_norm, atol=1e-3)
+        assert by_place(said).shape == by_place(expected).shape
+        assert np.abs(by_place(said) - by_place(expected)).max(initial=0) < 1e-3
         assert said.highest_score == pytest.approx(expected.highest_score, abs=1e-3)
     assert sum(len(said.class_ids) for said in answers) > 20
 
