@@ -291,6 +291,7 @@ def _as_labels(each: Evaluated) -> Grid:
         f"{total['labels']:,}",
         _interval(total, "precision"),
         _interval(total, "recall"),
+        "",
     )
     head = ("class", "truth", "labels", "precision", "recall", "AP@0.4")
     return Grid(f"{each.model}: what is above {PSEUDO_LABEL}, taken as labels", (head, *rows, last))

@@ -1,0 +1,144 @@
+"""The genealogy of an image: from the reader's row to the re-training row, and back."""
+
+import json
+import shutil
+
+import polars as pl
+import pytest
+
+import made_up
+from radloop import cli
+from radloop.dataset import version
+from radloop.dataset.splits import SplitSizes
+from radloop.errors import DatasetError
+from radloop.feedback import records, reviews
+from radloop.feedback.records import Feedback, Model
+from radloop.feedback.reviews import Finding, Review
+from radloop.pipelines import explaining, offline, retraining
+
+SIZES = SplitSizes.parse("training=16,validation=4,test=4,staging=4,canary=4,production=8")
+HEART = (0.5, 0.6, 0.4, 0.2)
+
+
+@pytest.fixture(scope="module", params=["per-reader", "consensus"])
+def place(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    films = made_up.films(folder / "films")
+    options = {"sizes": SIZES, "labels": request.param}
+    offline.etl(str(films), folder / "out", str(folder / "store"), extracting={}, transforming=options)
+    image_id = with_a_finding(folder, "production")
+    say(folder, image_id, "f1")
+    retraining.retrain(folder / "out", str(folder / "store"), **parts(folder))
+    return folder
+
+
+def parts(place):
+    out = place / "out"
+    return {"feedback": out / "feedback", "reviewed": out / "reviews", "dataset": out / "organized"}
+
+
+def with_a_finding(place, split):
+    annotations = version.read(place / "out").annotations
+    return annotations.filter(pl.col("class_id") != 14, split=split)["image_id"].sort()[0]
+
+
+def say(place, image_id, feedback_id):
+    feedback = Feedback(
+        image_id=image_id,
+        class_id=3,
+        confidence=0.7,
+        bbox=HEART,
+        timestamp="2026-01-02T12:00:00+00:00",
+        feedback_id=feedback_id,
+        model=Model(name="tiny", version="1"),
+    )
+    (place / "out" / "feedback").mkdir(exist_ok=True)
+    records.write(place / "out" / "feedback", feedback)
+    review = Review(
+        feedback_id=feedback_id,
+        image_id=image_id,
+        reviewer="ann",
+        verdict="correct",
+        findings=[Finding(class_id=3, bbox=HEART)],
+        timestamp="2026-01-02T13:00:00+00:00",
+    )
+    reviews.write(place / "out" / "reviews", review)
+
+
+def explain(place, asked):
+    return explaining.explain(asked, place / "out", str(place / "store"), **parts(place))
+
+
+def nodes(node):
+    yield node
+    for part in node.parts:
+        yield from nodes(part)
+
+
+def test_every_line_of_every_label_leads_to_the_rows_it_comes_from(place):
+    for image_id in version.read(place / "out").images["image_id"]:
+        explained = explain(place, image_id)
+        labels = [node for node in nodes(explained.tree) if node.facts.get("key", "").endswith(".txt")]
+        for label in (node for node in labels if not node.facts["key"].startswith("retrain/")):
+            written = (place / "out" / "organized" / label.facts["key"]).read_text().splitlines()
+            lines = [node for node in label.parts if node.facts.get("line")]
+            assert sorted(node.facts["line"] for node in lines) == sorted(written)
+            assert all(node.parts and node.parts[0].text.startswith("source row: R") for node in lines)
+
+
+def test_tree_goes_from_prediction_over_review_to_the_row_that_trains(place):
+    image_id = with_a_finding(place, "production")
+    text = "\n".join(explain(place, image_id).tree.lines())
+    assert "feedback f1 by tiny 1, 2026-01-02 12:00: kept" in text
+    assert "prediction: Cardiomegaly with confidence 0.700 at 307 512 717 717 of 1024×1024 px" in text
+    assert "review by ann: correct" in text
+    assert "re-training row: Cardiomegaly 307.2 512.0 716.8 716.8 (review)" in text
+    assert f"retrain/labels/{image_id}_ann.txt (in the store)" in text
+
+
+def test_feedback_is_asked_for_by_its_id(place):
+    assert explain(place, "f1").image_id == with_a_finding(place, "production")
+
+
+def test_held_out_feedback_says_that_it_never_trains(place):
+    image_id = with_a_finding(place, "training")
+    held_out = version.read(place / "out").images.filter(split="test")["image_id"][0]
+    say(place, held_out, "f2")
+    text = "\n".join(explain(place, held_out).tree.lines())
+    assert "withheld: the image is held out" in text
+    assert "feedback" not in "\n".join(explain(place, image_id).tree.lines())
+
+
+def test_unknown_id_is_an_error_and_an_image_outside_the_dataset_is_not(place):
+    with pytest.raises(DatasetError, match="nobody: neither"):
+        explain(place, "nobody")
+    say(place, "stranger", "f3")
+    assert "not in the dataset" in explain(place, "stranger").tree.text
+
+
+def test_dataset_that_was_not_published_says_so(place, tmp_path):
+    image_id = with_a_finding(place, "production")
+    other = explaining.explain(image_id, place / "out", str(tmp_path / "empty"), **parts(place))
+    assert {node.facts["store"] for node in nodes(other.tree) if "key" in node.facts} == {"not in the store"}
+
+
+def test_store_that_cannot_be_asked_does_not_hide_the_rest(place, tmp_path):
+    image_id = with_a_finding(place, "production")
+    shutil.copytree(place / "store", tmp_path / "store")
+    (tmp_path / "store" / "organized" / "manifest.parquet").write_bytes(b"damaged")
+    explained = explaining.explain(image_id, place / "out", str(tmp_path / "store"), **parts(place))
+    assert "the store cannot be asked" in explained.tree.text
+    assert len(explained.tree.parts) > 2
+
+
+def test_command_prints_a_tree_or_one_object(place, capsys):
+    arguments = ["explain", "f1", "--out", str(place / "out"), "--store", str(place / "store")]
+    for more in ([], ["--json"]):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main([*arguments, *more])
+        assert not stopped.value.code
+        printed = capsys.readouterr().out
+        if more:
+            assert json.loads(printed)["tree"]["parts"]
+        else:
+            assert "└─ re-training row: Cardiomegaly" in printed
