@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check docs format bench lock clean
+.PHONY: help demo test test-fast check docs format bench lock clean machine
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ help: ## list the targets
 demo: $(VENV)/base ## the whole job on made-up data: no account, no server
 	$(BIN)/radloop demo
 
-test: $(VENV)/dev .venv-swift/installed ## every test; installs what the machine lacks
+test: $(VENV)/dev machine ## every test; installs what the machine lacks
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 test-fast: $(VENV)/dev ## the tests for daily work, under three minutes
@@ -44,7 +44,7 @@ lock: $(VENV)/dev ## make the lock files anew (hashes, no index address)
 	$(BIN)/python requirements/lock.py
 
 clean: ## remove what make has made
-	rm -rf .venv .venv-swift radloop-demo
+	rm -rf .venv .venv-swift .venv-triton radloop-demo
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -63,7 +63,7 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
-.venv-swift/installed: tests/swift/install.sh tests/swift/requirements.txt
-	@echo "installing an OpenStack Swift for the tests into .venv-swift …"
-	@PYTHON=$(PYTHON) tests/swift/install.sh .venv-swift
-	@touch $@
+machine: # what tests talk to: Swift, Triton, a browser
+	@PYTHON=$(PYTHON) tests/swift/install.sh
+	@tests/triton/install.sh
+	@tests/browser/install.sh
