@@ -189,6 +189,7 @@ def test_arrivals_follow_the_clock_and_their_latency_counts_from_the_intended_mo
     assert min(waited) > 90  # all of them had to wait for the one that stalled
 
 
+@pytest.mark.slow
 def test_workers_hide_a_stall_that_the_clock_shows():
     shares = []
     for plan in (Plan([1], 1.0), Plan([1], 1.0, per_second=60.0, patience_seconds=60)):
