@@ -10,7 +10,7 @@ import streamlit as st
 
 from radloop import __version__
 from radloop.dashboard.inputs import Inputs
-from radloop.dashboard.pages import drift, heatmaps, images, labels, overview, readers
+from radloop.dashboard.pages import drift, feedback, heatmaps, images, labels, overview, readers, retraining, review
 
 PAGES: Final[Mapping[str, Mapping[str, ModuleType]]] = {
     "Dataset": {
@@ -21,17 +21,20 @@ PAGES: Final[Mapping[str, Mapping[str, ModuleType]]] = {
         "Heatmaps": heatmaps,
         "Images": images,
     },
+    "Loop": {"Feedback": feedback, "Review": review, "Re-training": retraining},
 }
 
 # Streamlit leaves six lines of nothing above a title and wide margins; a radiograph needs the room.
 _STYLE: Final = "<style>.stMainBlockContainer {padding: 2.5rem 2.5rem 4rem}</style>"
 
-# A reading room is dark. Streamlit keeps the choice of the menu in the browser under these names, one for each page
-# that somebody may begin with, and follows the system where there is none: so the first visit chooses, once.
+# A reading room is dark. Streamlit keeps the choice of its menu in the browser, under a name for each page that one
+# may begin with, and begins with the system's: so the first visit chooses once, for all of them.
 _DARK: Final = """<script>
-const fresh = PATHS.map((path) => `stActiveTheme-${path}-v2`).filter((key) => !localStorage.getItem(key));
-fresh.forEach((key) => localStorage.setItem(key, '"Dark"'));
-if (fresh.length) location.reload();
+if (!localStorage.getItem("radloop")) {
+  PATHS.forEach((path) => localStorage.setItem(`stActiveTheme-${path}-v2`, '"Dark"'));
+  localStorage.setItem("radloop", "visited");
+  location.reload();
+}
 </script>"""
 
 

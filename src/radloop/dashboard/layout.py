@@ -12,7 +12,7 @@ import streamlit as st
 
 from radloop.dashboard import loading
 from radloop.dashboard.inputs import Inputs
-from radloop.dashboard.loading import Dataset, Feedback
+from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
 
 CHART: Final = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"], "scrollZoom": False}
@@ -78,7 +78,7 @@ def dataset(inputs: Inputs) -> Dataset | None:
     path = inputs.dataset
     if path is None or not path.exists():
         missing(
-            _absent("dataset", path), "radloop etl --source synthetic:600     # or: --source MY-XRAYS, --source kaggle"
+            absent("dataset", path), "radloop etl --source synthetic:600     # or: --source MY-XRAYS, --source kaggle"
         )
         return None
     try:
@@ -92,7 +92,7 @@ def feedback(inputs: Inputs) -> Feedback | None:
     """The feedback; where there is none, the page says so and how to get some."""
     path = inputs.feedback
     if path is None or not path.is_dir():
-        missing(_absent("feedback", path), "radloop simulate")
+        missing(absent("feedback", path), "radloop simulate")
         return None
     try:
         found = loading.feedback(path)
@@ -127,6 +127,11 @@ def open_image(image_id: str) -> NoReturn:
     st.switch_page(st.Page(_nowhere, url_path="images"), query_params={"image": image_id})
 
 
+def open_review(feedback_id: str) -> NoReturn:
+    """Go to the feedback on the page Review."""
+    st.switch_page(st.Page(_nowhere, url_path="review"), query_params={"feedback": feedback_id})
+
+
 def _nowhere() -> None:
     """Stands for a page that is known by its address."""
 
@@ -139,19 +144,41 @@ def refused_files(found: Feedback) -> None:
         table(bad, key="refused-feedback")
 
 
-def _absent(what: str, path: Path | None) -> str:
+def absent(what: str, path: Path | None) -> str:
+    """The sentence for an input that is not there."""
     if path is None:
         return f"No {what} was named (`--{what}`)."
     return f"There is no {what} at {plain(path)}."
 
 
-def marks(found: Dataset | None, said: Feedback | None = None) -> list[str]:
+def reviews(inputs: Inputs) -> Reviewed | None:
+    """The reviews, or none yet; where their folder cannot be read, the page says so."""
+    try:
+        return loading.reviews(inputs.reviews)
+    except RadloopError as refused:
+        st.error(f"**Refused:** {plain(refused)}")
+        return None
+
+
+def number(value: float | None) -> str:
+    """A figure, or a dash where it has no meaning."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def share(value: float | None) -> str:
+    """A share in per cent, or a dash where it has no meaning."""
+    return "–" if value is None else f"{value:.1%}"
+
+
+def marks(found: Dataset | None, said: Feedback | None = None, reviewed: Reviewed | None = None) -> list[str]:
     """What of it is simulated."""
     marked = []
     if found is not None and found.simulated:
         marked.append("patients, films and readers")
     if said is not None and said.simulated:
         marked.append("hospital and feedback")
+    if reviewed is not None and reviewed.simulated:
+        marked.append("some reviews")
     return marked
 
 

@@ -8,11 +8,11 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 import polars as pl
 import streamlit as st
@@ -20,7 +20,9 @@ import streamlit as st
 from radloop import manifest
 from radloop.errors import DatasetError, FeedbackError
 from radloop.feedback import records
+from radloop.feedback import reviews as reviewing
 from radloop.feedback.records import Records
+from radloop.feedback.reviews import Reviews
 from radloop.tables import (
     ANNOTATIONS,
     CLASS_NAMES,
@@ -34,6 +36,7 @@ from radloop.tables import (
 Stamp = tuple[str, int, int]  # path, mtime in ns, bytes
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _TABLE: Final = "annotations.parquet"
 _CSV: Final = "scaled_bounding_boxes.csv"
@@ -72,8 +75,11 @@ class Dataset:
 
     @property
     def readings(self) -> pl.DataFrame:
-        """The rows of people: a model's pseudo-labels (M-…) left out."""
-        return self.rows.filter(~pl.col("rad_id").str.starts_with("M-"))
+        """The rows of the readers alone: re-training data that took their place in the labels is left out."""
+        if "used" not in self.rows.columns or self.rows["used"].all():
+            return self.rows
+        replaced = self.rows.filter(~pl.col("used"))["image_id"].unique()
+        return self.rows.filter(~pl.col("used") | ~pl.col("image_id").is_in(replaced.implode()))
 
     @property
     def simulated(self) -> bool:
@@ -94,6 +100,19 @@ class Feedback:
         return bool(self.records.feedback["simulated"].any())
 
 
+@dataclass(frozen=True)
+class Reviewed:
+    """What a folder of reviews holds now."""
+
+    key: tuple[str, int]
+    reviews: Reviews
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of it is made up."""
+        return bool(self.reviews.reviews["simulated"].any())
+
+
 def stamp(path: Path) -> Stamp:
     """What tells this content of a file from another. Raises OSError where there is none."""
     status = path.stat()
@@ -103,6 +122,7 @@ def stamp(path: Path) -> Stamp:
 _KEYS: Final[dict[str | type[Any], Callable[[Any], Any]]] = {
     Dataset: lambda dataset: dataset.key,
     Feedback: lambda feedback: feedback.key,
+    Reviewed: lambda reviewed: reviewed.key,
 }
 
 
@@ -281,6 +301,20 @@ def _reasons(path: Path | None) -> pl.DataFrame:
     return kinds.group_by("reason").agg(rows=pl.len().cast(pl.Int64)).sort("rows", "reason", descending=[True, False])
 
 
+def document(path: Path) -> Mapping[str, Any]:
+    """A JSON object; empty where there is none that can be read."""
+    return _document(path)[0]
+
+
+def table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    """A CSV as text. Raises DatasetError where it lacks a column."""
+    rows = _csv_text(path)
+    missing = [name for name in columns if name not in rows.columns]
+    if missing:
+        raise DatasetError(f"{path} lacks the column {', '.join(missing)} and was refused.")
+    return rows
+
+
 def _document(path: Path) -> tuple[Mapping[str, Any], str | None]:
     """A JSON object, and a sentence where it cannot be had."""
     try:
@@ -306,49 +340,83 @@ def _places(listed: pl.DataFrame | None) -> dict[str, str]:
     return dict(pictures.select("image_id", "key").iter_rows())
 
 
-class _Folder:
-    """A folder of feedback that is read as it grows: a file that is known is not opened again."""
+class _Watched(Generic[T]):
+    """A folder that is read again when something came or went; no file in it is ever changed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, read: Callable[[Path, T | None], T]) -> None:
+        self._folder, self._read = folder, read
         self._lock = threading.Lock()
-        self._changed_ns = -1
-        self._listed_ns = 0
-        self._known: dict[str, int] = {}
+        self._changed_ns = self._listed_ns = 0
         self._generation = 0
-        self._records = records.combine([])
+        self._held: T | None = None
 
-    def now(self) -> tuple[int, Records]:
+    def now(self) -> tuple[int, T]:
         with self._lock:
             changed_ns = os.stat(self._folder).st_mtime_ns
-            settled = self._listed_ns - changed_ns > _SETTLED_NS
-            if changed_ns != self._changed_ns or not settled:
-                self._listed_ns = time.time_ns()
-                self._look()
-                self._changed_ns = changed_ns
-            return self._generation, self._records
+            settled = self._listed_ns - self._changed_ns > _SETTLED_NS
+            if self._held is None or changed_ns != self._changed_ns or not settled:
+                self._changed_ns, self._listed_ns = changed_ns, time.time_ns()
+                found = self._read(self._folder, self._held)
+                self._generation += found is not self._held
+                self._held = found
+            return self._generation, self._held
 
-    def _look(self) -> None:
-        listed = records.listing(self._folder)
-        if listed == self._known:
-            return
-        grown = listed.items() >= self._known.items()
-        new = {name: inode for name, inode in listed.items() if name not in self._known} if grown else listed
-        read = records.read(self._folder, new)
-        self._records = records.combine([self._records, read]) if grown else read
-        self._known = listed
-        self._generation += 1
+
+@dataclass(frozen=True)
+class _Known:
+    """The feedback of the files that were read."""
+
+    names: Mapping[str, int]
+    records: Records
+
+
+def _grow(folder: Path, before: _Known | None) -> _Known:
+    """A file that is known is not opened again."""
+    listed = records.listing(folder)
+    if before is None or not listed.items() >= before.names.items():
+        return _Known(listed, records.read(folder, listed))
+    new = {name: inode for name, inode in listed.items() if name not in before.names}
+    return _Known(listed, records.combine([before.records, records.read(folder, new)])) if new else before
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _folder(path: str) -> _Folder:
-    return _Folder(Path(path))
+def _feedback(path: str) -> _Watched[_Known]:
+    return _Watched(Path(path), _grow)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _reviews(path: str) -> _Watched[Reviews]:
+    return _Watched(Path(path), lambda folder, _: reviewing.read(folder))
 
 
 def feedback(path: Path) -> Feedback:
     """The feedback in a folder, as it is now. Raises FeedbackError where there is no folder."""
     try:
-        generation, found = _folder(str(path)).now()
+        generation, found = _feedback(str(path)).now()
     except OSError as unreadable:
         raise FeedbackError(f"{path} cannot be read: {unreadable.strerror}.") from unreadable
-    return Feedback((str(path), generation), found)
+    return Feedback((str(path), generation), found.records)
+
+
+def reviews(path: Path | None) -> Reviewed:
+    """The reviews in a folder, as they are now; none where there is no folder yet."""
+    if path is None or not path.is_dir():
+        return Reviewed((str(path), 0), reviewing.NONE)
+    try:
+        generation, found = _reviews(str(path)).now()
+    except OSError as unreadable:
+        raise FeedbackError(f"{path} cannot be read: {unreadable.strerror}.") from unreadable
+    return Reviewed((str(path), generation), found)
+
+
+def lines(path: Path, columns: pl.Schema) -> pl.DataFrame:
+    """The JSON lines of a log; a line that is none gives a row of nulls. Raises FeedbackError where it is no log."""
+    try:
+        return _lines(stamp(path), columns)
+    except (OSError, pl.exceptions.PolarsError) as unreadable:
+        raise FeedbackError(f"{path} is no log of the simulator and was refused.") from unreadable
+
+
+@st.cache_resource(show_spinner="Reading the log …", max_entries=4, hash_funcs={pl.Schema: str})
+def _lines(key: Stamp, columns: pl.Schema) -> pl.DataFrame:
+    return pl.read_ndjson(key[0], schema=columns, ignore_errors=True)

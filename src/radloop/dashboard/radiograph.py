@@ -25,8 +25,12 @@ def draw(
     view: str,
     height: int = HEIGHT_PX,
     dragmode: str = "pan",
+    selections: str | None = None,
 ) -> go.Figure:
-    """The picture at the address `source` under the boxes of `layers`; zoom is kept while `view` stays the same."""
+    """The picture at the address `source` under the boxes of `layers`; zoom is kept while `view` stays the same.
+
+    What somebody has dragged is kept while `selections` stays the same.
+    """
     width, high = frame
     figure = go.Figure()
     figure.add_layout_image(
@@ -44,7 +48,7 @@ def draw(
         plot_bgcolor="black",
         dragmode=dragmode,
         uirevision=view,
-        selectionrevision=view,
+        selectionrevision=selections or view,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
         newselection={"line": {"color": figures.YELLOW, "width": 3, "dash": "solid"}},
     )

@@ -1,0 +1,237 @@
+"""Feedback: what does the model say, how sure is it, and how often is it right?"""
+
+from pathlib import Path
+from typing import Final
+
+import plotly.graph_objects as go
+import polars as pl
+import streamlit as st
+
+from radloop.dashboard import figures, layout, loading, loop
+from radloop.dashboard.inputs import Inputs
+from radloop.dashboard.loading import Feedback
+from radloop.errors import RadloopError
+from radloop.feedback import retraining
+from radloop.tables import CLASS_NAMES, class_name
+
+MOST_LISTED: Final = 1000
+_VIEWS: Final = ("What it said", "Against the truth", "Latency and errors")
+_ANY: Final = "any"
+
+
+def page(inputs: Inputs) -> None:
+    """What was said, against the truth, and how the run went."""
+    said = layout.quiet_feedback(inputs)
+    layout.head("Feedback", "What does the model say, and how often is it right?", simulated=layout.marks(None, said))
+    view = st.segmented_control("View", _VIEWS, default=_VIEWS[0], required=True)
+    if view == _VIEWS[2]:
+        _log(inputs.log)
+        return
+    said = layout.feedback(inputs)
+    if said is None:
+        return
+    if view == _VIEWS[0]:
+        _said(said)
+    else:
+        _truth(inputs, said)
+
+
+def _said(said: Feedback) -> None:
+    feedback, refused = said.records.feedback, said.records.refused
+    columns = st.columns(4)
+    columns[0].metric("Feedback", f"{feedback.height:,}", border=True)
+    columns[1].metric("Images", f"{feedback['image_id'].n_unique():,}", border=True)
+    columns[2].metric("Boxes", f"{said.records.detections.height:,}", border=True)
+    columns[3].metric("Files refused", f"{refused.height:,}", border=True)
+    layout.refused_files(said)
+    _histogram(said)
+    _table(said)
+
+
+def _histogram(said: Feedback) -> None:
+    held = loop.confidences(said)
+    figure = figures.empty(x="confidence", y="number (log scale)")
+    for (kind,), part in held.group_by("kind", maintain_order=True):
+        colour = figures.VERMILION if kind == "boxes" else figures.GREY
+        middles = ((part["low"] + part["high"]) / 2).to_list()
+        figure.add_bar(x=middles, y=part["count"].to_list(), name=str(kind), marker_color=colour)
+    figure.update_layout(barmode="group", bargap=0.05)
+    figure.update_yaxes(type="log")
+    figure.add_vline(
+        x=retraining.MIN_CONFIDENCE,
+        line_dash="dash",
+        line_color=figures.YELLOW,
+        annotation_text="above: a label of the next round",
+        annotation_position="top left",
+    )
+    layout.chart("How sure the model is of its boxes, and of finding nothing", figure, held, key="confidences")
+
+
+def _table(said: Feedback) -> None:
+    listed = said.records.feedback.with_columns(class_name=class_name(pl.col("class_id")))
+    columns = st.columns(4)
+    name = columns[0].selectbox("Top class", [_ANY, *CLASS_NAMES])
+    split = columns[1].selectbox("Split", [_ANY, *listed["split"].unique().drop_nulls().sort()])
+    least, most = columns[2].slider("Confidence", 0.0, 1.0, (0.0, 1.0), 0.01)
+    text = columns[3].text_input("Image id contains")
+    listed = listed.filter(pl.col("confidence").is_between(least, most))
+    if name != _ANY:
+        listed = listed.filter(pl.col("class_name") == name)
+    if split != _ANY:
+        listed = listed.filter(pl.col("split") == split)
+    if text:
+        listed = listed.filter(pl.col("image_id").str.contains(text, literal=True))
+    newest = listed.sort("timestamp", "feedback_id", descending=True).head(MOST_LISTED)
+    st.caption(f"{listed.height:,} feedbacks, the newest {newest.height:,} listed. Choose one to review it.")
+    first = ["timestamp", "image_id", "class_name", "confidence", "split", "model", "latency_ms", "simulated"]
+    event = st.dataframe(
+        newest.select(*first, pl.exclude(*first, "class_id")),
+        hide_index=True,
+        key="feedback-list",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "image_id": st.column_config.TextColumn(width="small"),
+            "confidence": st.column_config.NumberColumn(format="%.3f"),
+            "latency_ms": st.column_config.NumberColumn(format="%.1f"),
+        },
+    )
+    layout.download(listed, key="feedback")
+    for row in event["selection"]["rows"]:
+        layout.open_review(newest["feedback_id"][row])
+
+
+def _truth(inputs: Inputs, said: Feedback) -> None:
+    found = layout.dataset(inputs)
+    if found is None:
+        return
+    if not loop.has_images(found):
+        layout.missing("A table alone does not tell training images from others.", "radloop transform")
+        return
+    models = loop.models(found, said)
+    if models.is_empty():
+        st.info("No feedback is on an image outside training that the dataset knows: nothing to judge by.")
+        return
+    rows = list(models.iter_rows())
+    names = [f"{model or 'unknown'} {version}".strip() for model, version, _ in rows]
+    at = names.index(st.selectbox("Detector", names)) if len(names) > 1 else 0
+    with st.spinner("Judging …"):
+        judged = loop.evaluated(found, said, rows[at][0], rows[at][1])
+    _figures(judged)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _precision(judged)
+        _thresholds(judged)
+    with right:
+        _calibration(judged)
+        layout.chart(
+            "mAP@0.4 against each reader alone: the consensus hides that range",
+            figures.bars(judged.readers, of="rad_id", value="map", title="mAP@0.4"),
+            judged.readers,
+            key="by-reader",
+        )
+
+
+def _figures(judged: loop.Judged) -> None:
+    columns = st.columns(4)
+    for column, (iou, table) in zip(columns, judged.precision.items(), strict=False):
+        whole = table.row(-1, named=True)
+        column.metric(f"mAP@{iou}", layout.number(whole["ap"]), border=True)
+        column.caption(f"95 % interval {layout.number(whole['ap_low'])} to {layout.number(whole['ap_high'])}")
+    labels = judged.labels.row(-1, named=True)
+    columns[2].metric("Right above 0.9", layout.share(labels["precision"]), border=True)
+    columns[2].caption(f"{labels['correct']:,} of {labels['labels']:,} boxes: the pseudo-labels' precision")
+    columns[3].metric("Calibration error", layout.number(judged.calibration_error), border=True)
+    columns[3].caption("mean gap between confidence and share right")
+    st.caption(
+        f"Truth: boxes that at least {judged.min_readers} of the readers drew, fused at IoU 0.4; "
+        f"{judged.images:,} images outside training; the newest feedback on each."
+    )
+
+
+def _precision(judged: loop.Judged) -> None:
+    classes = judged.precision[0.4].filter(pl.col("class_id").is_not_null(), pl.col("truth") > 0)
+    figure = figures.dots(
+        classes.with_columns(at=pl.lit("IoU 0.4")), of="class_name", value="ap", by="at", title="average precision"
+    )
+    figure.update_xaxes(range=[0, 1])
+    layout.chart("Average precision of each class, with its 95 % interval", figure, classes, key="precision")
+
+
+def _calibration(judged: loop.Judged) -> None:
+    table = judged.calibration.filter(pl.col("predictions") > 0)
+    figure = figures.empty(x="confidence", y="share right")
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": figures.GREY, "dash": "dot"})
+    figure.add_trace(
+        go.Scatter(
+            x=table["confidence"].to_list(),
+            y=table["correct"].to_list(),
+            error_y={
+                "type": "data",
+                "array": (table["correct_high"] - table["correct"]).to_list(),
+                "arrayminus": (table["correct"] - table["correct_low"]).to_list(),
+            },
+            mode="markers+lines",
+            name="the detector",
+            marker={"color": figures.VERMILION, "size": 9},
+        )
+    )
+    layout.chart("Calibration: is a confidence of 0.7 right in 70 % of the cases?", figure, table, key="calibration")
+
+
+def _thresholds(judged: loop.Judged) -> None:
+    long = judged.thresholds.unpivot(["precision", "recall"], index="confidence", variable_name="what")
+    figure = figures.lines(
+        long, x="confidence", y="value", by="what", x_title="boxes above this confidence", y_title="share", percent=True
+    )
+    figure.add_vline(x=retraining.MIN_CONFIDENCE, line_dash="dash", line_color=figures.YELLOW)
+    layout.chart("What another threshold would keep: precision and recall", figure, judged.thresholds, key="thresholds")
+
+
+def _log(path: Path | None) -> None:
+    if path is None or not path.is_file():
+        layout.missing(layout.absent("log", path), "radloop simulate")
+        return
+    try:
+        log = loading.lines(path, loop.LOG)
+    except RadloopError as refused:
+        st.error(f"**Refused:** {layout.plain(refused)}")
+        return
+    runs = loop.runs(log)
+    if runs.is_empty():
+        st.error("**Refused:** the log names no run.")
+        return
+    shown = [f"{begun:%Y-%m-%d %H:%M:%S} UTC · {run}" for run, begun in runs.select("run_id", "begun").iter_rows()]
+    at = shown.index(st.selectbox("Run", shown))
+    run = runs.row(at, named=True)
+    st.warning(
+        f"**Simulated:** a run against {layout.plain(run['detector'])}, arrivals by {layout.plain(run['arrival'])}, "
+        f"drift: {layout.plain(run['drift'] or 'none')}."
+    )
+    stages = log.filter(pl.col("run_id") == run["run_id"], pl.col("event") == "stage")
+    if stages.is_empty():
+        st.info("The run has not ended: its stages are not told yet.")
+    else:
+        _stages(stages)
+    wrong = loop.errors(log, run["run_id"])
+    st.markdown(f"**Errors: {int(wrong['errors'].sum()):,}**")
+    if wrong.height:
+        layout.table(wrong, key="errors", opened=True)
+
+
+def _stages(stages: pl.DataFrame) -> None:
+    numbers = stages.drop_nulls("stage").select(
+        "stage", "load", "requests", "feedback", "errors", "retries", "late", "dropped", "seconds", "per_second",
+        "p50_ms", "p95_ms", "p99_ms", "max_ms",
+    )  # fmt: skip
+    long = numbers.unpivot(["p50_ms", "p95_ms", "p99_ms", "max_ms"], index="stage", variable_name="quantile")
+    figure = figures.lines(
+        long, x="stage", y="value", by="quantile", x_title="stage", y_title="latency, ms (log scale)"
+    )
+    figure.update_yaxes(type="log")
+    figure.update_xaxes(dtick=1)
+    layout.chart("Latency in each stage of the load", figure, numbers, key="latency")
+    figure = figures.empty(x="stage", y="requests a second")
+    figure.add_bar(x=numbers["stage"].to_list(), y=numbers["per_second"].to_list(), name="requests a second")
+    figure.update_traces(marker_color=figures.SKY)
+    layout.chart("Requests a second in each stage", figure, None, key="throughput")
