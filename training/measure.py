@@ -3,8 +3,6 @@
 python training/measure.py [onnx:tiny …]        (no torch needed; docs/detectors.md holds the outcome)
 """
 
-# ruff: noqa: T201
-
 import argparse
 from collections.abc import Iterator
 

@@ -5,8 +5,6 @@
 The same machine gives the same file. The output is a YOLO head's: [1, 4 + 14, anchors], boxes as cxcywh in pixels.
 """
 
-# ruff: noqa: T201
-
 import argparse
 import time
 from collections.abc import Iterator
