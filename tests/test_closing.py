@@ -296,6 +296,19 @@ def test_cached_feedback_is_what_reading_all_of_it_gives(place):
     assert cached.refused.equals(whole.refused)
     kept.write_bytes(b"damaged")
     assert cache.read(folder, kept).feedback.equals(whole.feedback)
+    shutil.rmtree(folder)
+    assert cache.read(folder, kept).feedback.is_empty()
+
+
+def test_feedback_that_was_replaced_is_read_again(place):
+    folder, kept = place / "out" / "feedback", place / "out" / "cache" / "kept.parquet"
+    image_id, other = images(place, "production")[:2]
+    give(place, image_id, (3, 0.95, HEART))
+    give(place, other, (3, 0.95, HEART))
+    cache.read(folder, kept)
+    (folder / f"{image_id}.json").unlink()
+    give(place, image_id, (4, 0.95, HEART), number=1)
+    assert cache.read(folder, kept).feedback.equals(records.read(folder).feedback)
 
 
 def test_next_version_holds_what_was_retrained_and_says_what_changed(films, place):

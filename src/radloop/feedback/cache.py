@@ -19,7 +19,9 @@ from radloop.tables import DETECTIONS, FEEDBACK, REFUSED_FILES
 
 _PASS: Final = 1  # another number where reading means something else: what an older pass has read is not used
 _OF_A_BOX: Final = [(name, kind) for name, kind in DETECTIONS.items() if name not in FEEDBACK]
-_ROWS: Final = pl.Schema([*FEEDBACK.items(), *_OF_A_BOX, ("inode", pl.UInt64()), ("pass", pl.Int8())])
+_ROWS: Final = pl.Schema([*FEEDBACK.items(), *_OF_A_BOX, ("mtime_ns", pl.Int64()), ("pass", pl.Int8())])
+_NAMES: Final = pl.Schema({"file": pl.String})
+_LOOKED_AT: Final = 2_000  # files whose time is compared: of 200,000 this sees 0.5 % replaced, all but surely
 _WORTH_PROCESSES: Final = 50_000  # files; below, starting them takes longer than what they save
 
 
@@ -32,17 +34,26 @@ def path(out: Path, folder: Path) -> Path:
 def read(folder: Path, cache: Path | None, *, jobs: int = 1, progress: Progress = silent) -> Records:
     """Every feedback in `folder`, as `records.read` gives it; of what the file `cache` knows nothing is opened.
 
-    Feedback is never changed, so that a file is known by its name and inode. Refused files are read again each time:
-    somebody may have mended them. `cache` is brought up to date; None: there is none.
+    Feedback is never changed, so a file is known by its name; up to 2,000 are looked at, and where one is another than
+    it was all are read again. Refused files always are: somebody may have mended them. `cache` is brought up to date;
+    None: there is none.
     """
-    inodes = records.listing(folder)
-    known = _known(cache, inodes)
-    read_before = set(known.feedback["file"])
-    new = [name for name in inodes if name not in read_before]
+    known = _known(cache, folder)
+    names = os.listdir(folder) if known.feedback.height and folder.is_dir() else list(records.listing(folder))
+    listed = pl.DataFrame({"file": [name for name in names if name.endswith(".json") and _is_text(name)]}, _NAMES)
+    new = listed.join(known.feedback, on="file", how="anti", maintain_order="left")["file"].to_list()
+    new += [name for name in names if name.endswith(".json") and not _is_text(name)]
+    known = _still_there(known, listed)
+    if not new:
+        return known
     found = records.combine([known, *_read(folder, new, jobs, progress)])
     if cache is not None and found.feedback.height > known.feedback.height:
-        _write(cache, found, inodes)
+        _write(cache, found, folder)
     return found
+
+
+def _is_text(name: str) -> bool:
+    return name.isascii() or records.shown(name) == name
 
 
 def _read(folder: Path, names: list[str], jobs: int, progress: Progress) -> list[Records]:
@@ -61,8 +72,8 @@ def _read(folder: Path, names: list[str], jobs: int, progress: Progress) -> list
             ) from broken
 
 
-def _known(cache: Path | None, inodes: dict[str, int]) -> Records:
-    """What the cache knows of those files that are still there."""
+def _known(cache: Path | None, folder: Path) -> Records:
+    """What the cache knows, in the order of `records.combine`; nothing where the files are not those that it knew."""
     nothing = Records(FEEDBACK.to_frame(), DETECTIONS.to_frame(), REFUSED_FILES.to_frame())
     if cache is None:
         return nothing
@@ -70,22 +81,45 @@ def _known(cache: Path | None, inodes: dict[str, int]) -> Records:
         rows = pl.read_parquet(io.BytesIO(cache.read_bytes()))
     except (OSError, pl.exceptions.PolarsError):
         return nothing  # none yet, or not ours: it is only a cache
-    if rows.schema != _ROWS or not (rows["pass"] == _PASS).all():
+    if not rows.schema.items() <= _ROWS.items() or rows["pass"].first() != _PASS:
         return nothing
-    is_feedback = pl.col("file").is_not_null()
-    feedback, boxes = rows.filter(is_feedback), rows.filter(~is_feedback)
-    there = [inodes.get(file) == inode for file, inode in feedback.select("file", "inode").iter_rows()]
-    if not all(there):
-        feedback = feedback.filter(pl.Series(there))
-        boxes = boxes.join(feedback, on="feedback_id", how="semi", maintain_order="left")
-    return Records(feedback.select(FEEDBACK.names()), boxes.select(DETECTIONS.names()), nothing.refused)
+    looked_at = rows.filter(pl.col("mtime_ns").is_not_null()).select("file", "mtime_ns")
+    if any(_mtime(folder, file) not in (None, mtime) for file, mtime in looked_at.iter_rows()):
+        return nothing
+    absent = [pl.lit(None, kind).alias(name) for name, kind in _ROWS.items() if name not in rows.columns]
+    of_file = pl.col("file").is_not_null()
+    return Records(
+        rows.filter(of_file).with_columns(absent).select(FEEDBACK.names()),
+        rows.filter(~of_file).with_columns(absent).select(DETECTIONS.names()),
+        nothing.refused,
+    )
 
 
-def _write(cache: Path, found: Records, inodes: dict[str, int]) -> None:
-    inode = pl.Series("inode", [inodes[file] for file in found.feedback["file"]], dtype=pl.UInt64)
-    rows = pl.concat([found.feedback.with_columns(inode), found.detections], how="diagonal")
+def _still_there(known: Records, listed: pl.DataFrame) -> Records:
+    feedback = known.feedback.join(listed, on="file", how="semi", maintain_order="left")
+    if feedback.height == known.feedback.height:
+        return known
+    return Records(
+        feedback, known.detections.join(feedback, on="feedback_id", how="semi", maintain_order="left"), known.refused
+    )
+
+
+def _write(cache: Path, found: Records, folder: Path) -> None:
+    """Keep the rows of files and boxes in one table; a column without a value is left out."""
+    step = -(-found.feedback.height // _LOOKED_AT)
+    looked_at = found.feedback[::step].select("file")
+    times = looked_at.with_columns(mtime_ns=pl.Series([_mtime(folder, file) for file in looked_at["file"]]))
+    feedback = found.feedback.join(times, on="file", how="left", maintain_order="left")
+    rows = pl.concat([feedback, found.detections], how="diagonal").with_columns(pl.lit(_PASS, pl.Int8).alias("pass"))
     buffer = io.BytesIO()
-    rows.with_columns(pl.lit(_PASS, pl.Int8).alias("pass")).select(_ROWS.names()).write_parquet(
+    rows[[column.name for column in rows if column.null_count() < rows.height]].write_parquet(
         buffer, compression="lz4", statistics=False
     )
     files.write_atomic(cache, buffer.getvalue())
+
+
+def _mtime(folder: Path, name: str) -> int | None:
+    try:
+        return os.lstat(f"{folder}/{name}").st_mtime_ns
+    except FileNotFoundError:
+        return None

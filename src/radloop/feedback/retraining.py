@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from radloop import boxes
+from radloop.feedback import guard
 from radloop.feedback import reviews as reviewing
 from radloop.feedback.records import Records
 from radloop.feedback.reviews import Reviews
@@ -33,6 +34,7 @@ COLUMNS: Final = (
 )
 
 _EDGES: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
+_NEEDED: Final = ("feedback_id", "image_id", "timestamp", "model", "file", *guard.JUDGED)
 _LONGEST_MODEL: Final = 48  # with "M-" a reader's name
 _TIME: Final = "%Y-%m-%dT%H:%M:%S%.6f+00:00"
 
@@ -42,7 +44,7 @@ class Decided:
     """The rows, and what became of everything that came in."""
 
     rows: pl.DataFrame  # RETRAINING, sorted by image and box
-    fates: pl.DataFrame  # FATES: one row a feedback and one a refused file; sorted by file
+    fates: pl.DataFrame  # FATES: one row a feedback and one a refused file
     reviews: pl.DataFrame  # REVIEWS of those that made rows, or settled that nothing trains
     refused_reviews: pl.DataFrame  # REFUSED_FILES: also those of a feedback that is not there
     fused: int  # predicted boxes that coincided with another and are one row with it
@@ -65,13 +67,19 @@ def decide(
     weighted by confidence); what reaches over the picture's edge is cut there and counted.
     """
     standing, refused_reviews = _known(reviews, judged)
-    table = judged.join(
-        standing.select("feedback_id", "verdict", "disputed", review="file"), on="feedback_id", how="left"
-    ).join(_seen(records.detections, min_confidence), on="feedback_id", how="left")
     reasons = _reasons(min_confidence=min_confidence, require_review=require_review, include_held_out=include_held_out)
-    table = _superseded(table, admitted=~reasons[0][0] & ~reasons[1][0]).with_columns(
-        fate=pl.coalesce(*(pl.when(holds).then(pl.lit(fate)) for holds, fate, _ in reasons), pl.lit("kept")),
-        reason=pl.coalesce(pl.when(holds).then(reason) for holds, _, reason in reasons),
+    unknown, withheld = (holds for holds, *_ in reasons[:2])
+    table = (
+        judged.select(_NEEDED)
+        .join(standing.select("feedback_id", "verdict", "disputed", review="file"), on="feedback_id", how="left")
+        .join(_seen(records.detections, min_confidence), on="feedback_id", how="left")
+        .sort("timestamp", "feedback_id")
+        .sort(~(unknown | withheld), pl.col("verdict").is_not_null(), maintain_order=True)
+        .with_columns(superseded=~pl.col("image_id").is_last_distinct())
+        .with_columns(
+            fate=pl.coalesce(*(pl.when(holds).then(pl.lit(fate)) for holds, fate, _ in reasons), pl.lit("kept")),
+            reason=pl.coalesce(pl.when(holds).then(reason) for holds, _, reason in reasons),
+        )
     )
 
     kept = table.filter(pl.col("fate") == "kept").with_columns(split=pl.coalesce("held_out", "split"))
@@ -91,7 +99,8 @@ def decide(
 
 def _known(reviews: Reviews, judged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What the reviewers say, without the reviews of what is not there; those are refused."""
-    about = judged.select("feedback_id", about="image_id")
+    named = pl.col("feedback_id").is_in(reviews.reviews["feedback_id"].implode())
+    about = judged.filter(named).select("feedback_id", about="image_id")
     checked = reviews.reviews.join(about, on="feedback_id", how="left", maintain_order="left").with_columns(
         reason=pl.when(pl.col("about").is_null())
         .then(pl.lit("there is no feedback of this id"))
@@ -117,16 +126,6 @@ def _seen(detections: pl.DataFrame, min_confidence: float) -> pl.DataFrame:
     )
 
 
-def _superseded(table: pl.DataFrame, *, admitted: pl.Expr) -> pl.DataFrame:
-    """Add `superseded`: another feedback on the image counts."""
-    newest = (
-        table.filter(admitted)
-        .sort(pl.col("verdict").is_not_null(), "timestamp", "feedback_id")
-        .unique("image_id", keep="last", maintain_order=True)
-    )
-    return table.with_columns(superseded=~pl.col("feedback_id").is_in(newest["feedback_id"].implode()))
-
-
 def _reasons(
     *, min_confidence: float, require_review: bool, include_held_out: bool
 ) -> list[tuple[pl.Expr, str, pl.Expr]]:
@@ -139,7 +138,7 @@ def _reasons(
         held_out &= pl.lit(value=False)
     else:
         unknown &= ~held_out
-    return [
+    return [  # the first two come before it is asked which feedback of an image counts
         (unknown, "refused", pl.col("evidence")),
         (held_out, "withheld", pl.col("evidence")),
         (pl.col("superseded"), "unused", pl.lit("superseded")),
@@ -195,7 +194,7 @@ def _reviewed(kept: pl.DataFrame, standing: pl.DataFrame, findings: pl.DataFrame
 def _fates(table: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
     read = table.with_columns(split=pl.coalesce("held_out", "split")).select(FATES.names())
     unread = refused.with_columns(fate=pl.lit("refused"))
-    return pl.concat([read, unread], how="diagonal").select(FATES.names()).sort("file")
+    return pl.concat([read, unread], how="diagonal").select(FATES.names())
 
 
 def csv(rows: pl.DataFrame) -> bytes:

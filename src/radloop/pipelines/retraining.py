@@ -148,7 +148,7 @@ def _documents(decided: Decided, reviewed: Path, report: Mapping[str, Any]) -> t
     said = {name: (reviewed / name).read_bytes() for name in decided.reviews["file"].sort()}
     round_id = hashlib.sha256(b"\0".join([table, *(name.encode() for name in said)])).hexdigest()[:12]
     told = (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()
-    held_out = decided.fates.filter(pl.col("split").is_in(HELD_OUT))
+    held_out = decided.fates.filter(pl.col("split").is_in(HELD_OUT)).sort("file")
     documents = {
         TABLE: table,
         "report.json": told,
