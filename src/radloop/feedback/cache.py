@@ -39,14 +39,19 @@ def read(folder: Path, cache: Path | None, *, jobs: int = 1, progress: Progress 
     None: there is none.
     """
     known = _known(cache, folder)
-    names = os.listdir(folder) if known.feedback.height and folder.is_dir() else list(records.listing(folder))
+    if known.feedback.is_empty():
+        found = _read(folder, list(records.listing(folder)), jobs, progress)
+        if cache is not None and found.feedback.height:
+            _write(cache, found, folder)
+        return found
+    names = os.listdir(folder) if folder.is_dir() else []
     listed = pl.DataFrame({"file": [name for name in names if name.endswith(".json") and _is_text(name)]}, _NAMES)
     new = listed.join(known.feedback, on="file", how="anti", maintain_order="left")["file"].to_list()
     new += [name for name in names if name.endswith(".json") and not _is_text(name)]
     known = _still_there(known, listed)
     if not new:
         return known
-    found = records.combine([known, *_read(folder, new, jobs, progress)])
+    found = records.combine([known, _read(folder, new, jobs, progress)])
     if cache is not None and found.feedback.height > known.feedback.height:
         _write(cache, found, folder)
     return found
@@ -56,16 +61,14 @@ def _is_text(name: str) -> bool:
     return name.isascii() or records.shown(name) == name
 
 
-def _read(folder: Path, names: list[str], jobs: int, progress: Progress) -> list[Records]:
-    if not names:
-        return []
+def _read(folder: Path, names: list[str], jobs: int, progress: Progress) -> Records:
     if jobs == 1 or len(names) < _WORTH_PROCESSES:
-        return [records.read(folder, names, progress=progress)]
+        return records.read(folder, names, progress=progress if names else silent)
     share = -(-len(names) // jobs)
     shares = [names[start : start + share] for start in range(0, len(names), share)]
     with processes.pool(len(shares)) as pool:
         try:
-            return list(pool.map(partial(records.read, folder), shares))
+            return records.combine(list(pool.map(partial(records.read, folder), shares)))
         except BrokenProcessPool as broken:
             raise FeedbackError(
                 f"{folder}: a process that read feedback died, perhaps for want of memory. Run it again with --jobs 1."
@@ -109,12 +112,11 @@ def _write(cache: Path, found: Records, folder: Path) -> None:
     step = -(-found.feedback.height // _LOOKED_AT)
     looked_at = found.feedback[::step].select("file")
     times = looked_at.with_columns(mtime_ns=pl.Series([_mtime(folder, file) for file in looked_at["file"]]))
-    feedback = found.feedback.join(times, on="file", how="left", maintain_order="left")
+    filled = [column.name for column in found.feedback if column.null_count() < len(column)]
+    feedback = found.feedback.select(filled).join(times, on="file", how="left", maintain_order="left")
     rows = pl.concat([feedback, found.detections], how="diagonal").with_columns(pl.lit(_PASS, pl.Int8).alias("pass"))
     buffer = io.BytesIO()
-    rows[[column.name for column in rows if column.null_count() < rows.height]].write_parquet(
-        buffer, compression="lz4", statistics=False
-    )
+    rows.write_parquet(buffer, compression="lz4", statistics=False)
     files.write_atomic(cache, buffer.getvalue())
 
 
