@@ -69,7 +69,7 @@ def attention(dataset: Dataset) -> tuple[str, ...]:
     """What of the dataset deserves a look before it is trained on."""
     said = list(dataset.notes)
     for reason, rows in dataset.refused.head(5).iter_rows():
-        said.append(f"{rows:,} rows were refused: {reason}.")
+        said.append(f"Refused rows: {rows:,}, {reason}.")
     lost = dataset.summary.get("readings_lost")
     if lost:
         said.append(f"{lost:,} readings kept no row: no label was written for them, so that none is a false normal.")

@@ -56,7 +56,7 @@ def _histogram(said: Feedback) -> None:
         middles = ((part["low"] + part["high"]) / 2).to_list()
         figure.add_bar(x=middles, y=part["count"].to_list(), name=str(kind), marker_color=colour)
     figure.update_layout(barmode="group", bargap=0.05)
-    figure.update_yaxes(type="log")
+    figure.update_yaxes(type="log", dtick=1)
     figure.add_vline(
         x=retraining.MIN_CONFIDENCE,
         line_dash="dash",
@@ -228,7 +228,7 @@ def _stages(stages: pl.DataFrame) -> None:
     figure = figures.lines(
         long, x="stage", y="value", by="quantile", x_title="stage", y_title="latency, ms (log scale)"
     )
-    figure.update_yaxes(type="log")
+    figure.update_yaxes(type="log", dtick=1)
     figure.update_xaxes(dtick=1)
     layout.chart("Latency in each stage of the load", figure, numbers, key="latency")
     figure = figures.empty(x="stage", y="requests a second")

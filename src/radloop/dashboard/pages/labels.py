@@ -113,7 +113,7 @@ def _per_image(found: Dataset) -> None:
     )
     data = _labels_per(found, unit)
     figure = figures.lines(data, x="labels", y="count", by="split", x_title="boxes", y_title=f"{unit}s (log scale)")
-    figure.update_yaxes(type="log")
+    figure.update_yaxes(type="log", dtick=1)
     layout.chart(f"How many {unit}s hold how many boxes", figure, data, key=f"labels-per-{unit}")
 
 

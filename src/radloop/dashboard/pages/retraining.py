@@ -11,6 +11,7 @@ from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
 from radloop.feedback import retraining
 from radloop.feedback.retraining import Decided
+from radloop.tables import CLASS_NAMES, NO_FINDING
 
 _FATES = {
     "kept": "trains the next model",
@@ -87,9 +88,9 @@ def _why(decided: Decided) -> None:
 
 def _balance(found: Dataset, decided: Decided) -> None:
     balance = loop.balance(found, decided.rows)
-    long = balance.unpivot(["before", "after"], index="class_name", variable_name="when")
-    figure = figures.bars(long, of="class_name", value="value", by="when", title="training images with the class (log)")
-    figure.update_xaxes(type="log")
+    findings = balance.filter(pl.col("class_name") != CLASS_NAMES[NO_FINDING])
+    long = findings.unpivot(["before", "after"], index="class_name", variable_name="when")
+    figure = figures.bars(long, of="class_name", value="value", by="when", title="training images")
     layout.chart("Training images of each class, before and after the next round", figure, balance, key="balance")
 
 

@@ -129,7 +129,7 @@ def _steps(draft: Draft) -> None:
             f"**2. Compare.** The model shows {len(draft.shown)} boxes (dashed). Keep, remove, add; then decide."
         )
         return
-    st.markdown("**1. Look.** Draw what you see: choose *box select* is on, drag over the picture. Then reveal.")
+    st.markdown("**1. Look.** Drag over the picture to draw what you see. Then reveal.")
     st.button("Reveal the model's boxes", shortcut="v", type="primary", width="stretch", on_click=draft.reveal)
 
 

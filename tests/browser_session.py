@@ -1,0 +1,125 @@
+"""A dashboard and a real Chromium that looks at it; what is asked of any other host is refused and noted."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, Route, sync_playwright
+
+from radloop.dashboard.inputs import Inputs
+
+_QUIET = (
+    "--no-sandbox",  # root has no namespace of its own to run it in
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--no-first-run",
+)
+_START_SECONDS = 60
+
+
+def chromium() -> str:
+    """The program; the test is skipped where there is none, and fails where CI says that there must be."""
+    found = shutil.which("chromium")
+    if found is None:
+        how = "no chromium: tests/browser/install.sh installs it"
+        if os.environ.get("CI") == "true":
+            pytest.fail(how)
+        pytest.skip(how)
+    return found
+
+
+@contextmanager
+def served(inputs: Inputs, log: Path) -> Iterator[str]:
+    """A dashboard of its own; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "radloop.cli", "dashboard", f"--port={port}", *inputs.arguments()]
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait(server, address, log)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def _wait(server: subprocess.Popen, address: str, log: Path) -> None:
+    until = time.monotonic() + _START_SECONDS
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.1)
+    raise RuntimeError(f"the dashboard did not start:\n{log.read_text()}")
+
+
+@dataclass
+class Browser:
+    """One window on one dashboard."""
+
+    page: Page
+    address: str
+    outside: list[str] = field(default_factory=list)  # what was asked of other hosts
+
+    def guard(self, route: Route) -> None:
+        """Let only the dashboard be asked."""
+        url = route.request.url
+        if urlsplit(url).hostname == "127.0.0.1" or urlsplit(url).scheme in ("data", "blob"):
+            route.continue_()
+        else:
+            self.outside.append(url)
+            route.abort()
+
+    def open(self, path: str) -> None:
+        """Go to a page and wait until all of it is there."""
+        self.page.goto(f"{self.address}/{path}")
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the page has been drawn and nothing runs."""
+        self.page.wait_for_selector("h1")
+        self.page.wait_for_function(
+            "document.querySelector('[data-testid=stApp]')?.getAttribute('data-test-script-state') === 'notRunning'"
+        )
+        self.page.wait_for_function(
+            "!document.querySelector('[data-stale=true], [data-testid=stSkeleton], [data-testid=stSpinner]')"
+        )
+
+    def shot(self, path: Path) -> None:
+        """A small picture of what is seen."""
+        self.page.wait_for_timeout(700)  # a chart grows into its place; nothing says when it is done
+        self.page.screenshot(path=path, type="jpeg", quality=72)
+
+
+@contextmanager
+def window(address: str, *, width: int = 1280, height: int = 800) -> Iterator[Browser]:
+    """A window on the dashboard at `address`, with the first visit's choice of the dark theme behind it."""
+    with sync_playwright() as playwright:
+        program = playwright.chromium.launch(executable_path=chromium(), args=list(_QUIET))
+        try:
+            page = program.new_page(viewport={"width": width, "height": height})
+            page.set_default_timeout(60_000)
+            browser = Browser(page, address)
+            page.route("**/*", browser.guard)
+            browser.open("")
+            page.wait_for_function("localStorage.getItem('radloop') === 'visited'")
+            browser.open("")
+            yield browser
+        finally:
+            program.close()

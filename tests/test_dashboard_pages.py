@@ -1,0 +1,244 @@
+"""Every page stays up and says what it lacks or refuses, whatever its inputs are."""
+
+import dataclasses
+import os
+import shutil
+
+import polars as pl
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import small_loop
+from radloop.dashboard.inputs import Inputs
+from radloop.feedback import reviews
+
+PAGES = ("overview", "labels", "readers", "drift", "heatmaps", "images", "feedback", "review", "retraining")
+OF_DATASET = ("overview", "labels", "readers", "drift", "heatmaps", "images")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A loop that no test changes."""
+    return small_loop.run(tmp_path_factory.mktemp("loop"))
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    """The same to be damaged."""
+    out = tmp_path / "out"
+    shutil.copytree(made.dataset.parent, out)
+    parts = {
+        name: path and out / path.relative_to(made.dataset.parent) for name, path in dataclasses.asdict(made).items()
+    }
+    return Inputs(**parts)
+
+
+def opened(page: str, inputs: Inputs, **query: str) -> AppTest:
+    def script(page, inputs):  # its source is run alone
+        import importlib
+
+        importlib.import_module(f"radloop.dashboard.pages.{page}").page(inputs)
+
+    test = AppTest.from_function(script, args=(page, inputs), default_timeout=60)
+    for name, value in query.items():
+        test.query_params[name] = value
+    test.run()
+    assert [error.message for error in test.exception] == []
+    return test
+
+
+def every_view(test: AppTest) -> list[AppTest]:
+    """The page in each of its views."""
+    seen = [test]
+    for view in test.segmented_control[0].options if test.segmented_control else []:
+        test.segmented_control[0].set_value(view).run()
+        assert [error.message for error in test.exception] == []
+        seen.append(test)
+    return seen
+
+
+def written(test: AppTest) -> str:
+    """Every word on the page, as Markdown."""
+    parts = [*test.markdown, *test.caption, *test.info, *test.error, *test.warning, *test.success, *test.code]
+    return "\n".join(part.value for part in parts)
+
+
+def said(test: AppTest) -> str:
+    """Every word on the page, as it reads."""
+    return written(test).replace("\\", "")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_shows_every_view_of_a_whole_loop(page, made):
+    for test in every_view(opened(page, made)):
+        assert test.error == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_without_inputs_names_the_command_that_makes_them(page):
+    test = opened(page, Inputs())
+    assert any(code.value.startswith("radloop ") for code in test.code)
+    every_view(test)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_page_with_empty_folders_names_the_command_that_makes_them(page, tmp_path):
+    empty = Inputs(*(tmp_path,) * 6)
+    test = opened(page, empty)
+    assert "radloop" in said(test)
+    every_view(test)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_with_damaged_files_says_that_they_are_refused(page, copied):
+    for path in (copied.dataset / "annotations.parquet", copied.retrain, copied.log):
+        path.write_bytes(b"\x00\xff damaged")
+    for path in copied.feedback.iterdir():
+        path.write_bytes(b"{")
+    for path in copied.reviews.iterdir():
+        path.write_bytes(b"[]")
+    test = opened(page, copied)
+    assert "Refused" in said(test)
+    every_view(test)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", OF_DATASET)
+@pytest.mark.parametrize("with_split", [True, False], ids=["with split", "without split"])
+def test_page_shows_a_table_alone(page, with_split, made, tmp_path):
+    table = pl.read_csv(made.dataset / "scaled_bounding_boxes.csv")
+    path = tmp_path / "scaled_bounding_boxes.csv"
+    (table if with_split else table.drop("split")).write_csv(path)
+    for test in every_view(opened(page, Inputs(dataset=path))):
+        assert "training" not in said(test) or with_split
+
+
+def test_table_without_splits_shows_none(made, tmp_path):
+    pl.read_csv(made.dataset / "scaled_bounding_boxes.csv").drop("split").write_csv(tmp_path / "table.csv")
+    assert "no splits" in said(opened("overview", Inputs(dataset=tmp_path / "table.csv")))
+
+
+def test_table_in_original_pixels_is_refused_with_the_way_out(made):
+    text = said(opened("overview", Inputs(dataset=made.dataset.parent / "films" / "train.csv")))
+    assert "Refused" in text
+    assert "radloop etl" in text
+
+
+def test_class_named_script_is_a_refused_row_and_text(made, tmp_path):
+    table = pl.read_csv(made.dataset / "scaled_bounding_boxes.csv", infer_schema=False)
+    hostile = table.head(1).with_columns(
+        class_name=pl.lit("<script>alert(1)</script>"), class_id=pl.lit(None, pl.String)
+    )
+    pl.concat([table, hostile]).write_csv(tmp_path / "table.csv")
+    test = opened("overview", Inputs(dataset=tmp_path / "table.csv"))
+    assert "Refused rows: 1, unknown class" in said(test)
+
+
+def test_markdown_in_a_readers_name_stays_text(made, tmp_path):
+    table = pl.read_csv(made.dataset / "scaled_bounding_boxes.csv", infer_schema=False)
+    evil = "![x](http://elsewhere.example/x.png)"
+    normal = pl.col("class_id").str.len_chars() == 2
+    table.with_columns(rad_id=pl.when(normal).then(pl.lit(evil)).otherwise("rad_id")).write_csv(tmp_path / "table.csv")
+    text = written(opened("overview", Inputs(dataset=tmp_path / "table.csv")))
+    assert "x.png" in text.replace("\\", "")
+    assert "](" not in text
+
+
+@pytest.mark.parametrize("image_id", ["../../etc/passwd", "/etc/passwd", "..", "a/b", "nowhere\n", "<script>"])
+def test_address_that_names_no_image_serves_no_file(image_id, made):
+    text = said(opened("images", made, image=image_id))
+    assert "has no image" in text
+
+
+def test_image_id_with_a_path_in_it_is_refused(made, tmp_path):
+    table = pl.read_csv(made.dataset / "scaled_bounding_boxes.csv", infer_schema=False)
+    table.head(3).with_columns(image_id=pl.lit("../secret")).write_csv(tmp_path / "table.csv")
+    (tmp_path / "pictures").mkdir()
+    some = next((made.dataset / "training" / "images").iterdir())
+    shutil.copy(some, tmp_path / "secret.png")
+    test = opened("images", Inputs(dataset=tmp_path / "table.csv", images=tmp_path / "pictures"))
+    assert "no file is looked for" in said(test)
+
+
+def test_link_out_of_the_folder_is_refused(copied, tmp_path):
+    outside = tmp_path / "outside.png"
+    shutil.copy(next((copied.dataset / "training" / "images").iterdir()), outside)
+    for path in copied.dataset.glob("*/images/*"):
+        path.unlink()
+        path.symlink_to(outside)
+    assert "link out of its folder" in said(opened("images", copied))
+
+
+def test_truncated_picture_is_refused_and_its_boxes_still_show(copied):
+    for path in copied.dataset.glob("*/images/*"):
+        data = path.read_bytes()
+        path.unlink()
+        path.write_bytes(data[: len(data) // 2])
+    test = opened("images", copied)
+    assert "was refused" in said(test)
+    assert "everything" in " ".join(part.label for part in test.expander).lower()
+
+
+def test_bad_feedback_file_is_listed_and_the_rest_shows(copied):
+    (copied.feedback / "bad.json").write_text("{")
+    text = said(opened("feedback", copied))
+    assert "1 feedback files cannot be used" in text
+
+
+def test_what_is_simulated_is_marked_on_every_page_that_shows_it(made):
+    for page in ("drift", "feedback", "review", "retraining"):
+        test = opened(page, made)
+        if page == "drift":
+            test.segmented_control[0].set_value("Feedback of two time windows").run()
+        assert "Simulated" in said(test), page
+
+
+def test_chosen_image_is_the_one_of_the_address(made):
+    image_id = pl.read_parquet(made.dataset / "annotations.parquet")["image_id"][7]
+    assert f"radloop explain {image_id}" in said(opened("images", made, image=image_id))
+
+
+def decide(test: AppTest, *keys: str) -> AppTest:
+    test.text_input(key="reviewer").set_value("reader-7").run()
+    next(button for button in test.button if button.label.startswith("Reveal")).click().run()
+    for key in keys:
+        test.button(key=key).click().run()
+    assert [error.message for error in test.exception] == []
+    return test
+
+
+@pytest.mark.parametrize("verdict", ["accept", "normal", "reject"])
+def test_verdict_is_written_once_under_the_pseudonym(verdict, copied):
+    before = set(os.listdir(copied.reviews))
+    decide(opened("review", copied), verdict)
+    (new,) = set(os.listdir(copied.reviews)) - before
+    review = reviews.decode((copied.reviews / new).read_bytes(), name=new)
+    assert (review.verdict, review.reviewer, review.simulated) == (verdict, "reader-7", False)
+
+
+def test_typed_box_corrects(copied):
+    test = opened("review", copied)
+    for side, value in zip(("left", "top", "right", "bottom"), (10.0, 12.0, 40.0, 44.0), strict=True):
+        test.number_input(key=side).set_value(value)
+    test.run()
+    next(button for button in test.button if button.label.startswith("Add")).click().run()
+    before = set(os.listdir(copied.reviews))
+    decide(test, "correct")
+    (new,) = set(os.listdir(copied.reviews)) - before
+    assert b'"correct"' in (copied.reviews / new).read_bytes()
+
+
+def test_nothing_can_be_decided_before_looking_and_without_a_name(made):
+    test = opened("review", made)
+    assert all(test.button(key=key).disabled for key in ("accept", "correct", "normal", "reject"))
+    test.text_input(key="reviewer").set_value("Dr. House").run()
+    assert "Letters, digits and" in said(test)
+
+
+def test_folder_that_cannot_be_written_is_said_and_the_draft_stays(copied):
+    test = opened("review", copied)
+    shutil.rmtree(copied.reviews)
+    copied.reviews.write_text("a file, not a folder")
+    decide(test, "reject")
+    assert "Not saved" in said(test)
