@@ -205,6 +205,9 @@ def test_next_version_keeps_every_split_and_moves_only_what_was_added(copy, tmp_
     assert checking.check(tmp_path / "two").sound
     proof = json.loads((tmp_path / "two" / "organized" / "splits.json").read_text())
     assert [move["image_id"] for move in proof["moves"]] == [production[0]]
+    assert done.difference.images == (40, 40)
+    assert done.difference.changed == (production[0],)
+    assert done.difference.moved.rows() == [(production[0], "production", "training")]
 
 
 def test_store_holds_what_transform_wrote_and_pull_brings_it_back(folder, tmp_path):

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from functools import singledispatch
 from typing import Any
 
+import polars as pl
+
+from radloop.dataset.version import Difference
 from radloop.display import Grid, Summary, size
 from radloop.measures.evaluation import PSEUDO_LABEL
 from radloop.pipelines.checking import Report
@@ -64,6 +67,8 @@ def _transformed(record: Transformed) -> Summary:
     if reasons:
         more = [(f"… and {rest} more reasons", "")] if rest else []
         grids.append(Grid("refused rows, all of them in rejected.csv", (("reason", "rows"), *reasons, *more)))
+    if record.difference:
+        grids += _differences(record.difference)
     worst = record.worst
     return Summary(
         f"dataset version {record.version}",
@@ -84,6 +89,24 @@ def _transformed(record: Transformed) -> Summary:
         grids=tuple(grids),
         notes=record.notes,
     )
+
+
+def _differences(found: Difference) -> list[Grid]:
+    """What changed since the version that --previous names."""
+    images = Grid(
+        "against the version before",
+        (
+            ("images", "before", "after", "added", "removed", "other labels", "moved"),
+            (
+                "",
+                *(f"{count:,}" for count in found.images),
+                *(f"{len(ids):,}" for ids in (found.added, found.removed, found.changed, found.moved)),
+            ),
+        ),
+    )
+    changed = found.labels.filter(pl.col("before") != pl.col("after"))
+    rows = [(name, f"{before:,}", f"{after:,}") for _, name, before, after in changed.iter_rows()]
+    return [images, *([Grid("rows in use, by class", (("class", "before", "after"), *rows))] if rows else [])]
 
 
 @of.register

@@ -1,6 +1,5 @@
 """Raw data -> a verified, leak-free YOLO dataset in a store: extract, transform, load."""
 
-import io
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -11,9 +10,11 @@ from typing import Any, Literal
 import polars as pl
 
 from radloop import files, manifest, similarity, storage
-from radloop.dataset import additions, findings, pictures, plan, splits, yolo
+from radloop.dataset import additions, findings, pictures, plan, splits, version, yolo
 from radloop.dataset.findings import Validated
+from radloop.dataset.plan import Plan
 from radloop.dataset.splits import SplitSizes
+from radloop.dataset.version import Difference
 from radloop.errors import DatasetError, SourceError
 from radloop.progress import Progress, silent
 from radloop.sources import folder, kaggle, raw, synthetic
@@ -49,6 +50,7 @@ class Transformed:
     lost_readings: int  # readings that kept no row: no label was written for them
     unlabelled_pictures: int  # pictures without any row: never normal
     worst: Mapping[str, Any]  # the class and split that lie furthest from their share, from splits.json
+    difference: Difference | None  # from the version that --previous names
     written: bool  # False where this very version was there already, and with --dry-run
     notes: tuple[str, ...]
 
@@ -139,7 +141,8 @@ def transform(
     with files.locked(out):
         data = raw.read(out)
         folder_of_pictures = _require_pictures(data)
-        before = _previous_assignment(previous) if previous else None
+        earlier = _earlier_annotations(previous) if previous else None
+        before = None if earlier is None else earlier.select("image_id", "group", "split").unique().sort("image_id")
         cache = None if dry_run else out / "cache" / "pictures.parquet"
 
         found = pictures.find(folder_of_pictures)
@@ -199,6 +202,7 @@ def transform(
             lost_readings=valid.lost.height,
             unlabelled_pictures=found.join(valid.findings, on="image_id", how="anti").height,
             worst=proof["worst"],
+            difference=None if earlier is None else _difference(earlier, built),
             written=written,
             notes=(*valid.notes, *grouping.warnings),
         )
@@ -255,15 +259,20 @@ def _retraining(add: Path) -> Validated:
     return replace(valid, rejected=pl.concat([ragged, valid.rejected]))
 
 
-def _previous_assignment(address: str) -> pl.DataFrame:
-    """Image, group and split of every image of an earlier version, in a folder or a store."""
+def _earlier_annotations(address: str) -> pl.DataFrame:
+    """The annotations.parquet of an earlier version, in a folder or a store."""
     key = "annotations.parquet"
     with closing(storage.open_store(address)) as store:
         prefix = publish.resolve_prefix(store)
         data = store.get(f"{prefix}/{key}" if prefix else key)
     if data is None:
         raise DatasetError(f"--previous {address} holds no {key}: it was not written by radloop.")
-    return pl.read_parquet(io.BytesIO(data), columns=["image_id", "group", "split"]).unique().sort("image_id")
+    return version.decode(data, name=f"{address}: {key}")
+
+
+def _difference(earlier: pl.DataFrame, built: Plan) -> Difference:
+    key = "annotations.parquet"
+    return version.compare(earlier, version.decode(built.documents[key], name=key))
 
 
 def _rows(valid: Validated) -> int:
