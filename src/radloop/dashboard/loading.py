@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
+import msgspec
 import polars as pl
 import streamlit as st
 
@@ -410,7 +411,7 @@ def reviews(path: Path | None) -> Reviewed:
 
 
 def lines(path: Path, columns: pl.Schema) -> pl.DataFrame:
-    """The JSON lines of a log; a line that is none gives a row of nulls. Raises FeedbackError where it is no log."""
+    """The JSON lines of a log, those left out that are none. Raises FeedbackError where it cannot be read."""
     try:
         return _lines(stamp(path), columns)
     except (OSError, pl.exceptions.PolarsError) as unreadable:
@@ -419,4 +420,13 @@ def lines(path: Path, columns: pl.Schema) -> pl.DataFrame:
 
 @st.cache_resource(show_spinner="Reading the log …", max_entries=4, hash_funcs={pl.Schema: str})
 def _lines(key: Stamp, columns: pl.Schema) -> pl.DataFrame:
-    return pl.read_ndjson(key[0], schema=columns, ignore_errors=True)
+    whole = [line for line in Path(key[0]).read_bytes().splitlines() if _is_object(line)]
+    return pl.read_ndjson(b"\n".join(whole), schema=columns, ignore_errors=True) if whole else columns.to_frame()
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True

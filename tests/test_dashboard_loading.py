@@ -1,0 +1,129 @@
+"""What is on the disk is read once, strictly, and again only where it has changed."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from radloop.dashboard import loading
+from radloop.errors import DatasetError, FeedbackError
+from radloop.feedback import records
+
+HEADER = "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max"
+
+
+def table(path: Path, *rows: str, header: str = HEADER) -> loading.Dataset:
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return loading.dataset(path)
+
+
+def bare(folder: Path, image_id: str, *, name: str | None = None) -> None:
+    said = {"image_id": image_id, "class_id": 14, "confidence": 0.9, "bbox": None, "timestamp": "2026-01-02T12:00:00"}
+    (folder / (name or f"{image_id}.json")).write_text(json.dumps(said))
+
+
+def test_boxes_of_a_table_are_fractions_of_1024_pixels(tmp_path):
+    found = table(tmp_path / "t.csv", "a,Cardiomegaly,3,R8,256,512,512,1024", "b,No finding,14,R1,,,,")
+    assert found.rows.row(0, named=True) == {
+        "image_id": "a",
+        "rad_id": "R8",
+        "class_id": 3,
+        "x_min_norm": 0.25,
+        "y_min_norm": 0.5,
+        "x_max_norm": 0.5,
+        "y_max_norm": 1.0,
+        "width": 1024,
+        "height": 1024,
+        "class_name": "Cardiomegaly",
+    }
+    assert found.rows.row(1)[3:7] == (None,) * 4
+    assert not found.has_splits
+
+
+def test_tables_own_frame_is_used_where_it_has_one(tmp_path):
+    found = table(tmp_path / "t.csv", "a,,3,R8,200,0,400,100,2000,1000", header=HEADER + ",width,height")
+    assert found.rows.select("x_min_norm", "y_max_norm").row(0) == (0.1, 0.1)
+
+
+def test_table_without_readers_has_one(tmp_path):
+    found = table(tmp_path / "t.csv", "a,3,1,1,9,9", header="image_id,class_id,x_min,y_min,x_max,y_max")
+    assert found.rows["rad_id"].to_list() == ["R0"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        pytest.param(",Cardiomegaly,3,R8,1,1,9,9,test", "no image_id", id="no image"),
+        pytest.param("a,<script>,,R8,1,1,9,9,test", "unknown class", id="class by a strange name"),
+        pytest.param("a,,15,R8,1,1,9,9,test", "unknown class", id="class 15"),
+        pytest.param("a,,3,R8,1,1,9,9,exam", "unknown split", id="split"),
+        pytest.param("a,,3,R8,9,1,1,9,test", "not a box", id="turned round"),
+        pytest.param("a,,3,R8,1,1,nan,9,test", "not a box", id="not a number"),
+        pytest.param("a,,3,R8,,,,,test", "not a box", id="finding without a box"),
+    ],
+)
+def test_row_that_cannot_be_used_is_refused_and_counted(tmp_path, row, reason):
+    found = table(tmp_path / "t.csv", "b,,3,R8,1,1,9,9,test", row, header=HEADER + ",split")
+    assert found.rows["image_id"].to_list() == ["b"]
+    assert found.refused.rows() == [(reason, 1)]
+
+
+def test_box_over_the_edge_is_refused_and_many_refuse_the_table(tmp_path):
+    inside = ["a,,3,R8,1,1,9,9"] * 200
+    assert table(tmp_path / "one.csv", *inside, "b,,3,R8,1,1,1100,9").refused.rows() == [("box outside the picture", 1)]
+    with pytest.raises(DatasetError, match="not in 1024×1024"):
+        table(tmp_path / "many.csv", *inside, *["b,,3,R8,1,1,2000,9"] * 5)
+
+
+@pytest.mark.parametrize("text", ["", "\x00", "image_id\na\n", HEADER + "\n", "a,b\n1,2,3,4\n"])
+def test_file_that_is_no_table_is_refused(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DatasetError, match=r"t\.csv"):
+        loading.dataset(tmp_path / "t.csv")
+
+
+def test_changed_table_is_read_again(tmp_path):
+    assert table(tmp_path / "t.csv", "a,,3,R8,1,1,9,9").rows.height == 1
+    assert table(tmp_path / "t.csv", "a,,3,R8,1,1,9,9", "b,,3,R8,1,1,9,9").rows.height == 2
+
+
+def test_one_more_feedback_file_reads_that_file_alone(tmp_path, monkeypatch):
+    for number in range(5):
+        bare(tmp_path, f"image{number}")
+    assert loading.feedback(tmp_path).records.feedback.height == 5
+    opened = []
+    read = records.read
+    monkeypatch.setattr(records, "read", lambda folder, names: opened.extend(names) or read(folder, names))
+    bare(tmp_path, "one-more")
+    found = loading.feedback(tmp_path)
+    assert (found.records.feedback.height, opened) == (6, ["one-more.json"])
+    assert loading.feedback(tmp_path).key == found.key
+    assert opened == ["one-more.json"]
+
+
+def test_feedback_that_went_away_is_gone(tmp_path):
+    bare(tmp_path, "a")
+    bare(tmp_path, "b")
+    before = loading.feedback(tmp_path)
+    (tmp_path / "a.json").unlink()
+    after = loading.feedback(tmp_path)
+    assert after.records.feedback["image_id"].to_list() == ["b"]
+    assert after.key != before.key
+
+
+def test_reviews_without_a_folder_are_none(tmp_path):
+    assert loading.reviews(tmp_path / "nowhere").reviews.reviews.is_empty()
+    assert loading.reviews(None).reviews.reviews.is_empty()
+
+
+def test_log_keeps_its_good_lines(tmp_path):
+    path = tmp_path / "log"
+    path.write_text('{"event": "start", "run_id": "r"}\nnot json\n{"event": "end", "run_id": "r"}\n')
+    found = loading.lines(path, pl.Schema({"event": pl.String, "run_id": pl.String}))
+    assert found["event"].to_list() == ["start", "end"]
+
+
+def test_what_cannot_be_opened_is_no_log(tmp_path):
+    with pytest.raises(FeedbackError, match="no log"):
+        loading.lines(tmp_path / "nowhere", pl.Schema({"event": pl.String}))
