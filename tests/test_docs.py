@@ -38,6 +38,11 @@ def test_generated_page_is_up_to_date(page):
         "FEEDBACK",
         "DETECTIONS",
         "REFUSED_FILES",
+        "REVIEWS",
+        "REVIEW_FINDINGS",
+        "QUEUE",
+        "FATES",
+        "RETRAINING",
     ],
 )
 def test_every_table_column_is_documented(schema):

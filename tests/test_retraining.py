@@ -300,4 +300,5 @@ def test_every_feedback_ends_in_one_fate_and_no_held_out_image_trains(feedback, 
     )
     again = decide(shuffled, looked, require_review=require_review)
     assert retraining.csv(again.rows) == retraining.csv(decided.rows)
+    assert retraining.from_csv(retraining.csv(decided.rows)).equals(decided.rows)
     assert again.fates.sort("file").equals(decided.fates.sort("file"))

@@ -213,6 +213,15 @@ def csv(rows: pl.DataFrame) -> bytes:
     )
 
 
+def from_csv(data: bytes) -> pl.DataFrame:
+    """RETRAINING from the bytes of a retrain.csv that `csv` wrote."""
+    kinds = RETRAINING | {edge.removesuffix("_norm"): pl.Float64() for edge in _EDGES}
+    return pl.read_csv(data, schema_overrides=kinds).select(
+        (pl.col(name.removesuffix("_norm")) / SCALED_SIDE_PX).alias(name) if name in _EDGES else pl.col(name)
+        for name in RETRAINING
+    )
+
+
 def count(fates: pl.DataFrame) -> dict[str, int]:
     """How many feedbacks met each fate; their sum is what came in."""
     counted = dict(fates.group_by("fate").agg(pl.len()).iter_rows())
