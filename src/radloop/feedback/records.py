@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import stat
+from array import array
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -322,17 +323,20 @@ def listing(folder: Path) -> dict[str, int]:
 
     A name that is known with the same inode is the same file: feedback is never changed. No file is touched for it.
     """
-    return {entry.name: entry.inode() for entry in _entries(folder)}
+    return dict(zip(*_names_and_inodes(folder), strict=True))
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _names_and_inodes(folder: Path) -> tuple[list[str], list[int]]:
     """By inode: in this order reading is 1.8 times as fast as by name where the cache is cold."""
-    try:
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=os.DirEntry.inode)
-    except FileNotFoundError:
-        return []
-    return [entry for entry in found if entry.name.endswith(".json")]
+    names, inodes = [], array("Q")  # a list of entries would take 50 MB for 200,000 files
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".json"):
+                names.append(entry.name)
+                inodes.append(entry.inode())
+    numbers = np.array(inodes)
+    order = np.argsort(numbers)
+    return [names[place] for place in order.tolist()], numbers[order].tolist()
 
 
 def read(folder: Path, names: Iterable[str] | None = None, *, progress: Progress = silent) -> Records:
@@ -341,7 +345,7 @@ def read(folder: Path, names: Iterable[str] | None = None, *, progress: Progress
     What cannot be used is in `refused` with the reason, and stays where it is. Of several files with one feedback_id
     the first by name counts. Raises OSError only for the folder itself.
     """
-    wanted = [entry.name for entry in _entries(folder)] if names is None else list(names)
+    wanted = _names_and_inodes(folder)[0] if names is None else list(names)
     parts = []
     for start in range(0, len(wanted), _CHUNK):
         progress("feedback", start, len(wanted))

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import FrameType
 from typing import Final, NamedTuple
 
@@ -332,6 +333,7 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
         follower.join()
 
 
+@lru_cache(maxsize=2**16)
 def made_up(image_id: str, *, seed: int) -> tuple[str, str, str]:
     """Site, view and device of an image in a hospital group that does not exist: the same for the same seed."""
     chance = random.Random(f"{seed} {image_id}")
