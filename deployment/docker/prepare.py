@@ -94,7 +94,7 @@ def require_credentials(setting: str, settings: Mapping[str, str], secrets: Path
             owner = path.stat().st_uid
             raise Unready(f"{named_by}: {path.name} is closed to user {os.getuid()}: set RADLOOP_UID={owner}")
     if not [path for path in folder.iterdir() if path.name not in {"README.md", ".gitignore"}]:
-        raise Unready(f"{explain(setting, settings)}, but {named_by} is not set: where do they lie?")
+        raise Unready(f"{explain(setting, settings)}, but there are no credentials: set {named_by} to their folder")
 
 
 def needs_credentials(setting: str, settings: Mapping[str, str]) -> bool:
