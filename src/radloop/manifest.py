@@ -19,12 +19,35 @@ UNIT: Final = "organized"
 RETRAIN: Final = "retrain"
 VERSIONED: Final = ("image", "label", "yaml")  # the kinds that make the version id
 
+_SEAL: Final = b"radloop md5 "
+
 
 def encode(table: pl.DataFrame) -> bytes:
-    """The bytes of a manifest file: sorted by key, the same for the same rows."""
+    """The bytes of a manifest file: sorted by key, sealed, the same for the same rows."""
     buffer = io.BytesIO()
-    table.select(MANIFEST.names()).sort("key").write_parquet(buffer, compression="zstd", statistics=False)
-    return buffer.getvalue()
+    table.select(MANIFEST.names()).sort("key").rechunk().write_parquet(buffer, compression="zstd", statistics=False)
+    return seal(buffer.getvalue())
+
+
+def seal(parquet: bytes) -> bytes:
+    """The same Parquet file with an MD5 of itself before its footer, where every reader of Parquet passes over it.
+
+    Polars may end the whole process on a damaged file; a seal that does not fit tells of damage before it looks.
+    """
+    place = _footer(parquet)
+    return parquet[:place] + _SEAL + hashlib.md5(parquet).digest() + parquet[place:]
+
+
+def _is_sealed(data: bytes) -> bool:
+    place = _footer(data)
+    told = data[place - 16 : place]
+    head = data[: place - 16 - len(_SEAL)]
+    return data.startswith(_SEAL, len(head)) and hashlib.md5(head + data[place:]).digest() == told
+
+
+def _footer(parquet: bytes) -> int:
+    """Where the footer begins: it ends with its own length and `PAR1`."""
+    return max(0, len(parquet) - 8 - int.from_bytes(parquet[-8:-4], "little"))
 
 
 def decode(data: bytes, *, name: str) -> pl.DataFrame:
@@ -32,6 +55,8 @@ def decode(data: bytes, *, name: str) -> pl.DataFrame:
 
     Raises DatasetError for anything but a manifest with safe, distinct keys.
     """
+    if not _is_sealed(data):
+        raise DatasetError(f"{name} is not a manifest, or damaged ({len(data)} bytes). Write the dataset again.")
     try:
         table = pl.read_parquet(io.BytesIO(data), use_pyarrow=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as broken:
