@@ -349,17 +349,53 @@ def _explained(record: Explanation) -> Summary:
 
 @of.register
 def _demonstrated(record: Demonstration) -> Summary:
-    loaded, checked = of(record.offline), of(record.checked)
+    first, report = record.offline.transformed, record.retrained.report
+    judged = record.evaluated.models[0]
+    fates = ", ".join(f"{count:,} {fate}" for fate, count in report["fates"].items() if count)
+    told = sum(each.written for each in record.reviewed)
+    loop = [
+        ("dataset", f"version {first.version}: {sum(first.images.values()):,} images, {first.labels:,} labels"),
+        ("hospital", f"{record.simulated.total['feedback']:,} feedbacks of {record.simulated.detector}"),
+        ("detector", f"mAP@0.4 {_interval(judged.map_40, 'ap')} on {judged.images:,} images"),
+        ("reviews", f"{told:,} by simulated radiologists, {record.reviewed[-1].disputed:,} feedbacks still disputed"),
+        ("feedback", f"{report['feedback']:,} = {fates}"),
+        ("re-training", f"{sum(report['rows'].values()):,} rows of {report['images']:,} images"),
+        ("next dataset", _next_version(record.following)),
+        ("check", "sound: no group in two splits, every file as the manifest says"),
+    ]
+    labels = [
+        (name, f"{each['images']:,}", f"{each['labels']:,}", _interval(each, "precision"), _interval(each, "recall"))
+        for name, each in record.labels.items()
+    ]
     return Summary(
         f"the demo is done: {record.out}",
-        facts=(*loaded.facts, *checked.facts),
-        grids=loaded.grids,
-        notes=("Everything here is made up: patients, films and readers.", *loaded.notes),
+        grids=(
+            Grid("the whole loop", (("step", "what came of it"), *loop)),
+            Grid(
+                "how good the labels are against what two readers agree on",
+                (("labels", "images", "boxes", "precision", "recall"), *labels),
+            ),
+        ),
+        notes=(
+            "Everything here is made up: patients, films, readers, detector and reviews.",
+            *record.offline.transformed.notes,
+        ),
         following=(
-            f"the dataset, as a trainer takes it: {record.offline.transformed.organized / 'data.yaml'}",
-            f"the proof of its splits: {record.offline.transformed.organized / 'splits.json'}",
+            f"look at it: radloop dashboard --out {record.out}",
+            f"where a box comes from: radloop explain --out {record.out} IMAGE_ID",
+            f"the dataset, as a trainer takes it: {first.organized / 'data.yaml'}",
             f"the store it was published to: {record.store}",
         ),
+    )
+
+
+def _next_version(following: Loaded | None) -> str:
+    if following is None or following.transformed.difference is None:
+        return "none: nothing trains"
+    changes = following.transformed.difference
+    return (
+        f"version {following.transformed.version}: {len(changes.moved):,} images moved to training, "
+        f"{len(changes.changed):,} with other labels"
     )
 
 
