@@ -4,6 +4,8 @@ Nothing here stops a page. What cannot be used raises a RadloopError with the se
 cannot be used are counted with their reason.
 """
 
+import hashlib
+import io
 import json
 import os
 import threading
@@ -20,7 +22,7 @@ import streamlit as st
 
 from radloop import manifest
 from radloop.errors import DatasetError, FeedbackError
-from radloop.feedback import records
+from radloop.feedback import cache, records
 from radloop.feedback import reviews as reviewing
 from radloop.feedback.records import Records
 from radloop.feedback.reviews import Reviews
@@ -154,11 +156,11 @@ def _read_dataset(folder: str, key: tuple[Stamp, ...]) -> Dataset:
     summary, proof = _document(root / _SUMMARY), _document(root / _PROOF)
     notes = [note for _, note in (summary, proof) if note]
     refused = _reasons(None)
-    if (root / _TABLE).is_file():
-        rows = _parquet(root / _TABLE)
+    if listed is not None and (root / _TABLE).is_file():
+        rows = _parquet(root / _TABLE, listed)
     elif (root / _CSV).is_file():
         rows, refused = _csv_rows(root / _CSV)
-        notes.append(f"{_TABLE} is missing: the boxes are those of {_CSV}.")
+        notes.append(f"The boxes are those of {_CSV}: {_TABLE} is read only where a manifest vouches for it.")
     else:
         raise DatasetError(f"{root} has no {_TABLE} and no {_CSV}: nothing to show. Run `radloop transform`.")
     if listed is None:
@@ -191,9 +193,13 @@ def _read_csv(key: tuple[Stamp]) -> Dataset:
     return Dataset(key, None, rows, refused, None, {}, None, written, tuple(notes))
 
 
-def _parquet(path: Path) -> pl.DataFrame:
+def _parquet(path: Path, listed: pl.DataFrame) -> pl.DataFrame:
+    """A damaged Parquet file can end the process that reads it: first its MD5 must be the manifest's."""
+    data = path.read_bytes()
+    if hashlib.md5(data).hexdigest() not in listed.filter(pl.col("key") == path.name)["md5"]:
+        raise DatasetError(f"{path} is not the file that the manifest lists and was refused. Run `radloop check`.")
     try:
-        rows = pl.read_parquet(path)
+        rows = pl.read_parquet(io.BytesIO(data))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as broken:
         raise DatasetError(f"{path} is damaged and was refused. Run `radloop transform` again.") from broken
     if dict(rows.schema) != dict(ANNOTATIONS):
@@ -372,15 +378,25 @@ class _Known:
 
 
 def _grow(folder: Path, before: _Known | None) -> _Known:
-    """A file that is known is not opened again."""
+    """A file that is known is not opened again, neither by this server nor after another command kept its rows."""
     listed = records.listing(folder)
     if before is None or not listed.items() >= before.names.items():
-        return _Known(listed, records.read(folder, listed))
+        found = _read_all(folder)
+        read = {*found.feedback["file"], *found.refused["file"]}  # perhaps more, or less, than was listed
+        listed = {name: inode for name, inode in records.listing(folder).items() if records.shown(name) in read}
+        return _Known(listed, found)
     new = {name: inode for name, inode in listed.items() if name not in before.names}
     return _Known(listed, records.combine([before.records, records.read(folder, new)])) if new else before
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
+def _read_all(folder: Path) -> Records:
+    try:
+        return cache.read(folder, cache.path(folder.parent, folder))
+    except OSError:  # a place that cannot be written keeps nothing
+        return records.read(folder)
+
+
+@st.cache_resource(show_spinner="Reading the feedback …", max_entries=4)
 def _feedback(path: str) -> _Watched[_Known]:
     return _Watched(Path(path), _grow)
 

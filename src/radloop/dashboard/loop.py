@@ -77,7 +77,6 @@ class Judged:
     thresholds: pl.DataFrame
     calibration: pl.DataFrame
     calibration_error: float | None
-    readers: pl.DataFrame
 
 
 @measured
@@ -89,14 +88,7 @@ def models(dataset: Dataset, said: Feedback) -> pl.DataFrame:
 @measured
 def evaluated(dataset: Dataset, said: Feedback, model: str, version: str) -> Judged:
     """How good one detector is on the images outside training that the dataset knows."""
-    newest = _newest(dataset, said)
-    readings = dataset.readings.join(newest, on="image_id", how="semi")
-    each = readings.group_by("image_id").agg(pl.col("rad_id").n_unique())["rad_id"].max()
-    min_readers = min(2, each if isinstance(each, int) else 1)
-    looked = newest.filter(pl.col("model") == model, pl.col("model_version") == version)
-    images = looked["image_id"].to_list()
-    here = readings.join(looked, on="image_id", how="semi")
-    predictions = said.records.detections.join(looked, on="feedback_id", how="semi")
+    images, here, predictions, min_readers = _looked_at(dataset, said, model, version)
     truth = evaluation.consensus(here, min_readers=min_readers)
     matched = evaluation.match(predictions, truth)
     calibrated = evaluation.calibration(matched, images)
@@ -110,8 +102,28 @@ def evaluated(dataset: Dataset, said: Feedback, model: str, version: str) -> Jud
         thresholds=evaluation.thresholds(matched, truth),
         calibration=calibrated,
         calibration_error=evaluation.calibration_error(calibrated),
-        readers=evaluation.by_reader(predictions, here, images),
     )
+
+
+@measured
+def against_readers(dataset: Dataset, said: Feedback, model: str, version: str) -> pl.DataFrame:
+    """The same against each reader alone (`evaluation.by_reader`)."""
+    images, here, predictions, _ = _looked_at(dataset, said, model, version)
+    return evaluation.by_reader(predictions, here, images)
+
+
+def _looked_at(
+    dataset: Dataset, said: Feedback, model: str, version: str
+) -> tuple[list[str], pl.DataFrame, pl.DataFrame, int]:
+    """The images that a detector is judged by, their readings, its boxes, and how many readers make a truth."""
+    newest = _newest(dataset, said)
+    readings = dataset.readings.join(newest, on="image_id", how="semi")
+    each = readings.group_by("image_id").agg(pl.col("rad_id").n_unique())["rad_id"].max()
+    min_readers = min(2, each if isinstance(each, int) else 1)
+    looked = newest.filter(pl.col("model") == model, pl.col("model_version") == version)
+    here = readings.join(looked, on="image_id", how="semi")
+    predictions = said.records.detections.join(looked, on="feedback_id", how="semi")
+    return looked["image_id"].to_list(), here, predictions, min_readers
 
 
 def _newest(dataset: Dataset, said: Feedback) -> pl.DataFrame:

@@ -124,10 +124,12 @@ def _truth(inputs: Inputs, said: Feedback) -> None:
         _thresholds(judged)
     with right:
         _calibration(judged)
+        with st.spinner("Judging by each reader …"):
+            readers = loop.against_readers(found, said, rows[at][0], rows[at][1])
         layout.chart(
             "mAP@0.4 against each reader alone: the consensus hides that range",
-            figures.bars(judged.readers, of="rad_id", value="map", title="mAP@0.4"),
-            judged.readers,
+            figures.bars(readers, of="rad_id", value="map", title="mAP@0.4"),
+            readers,
             key="by-reader",
         )
 
