@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("labels", "pictures", "load", "measures")
+SCRIPTS = ("labels", "pictures", "load", "feedback", "measures")
 
 
 def main() -> int:

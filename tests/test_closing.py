@@ -1,5 +1,6 @@
 """The loop closes: feedback and reviews become re-training data, and those the next dataset version."""
 
+import hashlib
 import json
 import os
 import random
@@ -11,13 +12,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import made_up
 from radloop import cli, manifest
 from radloop.dataset import version
 from radloop.dataset.splits import SplitSizes
 from radloop.errors import DatasetError
-from radloop.feedback import cache, records, reviews
+from radloop.feedback import cache, guard, records, reviews
+from radloop.feedback import retraining as rule
 from radloop.feedback.records import Detection, Feedback, Model
 from radloop.feedback.reviews import Finding, Review
 from radloop.pipelines import checking, evaluating, offline, retraining, reviewing
@@ -428,6 +432,54 @@ def test_evaluation_judges_each_detector_by_what_readers_agree_on(place, capsys)
 def test_evaluation_without_feedback_says_what_to_run(place, capsys):
     assert run("evaluate", "--out", place / "out") == 1
     assert "radloop simulate" in capsys.readouterr().err
+
+
+def damage(data: bytes) -> st.SearchStrategy[bytes]:
+    """The bytes as they are, cut, with another byte somewhere, or others altogether."""
+    place = st.integers(0, len(data) - 1)
+    return st.one_of(
+        st.just(data),
+        place.map(lambda at: data[:at]),
+        st.tuples(place, st.binary(min_size=1, max_size=3)).map(lambda x: data[: x[0]] + x[1] + data[x[0] + 1 :]),
+        st.binary(max_size=60),
+    )
+
+
+FEEDBACK_BYTES = json.dumps(
+    {"image_id": "prod1", "class_id": 3, "confidence": 0.95, "bbox": HEART, "timestamp": NOON}, indent=2
+).encode()
+FEEDBACK_ID = hashlib.md5(FEEDBACK_BYTES).hexdigest()
+REVIEW_BYTES = reviews.encode(
+    Review(
+        feedback_id=FEEDBACK_ID,
+        image_id="prod1",
+        reviewer="ann",
+        verdict="correct",
+        findings=[Finding(class_id=7, bbox=HEART)],
+        timestamp=NOON,
+    )
+)
+KNOWN = pl.DataFrame(
+    {"image_id": ["prod1"], "split": ["production"], "group": ["prod1"], "md5": ["0" * 32], "phash": ["0" * 16]}
+)
+
+
+@given(st.lists(damage(FEEDBACK_BYTES), max_size=5), st.lists(damage(REVIEW_BYTES), max_size=3))
+def test_any_bytes_are_counted_once_and_never_a_traceback(tmp_path_factory, feedback, said):
+    folder = tmp_path_factory.mktemp("bytes")
+    (folder / "reviews").mkdir()
+    for number, data in enumerate(feedback):
+        (folder / f"{number}.json").write_bytes(data)
+    for number, data in enumerate(said):
+        (folder / "reviews" / f"{FEEDBACK_ID}.ann.{number}.json").write_bytes(data)
+
+    found, looked = cache.read(folder, folder / "kept.parquet"), reviews.read(folder / "reviews")
+    decided = rule.decide(found, guard.judge(found.feedback, KNOWN), looked)
+
+    assert sorted(decided.fates["file"]) == sorted(f"{number}.json" for number in range(len(feedback)))
+    assert set(decided.fates.filter(fate="kept")["feedback_id"]) == set(decided.rows["feedback_id"])
+    assert decided.rows["image_id"].n_unique() <= 1
+    assert looked.reviews.height + looked.refused.height == len(said)
 
 
 KILLED = """
