@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,8 @@ from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Reviewed
 from radloop.progress import Progress, silent
 
-DETECTOR: Final = "oracle:1"  # errs like a radiologist; the tiny one needs onnxruntime
+# the tiny network where onnxruntime is installed, else an oracle that errs like a radiologist
+DETECTOR: Final = "onnx:tiny" if find_spec("onnxruntime") else "oracle:1"
 # 360 pictures in 12 seconds: each of 180 twice
 ARRIVALS: Final[dict[str, Any]] = {"arrival": "poisson:15", "load_pattern": "1,2,3,2", "stage_seconds": 3.0}
 
