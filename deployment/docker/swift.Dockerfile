@@ -2,6 +2,7 @@
 
 FROM python:3.11-slim AS build
 RUN python -m venv --without-pip /opt/swift
+WORKDIR /build
 COPY tests/swift/requirements.txt requirements.txt
 RUN pip --python /opt/swift/bin/python install --no-cache-dir --require-hashes --only-binary :all: -r requirements.txt
 
