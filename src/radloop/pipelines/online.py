@@ -111,7 +111,8 @@ def simulate(
     """Show the pictures of a store to a detector, stage by stage, and write a feedback file for each answer.
 
     SIGTERM and Ctrl-C finish and write what is in flight, and the run ends as usual; a second signal ends it hard.
-    Raises UsageError, StoreError or DetectorError before anything is sent.
+    A detector that is not ready yet is waited for, for as long as a stage lasts. Raises UsageError, StoreError or
+    DetectorError before anything is sent.
     """
     loads, per_second, drifts = load.parse_pattern(load_pattern), load.parse_arrival(arrival), drifting.parse(drift)
     _require_stages(drifts, len(loads))
@@ -122,7 +123,8 @@ def simulate(
         prefix, rows, notes = _pictures_of(store, splits or DEFAULT_SPLITS)
         truth = _truth(store, prefix, rows["image_id"])
         if isinstance(detector, str):
-            detector = detectors.create(
+            make = partial(
+                detectors.create,
                 detector,
                 seed=seed,
                 inference_ms=inference_ms,
@@ -131,6 +133,7 @@ def simulate(
                 triton_url=triton_url,
                 stop=stop,
             )
+            detector = hospital.when_ready(make, seconds=stage_seconds, progress=progress)
         run = _Run(detector, feedback or out / "feedback", log or out / "logs" / "online_data.log", seed, durable)
         if dry_run:
             nothing = [Tally(stage, loaded) for stage, loaded in enumerate(loads, 1)]

@@ -32,6 +32,7 @@ BACKOFF_SECONDS: Final = 0.1  # doubled with each try, give or take half of it
 MOST_AT_ONCE: Final = 256  # open requests where arrivals come on a clock
 LATE_SECONDS: Final = 0.01  # an arrival that is sent later than this after its moment counts as late
 _LOOK_SECONDS: Final = 0.1  # how often progress is told
+_LOOK_AGAIN_SECONDS: Final = 1.0  # how often a detector that is not there yet is looked for, at the latest
 
 _DEVICES: Final = {"north": ("DX-1", "DX-2"), "south": ("DX-3",), "clinic": ("CR-1",)}
 _SITE_SHARES: Final = (0.5, 0.3, 0.2)
@@ -162,7 +163,8 @@ class _Run:
             while time.monotonic() < end and not self._stop.is_set():
                 answer = self._serve(self._visit(tally.stage))
                 if answer.error is not None:  # do not storm a detector that fails at once
-                    self._pause(answer.visit, answer.tries, end)
+                    left = max(end - time.monotonic(), 0.0)
+                    self._stop.wait(min(self._backoff(answer.visit, answer.tries), left))
 
     def _arrive(self, tally: Tally, pool: ThreadPoolExecutor) -> None:
         """Every arrival of one stage, at its moment."""
@@ -217,9 +219,13 @@ class _Run:
 
     def _pause(self, visit: Visit, tries: int, end: float) -> bool:
         """Wait before the next try; False where the stage ends, or the run is stopped, before that."""
-        jitter = random.Random(f"{self._plan.seed} {visit.number} {tries}").uniform(0.5, 1.5)
-        seconds = BACKOFF_SECONDS * 2 ** (tries - 1) * jitter
+        seconds = self._backoff(visit, tries)
         return time.monotonic() + seconds < end and not self._stop.wait(seconds)
+
+    def _backoff(self, visit: Visit, tries: int) -> float:
+        """Seconds to wait after so many tries in vain."""
+        jitter = random.Random(f"{self._plan.seed} {visit.number} {tries}").uniform(0.5, 1.5)
+        return BACKOFF_SECONDS * 2.0 ** (tries - 1) * jitter
 
     def _wait_until(self, moment: float, tally: Tally) -> None:
         while not self._stop.is_set() and (left := moment - time.monotonic()) > 0:
@@ -259,6 +265,24 @@ def run(
     the run and is raised.
     """
     return _Run(plan, detector, choose=choose, show=show, tell=tell, stop=stop, progress=progress).run()
+
+
+def when_ready(make: Callable[[], Detector], *, seconds: float, progress: Progress = silent) -> Detector:
+    """The detector that `make` makes, as soon as it can: servers that start together are not ready together.
+
+    Raises the last TransientDetectorError once `seconds` are over, any other error at once.
+    """
+    begin, pause = time.monotonic(), BACKOFF_SECONDS
+    while True:
+        try:
+            return make()
+        except TransientDetectorError:
+            waited = time.monotonic() - begin
+            if waited + pause > seconds:
+                raise
+        progress("wait for the detector", int(waited), math.ceil(seconds), "seconds")
+        time.sleep(pause)
+        pause = min(2 * pause, _LOOK_AGAIN_SECONDS)
 
 
 def total(tallies: Sequence[Tally]) -> Tally:
