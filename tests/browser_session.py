@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, Route, sync_playwright
+from playwright.sync_api import Error, Page, Request, Route, sync_playwright
 
 from radloop.dashboard.inputs import Inputs
 
@@ -27,6 +27,7 @@ _QUIET = (
     "--no-first-run",
 )
 _START_SECONDS = 60
+_TRIES = 5
 
 
 def chromium() -> str:
@@ -76,6 +77,7 @@ class Browser:
     page: Page
     address: str
     outside: list[str] = field(default_factory=list)  # what was asked of other hosts
+    broken: list[str] = field(default_factory=list)  # what Chromium dropped because an interface came or went
 
     def guard(self, route: Route) -> None:
         """Let only the dashboard be asked."""
@@ -86,10 +88,29 @@ class Browser:
             self.outside.append(url)
             route.abort()
 
+    def __post_init__(self) -> None:
+        """Watch what fails."""
+        self.page.on("requestfailed", self._failed)
+
+    def _failed(self, request: Request) -> None:
+        if request.failure and "ERR_NETWORK_CHANGED" in request.failure:
+            self.broken.append(request.url)
+
     def open(self, path: str) -> None:
-        """Go to a page and wait until all of it is there."""
-        self.page.goto(f"{self.address}/{path}")
-        self.settle()
+        """Go to a page and wait until all of it is there.
+
+        Chromium drops all requests where a network interface of the machine comes or goes (a container does that).
+        """
+        for _ in range(_TRIES):
+            self.broken.clear()
+            try:
+                self.page.goto(f"{self.address}/{path}")
+                self.settle()
+            except Error:
+                if not self.broken:
+                    raise
+            if not self.broken:
+                return
 
     def settle(self) -> None:
         """Wait until the page has been drawn and nothing runs."""
@@ -117,7 +138,7 @@ def window(address: str, *, width: int = 1280, height: int = 800) -> Iterator[Br
             page.set_default_timeout(60_000)
             browser = Browser(page, address)
             page.route("**/*", browser.guard)
-            browser.open("")
+            page.goto(address)
             page.wait_for_function("localStorage.getItem('radloop') === 'visited'")
             browser.open("")
             yield browser

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
 import plotly.graph_objects as go
 import polars as pl
 
@@ -23,6 +24,9 @@ SPLIT_COLOURS: Final[Mapping[str, str]] = {"all": SKY, **dict(zip(SPLITS, CYCLE,
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "hexagon")
 
 _ROW_PX: Final = 26
+
+# Plotly looks for pandas among the loaded modules; half of it, while another session is loading it, is an error.
+_WHOLE: Final = pd.Series
 
 
 def empty(*, height: int = 360, x: str = "", y: str = "", legend: bool = True) -> go.Figure:
