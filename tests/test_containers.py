@@ -226,13 +226,18 @@ def test_first_step_says_what_the_settings_decide(prepare, settings, said):
         ({"RADLOOP_STORE": "/store", "RCLONE_CONTAINER": "x"}, "both name a store"),
         ({"RADLOOP_VOLUME": "./volume"}, "absolute path"),
         ({"RADLOOP_INPUT": "input"}, "absolute path"),
+        ({"RADLOOP_UID": "radiologist"}, "has to be a number"),
     ],
-    ids=["two stores", "relative volume", "relative input"],
+    ids=["two stores", "relative volume", "relative input", "name of a user"],
 )
 def test_first_step_refuses_what_cannot_be_meant(prepare, settings, sentence):
     with pytest.raises(prepare.Unready, match=sentence):
-        prepare.require_consistent(settings)
-    prepare.require_consistent({"RADLOOP_VOLUME": "/mnt/other", "RADLOOP_INPUT": "~/data", "RADLOOP_STORE": "/store"})
+        prepare.require_consistent({"RADLOOP_UID": "1000"} | settings)
+
+
+def test_first_step_accepts_what_can_be_meant(prepare):
+    paths = {"RADLOOP_VOLUME": "/mnt/other", "RADLOOP_INPUT": "~/data", "RADLOOP_STORE": "/store"}
+    prepare.require_consistent({"RADLOOP_UID": "1000"} | paths)
 
 
 def test_first_step_leaves_what_is_there_to_its_owner(prepare, tmp_path, given):

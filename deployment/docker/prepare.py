@@ -40,6 +40,8 @@ def require_consistent(settings: Mapping[str, str]) -> None:
     """Raise Unready where settings contradict each other."""
     if settings.get("RADLOOP_STORE") and settings.get("RCLONE_CONTAINER"):
         raise Unready("RADLOOP_STORE and RCLONE_CONTAINER both name a store: remove one of them")
+    if not settings["RADLOOP_UID"].isdecimal():
+        raise Unready(f"RADLOOP_UID={settings['RADLOOP_UID']} has to be a number: what `id -u` prints")
     for name in ("RADLOOP_VOLUME", "RADLOOP_INPUT"):
         path = settings.get(name) or "/"
         if not path.startswith(("/", "~")):
