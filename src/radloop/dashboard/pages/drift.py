@@ -1,6 +1,6 @@
 """Drift: do two sets of images differ, in what was said of them or in the pictures?"""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import plotly.graph_objects as go
@@ -45,8 +45,9 @@ def _of_split(dataset: Dataset, split: str) -> pl.DataFrame:
 
 
 @loading.measured
-def _of_window(said: Feedback, window: Window) -> pl.DataFrame:
-    inside = said.records.feedback.filter(pl.col("timestamp").is_between(*window))
+def _of_window(said: Feedback, window: Window, last: bool) -> pl.DataFrame:
+    time = pl.col("timestamp").dt.replace_time_zone(None)
+    inside = said.records.feedback.filter(time.is_between(*window, closed="both" if last else "left"))
     return drift.of_feedback(inside, said.records.detections)
 
 
@@ -57,7 +58,7 @@ def _compare_splits(dataset: Dataset, first: str, second: str) -> pl.DataFrame:
 
 @loading.measured
 def _compare_windows(said: Feedback, first: Window, second: Window) -> pl.DataFrame:
-    return drift.compare(_of_window(said, first), _of_window(said, second))
+    return drift.compare(_of_window(said, first, False), _of_window(said, second, True))
 
 
 @loading.measured
@@ -68,7 +69,9 @@ def _permute_splits(dataset: Dataset, first: str, second: str, summary: str, wit
 
 @loading.measured
 def _permute_windows(said: Feedback, first: Window, second: Window, summary: str) -> Permuted:
-    return drift.permute(_of_window(said, first), _of_window(said, second), summary, permutations=PERMUTATIONS)
+    return drift.permute(
+        _of_window(said, first, False), _of_window(said, second, True), summary, permutations=PERMUTATIONS
+    )
 
 
 def page(inputs: Inputs) -> None:
@@ -107,18 +110,23 @@ def _splits(found: Dataset) -> None:
 
 
 def _windows(said: Feedback) -> None:
-    times = said.records.feedback["timestamp"]
-    earliest, latest = times.min(), times.max()
-    if not isinstance(earliest, datetime) or not isinstance(latest, datetime) or earliest == latest:
+    times = said.records.feedback["timestamp"].dt.replace_time_zone(None).sort()
+    earliest, latest = times[0], times[-1]
+    if earliest == latest:
         st.info("All feedback has one time: there are no two windows to compare.")
         return
-    middle = times.sort()[len(times) // 2]
-    first = st.slider("First window (UTC)", earliest, latest, (earliest, middle), format="YYYY-MM-DD HH:mm:ss")
-    second = st.slider("Second window (UTC)", earliest, latest, (middle, latest), format="YYYY-MM-DD HH:mm:ss")
+    middle = times[len(times) // 2]
+    step = timedelta(seconds=1) if latest - earliest < timedelta(days=1) else timedelta(minutes=1)
+
+    def window(title: str, begin: datetime, end: datetime) -> Window:
+        return st.slider(title, earliest, latest, (begin, end), step=step, format="YYYY-MM-DD HH:mm:ss")
+
+    first = window("First window (UTC, its end left out)", earliest, middle)
+    second = window("Second window (UTC)", middle, latest)
     compared = _compare_windows(said, first, second)
     summary = _overview(compared, "first window", "second window")
     permuted = _permute_windows(said, first, second, summary)
-    sets = _of_window(said, first), _of_window(said, second)
+    sets = _of_window(said, first, False), _of_window(said, second, True)
     _opened(*sets, summary, permuted, ("first window", "second window"))
 
 

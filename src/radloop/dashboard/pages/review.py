@@ -201,9 +201,9 @@ def _list(draft: Draft) -> None:
     shown = [(place, box) for place, box in enumerate(draft.drawn)]
     st.markdown(f"**Boxes: {len(shown)}**")
     for place, box in shown:
-        name, button = st.columns([4, 1])
+        name, button = st.columns([5, 3])
         name.markdown(f"{CLASS_NAMES[box.class_id]} · {'model' if box.by_model else 'you'}")
-        button.button("Remove", key=f"remove-{place}", on_click=_remove, args=(draft, place))
+        button.button("Remove", key=f"remove-{place}", width="stretch", on_click=_remove, args=(draft, place))
 
 
 def _remove(draft: Draft, place: int) -> None:
