@@ -22,6 +22,7 @@ _OF_A_BOX: Final = [(name, kind) for name, kind in DETECTIONS.items() if name no
 _ROWS: Final = pl.Schema([*FEEDBACK.items(), *_OF_A_BOX, ("mtime_ns", pl.Int64()), ("pass", pl.Int8())])
 _NAMES: Final = pl.Schema({"file": pl.String})
 _LOOKED_AT: Final = 2_000  # files whose time is compared: of 200,000 this sees 0.5 % replaced, all but surely
+_WORTH_WRITING: Final = 1.02  # times what it holds; reading fewer files again costs less than writing all rows
 _WORTH_PROCESSES: Final = 50_000  # files; below, starting them takes longer than what they save
 
 
@@ -52,7 +53,7 @@ def read(folder: Path, cache: Path | None, *, jobs: int = 1, progress: Progress 
     if not new:
         return known
     found = records.combine([known, _read(folder, new, jobs, progress)])
-    if cache is not None and found.feedback.height > known.feedback.height:
+    if cache is not None and found.feedback.height > _WORTH_WRITING * known.feedback.height:
         _write(cache, found, folder)
     return found
 
