@@ -379,11 +379,15 @@ class _Known:
 
 def _grow(folder: Path, before: _Known | None) -> _Known:
     """A file that is known is not opened again, neither by this server nor after another command kept its rows."""
-    listed = records.listing(folder)
+    listed = records.listing(folder) if before else {}
     if before is None or not listed.items() >= before.names.items():
         found = _read_all(folder)
         read = {*found.feedback["file"], *found.refused["file"]}  # perhaps more, or less, than was listed
-        listed = {name: inode for name, inode in records.listing(folder).items() if records.shown(name) in read}
+        listed = {
+            name: inode
+            for name, inode in records.listing(folder).items()
+            if name in read or records.shown(name) in read
+        }
         return _Known(listed, found)
     new = {name: inode for name, inode in listed.items() if name not in before.names}
     return _Known(listed, records.combine([before.records, records.read(folder, new)])) if new else before

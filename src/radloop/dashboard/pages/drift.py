@@ -119,7 +119,8 @@ def _windows(said: Feedback) -> None:
     step = timedelta(seconds=1) if latest - earliest < timedelta(days=1) else timedelta(minutes=1)
 
     def window(title: str, begin: datetime, end: datetime) -> Window:
-        return st.slider(title, earliest, latest, (begin, end), step=step, format="YYYY-MM-DD HH:mm:ss")
+        chosen: Window = st.slider(title, earliest, latest, (begin, end), step=step, format="YYYY-MM-DD HH:mm:ss")
+        return chosen
 
     first = window("First window (UTC, its end left out)", earliest, middle)
     second = window("Second window (UTC)", middle, latest)
