@@ -6,7 +6,8 @@ A unit is a folder of keys with its own manifest: the dataset (`organized/`) and
 
 import hashlib
 import io
-from pathlib import Path, PurePosixPath
+import re
+from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -20,6 +21,8 @@ RETRAIN: Final = "retrain"
 VERSIONED: Final = ("image", "label", "yaml")  # the kinds that make the version id
 
 _SEAL: Final = b"radloop md5 "
+_PART: Final = r"(?!\.\.?(?:/|\Z))[^/\\\x00-\x1f]+"  # of a key: no `.` or `..`
+_SAFE_KEY: Final = re.compile(f"{_PART}(?:/{_PART})*")
 
 
 def encode(table: pl.DataFrame) -> bytes:
@@ -75,9 +78,7 @@ def decode(data: bytes, *, name: str) -> pl.DataFrame:
 
 def is_safe_key(key: str | None) -> bool:
     """Whether a key stays inside its unit: relative, no `..`, no empty part, no control character."""
-    if not key or key.startswith("/") or "\\" in key or any(ord(character) < 32 for character in key):
-        return False
-    return all(part not in ("", ".", "..") for part in key.split("/")) and str(PurePosixPath(key)) == key
+    return key is not None and _SAFE_KEY.fullmatch(key) is not None
 
 
 def read(root: Path) -> pl.DataFrame | None:
