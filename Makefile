@@ -44,7 +44,7 @@ lock: $(VENV)/dev ## make the lock files anew (hashes, no index address)
 	$(BIN)/python requirements/lock.py
 
 clean: ## remove what make has made
-	rm -rf .venv .venv-swift .venv-triton radloop-demo
+	rm -rf .venv .venv-swift .venv-triton .venv-containers .venv-locust radloop-demo
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -63,7 +63,8 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
-machine: # what tests talk to: Swift, Triton, a browser
+machine: # what tests talk to: Swift, Triton, docker-compose, a browser
 	@PYTHON=$(PYTHON) tests/swift/install.sh
 	@tests/triton/install.sh
+	@PYTHON=$(PYTHON) tests/containers/install.sh
 	@tests/browser/install.sh
