@@ -41,6 +41,15 @@ def begin_review(browser: Browser, reviewer: str) -> None:
     browser.settle()
 
 
+def await_button(browser: Browser, name: str) -> None:
+    """Until a button can be used: it is enabled, and no run of the page is under way that would swallow its key."""
+    browser.page.wait_for_function(
+        """(name) => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
+        && [...document.querySelectorAll('button')].some((b) => b.innerText.startsWith(name) && !b.disabled)""",
+        arg=name,
+    )
+
+
 def wait_for_new(folder: Path, before: set[str], browser: Browser) -> str:
     """The name of the one file more."""
     for _ in range(100):
@@ -102,13 +111,12 @@ def test_review_by_mouse_and_keyboard_ends_in_a_valid_file(browser, inputs):
     browser.page.mouse.move(left + 0.2 * area["width"], top + 0.1 * area["height"], steps=8)
     browser.page.mouse.up()
     add = browser.page.get_by_role("button", name="Add this box")
-    browser.page.wait_for_function(
-        "[...document.querySelectorAll('button')].some((b) => b.innerText.startsWith('Add this box') && !b.disabled)"
-    )
+    await_button(browser, "Add this box")
     add.click()
     browser.page.get_by_text("Boxes: 1").wait_for()
     browser.page.keyboard.press("v")
     browser.page.get_by_text("2. Compare.").wait_for()
+    await_button(browser, "Correct")
     browser.page.keyboard.press("e")
     name = wait_for_new(inputs.reviews, before, browser)
     review = reviews.decode((inputs.reviews / name).read_bytes(), name=name)
@@ -129,6 +137,7 @@ def test_two_radiologists_at_once_lose_nothing(address, browser, inputs):
         one.page.get_by_text("2. Compare.").wait_for()
     written = []
     for one in (browser, second):
+        await_button(one, "Normal")
         one.page.keyboard.press("n")
         written.append(wait_for_new(inputs.reviews, before | set(written), one))
     assert {name.split(".")[1] for name in written} == {"first", "second"}
