@@ -106,7 +106,9 @@ class Browser:
             try:
                 self.page.goto(f"{self.address}/{path}")
                 self.settle()
-            except Error:
+            except Error as error:
+                if "interrupted by another navigation" in str(error):
+                    continue  # the page reloads itself once, for the theme
                 if not self.broken:
                     raise
             if not self.broken:
