@@ -123,7 +123,7 @@ def _check_store(address: str, *, progress: Progress) -> Report:
     with closing(storage.open_store(address)) as store:
         prefix = publish.resolve_prefix(store)
         units = {"": _check_published(store, prefix, progress=progress)}
-        retrain = f"{prefix}/{manifest.RETRAIN}".removeprefix("/")
+        retrain = publish.key_in(prefix, manifest.RETRAIN)
         if store.get(f"{retrain}/{manifest.NAME}") is not None:
             units[_IN_RETRAIN] = _check_published(store, retrain, progress=progress)
     return _report(address, units)
@@ -137,7 +137,7 @@ def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
         if problem.rule != "unverified"
     ]
     unverified = sum(problem.rule == "unverified" for problem in problems)
-    data = store.get(f"{prefix}/{manifest.NAME}".removeprefix("/"))
+    data = store.get(publish.key_in(prefix, manifest.NAME))
     try:
         listed = manifest.decode(data or b"", name=manifest.NAME)
     except DatasetError:  # verify has said so
@@ -146,7 +146,7 @@ def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
     if unverified:
         checked.append(f"the size alone of {unverified:,} files: the store keeps no MD5 of them")
     keys = ("annotations.parquet", "splits.json", "summary.json")
-    texts = {key: text for key in keys if (text := store.get(f"{prefix}/{key}".removeprefix("/"))) is not None}
+    texts = {key: text for key in keys if (text := store.get(publish.key_in(prefix, key))) is not None}
     if "annotations.parquet" in texts:
         violations += _judge_splits(listed, texts)
         violations += _judge_summary(listed, texts)

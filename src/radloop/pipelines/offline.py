@@ -264,7 +264,7 @@ def _earlier_annotations(address: str) -> pl.DataFrame:
     key = "annotations.parquet"
     with closing(storage.open_store(address)) as store:
         prefix = publish.resolve_prefix(store)
-        data = store.get(f"{prefix}/{key}" if prefix else key)
+        data = store.get(publish.key_in(prefix, key))
     if data is None:
         raise DatasetError(f"--previous {address} holds no {key}: it was not written by radloop.")
     return version.decode(data, name=f"{address}: {key}")

@@ -313,7 +313,7 @@ def _pictures_of(store: Store, splits: Sequence[Split]) -> tuple[str, pl.DataFra
 
 def _truth(store: Store, prefix: str, image_ids: pl.Series) -> pl.DataFrame | None:
     """What is in the images: the boxes of at least two readers, fused, or of the only reader; None: unknown."""
-    data = store.get(f"{prefix}/annotations.parquet" if prefix else "annotations.parquet")
+    data = store.get(publish.key_in(prefix, "annotations.parquet"))
     if data is None:
         return None
     rows = pl.read_parquet(io.BytesIO(data)).filter(pl.col("image_id").is_in(image_ids.implode()))

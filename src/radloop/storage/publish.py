@@ -123,13 +123,13 @@ def publish(
     manifest_file, table = _read_unit(root)
     rows = {row.key: row for row in _rows(table)}
 
-    held = store.get(_join(prefix, manifest.NAME))
+    held = store.get(key_in(prefix, manifest.NAME))
     tally = _Tally()
     last = _known(held, f"{store.address}: {manifest.NAME}", tally)
     owed = last
     journal = marker = None
     if isinstance(store, ObjectStore):
-        journal, marker = store.get(_join(prefix, JOURNAL)), store.get(_join(prefix, MARKER))
+        journal, marker = store.get(key_in(prefix, JOURNAL)), store.get(key_in(prefix, MARKER))
         owed = pl.concat([last, _known(journal, f"{store.address}: {JOURNAL}", tally)]).unique("key", keep="first")
     listing = _unit(store.list(prefix))
     # while the marker stands, the keys that were to change may hold either version
@@ -283,7 +283,7 @@ class _Job:
     progress: Progress
 
     def put(self, name: str, data: bytes) -> None:
-        self.store.put(_join(self.prefix, name), data)
+        self.store.put(key_in(self.prefix, name), data)
 
 
 def _publish_in_order(
@@ -443,8 +443,8 @@ def read_manifest(store: Store, *, prefix: str = manifest.UNIT) -> pl.DataFrame 
     Raises StoreError while a publish is in progress: what the manifest says and what is there may differ then.
     """
     _require_quiet(store, prefix)
-    data = store.get(_join(prefix, manifest.NAME))
-    return None if data is None else manifest.decode(data, name=f"{store.address}/{_join(prefix, manifest.NAME)}")
+    data = store.get(key_in(prefix, manifest.NAME))
+    return None if data is None else manifest.decode(data, name=f"{store.address}/{key_in(prefix, manifest.NAME)}")
 
 
 def listed(store: Store, *, prefix: str = manifest.UNIT) -> pl.DataFrame:
@@ -574,7 +574,7 @@ def _fetch_contents(store: Store, rows: Sequence[Row], cache: Path, prefix: str,
         _require_quiet(store, prefix)
         raise StoreError(
             f"{store.address}: {len(wrong)} objects are missing or not what the manifest says, first "
-            f"{_join(prefix, wrong[0].key)}. `radloop check {store.address}` lists them, `radloop load` repairs them."
+            f"{key_in(prefix, wrong[0].key)}. `radloop check {store.address}` lists them, `radloop load` repairs them."
         )
     return have
 
@@ -612,17 +612,17 @@ def verify(store: Store, *, prefix: str = manifest.UNIT, progress: Progress = si
     Every problem but `unverified` and `unlisted` means that a pull would fail or bring something else. Raises
     StoreError where the store cannot be read or holds no manifest.
     """
-    data = store.get(_join(prefix, manifest.NAME))
+    data = store.get(key_in(prefix, manifest.NAME))
     if data is None:
         raise StoreError(f"{store.address}/{prefix} holds no {manifest.NAME}: nothing says what should be there.")
     problems = []
-    if store.get(_join(prefix, MARKER)) is not None:
+    if store.get(key_in(prefix, MARKER)) is not None:
         problems.append(Problem("publishing", MARKER, "a publish is in progress, or was cut off"))
     try:
         table = manifest.decode(data, name=manifest.NAME)
     except DatasetError as damaged:
         return [*problems, Problem("manifest", manifest.NAME, str(damaged))]
-    summary = store.get(_join(prefix, "summary.json"))
+    summary = store.get(key_in(prefix, "summary.json"))
     told = _summary_version(summary) if summary is not None else None
     if told not in (None, manifest.version(table)):
         problems.append(Problem("manifest", manifest.NAME, f"it lists another version than the summary's {told}"))
@@ -643,12 +643,13 @@ def verify(store: Store, *, prefix: str = manifest.UNIT, progress: Progress = si
 
 
 def _require_quiet(store: Store, prefix: str) -> None:
-    if store.get(_join(prefix, MARKER)) is not None:
+    if store.get(key_in(prefix, MARKER)) is not None:
         raise StoreError(
             f"{store.address}: publish in progress. Wait for it; if none is running it was cut off, "
             "and `radloop load` again completes it."
         )
 
 
-def _join(prefix: str, key: str) -> str:
+def key_in(prefix: str, key: str) -> str:
+    """The key of a unit's file in its store; the unit may be the store itself (an empty prefix)."""
     return f"{prefix}/{key}" if prefix else key
