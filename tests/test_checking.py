@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from radloop import manifest
+from radloop import manifest, sealed
 from radloop.dataset import plan, splits, trainer_rules, yolo
 from radloop.dataset.plan import Plan
 from radloop.dataset.splits import SplitSizes
@@ -101,12 +101,6 @@ def with_box(organized: Path) -> str:
     )
 
 
-def parquet(table: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    table.write_parquet(buffer)
-    return buffer.getvalue()
-
-
 def test_what_radloop_wrote_has_no_violation(organized: Path) -> None:
     report = checking.check(organized.parent, jobs=2)
     assert report.violations.rows() == []
@@ -166,7 +160,7 @@ OTHER_LABEL = b"4 0.500000 0.500000 0.500000 0.500000\n"  # as long as the one t
         pytest.param(listed_as("splits.json", b"\xff"), {"split-proof"}, id="no proof"),
         pytest.param(listed_as("annotations.parquet", b"x"), {"split-annotations"}, id="no annotations"),
         pytest.param(
-            listed_as("annotations.parquet", parquet(pl.DataFrame({"a": [1]}))),
+            listed_as("annotations.parquet", sealed.encode(pl.DataFrame({"a": [1]}))),
             {"split-annotations"},
             id="other annotations",
         ),
@@ -190,7 +184,7 @@ def test_bad_line_is_named_with_its_file_line_and_consequence(organized: Path) -
 def test_group_in_two_splits_is_found(organized: Path) -> None:
     annotations = pl.read_parquet(organized / "annotations.parquet")
     table = annotations.with_columns(group=pl.lit("one patient"))
-    relist(organized, **{"annotations.parquet": parquet(table)})
+    relist(organized, **{"annotations.parquet": sealed.encode(table)})
     report = checking.check(organized)
     assert rules(report) == {"leak-group"}
     assert "group one patient is in canary and production and" in report.violations["detail"][0]
@@ -200,7 +194,7 @@ def test_files_of_another_split_than_the_annotations_are_found(organized: Path) 
     annotations = pl.read_parquet(organized / "annotations.parquet")
     image_id = annotations.filter(split="test")["image_id"][0]
     moved = pl.when(pl.col("image_id") == image_id).then(pl.lit("training")).otherwise("split")
-    relist(organized, **{"annotations.parquet": parquet(annotations.with_columns(split=moved))})
+    relist(organized, **{"annotations.parquet": sealed.encode(annotations.with_columns(split=moved))})
     report = checking.check(organized)
     assert rules(report) == {"split-annotations", "split-proof"}
     assert report.violations.filter(rule="split-annotations").height == 4  # two readers' pictures and labels

@@ -1,7 +1,6 @@
 """The list of every file: encoding, reading what others wrote, and the version id."""
 
 import hashlib
-import io
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radloop import manifest
+from radloop import manifest, sealed
 from radloop.errors import DatasetError
 from radloop.tables import MANIFEST
 
@@ -78,23 +77,17 @@ def test_key_that_might_leave_is_unsafe(key: str | None) -> None:
     assert not manifest.is_safe_key(key)
 
 
-def as_parquet(frame: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer)
-    return manifest.seal(buffer.getvalue())
-
-
 @pytest.mark.parametrize(
     ("data", "says"),
     [
         pytest.param(b"", "not a manifest", id="empty"),
         pytest.param(b"PAR1 and no more", "not a manifest", id="no parquet"),
         pytest.param(manifest.encode(THREE)[:-9], "not a manifest", id="cut"),
-        pytest.param(as_parquet(pl.DataFrame({"key": ["a"]})), "its columns are key", id="other columns"),
-        pytest.param(as_parquet(THREE.cast({"bytes": pl.Int32})), "not a manifest", id="other types"),
-        pytest.param(as_parquet(table(row("../../.ssh/config"))), "unsafe key '../../.ssh/config'", id="a way out"),
-        pytest.param(as_parquet(table(row("a"), row("a"))), "a key twice", id="a key twice"),
-        pytest.param(as_parquet(table(row("a") | {"key": None})), "unsafe key None", id="no key"),
+        pytest.param(sealed.encode(pl.DataFrame({"key": ["a"]})), "its columns are key", id="other columns"),
+        pytest.param(sealed.encode(THREE.cast({"bytes": pl.Int32})), "not a manifest", id="other types"),
+        pytest.param(sealed.encode(table(row("../../.ssh/config"))), "unsafe key '../../.ssh/config'", id="a way out"),
+        pytest.param(sealed.encode(table(row("a"), row("a"))), "a key twice", id="a key twice"),
+        pytest.param(sealed.encode(table(row("a") | {"key": None})), "unsafe key None", id="no key"),
     ],
 )
 def test_hostile_manifest_is_refused_by_name(data: bytes, says: str) -> None:

@@ -5,13 +5,13 @@ A unit is a folder of keys with its own manifest: the dataset (`organized/`) and
 """
 
 import hashlib
-import io
 import re
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from radloop import sealed
 from radloop.errors import DatasetError
 from radloop.tables import MANIFEST
 
@@ -20,37 +20,13 @@ UNIT: Final = "organized"
 RETRAIN: Final = "retrain"
 VERSIONED: Final = ("image", "label", "yaml")  # the kinds that make the version id
 
-_SEAL: Final = b"radloop md5 "
 _PART: Final = r"(?!\.\.?(?:/|\Z))[^/\\\x00-\x1f]+"  # of a key: no `.` or `..`
 _SAFE_KEY: Final = re.compile(f"{_PART}(?:/{_PART})*")
 
 
 def encode(table: pl.DataFrame) -> bytes:
     """The bytes of a manifest file: sorted by key, sealed, the same for the same rows."""
-    buffer = io.BytesIO()
-    table.select(MANIFEST.names()).sort("key").rechunk().write_parquet(buffer, compression="zstd", statistics=False)
-    return seal(buffer.getvalue())
-
-
-def seal(parquet: bytes) -> bytes:
-    """The same Parquet file with an MD5 of itself before its footer, where every reader of Parquet passes over it.
-
-    Polars may end the whole process on a damaged file; a seal that does not fit tells of damage before it looks.
-    """
-    place = _footer(parquet)
-    return parquet[:place] + _SEAL + hashlib.md5(parquet).digest() + parquet[place:]
-
-
-def _is_sealed(data: bytes) -> bool:
-    place = _footer(data)
-    told = data[place - 16 : place]
-    head = data[: place - 16 - len(_SEAL)]
-    return data.startswith(_SEAL, len(head)) and hashlib.md5(head + data[place:]).digest() == told
-
-
-def _footer(parquet: bytes) -> int:
-    """Where the footer begins: it ends with its own length and `PAR1`."""
-    return max(0, len(parquet) - 8 - int.from_bytes(parquet[-8:-4], "little"))
+    return sealed.encode(table.select(MANIFEST.names()).sort("key"))
 
 
 def decode(data: bytes, *, name: str) -> pl.DataFrame:
@@ -58,14 +34,9 @@ def decode(data: bytes, *, name: str) -> pl.DataFrame:
 
     Raises DatasetError for anything but a manifest with safe, distinct keys.
     """
-    if not _is_sealed(data):
+    table = sealed.decode(data)
+    if table is None:
         raise DatasetError(f"{name} is not a manifest, or damaged ({len(data)} bytes). Write the dataset again.")
-    try:
-        table = pl.read_parquet(io.BytesIO(data), use_pyarrow=False)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as broken:
-        raise DatasetError(
-            f"{name} is not a manifest ({len(data)} bytes, unreadable). Write the dataset again."
-        ) from broken
     if dict(table.schema) != dict(MANIFEST):
         raise DatasetError(f"{name} is not a manifest of radloop: its columns are {', '.join(table.columns)}.")
     unsafe = [key for key in table["key"].to_list() if not is_safe_key(key)]

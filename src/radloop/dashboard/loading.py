@@ -5,7 +5,6 @@ cannot be used are counted with their reason.
 """
 
 import hashlib
-import io
 import json
 import os
 import threading
@@ -20,7 +19,7 @@ import msgspec
 import polars as pl
 import streamlit as st
 
-from radloop import manifest
+from radloop import manifest, sealed
 from radloop.errors import DatasetError, FeedbackError
 from radloop.feedback import cache, records
 from radloop.feedback import reviews as reviewing
@@ -194,16 +193,13 @@ def _read_csv(key: tuple[Stamp]) -> Dataset:
 
 
 def _parquet(path: Path, listed: pl.DataFrame) -> pl.DataFrame:
-    """A damaged Parquet file can end the process that reads it: first its MD5 must be the manifest's."""
+    """ANNOTATIONS; the file must be the one that the manifest lists."""
     data = path.read_bytes()
     if hashlib.md5(data).hexdigest() not in listed.filter(pl.col("key") == path.name)["md5"]:
         raise DatasetError(f"{path} is not the file that the manifest lists and was refused. Run `radloop check`.")
-    try:
-        rows = pl.read_parquet(io.BytesIO(data))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as broken:
-        raise DatasetError(f"{path} is damaged and was refused. Run `radloop transform` again.") from broken
-    if dict(rows.schema) != dict(ANNOTATIONS):
-        raise DatasetError(f"{path} has other columns than radloop writes and was refused.")
+    rows = sealed.decode(data)
+    if rows is None or dict(rows.schema) != dict(ANNOTATIONS):
+        raise DatasetError(f"{path} is not radloop's and was refused. Run `radloop transform` again.")
     if not rows["class_id"].is_between(0, NO_FINDING).all() or not rows["split"].is_in(SPLITS).all():
         raise DatasetError(f"{path} holds a class or split that does not exist and was refused.")
     return rows

@@ -5,7 +5,6 @@ never an exception. What was found is kept in a cache, so that only new and chan
 """
 
 import hashlib
-import io
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from radloop import files, manifest, pixels, processes, similarity
+from radloop import files, manifest, pixels, processes, sealed, similarity
 from radloop.errors import SourceError
 from radloop.progress import Progress, silent
 from radloop.tables import PICTURES
@@ -203,11 +202,11 @@ def _unchanged(folder: Path, paths: pl.Series, cache: Path | None) -> pl.DataFra
     if cache is None:
         return nothing
     try:
-        known = pl.read_parquet(io.BytesIO(cache.read_bytes()))
-    except (OSError, pl.exceptions.PolarsError):
-        return nothing  # none yet, or not ours: it is only a cache
-    if known.schema != _INSPECTED:
-        return nothing
+        known = sealed.decode(cache.read_bytes())
+    except OSError:
+        return nothing  # none yet
+    if known is None or known.schema != _INSPECTED:
+        return nothing  # not ours, or damaged: it is only a cache
     now = []
     for path in paths:
         try:
@@ -227,6 +226,4 @@ def _missing(paths: pl.Series, known: pl.Series) -> list[str]:
 
 def _write_cache(cache: Path, table: pl.DataFrame) -> None:
     """Keep what follows from a file's bytes; one that could not be read may be readable the next time."""
-    buffer = io.BytesIO()
-    table.filter(pl.col("md5").is_not_null()).write_parquet(buffer, compression="zstd", statistics=False)
-    files.write_atomic(cache, buffer.getvalue())
+    files.write_atomic(cache, sealed.encode(table.filter(pl.col("md5").is_not_null())))

@@ -1,7 +1,6 @@
 """Every file of a dataset version, with its bytes or its source: all is decided here, nothing is written."""
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import polars as pl
 
-from radloop import boxes, manifest
+from radloop import boxes, manifest, sealed
 from radloop.errors import DatasetError
 from radloop.tables import (
     ANNOTATION_COLUMNS,
@@ -89,7 +88,7 @@ def build(
             .join(doubtful, on="image_id", how="anti")
         )
         lines = _lines(fused.filter("kept").with_columns(stem="image_id"))
-        documents["consensus.parquet"] = _parquet(fused)
+        documents["consensus.parquet"] = sealed.encode(fused)
 
     files = named.join(assignment.select("image_id", "split"), on="image_id").sort("stem")
     _require_distinct(files)
@@ -101,7 +100,7 @@ def build(
     version = manifest.version(pl.concat([image_files, label_files, _listed(yamls)], how="diagonal"))
     documents |= yamls
     documents["classes.txt"] = "".join(f"{number} {name}\n" for number, name in enumerate(names)).encode()
-    documents["annotations.parquet"] = _parquet(_annotations(findings, assignment, pictures))
+    documents["annotations.parquet"] = sealed.encode(_annotations(findings, assignment, pictures))
     documents["scaled_bounding_boxes.csv"] = _csv(_scaled(used, assignment))
     documents["rejected.csv"] = _csv(rejected.sort(pl.all(), nulls_last=True))
     documents["splits.json"] = _json(proof)
@@ -268,13 +267,6 @@ def _scaled(used: pl.DataFrame, assignment: pl.DataFrame) -> pl.DataFrame:
         .select(*ANNOTATION_COLUMNS, "split")
         .sort("image_id", "rad_id", "class_id", *ANNOTATION_COLUMNS[-4:])
     )
-
-
-def _parquet(table: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    # Chunks become row groups, and how many there are may depend on the number of threads.
-    table.rechunk().write_parquet(buffer, compression="zstd", statistics=False)
-    return buffer.getvalue()
 
 
 def _csv(table: pl.DataFrame) -> bytes:

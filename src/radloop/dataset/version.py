@@ -1,6 +1,5 @@
 """A dataset version as it lies in a folder: what the other pipelines need to know of it, and how two of them differ."""
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from radloop import manifest
+from radloop import manifest, sealed
 from radloop.errors import DatasetError
 from radloop.tables import ANNOTATIONS, NO_FINDING, class_name
 
@@ -59,10 +58,9 @@ def read(folder: Path) -> Version:
 
 def decode(data: bytes, *, name: str) -> pl.DataFrame:
     """ANNOTATIONS from the bytes of annotations.parquet. Raises DatasetError for anything else."""
-    try:
-        table = pl.read_parquet(io.BytesIO(data), use_pyarrow=False)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as broken:
-        raise DatasetError(f"{name} is unreadable: {broken}. Write the dataset again.") from broken
+    table = sealed.decode(data)
+    if table is None:
+        raise DatasetError(f"{name} is not radloop's, or damaged ({len(data)} bytes). Write the dataset again.")
     if dict(table.schema) != dict(ANNOTATIONS):
         raise DatasetError(f"{name} is not radloop's: its columns are {', '.join(table.columns)}.")
     return table

@@ -1,7 +1,6 @@
 """Judge a dataset from its files alone: what the trainer would drop, what is damaged, what leaks."""
 
 import hashlib
-import io
 import json
 import os
 import warnings
@@ -16,12 +15,11 @@ import polars as pl
 from PIL import Image
 
 from radloop import manifest, storage
-from radloop.dataset import splits, trainer_rules, yolo
+from radloop.dataset import splits, trainer_rules, version, yolo
 from radloop.dataset.trainer_rules import Found, Violation
 from radloop.errors import DatasetError
 from radloop.progress import Progress, silent
 from radloop.storage import Store, publish
-from radloop.tables import ANNOTATIONS
 
 # What may be wrong that the trainer does not see, and what follows from it.
 RULES: Final = trainer_rules.RULES | {
@@ -299,11 +297,9 @@ def _judge_files(
 def _judge_splits(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator[Violation]:
     """No group and no picture in two splits; files, annotations and proof tell the same."""
     try:
-        annotations = pl.read_parquet(io.BytesIO(texts["annotations.parquet"]), use_pyarrow=False)
-        if dict(annotations.schema) != dict(ANNOTATIONS):
-            raise ValueError(f"its columns are {', '.join(annotations.columns)}")
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as broken:
-        yield Violation("split-annotations", "annotations.parquet", None, f"unreadable: {broken}")
+        annotations = version.decode(texts["annotations.parquet"], name="annotations.parquet")
+    except DatasetError as broken:
+        yield Violation("split-annotations", "annotations.parquet", None, str(broken))
         return
     assigned = annotations.select("image_id", "group", "split").unique()
     leaking = _in_two_splits(assigned, "group")

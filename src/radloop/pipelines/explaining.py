@@ -1,6 +1,5 @@
 """Where every box of an image comes from and where it went: source row, label, prediction, review, re-training row."""
 
-import io
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from radloop import boxes, manifest, storage
+from radloop import boxes, manifest, sealed, storage
 from radloop.dataset import version
 from radloop.dataset.plan import EDGES
 from radloop.dataset.version import Version
@@ -141,7 +140,10 @@ def _consensus(root: Path, image_id: str) -> pl.DataFrame:
     path = root / "consensus.parquet"
     if not path.is_file():
         return CONSENSUS.to_frame()
-    return pl.read_parquet(io.BytesIO(path.read_bytes())).filter(image_id=image_id)
+    table = sealed.decode(path.read_bytes())
+    if table is None:
+        raise DatasetError(f"{path} is not radloop's, or damaged. Write the dataset again.")
+    return table.filter(image_id=image_id)
 
 
 def _fused(one: Mapping[str, Any], rows: pl.DataFrame) -> Node:

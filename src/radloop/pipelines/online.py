@@ -19,7 +19,7 @@ import polars as pl
 from PIL import Image
 
 from radloop import detectors, files, pixels, storage
-from radloop.dataset import pictures
+from radloop.dataset import pictures, version
 from radloop.errors import StoreError, UsageError
 from radloop.feedback import records
 from radloop.feedback.records import Detection, Feedback, Model, PictureMeasures, Simulated
@@ -313,10 +313,11 @@ def _pictures_of(store: Store, splits: Sequence[Split]) -> tuple[str, pl.DataFra
 
 def _truth(store: Store, prefix: str, image_ids: pl.Series) -> pl.DataFrame | None:
     """What is in the images: the boxes of at least two readers, fused, or of the only reader; None: unknown."""
-    data = store.get(publish.key_in(prefix, "annotations.parquet"))
+    key = publish.key_in(prefix, "annotations.parquet")
+    data = store.get(key)
     if data is None:
         return None
-    rows = pl.read_parquet(io.BytesIO(data)).filter(pl.col("image_id").is_in(image_ids.implode()))
+    rows = version.decode(data, name=key).filter(pl.col("image_id").is_in(image_ids.implode()))
     alone = pl.col("rad_id").n_unique().over("image_id") == 1
     return pl.concat(
         [
