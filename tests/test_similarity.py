@@ -152,3 +152,18 @@ def test_matches_by_hash_alone_are_near_and_sorted():
 
 def test_300_generated_patients_are_300_groups():
     assert groups({f"{index:03}": film(index, side_px=128) for index in range(300)}) == []
+
+
+def test_pairs_dismissed_by_their_main_directions_are_not_alike():
+    rng = np.random.default_rng(5)
+    small = np.stack([random_thumbnail(int(seed)) for seed in rng.integers(2**32, size=40)])
+    small = np.concatenate(
+        [small, np.clip(small.astype(int) + 9, 0, 255).astype(np.uint8), np.full((1, 32, 32), 7, np.uint8)]
+    )
+    vectors, bases = similarity._vectors(similarity._smooth(small)), similarity._bases(similarity._smooth(small))
+    axes = similarity._main_axes(vectors)
+    for basis, few in zip(bases, similarity._reduced(bases, axes), strict=True):
+        part = vectors @ axes
+        within = similarity._squares(part) - similarity._explained(few, part)
+        whole = similarity._squares(vectors) - similarity._explained(basis, vectors)
+        assert (within <= whole + 1e-5).all()
