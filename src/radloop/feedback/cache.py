@@ -1,7 +1,6 @@
 """Reading a folder of feedback again costs what is new: the rows of all files that were read once are kept."""
 
 import hashlib
-import io
 import os
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -10,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from radloop import files, processes
+from radloop import files, processes, sealed
 from radloop.errors import FeedbackError
 from radloop.feedback import records
 from radloop.feedback.records import Records
@@ -82,10 +81,10 @@ def _known(cache: Path | None, folder: Path) -> Records:
     if cache is None:
         return nothing
     try:
-        rows = pl.read_parquet(io.BytesIO(cache.read_bytes()))
-    except (OSError, pl.exceptions.PolarsError):
-        return nothing  # none yet, or not ours: it is only a cache
-    if not rows.schema.items() <= _ROWS.items() or rows["pass"].first() != _PASS:
+        rows = sealed.decode(cache.read_bytes())
+    except OSError:
+        return nothing  # none yet
+    if rows is None or not rows.schema.items() <= _ROWS.items() or rows["pass"].first() != _PASS:
         return nothing
     looked_at = rows.filter(pl.col("mtime_ns").is_not_null()).select("file", "mtime_ns")
     if any(_mtime(folder, file) not in (None, mtime) for file, mtime in looked_at.iter_rows()):
@@ -116,9 +115,7 @@ def _write(cache: Path, found: Records, folder: Path) -> None:
     filled = [column.name for column in found.feedback if column.null_count() < len(column)]
     feedback = found.feedback.select(filled).join(times, on="file", how="left", maintain_order="left")
     rows = pl.concat([feedback, found.detections], how="diagonal").with_columns(pl.lit(_PASS, pl.Int8).alias("pass"))
-    buffer = io.BytesIO()
-    rows.write_parquet(buffer, compression="lz4", statistics=False)
-    files.write_atomic(cache, buffer.getvalue())
+    files.write_atomic(cache, sealed.encode(rows, compression="lz4"))
 
 
 def _mtime(folder: Path, name: str) -> int | None:
