@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,6 +50,22 @@ def test_failed_atomic_write_leaves_the_old_file_and_no_part(tmp_path: Path, mon
     with pytest.raises(OSError, match="No space"):
         files.write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_what_a_killed_writer_left_is_used_again(tmp_path: Path) -> None:
+    (tmp_path / ".a.json.tmp").write_bytes(b"longer than what is written now")
+    files.write_atomic(tmp_path / "a.json", b"new")
+    assert (tmp_path / "a.json").read_bytes() == b"new"
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_many_writers_of_one_file_leave_the_whole_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    texts = [bytes([number]) * 100_000 for number in range(20)]
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda data: files.write_atomic(path, data), texts * 5))
+    assert path.read_bytes() in texts
     assert names(tmp_path) == ["a.json"]
 
 

@@ -30,6 +30,15 @@ def test_a_second_run_appends(tmp_path):
     assert [(line["run_id"], line["event"]) for line in lines(tmp_path / "log")] == [("r1", "start"), ("r2", "start")]
 
 
+def test_line_that_a_full_disk_cut_is_not_glued_to_the_next(tmp_path):
+    (tmp_path / "log").write_bytes(b'{"event": "request", "fi')
+    with Journal(tmp_path / "log", "r2") as journal:
+        journal.write("start")
+    cut, whole = (tmp_path / "log").read_text().splitlines()
+    assert cut == '{"event": "request", "fi'
+    assert json.loads(whole)["run_id"] == "r2"
+
+
 def test_credentials_in_an_address_are_left_out(tmp_path):
     with Journal(tmp_path / "log", "r1") as journal:
         journal.write("error", message="http://user:secret@triton:8000/v2 did not answer")

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from radloop.errors import BusyError
@@ -18,22 +18,43 @@ _RENAME_EXCHANGE = 2
 def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Write `data` to `path` by a temporary name in the same folder and one rename.
 
-    The temporary name ends in `.tmp`. With `durable`, file and folder are flushed to the disk before it returns.
+    The temporary name ends in `.tmp`, and is the same every time: what a killed writer left is used again. Writers of
+    one file wait for each other. With `durable`, file and folder are flushed to the disk before it returns.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
+    descriptor = _open_alone(temporary)
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
+        os.ftruncate(descriptor, 0)
+        write_all(descriptor, data)
+        if durable:
+            os.fsync(descriptor)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(descriptor)
     if durable:
         flush_folder(path.parent)
+
+
+def _open_alone(path: Path) -> int:
+    """A descriptor of the file `path`, held against other writers; what a killed one has written may be in it."""
+    while True:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with suppress(OSError):  # not every file system has locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+                return descriptor
+        os.close(descriptor)  # another writer has renamed it while we waited
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write `data` whole: a disk that gets full takes a part of it before it refuses."""
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def flush_folder(folder: Path) -> None:

@@ -257,7 +257,7 @@ def _take_over(folder: Path, *, count: int, seed: int, side_px: int) -> None:
             ) from None
     except (ValueError, TypeError, KeyError) as broken:
         raise SourceError(f"{path} is damaged. Remove {folder}, or use another --out.") from broken
-    for leftover in (folder / "train").glob(".*.png.*.tmp"):
+    for leftover in (folder / "train").glob(".*.png.tmp"):
         leftover.unlink(missing_ok=True)
     write_atomic(path, json.dumps(coming).encode() + b"\n")
 
