@@ -1,0 +1,362 @@
+"""The campaign: every step of the loop, every call that changes a file, every fault; and what must hold then.
+
+Each trial begins with the same folder, runs a command that a fault strikes, looks at what that left behind, runs the
+command again undisturbed and compares with a run that nothing ever disturbed.
+"""
+
+import errno
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tracer
+from tracer import Fault, Run
+
+import made_up
+from radloop import cli, summaries  # noqa: F401  imported here, so that no run has to
+from radloop.errors import FeedbackError
+from radloop.feedback import records, reviews
+from radloop.pipelines import offline, online, retraining, reviewing  # noqa: F401
+from radloop.simulation import journal
+from radloop.storage import folder, rclone  # noqa: F401
+
+SIZES = ("--sizes", "training=1,validation=1,test=1,production=3,staging=0,canary=0")
+HOSPITAL = ("--load-pattern", "1", "--arrival", "poisson:40", "--stage-seconds", "0.2", "--inference-ms", "5")
+HOUR_NS = 3600 * 10**9
+
+Tree = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command on one state of the folder. `unit` is what it replaces: always the old one or the new one."""
+
+    name: str
+    start: str
+    arguments: tuple[str, ...]
+    unit: str | None = None
+    adds: bool = False  # a run does not repeat the last one, but adds to it
+
+    @property
+    def remote(self) -> bool:
+        """Whether rclone takes part."""
+        return any(argument.startswith("disk:") for argument in self.arguments)
+
+    @property
+    def journaled(self) -> bool:
+        """Whether readers are kept away by a marker while the unit changes, as there is no rename."""
+        return self.remote and not self.adds
+
+
+def steps(place: Path) -> list[Step]:
+    """Every step of the campaign in the folder `place`."""
+    out, store, remote = str(place / "out"), str(place / "store"), f"disk:{place / 'remote'}"
+    transform = ("transform", "--out", out, *SIZES, "--seed", "1")
+    simulate = ("simulate", "--out", out, *HOSPITAL, "--drift", "brightness:0.3@1", "--durable", "--store")
+    load = ("load", "--out", out, "--store")
+    retrain = ("retrain", "--out", out, "--store")
+    return [
+        Step("transform, the first", "extracted", transform, "out/organized"),
+        Step("transform", "old", transform, "out/organized"),
+        Step("load to a folder", "new", (*load, store), "store/organized"),
+        Step("load to a remote", "new", (*load, remote), "remote/organized"),
+        Step("simulate from a folder", "cold", (*simulate, store), adds=True),
+        Step("simulate from a remote", "cold", (*simulate, remote), adds=True),
+        Step("review", "unreviewed", ("review", "--out", out, "--simulated", "--durable")),
+        Step("retrain to a folder", "reviewed", (*retrain, store), "store/organized/retrain"),
+        Step("retrain to a remote", "reviewed", (*retrain, remote), "remote/organized/retrain"),
+    ]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of fault: what it is called, and whether it can strike at a call."""
+
+    name: str
+    make: Callable[[int], Fault]
+    strikes: Callable[[tracer.Call], bool] = lambda call: True
+    remote_only: bool = False
+
+
+KINDS = (
+    Kind("killed before it", lambda at: Fault(at, "kill")),
+    Kind("killed half-way through it", lambda at: Fault(at, "half"), lambda call: call.size > 1),
+    Kind("radloop killed, rclone left", lambda at: Fault(at, "kill radloop"), remote_only=True),
+    Kind("rclone killed", lambda at: Fault(at, "kill rclone"), remote_only=True),
+    Kind(
+        "disk full",
+        lambda at: Fault(at, "error", error=errno.ENOSPC, lasting=True),
+        lambda call: call.name in tracer.TAKES_SPACE,
+    ),
+    Kind(
+        "disk full half-way through it",
+        lambda at: Fault(at, "full", error=errno.ENOSPC, lasting=True),
+        lambda call: call.size > 1,
+    ),
+    Kind("I/O error", lambda at: Fault(at, "error", error=errno.EIO), lambda call: call.name in tracer.CHANGES),
+    Kind(
+        "read-only from then on",
+        lambda at: Fault(at, "error", error=errno.EROFS, lasting=True),
+        lambda call: call.name in tracer.CHANGES,
+    ),
+    Kind("killed, then the clock set back", lambda at: Fault(at, "kill")),
+    Kind("a second run meanwhile", lambda at: Fault(at, "hold")),
+)
+CLOCK, MEANWHILE = KINDS[-2].name, KINDS[-1].name
+
+
+@dataclass
+class Tally:
+    """What came of all trials of one kind at one step."""
+
+    points: int = 0
+    same: int = 0  # trials that ended as they had to
+    failures: list[str] = field(default_factory=list)
+
+
+class Campaign:
+    """A place to work in, with every state that a step starts from."""
+
+    def __init__(self, base: Path) -> None:
+        """Play the loop once, undisturbed, and keep its states."""
+        self.base, self.place, self.log = base, base / "place", base / "log"
+        self._states = base / "states"
+        for made in (self.place / "tmp", self._states):
+            made.mkdir(parents=True)
+        (base / "rclone.conf").write_text("[disk]\ntype = local\n")
+        os.environ |= {"RCLONE_CONFIG": str(base / "rclone.conf"), "TMPDIR": str(self.place / "tmp"), "COLUMNS": "300"}
+        self._expected: dict[str, Tree] = {}
+        self._calls: dict[str, list[tracer.Call]] = {}
+        self._play()
+
+    def _play(self) -> None:
+        place, out = self.place, str(self.place / "out")
+        tracer.plainly(lambda: made_up.films(place / "films", 6) is None, output=self.log)
+        self._do("extract", "--source", str(place / "films"), "--out", out)
+        self._keep("extracted")
+        self._do("transform", "--out", out, *SIZES)
+        (place / "out/organized/notes.txt").write_text("of a person\n")
+        stores = (str(place / "store"), f"disk:{place / 'remote'}")
+        for store in stores:
+            self._do("load", "--out", out, "--store", store)
+        self._do("simulate", "--out", out, *HOSPITAL, "--store", stores[0])
+        self._do("review", "--out", out, "--simulated")
+        for store in stores:
+            self._do("retrain", "--out", out, "--store", store)
+        self._keep("old")
+        shutil.rmtree(place / "out/cache")
+        self._keep("cold")
+        self._begin("old")
+        self._do("transform", "--out", out, *SIZES, "--seed", "1")
+        self._keep("new")
+        self._begin("old")
+        self._do("simulate", "--out", out, *HOSPITAL, "--seed", "1", "--store", stores[0])
+        self._keep("unreviewed")
+        self._do("review", "--out", out, "--simulated")
+        self._keep("reviewed")
+
+    def _do(self, *arguments: str) -> None:
+        if tracer.plainly(lambda: _radloop(arguments), output=self.log) != 0:
+            raise RuntimeError(f"{arguments}: {self.log.read_text()}")
+
+    def _keep(self, name: str) -> None:
+        subprocess.run(["cp", "-a", self.place, self._states / name], check=True)
+
+    def _begin(self, name: str) -> None:
+        shutil.rmtree(self.place)
+        subprocess.run(["cp", "-a", self._states / name, self.place], check=True)
+
+    def undisturbed(self, step: Step) -> list[tracer.Call]:
+        """The calls of a run without a fault; what it ends in is what all others must end in."""
+        if step.name not in self._calls:
+            self._begin(step.start)
+            done = self._traced(step)
+            if done.status != 0:
+                raise RuntimeError(f"{step.name}: {self.log.read_text()}")
+            self._calls[step.name] = done.calls
+            self._expected[step.name] = tree(self.place)
+        return self._calls[step.name]
+
+    def _traced(self, step: Step, fault: Fault | None = None, meanwhile: Callable[[], None] | None = None) -> Run:
+        return tracer.run(
+            lambda: _radloop(step.arguments), self.place, output=self.log, fault=fault, meanwhile=meanwhile
+        )
+
+    def trial(self, step: Step, kind: Kind, at: int) -> Iterator[str]:
+        """One fault at the call number `at`: whatever was not as it must be."""
+        self.undisturbed(step)
+        self._begin(step.start)
+        before, begin = tree(self.place), max(path.lstat().st_mtime_ns for path in self.place.rglob("*"))
+        if kind.name == MEANWHILE:
+            yield from self._with_another(step, kind, at, before)
+            return
+        struck = self._traced(step, kind.make(at))
+        said = self.log.read_text()
+        where = f"at {at}, {struck.struck or 'not reached'}"
+        yield from (f"{where}: {what}" for what in self._left(step, before))
+        if struck.hung:
+            yield f"{where}: it hung"
+        if struck.status == 0:
+            if not step.adds and tree(self.place) != self._expected[step.name]:
+                yield f"{where}: it said that all was well, {self._differs(step)}"
+        elif struck.status == 1:
+            yield from (f"{where}: {what}" for what in wrong_words(said))
+        elif struck.status != -9 or not kind.make(at).kind.startswith(("kill", "half")):
+            yield f"{where}: it ended with {struck.status}: {said[-300:]}"
+        if kind.name == CLOCK:
+            for path in self.place.rglob("*"):
+                if path.lstat().st_mtime_ns > begin:
+                    newer = path.lstat().st_mtime_ns + HOUR_NS
+                    os.utime(path, ns=(newer, newer), follow_symlinks=False)
+        yield from (f"{where}: {what}" for what in self._again(step, clock_back=kind.name == CLOCK))
+
+    def _again(self, step: Step, *, clock_back: bool = False) -> Iterator[str]:
+        """The second run, and what it must end in."""
+        before = tree(self.place)
+        status = tracer.plainly(lambda: _radloop(step.arguments, clock_back=clock_back), output=self.log)
+        if status != 0:
+            yield f"the second run ended with {status}: {self.log.read_text()[-300:]}"
+        elif step.adds:
+            yield from self._added(before)
+        elif tree(self.place) != self._expected[step.name]:
+            yield f"after the second run {self._differs(step)}"
+
+    def _with_another(self, step: Step, kind: Kind, at: int, before: Tree) -> Iterator[str]:
+        second: list[tuple[int, str]] = []
+        other = self.base / "other-log"
+
+        def start() -> None:
+            status = tracer.plainly(lambda: _radloop(step.arguments), output=other)
+            second.append((status, other.read_text()))
+
+        first = self._traced(step, kind.make(at), start)
+        where = f"at {at}, {first.struck or 'not reached'}"
+        if first.status != 0:
+            yield f"{where}: the first run ended with {first.status}: {self.log.read_text()[-300:]}"
+        for status, said in second:
+            if status == 1:
+                yield from (f"{where}: {what}" for what in wrong_words(said))
+                if "another radloop run" not in said:
+                    yield f"{where}: the second run failed for another reason: {said[-300:]}"
+            elif status != 0:
+                yield f"{where}: the second run ended with {status}: {said[-300:]}"
+        yield from (f"{where}: {what}" for what in self._left(step, before))
+        if not step.adds and tree(self.place) != self._expected[step.name]:
+            yield f"{where}: after both {self._differs(step)}"
+
+    def _left(self, step: Step, before: Tree) -> Iterator[str]:
+        """What must hold at any moment: nothing is lost, nothing is half there."""
+        now = tree(self.place)
+        for key, data in before.items():
+            kept = key.startswith(("films/", "out/raw/", "out/feedback/", "out/reviews/")) or key.endswith("notes.txt")
+            if kept and now.get(key) != data:
+                yield f"{key} was {'changed' if key in now else 'lost'}"
+        yield from _unsound(now, before)
+        if step.unit is not None:
+            expected = self._expected[step.name]
+            wanted = [_unit(whole, step.unit) for whole in (before, expected)]
+            there = _unit(now, step.unit)
+            if step.journaled:
+                if "publishing" not in there and not any(whole.items() <= there.items() for whole in wanted):
+                    yield f"{step.unit} is neither the old nor the new, and nothing tells readers to wait"
+            elif there not in wanted:
+                yield f"{step.unit} is neither the old nor the new"
+
+    def _added(self, before: Tree) -> Iterator[str]:
+        """After one more simulation: it has added what it says, and everything is sound."""
+        now = tree(self.place)
+        yield from _unsound(now, before)
+        lost = [key for key in before if key.startswith("out/feedback/") and key not in now and "/." not in key]
+        if lost:
+            yield f"the second run lost {lost[0]}"
+        log = "out/logs/online_data.log"
+        try:
+            lines = [json.loads(line) for line in now[log].removeprefix(before.get(log, b"")).splitlines() if line]
+        except ValueError as broken:
+            yield f"the log of the second run is not whole lines: {broken}"
+            return
+        told = {f"out/feedback/{line['file']}" for line in lines if line["event"] == "request"}
+        added = {key for key in now.keys() - before.keys() if key.startswith("out/feedback/")}
+        if told != added or lines[-1]["feedback"] != len(added) or not added:
+            yield f"the second run told of {len(told)} feedbacks and added {len(added)}"
+        left = [key for key in now if key.endswith((".tmp", ".partial"))]
+        if left:
+            yield f"the second run left {left[0]}"
+
+    def _differs(self, step: Step) -> str:
+        now, expected = tree(self.place), self._expected[step.name]
+        return ", ".join(
+            [f"{key} is missing" for key in sorted(expected.keys() - now.keys())[:3]]
+            + [f"{key} is left over" for key in sorted(now.keys() - expected.keys())[:3]]
+            + [f"{key} differs" for key in sorted(now.keys() & expected.keys()) if now[key] != expected[key]][:3]
+        )
+
+
+def tree(place: Path) -> Tree:
+    """Every file by key but for what differs from run to run: locks, and the temporary folder of the system."""
+    found = {}
+    for path in place.rglob("*"):
+        key = path.relative_to(place).as_posix()
+        if not key.startswith("tmp/") and path.name != ".radloop.lock":
+            found[key] = (
+                os.readlink(path).encode() if path.is_symlink() else b"/" if path.is_dir() else path.read_bytes()
+            )
+    return {key: data for key, data in found.items() if data != b"/"}
+
+
+def _unit(whole: Tree, prefix: str) -> Tree:
+    """The files of a unit, without the unit inside it, which is another's."""
+    inside = {key.removeprefix(f"{prefix}/"): data for key, data in whole.items() if key.startswith(f"{prefix}/")}
+    return {key: data for key, data in inside.items() if not key.startswith("retrain/")}
+
+
+def _unsound(now: Tree, before: Tree) -> Iterator[str]:
+    """Every feedback and review can be read, and what the log tells of is there."""
+    for key, data in now.items():
+        folder_name, name = key.rpartition("/")[::2]
+        if not name.endswith(".json") or before.get(key) == data:
+            continue
+        try:
+            if folder_name == "out/feedback":
+                records.decode(data, name=name)
+            elif folder_name == "out/reviews":
+                reviews.decode(data, name=name)
+        except FeedbackError as wrong:
+            yield f"half a file: {wrong}"
+    for line in now.get("out/logs/online_data.log", b"").splitlines():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue  # the line that was being written
+        if told["event"] == "request" and f"out/feedback/{told['file']}" not in now:
+            yield f"the log tells of {told['file']}, which is not there"
+
+
+_PROGRESS = re.compile(r"[^:]+: [\d.,]+( [kMG]?B)? of [\d.,]+ \S+")
+
+
+def wrong_words(said: str) -> Iterator[str]:
+    """What is not one clear sentence."""
+    lines = [line for line in said.splitlines() if not _PROGRESS.fullmatch(line)]
+    if len(lines) != 1 or not re.match(r"radloop: .{20,}\.\)?( \(.+\))?$", lines[0]):
+        yield f"not one sentence: {' / '.join(lines)[-600:]}"
+
+
+def _radloop(arguments: tuple[str, ...], *, clock_back: bool = False) -> int:
+    if clock_back:
+        journal.datetime = online.datetime = _Earlier
+    cli.main(list(arguments))
+    return 0
+
+
+class _Earlier(online.datetime):
+    """A clock that somebody set back by an hour."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) - online.timedelta(hours=1)
