@@ -72,9 +72,9 @@ def test_sizes_are_read_in_any_order():
         pytest.param("train=300", "'train' is no split", id="unknown"),
         pytest.param("", "'' is no split", id="empty"),
         pytest.param("training=1,training=2", "training is named twice", id="twice"),
-        pytest.param("training=-1", "training=-1 is no count", id="negative"),
-        pytest.param("training=1.5", "training=1.5 is no count", id="fraction"),
-        pytest.param("training", "training= is no count", id="no count"),
+        pytest.param("training=-1", "'-1' is no count", id="negative"),
+        pytest.param("training=1.5", "'1.5' is no count", id="fraction"),
+        pytest.param("training", "'' is no count", id="no count"),
         pytest.param("training=0,validation=0,test=0,staging=0,canary=0,production=0", "every split is 0", id="all 0"),
     ],
 )

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import kornia_rs
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from radloop.errors import SourceError
 
@@ -122,18 +122,16 @@ def _scan_png(data: bytes) -> set[bytes]:
             raise SourceError("cut off: the PNG has no end chunk")
         length = int.from_bytes(view[at : at + 4])
         kind = data[at + 4 : at + 8]
+        if not kind.isalpha():
+            raise SourceError(f"damaged: what should be a chunk of the PNG at byte {at} has no name")
         end = at + 8 + length
         if end + 4 > len(data):
-            raise SourceError(f"cut off or damaged: the PNG ends inside its chunk {_name(kind)} at byte {at}")
+            raise SourceError(f"cut off or damaged: the PNG ends inside its chunk {kind.decode()} at byte {at}")
         if zlib.crc32(view[at + 4 : end]) != int.from_bytes(view[end : end + 4]):
-            raise SourceError(f"damaged: wrong checksum of the PNG's chunk {_name(kind)} at byte {at}")
+            raise SourceError(f"damaged: wrong checksum of the PNG's chunk {kind.decode()} at byte {at}")
         kinds.add(kind)
         at = end + 4
     return kinds
-
-
-def _name(kind: bytes) -> str:
-    return kind.decode("ascii", "replace") if kind.isalpha() else repr(kind)[1:]
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
@@ -170,6 +168,8 @@ def _decode_strictly(data: bytes) -> Gray:
                     gray = (np.asarray(image) >> 8).astype(np.uint8)
                 else:
                     gray = np.asarray(image.convert("L"))
+        except UnidentifiedImageError as unknown:  # which names an address in memory, another in each run
+            raise SourceError("damaged: Pillow finds no picture in it") from unknown
         except Exception as error:  # Pillow promises no particular one for hostile bytes
             raise SourceError(f"damaged: {error or type(error).__name__}") from error
     if turned:

@@ -443,6 +443,6 @@ def _lines(key: Stamp, columns: pl.Schema) -> pl.DataFrame:
 def _is_object(line: bytes) -> bool:
     try:
         msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True

@@ -1,5 +1,6 @@
 """Which image belongs to which split: whole groups, every class spread evenly, and the proof of it."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -51,11 +52,13 @@ class SplitSizes:
         for part in text.split(","):
             name, _, count = (piece.strip() for piece in part.partition("="))
             if name not in SPLITS:
-                raise UsageError(f"--sizes: {name!r} is no split. The splits are {', '.join(SPLITS)}.")
+                raise UsageError(f"--sizes: {name[:60]!r} is no split. The splits are {', '.join(SPLITS)}.")
             if name in counts:
                 raise UsageError(f"--sizes: {name} is named twice.")
-            if not (count.isascii() and count.isdecimal()):
-                raise UsageError(f"--sizes: {name}={count} is no count of images. Give a whole number, 0 or more.")
+            if not re.fullmatch("[0-9]{1,9}", count):
+                raise UsageError(
+                    f"--sizes: {name}={count[:60]!r} is no count of images. Give a whole number, from 0 to 999999999."
+                )
             counts[name] = int(count)
         missing = [name for name in SPLITS if name not in counts]
         if missing:

@@ -34,7 +34,7 @@ class Drift:
 
     def __str__(self) -> str:
         """As the user writes it."""
-        return f"{self.kind}:{self.amount:g}@{self.stage}"
+        return f"{self.kind}:{self.amount:.9g}@{self.stage}"
 
 
 def parse(text: str) -> tuple[Drift, ...]:

@@ -27,7 +27,7 @@ def parse_pattern(text: str) -> tuple[int, ...]:
     parts = (inner[1] if inner and inner[1] is not None else text).split(",", MOST_STAGES)
     if not all(re.fullmatch(r"\s*[0-9]{1,4}\s*", part) for part in parts) or len(parts) > MOST_STAGES:
         raise UsageError(f"--load-pattern {text[:60]!r}: whole numbers are meant, such as 1,2,3,5,3,2,1 or [1,2,3].")
-    pattern = tuple(int(part) for part in parts)
+    pattern = tuple(int(part.strip()) for part in parts)  # int knows fewer kinds of space than \s
     if max(pattern) > MOST_WORKERS or not any(pattern):
         raise UsageError(f"--load-pattern {text[:60]!r}: a stage's load is 0 to {MOST_WORKERS}, not all of them 0.")
     return pattern

@@ -196,7 +196,7 @@ def _told_version(summary: Path) -> str | None:
 def _summary_version(data: bytes) -> str | None:
     try:
         version = msgspec.json.decode(data, type=dict[str, object]).get("version")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return version if isinstance(version, str) else None
 
