@@ -15,6 +15,7 @@ import pytest
 import made_up
 from radloop import manifest
 from radloop.dataset.splits import SplitSizes
+from radloop.engines import Local
 from radloop.errors import AnnotationError, BusyError, SourceError
 from radloop.files import locked
 from radloop.pipelines import checking, offline
@@ -64,11 +65,11 @@ def test_folder_of_films_becomes_a_dataset_without_a_violation(folder, tmp_path)
 
 
 def test_rows_in_any_order_and_any_number_of_processes_give_the_same_bytes(copy, tmp_path):
-    build(copy, tmp_path / "a", jobs=1)
+    build(copy, tmp_path / "a")
     shuffled = made_up.rows(copy)
     random.Random(1).shuffle(shuffled)
     made_up.write_rows(copy, shuffled)
-    build(copy, tmp_path / "b", jobs=2)
+    build(copy, tmp_path / "b", engine=Local(2))
 
     assert tree(tmp_path / "a" / "organized") == tree(tmp_path / "b" / "organized")
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from radloop import pixels
 from radloop.dataset import pictures
+from radloop.engines import Local
 from radloop.errors import SourceError
 from radloop.tables import PICTURES
 
@@ -24,7 +25,7 @@ def draw(path, seed=0, side=64, **options):
 
 
 def inspect(folder, **options):
-    return pictures.inspect(folder, pictures.find(folder), **{"jobs": 1} | options)
+    return pictures.inspect(folder, pictures.find(folder), **options)
 
 
 def problems(table):
@@ -46,7 +47,7 @@ def test_names_with_spaces_unicode_dots_and_underscores_are_found(folder):
     found = pictures.find(folder)
     assert found["image_id"].to_list() == ["1.2.840.10008", "a_b_R1", "chest film", "p0", "p1", "p2", "søster-é"]
     assert found["problem"].null_count() == len(found)
-    assert pictures.inspect(folder, found, jobs=1)["problem"].null_count() == len(found)
+    assert pictures.inspect(folder, found)["problem"].null_count() == len(found)
 
 
 def test_folders_hidden_files_and_other_files_are_passed_over(folder):
@@ -113,7 +114,7 @@ def test_every_hostile_file_is_a_row_with_a_problem(folder):
     found = pictures.find(folder)
     (folder / "gone.png").unlink()
 
-    table = pictures.inspect(folder, found, jobs=1)
+    table = pictures.inspect(folder, found)
 
     assert table.schema == PICTURES
     assert table["image_id"].to_list() == found["image_id"].to_list()
@@ -203,7 +204,7 @@ def many(folder, count):
 def test_two_processes_see_what_one_sees(folder, monkeypatch):
     monkeypatch.setattr(pictures, "_FEW", 8)
     many(folder, 40)
-    assert inspect(folder, jobs=2).equals(inspect(folder, jobs=1))
+    assert inspect(folder, engine=Local(2)).equals(inspect(folder))
 
 
 HANG = """
@@ -215,7 +216,7 @@ folder, cache = map(Path, sys.argv[1:])
 plain = pictures.inspect_shard
 pictures._SAVE_EVERY = 32
 pictures.inspect_shard = lambda root, paths: time.sleep(600) if "q0090.png" in paths else plain(root, paths)
-pictures.inspect(folder, pictures.find(folder), jobs=1, cache=cache)
+pictures.inspect(folder, pictures.find(folder), cache=cache)
 """
 
 

@@ -5,14 +5,18 @@ Exit status: 0 done · 1 failed · 2 wrong usage · 3 done, but rows were refuse
 
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from radloop import __version__, settings
 from radloop.display import Display, print_json, print_summary
 from radloop.errors import RadloopError, UsageError
+
+if TYPE_CHECKING:
+    from radloop.engines import Engine
 
 DONE, FAILED, WRONG_USAGE, REFUSED_ROWS = 0, 1, 2, 3
 
@@ -41,6 +45,8 @@ def _option(name: str, *flags: str, default: str | None = None) -> Any:
 
 Out = Annotated[Path | None, _option("out", default="./data")]
 Jobs = Annotated[int | None, _option("jobs", default="the cores there are")]
+EngineName = Annotated[str | None, _option("engine")]
+RayAddress = Annotated[str | None, _option("ray_address")]
 Seed = Annotated[int | None, _option("seed")]
 Source = Annotated[str | None, _option("source")]
 Annotations = Annotated[Path | None, _option("annotations")]
@@ -118,6 +124,8 @@ def transform(
     previous: Previous = None,
     add: Add = None,
     jobs: Jobs = None,
+    engine: EngineName = None,
+    ray_address: RayAddress = None,
     dry_run: DryRun = False,
     strict: Strict = False,
     json: Json = False,
@@ -135,9 +143,13 @@ def transform(
         previous=previous,
         add=add,
         jobs=jobs,
+        engine=engine,
+        ray_address=ray_address,
     )
-    with Display() as display:
-        transformed = offline.transform(chosen.out, **_transform_options(chosen), dry_run=dry_run, progress=display)
+    with Display() as display, _engine(chosen) as where:
+        transformed = offline.transform(
+            chosen.out, **_transform_options(chosen), engine=where, dry_run=dry_run, progress=display
+        )
     _finish(transformed, json=json, strict=strict)
 
 
@@ -146,16 +158,18 @@ def load(
     out: Out = None,
     store: Store = None,
     keep_old: KeepOld = None,
+    engine: EngineName = None,
+    ray_address: RayAddress = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Publish OUT/organized to STORE/organized and verify it there."""
     from radloop.pipelines import offline
 
-    chosen = settings.load(out=out, store=store, keep_old=keep_old)
-    with Display() as display:
+    chosen = settings.load(out=out, store=store, keep_old=keep_old, engine=engine, ray_address=ray_address)
+    with Display() as display, _engine(chosen) as where:
         published = offline.load(
-            chosen.out, chosen.store_address, keep_old=chosen.keep_old, dry_run=dry_run, progress=display
+            chosen.out, chosen.store_address, keep_old=chosen.keep_old, engine=where, dry_run=dry_run, progress=display
         )
     _finish(published, json=json)
 
@@ -176,6 +190,8 @@ def etl(
     store: Store = None,
     keep_old: KeepOld = None,
     jobs: Jobs = None,
+    engine: EngineName = None,
+    ray_address: RayAddress = None,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
@@ -197,8 +213,10 @@ def etl(
         store=store,
         keep_old=keep_old,
         jobs=jobs,
+        engine=engine,
+        ray_address=ray_address,
     )
-    with Display() as display:
+    with Display() as display, _engine(chosen) as where:
         done = offline.etl(
             chosen.required_source,
             chosen.out,
@@ -206,6 +224,7 @@ def etl(
             extracting=_extract_options(chosen),
             transforming=_transform_options(chosen),
             keep_old=chosen.keep_old,
+            engine=where,
             progress=display,
         )
     _finish(done, json=json, strict=strict)
@@ -244,6 +263,8 @@ def simulate(
     durable: Durable = None,
     log: Log = None,
     jobs: Jobs = None,
+    engine: EngineName = None,
+    ray_address: RayAddress = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -266,8 +287,10 @@ def simulate(
         durable=durable,
         log=log,
         jobs=jobs,
+        engine=engine,
+        ray_address=ray_address,
     )
-    with Display() as display:
+    with Display() as display, _engine(chosen) as where:
         simulated = online.simulate(
             chosen.out,
             chosen.store_address,
@@ -284,7 +307,7 @@ def simulate(
             triton_url=chosen.triton_url,
             seed=chosen.seed,
             durable=chosen.durable,
-            jobs=chosen.jobs,
+            engine=where,
             dry_run=dry_run,
             progress=display,
         )
@@ -490,6 +513,12 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
         raise typer.Exit
 
 
+def _engine(chosen: settings.Settings) -> "AbstractContextManager[Engine]":
+    from radloop import engines
+
+    return engines.opened(chosen.engine, jobs=chosen.jobs, address=chosen.ray_address)
+
+
 def _extract_options(chosen: settings.Settings) -> dict[str, Any]:
     return {
         "annotations": chosen.annotations,
@@ -510,7 +539,6 @@ def _transform_options(chosen: settings.Settings) -> dict[str, Any]:
         "sizes": SplitSizes.parse(chosen.sizes) if chosen.sizes else None,
         "previous": chosen.previous,
         "add": chosen.add,
-        "jobs": chosen.jobs,
     }
 
 

@@ -9,6 +9,7 @@
     ├── DatasetError             the dataset on disk is missing, damaged or not ours
     ├── StoreError               the object store refused, failed, or holds something else
     ├── BusyError                another run holds this folder
+    ├── EngineError              processes or the cluster cannot do the work
     ├── FeedbackError            a feedback or review file cannot be used
     └── DetectorError            the detector cannot answer, and another try will not help
         └── TransientDetectorError   it may answer the next time: timeout, refused, 5xx
@@ -51,6 +52,10 @@ class StoreError(RadloopError):
 
 class BusyError(RadloopError):
     """Another run holds this folder."""
+
+
+class EngineError(RadloopError):
+    """The processes or the cluster that should do the work cannot."""
 
 
 class FeedbackError(RadloopError):

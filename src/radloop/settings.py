@@ -25,6 +25,12 @@ class Settings(BaseSettings):
 
     out: Path = Field(Path("./data"), description="Folder that every other default hangs on; made when absent.")
     jobs: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, description="Processes for pictures.")
+    engine: Literal["local", "ray"] = Field(
+        "local", description="Where the work runs: in processes of this machine, or on the nodes of a Ray cluster."
+    )
+    ray_address: str = Field(
+        "auto", description="The Ray cluster: HOST:PORT of its head, or auto, the one that this machine is a node of."
+    )
     seed: int = Field(0, ge=0, description="Seed of every random choice.")
 
     source: str | None = Field(None, description="kaggle, a folder, or synthetic:N (N made-up images).")
@@ -176,8 +182,16 @@ def load(**flags: Any) -> Settings:
     except ValidationError as invalid:
         first = invalid.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        where = f"--{name.replace('_', '-')}" if name in given else environment_name(name)
+        where = f"--{name.replace('_', '-')}" if name in given else _variable(name)
         raise UsageError(f"{where}: {first['input']!r} cannot be used: {first['msg']}.") from invalid
+
+
+def _variable(place: str) -> str:
+    """The variable that a value came from; `place` is a field, or the first of the names that it is read from."""
+    for info in Settings.model_fields.values():
+        if isinstance(info.validation_alias, AliasChoices) and place in info.validation_alias.choices:
+            return next(str(name) for name in info.validation_alias.choices if name in os.environ)
+    return environment_name(place)
 
 
 def environment_name(field: str) -> str:

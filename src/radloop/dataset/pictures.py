@@ -8,8 +8,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
-from itertools import repeat
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from radloop import files, manifest, pixels, processes, sealed, similarity
+from radloop import engines, files, manifest, pixels, sealed, similarity
+from radloop.engines import HERE, Engine
 from radloop.errors import SourceError
 from radloop.progress import Progress, silent
 from radloop.tables import PICTURES
@@ -27,7 +27,7 @@ MAX_BYTES: Final = 2**28  # no radiograph is larger; what is, is not read
 
 _FOUND: Final = pl.Schema({"image_id": pl.String, "path": pl.String, "problem": pl.String})
 _SIZES: Final = pl.Schema({"image_id": pl.String, "width": pl.Int32, "height": pl.Int32})
-_PASS: Final = 1  # raise it when what is measured changes: a cache of another pass is not used
+_PASS: Final = 2  # raise it when what is measured changes: a cache of another pass is not used
 _INSPECTED: Final = pl.Schema(
     {**PICTURES, "mtime_ns": pl.Int64, "thumbnail": pl.Binary, "pass": pl.Int16}  # type: ignore[arg-type]
 )
@@ -79,12 +79,13 @@ def read_headers(folder: Path, found: pl.DataFrame) -> pl.DataFrame:
 
 
 def inspect(
-    folder: Path, found: pl.DataFrame, *, jobs: int, cache: Path | None = None, progress: Progress = silent
+    folder: Path, found: pl.DataFrame, *, engine: Engine = HERE, cache: Path | None = None, progress: Progress = silent
 ) -> pl.DataFrame:
-    """Look at every `found` picture: PICTURES, sorted by image_id, the same for any number of `jobs` (processes).
+    """Look at every `found` picture: PICTURES, sorted by image_id, the same for every engine.
 
     With a `cache` file, pictures whose path, size and time of change are as they were are not even opened, and a run
-    that is killed keeps most of what it did. Raises SourceError where a worker process dies.
+    that is killed keeps most of what it did. Raises EngineError where the engine fails, or a machine of it does not
+    see the folder.
     """
     sound = found.filter(pl.col("problem").is_null())
     known = _unchanged(folder, sound["path"], cache)
@@ -92,7 +93,7 @@ def inspect(
 
     tables, done, saved = [known], len(known), len(known)
     progress("pictures", done, len(sound))
-    for table in _inspect_shards(folder, paths, jobs):
+    for table in _inspect_shards(folder, paths, engine):
         tables.append(table)
         done += len(table)
         progress("pictures", done, len(sound))
@@ -104,7 +105,7 @@ def inspect(
 
 
 def thumbnails(
-    folder: Path, pictures: pl.DataFrame, image_ids: list[str], *, jobs: int = 1, cache: Path | None = None
+    folder: Path, pictures: pl.DataFrame, image_ids: list[str], *, engine: Engine = HERE, cache: Path | None = None
 ) -> npt.NDArray[np.uint8]:
     """The 32×32 thumbnails that `similarity.near_duplicates` asks for, n×32×32, from the cache where there is one.
 
@@ -112,7 +113,7 @@ def thumbnails(
     """
     wanted = pictures.filter(pl.col("image_id").is_in(image_ids))
     known = _unchanged(folder, wanted["path"], cache)
-    tables = [known, *_inspect_shards(folder, _missing(wanted["path"], known["path"]), jobs)]
+    tables = [known, *_inspect_shards(folder, _missing(wanted["path"], known["path"]), engine)]
     sound = pl.concat(tables).join(wanted, on=["image_id", "pixels_md5"], how="semi")
     by_id = dict(sound.select("image_id", "thumbnail").iter_rows())
     if changed := [image_id for image_id in image_ids if image_id not in by_id]:
@@ -181,19 +182,21 @@ def _inspect_one(folder: Path, path: str) -> dict[str, Any]:
     )
 
 
-def _inspect_shards(folder: Path, paths: list[str], jobs: int) -> Iterator[pl.DataFrame]:
+def _inspect_shards(folder: Path, paths: list[str], engine: Engine) -> Iterator[pl.DataFrame]:
+    if len(paths) <= _FEW:
+        engine = HERE
     shards = [paths[start : start + _SHARD] for start in range(0, len(paths), _SHARD)]
-    if jobs == 1 or len(paths) <= _FEW:
-        yield from map(inspect_shard, repeat(folder), shards)
-        return
-    with processes.pool(min(jobs, len(shards))) as pool:
-        try:
-            yield from pool.map(inspect_shard, repeat(folder), shards)
-        except BrokenProcessPool as broken:
-            raise SourceError(
-                f"{folder}: a process that looked at pictures died, perhaps for want of memory. "
-                "What it had found is kept: run it again, with fewer --jobs."
-            ) from broken
+    if engine.many_machines:
+        engine.require(engines.same_files([folder / path for path in (paths[0], paths[-1])]))
+    for table in engine.map(partial(inspect_shard, folder.absolute()), shards):
+        yield _look_again(folder, table) if engine.many_machines else table
+
+
+def _look_again(folder: Path, table: pl.DataFrame) -> pl.DataFrame:
+    """What another machine could not read may be readable here: it may have lost the shared folder."""
+    unread = pl.col("md5").is_null()
+    again = table.filter(unread)["path"].to_list()
+    return pl.concat([table.filter(~unread), inspect_shard(folder, again)]) if again else table
 
 
 def _unchanged(folder: Path, paths: pl.Series, cache: Path | None) -> pl.DataFrame:

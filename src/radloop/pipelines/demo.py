@@ -10,6 +10,7 @@ import polars as pl
 
 from radloop.dataset import version
 from radloop.dataset.splits import SplitSizes
+from radloop.engines import Local
 from radloop.errors import DatasetError
 from radloop.feedback import cache, retraining
 from radloop.measures import evaluation
@@ -53,13 +54,16 @@ def run(
     Raises DatasetError where the check finds anything: then radloop is broken, and the demo must not look well.
     """
     store = out / "store"
-    source, making = f"synthetic:{images}", {"seed": seed, "jobs": jobs}
-    splitting: dict[str, Any] = {**making, "sizes": sizes}
-    loaded = offline.etl(source, out, str(store), extracting=making, transforming=splitting, progress=progress)
+    source, engine = f"synthetic:{images}", Local(jobs)
+    making: dict[str, Any] = {"seed": seed, "jobs": jobs}
+    splitting: dict[str, Any] = {"seed": seed, "sizes": sizes}
+    loaded = offline.etl(
+        source, out, str(store), extracting=making, transforming=splitting, engine=engine, progress=progress
+    )
 
     feedback = out / "feedback"
     simulated = online.simulate(
-        out, str(store), feedback=feedback, detector=DETECTOR, **ARRIVALS, seed=seed, jobs=jobs, progress=progress
+        out, str(store), feedback=feedback, detector=DETECTOR, **ARRIVALS, seed=seed, engine=engine, progress=progress
     )
     judging: dict[str, Any] = {"feedback": feedback, "dataset": loaded.transformed.organized}
     parts: dict[str, Any] = {**judging, "reviewed": out / "reviews"}
@@ -74,7 +78,9 @@ def run(
     following = None
     if retrained.version:
         added = {**splitting, "previous": str(store), "add": retrained.folder / feeding_back.TABLE}
-        following = offline.etl(source, out, str(store), extracting=making, transforming=added, progress=progress)
+        following = offline.etl(
+            source, out, str(store), extracting=making, transforming=added, engine=engine, progress=progress
+        )
     report = checking.check(store, progress=progress)
     if not report.sound:
         raise DatasetError(

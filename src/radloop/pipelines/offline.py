@@ -15,6 +15,7 @@ from radloop.dataset.findings import Validated
 from radloop.dataset.plan import Plan
 from radloop.dataset.splits import SplitSizes
 from radloop.dataset.version import Difference
+from radloop.engines import HERE, Engine
 from radloop.errors import DatasetError, SourceError
 from radloop.progress import Progress, silent
 from radloop.sources import folder, kaggle, raw, synthetic
@@ -72,6 +73,7 @@ def etl(
     extracting: Mapping[str, Any],
     transforming: Mapping[str, Any],
     keep_old: bool = False,
+    engine: Engine = HERE,
     progress: Progress = silent,
 ) -> Loaded:
     """Extract, transform, load. The store is asked first: a wrong password costs seconds then, not an hour."""
@@ -79,8 +81,8 @@ def etl(
         target.preflight()
     return Loaded(
         extract(source, out, **extracting, progress=progress),
-        transform(out, **transforming, progress=progress),
-        load(out, store, keep_old=keep_old, progress=progress),
+        transform(out, **transforming, engine=engine, progress=progress),
+        load(out, store, keep_old=keep_old, engine=engine, progress=progress),
     )
 
 
@@ -130,7 +132,7 @@ def transform(
     sizes: SplitSizes | None = None,
     previous: str | None = None,
     add: Path | None = None,
-    jobs: int = 1,
+    engine: Engine = HERE,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Transformed:
@@ -157,12 +159,12 @@ def transform(
             rows_in += _rows(added)
             valid, moved = additions.merge(valid, added, before)
         labelled = found.join(valid.findings, on="image_id", how="semi")
-        inspected = pictures.inspect(folder_of_pictures, labelled, jobs=jobs, cache=cache, progress=progress)
+        inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
         valid = findings.require_pictures(valid, inspected)
         _require_any(valid)
 
         wanted = sizes or SplitSizes()
-        thumbnails = partial(pictures.thumbnails, folder_of_pictures, inspected, jobs=jobs, cache=cache)
+        thumbnails = partial(pictures.thumbnails, folder_of_pictures, inspected, engine=engine, cache=cache)
         duplicates = similarity.near_duplicates(inspected, thumbnails)
         grouping = splits.group(valid.findings["image_id"], patients=valid.patients, duplicates=duplicates)
         assignment = splits.assign(valid.findings, grouping.groups, wanted, seed=seed, previous=before, move=moved)
@@ -209,10 +211,16 @@ def transform(
 
 
 def load(
-    out: Path, address: str, *, keep_old: bool = False, dry_run: bool = False, progress: Progress = silent
+    out: Path,
+    address: str,
+    *,
+    keep_old: bool = False,
+    engine: Engine = HERE,
+    dry_run: bool = False,
+    progress: Progress = silent,
 ) -> Published:
     """Publish OUT/organized to STORE/organized and verify it there."""
-    with files.locked(out), closing(storage.open_store(address)) as store:
+    with files.locked(out), closing(storage.open_store(address, engine=engine)) as store:
         return publish.publish(manifest.unit_root(out), store, keep_old=keep_old, dry_run=dry_run, progress=progress)
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 
 from radloop import detectors, files, pixels, storage
 from radloop.dataset import pictures, version
+from radloop.engines import HERE, Engine
 from radloop.errors import StoreError, UsageError
 from radloop.feedback import records
 from radloop.feedback.records import Detection, Feedback, Model, PictureMeasures, Simulated
@@ -104,7 +105,7 @@ def simulate(
     triton_url: str | None = None,
     seed: int = 0,
     durable: bool = False,
-    jobs: int = 1,
+    engine: Engine = HERE,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Simulation:
@@ -139,8 +140,8 @@ def simulate(
             nothing = [Tally(stage, loaded) for stage, loaded in enumerate(loads, 1)]
             return run.summary(address, rows.height, nothing, ran=False, stopped=False, notes=notes)
         with files.locked(out / "cache" / "shown"):
-            plain, refused = _fetch(store, prefix, rows, out / "cache", jobs=jobs, progress=progress)
-            shown = _drifted(plain, drifts, len(loads), out / "cache" / "shown", jobs=jobs, progress=progress)
+            plain, refused = _fetch(store, prefix, rows, out / "cache", engine=engine, progress=progress)
+            shown = _drifted(plain, drifts, len(loads), out / "cache" / "shown", engine=engine, progress=progress)
     notes += refused
 
     run.feedback.mkdir(parents=True, exist_ok=True)
@@ -328,13 +329,13 @@ def _truth(store: Store, prefix: str, image_ids: pl.Series) -> pl.DataFrame | No
 
 
 def _fetch(
-    store: Store, prefix: str, rows: pl.DataFrame, cache: Path, *, jobs: int, progress: Progress
+    store: Store, prefix: str, rows: pl.DataFrame, cache: Path, *, engine: Engine, progress: Progress
 ) -> tuple[list[Shown], tuple[str, ...]]:
     """The pictures on this machine, each distinct one once and verified, and what they measure."""
     wanted = [Row(**row) for row in rows.select(Row._fields).iter_rows(named=True)]
     paths = publish.fetch(store, wanted, cache / "pictures", prefix=prefix, progress=progress)
     named = [(row["image_id"], row["split"], paths[row["key"]]) for row in rows.iter_rows(named=True)]
-    shown = _measured(named, cache / "shown" / "pictures.parquet", jobs=jobs, progress=progress)
+    shown = _measured(named, cache / "shown" / "pictures.parquet", engine=engine, progress=progress)
     lost = len(named) - len(shown)
     if not shown:
         raise StoreError(f"{store.address}: none of its {lost} pictures can be decoded.")
@@ -342,7 +343,7 @@ def _fetch(
 
 
 def _measured(
-    named: Sequence[tuple[str, Split | None, Path]], cache: Path, *, jobs: int, progress: Progress
+    named: Sequence[tuple[str, Split | None, Path]], cache: Path, *, engine: Engine, progress: Progress
 ) -> list[Shown]:
     folder = Path(os.path.commonpath([path.parent for _, _, path in named])).absolute()
     relative = {path: os.path.relpath(path, folder) for _, _, path in named}
@@ -350,7 +351,7 @@ def _measured(
         {"image_id": list(relative.values()), "path": list(relative.values()), "problem": [None] * len(relative)},
         schema_overrides={"problem": pl.String},
     )
-    table = pictures.inspect(folder, found, jobs=jobs, cache=cache, progress=progress)
+    table = pictures.inspect(folder, found, engine=engine, cache=cache, progress=progress)
     sound = {row["path"]: row for row in table.filter(pl.col("problem").is_null()).iter_rows(named=True)}
     return [
         Shown(
@@ -367,7 +368,7 @@ def _measured(
 
 
 def _drifted(
-    plain: list[Shown], drifts: Sequence[Drift], stages: int, folder: Path, *, jobs: int, progress: Progress
+    plain: list[Shown], drifts: Sequence[Drift], stages: int, folder: Path, *, engine: Engine, progress: Progress
 ) -> list[list[Shown]]:
     """The pictures of each stage; those that a drift changes are made once and kept."""
     made: dict[tuple[Drift, ...], list[Shown]] = {(): plain}
@@ -375,13 +376,13 @@ def _drifted(
     for stage in range(1, stages + 1):
         changes = drifting.of_pixels(drifts, stage)
         if changes not in made:
-            made[changes] = _changed(plain, changes, folder, jobs=jobs, progress=progress)
+            made[changes] = _changed(plain, changes, folder, engine=engine, progress=progress)
         by_stage.append(made[changes])
     return by_stage
 
 
 def _changed(
-    plain: list[Shown], changes: tuple[Drift, ...], folder: Path, *, jobs: int, progress: Progress
+    plain: list[Shown], changes: tuple[Drift, ...], folder: Path, *, engine: Engine, progress: Progress
 ) -> list[Shown]:
     name = "-".join(f"{drift.kind}{drift.amount:g}" for drift in changes)
     distinct = {picture.md5: picture.path for picture in plain}
@@ -394,11 +395,11 @@ def _changed(
             Image.fromarray(changed).save(buffer, "PNG", compress_level=1)
             files.write_atomic(paths[md5], buffer.getvalue())
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(min(engine.places, os.cpu_count() or 1)) as pool:
         for done, _ in enumerate(pool.map(make, distinct), 1):
             progress(f"drift {name}", done, len(distinct))
     named = [(picture.image_id, picture.split, paths[picture.md5]) for picture in plain]
-    return _measured(named, folder / f"{name}.parquet", jobs=jobs, progress=progress)
+    return _measured(named, folder / f"{name}.parquet", engine=engine, progress=progress)
 
 
 def _as_picture(shown: Shown) -> Picture:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
+from radloop.engines import HERE, Engine
 from radloop.progress import Progress, silent
 
 _REMOTE: Final = re.compile(r"[\w.+@][\w.+@ -]*:")  # rclone's own rule for the names of remotes
@@ -87,15 +88,19 @@ class Outcome:
     gone: frozenset[str] = frozenset()
 
 
-def open_store(address: str) -> Store:
+def open_store(address: str, *, engine: Engine = HERE) -> Store:
     """`name:path` is a remote of rclone (name it as in `rclone listremotes`), anything else a folder.
 
-    The text alone decides, never what happens to exist.
+    The text alone decides, never what happens to exist. The nodes of an `engine` of many machines send to a remote
+    together; a folder is linked into, which one machine does best.
     """
     from radloop.storage.folder import FolderStore
     from radloop.storage.rclone import RcloneStore
+    from radloop.storage.spread import SpreadStore
 
-    return RcloneStore(address) if is_remote(address) else FolderStore(Path(address))
+    if not is_remote(address):
+        return FolderStore(Path(address))
+    return SpreadStore(address, engine) if engine.many_machines else RcloneStore(address)
 
 
 def is_remote(address: str) -> bool:
