@@ -175,7 +175,7 @@ def runs(log: pl.DataFrame) -> pl.DataFrame:
     """run_id, begun, detector, arrival, drift: the newest first."""
     begun = pl.col("time").str.to_datetime("%+", time_zone="UTC", strict=False).cast(TIME)
     return (
-        log.filter(pl.col("event") == "start")
+        log.filter(pl.col("event") == "start", pl.col("run_id").is_not_null())
         .select("run_id", begun.alias("begun"), "detector", "arrival", "drift")
         .sort("begun", "run_id", descending=True)
     )

@@ -19,6 +19,7 @@ from radloop.tables import Boxes as Boxes
 
 _OPTIONAL_COLUMNS: Final = ("width", "height", "patient_id")
 _CHUNK_ROWS: Final = 50_000
+_LONGEST_LINE: Final = 2**20  # characters; a packed file of a kilobyte can hold one of a megabyte
 _LONGEST_ROW_LINES: Final = 100  # a quote that stays open longer was never meant to be one
 
 
@@ -257,7 +258,9 @@ class _Records:
             raise AnnotationError(f"{path} cannot be read to its end ({broken}). Get it again.") from broken
 
     def _watch(self, lines: TextIO) -> Iterator[str]:
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), ""), start=1):
+            if len(line) == _LONGEST_LINE:
+                raise csv.Error(f"it is longer than {_LONGEST_LINE} characters")
             if not line.isascii() and any("\udc80" <= character <= "\udcff" for character in line):
                 self.damaged.add(number)
             yield line
