@@ -284,7 +284,7 @@ def test_order_of_files_increments_and_processes_do_not_change_a_byte(place, mon
 
 
 def test_cached_feedback_is_what_reading_all_of_it_gives(place):
-    folder, kept = place / "out" / "feedback", place / "out" / "cache" / "kept.parquet"
+    folder, kept = place / "out" / "feedback", place / "out" / "cache" / "kept"
     ids = images(place, "production")
     for image_id in ids[:4]:
         give(place, image_id, (3, 0.95, HEART))
@@ -298,14 +298,56 @@ def test_cached_feedback_is_what_reading_all_of_it_gives(place):
     assert cached.feedback.equals(whole.feedback)
     assert cached.detections.equals(whole.detections)
     assert cached.refused.equals(whole.refused)
-    kept.write_bytes(b"damaged")
+    for part in kept.iterdir():
+        part.write_bytes(part.read_bytes()[:-9])
     assert cache.read(folder, kept).feedback.equals(whole.feedback)
     shutil.rmtree(folder)
     assert cache.read(folder, kept).feedback.is_empty()
 
 
+def test_cache_keeps_parts_and_a_second_process_leaves_them_alone(place, monkeypatch):
+    folder, kept = place / "out" / "feedback", place / "out" / "cache" / "kept"
+    for image_id in images(place, "production", "test", "training")[:9]:
+        give(place, image_id, (3, 0.95, HEART))
+    monkeypatch.setattr(records, "CHUNK", 4)
+    whole = records.read(folder)
+    with cache._locked(kept) as ours:
+        assert ours
+        assert cache.read(folder, kept).feedback.equals(whole.feedback)
+        assert not list(kept.iterdir())
+    for _ in range(2):
+        found = cache.read(folder, kept)
+        assert found.feedback.equals(whole.feedback)
+        assert found.detections.equals(whole.detections)
+        assert len(list(kept.iterdir())) == 3
+
+
+def test_what_was_read_before_a_kill_is_not_read_again(place, monkeypatch):
+    folder, kept = place / "out" / "feedback", place / "out" / "cache" / "kept"
+    for image_id in images(place, "production", "test", "training")[:9]:
+        give(place, image_id, (3, 0.95, HEART))
+    whole, opened = records.read(folder), []
+    read_some = records.read_some
+
+    def killed_at_the_second(folder, names):
+        if opened:
+            raise KeyboardInterrupt
+        opened.extend(names)
+        return read_some(folder, names)
+
+    monkeypatch.setattr(records, "CHUNK", 4)
+    monkeypatch.setattr(records, "read_some", killed_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        cache.read(folder, kept)
+    again = []
+    monkeypatch.setattr(records, "read_some", lambda folder, names: again.extend(names) or read_some(folder, names))
+    assert cache.read(folder, kept).feedback.equals(whole.feedback)
+    assert not {*again} & {*opened}
+    assert len(again) + len(opened) == 9
+
+
 def test_feedback_that_was_replaced_is_read_again(place):
-    folder, kept = place / "out" / "feedback", place / "out" / "cache" / "kept.parquet"
+    folder, kept = place / "out" / "feedback", place / "out" / "cache" / "kept"
     image_id, other = images(place, "production")[:2]
     give(place, image_id, (3, 0.95, HEART))
     give(place, other, (3, 0.95, HEART))
@@ -473,7 +515,7 @@ def test_any_bytes_are_counted_once_and_never_a_traceback(tmp_path_factory, feed
     for number, data in enumerate(said):
         (folder / "reviews" / f"{FEEDBACK_ID}.ann.{number}.json").write_bytes(data)
 
-    found, looked = cache.read(folder, folder / "kept.parquet"), reviews.read(folder / "reviews")
+    found, looked = cache.read(folder, folder / "kept"), reviews.read(folder / "reviews")
     decided = rule.decide(found, guard.judge(found.feedback, KNOWN), looked)
 
     assert sorted(decided.fates["file"]) == sorted(f"{number}.json" for number in range(len(feedback)))

@@ -425,7 +425,7 @@ def test_parts_combined_are_one_reading_of_all(tmp_path, seed, monkeypatch):
     random.Random(seed).shuffle(files)
     cut = random.Random(seed).randrange(len(files))
     old, new = records.read(tmp_path, files[:cut]), records.read(tmp_path, files[cut:])
-    monkeypatch.setattr(records, "_CHUNK", 7)
+    monkeypatch.setattr(records, "CHUNK", 7)
     for again in (records.combine([old, new]), records.combine([new, old]), records.read(tmp_path, files)):
         assert again.feedback.equals(whole.feedback)
         assert again.detections.equals(whole.detections)

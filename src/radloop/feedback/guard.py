@@ -32,8 +32,10 @@ def judge(feedback: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
     held = images.filter(pl.col("split").is_in(HELD_OUT))
     own = images.select("image_id", "group", own_split="split", own_md5="md5")
     told = feedback.select("image_id", "image_md5", "image_phash", said="split")
-    table = told.join(own, on="image_id", how="left", maintain_order="left").with_columns(
-        plain=pl.when(pl.col("own_split").is_null()).then(_plain(pl.col("image_id")))
+    table = (
+        told.unique()
+        .join(own, on="image_id", how="left", maintain_order="left")
+        .with_columns(plain=pl.when(pl.col("own_split").is_null()).then(_plain(pl.col("image_id"))))
     )
     table = table.with_columns(unreadered=pl.col("plain").str.replace(_READER, ""))
     by_name = held.with_columns(plain=_plain(pl.col("image_id")))
@@ -58,16 +60,17 @@ def judge(feedback: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
         (pl.col("alike").is_not_null(), "alike", "the picture looks like a held-out image's"),
         (told_so, "said", "the feedback says that its image is held out"),
     ]
-    return feedback.drop("split").hstack(
-        table.select(
-            split="own_split",
-            held_out=pl.coalesce(pl.when(holds).then(pl.col(split)) for holds, split, _ in reasons),
-            evidence=pl.coalesce(
-                *(pl.when(holds).then(pl.lit(sentence)) for holds, _, sentence in reasons),
-                pl.when(pl.col("own_split").is_null()).then(pl.lit("the dataset has no image of this id")),
-            ),
-        )
+    judged = table.select(
+        *told.columns,
+        split="own_split",
+        held_out=pl.coalesce(pl.when(holds).then(pl.col(split)) for holds, split, _ in reasons),
+        evidence=pl.coalesce(
+            *(pl.when(holds).then(pl.lit(sentence)) for holds, _, sentence in reasons),
+            pl.when(pl.col("own_split").is_null()).then(pl.lit("the dataset has no image of this id")),
+        ),
     )
+    of_each = told.join(judged, on=told.columns, how="left", nulls_equal=True, maintain_order="left").select(JUDGED)
+    return feedback.drop("split").hstack(of_each)
 
 
 def _plain(image_id: pl.Expr) -> pl.Expr:

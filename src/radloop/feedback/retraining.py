@@ -69,16 +69,20 @@ def decide(
     standing, refused_reviews = _known(reviews, judged)
     reasons = _reasons(min_confidence=min_confidence, require_review=require_review, include_held_out=include_held_out)
     unknown, withheld = (holds for holds, *_ in reasons[:2])
+    said = standing.select("feedback_id", "verdict", "disputed", review="file")
     table = (
         judged.select(_NEEDED)
-        .join(standing.select("feedback_id", "verdict", "disputed", review="file"), on="feedback_id", how="left")
-        .join(_seen(records.detections, min_confidence), on="feedback_id", how="left")
-        .sort("timestamp", "feedback_id")
-        .sort(~(unknown | withheld), pl.col("verdict").is_not_null(), maintain_order=True)
+        .hstack(_of_each(judged, said))
+        .hstack(_of_each(judged, _seen(records.detections, min_confidence)))
+        .sort(~(unknown | withheld), pl.col("verdict").is_not_null(), "timestamp", "feedback_id")
         .with_columns(superseded=~pl.col("image_id").is_last_distinct())
+        .with_columns(reason=_first_that_holds([holds for holds, *_ in reasons]))  # a number takes a byte, its text 16
         .with_columns(
-            fate=pl.coalesce(*(pl.when(holds).then(pl.lit(fate)) for holds, fate, _ in reasons), pl.lit("kept")),
-            reason=pl.coalesce(pl.when(holds).then(reason) for holds, _, reason in reasons),
+            fate=_looked_up("reason", [fate for _, fate, _ in reasons], default="kept"),
+            reason=pl.coalesce(
+                _looked_up("reason", [reason for *_, reason in reasons]),
+                pl.when(pl.col("reason").is_not_null()).then("evidence"),
+            ),
         )
     )
 
@@ -95,6 +99,12 @@ def decide(
         fused=fused,
         cut=rows.filter(outside).height,
     )
+
+
+def _of_each(judged: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """The columns of `told` for each row of `judged`; joining all of its columns would copy them."""
+    ids = judged.select("feedback_id")
+    return ids.join(told, on="feedback_id", how="left", maintain_order="left").drop("feedback_id")
 
 
 def _known(reviews: Reviews, judged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -128,8 +138,8 @@ def _seen(detections: pl.DataFrame, min_confidence: float) -> pl.DataFrame:
 
 def _reasons(
     *, min_confidence: float, require_review: bool, include_held_out: bool
-) -> list[tuple[pl.Expr, str, pl.Expr]]:
-    """When which fate, and why; the first that holds counts, and where none does the feedback is kept."""
+) -> list[tuple[pl.Expr, str, str | None]]:
+    """When which fate, and why (None: what the guard found); where none holds the feedback is kept."""
     unreviewed = pl.col("verdict").is_null()
     held_out = pl.col("held_out").is_not_null()
     trains = pl.col("split").is_in(["production", *HELD_OUT])  # those that are held out do not get so far
@@ -139,18 +149,28 @@ def _reasons(
     else:
         unknown &= ~held_out
     return [  # the first two come before it is asked which feedback of an image counts
-        (unknown, "refused", pl.col("evidence")),
-        (held_out, "withheld", pl.col("evidence")),
-        (pl.col("superseded"), "unused", pl.lit("superseded")),
-        (pl.col("disputed").fill_null(False), "disputed", pl.lit("its reviewers disagree")),
-        (pl.col("verdict") == "reject", "unused", pl.lit("rejected by its reviewer")),
-        (unreviewed & require_review, "unused", pl.lit("no review")),
-        (unreviewed & ~trains, "unused", pl.lit("a training image without a review")),
-        (unreviewed & pl.col("surest").is_null(), "unused", pl.lit("nothing found (class 14)")),
-        (unreviewed & (pl.col("surest") <= min_confidence), "unused", pl.lit(f"no box above {min_confidence:g}")),
-        (unreviewed & pl.col("doubtful"), "unused", pl.lit("a doubtful box")),
-        (unreviewed & pl.col("flat"), "refused", pl.lit("a box has no area inside the picture")),
+        (unknown, "refused", None),
+        (held_out, "withheld", None),
+        (pl.col("superseded"), "unused", "superseded"),
+        (pl.col("disputed").fill_null(False), "disputed", "its reviewers disagree"),
+        (pl.col("verdict") == "reject", "unused", "rejected by its reviewer"),
+        (unreviewed & require_review, "unused", "no review"),
+        (unreviewed & ~trains, "unused", "a training image without a review"),
+        (unreviewed & pl.col("surest").is_null(), "unused", "nothing found (class 14)"),
+        (unreviewed & (pl.col("surest") <= min_confidence), "unused", f"no box above {min_confidence:g}"),
+        (unreviewed & pl.col("doubtful"), "unused", "a doubtful box"),
+        (unreviewed & pl.col("flat"), "refused", "a box has no area inside the picture"),
     ]
+
+
+def _first_that_holds(conditions: list[pl.Expr]) -> pl.Expr:
+    """Its place in the list; null where none holds."""
+    return pl.coalesce(pl.when(holds).then(pl.lit(place, pl.Int8)) for place, holds in enumerate(conditions))
+
+
+def _looked_up(column: str, values: list[str] | list[str | None], default: str | None = None) -> pl.Expr:
+    table = dict(enumerate(values))
+    return pl.col(column).replace_strict(table, default=default, return_dtype=pl.String)
 
 
 def _predicted(kept: pl.DataFrame, detections: pl.DataFrame, min_confidence: float) -> tuple[pl.DataFrame, int]:

@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy.optimize import linear_sum_assignment
 
 from radloop import boxes
 from radloop.errors import FeedbackError
@@ -249,6 +248,8 @@ def _same(one: _Opinion, other: _Opinion) -> bool:
 
 def same_findings(classes: Classes, corners: boxes.Floats, other_classes: Classes, other_corners: boxes.Floats) -> bool:
     """Whether two lists of findings (n classes, n×4 corners) mean the same: each box has one in the other list."""
+    from scipy.optimize import linear_sum_assignment  # 40 MB and a quarter of a second: not before it is needed
+
     if sorted(classes.tolist()) != sorted(other_classes.tolist()):
         return False
     for class_id in np.unique(classes):
