@@ -4,16 +4,14 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from itertools import repeat
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from radloop import files, processes, sealed
-from radloop.errors import FeedbackError
+from radloop import engines, files, sealed
 from radloop.feedback import records
 from radloop.feedback.records import Records
 from radloop.progress import Progress, silent
@@ -98,26 +96,14 @@ def _still_there(part: Records, listed: pl.DataFrame) -> Records:
 
 
 def _read(folder: Path, names: list[str], jobs: int, progress: Progress) -> Iterator[Records]:
-    """Parts for `records.combine`, in the order of `names`."""
+    """Parts for `records.combine`."""
     chunks = [names[start : start + records.CHUNK] for start in range(0, len(names), records.CHUNK)]
+    engine = engines.Local(jobs if len(names) >= _WORTH_PROCESSES else 1)
     done = 0
-    for chunk, part in zip(chunks, _read_chunks(folder, chunks, jobs), strict=True):
+    for part in engine.map(partial(records.read_some, folder), chunks):
         yield part
-        done += len(chunk)
+        done += part.feedback.height + part.refused.height
         progress("feedback", done, len(names))
-
-
-def _read_chunks(folder: Path, chunks: list[list[str]], jobs: int) -> Iterator[Records]:
-    if jobs == 1 or sum(map(len, chunks)) < _WORTH_PROCESSES:
-        yield from map(records.read_some, repeat(folder), chunks)
-        return
-    with processes.pool(min(jobs, len(chunks))) as pool:
-        try:
-            yield from pool.map(records.read_some, repeat(folder), chunks)
-        except BrokenProcessPool as broken:
-            raise FeedbackError(
-                f"{folder}: a process that read feedback died, perhaps for want of memory. Run it again with --jobs 1."
-            ) from broken
 
 
 def _known(cache: Path, folder: Path) -> list[Records]:
