@@ -136,6 +136,16 @@ def test_image_ids_that_are_file_names_are_kept(image_id):
         pytest.param(
             {"y_max": "2001.5"}, "the box lies outside the picture: y_max '2001.5', height_px '2000'", id="lower edge"
         ),
+        pytest.param(
+            {"x_min": "999.95", "x_max": "1000.8"},
+            "nothing of the box is in the picture: x_min '999.95', x_max '1000.8'",
+            id="beside the right edge",
+        ),
+        pytest.param(
+            {"y_min": "-0.9", "y_max": "0"},
+            "nothing of the box is in the picture: y_min '-0.9', y_max '0'",
+            id="above the upper edge",
+        ),
         pytest.param({"image_id": "c3"}, "no size of the image is known", id="no size"),
         pytest.param(
             {"width": "0", "height": "9"},

@@ -201,6 +201,8 @@ def _frame_rules() -> Iterable[Rule]:
         beyond = pl.col(f"{axis}_max_px") > pl.col(limit) + frames.SLACK_PX
         yield below, _sentence("the box lies outside the picture", f"{axis}_min")
         yield beyond, _sentence("the box lies outside the picture", f"{axis}_max", limit)
+        seen = pl.min_horizontal(f"{axis}_max_px", limit) - pl.max_horizontal(f"{axis}_min_px", 0)
+        yield seen < _SMALLEST_BOX_PX, _sentence("nothing of the box is in the picture", f"{axis}_min", f"{axis}_max")
 
 
 def _without_repeats(table: pl.DataFrame) -> pl.DataFrame:
