@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check docs format bench lock clean machine
+.PHONY: help demo test test-fast check docs format bench fuzz lock clean machine
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ format: $(VENV)/dev ## put the code into shape
 
 bench: $(VENV)/dev ## measure every stage against its peers and the floor, as ratios
 	$(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/dev ## attack every reader of files for SECONDS (600) each, guided by coverage
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)
 
 lock: $(VENV)/dev ## make the lock files anew (hashes, no index address)
 	$(BIN)/python requirements/lock.py

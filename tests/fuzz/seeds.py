@@ -1,0 +1,270 @@
+"""What the fuzzers begin with: for each target a few small inputs that its reader takes, and words of its language."""
+
+import gzip
+import io
+import json
+import random
+import struct
+import zlib
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from radloop import manifest
+from radloop.feedback import records, reviews
+from radloop.tables import CLASS_NAMES, MANIFEST
+
+from . import targets
+
+_HEADER = ",".join(targets.ALL_COLUMNS).encode()
+_ROWS = b"""\
+a1,Cardiomegaly,3,R9,100,200,300.5,400.25,2048,2560,p1
+a1,Aortic enlargement,0,R8,10,20,30,40,,,
+a1,No finding,14,R10,,,,,2048,2560,p1
+"a ""2"" b",No finding,14,R9,,,,,2048,2560,p2
+"""
+_BARE = {
+    "image_id": "a1",
+    "class_id": 3,
+    "confidence": 0.95,
+    "bbox": [0.5, 0.5, 0.2, 0.4],
+    "timestamp": "2026-11-22T10:00:00.250000+00:00",
+}
+_NORMAL = _BARE | {"class_id": 14, "bbox": None, "timestamp": "2026-11-22 10:00:00"}
+_DETECTIONS = [
+    {"class_id": 3, "class_name": "Cardiomegaly", "confidence": 0.95, "bbox": [0.5, 0.5, 0.2, 0.4]},
+    {"class_id": 0, "confidence": 0.4, "bbox": [0.3, 0.3, 0.1, 0.1]},
+]
+_RICH = _BARE | {
+    "class_name": "Cardiomegaly",
+    "detections": _DETECTIONS,
+    "split": "production",
+    "image_md5": "0" * 32,
+    "image_phash": "f" * 16,
+    "picture": {"mean": 120.0, "std": 50.5, "sharpness": 900.25},
+    "model": {"name": "oracle", "version": "noise-1"},
+    "latency_ms": 12.5,
+    "stage": 4,
+    "arrived_at": "2026-11-22T10:00:00+00:00",
+    "feedback_id": "f1",
+    "run_id": "run-1",
+    "simulated": {"site": "north", "view": "PA", "device": "DX-1"},
+    "schema_version": 1,
+}
+_CORRECT = {
+    "feedback_id": "f1",
+    "image_id": "a1",
+    "reviewer": "R1",
+    "verdict": "correct",
+    "findings": [{"class_id": 3, "bbox": [0.5, 0.6, 0.4, 0.2]}, {"class_id": 10, "bbox": [0.2, 0.7, 0.1, 0.1]}],
+    "timestamp": "2026-01-02T12:00:00+00:00",
+    "comment": "portable film",
+}
+_LOG = [
+    {"time": "2026-11-22T10:00:00+00:00", "event": "start", "run_id": "r1", "detector": "random", "arrival": "workers"},
+    {"time": "2026-11-22T10:00:01+00:00", "event": "request", "run_id": "r1", "stage": 1, "latency_ms": 101.5},
+    {"time": "2026-11-22T10:00:02+00:00", "event": "error", "run_id": "r1", "stage": 1, "kind": "timeout"},
+    {"time": "2026-11-22T10:01:00+00:00", "event": "stage", "run_id": "r1", "stage": 1, "requests": 2, "p50_ms": 101.5},
+]
+
+
+def _json(document: object, **changes: object) -> bytes:
+    return json.dumps(document | changes if isinstance(document, dict) else document).encode()
+
+
+def _annotations() -> list[bytes]:
+    plain = _HEADER + b"\n" + _ROWS
+    few = b"image_id,class_name,x_min,y_min,x_max,y_max\r\na,Cardiomegaly,1,2,3,4\r\n\r\nb,No finding,,,,\r\n"
+    quoted = b'image_id,class_id,x_min,y_min,x_max,y_max,note\na,3,1,2,3,4,"two\nlines"\nb,14,,,,,\xff\nc,14\n'
+    return [plain, few, quoted, b"\xef\xbb\xbf" + few, gzip.compress(few, mtime=0)]
+
+
+def _validation() -> list[bytes]:
+    numbers = random.Random(0)
+    many = []
+    for at in range(60):  # enough that their frame is proved
+        x, y = numbers.randint(0, 1500), numbers.randint(0, 2000)
+        many.append(
+            f"a{at},{CLASS_NAMES[at % 14]},{at % 14},R{at % 17 + 1},{x},{y},{x + 400},{y + 300},2048,2560,p{at}"
+        )
+    return [_ROWS, _ROWS[: _ROWS.index(b"\n") + 1] * 2, "\n".join(many).encode()]
+
+
+def _pictures() -> list[bytes]:
+    gray = np.add.outer(np.arange(12) * 9, np.arange(16) * 7).astype(np.uint8)
+    made = []
+    for mode in ("L", "RGB", "RGBA", "LA", "P", "1", "I;16"):
+        image = Image.fromarray(gray.astype(np.uint16) << 8) if mode == "I;16" else Image.fromarray(gray).convert(mode)
+        made.append(_saved(image, "PNG", compress_level=0))
+    film = Image.fromarray(gray)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made += [_saved(film, "PNG", transparency=7), _saved(film, "PNG", exif=exif), _interlaced()]
+    for options in ({}, {"progressive": True}, {"exif": exif}):
+        made.append(_saved(film, "JPEG", quality=50, **options))
+    return [*made, _saved(film.convert("RGB"), "JPEG", quality=50), _saved(film.convert("CMYK"), "JPEG", quality=50)]
+
+
+def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _interlaced() -> bytes:
+    """Pillow writes none: 10×10 gray pixels, each of the seven passes with lines of filter 0."""
+    lines = b""
+    for x, y, dx, dy in (
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ):
+        width, height = -(-(10 - x) // dx), -(-(10 - y) // dy)
+        lines += (b"\0" + bytes(range(width))) * height
+    header = struct.pack(">IIBBBBB", 10, 10, 8, 0, 0, 0, 1)
+    return targets.as_png([(b"IHDR", header), (b"IDAT", zlib.compress(lines, 0)), (b"IEND", b"")])
+
+
+def _manifest() -> bytes:
+    row = {"key": "test/labels/a_R1.txt", "kind": "label", "image_id": "a", "rad_id": "R1", "split": "test"}
+    yaml = {"key": "data.yaml", "kind": "yaml", "bytes": 3, "md5": "0" * 32}
+    return manifest.encode(pl.DataFrame([row | {"bytes": 0, "md5": "1" * 32}, yaml], schema=MANIFEST))
+
+
+def _journal() -> list[bytes]:
+    return [
+        b"http://user:hunter2@triton:8000/v2 did not answer",
+        b'http://user:hunter2@[::1]/ \xff \\ "http://user:hunter2@host"\r\n\t',
+    ]
+
+
+def _feedback() -> list[bytes]:
+    rich = records.decode(_json(_RICH), name="x")
+    bare = _json(_BARE)
+    return [
+        bare,
+        _json(_NORMAL),
+        _json(_NORMAL, bbox=[]),
+        records.encode(rich),
+        bare + targets.SEPARATOR + _json(_RICH),
+    ]
+
+
+def _reviews() -> list[bytes]:
+    correct = _json(_CORRECT)
+    accept = _json(_CORRECT, reviewer="R2", verdict="accept", timestamp="2026-01-02T12:05:00Z")
+    normal = _json(_CORRECT, reviewer="R3", verdict="normal", findings=[], adjudicates=True, simulated=True)
+    reject = _json(_CORRECT, verdict="reject", findings=None)
+    return [
+        correct,
+        reviews.encode(reviews.decode(correct, name="f1.R1.0.json")),
+        normal,
+        reject,
+        targets.SEPARATOR.join([correct, accept, normal]),
+    ]
+
+
+SEEDS = {
+    "annotations": _annotations,
+    "validation": _validation,
+    "sizes": lambda: [b"image_id,dim0,dim1\na,2560,2048\nb,2560.0,2048\n", b"dim1,x,image_id,dim0\r\n10,,a,50000\r\n"],
+    "source": lambda: [
+        _json({"name": "folder", "boxes": "auto", "annotations": "source.json", "sizes": None, "pictures": "."})
+    ],
+    "picture": _pictures,
+    "png": lambda: [data for data in _pictures() if data.startswith(b"\x89PNG")],
+    "feedback": _feedback,
+    "review": _reviews,
+    "listing": lambda: [_manifest()],
+    "keys": lambda: [b"data.yaml\ntest/images/a_R1.png\nretrain/x\na..b/c..", b"../a", b"a\\b", b"a//b"],
+    "summary": lambda: [_json({"version": "0123456789abcdef", "total_unique_images": 3, "splits": {"test": 1}})],
+    "log": lambda: [b"\n".join(map(_json, _LOG)), b"\n".join(map(_json, _LOG))[:-9]],
+    "journal": _journal,
+    "numbers": lambda: [
+        b"1,2,3,5,3,2,1",
+        b"[1, 2, 3]",
+        b"poisson:2.5",
+        b"workers",
+        b"brightness:0.2@4,mix:0.8@6",
+        b"training=300,validation=60,test=60,staging=30,canary=30,production=120",
+    ],
+    "environment": lambda: [
+        b"LOAD_PATTERN=1,2\nDELAY_BETWEEN_STEPS=0.5\nFEEDBACK_DIR=x\nRADLOOP_SPLITS=test, canary",
+        b"RADLOOP_JOBS=2\nRADLOOP_SEED=0\nRADLOOP_KEEP_OLD=true\nRADLOOP_LABELS=consensus",
+    ],
+    "picture_cache": lambda: [targets.picture_cache_seed()],
+    "rows_cache": lambda: [targets.rows_cache_seed()],
+}
+
+_CSV_WORDS = [
+    *targets.ALL_COLUMNS,
+    *CLASS_NAMES,
+    "\\x0a",
+    "\\x0d\\x0a",
+    ",",
+    '\\"',
+    "nan",
+    "inf",
+    "1e9",
+    "-1",
+    "1025",
+    "R10",
+]
+_JSON_WORDS = [
+    *(f'\\"{key}\\":' for key in (*_RICH, *_CORRECT, "adjudicates", "site", "version")),
+    *(
+        "null",
+        "true",
+        "false",
+        "1e308",
+        "-0.0",
+        "[]",
+        "{}",
+        "\\x1e",
+        "\\\\ud800",
+        "\\\\u0000",
+        "+14:00",
+        "Z",
+        "0001-01-01",
+    ),
+    *("14", "13", "accept", "correct", "normal", "reject", "9999-12-31T23:59:59", "1e-310", "[[[[[[[[", '{\\"a\\":'),
+]
+_PNG_WORDS = [
+    *("IHDR", "IDAT", "IEND", "PLTE", "tRNS", "acTL", "fcTL", "fdAT", "eXIf", "iCCP", "zTXt", "iTXt", "gAMA"),
+    *("\\x00\\x00\\x00\\x00", "\\x78\\x01", "\\x00\\x00\\x00\\x0d"),
+]
+_JPEG_WORDS = [f"\\xff\\x{marker:02x}" for marker in (*range(0xC0, 0xE2), 0xEE, 0xFE)]
+WORDS = {
+    "annotations": _CSV_WORDS,
+    "validation": _CSV_WORDS,
+    "sizes": ["image_id", "dim0", "dim1", "\\x0a", "10", "50000", "2048.0", "1e4", "nan"],
+    "picture": _PNG_WORDS + _JPEG_WORDS,
+    "png": _PNG_WORDS,
+    "numbers": [
+        "training=",
+        "validation=",
+        "test=",
+        "staging=",
+        "canary=",
+        "production=",
+        "poisson:",
+        "workers",
+        "brightness:",
+        "contrast:",
+        "rotation:",
+        "mix:",
+        "@",
+        ",",
+        "[",
+        "]",
+    ],
+    "environment": [f"{name}=" for name in sorted(targets.VARIABLES)],
+    "keys": ["..", "/", "\\\\", "\\x0a"],
+    "journal": ["//", "@", "user:hunter2", '\\"', "\\\\"],
+    **dict.fromkeys(("feedback", "review", "source", "summary", "log"), _JSON_WORDS),
+}

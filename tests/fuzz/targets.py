@@ -1,0 +1,662 @@
+"""What each reader of outside bytes must keep for any bytes whatever: one function a reader.
+
+A target takes one input and ends quietly, or raises: AssertionError where a promise is broken, else what the reader let
+through that is none of radloop's own errors. `tests/test_fuzz.py` feeds them a few seconds of inputs and every input
+that once failed; `make fuzz` feeds them for minutes, guided by the coverage of the code.
+"""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import os
+import posixpath
+import struct
+import tempfile
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+import msgspec
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from radloop import manifest, pixels, settings
+from radloop.dashboard import loading, loop
+from radloop.dataset import findings, pictures
+from radloop.dataset.splits import SplitSizes
+from radloop.errors import (
+    AnnotationError,
+    DatasetError,
+    FeedbackError,
+    SourceError,
+    StoreError,
+    UsageError,
+)
+from radloop.feedback import cache as feedback_cache
+from radloop.feedback import records, reviews
+from radloop.simulation import drifting, load
+from radloop.simulation.journal import Journal
+from radloop.sources import raw
+from radloop.storage import publish
+from radloop.storage.folder import FolderStore
+from radloop.tables import ANNOTATION_COLUMNS, MANIFEST, NO_FINDING, SPLITS
+
+Target = Callable[[bytes], None]
+
+SEPARATOR = b"\x1e"  # between the files of one input: no JSON text may hold it
+ALL_COLUMNS = (*ANNOTATION_COLUMNS, "width", "height", "patient_id")
+_MOST_FILES = 8
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@cache
+def _folder() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="fuzz-")
+    _KEPT.append(folder)
+    return Path(folder.name)
+
+
+_KEPT: list[tempfile.TemporaryDirectory[str]] = []  # until the process ends
+
+
+def _file(name: str, data: bytes) -> Path:
+    path = _folder() / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def _only_files(folder: str, contents: dict[str, bytes]) -> Path:
+    """A folder that holds these files and no other."""
+    root = _folder() / folder
+    root.mkdir(exist_ok=True)
+    for name in os.listdir(root):
+        (root / name).unlink()
+    for name, data in contents.items():
+        (root / name).write_bytes(data)
+    return root
+
+
+def _assert_one_line(text: str) -> None:
+    """One sentence for a person."""
+    assert text.strip(), "an error without a word"
+    assert len(text.splitlines()) == 1, f"more than one line: {text!r}"
+    assert "\0" not in text
+
+
+def annotations(data: bytes) -> None:
+    """train.csv: each record is a row or refused, with the cells and the line that it has in the file."""
+    packed = data.startswith(b"\x1f\x8b")
+    path = _file("train.csv.gz" if packed else "train.csv", data)
+    try:
+        rows, refused = raw.read_annotations(path)
+    except AnnotationError as error:
+        _assert_one_line(str(error))
+        return
+    header, expected = _records(gzip.decompress(data) if packed else data)
+    assert rows.height + refused.height == len(expected)
+    taken = rows["line"].to_list() + refused["line"].to_list()
+    assert sorted(taken) == [line for line, _ in expected]
+    cells = dict(expected)
+    places = {name: header.index(name) for name in ALL_COLUMNS if name in header}
+    for row in rows.iter_rows(named=True):
+        assert {name: row[name] for name in places} == {name: cells[row["line"]][at] for name, at in places.items()}
+    for reason in refused["reason"]:
+        _assert_one_line(reason)
+
+
+def _records(data: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The header of a CSV, and its other records that are not blank with the line that each begins in."""
+    reader = csv.reader(io.StringIO(data.decode("utf-8-sig", "surrogateescape"), newline=""))
+    found, last = [], 0
+    for record in reader:
+        line, last = last + 1, reader.line_num
+        if "".join(record).strip() or len(record) > 1:
+            found.append((line, record))
+    return [name.strip() for name in found[0][1]], found[1:]
+
+
+def validation(data: bytes) -> None:
+    """Rows under a header with every column: each is a finding that a trainer can use, or refused."""
+    path = _file("rows.csv", ",".join(ALL_COLUMNS).encode() + b"\n" + data)
+    try:
+        rows, _ = raw.read_annotations(path)
+        sizes = rows.select(pl.col("image_id").unique(maintain_order=True), width=2048, height=2560)
+        valid = findings.validate(rows, sizes=sizes, boxes="auto")
+    except AnnotationError as error:
+        _assert_one_line(str(error))
+        return
+    lines = valid.origins["line"].to_list() + valid.rejected["line"].to_list()
+    assert sorted(lines) == sorted(rows["line"].to_list()), "rows in = findings + refused"
+    assert valid.origins.height == valid.findings.height
+    for finding in valid.findings.iter_rows(named=True):
+        _assert_finding(**finding)
+    for reason in valid.rejected["reason"]:
+        _assert_one_line(reason)
+    _assert_no_false_normal(valid)
+
+    again = findings.validate(rows.reverse(), sizes=sizes.reverse(), boxes="auto")
+    assert again.findings.equals(valid.findings)
+    assert again.rejected.equals(valid.rejected)
+    assert again.lost.equals(valid.lost)
+    assert again.patients.equals(valid.patients)
+
+
+def _assert_finding(
+    *, image_id: str, rad_id: str, class_id: int, width: int | None, height: int | None, **norm: float | None
+) -> None:
+    name = f"{image_id}_{rad_id}.jpeg"
+    assert manifest.is_safe_key(name)
+    assert len(name.encode()) <= 255
+    assert "_" not in rad_id
+    assert 0 <= class_id <= NO_FINDING
+    if class_id == NO_FINDING:
+        assert set(norm.values()) == {None}
+        return
+    for axis, side in (("x", width), ("y", height)):
+        low, high = norm[f"{axis}_min_norm"], norm[f"{axis}_max_norm"]
+        assert low < high
+        assert low >= -1.0001 / side
+        assert high <= 1 + 1.0001 / side
+        assert low < 1
+        assert high > 0
+
+
+def _assert_no_false_normal(valid: findings.Validated) -> None:
+    """A reading that is "No finding" has no other row, but for repeats of that one."""
+    read = Counter(valid.findings.select("image_id", "rad_id").iter_rows())
+    normal = set(valid.findings.filter(class_id=NO_FINDING).select("image_id", "rad_id").iter_rows())
+    assert {read[reading] for reading in normal} <= {1}
+    for row in valid.rejected.iter_rows(named=True):
+        if (row["image_id"], (row["rad_id"] or "").strip()) in normal:
+            assert row["reason"] == "the row repeats another"
+
+
+def sizes(data: bytes) -> None:
+    """train_meta.csv: a size between 10 and 50,000 pixels for each image that it names, or a sentence."""
+    path = _file("train_meta.csv", data)
+    try:
+        table = raw.read_sizes(path)
+    except AnnotationError as error:
+        _assert_one_line(str(error))
+        return
+    header, expected = _records(data)
+    at_id, at_height, at_width = (header.index(name) for name in ("image_id", "dim0", "dim1"))
+    said = {cells[at_id]: (float(cells[at_width]), float(cells[at_height])) for _, cells in expected}
+    assert {image_id: size for image_id, *size in table.iter_rows()} == {key: [*size] for key, size in said.items()}
+    assert all(10 <= side <= 50_000 for size in said.values() for side in size)
+
+
+def source(data: bytes) -> None:
+    """raw/source.json: what `radloop extract` wrote down, or a sentence."""
+    _file("raw/source.json", data)
+    try:
+        found = raw.read(_folder())
+    except SourceError as error:
+        _assert_one_line(str(error))
+        return
+    assert found.annotations.exists()
+    raw.write(found, _folder())
+    assert raw.read(_folder()) == found
+
+
+def picture(data: bytes) -> None:
+    """A PNG or JPEG, as it is: taken only if Pillow takes it, and then the same pixels; never an exception."""
+    row = pictures.inspect_shard(_only_files("pictures", {"a.png": data}), ["a.png"]).row(0, named=True)
+    assert (row["bytes"], row["md5"]) == (len(data), hashlib.md5(data).hexdigest())
+    try:
+        gray = pixels.decode(data)
+    except SourceError as error:
+        problem = str(error)
+    else:
+        problem = None
+    assert row["problem"] == problem
+    if problem is not None:
+        _assert_one_line(problem)
+        return
+    assert gray.shape == (row["height"], row["width"])
+    assert min(gray.shape) >= pixels.MIN_SIDE_PX
+    assert gray.size <= pixels.MAX_PIXELS
+    assert 0 <= row["mean"] <= 255
+    assert 0 <= row["std"] <= 127.5
+    assert row["sharpness"] >= 0
+    assert len(row["thumbnail"]) == 32 * 32
+    assert len(row["phash"]) == 16
+    expected = _by_pillow(data)
+    assert gray.shape == expected.shape
+    if data.startswith(_PNG) or _colours(data) == 1:  # of a colour JPEG the luma is taken, not made again
+        assert np.array_equal(gray, expected)
+
+
+def _colours(data: bytes) -> int:
+    with Image.open(io.BytesIO(data)) as image:
+        return len(image.getbands())
+
+
+def _by_pillow(data: bytes) -> np.ndarray:
+    """What a trainer sees: verified, loaded, in gray. A wrong Adler-32 sum alone is put right before (on purpose)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Image.open(io.BytesIO(data)).verify()
+        try:
+            return _gray(data)
+        except (OSError, SyntaxError):
+            return _gray(_with_right_adler(data))
+
+
+def _gray(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        if image.mode.startswith("I"):
+            return (np.asarray(image) >> 8).astype(np.uint8)
+        return np.asarray(image.convert("L"))
+
+
+def png(data: bytes) -> None:
+    """The same for a PNG whose chunks have right checksums, so that what was changed in them is looked at."""
+    picture(_with_right_checksums(data))
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks of a PNG, whatever their checksums; the last may be cut off."""
+    at = len(_PNG)
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4])
+        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def as_png(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    return _PNG + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+
+
+def _with_right_checksums(data: bytes) -> bytes:
+    return as_png(list(_chunks(data))) if data.startswith(_PNG) else data
+
+
+def _with_right_adler(data: bytes) -> bytes:
+    """The PNG with all its image data in one chunk, their last four bytes what they should be."""
+    chunks = list(_chunks(data))
+    packed = b"".join(body for kind, body in chunks if kind == b"IDAT")
+    inflater = zlib.decompressobj(wbits=-15)
+    plain = inflater.decompress(packed[2:])
+    assert inflater.eof, "image data that never end were taken"
+    body = packed[: len(packed) - len(inflater.unused_data)]
+    first = next(at for at, (kind, _) in enumerate(chunks) if kind == b"IDAT")
+    others = [chunk for chunk in chunks if chunk[0] != b"IDAT"]
+    return as_png([*others[:first], (b"IDAT", body + struct.pack(">I", zlib.adler32(plain))), *others[first:]])
+
+
+def feedback(data: bytes) -> None:
+    """A folder of feedback files: reading them all at once says of each what `decode` says of it alone."""
+    contents = {f"{at}.json": part for at, part in enumerate(data.split(SEPARATOR, _MOST_FILES - 1))}
+    folder = _only_files("feedback", contents)
+    taken, refused = {}, {}
+    for name, part in contents.items():
+        try:
+            taken[name] = records.decode(part, name=name)
+        except FeedbackError as error:
+            _assert_one_line(str(error))
+            refused[name] = str(error).removeprefix(f"{name}: ") if part else "the file is empty"
+        else:
+            _assert_feedback(taken[name], part)
+
+    found = records.read(folder)
+    first = {one.feedback_id: name for name, one in sorted(taken.items(), reverse=True)}  # of several with one id
+    for name, one in taken.items():
+        if first[one.feedback_id] != name:
+            refused[name] = f"feedback_id {one.feedback_id} is also that of a file which comes before this one by name"
+    assert dict(found.refused.iter_rows()) == refused
+    rows = found.feedback.rows_by_key("file", named=True, unique=True)
+    assert rows.keys() == set(first.values())
+    for name, row in rows.items():
+        _assert_row(row, taken[name])
+    boxes = [_corners(one, box) for one in map(taken.get, rows) for box in one.found]
+    assert sorted(found.detections.rows()) == sorted(boxes)
+
+    parts = [records.read(folder, [name]) for name in reversed(contents)]
+    together = records.combine(parts)
+    assert together.feedback.equals(found.feedback)
+    assert together.detections.equals(found.detections)
+    assert together.refused.equals(found.refused)
+
+
+def _assert_feedback(one: records.Feedback, data: bytes) -> None:
+    assert records.decode(records.encode(one), name="x") == one
+    assert one.feedback_id
+    assert manifest.is_safe_key(f"{one.image_id}.json")
+    assert "/" not in one.image_id
+    assert not one.image_id.startswith(".")
+    assert records.utc(one.timestamp) == one.timestamp
+    assert (one.bbox is None) == (one.class_id == NO_FINDING) or one.detections
+    for box in one.found:
+        assert 0 <= box.class_id < NO_FINDING
+        assert 0 <= box.confidence <= 1
+        _assert_inside(*box.bbox)
+    keys = [key for key, _ in json.loads(data, object_pairs_hook=list)]
+    assert len(keys) == len(set(keys))
+
+
+def _assert_inside(xc: float, yc: float, width: float, height: float) -> None:
+    assert width > 0
+    assert height > 0
+    for middle, side in ((xc, width), (yc, height)):
+        assert middle - side / 2 >= -0.010001
+        assert middle + side / 2 <= 1.010001
+
+
+def _assert_row(row: dict[str, object], one: records.Feedback) -> None:
+    for name in ("feedback_id", "image_id", "class_id", "confidence", "split", "image_md5", "image_phash"):
+        assert row[name] == getattr(one, name)
+    for name in ("latency_ms", "stage", "run_id"):
+        assert row[name] == getattr(one, name)
+    assert row["timestamp"].isoformat() == one.timestamp
+    assert row["model"] == (one.model and one.model.name)
+    assert row["mean"] == (one.picture and one.picture.mean)
+    assert row["simulated"] == (one.simulated is not None)
+    assert row["site"] == (one.simulated and one.simulated.site)
+
+
+def _corners(one: records.Feedback, box: records.Detection) -> tuple[object, ...]:
+    xc, yc, width, height = box.bbox
+    corners = (xc - width / 2, yc - height / 2, xc + width / 2, yc + height / 2)
+    return (one.feedback_id, one.image_id, box.class_id, box.confidence, *corners)
+
+
+def review(data: bytes) -> None:
+    """A folder of review files: each read or refused, and what stands does not depend on their order."""
+    contents = dict(_named_reviews(data.split(SEPARATOR, _MOST_FILES - 1)))
+    folder = _only_files("reviews", contents)
+    taken, refused = {}, set()
+    for name, part in contents.items():
+        try:
+            taken[name] = reviews.decode(part, name=name)
+        except FeedbackError as error:
+            _assert_one_line(str(error))
+            refused.add(name)
+        else:
+            _assert_review(taken[name])
+    found = reviews.read(folder)
+    assert set(found.refused["file"]) == refused
+    assert set(found.reviews["file"]) == taken.keys()
+    assert Counter(found.findings["file"]) == Counter(name for name, one in taken.items() for _ in one.findings or [])
+
+    standing = reviews.standing(found)
+    assert standing["feedback_id"].to_list() == sorted({one.feedback_id for one in taken.values()})
+    shuffled = reviews.Reviews(found.reviews.reverse(), found.findings.reverse(), found.refused)
+    assert reviews.standing(shuffled).equals(standing)
+
+
+def _named_reviews(parts: list[bytes]) -> Iterator[tuple[str, bytes]]:
+    """The files under the names that they should have, as far as they tell."""
+    for at, part in enumerate(parts):
+        name = f"f1.R1.{at}.json"
+        try:
+            told = msgspec.json.decode(part, type=dict[str, msgspec.Raw])
+            who = [msgspec.json.decode(told[key], type=str) for key in ("feedback_id", "reviewer")]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+            who = []
+        if who and all(text.isascii() and text.replace("-", "").replace("_", "").isalnum() for text in who):
+            name = f"{who[0][:80]}.{who[1][:80]}.{at}.json"
+        yield name, part
+
+
+def _assert_review(one: reviews.Review) -> None:
+    data = reviews.encode(one)
+    named = f"{one.feedback_id}.{one.reviewer}.0.json"
+    assert reviews.decode(data, name=named) == one
+    assert (one.findings is None) <= (one.verdict in ("reject", "normal"))
+    for finding in one.findings or []:
+        assert one.verdict in ("accept", "correct")
+        assert 0 <= finding.class_id < NO_FINDING
+        _assert_inside(*finding.bbox)
+    again = reviews.read(reviews.write(_only_files("written", {}), one).parent)
+    assert again.reviews.height == 1
+    assert again.findings.height == len(one.findings or [])
+
+
+def listing(data: bytes) -> None:
+    """manifest.parquet, as its bytes come: refused, or rows whose keys stay inside the unit."""
+    store = FolderStore(_folder())
+    _file("organized/manifest.parquet", data)
+    try:
+        table = manifest.decode(data, name="manifest.parquet")
+    except DatasetError as error:
+        _assert_one_line(str(error))
+        problems = publish.verify(store)
+        assert "manifest" in {problem.rule for problem in problems}
+        return
+    _assert_keys(table)
+    assert manifest.decode(manifest.encode(table), name="again").equals(table.sort("key"))
+
+
+def keys(data: bytes) -> None:
+    """A sound manifest with any keys in it, a line each: taken only if every key stays inside and none stands twice."""
+    names = data.decode("utf-8", "replace").split("\n")[:50]
+    rows = [{"key": name, "kind": "label", "bytes": len(name), "md5": "0" * 32} for name in names]
+    data = manifest.encode(pl.DataFrame(rows, schema=MANIFEST))
+    try:
+        table = manifest.decode(data, name="manifest.parquet")
+    except DatasetError as error:
+        _assert_one_line(str(error))
+        assert len(set(names)) < len(names) or not all(map(_stays_inside, names))
+        return
+    assert table["key"].to_list() == sorted(names, key=str.encode)
+    _assert_keys(table)
+    assert len(manifest.version(table)) == 16
+
+
+def _assert_keys(table: pl.DataFrame) -> None:
+    assert dict(table.schema) == dict(MANIFEST)
+    assert all(map(_stays_inside, table["key"]))
+    assert not table["key"].is_duplicated().any()
+
+
+def _stays_inside(key: str | None) -> bool:
+    """What `manifest.is_safe_key` promises, said in another way."""
+    if not key or any(character < " " or character in "\\" for character in key):
+        return False
+    return posixpath.normpath(f"/unit/{key}") == f"/unit/{key}" and not key.startswith("/")
+
+
+def summary(data: bytes) -> None:
+    """summary.json beside a sound manifest in a store: looked at, never trusted."""
+    _file("organized/manifest.parquet", manifest.encode(pl.DataFrame(schema=MANIFEST)))
+    _file("organized/summary.json", data)
+    try:
+        problems = publish.verify(FolderStore(_folder()))
+    except StoreError as error:
+        _assert_one_line(str(error))
+        return
+    finally:
+        (_folder() / "organized/summary.json").unlink()
+    for problem in problems:
+        _assert_one_line(problem.detail)
+
+
+def log(data: bytes) -> None:
+    """The simulator's log: a row for each line that is an object, whatever stands between them."""
+    for old in _folder().glob("online-*.log"):
+        old.unlink()
+    path = _file(f"online-{next(_NUMBERS)}.log", data)  # what was read of a file is kept by its name
+    try:
+        table = loading.lines(path, loop.LOG)
+    except FeedbackError as error:
+        _assert_one_line(str(error))
+        return
+    assert table.schema == loop.LOG
+    assert table.height <= len(data.splitlines())
+    for run_id in loop.runs(table)["run_id"].to_list()[:3]:
+        loop.errors(table, run_id)
+
+
+_NUMBERS = iter(range(10**9))
+
+
+def journal(data: bytes) -> None:
+    """Anything said to the log is one line that can be read again, without the password of an address in it."""
+    text = data.decode("utf-8", "surrogateescape")
+    path = _file("journal.log", b"")
+    with Journal(path, "run") as written:
+        written.write("error", message=text, image_id=text)
+        written.write("end", seconds=1.5)
+    lines = path.read_bytes().split(b"\n")
+    assert lines.pop() == b""
+    assert [msgspec.json.decode(line)["event"] for line in lines] == ["error", "end"]
+    assert b"//user:hunter2@" not in lines[0]
+    said = loading.lines(path, loop.LOG)
+    assert said["event"].to_list() == ["error", "end"]
+
+
+def numbers(data: bytes) -> None:
+    """LOAD_PATTERN, --arrival, --drift and --sizes: a value that keeps its bounds, or a sentence for the user."""
+    text = os.fsdecode(data)
+    for read in (_pattern, _arrival, _drift, _split_sizes):
+        try:
+            read(text)
+        except UsageError as error:
+            _assert_one_line(str(error))
+
+
+def _pattern(text: str) -> None:
+    pattern = load.parse_pattern(text)
+    assert 0 < len(pattern) <= load.MOST_STAGES
+    assert min(pattern) >= 0
+    assert 0 < max(pattern) <= load.MOST_WORKERS
+    assert load.parse_pattern(",".join(map(str, pattern))) == pattern
+    assert load.parse_pattern(str(list(pattern))) == pattern
+
+
+def _arrival(text: str) -> None:
+    rate = load.parse_arrival(text)
+    assert rate is None or 0 < rate <= load.MOST_PER_SECOND
+
+
+def _drift(text: str) -> None:
+    drifts = drifting.parse(text)
+    assert drifting.parse(",".join(map(str, drifts))) == drifts
+
+
+def _split_sizes(text: str) -> None:
+    wanted = SplitSizes.parse(text)
+    for total in (0, 1, 7, 600, 15_000):
+        counts = [getattr(wanted.scaled(total), name) for name in SPLITS]
+        assert sum(counts) == total
+        assert min(counts) >= 0
+        assert not any(count for name, count in zip(SPLITS, counts, strict=True) if not getattr(wanted, name))
+
+
+def environment(data: bytes) -> None:
+    """Variables of the environment, NAME=VALUE a line: settings, or a sentence that names the variable."""
+    pairs = [line.partition("=") for line in os.fsdecode(data).replace("\0", "").split("\n")]
+    given = {name: value for name, _, value in pairs if name in VARIABLES}
+    with mock.patch.dict(os.environ, given):
+        try:
+            chosen = settings.load()
+        except UsageError as error:
+            _assert_one_line(str(error))
+            named = {name for name in given if name in str(error)}
+            assert named
+            return
+        assert chosen.jobs >= 1
+        assert 0 < chosen.stage_seconds <= 86_400
+
+
+VARIABLES = {settings.environment_name(name) for name in settings.Settings.model_fields} | {
+    *("LOAD_PATTERN", "DELAY_BETWEEN_STEPS", "REQUEST_TIMEOUT", "FEEDBACK_DIR", "LOG_FILE", "RCLONE_CONTAINER")
+}
+
+
+def picture_cache(data: bytes) -> None:
+    """The file that keeps what pictures measure: one that was damaged is as if there were none."""
+    folder = _films()
+    found = pictures.find(folder)
+    kept = _file("pictures.parquet", data)
+    assert pictures.inspect(folder, found, cache=kept).equals(_inspected())
+    assert pictures.inspect(folder, found, cache=kept).equals(_inspected()), "it was written anew"
+
+
+@cache
+def _films() -> Path:
+    gray = np.add.outer(np.arange(16), np.arange(16)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(gray).save(buffer, "PNG")
+    path = _file("films/a.png", buffer.getvalue())
+    os.utime(path, ns=(10**18, 10**18))  # the cache knows a file by its time: the seeds must fit in every process
+    return path.parent
+
+
+@cache
+def _inspected() -> pl.DataFrame:
+    return pictures.inspect(_films(), pictures.find(_films()))
+
+
+def picture_cache_seed() -> bytes:
+    path = _folder() / "seed.parquet"
+    pictures.inspect(_films(), pictures.find(_films()), cache=path)
+    return path.read_bytes()
+
+
+def rows_cache(data: bytes) -> None:
+    """A file that keeps rows of feedback: one that was damaged is as if there were none."""
+    kept = _only_files("rows", {"damaged.parquet": data})
+    known = records.read(_answers())
+    for _ in range(2):
+        found = feedback_cache.read(_answers(), kept)
+        assert found.feedback.equals(known.feedback)
+        assert found.detections.equals(known.detections)
+        assert found.refused.equals(known.refused)
+
+
+@cache
+def _answers() -> Path:
+    document = {
+        "image_id": "a",
+        "class_id": 3,
+        "confidence": 0.9,
+        "bbox": [0.5, 0.5, 0.2, 0.2],
+        "timestamp": "2026-01-02",
+    }
+    path = _file("answers/a.json", json.dumps(document).encode())
+    os.utime(path, ns=(10**18, 10**18))
+    return path.parent
+
+
+def rows_cache_seed() -> bytes:
+    kept = _only_files("rows", {})
+    feedback_cache.read(_answers(), kept)
+    (path,) = kept.iterdir()
+    return path.read_bytes()
+
+
+TARGETS: dict[str, Target] = {
+    target.__name__: target
+    for target in (
+        annotations,
+        validation,
+        sizes,
+        source,
+        picture,
+        png,
+        feedback,
+        review,
+        listing,
+        keys,
+        summary,
+        log,
+        journal,
+        numbers,
+        environment,
+        picture_cache,
+        rows_cache,
+    )
+}
