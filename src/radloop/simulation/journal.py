@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from radloop import files
 
-_CREDENTIALS: Final = re.compile(r"//[^/@\s\"]+@")
+_CREDENTIALS: Final = re.compile(r"//[^/\s\"]+@")  # a password may hold an @
 
 
 class Journal:
