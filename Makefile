@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # two test processes on two cores; a bigger machine takes more
 WORKERS ?= auto
+# options of `python -m benchmarks`, such as --annotations train.csv
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast check docs format bench fuzz lock clean machine
@@ -37,8 +39,9 @@ format: $(VENV)/dev ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev ## measure every stage against its peers and the floor, as ratios
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/dev ## measure every stage beside its peers and the floor; writes docs/benchmarks.md
+	@PYTHON=$(PYTHON) tests/swift/install.sh
+	$(BIN)/python -m benchmarks --write $(BENCH)
 
 fuzz: $(VENV)/dev ## attack every reader of files for SECONDS (600) each, guided by coverage
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)
@@ -47,7 +50,7 @@ lock: $(VENV)/dev ## make the lock files anew (hashes, no index address)
 	$(BIN)/python requirements/lock.py
 
 clean: ## remove what make has made
-	rm -rf .venv .venv-swift .venv-triton .venv-containers .venv-locust radloop-demo
+	rm -rf .venv .venv-swift .venv-triton .venv-containers .venv-bench radloop-demo
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

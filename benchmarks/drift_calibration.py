@@ -1,6 +1,6 @@
 """How often does each drift test alarm where there is no drift, and does it find what is there?
 
-    python benchmarks/drift_calibration.py train.csv [--splits 2000]
+    python -m benchmarks.drift_calibration train.csv [--splits 2000]
 
 Draws random pairs of sets from the images, so that nothing differs but by chance, and counts the alarms: of each
 test at p ≤ 0.05, and of any after false-discovery control. Beside it the test that dashboards make, a
@@ -12,11 +12,11 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-import annotations_csv
 import numpy as np
 import polars as pl
 from scipy import stats
 
+from benchmarks import annotations_csv
 from radloop.measures import drift
 
 PAIRS = ((1_000, 750), (11_500, 500))

@@ -1,11 +1,14 @@
-/* The least that any program must do: make the label files with their bytes, and the hard links.
+/* The least that any program must do: make the label files with their bytes, and the hard links; or open and read
+ * every file of a folder.
  *
- *   floor LIST TARGET PICTURES
+ *   floor write LIST TARGET PICTURES
+ *   floor read FOLDER
  *
  * LIST holds records that end in a zero byte: "D<folder>", then for each file in it
  * "F<name>" and a 32-bit length and the bytes, or "L<name>" and the name of its source under PICTURES and a zero byte.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdint.h>
@@ -32,13 +35,11 @@ static void make_folder(int root, char *path)
         fail(path);
 }
 
-int main(int count, char **arguments)
+static int write_all(const char *list_path, const char *target, const char *source)
 {
-    if (count != 4)
-        return 2;
-    int list = open(arguments[1], O_RDONLY);
-    int root = open(arguments[2], O_RDONLY | O_DIRECTORY);
-    int pictures = open(arguments[3], O_RDONLY | O_DIRECTORY);
+    int list = open(list_path, O_RDONLY);
+    int root = open(target, O_RDONLY | O_DIRECTORY);
+    int pictures = open(source, O_RDONLY | O_DIRECTORY);
     struct stat status;
     if (list < 0 || root < 0 || pictures < 0 || fstat(list, &status) != 0)
         fail("open");
@@ -73,4 +74,37 @@ int main(int count, char **arguments)
         }
     }
     return 0;
+}
+
+static int read_all(const char *path)
+{
+    static char bytes[1 << 20];
+    DIR *folder = opendir(path);
+    if (!folder)
+        fail(path);
+    long files = 0;
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        int file = openat(dirfd(folder), entry->d_name, O_RDONLY);
+        if (file < 0)
+            fail(entry->d_name);
+        ssize_t length;
+        while ((length = read(file, bytes, sizeof bytes)) > 0)
+            ;
+        if (length < 0 || close(file) != 0)
+            fail(entry->d_name);
+        files++;
+    }
+    printf("%ld\n", files);
+    return 0;
+}
+
+int main(int count, char **arguments)
+{
+    if (count == 5 && strcmp(arguments[1], "write") == 0)
+        return write_all(arguments[2], arguments[3], arguments[4]);
+    if (count == 3 && strcmp(arguments[1], "read") == 0)
+        return read_all(arguments[2]);
+    return 2;
 }

@@ -1,137 +1,218 @@
-"""Loading to a local OpenStack Swift: bytes sent, time beside plain rclone, and a run with nothing to do.
+"""load: to a folder remote of rclone and to a local OpenStack Swift, beside rclone alone.
 
-    python benchmarks/load.py [--pictures 2000] [--kib 500] [--rounds 3]
-
-Two baselines, both `rclone copy` of the distinct pictures and then the server's own copies for the other readers:
-"by name", a bare loop of `operations/copyfile`, by which alone rclone gives a copy a new name (as it comes: HEAD, HEAD,
-COPY, HEAD; radloop saves the second); and "by folder", `rclone copy` from one folder of the container to another, which
-gives no new names (COPY, HEAD).
-All run in turns, each round on a fresh server; ratios are of medians.
+Three baselines: "rclone copy, every file", which sends each reader's copy of a picture; and `rclone copy` of the
+distinct pictures and then the server's own copies for the other readers, "by name", a bare loop of
+`operations/copyfile`, by which alone rclone gives a copy a new name (as it comes: HEAD, HEAD, COPY, HEAD; radloop saves
+the second), and "by folder", `rclone copy` from one folder of the container to another, which gives no new names.
 """
 
-import argparse
+import atexit
 import hashlib
 import os
+import random
 import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from benchmarks.harness import ROOT, Bench, Contestant, Limit, Section
 from radloop import manifest
 from radloop.storage import publish
 from radloop.storage.rclone import RcloneStore
 from radloop.tables import MANIFEST
-from swift_server import Swift
 
 READERS = 3
+FLAGS = ("--checksum", "--low-level-retries=3")
+SWIFT = Path(os.environ.get("SWIFT_VENV", ROOT / ".venv-swift"))
 
 
-def make_unit(root: Path, pictures: int, size: int) -> Path:
-    """`pictures` distinct pictures under the names of three readers each, as links."""
-    rows = []
-    folder = root / "training" / "images"
-    folder.mkdir(parents=True)
-    for number in range(pictures):
-        data = os.urandom(size)
-        md5 = hashlib.md5(data).hexdigest()
-        first = folder / f"i{number:05d}_R1.png"
-        first.write_bytes(data)
-        for reader in range(1, READERS + 1):
-            name = f"i{number:05d}_R{reader}.png"
-            if reader > 1:
-                os.link(first, folder / name)
-            rows.append((f"training/images/{name}", "image", f"i{number:05d}", f"R{reader}", "training", size, md5))
-    table = pl.DataFrame(rows, schema=MANIFEST, orient="row")
-    (root / manifest.NAME).write_bytes(manifest.encode(table))
-    return root
+def run(bench: Bench) -> Section:
+    """To a folder; to Swift where it is installed (`make machine`)."""
+    pictures, kib = (10, 20) if bench.quick else (2_000, 500)
+    given = bench.fresh("given")
+    bench.turn(Contestant("made", "benchmarks.load:make"), given, pictures=pictures, kib=kib)
+
+    def contest(title: str, names: tuple[str, ...], limits: list[Limit], *, swift: bool):
+        contestants = [Contestant(name, f"benchmarks.load:{WAYS[name].__name__}") for name in names]
+        return bench.contest(title, contestants, given=given, unit="pictures", limits=limits, swift=swift)
+
+    results = [
+        contest(
+            "A folder, as a remote of rclone", ("rclone copy, every file", "load", "nothing to do"), [], swift=False
+        )
+    ]
+    if SWIFT.exists():
+        limits = [
+            Limit("load", "wall_s", "rclone, by name", most=1.1),
+            Limit("load", "bytes sent / distinct bytes", most=1.05),
+            Limit("nothing to do", "wall_s", most=2, unit="s"),
+            Limit("load", "wall_s", "rclone, by folder"),
+        ]
+        results.append(contest("OpenStack Swift on this machine", tuple(WAYS), limits, swift=True))
+    return Section(
+        "load",
+        "load",
+        f"{pictures:,} distinct pictures of {kib} KiB under the names of {READERS} readers each; a fresh store for "
+        "each turn. The processor time of the store itself is not counted."
+        + ("" if SWIFT.exists() else " No Swift was installed here (`make machine` does): that contest is left out."),
+        results=results,
+    )
 
 
-FLAGS = ("--swift-no-large-objects", "--checksum", "--low-level-retries=3")
+def make(given: Path, fresh: Path, *, pictures: int, kib: int) -> Callable[[], int]:
+    """Distinct pictures under the names of three readers each, as links."""
+
+    def work() -> int:
+        rows = []
+        folder = given / "training" / "images"
+        folder.mkdir(parents=True)
+        for number in range(pictures):
+            data = random.Random(number).randbytes(kib * 1024)
+            md5 = hashlib.md5(data).hexdigest()
+            first = folder / f"i{number:05d}_R1.png"
+            first.write_bytes(data)
+            for reader in range(1, READERS + 1):
+                name = f"i{number:05d}_R{reader}.png"
+                if reader > 1:
+                    os.link(first, folder / name)
+                rows.append(
+                    (f"training/images/{name}", "image", f"i{number:05d}", f"R{reader}", "training", len(data), md5)
+                )
+        table = pl.DataFrame(rows, schema=MANIFEST, orient="row")
+        (given / manifest.NAME).write_bytes(manifest.encode(table))
+        return pictures
+
+    return work
 
 
-def distinct_up(root: Path, target: str) -> None:
-    subprocess.run(["rclone", "copy", root, target, "--include=*_R1.png", "--transfers=8", *FLAGS], check=True)
+class Target:
+    """A fresh store under the name of a remote."""
+
+    def __init__(self, given: Path, fresh: Path, *, swift: bool) -> None:
+        fresh.mkdir()
+        self.given, self.pictures = given, len(list((given / "training" / "images").glob("*_R1.png")))
+        self._swift = _start_swift(fresh) if swift else None
+        if self._swift is None:
+            config = fresh / "rclone.conf"
+            config.write_text(f"[chi_tacc]\ntype = alias\nremote = {fresh}\n")
+            os.environ["RCLONE_CONFIG"] = str(config)
+        self.flags = (*FLAGS, "--swift-no-large-objects") if swift else FLAGS
+        self.address = "chi_tacc:ours"
+
+    def done(self) -> dict[str, float]:
+        """What the turn did; of Swift also what it received."""
+        figures: dict[str, float] = {"done": self.pictures}
+        if self._swift is not None:
+            sent = sum(size for method, _, _, size in self._swift.requests("ours") if method == "PUT")
+            distinct = sum(path.stat().st_size for path in (self.given / "training" / "images").glob("*_R1.png"))
+            figures["bytes sent / distinct bytes"] = sent / distinct
+        return figures
 
 
-def by_folder(root: Path) -> None:
-    distinct_up(root, "chi_tacc:folder/R1")
-    for reader in range(2, READERS + 1):
-        there, here = "chi_tacc:folder/R1", f"chi_tacc:folder/R{reader}"
-        subprocess.run(["rclone", "copy", there, here, "--transfers=16", *FLAGS], check=True)
+def _start_swift(fresh: Path):
+    sys.path.insert(0, str(ROOT / "tests"))
+    from swift_server import Swift
+
+    server = Swift(fresh)
+
+    def end() -> None:
+        server.stop()
+        shutil.rmtree(fresh)  # its objects are large and few
+
+    atexit.register(end)
+    os.environ["RCLONE_CONFIG"] = str(server.config)
+    return server
 
 
-def by_name(root: Path) -> None:
-    distinct_up(root, "chi_tacc:name")
-    store = RcloneStore("chi_tacc:name")
-    firsts = [path.relative_to(root).as_posix() for path in (root / "training" / "images").glob("*_R1.png")]
-    pairs = [(key, key.replace("_R1", f"_R{reader}")) for key in firsts for reader in range(2, READERS + 1)]
+def load(given: Path, fresh: Path, *, swift: bool) -> Callable[[], dict[str, float]]:
+    """radloop's publishing."""
+    target = Target(given, fresh, swift=swift)
 
-    def copy(pair: tuple[str, str]) -> None:
-        here = store.address
-        store._rc("operations/copyfile", srcFs=here, srcRemote=pair[0], dstFs=here, dstRemote=pair[1])
+    def work() -> dict[str, float]:
+        _publish(target)
+        return target.done()
 
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(copy, pairs))
+    return work
+
+
+def again(given: Path, fresh: Path, *, swift: bool) -> Callable[[], dict[str, float]]:
+    """A second run."""
+    target = Target(given, fresh, swift=swift)
+    _publish(target)
+
+    def work() -> dict[str, float]:
+        _publish(target)
+        return {"done": target.pictures}
+
+    return work
+
+
+def _publish(target: Target) -> None:
+    store = RcloneStore(target.address)
+    publish.publish(target.given, store)
     store.close()
 
 
-def load(root: Path) -> None:
-    store = RcloneStore("chi_tacc:ours")
-    publish.publish(root, store)
-    store.close()
+def every_file(given: Path, fresh: Path, *, swift: bool) -> Callable[[], dict[str, float]]:
+    """As the description reads: all of it goes up."""
+    target = Target(given, fresh, swift=swift)
+
+    def work() -> dict[str, float]:
+        subprocess.run(["rclone", "copy", given, target.address, "--transfers=8", *target.flags], check=True)
+        return {"done": target.pictures}
+
+    return work
 
 
-def timed(action: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    action()
-    return time.perf_counter() - begin
+def by_folder(given: Path, fresh: Path, *, swift: bool) -> Callable[[], dict[str, float]]:
+    """The other readers' pictures keep their names, in folders of their own."""
+    target = Target(given, fresh, swift=swift)
+
+    def work() -> dict[str, float]:
+        _distinct_up(target, f"{target.address}/R1")
+        for reader in range(2, READERS + 1):
+            there, here = f"{target.address}/R1", f"{target.address}/R{reader}"
+            subprocess.run(["rclone", "copy", there, here, "--transfers=16", *target.flags], check=True)
+        return {"done": target.pictures}
+
+    return work
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=2000)
-    parser.add_argument("--kib", type=int, default=500, help="size of a picture")
-    parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    ways = {"load": load, "by name": by_name, "by folder": by_folder}
-    seconds: dict[str, list[float]] = {name: [] for name in (*ways, "idle")}
-    with tempfile.TemporaryDirectory(prefix="radloop-bench-") as folder:
-        root = make_unit(Path(folder) / "organized", asked.pictures, asked.kib * 1024)
-        for turn in range(asked.rounds):
-            home = Path(folder) / f"swift-{turn}"
-            home.mkdir()
-            swift = Swift(home)
-            os.environ["RCLONE_CONFIG"] = str(swift.config)
-            try:
-                names = list(ways)
-                for name in names[turn % 3 :] + names[: turn % 3]:
-                    seconds[name].append(timed(lambda way=ways[name]: way(root)))
-                seconds["idle"].append(timed(lambda: load(root)))
-                sent = sum(size for method, _, _, size in swift.requests("ours") if method == "PUT")
-            finally:
-                swift.stop()
-            shutil.rmtree(home)
-    ours = statistics.median(seconds["load"])
-    print(f"{asked.pictures} distinct pictures of {asked.kib} KiB x {READERS} readers, {asked.rounds} rounds in turns")
-    print(f"bytes sent / distinct bytes   {sent / (asked.pictures * asked.kib * 1024):6.3f}   (limit 1.05)")
-    for name in ("by name", "by folder"):
-        ratio = ours / statistics.median(seconds[name])
-        print(f"wall / rclone {name:<15} {ratio:6.3f}   {spread(seconds['load'])} against {spread(seconds[name])}")
-    print(f"nothing to do                 {spread(seconds['idle'])}, {asked.pictures * READERS} objects (limit 2 s)")
+def by_name(given: Path, fresh: Path, *, swift: bool) -> Callable[[], dict[str, float]]:
+    """The same names as radloop's."""
+    target = Target(given, fresh, swift=swift)
+
+    def work() -> dict[str, float]:
+        _distinct_up(target, target.address)
+        store = RcloneStore(target.address)
+        firsts = [path.relative_to(given).as_posix() for path in (given / "training" / "images").glob("*_R1.png")]
+        pairs = [(key, key.replace("_R1", f"_R{reader}")) for key in firsts for reader in range(2, READERS + 1)]
+
+        def copy(pair: tuple[str, str]) -> None:
+            here = store.address
+            store._rc("operations/copyfile", srcFs=here, srcRemote=pair[0], dstFs=here, dstRemote=pair[1])
+
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(copy, pairs))
+        store.close()
+        return {"done": target.pictures}
+
+    return work
 
 
-def spread(seconds: list[float]) -> str:
-    return f"{statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
+def _distinct_up(target: Target, address: str) -> None:
+    command = ["rclone", "copy", target.given, address, "--include=*_R1.png", "--transfers=8", *target.flags]
+    subprocess.run(command, check=True)
 
 
-if __name__ == "__main__":
-    main()
+WAYS = {
+    "rclone, by name": by_name,
+    "rclone, by folder": by_folder,
+    "rclone copy, every file": every_file,
+    "load": load,
+    "nothing to do": again,
+}

@@ -1,53 +1,84 @@
-"""The measures of the dashboard against the pandas loops that such dashboards are written with.
+"""dashboard: its measures against the pandas loops that such dashboards are written with; the answers must be equal."""
 
-    python benchmarks/measures.py train.csv
-
-Both get the table in memory and answer the same questions; the answers must be equal. The last line sets all
-measures of the pages, intervals and drift tests included, against those loops, which have neither.
-"""
-
-import argparse
 import itertools
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import annotations_csv
 import numpy as np
 import pandas as pd
 import polars as pl
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks import annotations_csv
+from benchmarks.harness import Bench, Contestant, Section, verdict
 from radloop.measures import agreement, counts, drift
+from radloop.sources import synthetic
 from radloop.tables import NO_FINDING
 
 SIDE = 128  # cells of the heatmap
 BOX = ["x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm"]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("annotations", type=Path)
-    table = annotations_csv.read(parser.parse_args().annotations)
+def run(bench: Bench) -> Section:
+    """Each question by both, and all measures of the pages."""
+    given = bench.fresh("given")
+    annotations = str(bench.annotations) if bench.annotations else None
+    images = 300 if bench.quick else 15_000
+    bench.turn(Contestant("made", "benchmarks.measures:make"), given, images=images, annotations=annotations)
+    turn = bench.turn(Contestant("measures", "benchmarks.measures:compare"), given)
+    questions = [
+        (title, turn.figures[f"{title}: loops"], turn.figures[f"{title}: radloop"]) for title, _, _ in QUESTIONS
+    ]
+    loops = sum(slow for _, slow, _ in questions)
+    questions += [("these questions", loops, sum(fast for *_, fast in questions))]
+    questions += [("all measures of the pages", loops, turn.figures["all measures of the pages"])]
+    return Section(
+        "measures",
+        "dashboard: the measures",
+        f"{turn.done:,.0f} rows in memory; pandas loops as such dashboards are written with, and radloop's measures "
+        "answer the same questions, and equally (this is checked). The last line sets all measures of the pages, "
+        "intervals and drift tests included, against those loops, which have neither. Processor seconds, of radloop "
+        "the best of three.",
+        verdicts=[
+            verdict("pandas loops / all measures of the pages: processor time", [loops / questions[-1][2]], least=25)
+        ],
+        tables={"": [["question", "loops", "radloop", "×"], *([*row, row[1] / row[2]] for row in questions)]},
+    )
+
+
+def make(given: Path, fresh: Path, *, images: int, annotations: str | None) -> Callable[[], int]:
+    """A train.csv, real or made up."""
+
+    def work() -> int:
+        given.mkdir()
+        if annotations:
+            shutil.copy(annotations, given / "train.csv")
+        else:
+            synthetic.annotations(images, seed=0)[0].write_csv(given / "train.csv")
+        return images
+
+    return work
+
+
+def compare(given: Path, fresh: Path) -> Callable[[], dict[str, float]]:
+    """Processor seconds of both sides for each question; stops where the answers differ."""
+    table = annotations_csv.read(given / "train.csv")
     frame = table.to_pandas()
     all_pages(table)  # imports and caches of both sides are warm
 
-    print(f"{table.height:,} rows; processor seconds, one run of the loops, best of three of radloop")
-    totals = np.zeros(2)
-    for title, loop, measure in QUESTIONS:
-        slow, expected = timed(lambda: loop(frame), 1)  # noqa: B023 - called at once
-        fast, found = timed(lambda: measure(table), 3)  # noqa: B023
-        if not same(expected, found):
-            raise SystemExit(f"{title}: the answers differ")
-        totals += slow, fast
-        print(f"  {title:34} loops {slow:7.2f}   radloop {fast:7.3f}   {slow / fast:6.0f} ×   equal")
-    print(
-        f"  {'these questions':34} loops {totals[0]:7.2f}   radloop {totals[1]:7.3f}   {totals[0] / totals[1]:6.0f} ×"
-    )
-    fast, _ = timed(lambda: all_pages(table), 3)
-    print(
-        f"  {'all measures of the pages':34} loops {totals[0]:7.2f}   radloop {fast:7.3f}   {totals[0] / fast:6.0f} ×"
-    )
+    def work() -> dict[str, float]:
+        figures: dict[str, float] = {"done": table.height}
+        for title, loop, measure in QUESTIONS:
+            figures[f"{title}: loops"], expected = timed(lambda: loop(frame), 1)  # noqa: B023 - called at once
+            figures[f"{title}: radloop"], found = timed(lambda: measure(table), 3)  # noqa: B023
+            if not same(expected, found):
+                raise SystemExit(f"{title}: the answers differ")
+        figures["all measures of the pages"], _ = timed(lambda: all_pages(table), 3)
+        return figures
+
+    return work
 
 
 def timed(work: Callable[[], object], times: int) -> tuple[float, object]:
@@ -62,7 +93,7 @@ def timed(work: Callable[[], object], times: int) -> tuple[float, object]:
 
 def same(expected: object, found: object) -> bool:
     if isinstance(expected, np.ndarray):
-        return bool(np.allclose(expected, np.asarray(found)))
+        return bool(np.allclose(expected, np.asarray(found), equal_nan=True))
     return expected == found
 
 
@@ -201,6 +232,3 @@ QUESTIONS: tuple[tuple[str, Callable[[pd.DataFrame], object], Callable[[pl.DataF
     ("boxes matched, F1 per class", boxes_loop, boxes),
     ("median box area per class", shapes_loop, lambda table: counts.box_shapes(table)["area_p50"].to_numpy()),
 )
-
-if __name__ == "__main__":
-    main()

@@ -1,72 +1,83 @@
-"""The simulator's own cost: with a detector that answers at once, beside the same loop in Locust.
+"""simulate: its own cost, with a detector that answers at once, beside the same loop in Locust and in plain threads.
 
-    python benchmarks/simulator.py [--seconds 10] [--pictures 100] [--workers 50] [--rounds 3]
-
-Both show the same pictures to the same detector and write a feedback file for each answer, with the same number of
-workers; Locust as one would write it: a User without a pause, a request event fired by hand, `json.dump`. Locust is
-installed into .venv-locust at the first run. What is compared are requests per second of CPU time (so "per core"), the
-rounds in turns. Then radloop's own time per request: CPU time of its thread, and the time between two requests of a
-worker with a detector that takes 100 ms, as the user's does.
+All show the same pictures to the same detector and write a feedback file for each answer, with as many workers: Locust
+as one would write it (a User without a pause, a request event fired by hand, `json.dump`), the script a thread for each
+worker. What is compared is the processor time of a request, so that it is "per core". Then radloop's own time per
+request: of its thread, and between two requests of a worker with a detector that takes 100 ms, as the user's does.
 """
 
-import argparse
-import json
-import os
 import random
 import statistics
-import subprocess
-import sys
-import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from benchmarks.harness import Bench, Contestant, Limit, Section
 from radloop.pipelines import online
 from radloop.predictions import Picture, Predictions
 
-LOCUST = Path(__file__).parents[1] / ".venv-locust"
 ANSWER = Predictions.sorted([3, 0], [0.6, 0.9], [[0.5, 0.6, 0.3, 0.2], [0.5, 0.4, 0.1, 0.1]])
 
-RADLOOP = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from simulator import play
-play(*sys.argv[2:])
-"""
 
-LOCUSTFILE = """
-import itertools, json, os, time, uuid
-from datetime import UTC, datetime
-from pathlib import Path
-from locust import User, constant, task
+def run(bench: Bench) -> Section:
+    """Requests per second of processor time; the share of radloop in a request."""
+    pictures, seconds, workers = (5, 1, 5) if bench.quick else (100, 10, 50)
+    given = bench.fresh("given")
+    bench.turn(Contestant("made", "benchmarks.simulator:make"), given, pictures=pictures)
+    asked = {"seconds": seconds, "workers": workers}
+    contestants = [
+        Contestant("Locust", "benchmarks.opponents:locust", opponent=True),
+        Contestant("script, threads", "benchmarks.opponents:threads"),
+        Contestant("radloop", "benchmarks.simulator:play"),
+    ]
+    limits = [
+        Limit("Locust", "cpu_s", "radloop"),
+        Limit("radloop", "own processor ms per request, p50", most=1, unit="ms"),
+    ]
+    alone = 1 if bench.quick else 0  # Locust is no test tool
+    at_once = bench.contest(
+        "A detector that answers at once",
+        contestants[alone:],
+        given=given,
+        unit="requests",
+        same=False,
+        limits=limits[alone:],
+        **asked,
+    )
+    usual = bench.contest(
+        "A detector that takes 100 ms",
+        [Contestant("radloop", "benchmarks.simulator:play", options={"answer_seconds": 0.1})],
+        given=given,
+        unit="requests",
+        rounds=1,
+        limits=[Limit("radloop", "ms between two requests of a worker, p50", unit="ms")],
+        **asked,
+    )
+    return Section(
+        "simulator",
+        "simulate",
+        f"{workers} workers, {seconds} s a turn, {pictures} pictures of 716 kB, a feedback file for each answer.",
+        results=[at_once, usual],
+    )
 
-pictures = sorted(Path(os.environ["PICTURES"]).iterdir())
-folder = Path(os.environ["FEEDBACK"])
-turns = itertools.cycle(pictures)
-answer = [{"class_id": 0, "class_name": "Aortic enlargement", "confidence": 0.9, "bbox": [0.5, 0.4, 0.1, 0.1]},
-          {"class_id": 3, "class_name": "Cardiomegaly", "confidence": 0.6, "bbox": [0.5, 0.6, 0.3, 0.2]}]
 
-class Hospital(User):
-    wait_time = constant(0)
+def make(given: Path, fresh: Path, *, pictures: int) -> Callable[[], int]:
+    """Pictures of noise, as large as radiographs on disk; and a first run, which measures them for the cache."""
 
-    @task
-    def show(self):
-        path = next(turns)
-        data = path.read_bytes()
-        started = time.perf_counter()
-        detections = answer
-        elapsed_ms = (time.perf_counter() - started) * 1000
-        feedback = {"image_id": path.stem, "class_id": 0, "confidence": 0.9, "bbox": [0.5, 0.4, 0.1, 0.1],
-                    "timestamp": datetime.now(UTC).isoformat(), "detections": detections, "latency_ms": elapsed_ms,
-                    "feedback_id": uuid.uuid4().hex}
-        with open(folder / f"{path.stem}.{feedback['feedback_id']}.json", "w") as file:
-            json.dump(feedback, file, indent=2)
-        self.environment.events.request.fire(request_type="infer", name="detector", response_time=elapsed_ms,
-                                             response_length=len(data), exception=None, context={})
-"""
+    def work() -> int:
+        folder = given / "store" / "test" / "images"
+        folder.mkdir(parents=True)
+        rng = np.random.default_rng(0)
+        for number in range(pictures):
+            gray = rng.integers(0, 256, (1024, 700), dtype=np.uint8)
+            Image.fromarray(gray).save(folder / f"{random.Random(number).randbytes(16).hex()}.png", compress_level=1)
+        return pictures
+
+    return work
 
 
 class AtOnce:
@@ -90,96 +101,26 @@ class AtOnce:
         return ANSWER
 
 
-def play(store: str, out: str, seconds: str, workers: str, answer_seconds: str) -> None:
-    """One run of radloop in this process; prints what it did as JSON."""
-    detector = AtOnce(float(answer_seconds))
-    begin = time.process_time()
-    done = online.simulate(
-        Path(out), store, detector=detector, splits=["test"], load_pattern=workers, stage_seconds=float(seconds)
-    )
-    cpu = time.process_time() - begin
-    print(
-        json.dumps(
-            {
-                "requests": done.total["feedback"],
-                "cpu_seconds": cpu,
-                "own_cpu_ms": statistics.median(detector.cpu_ms),
-                "own_wall_ms": statistics.median(detector.wall_ms),
-            }
+def play(
+    given: Path, fresh: Path, *, seconds: float, workers: int, answer_seconds: float = 0.0
+) -> Callable[[], dict[str, float]]:
+    """radloop's simulator; the pictures are measured before, as in every run but the first."""
+    store, detector = str(given / "store"), AtOnce(answer_seconds)
+
+    def simulate(load_pattern: str, stage_seconds: float, detector: AtOnce) -> int:
+        done = online.simulate(
+            fresh, store, detector=detector, splits=["test"], load_pattern=load_pattern, stage_seconds=stage_seconds
         )
-    )
+        return done.total["feedback"]
 
+    simulate("1", 0.1, AtOnce())
 
-def make_store(root: Path, count: int) -> None:
-    """`count` pictures of noise, as large as radiographs on disk."""
-    folder = root / "test" / "images"
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        gray = rng.integers(0, 256, (1024, 700), dtype=np.uint8)
-        Image.fromarray(gray).save(folder / f"{random.Random(number).randbytes(16).hex()}.png", compress_level=1)
+    def work() -> dict[str, float]:
+        done = simulate(str(workers), seconds, detector)
+        return {
+            "done": done,
+            "own processor ms per request, p50": statistics.median(detector.cpu_ms),
+            "ms between two requests of a worker, p50": statistics.median(detector.wall_ms),
+        }
 
-
-def run_radloop(store: Path, out: Path, seconds: float, workers: int, answer_seconds: float = 0.0) -> dict:
-    command = [sys.executable, "-c", RADLOOP, Path(__file__).parent, store, out, seconds, workers, answer_seconds]
-    return json.loads(subprocess.run([str(part) for part in command], check=True, capture_output=True).stdout)
-
-
-def run_locust(store: Path, out: Path, seconds: float, workers: int) -> dict:
-    """Locust without its web page; the CPU time of its process, start included as it is for radloop."""
-    out.mkdir(parents=True)
-    script = out / "locustfile.py"
-    script.write_text(LOCUSTFILE)
-    feedback = out / "feedback"
-    feedback.mkdir()
-    command = [
-        *(LOCUST / "bin" / "locust", "-f", script, "--headless", "--only-summary"),
-        *("-u", workers, "-r", workers, "-t", f"{seconds:g}s"),
-    ]
-    environment = {**os.environ, "PICTURES": str(store / "test" / "images"), "FEEDBACK": str(feedback)}
-    process = subprocess.Popen(
-        [str(part) for part in command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    _, _, usage = os.wait4(process.pid, 0)
-    process.returncode = 0
-    return {"requests": len(list(feedback.iterdir())), "cpu_seconds": usage.ru_utime + usage.ru_stime}
-
-
-def install_locust() -> None:
-    """An environment of its own: Locust's gevent patches what it is imported beside."""
-    if not (LOCUST / "bin" / "locust").exists():
-        subprocess.run([sys.executable, "-m", "venv", LOCUST], check=True)
-        subprocess.run([LOCUST / "bin" / "pip", "install", "--quiet", "locust>=2.30"], check=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--pictures", type=int, default=100)
-    parser.add_argument("--workers", type=int, default=50)
-    parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    install_locust()
-    with tempfile.TemporaryDirectory() as folder:
-        store = Path(folder) / "store"
-        make_store(store, given.pictures)
-        warm = Path(folder) / "radloop"
-        run_radloop(store, warm, 0.1, 1)  # the pictures are measured once, and the cache is kept
-        rates: dict[str, list[float]] = {"radloop": [], "locust": []}
-        own = []
-        for number in range(given.rounds):
-            ours = run_radloop(store, warm, given.seconds, given.workers)
-            theirs = run_locust(store, Path(folder) / f"locust{number}", given.seconds, given.workers)
-            own.append(ours["own_cpu_ms"])
-            for name, done in (("radloop", ours), ("locust", theirs)):
-                rates[name].append(done["requests"] / done["cpu_seconds"])
-        usual = run_radloop(store, warm, given.seconds, given.workers, 0.1)
-    ours, theirs = (statistics.median(rates[name]) for name in ("radloop", "locust"))
-    print(f"{given.workers} workers, {given.pictures} pictures of {1024 * 700 // 1000} kB, feedback written")
-    print(f"requests per core and second: radloop {ours:,.0f}, locust {theirs:,.0f}: {ours / theirs:.2f}×")
-    print(f"radloop's own CPU time per request: p50 {statistics.median(own):.2f} ms")
-    print(f"with a detector of 100 ms, between two requests of a worker: p50 {usual['own_wall_ms']:.2f} ms")
-
-
-if __name__ == "__main__":
-    main()
+    return work

@@ -1,4 +1,4 @@
-"""Make the lock files anew: `make lock`. One resolution for all (dev.txt); the others are parts of it."""
+"""Make the lock files anew: `make lock`. One resolution for all (dev.txt); the others are parts of it, or agree with it."""
 
 import subprocess
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 WHOLE = "requirements/dev.txt"
 DASHBOARD = "data-pipeline/streamlit-dashboard/requirements.txt"
+OPPONENTS = "benchmarks/requirements.txt"
 PARTS = {
     WHOLE: ["--extra=dev"],
     "requirements/base.txt": [],
@@ -14,12 +15,13 @@ PARTS = {
     "requirements/pipeline.txt": ["--extra=onnx", "--extra=triton", "--extra=rclone"],  # the container of that name
     DASHBOARD: ["--extra=dashboard"],
     "requirements/build.txt": ["--group=build"],
+    OPPONENTS: [],
 }
 
 
 def main() -> None:
     for path, parts in PARTS.items():
-        source = [] if parts == ["--group=build"] else ["pyproject.toml"]
+        source = {"requirements/build.txt": [], OPPONENTS: ["benchmarks/requirements.in"]}.get(path, ["pyproject.toml"])
         subprocess.run(
             [
                 *(sys.executable, "-m", "uv", "pip", "compile", *source, *parts),

@@ -1,0 +1,329 @@
+"""How the cost grows: images through `radloop extract` and `transform`, annotations alone, and feedback.
+
+The pictures are small and distinct (benchmarks/many.py). A step's seconds and processor time are those of its function
+in the pipeline; its memory is the peak of that process, and "all processes" is what they all have together at one time.
+The rows of 1,500,000 images are those of 15,000 with other names and boxes that are a little smaller.
+"""
+
+import contextlib
+import functools
+import io
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import polars as pl
+
+from benchmarks import feedback, many, turn
+from benchmarks.harness import Bench, Contestant, Growth, Point, Section, Turn, verdict
+
+LARGEST_MB = 2_048
+DEARER = 1.3  # what an image may cost of 150,000, times its cost of 15,000
+OUTSIDE = 0.25  # seconds between two looks at the memory of all processes
+
+REASONS: dict[str, str] = {}
+
+
+def run(bench: Bench) -> Section:
+    """All three."""
+    images = (150, 300) if bench.quick else (1_500, 15_000, 150_000)
+    rows = (150, 300) if bench.quick else (15_000, 150_000, 1_500_000)
+    files = (100,) if bench.quick else (1_000, 10_000, 100_000, 1_000_000)
+    points = of_images(bench, images)
+    whole, large = points["extract and transform"], points["all processes, memory"][-1].peak_mb
+    dearer = {
+        of: getattr(whole[-1], of) / whole[-1].number / (getattr(whole[-2], of) / whole[-2].number) for of in COSTS
+    }
+    return Section(
+        "growth",
+        "How it grows",
+        f"Distinct pictures of {many.SIDE_PX}×{many.SIDE_PX} pixels, so that decoding hides nothing; "
+        "two processes look at them.",
+        growths=[
+            Growth("Images, through extract and transform", "images", points, REASONS),
+            Growth("Images, annotations alone", "images", of_annotations(bench, rows), REASONS),
+            Growth("Feedback files, through retrain", "files", of_feedback(bench, files), REASONS),
+        ],
+        verdicts=[
+            verdict(f"memory of all processes, {images[-1]:,} images", [large], most=LARGEST_MB, unit="MB"),
+            *(
+                verdict(f"cost per image, {images[-1]:,} / {images[-2]:,}: {COSTS[of]}", [ratio], most=DEARER)
+                for of, ratio in dearer.items()
+            ),
+        ],
+    )
+
+
+COSTS = {"wall_s": "time", "cpu_s": "processor time"}
+
+
+def of_images(bench: Bench, sizes: tuple[int, ...]) -> dict[str, list[Point]]:
+    """Each size from nothing: made, extracted, transformed, and transformed again."""
+    points: dict[str, list[Point]] = {}
+    for images in sizes:
+        given = bench.fresh("given")
+        bench.turn(Contestant("made", "benchmarks.growth:make_folder"), given, images=images)
+        told(f"{images:,} images")
+        add(points, images, bench.turn(Contestant("transform", "benchmarks.growth:transform"), given))
+    return points
+
+
+def of_annotations(bench: Bench, sizes: tuple[int, ...]) -> dict[str, list[Point]]:
+    """The steps that see no picture."""
+    points: dict[str, list[Point]] = {}
+    for images in sizes:
+        given = bench.fresh("given")
+        bench.turn(Contestant("made", "benchmarks.growth:make_annotations"), given, images=images, base=sizes[0])
+        told(f"annotations of {images:,} images")
+        add(points, images, bench.turn(Contestant("annotations", "benchmarks.growth:annotations"), given))
+    return points
+
+
+def of_feedback(bench: Bench, sizes: tuple[int, ...]) -> dict[str, list[Point]]:
+    """One folder that fills."""
+    given = bench.fresh("given")
+    points: dict[str, list[Point]] = {}
+    for before, files in zip((0, *sizes), sizes, strict=False):
+        feedback.write(given / "feedback", range(before, files))
+        told(f"{files:,} feedback files")
+        for name, work, options in (
+            ("open and read, Python", "benchmarks.opponents:only_open", {}),
+            ("everything is new", "benchmarks.retrain:everything", {"jobs": 2}),
+            ("nothing is new", "benchmarks.retrain:again", {}),
+        ):
+            taken = bench.turn(Contestant(name, work, options=options), given)
+            points.setdefault(name, []).append(Point(files, taken.wall_s, taken.cpu_s, taken.peak_mb))
+    return points
+
+
+def told(what: str) -> None:
+    print(f"  growth: {what} …", file=sys.stderr, flush=True)
+
+
+def add(points: dict[str, list[Point]], number: int, taken: Turn) -> None:
+    """The figures `step|of` of a turn."""
+    for step in dict.fromkeys(name.partition("|")[0] for name in taken.figures):
+        points.setdefault(step, []).append(Point(number, *(taken.figures[f"{step}|{of}"] for of in STEP)))
+
+
+STEP = ("wall_s", "cpu_s", "peak_mb")
+
+
+class Steps:
+    """What each step took. Steps do not lie within each other."""
+
+    def __init__(self) -> None:
+        self.figures: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        turn.forget_peak()
+        wall, cpu = time.perf_counter(), turn.cpu_s()
+        yield
+        before = [self.figures.get(f"{name}|{of}", 0.0) for of in STEP]
+        taken = before[0] + time.perf_counter() - wall, before[1] + turn.cpu_s() - cpu, max(before[2], own_peak_mb())
+        self.figures |= {f"{name}|{of}": value for of, value in zip(STEP, taken, strict=True)}
+
+    @contextlib.contextmanager
+    def patched(self, functions: dict[str, tuple[Any, str]]) -> Iterator[None]:
+        """Measure functions of radloop wherever they are called by their module's name."""
+        with contextlib.ExitStack() as stack:
+            for name, (module, function) in functions.items():
+                stack.enter_context(
+                    mock.patch.object(module, function, self._measured(name, getattr(module, function)))
+                )
+            yield
+
+    def _measured(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def measured(*given: Any, **options: Any) -> Any:
+            with self.step(name):
+                return function(*given, **options)
+
+        return measured
+
+
+def own_peak_mb() -> float:
+    """Of this process alone since `turn.forget_peak`."""
+    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
+
+
+class Together:
+    """The peak memory of this process and all below it at one time, pages that they share counted once."""
+
+    def __init__(self) -> None:
+        self.peak_mb = 0.0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> "Together":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._end.wait(OUTSIDE):
+            self.peak_mb = max(self.peak_mb, sum(map(_share_mb, _family(os.getpid()))))
+
+
+def _family(process: int) -> Iterator[int]:
+    yield process
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in task.read_text().split():
+                yield from _family(int(child))
+
+
+def _share_mb(process: int) -> float:
+    try:
+        found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{process}/smaps_rollup").read_text(), re.M)
+    except OSError:  # it has ended
+        return 0.0
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def make_folder(given: Path, fresh: Path, *, images: int) -> Callable[[], int]:
+    """A folder as a user has it: train.csv, train_meta.csv and train/."""
+    from radloop.sources import synthetic
+
+    def work() -> int:
+        rows, sizes = synthetic.annotations(images, seed=0)
+        many.write(given / "train", sizes["image_id"].to_list())
+        rows.write_csv(given / "train.csv", float_precision=1)
+        sizes.write_csv(given / "train_meta.csv")
+        return images
+
+    return work
+
+
+def transform(given: Path, fresh: Path) -> Callable[[], dict[str, float]]:
+    """The two commands, in this process, so that their steps can be told apart; then the second one again."""
+    from radloop import cli, similarity
+    from radloop.dataset import findings, pictures, plan, splits, yolo
+    from radloop.sources import raw
+
+    steps = Steps()
+    functions = {
+        "read train.csv (twice)": (raw, "read_annotations"),
+        "read train_meta.csv": (raw, "read_sizes"),
+        "list the pictures": (pictures, "find"),
+        "validate": (findings, "validate"),
+        "inspect the pictures": (pictures, "inspect"),
+        "near-duplicates": (similarity, "near_duplicates"),
+        "group": (splits, "group"),
+        "assign": (splits, "assign"),
+        "proof": (splits, "proof"),
+        "plan": (plan, "build"),
+        "write": (yolo, "write"),
+    }
+
+    def command(*arguments: object) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            try:
+                cli.main([*map(str, arguments), "--out", str(fresh), "--json"])
+            except SystemExit as end:
+                if end.code:
+                    raise
+
+    def work() -> dict[str, float]:
+        with Together() as together:
+            wall, cpu = time.perf_counter(), turn.cpu_s()
+            with steps.patched(functions):
+                command("extract", "--source", given)
+                command("transform", "--jobs", 2)
+            whole = {"wall_s": time.perf_counter() - wall, "cpu_s": turn.cpu_s() - cpu}
+            with steps.step("transform again, nothing to do"):
+                command("transform", "--jobs", 2)
+        whole["peak_mb"] = max(value for name, value in steps.figures.items() if name.endswith("|peak_mb"))
+        pictures_of = len(os.listdir(given / "train"))
+        memory = {"wall_s": 0.0, "cpu_s": 0.0, "peak_mb": together.peak_mb}
+        named = {"extract and transform": whole, "all processes, memory": memory}
+        flat = {f"{name}|{of}": value for name, figures in named.items() for of, value in figures.items()}
+        return {"done": pictures_of, **flat, **steps.figures}
+
+    return work
+
+
+def make_annotations(given: Path, fresh: Path, *, images: int, base: int) -> Callable[[], int]:
+    """The rows of `base` made-up images, again and again under other names."""
+    from radloop.sources import synthetic
+
+    def work() -> int:
+        given.mkdir()
+        rows, sizes = synthetic.annotations(base, seed=0)
+        sides = [f"{axis}_{end}" for axis in "xy" for end in ("min", "max")]
+        for name, table in (("train.csv", rows), ("train_meta.csv", sizes)):
+            with (given / name).open("wb") as file:
+                for copy in range(images // base):
+                    other = pl.format("{}{}", pl.lit(f"{copy:04x}"), pl.col("image_id").str.tail(28)).alias("image_id")
+                    smaller = [(pl.col(side) * (1 - copy / 5_000)).round() for side in sides if side in table.columns]
+                    table.with_columns(other, *smaller).write_csv(file, include_header=not copy, float_precision=1)
+        return images
+
+    return work
+
+
+def annotations(given: Path, fresh: Path) -> Callable[[], dict[str, float]]:
+    """The steps of the pipeline, pictures made up."""
+    from benchmarks.labels import build
+    from radloop.dataset import findings, splits
+    from radloop.sources import raw
+    from radloop.tables import GROUPS
+
+    steps = Steps()
+
+    def work() -> dict[str, float]:
+        with steps.step("read train.csv"):
+            rows, _ = raw.read_annotations(given / "train.csv")
+        with steps.step("read train_meta.csv"):
+            sizes = raw.read_sizes(given / "train_meta.csv")
+        with steps.step("validate"):
+            valid = findings.validate(rows, sizes=sizes, boxes="auto")
+        del rows, sizes
+        with steps.step("group"):
+            nothing = pl.DataFrame(schema=GROUPS)
+            grouping = splits.group(valid.findings["image_id"], patients=valid.patients, duplicates=nothing)
+        with steps.step("assign"):
+            assignment = splits.assign(valid.findings, grouping.groups, splits.SplitSizes(), seed=0)
+        with steps.step("proof"):
+            splits.proof(valid.findings, assignment, splits.SplitSizes(), seed=0)
+        pictures = imagined(assignment["image_id"])
+        with steps.step("plan"):
+            build(valid.findings, pictures, assignment)
+        return {"done": assignment.height, **steps.figures}
+
+    return work
+
+
+def imagined(image_ids: pl.Series) -> pl.DataFrame:
+    """PICTURES that nobody made."""
+    from radloop.tables import PICTURES
+
+    image_id = pl.col("image_id")
+    return (
+        pl.DataFrame({"image_id": image_ids})
+        .with_columns(
+            path=image_id + ".png",
+            bytes=4_000,
+            md5=image_id,
+            pixels_md5=image_id,
+            phash=image_id.str.head(16),
+            width=1024,
+            height=1024,
+            mean=120.0,
+            std=60.0,
+            sharpness=1.0,
+            problem=pl.lit(None, pl.String),
+        )
+        .select(pl.col(name).cast(kind) for name, kind in PICTURES.items())
+    )

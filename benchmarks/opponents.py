@@ -1,0 +1,251 @@
+"""What radloop is measured against. Each function gets ready and returns the work that is timed (benchmarks/turn.py).
+
+At the top only the standard library: this file also runs in the opponents' own environment, and the peak memory of a
+program that is started from here is not that of a large Python process.
+"""
+
+import csv
+import hashlib
+import io
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+NO_FINDING = "14"
+
+
+def floor(given: Path, fresh: Path) -> Callable[[], int]:
+    """The C program that only makes the files, their bytes and the links."""
+    fresh.mkdir()
+
+    def work() -> int:
+        subprocess.run([given / "floor", "write", given / "list", fresh, given / "pictures"], check=True)
+        return int((given / "count").read_text())
+
+    return work
+
+
+def floor_read(given: Path, fresh: Path) -> Callable[[], int]:
+    """The same program, which only opens, reads and closes every file of the folder `given`/feedback."""
+    return lambda: int(
+        subprocess.run([given / "floor", "read", given / "feedback"], check=True, capture_output=True).stdout
+    )
+
+
+def script(given: Path, fresh: Path) -> Callable[[], int]:
+    """As the description reads: a loop over the rows, a search of the lists for the split, a copy for each reader."""
+    split_lists: dict[str, list[str]] = json.loads((given / "splits.json").read_text())
+
+    def work() -> int:
+        for split in split_lists:
+            (fresh / split / "images").mkdir(parents=True)
+            (fresh / split / "labels").mkdir()
+        grouped: dict[tuple[str, str], list[dict[str, str]]] = {}
+        with (given / "annotations.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                grouped.setdefault((row["image_id"], row["rad_id"]), []).append(row)
+        for (image_id, rad_id), rows in grouped.items():
+            split = next(name for name, members in split_lists.items() if image_id in members)
+            with (fresh / split / "labels" / f"{image_id}_{rad_id}.txt").open("w") as label:
+                for row in rows:
+                    if row["class_id"] != NO_FINDING:
+                        width, height = float(row["width"]), float(row["height"])
+                        x_min, x_max = float(row["x_min"]) / width, float(row["x_max"]) / width
+                        y_min, y_max = float(row["y_min"]) / height, float(row["y_max"]) / height
+                        label.write(f"{row['class_id']} {(x_min + x_max) / 2:.6f} {(y_min + y_max) / 2:.6f} ")
+                        label.write(f"{x_max - x_min:.6f} {y_max - y_min:.6f}\n")
+            picture = fresh / split / "images" / f"{image_id}_{rad_id}.png"
+            shutil.copy(given / "pictures" / f"{image_id}.png", picture)
+        return len({image_id for image_id, _ in grouped})
+
+    return work
+
+
+def supervision(given: Path, fresh: Path) -> Callable[[], int]:
+    """supervision's export of the labels; its pictures must have distinct names, so each reading has a link."""
+    import numpy as np
+    import supervision as sv
+
+    fresh.mkdir()
+    annotations = {}
+    for image_id, rad_id, classes, corners in _readings(given):
+        link = fresh / f"{image_id}_{rad_id}.png"
+        os.link(given / "pictures" / f"{image_id}.png", link)
+        xyxy = np.array(corners, dtype=float).reshape(-1, 4) * 1024
+        annotations[str(link)] = sv.Detections(xyxy=xyxy, class_id=np.array(classes, dtype=int))
+    dataset = sv.DetectionDataset([str(number) for number in range(14)], list(annotations), annotations)
+
+    def work() -> int:
+        dataset.as_yolo(annotations_directory_path=str(fresh / "labels"))
+        return int((given / "count").read_text())
+
+    return work
+
+
+def datumaro(given: Path, fresh: Path, *, sized: bool = True) -> Callable[[], int]:
+    """Datumaro's export without pictures. Where it is not told their sizes it opens each one."""
+    import datumaro as dm
+    from datumaro.components.media import Image
+
+    items = [
+        dm.DatasetItem(
+            f"{image_id}_{rad_id}",
+            subset="train",
+            media=Image.from_file(str(given / "pictures" / f"{image_id}.png"), size=(1024, 1024) if sized else None),
+            annotations=[
+                dm.Bbox(1024 * x1, 1024 * y1, 1024 * (x2 - x1), 1024 * (y2 - y1), label=label)
+                for label, (x1, y1, x2, y2) in zip(classes, corners, strict=True)
+            ],
+        )
+        for image_id, rad_id, classes, corners in _readings(given)
+    ]
+    dataset = dm.Dataset.from_iterable(items, categories=[str(number) for number in range(14)])
+
+    def work() -> int:
+        dataset.export(str(fresh), "yolo", save_media=False)
+        return int((given / "count").read_text())
+
+    return work
+
+
+def _readings(given: Path) -> list[Any]:
+    readings: list[Any] = json.loads((given / "readings.json").read_text())
+    return readings
+
+
+def pillow(given: Path, fresh: Path, *, all_columns: bool) -> Callable[[], int]:
+    """What a careful script does with Pillow, imagehash and numpy; with `all_columns` all that radloop's pass does."""
+    import imagehash
+    import numpy as np
+    from PIL import Image
+    from scipy import ndimage
+
+    def look(path: Path) -> tuple[object, ...]:
+        data = path.read_bytes()
+        with Image.open(io.BytesIO(data)) as image:
+            image.verify()
+        with Image.open(io.BytesIO(data)) as image:
+            gray = image.convert("L")
+        pixels = np.asarray(gray)
+        row = (len(data), hashlib.md5(data).hexdigest(), pixels.mean(), pixels.std(), imagehash.phash(gray))
+        if all_columns:
+            row += (hashlib.md5(pixels.tobytes()).hexdigest(), ndimage.laplace(pixels.astype(np.float32)).var())
+        return row
+
+    paths = sorted(given.glob("*.png"))
+    look(paths[0])  # what is loaded on first use
+    return lambda: len([look(path) for path in paths])
+
+
+def only_open(given: Path, fresh: Path) -> Callable[[], int]:
+    """Open and read every file from Python, and nothing else."""
+
+    def work() -> int:
+        count = 0
+        for entry in os.scandir(given / "feedback"):
+            with open(entry.path, "rb") as file:
+                count += len(file.read()) > 0
+        return count
+
+    return work
+
+
+def pandas_json(given: Path, fresh: Path) -> Callable[[], int]:
+    """json.load for each file, and a DataFrame of all."""
+    import pandas
+
+    def work() -> int:
+        rows = []
+        for entry in os.scandir(given / "feedback"):
+            with open(entry.path) as file:
+                rows.append(json.load(file))
+        return len(pandas.DataFrame(rows))
+
+    return work
+
+
+DETECTIONS = [
+    {"class_id": 0, "class_name": "Aortic enlargement", "confidence": 0.9, "bbox": [0.5, 0.4, 0.1, 0.1]},
+    {"class_id": 3, "class_name": "Cardiomegaly", "confidence": 0.6, "bbox": [0.5, 0.6, 0.3, 0.2]},
+]
+
+
+def show(path: Path, folder: Path) -> tuple[float, int]:
+    """One request: read a picture, ask the detector, write the feedback; milliseconds and bytes."""
+    data = path.read_bytes()
+    started = time.perf_counter()
+    detections = DETECTIONS
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    feedback = {
+        "image_id": path.stem,
+        **{name: detections[0][name] for name in ("class_id", "confidence", "bbox")},
+        "timestamp": datetime.now(UTC).isoformat(),
+        "detections": detections,
+        "latency_ms": elapsed_ms,
+        "feedback_id": uuid.uuid4().hex,
+    }
+    with open(folder / f"{path.stem}.{feedback['feedback_id']}.json", "w") as file:
+        json.dump(feedback, file, indent=2)
+    return elapsed_ms, len(data)
+
+
+def threads(given: Path, fresh: Path, *, seconds: float, workers: int) -> Callable[[], int]:
+    """A thread for each worker, which shows one picture after the other."""
+    pictures = sorted((given / "store" / "test" / "images").iterdir())
+    fresh.mkdir()
+
+    def worker(end: float) -> None:
+        for path in itertools.cycle(pictures):
+            if time.perf_counter() >= end:
+                break
+            show(path, fresh)
+
+    def work() -> int:
+        end = time.perf_counter() + seconds
+        started = [threading.Thread(target=worker, args=(end,)) for _ in range(workers)]
+        for thread in started:
+            thread.start()
+        for thread in started:
+            thread.join()
+        return len(os.listdir(fresh))
+
+    return work
+
+
+def locust(given: Path, fresh: Path, *, seconds: float, workers: int) -> Callable[[], int]:
+    """Locust as a library, without its web page: a User without a pause, a request event fired by hand."""
+    import gevent
+    from locust import User, constant, task
+    from locust.env import Environment
+
+    turns = itertools.cycle(sorted((given / "store" / "test" / "images").iterdir()))
+    fresh.mkdir()
+
+    class Hospital(User):
+        wait_time = constant(0)
+
+        @task
+        def request(self) -> None:
+            elapsed_ms, size = show(next(turns), fresh)
+            self.environment.events.request.fire(
+                request_type="infer", name="detector", response_time=elapsed_ms, response_length=size, context={}
+            )
+
+    runner = Environment(user_classes=[Hospital]).create_local_runner()
+
+    def work() -> int:
+        runner.start(workers, spawn_rate=workers)
+        gevent.spawn_later(seconds, runner.quit)
+        runner.greenlet.join()
+        return len(os.listdir(fresh))
+
+    return work

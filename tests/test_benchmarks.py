@@ -1,0 +1,103 @@
+"""The benchmarks run, judge and tell; what they measure is for `make bench`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import harness, page  # noqa: E402
+from benchmarks.__main__ import STAGES  # noqa: E402
+from benchmarks.harness import Growth, Limit, Point, Result, Section, Turn  # noqa: E402
+
+MACHINE = {
+    "date": "2026-01-02 03:04 UTC",
+    "cores": 2,
+    "processor": "P",
+    "memory_gb": 8.0,
+    "kernel": "6.1",
+    "python": "3.12",
+    "file_system": "ext4",
+    "load": 0.1,
+}
+
+
+def turns(*wall_s: float, done: float = 10) -> list[Turn]:
+    return [Turn(wall_s=wall, cpu_s=wall, peak_mb=50, done=done, figures={"sent": 1.02}) for wall in wall_s]
+
+
+def section(wall_s: float) -> Section:
+    taken = {"floor": turns(1, 2, 1), "ours": turns(wall_s, 2 * wall_s, wall_s)}
+    limit = Limit("ours", "wall_s", "floor", most=1.5, otherwise="the disk is slow")
+    result = Result("Files", "files", "floor", taken, [harness.judge(limit, taken)])
+    return Section("labels", "Labels", "What is done.", results=[result], machine=MACHINE, command="python -m x")
+
+
+def test_a_ratio_is_taken_within_each_round():
+    verdict = harness.judge(
+        Limit("ours", "wall_s", "floor", most=1.5), {"ours": turns(1, 20, 4), "floor": turns(1, 10, 1)}
+    )
+
+    assert (verdict.measured, verdict.low, verdict.high) == (2, 1, 4)
+    assert not verdict.held
+
+
+def test_who_does_more_in_the_same_time_wins():
+    taken = {"ours": turns(1, done=20), "theirs": turns(1, done=10)}
+
+    assert harness.judge(Limit("theirs", "cpu_s", "ours"), taken, "requests").measured == 2
+
+
+def test_a_figure_of_its_own_is_judged_by_itself():
+    verdict = harness.judge(Limit("ours", "sent", most=1.05), {"ours": turns(1)})
+
+    assert (verdict.what, verdict.measured, verdict.limit, verdict.held) == ("ours: sent", 1.02, "≤ 1.05", True)
+
+
+def test_contestants_that_do_different_work_are_no_contest(tmp_path, monkeypatch):
+    bench = harness.Bench(tmp_path, rounds=1)
+    monkeypatch.setattr(bench, "turn", lambda contestant, given: turns(1, done=len(contestant.name))[0])
+    contestants = [harness.Contestant("a", "m:f"), harness.Contestant("bb", "m:f")]
+
+    with pytest.raises(SystemExit, match="did not do the same work"):
+        bench.contest("Files", contestants, given=tmp_path, unit="files")
+
+
+def test_the_page_tells_what_was_measured_now_and_the_run_before(tmp_path):
+    data, written = tmp_path / "b.json", tmp_path / "b.md"
+    for wall_s in (9, 1.2, 1.7):
+        page.write([section(wall_s)], order=["labels"], data=data, page=written)
+
+    assert [one.results[0].turns["ours"][0].wall_s for one in page.read(data)["labels"]] == [1.7, 1.2]
+    row = next(line for line in written.read_text().splitlines() if "ours / floor" in line)
+    assert row == "| labels | ours / floor: time | 1.70 × | ≤ 1.5 × | **not held**: the disk is slow | 1.20 × |"
+
+
+def test_a_slope_of_two_is_quadratic_and_has_to_be_explained():
+    points = [Point(1_000, 1, 1, 50), Point(10_000, 100, 100, 50)]
+    growth = Growth("Files", "files", {"compare": points}, {"compare": "each with each"})
+
+    assert page.slope_of(points) == 2
+    assert "| compare | 1,000 | 10,000 | 2.00 | 100 | 50.0 | each with each |" in page.section_lines(
+        Section("growth", "Growth", "", growths=[growth])
+    )
+
+
+def test_a_busy_machine_is_told():
+    busy = Section("labels", "Labels", "", machine=MACHINE | {"load": 2.5})
+
+    assert "The machine was busy" in page.section_lines(busy)[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_still_runs_and_leaves_nothing(stage, tmp_path):
+    command = [sys.executable, "-m", "benchmarks", stage, "--quick", "--folder", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "Failed: none" in done.stderr
+    assert list(tmp_path.iterdir()) == []
