@@ -6,6 +6,7 @@ same result wherever and however often it runs, for a shard is run again when th
 
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -42,11 +43,13 @@ class Engine(Protocol):
     def places(self) -> int:
         """How many shards run at once."""
 
-    def map(self, function: Callable[[Shard], Result], shards: Collection[Shard]) -> Iterator[Result]:
+    def map(
+        self, function: Callable[[Shard], Result], shards: Collection[Shard], *, cpus: float = 1.0
+    ) -> Iterator[Result]:
         """The result of every shard, in any order, as they come; what a shard raises is raised here.
 
-        Shards that were not begun yet are dropped when the iterator is closed. Raises EngineError where a process or
-        the cluster is lost for good.
+        `cpus` is what a shard takes of a machine: less than 1 where it mostly waits. Shards that were not begun yet
+        are dropped when the iterator is closed. Raises EngineError where a process or the cluster is lost for good.
         """
 
     def require(self, check: Callable[[], str | None]) -> None:
@@ -62,7 +65,9 @@ class Local:
         """Nothing is started yet."""
         self.places = jobs
 
-    def map(self, function: Callable[[Shard], Result], shards: Collection[Shard]) -> Iterator[Result]:
+    def map(
+        self, function: Callable[[Shard], Result], shards: Collection[Shard], *, cpus: float = 1.0
+    ) -> Iterator[Result]:
         """In this process where there is one job or one shard, else in processes that last as long as the iterator."""
         count = min(self.places, len(shards))
         if count <= 1:
@@ -98,9 +103,11 @@ class Ray:
         """The CPUs of the nodes that are there now."""
         return sum(int(node["Resources"]["CPU"]) for node in self._nodes())
 
-    def map(self, function: Callable[[Shard], Result], shards: Collection[Shard]) -> Iterator[Result]:
+    def map(
+        self, function: Callable[[Shard], Result], shards: Collection[Shard], *, cpus: float = 1.0
+    ) -> Iterator[Result]:
         """Two shards in flight for each CPU, spread over the nodes, also over those that join on the way."""
-        run = self._ray.remote(num_cpus=1, max_retries=_RETRIES, scheduling_strategy="SPREAD")(_run)
+        run = self._ray.remote(num_cpus=cpus, max_retries=_RETRIES, scheduling_strategy="SPREAD")(_run)
         shared = self._ray.put(function)
         waiting = iter(shards)
         pending: list[Any] = []
@@ -115,7 +122,7 @@ class Ray:
                             "The Ray cluster has no node with CPUs left. What was done before is kept: start workers "
                             "and run the same command again."
                         )
-                room = int(_IN_FLIGHT * max(places, 1)) - len(pending)
+                room = int(_IN_FLIGHT * max(places, 1) / cpus) - len(pending)
                 pending += [run.remote(shared, shard) for shard in islice(waiting, max(room, 0))]
                 if not pending:
                     return
@@ -184,6 +191,29 @@ def opened(name: Literal["local", "ray"], *, jobs: int = 1, address: str = "auto
 def same_files(paths: Iterable[Path]) -> Callable[[], str | None]:
     """A check for `Engine.require`: whether a machine sees these files as this one does, by their size."""
     return partial(_differs, {path.absolute(): path.stat().st_size for path in paths})
+
+
+@contextmanager
+def shared_folder(folder: Path) -> Iterator[Callable[[], str | None]]:
+    """A check for `Engine.require`, within the context: whether a machine writes to the same `folder` as this one."""
+    probe = folder.absolute() / f".radloop-{secrets.token_hex(8)}.tmp"
+    probe.write_text("Seen by all nodes?")
+    try:
+        yield partial(_cannot_share, probe, probe.stat().st_size)
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _cannot_share(probe: Path, size: int) -> str | None:
+    beside = probe.with_name(f"{probe.name}.{secrets.token_hex(8)}.tmp")
+    if problem := _differs({probe: size}):
+        return problem
+    try:
+        beside.touch()
+        beside.unlink()
+    except OSError as error:
+        return f"cannot write to {probe.parent} ({error.strerror}). Every node needs the same user's rights there"
+    return None
 
 
 def _differs(sizes: dict[Path, int]) -> str | None:

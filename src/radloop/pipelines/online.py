@@ -1,19 +1,15 @@
 """Store -> pictures -> detector under a staged load -> feedback: a hospital in a box."""
 
-import hashlib
 import io
 import os
-import secrets
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import polars as pl
 from PIL import Image
@@ -23,17 +19,19 @@ from radloop.dataset import pictures, version
 from radloop.engines import HERE, Engine
 from radloop.errors import StoreError, UsageError
 from radloop.feedback import records
-from radloop.feedback.records import Detection, Feedback, Model, PictureMeasures, Simulated
+from radloop.feedback.records import PictureMeasures
 from radloop.measures import evaluation
-from radloop.predictions import Detector, Picture
+from radloop.pipelines import playing
+from radloop.pipelines.playing import Making, Run, Share, Shown
+from radloop.predictions import Detector
 from radloop.progress import Progress, silent
 from radloop.simulation import drifting, hospital, load
 from radloop.simulation.drifting import Drift
-from radloop.simulation.hospital import Answer, Tally
+from radloop.simulation.hospital import Tally
 from radloop.simulation.journal import Journal
 from radloop.storage import Store, publish
 from radloop.storage.publish import Row
-from radloop.tables import CLASS_NAMES, NO_FINDING, Split
+from radloop.tables import Split
 
 DEFAULT_SPLITS: Final[tuple[Split, ...]] = ("test", "production")
 
@@ -77,17 +75,6 @@ class Simulation:
     notes: tuple[str, ...]
 
 
-class Shown(NamedTuple):
-    """One picture as it arrives."""
-
-    image_id: str
-    split: Split | None
-    path: Path
-    md5: str
-    phash: str
-    measures: PictureMeasures
-
-
 def simulate(
     out: Path,
     address: str,
@@ -123,22 +110,25 @@ def simulate(
     with closing(storage.open_store(address)) as store:
         prefix, rows, notes = _pictures_of(store, splits or DEFAULT_SPLITS)
         truth = _truth(store, prefix, rows["image_id"])
-        if isinstance(detector, str):
-            make = partial(
-                detectors.create,
-                detector,
-                seed=seed,
-                inference_ms=inference_ms,
-                timeout_s=request_timeout,
-                truth=truth,
-                triton_url=triton_url,
-                stop=stop,
-            )
-            detector = hospital.when_ready(make, seconds=stage_seconds, progress=progress)
-        run = _Run(detector, feedback or out / "feedback", log or out / "logs" / "online_data.log", seed, durable)
+        make = _making(
+            detector,
+            seed=seed,
+            inference_ms=inference_ms,
+            timeout_s=request_timeout,
+            truth=truth,
+            triton_url=triton_url,
+        )
+        ready = hospital.when_ready(partial(make, stop=stop), seconds=stage_seconds, progress=progress)
+        run = Run.new(
+            ready,
+            feedback=feedback or out / "feedback",
+            log=log or out / "logs" / "online_data.log",
+            seed=seed,
+            durable=durable,
+        )
         if dry_run:
             nothing = [Tally(stage, loaded) for stage, loaded in enumerate(loads, 1)]
-            return run.summary(address, rows.height, nothing, ran=False, stopped=False, notes=notes)
+            return _summary(run, address, rows.height, nothing, ran=False, stopped=False, notes=notes)
         with files.locked(out / "cache" / "shown"):
             plain, refused = _fetch(store, prefix, rows, out / "cache", engine=engine, progress=progress)
             shown = _drifted(plain, drifts, len(loads), out / "cache" / "shown", engine=engine, progress=progress)
@@ -147,128 +137,54 @@ def simulate(
     run.feedback.mkdir(parents=True, exist_ok=True)
     records.reclaim(run.feedback)
     found = set() if truth is None else set(truth["image_id"])
-    choose = hospital.choices(
-        [picture.image_id in found for picture in plain],
-        seed=seed,
-        share=partial(drifting.share_with_finding, drifts),
-    )
+    share = Share(run, plan, make, shown, [picture.image_id in found for picture in plain], drifts)
     with Journal(run.log, run.id) as journal, hospital.stopped_by_signals(stop):
-        journal.write(
-            "start", detector=run.detector_name, load=loads, arrival=arrival, drift=drift, pictures=len(plain)
-        )
-        tallies = hospital.run(
-            plan,
-            detector,
-            choose=choose,
-            show=lambda visit: _as_picture(shown[visit.stage - 1][visit.picture]),
-            tell=lambda answer: run.tell(answer, shown[answer.visit.stage - 1][answer.visit.picture], journal),
-            stop=stop,
-            progress=progress,
-        )
-        done = run.summary(address, len(plain), tallies, ran=True, stopped=stop.is_set(), notes=notes)
+        journal.write("start", detector=run.detector, load=loads, arrival=arrival, drift=drift, pictures=len(plain))
+        if engine.many_machines:
+            tallies = playing.spread(share, journal, engine, stop=stop, progress=progress)
+        else:
+            tallies = playing.play(share, ready, journal, stop=stop, progress=progress)
+        done = _summary(run, address, len(plain), tallies, ran=True, stopped=stop.is_set(), notes=notes)
         for row in done.stages.iter_rows(named=True):
             journal.write("stage", **row)
         journal.write("end", **done.total, stopped=done.stopped)
     return done
 
 
-class _Run:
-    """What all feedback of one run shares."""
+def _making(detector: str | Detector, **options: Any) -> Making:
+    """How any process gets the detector; one that was made already is copied to it."""
+    return partial(detectors.create, detector, **options) if isinstance(detector, str) else partial(_made, detector)
 
-    def __init__(self, detector: Detector, feedback: Path, log: Path, seed: int, durable: bool) -> None:
-        begin = datetime.now(UTC)
-        self.id = f"{begin:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"  # of no other run, also after a kill
-        self.feedback, self.log = feedback, log
-        self.detector_name = f"{detector.name} {detector.version}".strip()
-        self._model = Model(name=detector.name, version=detector.version)
-        self._seed, self._durable = seed, durable
-        self._epoch = begin - timedelta(seconds=time.monotonic())
 
-    def tell(self, answer: Answer, shown: Shown, journal: Journal) -> None:
-        """Write the feedback, then the line that says so: what the log reports is there."""
-        visit = answer.visit
-        line = {
-            "number": visit.number,
-            "stage": visit.stage,
-            "image_id": shown.image_id,
-            "latency_ms": round(answer.latency_ms, 3),
-            "tries": answer.tries,
-        }
-        if answer.error is not None:
-            journal.write("error", **line, kind=answer.error.kind, message=str(answer.error))
-            return
-        feedback = self.as_feedback(answer, shown)
-        path = records.write(self.feedback, feedback, durable=self._durable)
-        journal.write("request", **line, class_id=feedback.class_id, confidence=feedback.confidence, file=path.name)
+def _made(detector: Detector, *, stop: threading.Event) -> Detector:
+    return detector
 
-    def as_feedback(self, answer: Answer, shown: Shown) -> Feedback:
-        """The rich form. Its id follows from the run, the image and the number of the visit."""
-        predictions = answer.predictions
-        if predictions is None:
-            raise ValueError("an answer without predictions gives no feedback")
-        detections = [
-            Detection(class_id=class_id, class_name=CLASS_NAMES[class_id], confidence=confidence, bbox=tuple(box))
-            for class_id, confidence, box in zip(
-                predictions.class_ids.tolist(),
-                predictions.confidences.tolist(),
-                predictions.cxcywh_norm.tolist(),
-                strict=True,
-            )
-        ]
-        top = detections[0] if detections else None
-        class_id = top.class_id if top else NO_FINDING
-        site, view, device = hospital.made_up(shown.image_id, seed=self._seed)
-        key = f"{self.id} {shown.image_id} {answer.visit.number}"
-        return Feedback(
-            image_id=shown.image_id,
-            class_id=class_id,
-            confidence=top.confidence if top else 1.0 - predictions.highest_score,
-            bbox=top.bbox if top else None,
-            timestamp=self._time(answer.ended),
-            class_name=CLASS_NAMES[class_id],
-            detections=detections,
-            split=shown.split,
-            image_md5=shown.md5,
-            image_phash=shown.phash,
-            picture=shown.measures,
-            model=self._model,
-            latency_ms=answer.latency_ms,
-            stage=answer.visit.stage,
-            arrived_at=self._time(answer.intended),
-            feedback_id=hashlib.md5(key.encode()).hexdigest(),
-            run_id=self.id,
-            simulated=Simulated(site=site, view=view, device=device),
-            schema_version=records.SCHEMA_VERSION,
-        )
 
-    def _time(self, moment: float) -> str:
-        return (self._epoch + timedelta(seconds=moment)).isoformat()
-
-    def summary(
-        self,
-        address: str,
-        count: int,
-        tallies: Sequence[Tally],
-        *,
-        ran: bool,
-        stopped: bool,
-        notes: tuple[str, ...],
-    ) -> Simulation:
-        whole = hospital.total(tallies)
-        return Simulation(
-            run_id=self.id,
-            address=address,
-            detector=self.detector_name,
-            pictures=count,
-            feedback=self.feedback,
-            log=self.log,
-            stages=pl.DataFrame([_row(tally) for tally in tallies], schema=STAGES),
-            total={name: value for name, value in _row(whole).items() if name not in ("stage", "load")},
-            errors=dict(whole.errors.most_common()),
-            stopped=stopped,
-            ran=ran,
-            notes=notes,
-        )
+def _summary(
+    run: Run,
+    address: str,
+    count: int,
+    tallies: Sequence[Tally],
+    *,
+    ran: bool,
+    stopped: bool,
+    notes: tuple[str, ...],
+) -> Simulation:
+    whole = hospital.total(tallies)
+    return Simulation(
+        run_id=run.id,
+        address=address,
+        detector=run.detector,
+        pictures=count,
+        feedback=run.feedback,
+        log=run.log,
+        stages=pl.DataFrame([_row(tally) for tally in tallies], schema=STAGES),
+        total={name: value for name, value in _row(whole).items() if name not in ("stage", "load")},
+        errors=dict(whole.errors.most_common()),
+        stopped=stopped,
+        ran=ran,
+        notes=notes,
+    )
 
 
 def _row(tally: Tally) -> dict[str, Any]:
@@ -334,7 +250,7 @@ def _fetch(
     """The pictures on this machine, each distinct one once and verified, and what they measure."""
     wanted = [Row(**row) for row in rows.select(Row._fields).iter_rows(named=True)]
     paths = publish.fetch(store, wanted, cache / "pictures", prefix=prefix, progress=progress)
-    named = [(row["image_id"], row["split"], paths[row["key"]]) for row in rows.iter_rows(named=True)]
+    named = [(row["image_id"], row["split"], paths[row["key"]].absolute()) for row in rows.iter_rows(named=True)]
     shown = _measured(named, cache / "shown" / "pictures.parquet", engine=engine, progress=progress)
     lost = len(named) - len(shown)
     if not shown:
@@ -386,7 +302,7 @@ def _changed(
 ) -> list[Shown]:
     name = "-".join(f"{drift.kind}{drift.amount:g}" for drift in changes)
     distinct = {picture.md5: picture.path for picture in plain}
-    paths = {md5: folder / name / f"{md5}.png" for md5 in distinct}
+    paths = {md5: folder.absolute() / name / f"{md5}.png" for md5 in distinct}
 
     def make(md5: str) -> None:
         if not paths[md5].exists():
@@ -400,7 +316,3 @@ def _changed(
             progress(f"drift {name}", done, len(distinct))
     named = [(picture.image_id, picture.split, paths[picture.md5]) for picture in plain]
     return _measured(named, folder / f"{name}.parquet", engine=engine, progress=progress)
-
-
-def _as_picture(shown: Shown) -> Picture:
-    return Picture(shown.image_id, shown.path.read_bytes())

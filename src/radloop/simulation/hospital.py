@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import FrameType
 from typing import Final, NamedTuple
@@ -102,6 +102,7 @@ class Plan:
     per_second: float | None = None
     patience_seconds: float = 5.0  # how long an arrival waits for a free place before it is dropped
     seed: int = 0
+    elapsed_seconds: float = 0.0  # how long the run is going on already, where another machine has begun it
 
 
 class _Run:
@@ -121,7 +122,7 @@ class _Run:
         self._stop, self._progress = stop, progress
         self._lock = threading.Lock()
         self._number = 0
-        self._begin = time.monotonic()
+        self._begin = time.monotonic() - plan.elapsed_seconds
         self._failure: BaseException | None = None
         self.tallies = [Tally(number, loaded) for number, loaded in enumerate(plan.loads, 1)]
 
@@ -171,6 +172,8 @@ class _Run:
         rng = np.random.default_rng((self._plan.seed, tally.stage))
         begin = self._end(tally.stage - 1)
         for moment in load.arrivals(tally.load * (self._plan.per_second or 0), self._plan.stage_seconds, rng=rng):
+            if begin + moment < self._end(0) + self._plan.elapsed_seconds:
+                continue  # it came to the machine that was lost
             self._wait_until(begin + moment, tally)
             if self._stop.is_set():
                 return
@@ -297,6 +300,17 @@ def total(tallies: Sequence[Tally]) -> Tally:
         whole.dropped += tally.dropped
         whole.latencies_ms += tally.latencies_ms
     return whole
+
+
+def together(shares: Sequence[Sequence[Tally]], plan: Plan) -> list[Tally]:
+    """What came of each stage, of all who played a share of `plan` at the same time."""
+    stages = []
+    for number, loaded in enumerate(plan.loads):
+        same = [share[number] for share in shares if share]
+        stages.append(
+            replace(total(same), stage=number + 1, load=loaded, seconds=max((one.seconds for one in same), default=0.0))
+        )
+    return stages
 
 
 def choices(

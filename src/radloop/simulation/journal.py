@@ -29,6 +29,13 @@ class Journal:
         text = _CREDENTIALS.sub("//", json.dumps(line, ensure_ascii=False))
         files.write_all(self._descriptor, text.encode(errors="replace") + b"\n")  # of a path that is not UTF-8
 
+    def adopt(self, log: Path) -> None:
+        """Append the whole lines of another log, each in one piece."""
+        with log.open("rb") as lines:
+            for line in lines:
+                if line.endswith(b"\n"):
+                    files.write_all(self._descriptor, line)
+
     def _end_cut_line(self) -> None:
         """A full disk or a lost machine can cut a line in half: what comes now must not be glued to it."""
         size = os.fstat(self._descriptor).st_size

@@ -1,0 +1,337 @@
+"""One run of the simulator, played in this process or dealt out to the nodes of a cluster.
+
+Each node plays some of the workers with some of the pictures, on the one clock of the run: a share whose node is
+lost is played again elsewhere from where the clock is by then. Feedback goes to the one folder of the run. Each
+attempt has a log of its own beside the run's, for a shared file system appends from one machine only; in the end the
+run's log takes them over, and what an attempt that was lost had done is counted from its lines.
+"""
+
+import hashlib
+import json
+import math
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+from radloop import engines
+from radloop.engines import Engine
+from radloop.feedback import records
+from radloop.feedback.records import Detection, Feedback, Model, PictureMeasures, Simulated
+from radloop.predictions import Detector, Picture
+from radloop.progress import Progress, silent
+from radloop.simulation import drifting, hospital
+from radloop.simulation.drifting import Drift
+from radloop.simulation.hospital import Answer, Plan, Tally
+from radloop.simulation.journal import Journal
+from radloop.tables import CLASS_NAMES, NO_FINDING, Split
+
+_RUNNING: Final = "running"  # the file that says that nobody has stopped the run
+_LOOK_SECONDS: Final = 0.5  # how often it is looked for
+_LEAD_SECONDS: Final = 5.0  # from dealing out to the first picture: what nodes need to start Python
+_CPUS: Final = 0.5  # of a share: so that the shares of a lost node find room on the others at once
+
+
+class Making(Protocol):
+    """Makes the detector in the process that asks it. Raises what `detectors.create` raises."""
+
+    def __call__(self, *, stop: threading.Event) -> Detector: ...
+
+
+class Shown(NamedTuple):
+    """One picture as it arrives."""
+
+    image_id: str
+    split: Split | None
+    path: Path
+    md5: str
+    phash: str
+    measures: PictureMeasures
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all feedback of one run shares."""
+
+    id: str
+    model: Model
+    feedback: Path
+    log: Path
+    seed: int
+    durable: bool
+
+    @classmethod
+    def new(cls, detector: Detector, **fields: Any) -> "Run":
+        """A run with an id that no other has, also after a kill."""
+        number = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        return cls(id=number, model=Model(name=detector.name, version=detector.version), **fields)
+
+    @property
+    def detector(self) -> str:
+        """Name and version of the detector."""
+        return f"{self.model.name} {self.model.version}".strip()
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process plays: some of the load and some of the pictures, or all."""
+
+    run: Run
+    plan: Plan
+    make: Making
+    shown: Sequence[Sequence[Shown]]  # by stage
+    with_finding: Sequence[bool]  # by picture
+    drifts: Sequence[Drift]
+
+
+def play(
+    share: Share,
+    detector: Detector,
+    journal: Journal,
+    *,
+    stop: threading.Event,
+    attempt: str = "",
+    progress: Progress = silent,
+) -> list[Tally]:
+    """Play a share in this process. `attempt` is a name, where the share may be played more than once."""
+    clerk = _Clerk(share.run, journal, attempt)
+    return hospital.run(
+        share.plan,
+        detector,
+        choose=hospital.choices(
+            share.with_finding, seed=share.plan.seed, share=partial(drifting.share_with_finding, share.drifts)
+        ),
+        show=lambda visit: _as_picture(share.shown[visit.stage - 1][visit.picture]),
+        tell=lambda answer: clerk.tell(answer, share.shown[answer.visit.stage - 1][answer.visit.picture]),
+        stop=stop,
+        progress=progress,
+    )
+
+
+def spread(
+    whole: Share, journal: Journal, engine: Engine, *, stop: threading.Event, progress: Progress = silent
+) -> list[Tally]:
+    """Play `whole` on the machines of `engine`, and write to `journal` what they logged.
+
+    Raises EngineError before anything is sent where a node does not see the pictures or the folders of the run.
+    """
+    run = replace(whole.run, feedback=whole.run.feedback.absolute(), log=whole.run.log.absolute())
+    parts = _parts(run)
+    parts.mkdir(parents=True)
+    ended: dict[str, list[Tally]] = {}
+    lost: list[list[Tally]] = []
+    try:
+        engine.require(engines.same_files([whole.shown[0][0].path, whole.shown[-1][-1].path]))
+        for folder in (run.feedback, parts):
+            with engines.shared_folder(folder) as check:
+                engine.require(check)
+        with ThreadPoolExecutor(1) as pool, _running(parts) as end:
+            begin = datetime.now(UTC) + timedelta(seconds=_LEAD_SECONDS)
+            shares = deal(replace(whole, run=run), engine.places)
+            playing = pool.submit(lambda: dict(engine.map(partial(play_apart, begin), shares, cpus=_CPUS)))
+            _watch(playing, whole.plan, begin, stop=stop, end=end, progress=progress)
+            ended = playing.result()
+    finally:
+        for log in sorted(parts.glob("*.log")):
+            if log.stem not in ended:
+                lost.append(_recount(log, len(whole.plan.loads)))
+            journal.adopt(log)
+        shutil.rmtree(parts)
+    return hospital.together([*ended.values(), *lost], whole.plan)
+
+
+def deal(whole: Share, count: int) -> list[Share]:
+    """At most `count` shares: workers and pictures in turn; arrivals on a clock keep their rate in sum."""
+    plan, pictures = whole.plan, len(whole.with_finding)
+    count = max(min(count, pictures, *([max(plan.loads)] if plan.per_second is None else [])), 1)
+
+    def share(number: int) -> Share:
+        if plan.per_second is None:
+            dealt = replace(plan, loads=[len(range(number, loaded, count)) for loaded in plan.loads])
+        else:
+            dealt = replace(plan, per_second=plan.per_second / count)
+        return replace(
+            whole,
+            plan=replace(dealt, seed=plan.seed + number),
+            shown=[stage[number::count] for stage in whole.shown],
+            with_finding=whole.with_finding[number::count],
+        )
+
+    return [share(number) for number in range(count)]
+
+
+def play_apart(begin: datetime, share: Share) -> tuple[str, list[Tally]]:
+    """Play a share on this machine as one of many, on the clock of the run: the attempt's name and what came of it."""
+    attempt, parts = secrets.token_hex(4), _parts(share.run)
+    if not _is_there(parts / _RUNNING):
+        return attempt, []
+    with Journal(parts / f"{attempt}.log", share.run.id) as journal, _stopped_without(parts / _RUNNING) as stop:
+        detector = hospital.when_ready(partial(share.make, stop=stop), seconds=share.plan.stage_seconds)
+        stop.wait(max(-_elapsed(begin), 0.0))
+        share = replace(share, plan=replace(share.plan, elapsed_seconds=max(_elapsed(begin), 0.0)))
+        return attempt, play(share, detector, journal, stop=stop, attempt=attempt)
+
+
+class _Clerk:
+    """Writes the feedback of one process."""
+
+    def __init__(self, run: Run, journal: Journal, attempt: str) -> None:
+        self._run, self._journal, self._attempt = run, journal, attempt
+        self._epoch = datetime.now(UTC) - timedelta(seconds=time.monotonic())
+
+    def tell(self, answer: Answer, shown: Shown) -> None:
+        """Write the feedback, then the line that says so: what the log reports is there."""
+        visit = answer.visit
+        line = {
+            "number": visit.number,
+            "stage": visit.stage,
+            "image_id": shown.image_id,
+            "latency_ms": round(answer.latency_ms, 3),
+            "tries": answer.tries,
+        }
+        if answer.error is not None:
+            self._journal.write("error", **line, kind=answer.error.kind, message=str(answer.error))
+            return
+        feedback = self._as_feedback(answer, shown)
+        path = records.write(self._run.feedback, feedback, durable=self._run.durable)
+        self._journal.write(
+            "request", **line, class_id=feedback.class_id, confidence=feedback.confidence, file=path.name
+        )
+
+    def _as_feedback(self, answer: Answer, shown: Shown) -> Feedback:
+        """The rich form. Its id follows from the run, the attempt, the image and the number of the visit."""
+        predictions = answer.predictions
+        if predictions is None:
+            raise ValueError("an answer without predictions gives no feedback")
+        detections = [
+            Detection(class_id=class_id, class_name=CLASS_NAMES[class_id], confidence=confidence, bbox=tuple(box))
+            for class_id, confidence, box in zip(
+                predictions.class_ids.tolist(),
+                predictions.confidences.tolist(),
+                predictions.cxcywh_norm.tolist(),
+                strict=True,
+            )
+        ]
+        top = detections[0] if detections else None
+        class_id = top.class_id if top else NO_FINDING
+        site, view, device = hospital.made_up(shown.image_id, seed=self._run.seed)
+        key = f"{self._run.id}{self._attempt} {shown.image_id} {answer.visit.number}"
+        return Feedback(
+            image_id=shown.image_id,
+            class_id=class_id,
+            confidence=top.confidence if top else 1.0 - predictions.highest_score,
+            bbox=top.bbox if top else None,
+            timestamp=self._time(answer.ended),
+            class_name=CLASS_NAMES[class_id],
+            detections=detections,
+            split=shown.split,
+            image_md5=shown.md5,
+            image_phash=shown.phash,
+            picture=shown.measures,
+            model=self._run.model,
+            latency_ms=answer.latency_ms,
+            stage=answer.visit.stage,
+            arrived_at=self._time(answer.intended),
+            feedback_id=hashlib.md5(key.encode()).hexdigest(),
+            run_id=self._run.id,
+            simulated=Simulated(site=site, view=view, device=device),
+            schema_version=records.SCHEMA_VERSION,
+        )
+
+    def _time(self, moment: float) -> str:
+        return (self._epoch + timedelta(seconds=moment)).isoformat()
+
+
+def _as_picture(shown: Shown) -> Picture:
+    return Picture(shown.image_id, shown.path.read_bytes())
+
+
+def _parts(run: Run) -> Path:
+    """The folder of the attempts' logs, while the run lasts."""
+    return run.log.with_name(f"{run.log.name}.{run.id}")
+
+
+def _elapsed(begin: datetime) -> float:
+    return (datetime.now(UTC) - begin).total_seconds()
+
+
+@contextmanager
+def _running(parts: Path) -> Iterator[Callable[[], None]]:
+    """Let the run last until what this yields is called, or to the end of the context."""
+    running = parts / _RUNNING
+    running.touch()
+    try:
+        yield partial(running.unlink, missing_ok=True)
+    finally:
+        running.unlink(missing_ok=True)
+
+
+@contextmanager
+def _stopped_without(running: Path) -> Iterator[threading.Event]:
+    """An event that is set once `running` is gone."""
+    stop, over = threading.Event(), threading.Event()
+
+    def look() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            if not _is_there(running):
+                stop.set()
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield stop
+    finally:
+        over.set()
+        looking.join()
+
+
+def _is_there(file: Path) -> bool:
+    """By opening it: NFS asks its server then, and only then."""
+    try:
+        file.open("rb").close()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _watch(
+    playing: Future[Any],
+    plan: Plan,
+    begin: datetime,
+    *,
+    stop: threading.Event,
+    end: Callable[[], None],
+    progress: Progress,
+) -> None:
+    """Tell how far the run is, and call `end` once `stop` is set, until all have ended."""
+    total = math.ceil(plan.stage_seconds * len(plan.loads))
+    while not wait([playing], _LOOK_SECONDS).done:
+        if stop.is_set():
+            end()
+        progress("all stages", min(max(int(_elapsed(begin)), 0), total - 1), total, "seconds")
+    progress("all stages", total, total, "seconds")
+
+
+def _recount(log: Path, stages: int) -> list[Tally]:
+    """What an attempt that was lost had done, from the whole lines of its log."""
+    tallies = [Tally(stage, 0) for stage in range(1, stages + 1)]
+    for text in log.read_bytes().splitlines(keepends=True):
+        line = json.loads(text) if text.endswith(b"\n") else {}
+        if line.get("event") not in ("request", "error"):
+            continue
+        tally = tallies[line["stage"] - 1]
+        tally.latencies_ms.append(line["latency_ms"])
+        tally.retries += line["tries"] - 1
+        if line["event"] == "request":
+            tally.answered += 1
+        else:
+            tally.errors[line["kind"]] += 1
+    return tallies
