@@ -128,6 +128,20 @@ def test_remote_without_server_side_copies_is_published_verified_and_pulled(remo
     store.close()
 
 
+def test_picture_that_arrived_damaged_is_brought_again_once_the_store_is_mended(remotes: Path, tmp_path: Path) -> None:
+    root = write_unit(tmp_path / "organized", version(2))
+    store = RcloneStore("disk:store")
+    publish.publish(root, store)
+    damaged = remotes / "store/organized/training/images/i001_R1.png"
+    damaged.write_bytes(damaged.read_bytes()[::-1])
+    with pytest.raises(StoreError, match="not what the manifest says"):
+        publish.pull(store, tmp_path / "pulled")
+    publish.publish(root, store)
+    publish.pull(store, tmp_path / "pulled")
+    assert contents(tmp_path / "pulled") == contents(root)
+    store.close()
+
+
 def test_changed_label_reaches_a_remote_that_keeps_no_md5s(remotes: Path, tmp_path: Path) -> None:
     root = write_unit(tmp_path / "organized", version(2, changed="1 0.2 0.2 0.1 0.1\n"))
     store = RcloneStore("vault:")

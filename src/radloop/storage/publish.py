@@ -564,11 +564,13 @@ def _fetch_contents(store: Store, rows: Sequence[Row], cache: Path, prefix: str,
     have = _adopt(firsts, {name: cache / name[:2] / name for name in firsts})
     arrived = {name: incoming / row.key for name, row in firsts.items() if name not in have}
     have |= _keep(cache, incoming, _adopt(firsts, arrived))
+    shutil.rmtree(incoming, ignore_errors=True)  # what is damaged there would be taken for what was asked for
     lacking = {name: row for name, row in firsts.items() if name not in have}
     if lacking:
         paths = store.fetch(prefix, [row.key for row in lacking.values()], incoming, progress=progress)
         found = {name: paths[row.key] for name, row in lacking.items() if row.key in paths}
         have |= _keep(cache, incoming, _adopt(lacking, found, progress))
+        shutil.rmtree(incoming, ignore_errors=True)
     wrong = [row for name, row in firsts.items() if name not in have]
     if wrong:
         _require_quiet(store, prefix)
