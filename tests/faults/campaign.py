@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import tracer
+from PIL import Image
 from tracer import Fault, Run
+from typer.main import get_command
 
 import made_up
 from radloop import cli, summaries  # noqa: F401  imported here, so that no run has to
+from radloop.detectors import chance  # noqa: F401
 from radloop.errors import FeedbackError
 from radloop.feedback import records, reviews
 from radloop.pipelines import offline, online, retraining, reviewing  # noqa: F401
@@ -41,6 +44,11 @@ class Step:
     arguments: tuple[str, ...]
     unit: str | None = None
     adds: bool = False  # a run does not repeat the last one, but adds to it
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What of the place it may touch."""
+        return ("films", "out", "tmp", "remote" if self.remote else "store")
 
     @property
     def remote(self) -> bool:
@@ -81,6 +89,7 @@ class Kind:
     make: Callable[[int], Fault]
     strikes: Callable[[tracer.Call], bool] = lambda call: True
     remote_only: bool = False
+    every: int = 1  # which calls it strikes: it hardly matters where it does
 
 
 KINDS = (
@@ -104,8 +113,8 @@ KINDS = (
         lambda at: Fault(at, "error", error=errno.EROFS, lasting=True),
         lambda call: call.name in tracer.CHANGES,
     ),
-    Kind("killed, then the clock set back", lambda at: Fault(at, "kill")),
-    Kind("a second run meanwhile", lambda at: Fault(at, "hold")),
+    Kind("killed, then the clock set back", lambda at: Fault(at, "kill"), every=5),
+    Kind("a second run meanwhile", lambda at: Fault(at, "hold"), every=5),
 )
 CLOCK, MEANWHILE = KINDS[-2].name, KINDS[-1].name
 
@@ -130,6 +139,8 @@ class Campaign:
             made.mkdir(parents=True)
         (base / "rclone.conf").write_text("[disk]\ntype = local\n")
         os.environ |= {"RCLONE_CONFIG": str(base / "rclone.conf"), "TMPDIR": str(self.place / "tmp"), "COLUMNS": "300"}
+        cli.app = get_command(cli.app)  # made once, not in every run
+        Image.init()
         self._expected: dict[str, Tree] = {}
         self._calls: dict[str, list[tracer.Call]] = {}
         self._play()
@@ -156,6 +167,7 @@ class Campaign:
         self._keep("new")
         self._begin("old")
         self._do("simulate", "--out", out, *HOSPITAL, "--seed", "1", "--store", stores[0])
+        shutil.rmtree(place / "out/reviews")
         self._keep("unreviewed")
         self._do("review", "--out", out, "--simulated")
         self._keep("reviewed")
@@ -167,14 +179,17 @@ class Campaign:
     def _keep(self, name: str) -> None:
         subprocess.run(["cp", "-a", self.place, self._states / name], check=True)
 
-    def _begin(self, name: str) -> None:
+    def _begin(self, name: str, parts: tuple[str, ...] = ("",)) -> None:
         shutil.rmtree(self.place)
-        subprocess.run(["cp", "-a", self._states / name, self.place], check=True)
+        if parts != ("",):
+            self.place.mkdir()
+        kept = [self._states / name / part for part in parts if (self._states / name / part).exists()]
+        subprocess.run(["cp", "-a", *kept, self.place], check=True)
 
     def undisturbed(self, step: Step) -> list[tracer.Call]:
         """The calls of a run without a fault; what it ends in is what all others must end in."""
         if step.name not in self._calls:
-            self._begin(step.start)
+            self._begin(step.start, step.parts)
             done = self._traced(step)
             if done.status != 0:
                 raise RuntimeError(f"{step.name}: {self.log.read_text()}")
@@ -190,7 +205,7 @@ class Campaign:
     def trial(self, step: Step, kind: Kind, at: int) -> Iterator[str]:
         """One fault at the call number `at`: whatever was not as it must be."""
         self.undisturbed(step)
-        self._begin(step.start)
+        self._begin(step.start, step.parts)
         before, begin = tree(self.place), max(path.lstat().st_mtime_ns for path in self.place.rglob("*"))
         if kind.name == MEANWHILE:
             yield from self._with_another(step, kind, at, before)
