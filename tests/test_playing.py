@@ -1,0 +1,144 @@
+"""A run of the simulator dealt out to many: nothing is played twice, nothing is left out of the report."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radloop.feedback import records
+from radloop.feedback.records import Model, PictureMeasures
+from radloop.pipelines import playing
+from radloop.pipelines.playing import Run, Share, Shown
+from radloop.predictions import Picture, Predictions
+from radloop.simulation import hospital
+from radloop.simulation.hospital import Plan, Tally
+from radloop.simulation.journal import Journal
+
+
+class Finder:
+    """A detector that finds one box in every picture, at once."""
+
+    name, version = "finder", "1"
+
+    def predict(self, picture: Picture) -> Predictions:
+        return Predictions.sorted([3], [0.9], [[0.5, 0.6, 0.3, 0.2]])
+
+
+def make(*, stop: threading.Event) -> Finder:
+    return Finder()
+
+
+def whole(folder: Path, plan: Plan, count: int = 6) -> Share:
+    folder.mkdir(parents=True, exist_ok=True)
+    measures = PictureMeasures(mean=1.0, std=1.0, sharpness=1.0)
+    shown = [
+        Shown(f"i{number}", "test", folder / f"i{number}.png", "0" * 32, "0" * 16, measures) for number in range(count)
+    ]
+    for picture in shown:
+        picture.path.write_bytes(b"picture")
+    run = Run("r1", Model(name="finder", version="1"), folder / "feedback", folder / "logs" / "log", 0, False)
+    run.feedback.mkdir(exist_ok=True)
+    return Share(run, plan, make, [shown] * len(plan.loads), [False] * count, [])
+
+
+@given(
+    loads=st.lists(st.integers(0, 20), min_size=1, max_size=6).filter(any),
+    count=st.integers(1, 9),
+    pictures=st.integers(1, 9),
+    on_clock=st.booleans(),
+)
+def test_load_and_pictures_are_dealt_out_once(tmp_path_factory, loads, count, pictures, on_clock):
+    plan = Plan(loads, 1.0, per_second=8.0 if on_clock else None)
+    share = whole(tmp_path_factory.getbasetemp() / "dealt", plan, pictures)
+    dealt = playing.deal(share, count)
+
+    assert 1 <= len(dealt) <= min(count, pictures)
+    assert all(max(one.plan.loads) for one in dealt)
+    if on_clock:
+        assert sum(one.plan.per_second for one in dealt) == pytest.approx(8.0)
+        assert all(one.plan.loads == loads for one in dealt)
+    else:
+        assert [sum(stage) for stage in zip(*(one.plan.loads for one in dealt), strict=True)] == loads
+    for stage in range(len(loads)):
+        shown = [picture for one in dealt for picture in one.shown[stage]]
+        assert sorted(shown) == sorted(share.shown[stage])
+    assert all(len(one.shown[0]) == len(one.with_finding) for one in dealt)
+    assert len({one.plan.seed for one in dealt}) == len(dealt)
+
+
+def begun(share: Share) -> Path:
+    running = playing._parts(share.run) / "running"
+    running.parent.mkdir(parents=True)
+    running.touch()
+    return running
+
+
+def test_share_that_is_played_late_goes_on_where_the_clock_is(tmp_path):
+    share = whole(tmp_path, Plan([1, 1], 30.0))
+    running = begun(share)
+    stopping = threading.Timer(0.3, running.unlink)
+    stopping.start()
+    attempt, tallies = playing.play_apart(datetime.now(UTC) - timedelta(seconds=30), share)
+    stopping.join()
+
+    assert tallies[0].requests == 0
+    assert tallies[1].requests == len(records.read(share.run.feedback).feedback) > 0
+    assert (running.parent / f"{attempt}.log").exists()
+
+
+def test_share_of_a_run_that_is_over_is_not_played(tmp_path):
+    share = whole(tmp_path, Plan([1], 30.0))
+    assert playing.play_apart(datetime.now(UTC), share)[1] == []
+    assert list(share.run.feedback.iterdir()) == []
+
+
+def test_attempts_at_one_share_write_different_feedback(tmp_path):
+    share = whole(tmp_path, Plan([1], 0.2))
+    begun(share)
+    tallies = [playing.play_apart(datetime.now(UTC), share)[1] for _ in range(2)]
+    found = records.read(share.run.feedback).feedback
+    assert found["feedback_id"].is_unique().all()
+    assert found.height == hospital.total([tally for one in tallies for tally in one]).answered
+
+
+def test_lost_attempt_is_counted_from_the_whole_lines_of_its_log(tmp_path):
+    log = tmp_path / "lost.log"
+    with Journal(log, "r1") as journal:
+        journal.write("request", stage=2, latency_ms=5.0, tries=1)
+        journal.write("request", stage=2, latency_ms=7.0, tries=3)
+        journal.write("error", stage=1, latency_ms=9.0, tries=1, kind="timeout")
+    log.write_bytes(log.read_bytes() + b'{"event": "request", "st')
+    first, second = playing._recount(log, 2)
+    assert (first.requests, first.errors["timeout"], first.latencies_ms) == (1, 1, [9.0])
+    assert (second.answered, second.retries, second.latencies_ms) == (2, 2, [5.0, 7.0])
+
+    with Journal(tmp_path / "whole.log", "r1") as journal:
+        journal.adopt(log)
+    assert (tmp_path / "whole.log").read_bytes().splitlines() == log.read_bytes().splitlines()[:3]
+
+
+def test_stages_of_all_shares_are_one_report():
+    plan = Plan([3, 1], 2.0)
+    one = [Tally(1, 2, seconds=2.0, answered=5, latencies_ms=[1.0]), Tally(2, 1, seconds=1.5)]
+    two = [Tally(1, 1, seconds=1.0, answered=2, latencies_ms=[2.0]), Tally(2, 0)]
+    first, second = hospital.together([one, [], two], plan)
+    assert (first.stage, first.load, first.seconds, first.answered, first.latencies_ms) == (1, 3, 2.0, 7, [1.0, 2.0])
+    assert (second.stage, second.load, second.seconds) == (2, 1, 1.5)
+
+
+def test_arrivals_of_the_past_are_not_played_again():
+    plan = Plan([1, 1], 0.5, per_second=40.0, elapsed_seconds=0.5)
+    told = []
+    tallies = hospital.run(
+        plan,
+        Finder(),
+        choose=hospital.choices([False], seed=0),
+        show=lambda visit: Picture("i0", b""),
+        tell=told.append,
+        stop=threading.Event(),
+    )
+    assert (tallies[0].requests, tallies[0].dropped) == (0, 0)
+    assert {answer.visit.stage for answer in told} == {2}
