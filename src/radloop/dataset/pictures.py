@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -84,24 +85,31 @@ def inspect(
     """Look at every `found` picture: PICTURES, sorted by image_id, the same for every engine.
 
     With a `cache` file, pictures whose path, size and time of change are as they were are not even opened, and a run
-    that is killed keeps most of what it did. Raises EngineError where the engine fails, or a machine of it does not
-    see the folder.
+    that is killed keeps most of what it did: in parts beside it, which the end of a run makes one file again. Raises
+    EngineError where the engine fails, or a machine of it does not see the folder.
     """
     sound = found.filter(pl.col("problem").is_null())
     known = _unchanged(folder, sound["path"], cache)
     paths = _missing(sound["path"], known["path"])
 
-    tables, done, saved = [known], len(known), len(known)
+    tables, unsaved, done = [known], list[pl.DataFrame](), len(known)
     progress("pictures", done, len(sound))
     for table in _inspect_shards(folder, paths, engine):
-        tables.append(table)
+        unsaved.append(table)
         done += len(table)
         progress("pictures", done, len(sound))
-        if cache and (done == len(sound) or done - saved >= max(_SAVE_EVERY, len(sound) // 50)):
-            _write_cache(cache, pl.concat(tables))
-            saved = done
+        if sum(map(len, unsaved)) >= max(_SAVE_EVERY, len(sound) // 50):
+            tables.append(pl.concat(unsaved, rechunk=True))
+            unsaved = []
+            if cache:
+                _write_cache(cache.with_suffix(f".{len(_parts(cache))}{cache.suffix}"), tables[-1])
+    inspected = pl.concat([*tables, *unsaved])
+    if cache and (paths or _parts(cache)):
+        _write_cache(cache, inspected)
+        for part in _parts(cache):
+            part.unlink()
     refused = found.filter(pl.col("problem").is_not_null())
-    return pl.concat([*tables, refused], how="diagonal").select(PICTURES.names()).sort("image_id")
+    return pl.concat([inspected, refused], how="diagonal").select(PICTURES.names()).sort("image_id")
 
 
 def thumbnails(
@@ -204,12 +212,9 @@ def _unchanged(folder: Path, paths: pl.Series, cache: Path | None) -> pl.DataFra
     nothing = _INSPECTED.to_frame()
     if cache is None:
         return nothing
-    try:
-        known = sealed.decode(cache.read_bytes())
-    except OSError:
-        return nothing  # none yet
-    if known is None or known.schema != _INSPECTED:
-        return nothing  # not ours, or damaged: it is only a cache
+    known = pl.concat([nothing, *_read_cache(cache)])
+    if known.is_empty():
+        return nothing
     now = []
     for path in paths:
         try:
@@ -220,11 +225,25 @@ def _unchanged(folder: Path, paths: pl.Series, cache: Path | None) -> pl.DataFra
     key = ["path", "bytes", "mtime_ns", "pass"]
     return known.join(
         pl.DataFrame(now, schema={name: _INSPECTED[name] for name in key}, orient="row"), on=key, how="semi"
-    )
+    ).unique("path")
 
 
 def _missing(paths: pl.Series, known: pl.Series) -> list[str]:
     return paths.filter(~paths.is_in(known.implode())).to_list()
+
+
+def _parts(cache: Path) -> list[Path]:
+    """What a run has saved so far, or a killed one left."""
+    return list(cache.parent.glob(f"{cache.stem}.*{cache.suffix}"))
+
+
+def _read_cache(cache: Path) -> Iterator[pl.DataFrame]:
+    """Its tables; one that is not ours or is damaged is passed over: it is only a cache."""
+    for place in (cache, *_parts(cache)):
+        with suppress(OSError):  # none yet
+            known = sealed.decode(place.read_bytes())
+            if known is not None and known.schema == _INSPECTED:
+                yield known
 
 
 def _write_cache(cache: Path, table: pl.DataFrame) -> None:
