@@ -27,7 +27,8 @@ Gray = npt.NDArray[np.uint8]  # height × width
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG: Final = b"\xff\xd8\xff"
 _KORNIA_MODES: Final = {0: "mono", 2: "rgb", 6: "rgba"}  # by the PNG's colour type
-_ODD_CHUNKS: Final = frozenset({b"tRNS", b"acTL", b"eXIf"})  # transparency, animation, orientation: Pillow's
+# Any other chunk may change the pixels, or be one that Pillow refuses the picture for: then it is Pillow's.
+_PLAIN_CHUNKS: Final = frozenset({b"IHDR", b"IDAT", b"IEND", b"tEXt", b"tIME", b"bKGD", b"sBIT"})
 _FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 _EXIF_ORIENTATION: Final = 0x0112
@@ -100,7 +101,7 @@ def fingerprint(gray: Gray) -> str:
 def _decode_png(data: bytes) -> Gray:
     chunks = _scan_png(data)
     depth, colour = data[24], data[25]
-    if depth == 8 and colour in _KORNIA_MODES and not chunks & _ODD_CHUNKS:
+    if depth == 8 and colour in _KORNIA_MODES and chunks <= _PLAIN_CHUNKS:
         width, height = struct.unpack_from(">II", data, 16)
         try:
             pixels: Gray = kornia_rs.io.decode_image_png_u8(data, (height, width), _KORNIA_MODES[colour])

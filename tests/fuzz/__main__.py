@@ -60,7 +60,7 @@ def fuzz(name: str, seconds: int, *, found: Path = FOUND) -> bool:
                     f"-max_total_time={seconds}",
                     f"-dict={words}",
                 ),
-                *(f"-artifact_prefix={kept}/", str(corpus), str(kept)),
+                *(f"-artifact_prefix={kept}/", str(corpus)),
             ],
             cwd=_ROOT,
             env=os.environ | {"TMPDIR": scratch, "POLARS_MAX_THREADS": "1"},

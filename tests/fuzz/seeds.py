@@ -69,6 +69,10 @@ _LOG = [
 ]
 
 
+_LABEL = b"3 0.500000 0.500000 0.250000 0.125000\n10 0.250000 0.750000 0.100000 0.100000\n"
+_YAML = b"train: training/images\nval: validation/images\nnames:\n  0: Aortic enlargement\n  1: Atelectasis\n"
+
+
 def _json(document: object, **changes: object) -> bytes:
     return json.dumps(document | changes if isinstance(document, dict) else document).encode()
 
@@ -143,6 +147,12 @@ def _journal() -> list[bytes]:
     ]
 
 
+def _shown() -> list[bytes]:
+    scaled = b"image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max,split\n"
+    rows = b"a1,Cardiomegaly,3,R9,100,200,300.5,400.25,training\na1,No finding,14,R10,,,,,training\n"
+    return [scaled + rows, scaled + b"a1,Cardiomegaly,3,R9,1,2,3,4\n", _HEADER + b"\n" + _ROWS]
+
+
 def _feedback() -> list[bytes]:
     rich = records.decode(_json(_RICH), name="x")
     bare = _json(_BARE)
@@ -185,6 +195,9 @@ SEEDS = {
     "summary": lambda: [_json({"version": "0123456789abcdef", "total_unique_images": 3, "splits": {"test": 1}})],
     "log": lambda: [b"\n".join(map(_json, _LOG)), b"\n".join(map(_json, _LOG))[:-9]],
     "journal": _journal,
+    "shown": _shown,
+    "label": lambda: [_LABEL, _LABEL.replace(b"\n", b"\r\n"), b"", b"0 0.1 0.1 0.9 0.1 0.9 0.9\n", b"\n 1e-1 0 .5 1 1"],
+    "config": lambda: [_YAML, b"path: ..\ntrain: [a, b]\nval: a\nnc: 2\n", b"names: &a [x]\ntrain: *a\nval: !!str 1"],
     "numbers": lambda: [
         b"1,2,3,5,3,2,1",
         b"[1, 2, 3]",
@@ -264,6 +277,28 @@ WORDS = {
         "]",
     ],
     "environment": [f"{name}=" for name in sorted(targets.VARIABLES)],
+    "shown": [*_CSV_WORDS, "split", "training", "test"],
+    "label": ["\\x0a", "nan", "inf", "1e39", "\\xef\\xbb\\xbf", "\\xe2\\x80\\xa8", "0.500000", "1.000000", "14"],
+    "config": [
+        *(
+            "path",
+            "train",
+            "val",
+            "test",
+            "nc",
+            "names",
+            "download",
+            ":",
+            "&a",
+            "*a",
+            "<<",
+            "---",
+            "[*a,*a,*a]",
+            "{",
+            "}",
+        ),
+        *("!!bool", "!!int", "!!float", "!!timestamp", "!!binary", "!!set", "!!omap", ".inf", "0x", "\\x5cx00", "../"),
+    ],
     "keys": ["..", "/", "\\\\", "\\x0a"],
     "journal": ["//", "@", "user:hunter2", '\\"', "\\\\"],
     **dict.fromkeys(("feedback", "review", "source", "summary", "log"), _JSON_WORDS),

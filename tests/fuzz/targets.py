@@ -29,7 +29,7 @@ from PIL import Image
 
 from radloop import manifest, pixels, settings
 from radloop.dashboard import loading, loop
-from radloop.dataset import findings, pictures
+from radloop.dataset import findings, pictures, trainer_rules, yolo
 from radloop.dataset.splits import SplitSizes
 from radloop.errors import (
     AnnotationError,
@@ -517,6 +517,45 @@ def journal(data: bytes) -> None:
     assert said["event"].to_list() == ["error", "end"]
 
 
+def shown(data: bytes) -> None:
+    """A CSV in the dashboard, which reads it in its own way: each row is shown or counted as refused."""
+    for old in _folder().glob("shown-*.csv"):
+        old.unlink()
+    path = _file(f"shown-{next(_NUMBERS)}.csv", data)
+    try:
+        found = loading.dataset(path)
+    except DatasetError as error:
+        _assert_one_line(str(error))
+        return
+    assert found.rows.height + found.refused["rows"].sum() == loading.table(path, ["image_id"]).height
+    assert found.rows["class_id"].is_between(0, NO_FINDING).all()
+    for row in found.rows.filter(pl.col("class_id") != NO_FINDING).iter_rows(named=True):
+        for axis, side in (("x", row["width"]), ("y", row["height"])):
+            assert -1.0001 / side <= row[f"{axis}_min_norm"] < row[f"{axis}_max_norm"] <= 1 + 1.0001 / side
+
+
+def label(data: bytes) -> None:
+    """A label file of somebody's dataset: looked at among many, it breaks the rules that it breaks alone."""
+    for classes in (None, 14):
+        alone = trainer_rules.judge_label("a.txt", data, classes)
+        assert trainer_rules.judge_labels(["a.txt", "b.txt"], [data, b""], classes) == alone
+        assert {violation.rule for violation in alone} <= trainer_rules.RULES.keys()
+        assert all(0 < violation.line <= len(data) + 1 for violation in alone)
+        for violation in alone:
+            _assert_one_line(violation.detail)
+
+
+def config(data: bytes) -> None:
+    """The data.yaml of somebody's dataset: what the trainer would make of it, or why it cannot."""
+    tree = yolo.read(_only_files("tree", {"data.yaml": data}))
+    (found,) = tree.configs
+    assert (found.problem is None) or found.content is None
+    for violation in trainer_rules.judge_yaml(found.key, found.content):
+        _assert_one_line(violation.detail)
+    count = trainer_rules.class_count(found.content)
+    assert count is None or isinstance(count, int)
+
+
 def numbers(data: bytes) -> None:
     """LOAD_PATTERN, --arrival, --drift and --sizes: a value that keeps its bounds, or a sentence for the user."""
     text = os.fsdecode(data)
@@ -654,6 +693,9 @@ TARGETS: dict[str, Target] = {
         summary,
         log,
         journal,
+        shown,
+        label,
+        config,
         numbers,
         environment,
         picture_cache,

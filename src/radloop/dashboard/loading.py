@@ -280,9 +280,9 @@ def _csv_rows(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
 def _csv_text(path: Path) -> pl.DataFrame:
     try:
         text = pl.read_csv(path, infer_schema=False)
+        return text.rename({name: name.strip() for name in text.columns})
     except (pl.exceptions.PolarsError, OSError, ValueError) as broken:
         raise DatasetError(f"{path} is no table of annotations and was refused ({_first_line(broken)}).") from broken
-    return text.rename({name: name.strip() for name in text.columns})
 
 
 def _first_line(error: Exception) -> str:

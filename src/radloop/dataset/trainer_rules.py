@@ -168,14 +168,23 @@ def judge_yaml(key: str, content: object) -> list[Violation]:
             found.append(Violation("yaml-keys", key, None, f"`{split}` is missing"))
         elif not content.get(split) and not (split == "val" and content.get("validation")):
             found.append(Violation("yaml-keys", key, None, f"`{split}` is empty"))
+        elif not _are_paths(content.get(split, "")):
+            found.append(Violation("yaml-keys", key, None, f"`{split}` is no path and no list of paths"))
     found += [Violation("yaml-names", key, None, detail) for detail in _names_problems(content)]
     path = content.get("path")
-    if path and not str(path).startswith("/"):
-        detail = f"`path: {path}` is looked for in the working directory, then in a global folder: leave it out"
+    if path and not isinstance(path, str):
+        found.append(Violation("yaml-keys", key, None, f"`path` is {_kind(path)}, not a path"))
+    elif path and not path.startswith("/"):
+        named = " ".join(path.split())[:200]
+        detail = f"`path: {named}` is looked for in the working directory, then in a global folder: leave it out"
         found.append(Violation("yaml-path", key, None, detail))
     if content.get("download"):
         found.append(Violation("yaml-download", key, None, "`download` is run as a program where val is missing"))
     return found
+
+
+def _are_paths(value: object) -> bool:
+    return all(isinstance(path, str) for path in (value if isinstance(value, list) else [value]))
 
 
 def _names_problems(content: dict[object, object]) -> Iterator[str]:
@@ -192,7 +201,7 @@ def _names_problems(content: dict[object, object]) -> Iterator[str]:
     if isinstance(names, dict):
         try:
             numbers = sorted(int(number) for number in names)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             yield "`names` has a key that is no number"
             return
         if numbers != list(range(len(numbers))):

@@ -288,22 +288,30 @@ def read(root: Path) -> Tree:
 def _config(path: Path, root: Path) -> Config | None:
     content: object = None
     problem = None
+    splits: dict[str, list[Path]] = {}
     try:
         # The trainer drops what is no UTF-8 and what YAML calls unprintable, then parses the rest.
         text = path.read_bytes().decode("utf-8", errors="ignore")
         content = yaml.safe_load(yaml.reader.Reader.NON_PRINTABLE.sub("", text))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as broken:
-        problem = " ".join(str(broken).split())[:200]
-    mapping = content if isinstance(content, dict) else {}
-    if path.name != "data.yaml" and not mapping.keys() & {"train", "val", "names", "nc"}:
+        splits = _splits(content, root)
+    except Exception as broken:  # noqa: BLE001 - PyYAML raises anything, a KeyError for `!!bool x`; a path may hold a NUL
+        content, problem = None, " ".join(str(broken).split())[:200] or type(broken).__name__
+    keys = content.keys() if isinstance(content, dict) else set()
+    if path.name != "data.yaml" and not keys & {"train", "val", "names", "nc"}:
         return None
-    splits = {}
-    base = root / str(mapping.get("path") or "")  # an absolute `path` replaces the root
-    for split in ("train", "val", "test"):
-        named = mapping.get(split) or ()
-        places = named if isinstance(named, list) else [named] if isinstance(named, str) else []
-        splits[split] = [_place(base, str(place)) for place in places]
     return Config(path.name, content, problem, splits)
+
+
+def _splits(content: object, root: Path) -> dict[str, list[Path]]:
+    mapping = content if isinstance(content, dict) else {}
+    base = mapping.get("path")
+    base = root / base if isinstance(base, str) else root  # an absolute `path` replaces the root
+    splits = {}
+    for split in ("train", "val", "test"):
+        named = mapping.get(split)
+        places = named if isinstance(named, list) else [named]
+        splits[split] = [_place(base, place) for place in places if isinstance(place, str) and place]
+    return splits
 
 
 def _place(base: Path, named: str) -> Path:
