@@ -142,6 +142,20 @@ def test_picture_that_arrived_damaged_is_brought_again_once_the_store_is_mended(
     store.close()
 
 
+def test_relative_folder_keeps_what_was_fetched(remotes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_unit(tmp_path / "organized", version(2))
+    monkeypatch.chdir(tmp_path)
+    store = RcloneStore("disk:store")
+    publish.publish(root, store)
+    table = publish.read_manifest(store)
+    assert table is not None
+    rows = [publish.Row(**row) for row in table.select(publish.Row._fields).iter_rows(named=True)]
+    for key, path in publish.fetch(store, rows, Path("cache")).items():
+        assert path.read_bytes() == (root / key).read_bytes()
+    assert not Path("cache/incoming").exists()
+    store.close()
+
+
 def test_changed_label_reaches_a_remote_that_keeps_no_md5s(remotes: Path, tmp_path: Path) -> None:
     root = write_unit(tmp_path / "organized", version(2, changed="1 0.2 0.2 0.1 0.1\n"))
     store = RcloneStore("vault:")

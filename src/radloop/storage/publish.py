@@ -560,6 +560,7 @@ def fetch(
 
 def _fetch_contents(store: Store, rows: Sequence[Row], cache: Path, prefix: str, progress: Progress) -> dict[str, Path]:
     firsts = {_content(row): row for row in reversed(rows)}  # any key will do, the first is the same every time
+    cache = cache.absolute()  # as the store tells what has come in
     incoming = cache / "incoming"
     have = _adopt(firsts, {name: cache / name[:2] / name for name in firsts})
     arrived = {name: incoming / row.key for name, row in firsts.items() if name not in have}
