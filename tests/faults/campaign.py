@@ -10,8 +10,10 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import tracer
@@ -25,7 +27,6 @@ from radloop.detectors import chance  # noqa: F401
 from radloop.errors import FeedbackError
 from radloop.feedback import records, reviews
 from radloop.pipelines import offline, online, retraining, reviewing  # noqa: F401
-from radloop.simulation import journal
 from radloop.storage import folder, rclone  # noqa: F401
 
 SIZES = ("--sizes", "training=1,validation=1,test=1,production=3,staging=0,canary=0")
@@ -61,24 +62,21 @@ class Step:
         return self.remote and not self.adds
 
 
-def steps(place: Path) -> list[Step]:
-    """Every step of the campaign in the folder `place`."""
-    out, store, remote = str(place / "out"), str(place / "store"), f"disk:{place / 'remote'}"
-    transform = ("transform", "--out", out, *SIZES, "--seed", "1")
-    simulate = ("simulate", "--out", out, *HOSPITAL, "--drift", "brightness:0.3@1", "--durable", "--store")
-    load = ("load", "--out", out, "--store")
-    retrain = ("retrain", "--out", out, "--store")
-    return [
-        Step("transform, the first", "extracted", transform, "out/organized"),
-        Step("transform", "old", transform, "out/organized"),
-        Step("load to a folder", "new", (*load, store), "store/organized"),
-        Step("load to a remote", "new", (*load, remote), "remote/organized"),
-        Step("simulate from a folder", "cold", (*simulate, store), adds=True),
-        Step("simulate from a remote", "cold", (*simulate, remote), adds=True),
-        Step("review", "unreviewed", ("review", "--out", out, "--simulated", "--durable")),
-        Step("retrain to a folder", "reviewed", (*retrain, store), "store/organized/retrain"),
-        Step("retrain to a remote", "reviewed", (*retrain, remote), "remote/organized/retrain"),
-    ]
+_OUT, _STORE, _REMOTE = ("--out", "out"), ("--store", "store"), ("--store", "disk:remote")
+_TRANSFORM = ("transform", *_OUT, *SIZES, "--seed", "1")
+_SIMULATE = ("simulate", *_OUT, *HOSPITAL, "--drift", "brightness:0.3@1", "--durable")
+
+STEPS = (
+    Step("transform, the first", "extracted", _TRANSFORM, "out/organized"),
+    Step("transform", "old", _TRANSFORM, "out/organized"),
+    Step("load to a folder", "new", ("load", *_OUT, *_STORE), "store/organized"),
+    Step("load to a remote", "new", ("load", *_OUT, *_REMOTE), "remote/organized"),
+    Step("simulate from a folder", "cold", (*_SIMULATE, *_STORE), adds=True),
+    Step("simulate from a remote", "cold", (*_SIMULATE, *_REMOTE), adds=True),
+    Step("review", "unreviewed", ("review", *_OUT, "--simulated", "--durable")),
+    Step("retrain to a folder", "reviewed", ("retrain", *_OUT, *_STORE), "store/organized/retrain"),
+    Step("retrain to a remote", "reviewed", ("retrain", *_OUT, *_REMOTE), "remote/organized/retrain"),
+)
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,8 @@ class Kind:
 KINDS = (
     Kind("killed before it", lambda at: Fault(at, "kill")),
     Kind("killed half-way through it", lambda at: Fault(at, "half"), lambda call: call.size > 1),
-    Kind("radloop killed, rclone left", lambda at: Fault(at, "kill radloop"), remote_only=True),
-    Kind("rclone killed", lambda at: Fault(at, "kill rclone"), remote_only=True),
+    Kind("radloop killed, rclone left", lambda at: Fault(at, "kill radloop"), remote_only=True, every=3),
+    Kind("rclone killed", lambda at: Fault(at, "kill rclone"), remote_only=True, every=3),
     Kind(
         "disk full",
         lambda at: Fault(at, "error", error=errno.ENOSPC, lasting=True),
@@ -124,8 +122,16 @@ class Tally:
     """What came of all trials of one kind at one step."""
 
     points: int = 0
-    same: int = 0  # trials that ended as they had to
+    right: int = 0  # trials that ended as they must
+    lost: int = 0  # trials that lost anything
     failures: list[str] = field(default_factory=list)
+
+    def add(self, wrong: list[str]) -> None:
+        """Count a trial by what was wrong with it."""
+        self.points += 1
+        self.right += not wrong
+        self.lost += any("lost" in what for what in wrong)
+        self.failures += wrong[:1]
 
 
 class Campaign:
@@ -137,7 +143,7 @@ class Campaign:
         self._states = base / "states"
         for made in (self.place / "tmp", self._states):
             made.mkdir(parents=True)
-        (base / "rclone.conf").write_text("[disk]\ntype = local\n")
+        (base / "rclone.conf").write_text(f"[disk]\ntype = alias\nremote = {self.place}\n")
         os.environ |= {"RCLONE_CONFIG": str(base / "rclone.conf"), "TMPDIR": str(self.place / "tmp"), "COLUMNS": "300"}
         cli.app = get_command(cli.app)  # made once, not in every run
         Image.init()
@@ -146,34 +152,33 @@ class Campaign:
         self._play()
 
     def _play(self) -> None:
-        place, out = self.place, str(self.place / "out")
+        place = self.place
         tracer.plainly(lambda: made_up.films(place / "films", 6) is None, output=self.log)
-        self._do("extract", "--source", str(place / "films"), "--out", out)
+        self._do("extract", "--source", "films", *_OUT)
         self._keep("extracted")
-        self._do("transform", "--out", out, *SIZES)
+        self._do("transform", *_OUT, *SIZES)
         (place / "out/organized/notes.txt").write_text("of a person\n")
-        stores = (str(place / "store"), f"disk:{place / 'remote'}")
-        for store in stores:
-            self._do("load", "--out", out, "--store", store)
-        self._do("simulate", "--out", out, *HOSPITAL, "--store", stores[0])
-        self._do("review", "--out", out, "--simulated")
-        for store in stores:
-            self._do("retrain", "--out", out, "--store", store)
+        for store in (_STORE, _REMOTE):
+            self._do("load", *_OUT, *store)
+        self._do("simulate", *_OUT, *HOSPITAL, *_STORE)
+        self._do("review", *_OUT, "--simulated")
+        for store in (_STORE, _REMOTE):
+            self._do("retrain", *_OUT, *store)
         self._keep("old")
         shutil.rmtree(place / "out/cache")
         self._keep("cold")
         self._begin("old")
-        self._do("transform", "--out", out, *SIZES, "--seed", "1")
+        self._do("transform", *_OUT, *SIZES, "--seed", "1")
         self._keep("new")
         self._begin("old")
-        self._do("simulate", "--out", out, *HOSPITAL, "--seed", "1", "--store", stores[0])
+        self._do("simulate", *_OUT, *HOSPITAL, "--seed", "1", *_STORE)
         shutil.rmtree(place / "out/reviews")
         self._keep("unreviewed")
-        self._do("review", "--out", out, "--simulated")
+        self._do("review", *_OUT, "--simulated")
         self._keep("reviewed")
 
     def _do(self, *arguments: str) -> None:
-        if tracer.plainly(lambda: _radloop(arguments), output=self.log) != 0:
+        if tracer.plainly(lambda: self._radloop(arguments), output=self.log) != 0:
             raise RuntimeError(f"{arguments}: {self.log.read_text()}")
 
     def _keep(self, name: str) -> None:
@@ -199,7 +204,7 @@ class Campaign:
 
     def _traced(self, step: Step, fault: Fault | None = None, meanwhile: Callable[[], None] | None = None) -> Run:
         return tracer.run(
-            lambda: _radloop(step.arguments), self.place, output=self.log, fault=fault, meanwhile=meanwhile
+            lambda: self._radloop(step.arguments), self.place, output=self.log, fault=fault, meanwhile=meanwhile
         )
 
     def trial(self, step: Step, kind: Kind, at: int) -> Iterator[str]:
@@ -233,7 +238,7 @@ class Campaign:
     def _again(self, step: Step, *, clock_back: bool = False) -> Iterator[str]:
         """The second run, and what it must end in."""
         before = tree(self.place)
-        status = tracer.plainly(lambda: _radloop(step.arguments, clock_back=clock_back), output=self.log)
+        status = tracer.plainly(lambda: self._radloop(step.arguments, clock_back=clock_back), output=self.log)
         if status != 0:
             yield f"the second run ended with {status}: {self.log.read_text()[-300:]}"
         elif step.adds:
@@ -246,7 +251,7 @@ class Campaign:
         other = self.base / "other-log"
 
         def start() -> None:
-            status = tracer.plainly(lambda: _radloop(step.arguments), output=other)
+            status = tracer.plainly(lambda: self._radloop(step.arguments), output=other)
             second.append((status, other.read_text()))
 
         first = self._traced(step, kind.make(at), start)
@@ -302,6 +307,15 @@ class Campaign:
         left = [key for key in now if key.endswith((".tmp", ".partial"))]
         if left:
             yield f"the second run left {left[0]}"
+
+    def _radloop(self, arguments: tuple[str, ...], *, clock_back: bool = False) -> int:
+        os.chdir(self.place)
+        if clock_back:
+            for module in [module for name, module in sys.modules.items() if name.startswith("radloop.")]:
+                if getattr(module, "datetime", None) is datetime:
+                    module.datetime = _Earlier
+        cli.main(list(arguments))
+        return 0
 
     def _differs(self, step: Step) -> str:
         now, expected = tree(self.place), self._expected[step.name]
@@ -362,16 +376,9 @@ def wrong_words(said: str) -> Iterator[str]:
         yield f"not one sentence: {' / '.join(lines)[-600:]}"
 
 
-def _radloop(arguments: tuple[str, ...], *, clock_back: bool = False) -> int:
-    if clock_back:
-        journal.datetime = online.datetime = _Earlier
-    cli.main(list(arguments))
-    return 0
-
-
-class _Earlier(online.datetime):
+class _Earlier(datetime):
     """A clock that somebody set back by an hour."""
 
     @classmethod
     def now(cls, tz=None):
-        return super().now(tz) - online.timedelta(hours=1)
+        return super().now(tz) - timedelta(hours=1)
