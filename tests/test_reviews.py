@@ -73,6 +73,12 @@ def test_file_holds_the_fields_of_the_contract(tmp_path):
     }
 
 
+def test_review_of_more_boxes_than_anybody_draws_is_refused(tmp_path):
+    with pytest.raises(FeedbackError, match="length <= 1000"):
+        reviews.write(tmp_path, review(findings=[HEART] * 1001))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_same_review_twice_is_one_file_and_another_is_added(tmp_path):
     first = reviews.write(tmp_path, review())
     assert reviews.write(tmp_path, review()) == first

@@ -29,6 +29,7 @@ SAME_BOX_IOU: Final = boxes.FUSION_IOU  # above it two reviewers mean the same
 SMALLEST_SIDE: Final = 0.1 / SCALED_SIDE_PX  # of a label's box: below, its six decimals make it a line
 
 _LONGEST_COMMENT: Final = 10_000
+_MOST_FINDINGS: Final = 1_000  # two reviews are compared box by box: 8,000 each would take 4 GB
 _EDGES: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
 _Row = tuple[Any, ...]
 Classes = npt.NDArray[np.integer[Any]]
@@ -50,7 +51,7 @@ class Review(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     image_id: ImageId
     reviewer: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]{1,50}\Z")]  # a pseudonym
     verdict: Verdict
-    findings: list[Finding] | None = None
+    findings: Annotated[list[Finding], msgspec.Meta(max_length=_MOST_FINDINGS)] | None = None
     timestamp: str  # ISO 8601, UTC
     comment: Annotated[str, msgspec.Meta(max_length=_LONGEST_COMMENT)] | None = None
     adjudicates: bool = False
