@@ -274,6 +274,10 @@ HOSTILE = {
     "key twice in the short form": (TWICE_AND_SHORT, "twice"),
     "key twice inside": (json.dumps(bare(model=0)).encode().replace(b"0}", b'{"name": "a", "name": "b"}}'), "twice"),
     "key twice, once escaped": (TWICE.replace(b'"class_id": 4', rb'"class\u005fid": 4'), "twice"),
+    "key twice behind 300,000 others": (
+        json.dumps(bare() | {f"{key}": 0 for key in range(300_000)}).encode()[:-1] + b', "x": 0, "x": 0}',
+        "'x' stands twice",
+    ),
     "nested too deeply": (json.dumps(bare()).encode()[:-1] + b', "x": ' + b"[" * 10**5 + b"]" * 10**5 + b"}", ""),
     "endless number": (json.dumps(bare()).encode()[:-1] + b', "x": ' + b"1" * 10**5 + b"}", ""),
 }

@@ -11,6 +11,7 @@ import json
 import os
 import stat
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -287,7 +288,7 @@ def refuse_duplicate_keys(data: bytes) -> None:
     def pairs(items: list[tuple[str, object]]) -> None:
         names = [key for key, _ in items]
         if len(names) != len(set(names)):
-            twice = next(key for key in names if names.count(key) > 1)
+            twice = Counter(names).most_common(1)[0][0]
             raise FeedbackError(f"the key {twice[:40]!r} stands twice")
 
     try:
