@@ -1,7 +1,7 @@
 """How the cost grows: images through `radloop extract` and `transform`, annotations alone, and feedback.
 
 The pictures are small and distinct (benchmarks/many.py). A step's seconds and processor time are those of its function
-in the pipeline; its memory is the peak of that process, and "all processes" is what they all have together at one time.
+in the pipeline; its memory is the peak of that process; a limit stands on what all processes have together at one time.
 The rows of 1,500,000 images are those of 15,000 with other names and boxes that are a little smaller.
 """
 
@@ -27,7 +27,13 @@ LARGEST_MB = 2_048
 DEARER = 1.3  # what an image may cost of 150,000, times its cost of 15,000
 OUTSIDE = 0.25  # seconds between two looks at the memory of all processes
 
-REASONS: dict[str, str] = {}
+REASONS = {
+    "extract and transform": "the sum of its steps",
+    "near-duplicates": "every picture's hash is compared with every other's",
+    "write": "folders of many files: the file system's, see the floor",
+    "the same files by the floor in C": "folders of many files: the file system's",
+    "open and read, Python": "more files than the file system keeps in memory",
+}
 
 
 def run(bench: Bench) -> Section:
@@ -35,8 +41,8 @@ def run(bench: Bench) -> Section:
     images = (150, 300) if bench.quick else (1_500, 15_000, 150_000)
     rows = (150, 300) if bench.quick else (15_000, 150_000, 1_500_000)
     files = (100,) if bench.quick else (1_000, 10_000, 100_000, 1_000_000)
-    points = of_images(bench, images)
-    whole, large = points["extract and transform"], points["all processes, memory"][-1].peak_mb
+    points, largest_mb = of_images(bench, images)
+    whole = points["extract and transform"]
     dearer = {
         of: getattr(whole[-1], of) / whole[-1].number / (getattr(whole[-2], of) / whole[-2].number) for of in COSTS
     }
@@ -51,7 +57,7 @@ def run(bench: Bench) -> Section:
             Growth("Feedback files, through retrain", "files", of_feedback(bench, files), REASONS),
         ],
         verdicts=[
-            verdict(f"memory of all processes, {images[-1]:,} images", [large], most=LARGEST_MB, unit="MB"),
+            verdict(f"memory of all processes, {images[-1]:,} images", [largest_mb], most=LARGEST_MB, unit="MB"),
             *(
                 verdict(f"cost per image, {images[-1]:,} / {images[-2]:,}: {COSTS[of]}", [ratio], most=DEARER)
                 for of, ratio in dearer.items()
@@ -63,15 +69,17 @@ def run(bench: Bench) -> Section:
 COSTS = {"wall_s": "time", "cpu_s": "processor time"}
 
 
-def of_images(bench: Bench, sizes: tuple[int, ...]) -> dict[str, list[Point]]:
-    """Each size from nothing: made, extracted, transformed, and transformed again."""
+def of_images(bench: Bench, sizes: tuple[int, ...]) -> tuple[dict[str, list[Point]], float]:
+    """Each size from nothing: extracted, transformed twice; the memory of all processes together at the last."""
     points: dict[str, list[Point]] = {}
     for images in sizes:
         given = bench.fresh("given")
         bench.turn(Contestant("made", "benchmarks.growth:make_folder"), given, images=images)
         told(f"{images:,} images")
-        add(points, images, bench.turn(Contestant("transform", "benchmarks.growth:transform"), given))
-    return points
+        taken = bench.turn(Contestant("transform", "benchmarks.growth:transform"), given)
+        largest_mb = taken.figures.pop("together_mb")
+        add(points, images, taken)
+    return points, largest_mb
 
 
 def of_annotations(bench: Bench, sizes: tuple[int, ...]) -> dict[str, list[Point]]:
@@ -120,6 +128,7 @@ class Steps:
 
     def __init__(self) -> None:
         self.figures: dict[str, float] = {}
+        self.plan: Any = None
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -132,7 +141,7 @@ class Steps:
 
     @contextlib.contextmanager
     def patched(self, functions: dict[str, tuple[Any, str]]) -> Iterator[None]:
-        """Measure functions of radloop wherever they are called by their module's name."""
+        """Measure functions of radloop wherever they are called by their module's name; the plan is kept."""
         with contextlib.ExitStack() as stack:
             for name, (module, function) in functions.items():
                 stack.enter_context(
@@ -144,7 +153,10 @@ class Steps:
         @functools.wraps(function)
         def measured(*given: Any, **options: Any) -> Any:
             with self.step(name):
-                return function(*given, **options)
+                returned = function(*given, **options)
+            if name == "plan":
+                self.plan = returned
+            return returned
 
         return measured
 
@@ -208,6 +220,7 @@ def make_folder(given: Path, fresh: Path, *, images: int) -> Callable[[], int]:
 
 def transform(given: Path, fresh: Path) -> Callable[[], dict[str, float]]:
     """The two commands, in this process, so that their steps can be told apart; then the second one again."""
+    from benchmarks import labels, opponents
     from radloop import cli, similarity
     from radloop.dataset import findings, pictures, plan, splits, yolo
     from radloop.sources import raw
@@ -227,6 +240,11 @@ def transform(given: Path, fresh: Path) -> Callable[[], dict[str, float]]:
         "write": (yolo, "write"),
     }
 
+    labels.compile_floor(given)
+    (given / "pictures").symlink_to(given / "train")
+    (given / "count").write_text("0")
+    floor = opponents.floor(given, fresh.with_name(f"{fresh.name}-floor"))
+
     def command(*arguments: object) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             try:
@@ -242,14 +260,16 @@ def transform(given: Path, fresh: Path) -> Callable[[], dict[str, float]]:
                 command("extract", "--source", given)
                 command("transform", "--jobs", 2)
             whole = {"wall_s": time.perf_counter() - wall, "cpu_s": turn.cpu_s() - cpu}
+            labels.write_list(steps.plan, given / "list")
+            steps.plan = None
+            with steps.step("the same files by the floor in C"):
+                floor()
             with steps.step("transform again, nothing to do"):
                 command("transform", "--jobs", 2)
         whole["peak_mb"] = max(value for name, value in steps.figures.items() if name.endswith("|peak_mb"))
         pictures_of = len(os.listdir(given / "train"))
-        memory = {"wall_s": 0.0, "cpu_s": 0.0, "peak_mb": together.peak_mb}
-        named = {"extract and transform": whole, "all processes, memory": memory}
-        flat = {f"{name}|{of}": value for name, figures in named.items() for of, value in figures.items()}
-        return {"done": pictures_of, **flat, **steps.figures}
+        flat = {f"extract and transform|{of}": value for of, value in whole.items()}
+        return {"done": pictures_of, "together_mb": together.peak_mb, **flat, **steps.figures}
 
     return work
 

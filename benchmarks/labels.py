@@ -119,6 +119,11 @@ def save(given: Path, *tables: pl.DataFrame, links: bool = True) -> None:
     splits = tables[2].group_by("split", maintain_order=True).agg("image_id")
     (given / "splits.json").write_text(json.dumps(dict(splits.iter_rows())))
     (given / "count").write_text(str(tables[2].height))
+    compile_floor(given)
+
+
+def compile_floor(given: Path) -> None:
+    """`given`/floor."""
     subprocess.run(["gcc", "-O2", "-o", given / "floor", Path(__file__).with_name("floor.c")], check=True)
 
 

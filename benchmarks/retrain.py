@@ -6,13 +6,12 @@ guard, rule, retrain.csv, and writing the cache.
 """
 
 import atexit
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 
-from benchmarks import feedback
+from benchmarks import feedback, labels
 from benchmarks.harness import Bench, Contestant, Limit, Section
 from radloop.feedback import cache, guard, retraining, reviews
 
@@ -63,7 +62,7 @@ def make(given: Path, fresh: Path, *, files: int) -> Callable[[], int]:
 
     def work() -> int:
         feedback.write(given / "feedback", range(files))
-        subprocess.run(["gcc", "-O2", "-o", given / "floor", Path(__file__).with_name("floor.c")], check=True)
+        labels.compile_floor(given)
         return files
 
     return work
