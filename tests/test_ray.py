@@ -21,6 +21,7 @@ from radloop.feedback import records
 from radloop.pipelines import offline, online
 from radloop.storage import spread
 
+pytest_plugins = ("swift_server",)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SIZES = SplitSizes.parse("training=40,validation=10,test=10,staging=10,canary=10,production=20")
 
@@ -99,12 +100,14 @@ def test_version_and_bytes_are_those_of_one_machine(local, cluster, tmp_path, mo
     assert tree(tmp_path / "organized") == tree(local / "organized")
 
 
-def test_node_killed_among_the_pictures_changes_nothing(local, cluster, engine, tmp_path, monkeypatch):
+def test_node_killed_among_the_pictures_changes_nothing(local, cluster, tmp_path, monkeypatch, capsys):
     small_shards(monkeypatch)
     offline.extract(str(local / "films"), tmp_path)
     progress = killing(cluster, "pictures")
-    offline.transform(tmp_path, sizes=SIZES, engine=engine, progress=progress)
+    with engines.opened("ray", address=cluster.address) as engine:
+        offline.transform(tmp_path, sizes=SIZES, engine=engine, progress=progress)
     assert progress.killed
+    assert capsys.readouterr().out == ""  # what Ray tells of the lost node is no output of a command
     assert tree(tmp_path / "organized") == tree(local / "organized")
 
 
@@ -119,6 +122,20 @@ def test_node_killed_in_the_upload_changes_nothing(local, cluster, engine, shelf
     assert offline.load(local, store).unchanged == pl.read_parquet(local / "organized" / "manifest.parquet").height
     offline.pull(store, tmp_path / "pulled")
     assert tree(tmp_path / "pulled" / "organized") == tree(local / "organized")
+
+
+@pytest.mark.swift
+def test_real_swift_is_sent_to_and_asked_for_copies_by_all_nodes(
+    local, engine, shelf, swift, container, tmp_path, monkeypatch
+):
+    small_shards(monkeypatch)
+    shelf.write_text(f"{shelf.read_text()}\n{swift.config.read_text()}")
+    published = offline.load(local, f"chi_tacc:{container}", engine=engine)
+    assert published.sent_files
+    assert published.copied == 200  # each picture once, for three readers
+    assert offline.load(local, f"chi_tacc:{container}").unchanged == published.sent_files + published.copied
+    offline.pull(f"chi_tacc:{container}", tmp_path)
+    assert tree(tmp_path / "organized") == tree(local / "organized")
 
 
 def test_node_that_does_not_know_the_remote_is_named(local, engine, tmp_path, monkeypatch):

@@ -8,10 +8,11 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -181,11 +182,12 @@ def opened(name: Literal["local", "ray"], *, jobs: int = 1, address: str = "auto
     if name == "local":
         yield Local(jobs)
         return
-    ray = _connected(address)
-    try:
-        yield Ray(ray)
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # Ray tells there of lost nodes; it is kept for what a command prints
+        ray = _connected(address)
+        try:
+            yield Ray(ray)
+        finally:
+            ray.shutdown()
 
 
 def same_files(paths: Iterable[Path]) -> Callable[[], str | None]:

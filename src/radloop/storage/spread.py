@@ -1,10 +1,10 @@
-"""A remote that all nodes of a cluster send to. Everything but the bytes stays with the one who publishes."""
+"""A remote that all nodes of a cluster send to. What is sent, and in which order, stays with the one who publishes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from radloop import engines, manifest
 from radloop.engines import Engine
@@ -27,32 +27,44 @@ class SpreadStore(RcloneStore):
 
     def upload(self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent) -> Outcome:
         """Send the files `root`/key from all nodes, a shard of them at a time; a few of them from here."""
-        names = list(keys)
+        names, root = list(keys), root.absolute()
         if len(names) <= _SHARD:
             return super().upload(root, prefix, names, progress=progress)
-        root = root.absolute()
         self._engine.require(engines.same_files([root / manifest.NAME, root / names[0], root / names[-1]]))
-        self._engine.require(partial(_refusal, self.address))
+        return self._spread("uploaded files", partial(upload_shard, self.address, root, prefix), names, progress)
 
-        shards = [names[start : start + _SHARD] for start in range(0, len(names), _SHARD)]
-        sent, done, outcome, streak = 0, 0, Outcome(), 0
-        total = sum((root / name).stat().st_size for name in names)
-        for shard, ended in self._engine.map(partial(send_shard, self.address, root, prefix), shards):
-            streak = streak + 1 if ended.error else 0
-            outcome = ended if ended.error else outcome
+    def copy(self, prefix: str, sources: Mapping[str, str], *, progress: Progress = silent) -> Outcome:
+        """Let the server make {target: source}, asked by all nodes; a few of them from here."""
+        if len(sources) <= _SHARD:
+            return super().copy(prefix, sources, progress=progress)
+        return self._spread("server copies", partial(copy_shard, self.address, prefix), list(sources.items()), progress)
+
+    def _spread(
+        self, what: str, act: Callable[[list[Any]], tuple[int, Outcome]], items: list[Any], progress: Progress
+    ) -> Outcome:
+        self._engine.require(partial(_refusal, self.address))
+        shards = [items[start : start + _SHARD] for start in range(0, len(items), _SHARD)]
+        done, streak, error, gone = 0, 0, None, frozenset[str]()
+        for count, outcome in self._engine.map(act, shards):
+            streak = streak + 1 if outcome.error else 0
+            error, gone = outcome.error or error, gone | outcome.gone
             if streak == _PATIENCE:
                 break
-            done += len(shard)
-            sent += sum((root / name).stat().st_size for name in shard)
-            progress("upload", sent, total, "bytes")
-            progress("uploaded files", done, len(names))
-        return outcome
+            done += count
+            progress(what, done, len(items))
+        return Outcome(error, gone)
 
 
-def send_shard(address: str, root: Path, prefix: str, keys: list[str]) -> tuple[list[str], Outcome]:
-    """Send the files `root`/key from this machine: the keys, and how it ended."""
+def upload_shard(address: str, root: Path, prefix: str, keys: list[str]) -> tuple[int, Outcome]:
+    """Send the files `root`/key from this machine: how many, and how it ended."""
     with closing(RcloneStore(address)) as store:
-        return keys, store.upload(root, prefix, keys)
+        return len(keys), store.upload(root, prefix, keys)
+
+
+def copy_shard(address: str, prefix: str, sources: list[tuple[str, str]]) -> tuple[int, Outcome]:
+    """Let the server make (target, source), asked by this machine: how many, and how it ended."""
+    with closing(RcloneStore(address)) as store:
+        return len(sources), store.copy(prefix, dict(sources))
 
 
 def _refusal(address: str) -> str | None:
