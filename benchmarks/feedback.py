@@ -26,6 +26,7 @@ from pathlib import Path
 
 import polars as pl
 
+from radloop.engines import Local
 from radloop.feedback import cache, guard, records, retraining, reviews
 
 MEASURES = ("open", "pandas", "read", "retrain", "again", "increment")
@@ -140,7 +141,8 @@ def quality(count: int, spec: str, jobs: int) -> None:
             out,
             store,
             extracting={"seed": 1, "jobs": jobs},
-            transforming={"sizes": sizes, "jobs": jobs},
+            transforming={"sizes": sizes},
+            engine=Local(jobs),
         )
         known = version.read(out)
         truth = evaluation.consensus(known.readings.filter(split="production"))
