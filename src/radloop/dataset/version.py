@@ -50,8 +50,8 @@ def read(folder: Path) -> Version:
         raise DatasetError(f"{root} has no {manifest.NAME}: it was not written by radloop. Run `radloop transform`.")
     try:
         annotations = decode((root / "annotations.parquet").read_bytes(), name=str(root / "annotations.parquet"))
-        settings = json.loads((root / "summary.json").read_bytes())["settings"]
-    except (OSError, ValueError, LookupError, TypeError) as broken:
+        settings = dict(json.loads((root / "summary.json").read_bytes())["settings"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as broken:
         raise DatasetError(f"{root} is damaged: {broken}. Run `radloop check {root}`.") from broken
     return Version(root, manifest.version(files), annotations, files, settings)
 

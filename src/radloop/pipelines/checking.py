@@ -321,7 +321,7 @@ def _judge_splits(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator[
         return  # the proof would only say it again
     try:
         proof = json.loads(texts["splits.json"])
-    except (KeyError, ValueError) as broken:
+    except (KeyError, ValueError, RecursionError) as broken:
         yield Violation("split-proof", "splits.json", None, f"unreadable: {broken}")
         return
     for problem in splits.verify(annotations, proof) if isinstance(proof, dict) else ["it holds no proof"]:
@@ -337,7 +337,7 @@ def _splits_left_out(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> list[s
     """The splits that were not pulled: the summary counts images in them, the manifest lists none at all."""
     try:
         said = dict(json.loads(texts.get("summary.json", b"")).get("splits", {}))
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return []  # `_judge_summary` says so
     here = set(listed["split"])
     return [split for split, count in said.items() if count and split not in here]
@@ -352,7 +352,7 @@ def _judge_summary(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator
     try:
         summary: dict[str, Any] = dict(json.loads(texts.get("summary.json", b"")))
         said_splits = dict(summary.get("splits", {}))
-    except (ValueError, TypeError) as broken:
+    except (ValueError, TypeError, RecursionError) as broken:
         yield Violation("summary-wrong", "summary.json", None, f"unreadable: {broken}")
         return
     images = listed.filter(pl.col("kind") == "image")
