@@ -57,13 +57,13 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @cache
+def _kept() -> tempfile.TemporaryDirectory[str]:
+    """A folder that goes when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="fuzz-")
+
+
 def _folder() -> Path:
-    folder = tempfile.TemporaryDirectory(prefix="fuzz-")
-    _KEPT.append(folder)
-    return Path(folder.name)
-
-
-_KEPT: list[tempfile.TemporaryDirectory[str]] = []  # until the process ends
+    return Path(_kept().name)
 
 
 def _file(name: str, data: bytes) -> Path:
