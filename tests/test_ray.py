@@ -4,6 +4,8 @@ import json
 import math
 import os
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -169,6 +171,30 @@ def test_what_a_node_cannot_read_is_looked_at_here(local, engine, monkeypatch):
 def test_what_a_shard_raises_is_raised_here(engine):
     with pytest.raises(ValueError, match="math domain error"):
         list(engine.map(math.sqrt, [4.0, -1.0, 9.0]))
+
+
+def test_work_that_nobody_waits_for_any_more_is_cancelled(cluster, engine):
+    results = engine.map(time.sleep, [0, 3600, 3600, 3600])
+    next(results)
+    results.close()
+    assert list(engine.map(math.sqrt, [4.0, 4.0])) == [2.0, 2.0]
+
+
+def test_interrupted_work_leaves_ray_ended(cluster):
+    left = []
+
+    def work() -> None:
+        with engines.opened("ray", address=cluster.address) as engine:
+            left.append(engine.map(time.sleep, [0, 3600, 3600]))
+            next(left[0])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    left.clear()  # what still held the iterator lets it go, after Ray has ended
+    assert not sys.modules["ray"].is_initialized()
+    with engines.opened("ray", address=cluster.address) as engine:
+        assert list(engine.map(math.sqrt, [4.0])) == [2.0]
 
 
 def test_cluster_without_a_node_left_is_one_error(cluster, engine, monkeypatch):

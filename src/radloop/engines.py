@@ -131,8 +131,9 @@ class Ray:
                 for reference in done:
                     yield self._result(reference)
         finally:
-            for reference in pending:
-                self._ray.cancel(reference, force=True)
+            if self._ray.is_initialized():  # else all has ended already, and asking for it would start Ray anew
+                for reference in pending:
+                    self._ray.cancel(reference, force=True)
 
     def require(self, check: Callable[[], str | None]) -> None:
         """Ask every node that has CPUs, also whether it has this version of radloop."""
