@@ -388,6 +388,40 @@ def test_damaged_manifest_in_the_store_is_replaced_and_nothing_removed_for_it(ol
     assert {problem.rule for problem in publish.verify(store)} == {"unlisted"}
 
 
+def test_two_publishers_of_one_remote_are_noticed_and_one_more_run_completes_either(
+    old: Path, new: Path, tmp_path: Path
+) -> None:
+    third = write_unit(tmp_path / "third", version(7, changed="3 0.2 0.2 0.1 0.1\n"))
+    store = MemoryStore()
+    publish.publish(old, store)
+
+    class Held(MemoryStore):
+        """Another publish runs from its begin to its end before the request number `moment`."""
+
+        moment = 0
+
+        def _request(self, what: str) -> None:
+            if what.startswith(("PUT", "DELETE")):
+                self.moment -= 1
+                if self.moment == 0:
+                    publish.publish(third, self)
+            super()._request(what)
+
+    noticed = 0
+    for moment in range(2, 60, 3):
+        held, said = Held(), ""
+        held.objects, held.moment = dict(store.objects), moment
+        try:
+            publish.publish(new, held)
+        except StoreError as error:
+            said = str(error)
+        assert "another load was at work" in said or publish.verify(held) == []
+        noticed += said != ""
+        publish.publish(new, held)
+        assert publish.verify(held) == []
+    assert noticed
+
+
 def test_verify_finds_what_is_missing_changed_and_unlisted(new: Path) -> None:
     store = MemoryStore()
     publish.publish(new, store)

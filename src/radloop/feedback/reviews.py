@@ -6,23 +6,20 @@ The newest review of a reviewer counts. Reviewers who differ make the feedback d
 import hashlib
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
-from uuid import uuid4
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from radloop import boxes
+from radloop import boxes, files
 from radloop.errors import FeedbackError
 from radloop.feedback import records
 from radloop.feedback.records import Box, FeedbackId, ImageId
-from radloop.files import flush_folder
 from radloop.tables import NO_FINDING, REFUSED_FILES, REVIEW_FINDINGS, REVIEWS, SCALED_SIDE_PX, Verdict
 
 SAME_BOX_IOU: Final = boxes.FUSION_IOU  # above it two reviewers mean the same
@@ -86,20 +83,8 @@ def write(folder: Path, review: Review, *, durable: bool = False) -> Path:
     data = encode(review)
     path = folder / f"{review.feedback_id}.{review.reviewer}.{_review_id(data)}.json"
     decode(data, name=path.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{uuid4().hex}.tmp"
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if durable:
-        flush_folder(folder)
+    if not path.exists():
+        files.write_atomic(path, data, durable=durable)
     return path
 
 

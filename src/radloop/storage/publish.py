@@ -149,7 +149,9 @@ def publish(
             _foresee(rows, change, listing, store.can_copy, tally)
         elif not idle:
             job = _Job(store, root, prefix, rows, settle_seconds, tally, progress)
-            _publish_in_order(job, change, owed=owed, table=table, manifest_file=manifest_file, listing=listing)
+            _publish_in_order(
+                job, change, owed=owed, table=table, held=held, manifest_file=manifest_file, listing=listing
+            )
     elif isinstance(store, FolderStore):
         tally.copied = len(change.new) + len(change.changed)
         if not dry_run:
@@ -292,6 +294,7 @@ def _publish_in_order(
     *,
     owed: pl.DataFrame,
     table: pl.DataFrame,
+    held: bytes | None,
     manifest_file: bytes,
     listing: Mapping[str, Stored],
 ) -> None:
@@ -304,10 +307,31 @@ def _publish_in_order(
     listing = _send(job, change.new, listing)
     job.put(MARKER, _MARKER_TEXT)
     _send(job, change.changed, listing)
+    _require_alone(job, unfinished, held)
     job.put(manifest.NAME, manifest_file)
+    _require_alone(job, unfinished, manifest_file)
     job.store.delete(job.prefix, change.gone)
+    _require_alone(job, unfinished, manifest_file)
     job.store.delete(job.prefix, [JOURNAL])
     job.store.delete(job.prefix, [MARKER])
+
+
+def _require_alone(job: _Job, unfinished: pl.DataFrame, standing: bytes | None) -> None:
+    """Raise StoreError where the journal is no longer ours, or the manifest not the one that is `standing`.
+
+    rclone cannot lock a store, so another publish is only noticed. Readers are told to wait, and the journal owes what
+    both of them do: whoever comes next completes either.
+    """
+    journal, told = (job.store.get(key_in(job.prefix, name)) for name in (JOURNAL, manifest.NAME))
+    if journal == manifest.encode(unfinished) and told == standing:
+        return
+    theirs = _known(journal, JOURNAL, job.tally)
+    job.put(JOURNAL, manifest.encode(pl.concat([unfinished, theirs]).unique("key", keep="first")))
+    job.put(MARKER, _MARKER_TEXT)
+    raise StoreError(
+        f"{job.store.address}: another load was at work there at the same time. "
+        "Run the same command again when nobody else does."
+    )
 
 
 def _send(job: _Job, keys: Collection[str], listing: Mapping[str, Stored]) -> Mapping[str, Stored]:
