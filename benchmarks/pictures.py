@@ -18,7 +18,7 @@ from radloop.engines import Local
 
 def run(bench: Bench) -> Section:
     """One process beside Pillow's; then one and two processes, and a second run."""
-    few, many = (8, 8) if bench.quick else (40, 600)
+    few, many = (8, 8) if bench.quick else (40, 400)
     given, more = bench.fresh("given"), bench.fresh("more")
     for folder, count in ((given, few), (more, many)):
         command = [

@@ -25,7 +25,7 @@ ANSWER = Predictions.sorted([3, 0], [0.6, 0.9], [[0.5, 0.6, 0.3, 0.2], [0.5, 0.4
 
 def run(bench: Bench) -> Section:
     """Requests per second of processor time; the share of radloop in a request."""
-    pictures, seconds, workers = (5, 1, 5) if bench.quick else (100, 10, 50)
+    pictures, seconds, workers = (5, 1, 5) if bench.quick else (100, 6, 50)
     given = bench.fresh("given")
     bench.turn(Contestant("made", "benchmarks.simulator:make"), given, pictures=pictures)
     asked = {"seconds": seconds, "workers": workers}
