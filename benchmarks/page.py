@@ -68,10 +68,12 @@ def verdict_lines(section: Section) -> list[str]:
 
 def _limits(sections: list[Section]) -> list[list[str]]:
     before = {one.what: one for one in verdicts(sections[1])} if len(sections) > 1 else {}
+    busy = sections[0].machine.get("load", 0) > BUSY
     rows = []
     for one in verdicts(sections[0]):
         earlier = before.get(one.what)
-        verdict = ("held" if one.held else f"**not held**: {one.reason or 'not explained yet'}") if one.limit else ""
+        reason = one.reason or ("the machine was busy" if busy else "not explained yet")
+        verdict = ("held" if one.held else f"**not held**: {reason}") if one.limit else ""
         limit = f"{one.limit} {one.unit}".strip() if one.limit else ""
         rows.append([sections[0].stage, one.what, _spread(one), limit, verdict, _spread(earlier) if earlier else ""])
     return rows
