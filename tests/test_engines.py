@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from radloop import engines
+from radloop import __version__, engines
 from radloop.engines import HERE, Local
 from radloop.errors import EngineError, UsageError
 
@@ -61,6 +61,11 @@ def test_check_of_files_tells_missing_and_other_files(tmp_path):
     assert "sees another file" in check()
     file.unlink()
     assert "cannot see" in check()
+
+
+def test_node_with_another_radloop_is_told_and_not_asked_further():
+    assert "not 0.0.0. Install the same" in engines._check("0.0.0", lambda: "is never asked")
+    assert engines._check(__version__, lambda: None) is None
 
 
 def test_shared_folder_is_written_to_and_left_as_it_was(tmp_path):

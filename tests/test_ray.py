@@ -83,22 +83,21 @@ def killing(cluster: ray_cluster.Cluster, what: str):
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "_FEW", 0)
     monkeypatch.setattr(pictures, "_SHARD", 2)
-    monkeypatch.setattr(spread, "_SHARD", 20)
+    monkeypatch.setattr(spread, "_SHARD", 60)
 
 
 def test_version_and_bytes_are_those_of_one_machine(local, cluster, tmp_path, monkeypatch, capsys):
     small_shards(monkeypatch)
-    offline.extract(str(local / "films"), tmp_path)
     sizes = ",".join(f"{split}={count}" for split, count in SIZES.__dict__.items())
     cli.app(
         [
-            *("transform", "--out", str(tmp_path), "--sizes", sizes, "--json"),
+            *("etl", "--source", str(local / "films"), "--out", str(tmp_path), "--sizes", sizes, "--json"),
             *("--engine", "ray", "--ray-address", cluster.address),
         ],
         standalone_mode=False,
     )
     summary = json.loads((local / "organized" / "summary.json").read_text())
-    assert json.loads(capsys.readouterr().out)["version"] == summary["version"]
+    assert json.loads(capsys.readouterr().out)["published"]["version"] == summary["version"]
     assert tree(tmp_path / "organized") == tree(local / "organized")
 
 
