@@ -23,6 +23,7 @@ from radloop.tables import ANNOTATION_COLUMNS, ASSIGNMENT, FINDINGS, NO_FINDING,
 
 SPLITS = {"training": 11_500, "validation": 750, "test": 750, "staging": 1_000, "canary": 500, "production": 500}
 REAL_PICTURE_BYTES = 747_000  # the mean of VinBigData's 1024×1024 PNG
+DATUMARO = "told the sizes, Datumaro takes some four times the floor: a fifth of that is below the floor"
 EDGES = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
 
 
@@ -61,7 +62,8 @@ def run(bench: Bench) -> Section:
         given=part,
         unit="images",
         limits=[
-            Limit("Datumaro, told the sizes", "wall_s", "yolo.write", least=5),
+            Limit("Datumaro, told the sizes", "wall_s", "yolo.write", least=5, otherwise=DATUMARO),
+            Limit("Datumaro", "wall_s", "yolo.write"),
             Limit("supervision", "wall_s", "yolo.write", least=50),
         ],
     )

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks import feedback, labels
+from benchmarks import feedback
 from benchmarks.harness import Bench, Contestant, Limit, Section
 from radloop.feedback import cache, guard, retraining, reviews
 
 NEW = 1_000
+PANDAS = "much of what pandas takes is opening the files: see open and read"
 
 
 def run(bench: Bench) -> Section:
@@ -37,7 +38,7 @@ def run(bench: Bench) -> Section:
         limits=[
             Limit("radloop", "wall_s", "open and read, Python", most=1.6),
             Limit("radloop, one process", "wall_s", "open and read, Python"),
-            Limit("pandas + json.load", "wall_s", "radloop", least=4),
+            Limit("pandas + json.load", "wall_s", "radloop", least=4, otherwise=PANDAS),
             Limit("pandas + json.load", "wall_s", "radloop, one process"),
             Limit("radloop, one process", "peak_mb", most=250, unit="MB"),
         ],
@@ -59,6 +60,7 @@ def run(bench: Bench) -> Section:
 
 def make(given: Path, fresh: Path, *, files: int) -> Callable[[], int]:
     """The feedback, and the program in C."""
+    from benchmarks import labels  # not above: what is measured shall not pay for it
 
     def work() -> int:
         feedback.write(given / "feedback", range(files))
