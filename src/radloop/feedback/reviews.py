@@ -81,11 +81,16 @@ def write(folder: Path, review: Review, *, durable: bool = False) -> Path:
     `durable` it has reached the disk before this returns. Raises FeedbackError for a review that `read` would refuse.
     """
     data = encode(review)
-    path = folder / f"{review.feedback_id}.{review.reviewer}.{_review_id(data)}.json"
+    path = folder / file_name(review)
     decode(data, name=path.name)
     if not path.exists():
         files.write_atomic(path, data, durable=durable)
     return path
+
+
+def file_name(review: Review) -> str:
+    """`<feedback_id>.<reviewer>.<review_id>.json`: the same for the same review."""
+    return f"{review.feedback_id}.{review.reviewer}.{_review_id(encode(review))}.json"
 
 
 def decode(data: bytes, *, name: str) -> Review:

@@ -50,7 +50,8 @@ def order(
     progress: Progress = silent,
 ) -> Queued:
     """Order the feedback that a review could still make something of; nothing is written."""
-    known, found, said, open_feedback = _look(out, feedback, reviewed, dataset, jobs, progress)
+    known, found, said, judged = _look(out, feedback, reviewed, dataset, jobs, progress)
+    open_feedback = queue.candidates(judged, reviews.standing(said))
     ordered = queue.order(open_feedback, found.detections, known.readings, seed=seed)
     shown = open_feedback.select("feedback_id", "split", "class_id", "confidence", "file")
     return Queued(
@@ -76,12 +77,17 @@ def simulate(
     """Let simulated radiologists look at all feedback that a review could make something of.
 
     They see what at least two of the dataset's readers agree on, and err like them. The second run settles what the
-    first left disputed.
+    first left disputed, and completes what it was killed in.
     """
     with files.locked(out):
-        known, found, _, open_feedback = _look(out, feedback, reviewed, dataset, jobs, progress)
-        truth = _truth(known.readings.join(open_feedback, on="image_id", how="semi"))
-        written = list(radiologists.review(open_feedback, found.detections, truth, seed=seed))
+        known, found, said, judged = _look(out, feedback, reviewed, dataset, jobs, progress)
+        open_feedback, begun = queue.candidates(judged, reviews.standing(said)), _begun(judged, said)
+        wanted = pl.concat([open_feedback, begun])
+        truth = _truth(known.readings.join(wanted, on="image_id", how="semi"))
+        planned = list(radiologists.review(wanted, found.detections, truth, seed=seed))
+        there = set(said.reviews["file"])
+        others = set(begun["feedback_id"]) - {one.feedback_id for one in planned if reviews.file_name(one) in there}
+        written = [one for one in planned if reviews.file_name(one) not in there and one.feedback_id not in others]
         for done, review in enumerate(written, 1):
             if not dry_run:
                 reviews.write(reviewed, review, durable=durable)
@@ -97,6 +103,12 @@ def simulate(
     )
 
 
+def _begun(judged: pl.DataFrame, said: Reviews) -> pl.DataFrame:
+    """Feedback that one simulated radiologist has reviewed: a killed run may owe it a second."""
+    once = reviews.standing(said).filter(pl.col("simulated"), ~pl.col("adjudicates"), pl.col("reviewers") == 1)
+    return judged.join(once, on="feedback_id", how="semi").with_columns(disputed=pl.lit(value=False))
+
+
 def _truth(readings: pl.DataFrame) -> pl.DataFrame:
     """What two readers agree on, and a row of class 14 for each image in which nobody saw anything."""
     drawn = readings.filter(pl.col("class_id") != NO_FINDING)
@@ -110,5 +122,4 @@ def _look(
     known = version.read(dataset)
     found = cache.read(feedback, cache.path(out, feedback), jobs=jobs, progress=progress)
     said = reviews.read(reviewed)
-    judged = guard.judge(found.feedback, known.images)
-    return known, found, said, queue.candidates(judged, reviews.standing(said))
+    return known, found, said, guard.judge(found.feedback, known.images)
