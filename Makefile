@@ -11,7 +11,7 @@ WORKERS ?= auto
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check docs format bench fuzz lock clean machine
+.PHONY: help demo test test-fast check docs format bench faults fuzz lock clean machine
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ format: $(VENV)/dev ## put the code into shape
 bench: $(VENV)/dev ## measure every stage beside its peers and the floor; writes docs/benchmarks.md
 	@PYTHON=$(PYTHON) tests/swift/install.sh
 	$(BIN)/python -m benchmarks --write $(BENCH)
+
+faults: $(VENV)/dev ## kill, fill and refuse at every call of every step; writes docs/faults.md
+	$(BIN)/python tests/faults
 
 fuzz: $(VENV)/dev ## attack every reader of files for SECONDS (600) each, guided by coverage
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -282,26 +281,3 @@ def test_second_run_on_the_same_folder_is_refused_at_once(folder, tmp_path):
     assert "another radloop run" in held.stderr
     with locked(tmp_path), pytest.raises(BusyError):
         offline.extract(str(folder), tmp_path)
-
-
-@pytest.mark.slow
-def test_transform_killed_at_any_moment_and_run_again_ends_in_the_same_bytes(folder, tmp_path):
-    build(folder, tmp_path / "whole")
-    expected = tree(tmp_path / "whole" / "organized")
-    out = tmp_path / "out"
-    offline.extract(str(folder), out)
-    command = [sys.executable, "-m", "radloop.cli", "transform", "--out", str(out), "--jobs", "1"]
-    command += ["--sizes", "training=20,validation=4,test=4,staging=4,canary=4,production=4"]
-    rng = random.Random(0)
-    for _ in range(8):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        lines = rng.randrange(4)  # progress lines that it may still print before it dies
-        for _ in range(lines):
-            process.stderr.readline()
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        if (out / "organized").exists():
-            assert tree(out / "organized") == expected
-    subprocess.run(command, check=True, capture_output=True)
-    assert tree(out / "organized") == expected
-    assert [path.name for path in out.iterdir() if path.name.startswith(".organized")] == []

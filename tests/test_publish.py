@@ -1,7 +1,6 @@
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -672,52 +671,6 @@ def test_folder_that_refuses_keeps_the_old_dataset_and_says_why(
         publish.publish(new, store)
     assert contents(tmp_path / "store/organized") == contents(old)
     assert set(os.listdir(tmp_path / "store")) == {"organized", ".radloop.lock"}
-
-
-KILLED_AT = """
-import os, signal, sys
-from pathlib import Path
-left = int(sys.argv[3])
-def counted(event, args):
-    global left
-    if event in {"os.link", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.scandir", "shutil.rmtree"} or (
-        event == "open" and isinstance(args[1], str) and "w" in args[1]
-    ):
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-from radloop.storage import publish
-from radloop.storage.folder import FolderStore
-sys.addaudithook(counted)
-publish.publish(Path(sys.argv[1]), FolderStore(Path(sys.argv[2])))
-print(int(sys.argv[3]) - left)
-"""
-
-
-def publish_killed_at(root: Path, store: Path, moment: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", KILLED_AT, str(root), str(store), str(moment)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-
-@pytest.mark.slow
-def test_folder_killed_at_twenty_moments_holds_the_old_dataset_or_the_new(old: Path, new: Path, tmp_path: Path) -> None:
-    before, after = contents(old) | {"retrain/x": b"x"}, contents(new) | {"retrain/x": b"x"}
-
-    def start(name: str) -> Path:
-        publish.publish(old, FolderStore(tmp_path / name))
-        (tmp_path / name / "organized/retrain").mkdir()
-        (tmp_path / name / "organized/retrain/x").write_bytes(b"x")
-        return tmp_path / name
-
-    undisturbed = publish_killed_at(new, start("undisturbed"), 10**9)
-    steps = int(undisturbed.stdout)
-    for moment in range(0, steps, max(1, steps // 20)):
-        store = start(f"killed-{moment}")
-        assert publish_killed_at(new, store, moment).returncode == -9
-        assert contents(store / "organized") in (before, after)
-        publish.publish(new, FolderStore(store))
-        assert contents(store / "organized") == after
-        assert set(os.listdir(store)) == {"organized", ".radloop.lock"}
 
 
 @settings(max_examples=25, deadline=None)

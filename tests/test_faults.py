@@ -1,0 +1,40 @@
+"""The fault campaign in small: some calls of every step, every kind of fault. `make faults` strikes all of them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from faults.tracer import USABLE
+
+FAULTS = Path(__file__).parent / "faults"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not USABLE and not os.environ.get("CI"), reason="the tracer knows Linux on x86-64 only"),
+]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(["transform, the first", "transform", "load to a folder", "review"], id="folder"),
+        pytest.param(["load to a remote", "retrain to a folder"], id="remote"),
+        pytest.param(["simulate from a folder", "simulate from a remote"], id="simulate"),
+        pytest.param(["retrain to a remote"], id="retrain"),
+    ],
+)
+def test_step_struck_at_a_call_loses_nothing_and_a_second_run_ends_in_the_same_bytes(steps):
+    chosen = [part for step in steps for part in ("--step", step)]
+    command = [sys.executable, str(FAULTS), "--json", "--every", "40", *chosen]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=590)
+    assert done.stdout, done.stderr
+    told = json.loads(done.stdout)
+    assert list(told) == steps
+    assert [
+        failure for step in told.values() for fault in step["faults"].values() for failure in fault["failures"]
+    ] == []
+    assert all(step["faults"]["killed before it"]["points"] for step in told.values())
