@@ -25,8 +25,8 @@ from benchmarks.harness import Bench, Contestant, Growth, Point, Section, Turn, 
 
 LARGEST_MB = 2_048
 DEARER = 1.3  # what an image may cost of 150,000, times its cost of 15,000
-DRAWN = 15_000  # images of which rows are made up; more are these again
-OUTSIDE = 0.25  # seconds between two looks at the memory of all processes
+DRAWN = 15_000  # images whose rows are made up; more are these again
+OUTSIDE = 0.5  # seconds between two looks at the memory of all processes
 
 REASONS = {
     "extract and transform": "the sum of its steps",
