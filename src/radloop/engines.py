@@ -178,7 +178,8 @@ class Ray:
 def opened(name: Literal["local", "ray"], *, jobs: int = 1, address: str = "auto") -> Iterator[Engine]:
     """The engine that a person names; Ray is left again at the end.
 
-    Raises UsageError for an address that cannot be meant, EngineError where Ray is not installed or does not answer.
+    Raises UsageError for an address that cannot be meant, EngineError where Ray is not installed, does not answer, or
+    has no node to work on.
     """
     if name == "local":
         yield Local(jobs)
@@ -186,7 +187,9 @@ def opened(name: Literal["local", "ray"], *, jobs: int = 1, address: str = "auto
     with redirect_stdout(sys.stderr):  # Ray tells there of lost nodes; it is kept for what a command prints
         ray = _connected(address)
         try:
-            yield Ray(ray)
+            engine = Ray(ray)
+            engine.require(_nothing)  # who is not there, or has another radloop, is told before long work
+            yield engine
         finally:
             ray.shutdown()
 
@@ -236,6 +239,10 @@ def _differs(sizes: dict[Path, int]) -> str | None:
 def _run(function: Callable[[Shard], Result], shard: Shard) -> Result:
     """What Ray runs: it takes plain functions only, no partial ones."""
     return function(shard)
+
+
+def _nothing() -> None:
+    """Nothing is asked of a node but what `_check` asks by itself."""
 
 
 def _check(version: str, check: Callable[[], str | None]) -> str | None:
