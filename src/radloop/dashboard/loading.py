@@ -286,7 +286,8 @@ def _csv_text(path: Path) -> pl.DataFrame:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 
 def _reasons(path: Path | None) -> pl.DataFrame:
