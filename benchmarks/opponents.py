@@ -243,6 +243,7 @@ def locust(given: Path, fresh: Path, *, seconds: float, workers: int) -> Callabl
     runner = Environment(user_classes=[Hospital]).create_local_runner()
 
     def work() -> int:
+        gevent.get_hub().loop.update_now()  # its clock stood still since the imports
         runner.start(workers, spawn_rate=workers)
         gevent.spawn_later(seconds, runner.quit)
         runner.greenlet.join()
