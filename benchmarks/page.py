@@ -57,7 +57,8 @@ def section_lines(section: Section) -> list[str]:
     for growth in section.growths:
         lines += [f"**{growth.title}**", "", *_growth(growth), ""]
     for title, (header, *rows) in section.tables.items():
-        lines += [f"**{title}**", "", *_table(header, [[_shown(cell) for cell in row] for row in rows]), ""]
+        named = [f"**{title}**", ""] if title else []
+        lines += [*named, *_table(header, [[_shown(cell) for cell in row] for row in rows]), ""]
     return [*lines, f"{_machine(section.machine)} `{section.command}`"]
 
 
