@@ -387,6 +387,14 @@ def test_damaged_manifest_in_the_store_is_replaced_and_nothing_removed_for_it(ol
     assert {problem.rule for problem in publish.verify(store)} == {"unlisted"}
 
 
+def test_part_that_a_killed_rclone_left_is_removed_and_nothing_else_of_that_name(new: Path) -> None:
+    store = MemoryStore()
+    for key in ("data.yaml.0123abcd.partial", "publishing.parquet.0123abcd.partial", "mine.0123abcd.partial"):
+        store.objects[f"organized/{key}"] = b"a part"
+    publish.publish(new, store, keep_old=True)
+    assert [(problem.rule, problem.key) for problem in publish.verify(store)] == [("unlisted", "mine.0123abcd.partial")]
+
+
 def test_two_publishers_of_one_remote_are_noticed_and_one_more_run_completes_either(
     old: Path, new: Path, tmp_path: Path
 ) -> None:

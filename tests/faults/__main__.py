@@ -39,7 +39,7 @@ def main() -> int:
         told = strike(chosen)
         print(json.dumps(told))
     else:
-        told = strike_in_processes(chosen.step or [step.name for step in STEPS], sys.argv[1:])
+        told = strike_in_processes(chosen)
         if (chosen.every, chosen.step, chosen.fault) == (1, None, None):
             before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
             PAGE.write_text(before + BEGIN + table(told) + END + rest.partition(END)[2], encoding="utf-8")
@@ -78,16 +78,18 @@ def strike(chosen: argparse.Namespace) -> Told:
     return told
 
 
-def strike_in_processes(names: list[str], arguments: list[str]) -> Told:
+def strike_in_processes(chosen: argparse.Namespace) -> Told:
     """Each step in a process of its own, as many at a time as there are processors."""
 
     def one(name: str) -> Told:
-        command = [sys.executable, str(Path(__file__).parent), *arguments, "--json", "--step", name]
+        command = [sys.executable, str(Path(__file__).parent), "--json", "--step", name]
+        command += ["--every", str(chosen.every), "--seed", str(chosen.seed)]
+        command += ["--fault", chosen.fault] if chosen.fault else []
         return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout)
 
     told: Told = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for part in pool.map(one, names):
+        for part in pool.map(one, chosen.step or [step.name for step in STEPS]):
             told |= part
     return told
 

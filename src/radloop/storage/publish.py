@@ -12,6 +12,7 @@ writes has to do it; everything is idempotent, and the second run begins by read
 """
 
 import hashlib
+import re
 import shutil
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -32,6 +33,9 @@ from radloop.tables import MANIFEST, SPLITS, Split
 MARKER: Final = "publishing"
 JOURNAL: Final = "publishing.parquet"
 _OURS: Final = frozenset({manifest.NAME, MARKER, JOURNAL})
+
+# what a killed rclone leaves of a key in a remote that is a file system
+_PARTIAL: Final = re.compile(r"(.+)\.[0-9a-f]{8}\.partial")
 
 SETTLE_SECONDS: Final = 60.0  # how long a listing may lag behind what was written
 _TRIES: Final = 3
@@ -246,12 +250,14 @@ def _compare(
         else:
             changed.append(key)
     old = owed - rows.keys()
+    known = _OURS | owed | rows.keys()
+    cut = {key for key in listing if (part := _PARTIAL.fullmatch(key)) and part[1] in known}
     return _Change(
         new=tuple(new),
         changed=tuple(changed),
         unchanged=tuple(unchanged),
-        gone=() if keep_old else tuple(sorted(old & listing.keys())),
-        unlisted=tuple(sorted(listing.keys() - rows.keys() - owed)),
+        gone=tuple(sorted(cut if keep_old else cut | (old & listing.keys()))),
+        unlisted=tuple(sorted(listing.keys() - rows.keys() - owed - cut)),
         unverified=unverified,
     )
 

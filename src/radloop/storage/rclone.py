@@ -6,7 +6,6 @@ password; it ends with this process, however that ends.
 
 import http.client
 import json
-import os
 import re
 import shutil
 import socket
@@ -20,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cached_property
 from itertools import count
+from os import environ
 from pathlib import Path
 from typing import Any, Final
 
@@ -163,7 +163,6 @@ class RcloneStore:
         with tempfile.TemporaryDirectory(dir=self._started().folder) as folder:
             # a file, not a stream: Swift stores a stream of unknown length in chunks
             (Path(folder) / "object").write_bytes(data)
-            os.utime(Path(folder) / "object", ns=(0, 0))  # it is in the name that rclone gives a part of it
             self._call(
                 "operations/copyfile",
                 srcFs=folder,
@@ -448,7 +447,7 @@ def _binary() -> str:
 def _environment() -> dict[str, str]:
     """The user's own, without what would open rclone to others or write secrets into its log."""
     unwanted = ("RCLONE_RC", "RCLONE_DUMP", "RCLONE_VERBOSE", "RCLONE_LOG_", "RCLONE_PROGRESS")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    kept = {name: value for name, value in environ.items() if not name.startswith(unwanted)}
     # Without it every listing asks for each object apart. radloop writes no object in chunks.
     return {"RCLONE_SWIFT_NO_LARGE_OBJECTS": "true"} | kept
 
