@@ -1,4 +1,4 @@
-"""Make the lock files anew: `make lock`. One resolution for all (dev.txt); the others are parts of it, or agree with it."""
+"""Make the lock files anew: `make lock`. One resolution for all (dev.txt); the others are parts of it, or agree."""
 
 import subprocess
 import sys
