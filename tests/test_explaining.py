@@ -122,6 +122,18 @@ def test_dataset_that_was_not_published_says_so(place, tmp_path):
     assert {node.facts["store"] for node in nodes(other.tree) if "key" in node.facts} == {"not in the store"}
 
 
+@pytest.mark.parametrize(
+    ("data", "says"), [(b"", "cannot be read"), (b"image_id\xff\n", "columns"), (b"a,b\n1,2,3\n", "cannot be read")]
+)
+def test_damaged_table_of_retraining_is_named(place, tmp_path, data, says):
+    shutil.copytree(place / "out", tmp_path / "out")
+    (tmp_path / "out" / "organized" / "retrain" / "retrain.csv").write_bytes(data)
+    with pytest.raises(DatasetError, match=rf"retrain\.csv .*{says}"):
+        explaining.explain(
+            with_a_finding(place, "production"), tmp_path / "out", str(place / "store"), **parts(tmp_path)
+        )
+
+
 def test_store_that_cannot_be_asked_does_not_hide_the_rest(place, tmp_path):
     image_id = with_a_finding(place, "production")
     shutil.copytree(place / "store", tmp_path / "store")

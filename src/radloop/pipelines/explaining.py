@@ -249,7 +249,13 @@ def _retrained(root: Path, image_id: str) -> pl.DataFrame:
     path = root / manifest.RETRAIN / "retrain.csv"
     if not path.is_file():
         return pl.DataFrame(schema=dict.fromkeys(retraining.COLUMNS, pl.String))
-    return pl.read_csv(path, infer_schema=False).filter(image_id=image_id)
+    try:
+        rows = pl.read_csv(path, infer_schema=False)
+    except pl.exceptions.PolarsError as broken:
+        raise DatasetError(f"{path} cannot be read ({broken}). Run `radloop retrain` again.") from broken
+    if set(retraining.COLUMNS) - set(rows.columns):
+        raise DatasetError(f"{path} has other columns than radloop writes. Run `radloop retrain` again.")
+    return rows.filter(image_id=image_id)
 
 
 def _training_row(row: Mapping[str, Any], known: Version, published: Mapping[str, str]) -> Node:
