@@ -115,3 +115,12 @@ def test_wrong_address_is_one_line(address, tmp_path):
     assert told.startswith(f"radloop: --ray-address {named}: no Ray cluster can be reached there")
     assert "\n" not in told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_script_that_asks_for_processes_is_not_run_again_in_them(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "import math\nfrom radloop.engines import Local\nprint('begun')\nprint(*Local(2).map(math.isqrt, [4, 9, 16]))\n"
+    )
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.returncode) == ("begun\n2 3 4\n", 0), ran.stderr
