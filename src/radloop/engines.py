@@ -29,6 +29,7 @@ _IN_FLIGHT: Final = 2  # shards for each CPU of the cluster: one at work, one th
 _RETRIES: Final = 5  # of a shard whose node or process was lost
 _CONNECT_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 60.0  # a node may have to start Python first
+_CANCELS: Final = 10  # times that a shard is asked to end, a second apart
 _LOOK_SECONDS: Final = 2.0  # how often the cluster is asked whether it still has CPUs
 _PATIENCE_SECONDS: Final = 120.0  # with a cluster that has none left: new ones may be on their way
 
@@ -132,8 +133,16 @@ class Ray:
                     yield self._result(reference)
         finally:
             if self._ray.is_initialized():  # else all has ended already, and asking for it would start Ray anew
-                for reference in pending:
-                    self._ray.cancel(reference, force=True)
+                self._cancel(pending)
+
+    def _cancel(self, pending: list[Any]) -> None:
+        """Ask until they have ended: Ray passes over a shard that is just on its way to a worker."""
+        for _ in range(_CANCELS):
+            if not pending:
+                return
+            for reference in pending:
+                self._ray.cancel(reference, force=True)
+            _, pending = self._ray.wait(pending, num_returns=len(pending), timeout=1.0)
 
     def require(self, check: Callable[[], str | None]) -> None:
         """Ask every node that has CPUs, also whether it has this version of radloop."""
