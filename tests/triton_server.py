@@ -4,9 +4,11 @@ A test module asks for it by `pytest_plugins = ("triton_server",)`.
 """
 
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -41,6 +43,7 @@ class Triton:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                start_new_session=True,
             )
         if not any(line == b"ready\n" for line in _lines(self._process.stdout)):
             pytest.fail(f"Triton did not start: {log.read_text(errors='replace')[-2000:]}")
@@ -49,6 +52,8 @@ class Triton:
         """Ends it as an operator does: requests in flight are answered, then the port is closed."""
         if self._process is not None:
             self._process.communicate(timeout=120)
+            with suppress(ProcessLookupError):  # Triton leaves its model processes behind now and then
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process = None
 
 
