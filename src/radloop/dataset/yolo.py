@@ -100,8 +100,7 @@ def _write_labels(labels: pl.DataFrame, new: Path, progress: Progress) -> None:
 def _create(name: str, data: bytes, folder: int) -> None:
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
     try:
-        while data:
-            data = data[os.write(descriptor, data) :]
+        files.write_all(descriptor, data)
     finally:
         os.close(descriptor)
 

@@ -26,7 +26,7 @@ import numpy as np
 import polars as pl
 
 from radloop.errors import FeedbackError
-from radloop.files import flush_folder
+from radloop.files import flush_folder, write_all
 from radloop.progress import Progress, silent
 from radloop.tables import DETECTIONS, FEEDBACK, NO_FINDING, REFUSED_FILES, Split
 
@@ -197,9 +197,7 @@ def _publish(folder: Path, feedback: Feedback, data: bytes, *, durable: bool) ->
     try:
         with suppress(OSError):  # not every file system has locks; then nobody can reclaim either
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        written = 0
-        while written < len(data):
-            written += os.write(descriptor, data[written:])
+        write_all(descriptor, data)
         if durable:
             os.fsync(descriptor)
         for name in (f"{feedback.image_id}.json", f"{feedback.image_id}.{feedback.feedback_id}.json"):
