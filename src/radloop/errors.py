@@ -17,6 +17,12 @@
 A message names the thing, the value and the way out.
 """
 
+from typing import Final
+
+import msgspec
+
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what msgspec raises on hostile bytes
+
 
 class RadloopError(Exception):
     """The base of all: one sentence for a person, no traceback."""

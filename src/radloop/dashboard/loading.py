@@ -20,7 +20,7 @@ import polars as pl
 import streamlit as st
 
 from radloop import manifest, sealed
-from radloop.errors import DatasetError, FeedbackError
+from radloop.errors import UNDECODABLE, DatasetError, FeedbackError
 from radloop.feedback import cache, records
 from radloop.feedback import reviews as reviewing
 from radloop.feedback.records import Records
@@ -444,6 +444,6 @@ def _lines(key: Stamp, columns: pl.Schema) -> pl.DataFrame:
 def _is_object(line: bytes) -> bool:
     try:
         msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return False
     return True

@@ -25,7 +25,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from radloop.errors import FeedbackError
+from radloop.errors import UNDECODABLE, FeedbackError
 from radloop.files import flush_folder, write_all
 from radloop.progress import Progress, silent
 from radloop.tables import DETECTIONS, FEEDBACK, NO_FINDING, REFUSED_FILES, Split
@@ -128,7 +128,6 @@ class _Bare(msgspec.Struct, gc=False):
 
 _decode_feedback: Final = msgspec.json.Decoder(Feedback).decode
 _decode_bare: Final = msgspec.json.Decoder(_Bare).decode
-_Undecodable: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _QUOTES_OF_BARE: Final = 14  # around five keys and two texts
 
 _SIDES: Final = (("xc", "width"), ("yc", "height"))
@@ -249,7 +248,7 @@ def _decode(data: bytes) -> Feedback:
         raise FeedbackError(f"{len(data)} bytes are more than any feedback has ({MAX_BYTES}): not read")
     try:
         feedback = _decode_feedback(data)
-    except _Undecodable as broken:
+    except UNDECODABLE as broken:
         feedback = _decode_normal_with_any_box(data, broken)
     if encode(feedback) != data:  # what `encode` made has no key twice
         refuse_duplicate_keys(data)
@@ -270,7 +269,7 @@ def _decode(data: bytes) -> Feedback:
 
 def _decode_normal_with_any_box(data: bytes, broken: Exception) -> Feedback:
     """What older pipelines write as the box of "No finding" is anything; it means nothing and is not looked at."""
-    with suppress(*_Undecodable):
+    with suppress(*UNDECODABLE):
         plain = msgspec.json.decode(data)
         if isinstance(plain, dict) and plain.get("class_id") == NO_FINDING and plain.get("bbox") is not None:
             try:
@@ -407,7 +406,7 @@ def read_some(folder: Path, names: Sequence[str]) -> Records:
             if data.count(b'"') == _QUOTES_OF_BARE:  # so no key can stand twice, or beside the five
                 try:
                     bare.append(_decode_bare(data))
-                except _Undecodable:
+                except UNDECODABLE:
                     pass
                 else:
                     bare_names.append(name)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from radloop import boxes, files
-from radloop.errors import FeedbackError
+from radloop.errors import UNDECODABLE, FeedbackError
 from radloop.feedback import records
 from radloop.feedback.records import Box, FeedbackId, ImageId
 from radloop.tables import NO_FINDING, REFUSED_FILES, REVIEW_FINDINGS, REVIEWS, SCALED_SIDE_PX, Verdict
@@ -109,7 +109,7 @@ def _decode(data: bytes, name: str) -> Review:
         raise FeedbackError(f"{len(data)} bytes are more than any review has ({records.MAX_BYTES})")
     try:
         review = _decode_review(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+    except UNDECODABLE as broken:
         raise FeedbackError(str(broken)) from broken
     if encode(review) != data:
         records.refuse_duplicate_keys(data)

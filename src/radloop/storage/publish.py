@@ -24,7 +24,7 @@ import msgspec
 import polars as pl
 
 from radloop import files, manifest
-from radloop.errors import DatasetError, StoreError
+from radloop.errors import UNDECODABLE, DatasetError, StoreError
 from radloop.progress import Progress, silent
 from radloop.storage import ObjectStore, Outcome, Store, Stored
 from radloop.storage.folder import Digests, FolderStore, explained, replace_unit
@@ -202,7 +202,7 @@ def _told_version(summary: Path) -> str | None:
 def _summary_version(data: bytes) -> str | None:
     try:
         version = msgspec.json.decode(data, type=dict[str, object]).get("version")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNDECODABLE:
         return None
     return version if isinstance(version, str) else None
 
