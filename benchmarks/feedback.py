@@ -1,37 +1,24 @@
-"""Feedback to re-training data: time and memory beside only opening the files, and how good the labels are.
+"""How good the labels are that feedback becomes: `python benchmarks/feedback.py [--images N] [--detector onnx:tiny]`.
 
-    python benchmarks/feedback.py [--files 200000] [--rounds 3] [--quality 1000] [--detector onnx:tiny]
+Made-up patients; every production image is shown to the detector once; then the labels against what two of three
+readers agree on: every box above 0.9, by the rule, and after a simulated review of all of them.
 
-Speed: bare five-key files, indented, on 15,000 images of which a third is held out; each measure in a process of its
-own, the rounds in turns, ratios of medians. "open" opens and reads every file from Python and nothing else. "pandas" is
-json.load for each file and a DataFrame of all. "read" is our reading. "retrain" is everything but the tree and
-publishing: listing, reading, guard, rule, retrain.csv, and writing the cache; "again" is the same with nothing new,
-"increment" with 1,000 new files.
-
-Quality: made-up patients; every production image is shown to the detector once; then how good the labels are against
-what two of three readers agree on: every box above 0.9, by the rule, and after a simulated review of all of them.
+`write` makes feedback files for other benchmarks, bare and indented, on IMAGES images.
 """
 
 import argparse
 import json
 import os
 import random
-import resource
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import polars as pl
 
 from radloop.engines import Local
-from radloop.feedback import cache, guard, records, retraining, reviews
+from radloop.feedback import records, retraining
 
-MEASURES = ("open", "pandas", "read", "retrain", "again", "increment")
 IMAGES = 15_000
-NEW = 1_000
 
 
 def write(folder: Path, names: range) -> None:
@@ -52,80 +39,8 @@ def write(folder: Path, names: range) -> None:
         os.close(descriptor)
 
 
-def only_open(folder: Path) -> int:
-    count = 0
-    for entry in os.scandir(folder):
-        with open(entry.path, "rb") as file:
-            count += len(file.read()) > 0
-    return count
-
-
-def as_pandas(folder: Path) -> int:
-    import pandas
-
-    rows = []
-    for entry in os.scandir(folder):
-        with open(entry.path) as file:
-            rows.append(json.load(file))
-    return len(pandas.DataFrame(rows))
-
-
-def retrain(folder: Path, kept: Path, images: pl.DataFrame) -> int:
-    found = cache.read(folder, kept)
-    decided = retraining.decide(found, guard.judge(found.feedback, images), reviews.NONE)
-    retraining.csv(decided.rows)
-    return sum(retraining.count(decided.fates).values())
-
-
-def measure(name: str, folder: Path, kept: Path) -> None:
-    """Print seconds, MB, and how many files came in."""
-    splits = ("training", "test", "production")
-    images = pl.DataFrame({"image_id": [f"{number:032x}" for number in range(IMAGES)]}).with_columns(
-        pl.lit("0" * 16).alias("phash"),
-        split=pl.Series([splits[number % 3] for number in range(IMAGES)]),
-        group=pl.col("image_id"),
-        md5=pl.col("image_id"),
-    )
-    if name == "retrain":
-        kept.unlink(missing_ok=True)
-    start = time.perf_counter()
-    if name == "open":
-        count = only_open(folder)
-    elif name == "pandas":
-        count = as_pandas(folder)
-    elif name == "read":
-        count = records.read(folder).feedback.height
-    else:
-        count = retrain(folder, kept, images)
-    print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, count)
-
-
-def speed(files: int, rounds: int) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        folder, kept = Path(place) / "feedback", Path(place) / "kept.parquet"
-        write(folder, range(files))
-        seconds: dict[str, list[float]] = {name: [] for name in MEASURES}
-        megabytes: dict[str, float] = {}
-        for _ in range(rounds):
-            for name in MEASURES:
-                new = NEW if name == "increment" else 0
-                write(folder, range(files, files + new))
-                command = [sys.executable, __file__, "--measure", name, "--folder", folder, "--kept", kept]
-                printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-                assert int(printed[2]) == files + new, (name, printed)
-                seconds[name].append(float(printed[0]))
-                megabytes[name] = float(printed[1])
-            for number in range(files, files + NEW):
-                (folder / f"{number:032x}.json").unlink()
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    print(f"{files:,} files, medians of {rounds}\n{'':12}{'seconds':>9}{'/open':>8}{'/retrain':>10}{'peak MB':>9}")
-    for name, value in median.items():
-        shares = f"{value / median['open']:8.2f}{value / median['retrain']:10.2f}"
-        print(f"{name:12}{value:9.2f}{shares}{megabytes[name]:9.0f}")
-
-
 def quality(count: int, spec: str, jobs: int) -> None:
-    from radloop import detectors  # not above: what is measured there shall not pay for these
+    from radloop import detectors  # not above: who only makes files shall not pay for these
     from radloop.dataset import version
     from radloop.dataset.splits import SplitSizes
     from radloop.measures import evaluation
@@ -201,18 +116,7 @@ def tell(name: str, rows: pl.DataFrame, truth: pl.DataFrame) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--files", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quality", type=int, default=1_000)
+    parser.add_argument("--images", type=int, default=1_000)
     parser.add_argument("--detector", default="onnx:tiny")
-    parser.add_argument("--measure", choices=MEASURES)
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--kept", type=Path)
     options = parser.parse_args()
-    if options.measure:
-        measure(options.measure, options.folder, options.kept)
-    else:
-        if options.files:
-            speed(options.files, options.rounds)
-        if options.quality:
-            quality(options.quality, options.detector, len(os.sched_getaffinity(0)))
+    quality(options.images, options.detector, len(os.sched_getaffinity(0)))

@@ -159,6 +159,21 @@ def only_open(given: Path, fresh: Path) -> Callable[[], int]:
     return work
 
 
+def only_open_low(given: Path, fresh: Path) -> Callable[[], int]:
+    """The least that Python can do: the system's calls, without the objects around them."""
+
+    def work() -> int:
+        folder = os.open(given / "feedback", os.O_RDONLY)
+        count = 0
+        for name in os.listdir(folder):
+            file = os.open(name, os.O_RDONLY, dir_fd=folder)
+            count += len(os.read(file, 16384)) > 0
+            os.close(file)
+        return count
+
+    return work
+
+
 def pandas_json(given: Path, fresh: Path) -> Callable[[], int]:
     """json.load for each file, and a DataFrame of all."""
     import pandas

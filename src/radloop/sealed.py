@@ -28,7 +28,11 @@ def decode(data: bytes) -> pl.DataFrame | None:
     place = _footer(data)
     seal = place - _MD5_BYTES - len(_SEAL)
     told = data[place - _MD5_BYTES : place]
-    if seal < 0 or not data.startswith(_SEAL, seal) or hashlib.md5(data[:seal] + data[place:]).digest() != told:
+    if seal < 0 or not data.startswith(_SEAL, seal):
+        return None
+    computed = hashlib.md5(memoryview(data)[:seal])
+    computed.update(memoryview(data)[place:])
+    if computed.digest() != told:
         return None
     try:
         return pl.read_parquet(io.BytesIO(data), use_pyarrow=False)

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,8 @@ _PASS: Final = 2  # another number where reading means something else: what an o
 _OF_A_BOX: Final = [(name, kind) for name, kind in DETECTIONS.items() if name not in FEEDBACK]
 _ROWS: Final = pl.Schema([("pass", pl.Int8()), *FEEDBACK.items(), *_OF_A_BOX, ("mtime_ns", pl.Int64())])
 _NOTHING: Final = Records(FEEDBACK.to_frame(), DETECTIONS.to_frame(), REFUSED_FILES.to_frame())
-_LOOKED_AT: Final = 500  # files of a part whose time is compared: of 10,000 this sees 0.5 % replaced, all but surely
+_TIMED: Final = 500  # files of a part whose time is kept,
+_LOOKED_AT: Final = 1_000  # and files in all whose time is compared: this sees 0.5 % replaced, all but surely
 _WORTH_A_PART: Final = 50  # one fiftieth of what is known; reading fewer files again costs less than many small parts
 _WORTH_PROCESSES: Final = 50_000  # files; below, starting them takes longer than what they save
 
@@ -35,8 +37,8 @@ def path(out: Path, folder: Path) -> Path:
 def read(folder: Path, cache: Path | None, *, jobs: int = 1, progress: Progress = silent) -> Records:
     """Every feedback in `folder`, as `records.read` gives it; of what the folder `cache` knows nothing is opened.
 
-    Feedback is never changed, so a file is known by its name; one in twenty and more is looked at, and where one is
-    another than it was all are read again. Refused files always are: somebody may have mended them. What is new is
+    Feedback is never changed, so a file is known by its name; some are looked at, and where one is another than it was
+    all are read again. Refused files always are: somebody may have mended them. What is new is
     added to `cache` as it is read, unless another process is at that; None: there is none.
     """
     if cache is None:
@@ -46,8 +48,7 @@ def read(folder: Path, cache: Path | None, *, jobs: int = 1, progress: Progress 
 
 def _parts(folder: Path, cache: Path, jobs: int, progress: Progress) -> list[Records]:
     with _locked(cache) as ours:
-        parts = _known(cache, folder)
-        new = _unknown(folder, parts)
+        parts, new = _known_and_new(cache, folder)
         worth_keeping = ours and len(new) * _WORTH_A_PART > sum(part.feedback.height for part in parts)
         for part in _read(folder, new, jobs, progress):
             if worth_keeping and part.feedback.height:
@@ -72,21 +73,34 @@ def _locked(cache: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _unknown(folder: Path, parts: list[Records]) -> list[str]:
-    """The names that no part knows; what `parts` know and is gone is taken out of them."""
-    if not parts:
-        return records.names(folder)
-    names = [name for name in (os.listdir(folder) if folder.is_dir() else []) if name.endswith(".json")]
-    listed = pl.DataFrame({"file": [name for name in names if _is_text(name)]}, {"file": pl.String})
-    known = pl.concat([part.feedback.select("file") for part in parts])
+def _known_and_new(cache: Path, folder: Path) -> tuple[list[Records], list[str]]:
+    """What the cache knows of the files that are there, and the names that it does not know."""
+    places = sorted(cache.glob("*.parquet"))
+    if not places:
+        return [], records.names(folder)
+    with ThreadPoolExecutor(2) as pool:  # listing 200,000 names takes as long as reading what is known of them
+        read = pool.map(_part, places)
+        listed, others = _listed(folder)
+        tables = [table for table in read if table is not None]
+    if not _looks_as_it_did(folder, tables):
+        for place in places:
+            place.unlink(missing_ok=True)
+        return [], records.names(folder)
+    parts = [_records(table) for table in tables]
+    known = pl.concat([part.feedback.select("file") for part in parts] or [pl.DataFrame(schema=listed.schema)])
     new = listed.join(known, on="file", how="anti", maintain_order="left")["file"].to_list()
     if listed.height - len(new) < known.height:
-        parts[:] = [_still_there(part, listed) for part in parts]
-    return new + [name for name in names if not _is_text(name)]
+        parts = [_still_there(part, listed) for part in parts]
+    return parts, new + others
 
 
-def _is_text(name: str) -> bool:
-    return name.isascii() or records.shown(name) == name
+def _listed(folder: Path) -> tuple[pl.DataFrame, list[str]]:
+    """The names of all files in `folder` as a table, and those that are not UTF-8."""
+    found = os.listdir(os.fsencode(folder)) if folder.is_dir() else []
+    names = pl.DataFrame({"bytes": pl.Series(found, dtype=pl.Binary)}).filter(pl.col("bytes").bin.ends_with(b".json"))
+    names = names.with_columns(file=pl.col("bytes").cast(pl.String, strict=False))
+    others = names.filter(pl.col("file").is_null())["bytes"].to_list()
+    return names.select("file").drop_nulls(), [os.fsdecode(name) for name in others]
 
 
 def _still_there(part: Records, listed: pl.DataFrame) -> Records:
@@ -106,33 +120,35 @@ def _read(folder: Path, names: list[str], jobs: int, progress: Progress) -> Iter
         progress("feedback", done, len(names))
 
 
-def _known(cache: Path, folder: Path) -> list[Records]:
-    """What the cache knows; nothing where the files are not those that it knew. A damaged part knows nothing."""
-    parts = []
-    for place in sorted(cache.glob("*.parquet")):
+def _part(place: Path) -> pl.DataFrame | None:
+    """The rows that `_write` put there; a damaged part knows nothing and is removed."""
+    try:
         rows = sealed.decode(place.read_bytes())
-        if rows is None or not rows.schema.items() <= _ROWS.items() or rows["pass"].first() != _PASS:
-            place.unlink(missing_ok=True)
-            continue
-        looked_at = rows.filter(pl.col("mtime_ns").is_not_null()).select("file", "mtime_ns")
-        if any(_mtime(folder, file) not in (None, mtime) for file, mtime in looked_at.iter_rows()):
-            return _forget(cache)
-        of_file = pl.col("file").is_not_null()
-        feedback = rows.filter(of_file).select(name for name in FEEDBACK if name in rows.columns)
-        detections = rows.filter(~of_file) if "x_min_norm" in rows.columns else _NOTHING.detections
-        parts.append(Records(feedback, detections.select(DETECTIONS.names()), _NOTHING.refused))
-    return parts
-
-
-def _forget(cache: Path) -> list[Records]:
-    for place in cache.glob("*.parquet"):
+    except FileNotFoundError:  # another process has just removed it
+        return None
+    if rows is None or not rows.schema.items() <= _ROWS.items() or rows["pass"].first() != _PASS:
         place.unlink(missing_ok=True)
-    return []
+        return None
+    return rows
+
+
+def _looks_as_it_did(folder: Path, tables: list[pl.DataFrame]) -> bool:
+    """Whether those files that are looked at are the ones that were read; one that is gone says nothing."""
+    times = pl.concat([rows.select("file", "mtime_ns").drop_nulls() for rows in tables] or [_ROWS.to_frame()])
+    some = times.gather_every(-(-times.height // _LOOKED_AT) or 1)
+    return all(_mtime(folder, file) in (None, mtime) for file, mtime in some.select("file", "mtime_ns").iter_rows())
+
+
+def _records(rows: pl.DataFrame) -> Records:
+    files = rows.height - rows["file"].null_count()
+    feedback = rows.head(files).select(name for name in FEEDBACK if name in rows.columns)
+    detections = rows[files:] if "x_min_norm" in rows.columns else _NOTHING.detections
+    return Records(feedback, detections.select(DETECTIONS.names()), _NOTHING.refused)
 
 
 def _write(cache: Path, part: Records, folder: Path) -> None:
     """Keep the rows of files and boxes in one table, under a name that says which files they are."""
-    looked_at = part.feedback[:: -(-part.feedback.height // _LOOKED_AT)].select("file")
+    looked_at = part.feedback[:: -(-part.feedback.height // _TIMED)].select("file")
     times = looked_at.with_columns(mtime_ns=pl.Series([_mtime(folder, file) for file in looked_at["file"]]))
     feedback = part.feedback.join(times, on="file", how="left", maintain_order="left")
     rows = pl.concat([feedback, part.detections], how="diagonal").with_columns(pl.lit(_PASS, pl.Int8).alias("pass"))

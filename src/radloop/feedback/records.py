@@ -362,7 +362,7 @@ def combine(parts: Sequence[Records]) -> Records:
     feedback = pl.concat([part.feedback for part in parts] or [FEEDBACK.to_frame()], how="diagonal")
     detections = [part.detections for part in parts]
     refused = [part.refused for part in parts]
-    if feedback["feedback_id"].is_duplicated().any():
+    if feedback["feedback_id"].n_unique() < feedback.height:
         feedback, lost = _first_by_name(feedback)
         # within a part an id is unique, so that it says whose boxes these are
         theirs = [part.feedback.join(lost, on="file", how="semi") for part in parts]
