@@ -196,6 +196,23 @@ def test_interrupted_work_leaves_ray_ended(cluster):
         assert list(engine.map(math.sqrt, [4.0])) == [2.0]
 
 
+def test_node_that_was_just_lost_is_not_asked_what_it_lacks(cluster, engine, monkeypatch):
+    nodes = engine._nodes
+    listed = iter([nodes()])
+    cluster.kill()
+    monkeypatch.setattr(engine, "_nodes", lambda: next(listed, None) or nodes())  # at first as before
+    engine.require(lambda: None)
+    assert len(nodes()) == 1
+
+
+def test_node_that_does_not_answer_and_stays_is_named(engine, monkeypatch):
+    monkeypatch.setattr(engines, "_CHECK_SECONDS", 1)
+    monkeypatch.setattr(engines, "_LEAVE_SECONDS", 1)
+    with pytest.raises(EngineError, match=r"Ray node 127.0.0.1 \(.*\) did not answer within 1 s"):
+        engine.require(lambda: time.sleep(3600))
+    assert list(engine.map(math.sqrt, [4.0, 4.0])) == [2.0, 2.0]
+
+
 def test_cluster_without_a_node_left_is_one_error(cluster, engine, monkeypatch):
     monkeypatch.setattr(engines, "_PATIENCE_SECONDS", 0)
     results = engine.map(math.sqrt, range(10_000))

@@ -29,6 +29,7 @@ _IN_FLIGHT: Final = 2  # shards for each CPU of the cluster: one at work, one th
 _RETRIES: Final = 5  # of a shard whose node or process was lost
 _CONNECT_SECONDS: Final = 5.0
 _CHECK_SECONDS: Final = 60.0  # a node may have to start Python first
+_LEAVE_SECONDS: Final = 20.0  # until a cluster with Ray's own settings counts a node as lost, and some more
 _CANCELS: Final = 10  # times that a shard is asked to end, a second apart
 _LOOK_SECONDS: Final = 2.0  # how often the cluster is asked whether it still has CPUs
 _PATIENCE_SECONDS: Final = 120.0  # with a cluster that has none left: new ones may be on their way
@@ -91,6 +92,10 @@ class Local:
 HERE: Final = Local()
 
 
+class _NodeError(EngineError):
+    """A node has not answered, or went away with what it was doing."""
+
+
 class Ray:
     """A Ray cluster, of which this machine is a node. One shard takes one CPU."""
 
@@ -145,24 +150,43 @@ class Ray:
             _, pending = self._ray.wait(pending, num_returns=len(pending), timeout=1.0)
 
     def require(self, check: Callable[[], str | None]) -> None:
-        """Ask every node that has CPUs, also whether it has this version of radloop."""
-        nodes = self._nodes()
-        if not nodes:
-            raise EngineError("The Ray cluster has no node with CPUs. Start a worker: ray start --address=HEAD:6379.")
+        """Ask every node that has CPUs, also whether it has this version of radloop; one that leaves is let go."""
         on = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         asked = {
             self._ray.remote(num_cpus=0, scheduling_strategy=on(node["NodeID"], soft=False))(_check).remote(
                 radloop.__version__, check
-            ): f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})"
-            for node in nodes
+            ): node
+            for node in self._nodes()
         }
-        answered, silent = self._ray.wait(list(asked), num_returns=len(asked), timeout=_CHECK_SECONDS)
-        for reference in answered:
-            problem = self._result(reference, on=f" {asked[reference]}")
-            if problem:
-                raise EngineError(f"Ray node {asked[reference]} {problem}.")
-        for reference in silent:
-            raise EngineError(f"Ray node {asked[reference]} did not answer within {_CHECK_SECONDS:g} s. Is it well?")
+        silent: list[Any] = []
+        if asked:
+            _, silent = self._ray.wait(list(asked), num_returns=len(asked), timeout=_CHECK_SECONDS)
+        self._cancel(silent)
+        left = len(asked)
+        for reference, node in asked.items():
+            name = f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})"
+            try:
+                if reference in silent:
+                    raise _NodeError(f"Ray node {name} did not answer within {_CHECK_SECONDS:g} s. Is it well?")
+                problem = self._result(reference, on=f" {name}")
+            except _NodeError:
+                if not self._leaves(node["NodeID"]):
+                    raise
+                left -= 1
+            else:
+                if problem:
+                    raise EngineError(f"Ray node {name} {problem}.")
+        if not left:
+            raise EngineError("The Ray cluster has no node with CPUs. Start a worker: ray start --address=HEAD:6379.")
+
+    def _leaves(self, node_id: str) -> bool:
+        """Whether the cluster soon counts a node as lost: until then it lists the node as if nothing had happened."""
+        end = time.monotonic() + _LEAVE_SECONDS
+        while node_id in (node["NodeID"] for node in self._nodes()):
+            if time.monotonic() > end:
+                return False
+            time.sleep(_LEAVE_SECONDS / 100)
+        return True
 
     def _nodes(self) -> list[dict[str, Any]]:
         return [node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
@@ -178,7 +202,7 @@ class Ray:
             raise failed.cause from failed
         except self._ray.exceptions.RayError as lost:
             reason = str(lost).strip().partition("\n")[0].rstrip(".")
-            raise EngineError(
+            raise _NodeError(
                 f"Ray node{on}: {reason}. What was done before is kept: run the same command again."
             ) from lost
 
