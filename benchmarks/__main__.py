@@ -60,7 +60,7 @@ def measure(stage: str, given: argparse.Namespace) -> harness.Section:
     )
     machine = harness.machine(folder)
     if machine["load"] > harness.BUSY:
-        print(f"{stage}: the machine is busy (load {machine['load']}): wall times will say little", file=sys.stderr)
+        print(f"{stage}: the machine is busy ({machine['load']} cores): wall times will say little", file=sys.stderr)
     began = time.perf_counter()
     try:
         section = import_module(f"benchmarks.{stage}").run(bench)

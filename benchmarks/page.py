@@ -146,14 +146,14 @@ def _machine(machine: dict[str, Any]) -> str:
     if not machine:
         return ""
     busy = (
-        f" **The machine was busy** (load {machine['load']}): trust the processor's columns."
+        " **The machine was busy**: trust the processor's columns."
         if machine["load"] > BUSY
         else ""
     )
     return (
         f"*{machine['date']}: {machine['cores']} × {machine['processor']}, {machine['memory_gb']:g} GB, Linux "
         f"{machine['kernel']}, {machine['file_system']}, Python {machine['python']}, "
-        f"load {machine['load']:g} at the start.*{busy}"
+        f"{machine['load']:g} cores busy with other work.*{busy}"
     )
 
 
