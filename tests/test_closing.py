@@ -275,7 +275,7 @@ def test_order_of_files_increments_and_processes_do_not_change_a_byte(place, mon
         give(place, image_id, (3, min(confidence, 1.0), HEART), number=number, folder="late")
         if number == len(said) // 2:
             retrain(place, folder="late")
-    monkeypatch.setattr(cache, "_WORTH_PROCESSES", 1)
+    monkeypatch.setattr(records, "_WORTH_PROCESSES", 1)
     retrain(place, folder="late", jobs=2)
     assert trained(place) == once
 

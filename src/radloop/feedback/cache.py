@@ -6,13 +6,12 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from radloop import engines, files, sealed
+from radloop import files, sealed
 from radloop.feedback import records
 from radloop.feedback.records import Records
 from radloop.progress import Progress, silent
@@ -25,7 +24,6 @@ _NOTHING: Final = Records(FEEDBACK.to_frame(), DETECTIONS.to_frame(), REFUSED_FI
 _TIMED: Final = 500  # files of a part whose time is kept,
 _LOOKED_AT: Final = 1_000  # and files in all whose time is compared: this sees 0.5 % replaced, all but surely
 _WORTH_A_PART: Final = 50  # one fiftieth of what is known; reading fewer files again costs less than many small parts
-_WORTH_PROCESSES: Final = 50_000  # files; below, starting them takes longer than what they save
 
 
 def path(out: Path, folder: Path) -> Path:
@@ -42,7 +40,7 @@ def read(folder: Path, cache: Path | None, *, jobs: int = 1, progress: Progress 
     added to `cache` as it is read, unless another process is at that; None: there is none.
     """
     if cache is None:
-        return records.combine(list(_read(folder, records.names(folder), jobs, progress)))
+        return records.combine(list(records.parts(folder, records.names(folder), jobs=jobs, progress=progress)))
     return records.combine(_parts(folder, cache, jobs, progress))
 
 
@@ -50,7 +48,7 @@ def _parts(folder: Path, cache: Path, jobs: int, progress: Progress) -> list[Rec
     with _locked(cache) as ours:
         parts, new = _known_and_new(cache, folder)
         worth_keeping = ours and len(new) * _WORTH_A_PART > sum(part.feedback.height for part in parts)
-        for part in _read(folder, new, jobs, progress):
+        for part in records.parts(folder, new, jobs=jobs, progress=progress):
             if worth_keeping and part.feedback.height:
                 _write(cache, part, folder)
             parts.append(part)
@@ -107,17 +105,6 @@ def _still_there(part: Records, listed: pl.DataFrame) -> Records:
     feedback = part.feedback.join(listed, on="file", how="semi", maintain_order="left")
     detections = part.detections.join(feedback, on="feedback_id", how="semi", maintain_order="left")
     return Records(feedback, detections, part.refused)
-
-
-def _read(folder: Path, names: list[str], jobs: int, progress: Progress) -> Iterator[Records]:
-    """Parts for `records.combine`."""
-    chunks = [names[start : start + records.CHUNK] for start in range(0, len(names), records.CHUNK)]
-    engine = engines.Local(jobs if len(names) >= _WORTH_PROCESSES else 1)
-    done = 0
-    for part in engine.map(partial(records.read_some, folder), chunks):
-        yield part
-        done += part.feedback.height + part.refused.height
-        progress("feedback", done, len(names))
 
 
 def _part(place: Path) -> pl.DataFrame | None:

@@ -12,10 +12,11 @@ import os
 import stat
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -25,6 +26,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from radloop import engines
 from radloop.errors import UNDECODABLE, FeedbackError
 from radloop.files import flush_folder, write_all
 from radloop.progress import Progress, silent
@@ -35,6 +37,7 @@ TOLERANCE: Final = 0.01  # how far a box may reach over the picture's edge, as t
 MAX_BYTES: Final = 4 * 1024 * 1024
 
 CHUNK: Final = 10_000  # files that are Python objects at one time: they take ten times the memory of their rows
+_WORTH_PROCESSES: Final = 50_000  # files; below, starting them takes longer than what they save
 _FIRST_READ: Final = 16 * 1024  # bytes; almost every file is smaller
 _TEMPORARY: Final = ".tmp"
 _WHOLE: Final = 2**31 - 1
@@ -348,13 +351,18 @@ def read(folder: Path, wanted: Iterable[str] | None = None, *, progress: Progres
     What cannot be used is in `refused` with the reason, and stays where it is. Of several files with one feedback_id
     the first by name counts. Raises OSError only for the folder itself.
     """
-    found = names(folder) if wanted is None else list(wanted)
-    parts = []
-    for start in range(0, len(found), CHUNK):
-        progress("feedback", start, len(found))
-        parts.append(read_some(folder, found[start : start + CHUNK]))
-    progress("feedback", len(found), len(found))
-    return combine(parts)
+    return combine(list(parts(folder, names(folder) if wanted is None else list(wanted), progress=progress)))
+
+
+def parts(folder: Path, names: Sequence[str], *, jobs: int = 1, progress: Progress = silent) -> Iterator[Records]:
+    """What is in these files of `folder`, for `combine`, CHUNK by CHUNK; many of them are read by `jobs` processes."""
+    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
+    engine = engines.Local(jobs if len(names) >= _WORTH_PROCESSES else 1)
+    done = 0
+    for chunk, part in zip(chunks, engine.map(partial(read_some, folder), chunks), strict=True):
+        yield part
+        done += len(chunk)
+        progress("feedback", done, len(names))
 
 
 def combine(parts: Sequence[Records]) -> Records:

@@ -31,16 +31,18 @@ TRUTH: Final = pl.Schema(
 IOUS: Final = (0.4, 0.5)  # the competition's, and the usual one
 PSEUDO_LABEL: Final = 0.9  # only what is above is a label
 _BOX: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
+_PILE: Final = ["image_id", "class_id"]
 _RECALLS: Final = np.linspace(0, 1, 101)
 _MOST_BOXES: Final = 1000  # of one class on one image
 
 
 def consensus(annotations: pl.DataFrame, *, min_readers: int = 2) -> pl.DataFrame:
     """The boxes that at least `min_readers` readers drew, fused within class and image (`boxes.fuse`): TRUTH."""
+    drawn = annotations.filter(pl.col("class_id") != NO_FINDING).sort(_PILE)
+    corners, readers = drawn.select(_BOX).to_numpy(), drawn["rad_id"].to_list()
     found = []
-    drawn = annotations.filter(pl.col("class_id") != NO_FINDING).sort("image_id", "class_id")
-    for (image_id, class_id), group in drawn.group_by("image_id", "class_id", maintain_order=True):
-        fused = boxes.fuse(group.select(_BOX).to_numpy(), group["rad_id"].to_list())
+    for image_id, class_id, first, end in _piles(drawn).iter_rows():
+        fused = boxes.fuse(corners[first:end], readers[first:end])
         found += [(image_id, class_id, *box.xyxy) for box in fused if box.support >= min_readers]
     return pl.DataFrame(found, schema=TRUTH, orient="row")
 
@@ -57,14 +59,14 @@ def match(predictions: pl.DataFrame, truth: pl.DataFrame, *, min_iou: float = IO
     COCO's rule: within image and class, in the order of confidence, each takes the free box of the truth that it
     overlaps most, if at all by `min_iou`. What is confident is matched the same with or without the rest.
     """
-    order = ["image_id", "class_id", "confidence"]
-    ranked = predictions.sort(order, descending=[False, False, True], maintain_order=True).with_row_index("prediction")
-    corners = {key: group.select(_BOX).to_numpy() for key, group in truth.group_by("image_id", "class_id")}
+    ranked = predictions.sort(*_PILE, "confidence", descending=[False, False, True], maintain_order=True)
+    known = truth.sort(_PILE, maintain_order=True)
+    both = _piles(ranked).join(_piles(known), on=_PILE, suffix="_known").drop(_PILE)
+    predicted, drawn = (table.select(_BOX).to_numpy() for table in (ranked, known))
     correct = np.zeros(ranked.height, dtype=bool)
-    for key, group in ranked.group_by("image_id", "class_id"):
-        if key in corners:
-            correct[group["prediction"].to_numpy()] = _greedy(group.select(_BOX).to_numpy(), corners[key], min_iou)
-    marked = ranked.with_columns(correct=pl.Series(correct, dtype=pl.Boolean)).drop("prediction")
+    for first, end, first_known, end_known in both.iter_rows():
+        correct[first:end] = _greedy(predicted[first:end], drawn[first_known:end_known], min_iou)
+    marked = ranked.with_columns(correct=pl.Series(correct, dtype=pl.Boolean))
     return marked.sort("confidence", descending=True, maintain_order=True)
 
 
@@ -191,6 +193,13 @@ def by_reader(
         rows.append((rad_id, len(here), truth.height, mean))
     schema = {"rad_id": pl.String, "images": pl.Int64, "truth": pl.Int64, "map": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _piles(rows: pl.DataFrame) -> pl.DataFrame:
+    """image_id, class_id, first, end: where the rows of each pile stand; they are sorted by it."""
+    place = pl.col("place")
+    placed = rows.select(*_PILE, place=pl.int_range(pl.len()))
+    return placed.group_by(_PILE, maintain_order=True).agg(first=place.first(), end=place.last() + 1)
 
 
 def _sorted(images: Sequence[str]) -> pl.Series:
