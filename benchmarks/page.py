@@ -145,11 +145,7 @@ def slope_of(points: list[Point]) -> float:
 def _machine(machine: dict[str, Any]) -> str:
     if not machine:
         return ""
-    busy = (
-        " **The machine was busy**: trust the processor's columns."
-        if machine["load"] > BUSY
-        else ""
-    )
+    busy = " **The machine was busy**: trust the processor's columns." if machine["load"] > BUSY else ""
     return (
         f"*{machine['date']}: {machine['cores']} × {machine['processor']}, {machine['memory_gb']:g} GB, Linux "
         f"{machine['kernel']}, {machine['file_system']}, Python {machine['python']}, "

@@ -8,12 +8,16 @@ search. docs/near-duplicates.md says how the thresholds were chosen and what the
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from radloop.tables import GROUPS
 
@@ -34,8 +38,8 @@ _POINTS: Final = slice(2, -2, 2)  # not the edge, which cropping and rotating ch
 _AXES: Final = 24  # leave 1 in 200 of the proposed pairs
 _UNEXPLAINED: Final = 1 - LIKENESS + 1e-4  # and what single precision may err by
 _BLOCK: Final = 1024  # thumbnails worked on at a time
-_PAIRS_AT_ONCE: Final = 2**22
-_PRODUCT: Final = 2**18  # multiplications
+_ROWS: Final = 256  # of a tile of pairs,
+_COLUMNS: Final = 2048  # that with its 2 MB stays in a processor's cache
 
 
 def thumbnail(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -100,27 +104,56 @@ def matches(phash: str, known: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+@dataclass(frozen=True)
+class _Films:
+    """What pairs are compared by, a row a film."""
+
+    hashes: npt.NDArray[np.uint64]
+    coefficients: _Floats  # n×63
+    small: npt.NDArray[np.uint8]  # n×32×32
+    vectors: _Floats  # n×196
+    axes: _Floats  # 196×24
+    reduced: _Floats  # n×24: the vectors along the axes, and
+    lengths: _Floats  # the square of what is left of their lengths
+
+
+def _films(hashes: list[str], small: npt.NDArray[np.uint8]) -> _Films:
+    blocks = [small[start : start + _BLOCK] for start in range(0, len(small), _BLOCK)]
+    vectors = np.concatenate([_vectors(_smooth(block)) for block in blocks])
+    axes = _main_axes(vectors)
+    reduced = vectors @ axes
+    coefficients = np.concatenate([_coefficients(block) for block in blocks])
+    return _Films(_hashes(hashes), coefficients, small, vectors, axes, reduced, _squares(reduced))
+
+
 def _confirmed(hashes: list[str], small: npt.NDArray[np.uint8]) -> dict[int, set[int]]:
     """For each picture by its number those that it is alike with."""
     partners: dict[int, set[int]] = defaultdict(set)
     if len(hashes) < 2:
         return partners
-    blocks = [small[start : start + _BLOCK] for start in range(0, len(small), _BLOCK)]
-    coefficients = np.concatenate([_coefficients(block) for block in blocks])
-    vectors = np.concatenate([_vectors(_smooth(block)) for block in blocks])
-    axes = _main_axes(vectors)
-    reduced = vectors @ axes
-    lengths = _squares(reduced)
-    for rows, proposed in _proposals(_hashes(hashes), coefficients):
-        bases = _bases(_smooth(small[rows]))
-        for picture, basis, few, candidates in zip(rows, bases, _reduced(bases, axes), proposed, strict=True):
-            unexplained = lengths[candidates] - _explained(few, reduced.take(candidates, axis=0))
-            candidates = candidates[unexplained <= _UNEXPLAINED]
-            alike = candidates[_explained(basis, vectors[candidates]) >= LIKENESS]
-            for partner in alike.tolist():
+    # Our threads, not those of BLAS: shared among threads, such small products take more time than alone.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+        films = _films(hashes, small)
+        blocks = [range(start, min(start + _ROWS, len(small))) for start in range(0, len(small), _ROWS)]
+        for pairs in pool.map(partial(_alike, films), blocks):
+            for picture, partner in pairs:
                 partners[picture].add(partner)
                 partners[partner].add(picture)
     return partners
+
+
+def _alike(films: _Films, rows: range) -> list[tuple[int, int]]:
+    """Each of these pictures with those that it explains."""
+    bases = _bases(_smooth(films.small[rows.start : rows.stop]))
+    pairs = []
+    for picture, basis, few, candidates in zip(
+        rows, bases, _reduced(bases, films.axes), _proposed(films, rows), strict=True
+    ):
+        unexplained = films.lengths[candidates] - _explained(few, films.reduced.take(candidates, axis=0))
+        candidates = candidates[unexplained <= _UNEXPLAINED]
+        alike = candidates[_explained(basis, films.vectors[candidates]) >= LIKENESS]
+        pairs += [(picture, partner) for partner in alike.tolist()]
+    return pairs
 
 
 def _main_axes(vectors: _Floats) -> _Floats:
@@ -139,18 +172,22 @@ def _reduced(bases: _Floats, axes: _Floats) -> _Floats:
     return spanned
 
 
-def _proposals(
-    hashes: npt.NDArray[np.uint64], coefficients: _Floats
-) -> Iterator[tuple[range, list[npt.NDArray[np.intp]]]]:
-    """Blocks of pictures, and for each of them the others worth a closer look."""
-    count = len(hashes)
-    step = max(1, min(_BLOCK, _PAIRS_AT_ONCE // count))
-    for start in range(0, count, step):
-        rows = range(start, min(start + step, count))
-        near = np.bitwise_count(hashes[rows.start : rows.stop, None] ^ hashes) <= RADIUS
-        near &= coefficients[rows.start : rows.stop] @ coefficients.T >= CORRELATION
-        near[np.arange(len(rows)), np.array(rows)] = False
-        yield rows, [np.flatnonzero(row) for row in near]
+def _proposed(films: _Films, rows: range) -> list[npt.NDArray[np.intp]]:
+    """For each of these pictures the others worth a closer look.
+
+    Correlation first, in tiles that stay in the processor's cache; of what it leaves, 1 in 50, the hashes are compared.
+    """
+    found = []
+    for left in range(0, len(films.hashes), _COLUMNS):
+        tile = films.coefficients[rows.start : rows.stop] @ films.coefficients[left : left + _COLUMNS].T
+        row, column = np.divmod(np.flatnonzero(tile >= CORRELATION).astype(np.uint32), np.uint32(tile.shape[1]))
+        picture, other = row + np.uint32(rows.start), column + np.uint32(left)
+        near = np.bitwise_count(films.hashes.take(picture) ^ films.hashes.take(other)) <= RADIUS
+        near &= picture != other
+        found.append((row[near].astype(np.uint16), other[near]))
+    of_row, others = (np.concatenate(each) for each in zip(*found, strict=True))
+    ends = np.cumsum(np.bincount(of_row, minlength=len(rows)))
+    return np.split(others[np.argsort(of_row, kind="stable")].astype(np.intp), ends[:-1])
 
 
 def _stars(partners: dict[int, set[int]], count: int) -> Iterator[list[int]]:
@@ -209,10 +246,7 @@ def _bases(smooth: _Floats) -> _Floats:
 
 
 def _explained(basis: _Floats, vectors: _Floats) -> _Floats:
-    # Products so small that BLAS does not share them among threads: on a busy machine that made them ten times slower.
-    step = _PRODUCT // basis.size
-    parts = [vectors[start : start + step] @ basis for start in range(0, len(vectors), step)]
-    return _squares(np.concatenate(parts)) if parts else np.empty(0, np.float32)
+    return _squares(vectors @ basis)
 
 
 def _squares(vectors: _Floats) -> _Floats:
