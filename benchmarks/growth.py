@@ -35,6 +35,8 @@ REASONS = {
     "write": "folders of many files: the file system's, see the floor",
     "the same files by the floor in C": "folders of many files: the file system's",
     "open and read, Python": "more files than the file system keeps in memory",
+    "everything is new": "the file system's, see open and read",
+    "nothing is new": "the file system lists a larger folder; tables larger than the processor's caches",
 }
 
 
@@ -61,7 +63,12 @@ def run(bench: Bench) -> Section:
         verdicts=[
             verdict(f"memory of all processes, {images[-1]:,} images", [largest_mb], most=LARGEST_MB, unit="MB"),
             *(
-                verdict(f"cost per image, {images[-1]:,} / {images[-2]:,}: {COSTS[of]}", [ratio], most=DEARER)
+                verdict(
+                    f"cost per image, {images[-1]:,} / {images[-2]:,}: {COSTS[of]}",
+                    [ratio],
+                    most=DEARER,
+                    otherwise=REASONS["near-duplicates"],
+                )
                 for of, ratio in dearer.items()
             ),
         ],
