@@ -290,6 +290,8 @@ def test_cached_feedback_is_what_reading_all_of_it_gives(place):
     give(place, ids[5], (4, 0.95, HEART))
     (folder / "half.json").write_text((folder / f"{ids[0]}.json").read_text())  # mended in place: a twin of another
     (folder / f"{ids[1]}.json").unlink()
+    for name in (b"\xff.json", "ä.json".encode()):  # the first is no text
+        (folder / os.fsdecode(name)).write_text((folder / f"{ids[2]}.json").read_text().replace(ids[2], ids[3]))
 
     cached, whole = cache.read(folder, kept), records.read(folder)
     assert cached.feedback.equals(whole.feedback)

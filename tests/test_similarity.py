@@ -86,6 +86,15 @@ def test_the_groups_do_not_depend_on_row_order(films):
     assert groups(images) == groups(images, order=sorted(images, reverse=True))
 
 
+def test_the_groups_do_not_depend_on_the_tiles_in_which_pairs_are_compared(films, monkeypatch):
+    images = films | {f"{name}-copy": recompressed(image, 50) for name, image in films.items()}
+    whole = groups(images)
+    monkeypatch.setattr(similarity, "_ROWS", 5)
+    monkeypatch.setattr(similarity, "_COLUMNS", 7)
+    assert groups(images) == whole
+    assert len(whole) == len(films)
+
+
 def test_equal_pixels_are_one_group_even_where_there_is_nothing_to_align():
     blank = Image.fromarray(np.zeros((64, 64), np.uint8))
     dark = Image.fromarray(np.full((64, 64), 9, np.uint8))

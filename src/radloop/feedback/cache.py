@@ -95,10 +95,15 @@ def _known_and_new(cache: Path, folder: Path) -> tuple[list[Records], list[str]]
 def _listed(folder: Path) -> tuple[pl.DataFrame, list[str]]:
     """The names of all files in `folder` as a table, and those that are not UTF-8."""
     found = os.listdir(os.fsencode(folder)) if folder.is_dir() else []
-    names = pl.DataFrame({"bytes": pl.Series(found, dtype=pl.Binary)}).filter(pl.col("bytes").bin.ends_with(b".json"))
-    names = names.with_columns(file=pl.col("bytes").cast(pl.String, strict=False))
-    others = names.filter(pl.col("file").is_null())["bytes"].to_list()
-    return names.select("file").drop_nulls(), [os.fsdecode(name) for name in others]
+    names = pl.Series("file", found, pl.Binary)
+    names = names.filter(names.bin.ends_with(b".json"))
+    try:
+        return names.cast(pl.String).to_frame(), []
+    except pl.exceptions.PolarsError:  # one is not UTF-8; looking at each takes twice the time
+        decoded = [os.fsdecode(name) for name in names]
+        text = {name: records.shown(name) == name for name in decoded}
+        listed = pl.DataFrame({"file": [name for name in decoded if text[name]]}, {"file": pl.String})
+        return listed, [name for name in decoded if not text[name]]
 
 
 def _still_there(part: Records, listed: pl.DataFrame) -> Records:
