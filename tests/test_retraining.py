@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radloop.feedback import guard, retraining, reviews
-from radloop.feedback.records import Records, combine
+from radloop.feedback.records import Records
 from radloop.feedback.reviews import Reviews
 from radloop.tables import DETECTIONS, FEEDBACK, REFUSED_FILES, RETRAINING, REVIEW_FINDINGS, REVIEWS
 
@@ -298,7 +298,7 @@ def test_every_feedback_ends_in_one_fate_and_no_held_out_image_trains(feedback, 
         *(table.sample(fraction=1, shuffle=True, seed=rng.randrange(99)) for table in (came.feedback, came.detections)),
         came.refused,
     )
-    again = decide(combine([shuffled]), looked, require_review=require_review)
+    again = decide(shuffled, looked, require_review=require_review)
     assert retraining.csv(again.rows) == retraining.csv(decided.rows)
     assert retraining.from_csv(retraining.csv(decided.rows)).equals(decided.rows)
     assert again.fates.sort("file").equals(decided.fates.sort("file"))

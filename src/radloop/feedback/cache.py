@@ -36,8 +36,8 @@ def read(folder: Path, cache: Path | None, *, jobs: int = 1, progress: Progress 
     """Every feedback in `folder`, as `records.read` gives it; of what the folder `cache` knows nothing is opened.
 
     Feedback is never changed, so a file is known by its name; some are looked at, and where one is another than it was
-    all are read again. Refused files always are: somebody may have mended them. What is new is
-    added to `cache` as it is read, unless another process is at that; None: there is none.
+    all are read again. Refused files always are: somebody may have mended them. What is new is added to `cache` as it
+    is read, unless another process is at that; None: there is none.
     """
     if cache is None:
         return records.combine(list(records.parts(folder, records.names(folder), jobs=jobs, progress=progress)))

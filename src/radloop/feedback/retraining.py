@@ -60,7 +60,7 @@ def decide(
     require_review: bool = False,
     include_held_out: bool = False,
 ) -> Decided:
-    """Apply the rule to every feedback. `judged` is its table, by time and id as it was read, after `guard.judge`.
+    """Apply the rule to every feedback. `judged` is its table with what the guard says of it (`guard.judge`).
 
     Of several feedbacks on one image the newest counts, and one that was reviewed before all that were not: a later
     prediction does not take back what a radiologist said. Boxes of one class that coincide are fused (`boxes.fuse`,
@@ -69,14 +69,14 @@ def decide(
     standing, refused_reviews = _known(reviews, judged)
     reasons = _reasons(min_confidence=min_confidence, require_review=require_review, include_held_out=include_held_out)
     unknown, withheld = (holds for holds, *_ in reasons[:2])
-    counts = (~(unknown | withheld)).cast(pl.Int64) * 2 + pl.col("verdict").is_not_null()
+    order = (~(unknown | withheld), pl.col("verdict").is_not_null(), pl.col("timestamp"), pl.col("feedback_id"))
+    counts = pl.col("feedback_id").sort_by(*order).last().over("image_id")  # sorting the table would copy all of it
     said = standing.select("feedback_id", "verdict", "disputed", review="file")
     told = said.join(_seen(records.detections, min_confidence), on="feedback_id", how="full", coalesce=True)
     table = (
         judged.select(_NEEDED)
         .hstack(_of_each(judged, told))
-        .with_columns(place=counts * pl.len() + pl.int_range(pl.len()))  # sorting would copy all of the table
-        .with_columns(superseded=pl.col("place") < pl.col("place").max().over("image_id"))
+        .with_columns(superseded=pl.col("feedback_id") != counts)
         .with_columns(reason=_first_that_holds([holds for holds, *_ in reasons]))  # a number takes a byte, its text 16
         .with_columns(
             fate=_looked_up("reason", [fate for _, fate, _ in reasons], default="kept"),
