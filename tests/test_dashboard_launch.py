@@ -20,9 +20,8 @@ def test_inputs_survive_the_command_line():
 
 
 def test_default_is_used_where_nothing_was_said():
-    assert Inputs.parse(["--feedback=f"], feedback=Path("x"), log=Path("l")) == Inputs(
-        feedback=Path("f"), log=Path("l")
-    )
+    defaults = Inputs(feedback=Path("x"), log=Path("l"))
+    assert Inputs.parse(["--feedback=f"], defaults) == Inputs(feedback=Path("f"), log=Path("l"))
 
 
 def test_server_listens_where_it_is_told_and_shows_what_it_is_given():

@@ -4,11 +4,11 @@ import sys
 
 from streamlit import runtime
 
-from radloop import cli, settings
+from radloop import cli, options, settings
 from radloop.dashboard import app
 from radloop.dashboard.inputs import Inputs
 
 if runtime.exists():
-    app.main(Inputs.parse(sys.argv[1:], **settings.load().loop_parts))
+    app.main(Inputs.parse(sys.argv[1:], Inputs.of(settings.load(options.Dashboard))))
 else:
     cli.main(["dashboard", *sys.argv[1:]])

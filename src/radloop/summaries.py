@@ -15,6 +15,7 @@ from radloop.pipelines.evaluating import Evaluated, Evaluation
 from radloop.pipelines.explaining import Explanation
 from radloop.pipelines.offline import Extracted, Loaded, Transformed
 from radloop.pipelines.online import Simulation
+from radloop.pipelines.previews import EtlPreview, PullPreview
 from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Queued, Reviewed
 from radloop.storage.publish import Published, Pulled
@@ -145,6 +146,35 @@ def _loaded(record: Loaded) -> Summary:
         grids=tuple(grid for part in parts for grid in part.grids),
         notes=tuple(note for part in parts for note in part.notes),
         following=(f"radloop check {record.published.address}",),
+    )
+
+
+@of.register
+def _foreseen(record: EtlPreview) -> Summary:
+    built = of(record.transformed) if record.transformed else Summary("")
+    held = f"version {record.held}" if record.held else "no dataset of radloop"
+    return Summary(
+        f"would publish {record.extracted.name} to {record.store}; nothing was written",
+        facts=(
+            *((("version", record.transformed.version),) if record.transformed else ()),
+            *built.facts,
+            ("store", f"{record.store} holds {held}"),
+        ),
+        grids=built.grids,
+        notes=(*built.notes, *record.notes),
+    )
+
+
+@of.register
+def _pull_foreseen(record: PullPreview) -> Summary:
+    version = f"version {record.version}" if record.version else "a dataset without a manifest"
+    return Summary(
+        f"would pull {version}; nothing was written",
+        facts=(
+            ("files", f"{record.files:,}"),
+            ("would travel", f"{record.travelling_files:,} files, {size(record.travelling_bytes)}"),
+        ),
+        notes=record.notes,
     )
 
 
@@ -399,9 +429,14 @@ def _next_version(following: Loaded | None) -> str:
     )
 
 
-def refused_rows(record: Any) -> int:
+def failed(record: object) -> bool:
+    """Whether a check found anything."""
+    return isinstance(record, Report) and not record.sound
+
+
+def refused_rows(record: object) -> int:
     """How many rows or files a run refused; 0 for what has none."""
     if isinstance(record, Retrained):
         return record.refused.height
-    transformed = record.transformed if isinstance(record, Loaded) else record
+    transformed = record.transformed if isinstance(record, Loaded | EtlPreview) else record
     return transformed.rows_refused if isinstance(transformed, Transformed) else 0

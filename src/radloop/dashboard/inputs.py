@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
 
+from radloop.options import Dashboard
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -19,11 +21,23 @@ class Inputs:
     log: Path | None = None  # the simulator's log
 
     @classmethod
-    def parse(cls, arguments: Sequence[str], **defaults: Path | None) -> Self:
+    def of(cls, options: Dashboard) -> Self:
+        """Where each part lies by the options of `radloop dashboard`."""
+        return cls(
+            dataset=options.dataset_folder,
+            feedback=options.feedback_folder,
+            reviews=options.reviews_folder,
+            retrain=options.retrain_table,
+            images=options.images,
+            log=options.log_file,
+        )
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str], defaults: Self | None = None) -> Self:
         """From `--dataset DIR --feedback DIR …`, as they stand behind `--` of `streamlit run`."""
         parser = argparse.ArgumentParser(prog="radloop dashboard", allow_abbrev=False)
         for field in fields(cls):
-            parser.add_argument(f"--{field.name}", type=Path, default=defaults.get(field.name))
+            parser.add_argument(f"--{field.name}", type=Path, default=getattr(defaults, field.name, None))
         return cls(**vars(parser.parse_args(arguments)))
 
     def arguments(self) -> list[str]:

@@ -1,0 +1,375 @@
+"""What each step can be told: one frozen dataclass a command, made of small parts that commands share.
+
+A field is an option. Its flag, its environment variable, its help, its default and what it may be stand here and
+nowhere else: the command line, the environment (`radloop.settings`), docs/settings.md and the arguments of the
+pipelines derive from it; a command's docstring is its help. A new option is a field, and the code that reads it; a new
+command is a dataclass here and a function in `radloop.cli`.
+
+Nothing here reads the environment. None means that nobody said; a property says what follows from that.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeVar
+
+from radloop.split_sizes import SplitSizes
+from radloop.words import Boxes, Split
+
+T = TypeVar("T")
+
+ABOUT: Final = "about"  # the key of an option in a field's metadata
+
+
+@dataclass(frozen=True)
+class About:
+    """What is to be known of an option beyond its name, its type and its default."""
+
+    help: str
+    shown: str = ""  # how the default reads where its value does not say it, such as OUT/organized
+    argument: str = ""  # the name of an argument without a flag, such as IMAGE_ID
+    flag: bool = True  # False: the environment alone
+    ours: bool = True  # whether RADLOOP_ and its name is a variable
+    also: tuple[str, ...] = ()  # further variables, which users know
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    parse: Callable[[str], object] | None = None  # for a type of our own: raises UsageError without naming the option
+    commas: bool = False  # of several values: one text with commas. Else the flag several times, or a value a line
+
+
+def option(default: T, about: About | str) -> T:
+    """A field with a default; a text is its help."""
+    described = about if isinstance(about, About) else About(about)
+    made: T = field(default=default, metadata={ABOUT: described})
+    return made
+
+
+def switch(about: str) -> bool:
+    """A field that is false unless its flag is given: it speaks of one call, so that no variable sets it."""
+    return option(False, About(about, ours=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What every command is told: nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Json(Step):
+    """A command with a result."""
+
+    json: bool = switch("Print one JSON object instead of the tables.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strict(Step):
+    """A command that may refuse rows."""
+
+    strict: bool = switch("Exit 3 where rows were refused.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRun(Step):
+    """A command that writes."""
+
+    dry_run: bool = switch("Look and say what would be done; write nothing.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jobs(Step):
+    """A command that starts processes on this machine."""
+
+    jobs: int = field(
+        default_factory=lambda: len(os.sched_getaffinity(0)),
+        metadata={ABOUT: About("Processes for pictures.", shown="the cores there are", ge=1)},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parallel(Jobs):
+    """A command whose work can be dealt out."""
+
+    engine: Literal["local", "ray"] = option(
+        "local", "Where the work runs: in processes of this machine, or on the nodes of a Ray cluster."
+    )
+    ray_address: str = option(
+        "auto", "The Ray cluster: HOST:PORT of its head, or auto, the one that this machine is a node of."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeded(Step):
+    """A command that chooses at random."""
+
+    seed: int = option(0, About("Seed of every random choice.", ge=0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Durable(Step):
+    """A command that writes feedback or reviews."""
+
+    durable: bool = option(False, "Flush every feedback and review file to the disk: safe against loss of power, too.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Out(Step):
+    """A command with a folder of its own."""
+
+    out: Path = option(
+        Path("./data"), About("Folder that every other default hangs on; made when absent.", shown="./data")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored(Out):
+    """A command with a store."""
+
+    store: str | None = option(
+        None,
+        About("Where datasets are published: a folder or an rclone remote (name:container).", shown="OUT/store"),
+    )
+    rclone_container: str | None = option(
+        None,
+        About("The store as RCLONE_REMOTE:RCLONE_CONTAINER.", flag=False, ours=False, also=("RCLONE_CONTAINER",)),
+    )
+    rclone_remote: str = option(
+        "chi_tacc", About("The remote of RCLONE_CONTAINER.", flag=False, ours=False, also=("RCLONE_REMOTE",))
+    )
+
+    @property
+    def store_address(self) -> str:
+        """The store: what was said of it, then RCLONE_CONTAINER, then the folder OUT/store."""
+        if self.store:
+            return self.store
+        if self.rclone_container:
+            return f"{self.rclone_remote}:{self.rclone_container}"
+        return str(self.out / "store")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Out):
+    """A command that reads a dataset on disk."""
+
+    dataset: Path | None = option(
+        None, About("The dataset, a folder; for the dashboard also an annotations CSV.", shown="OUT/organized")
+    )
+
+    @property
+    def dataset_folder(self) -> Path:
+        """Where the dataset lies."""
+        return self.dataset or self.out / "organized"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feedback(Out):
+    """A command that reads or writes feedback."""
+
+    feedback: Path | None = option(
+        None, About("Folder of feedback files.", shown="OUT/feedback", also=("FEEDBACK_DIR",))
+    )
+
+    @property
+    def feedback_folder(self) -> Path:
+        """Where the feedback lies."""
+        return self.feedback or self.out / "feedback"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reviews(Out):
+    """A command that reads or writes reviews."""
+
+    reviews: Path | None = option(None, About("Folder of review files.", shown="OUT/reviews"))
+
+    @property
+    def reviews_folder(self) -> Path:
+        """Where the reviews lie."""
+        return self.reviews or self.out / "reviews"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log(Out):
+    """A command that reads or writes the simulator's log."""
+
+    log: Path | None = option(None, About("The simulator's log.", shown="OUT/logs/online_data.log", also=("LOG_FILE",)))
+
+    @property
+    def log_file(self) -> Path:
+        """Where the log lies."""
+        return self.log or self.out / "logs" / "online_data.log"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extract(Json, DryRun, Jobs, Seeded, Out):
+    """Bring annotations and pictures to OUT/raw. A folder is read where it lies."""
+
+    source: Annotated[str, About("kaggle, a folder, or synthetic:N (N made-up images).")]
+    annotations: Path | None = option(None, "The CSV of boxes, instead of the source's own.")
+    boxes: Boxes = option(
+        "auto", "Frame of the CSV's boxes, for where the proof cannot tell: original or 1024x1024 pixels."
+    )
+    annotations_only: bool = switch("Only the tables of a synthetic source.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transform(Json, Strict, DryRun, Parallel, Seeded, Out):
+    """Turn OUT/raw into the YOLO dataset OUT/organized: validate, inspect the pictures, split, write."""
+
+    labels: Literal["per-reader", "consensus"] = option(
+        "per-reader", "One label file per reader and image, or one per image with the readers' boxes fused."
+    )
+    min_readers: int = option(1, About("Readers who must agree on a consensus box.", ge=1, le=17))
+    no_finding: Literal["background", "class"] = option(
+        "background", '"No finding" as an empty label file, or as a fifteenth class.'
+    )
+    sizes: SplitSizes = option(
+        SplitSizes(),
+        About(
+            "Images per split, for example training=300,validation=60,…; scaled to the images there are.",
+            shown="11500/750/750/1000/500/500",
+            parse=SplitSizes.parse,
+        ),
+    )
+    previous: str | None = option(
+        None, "The dataset of the last version, a folder or a store: its images keep their splits."
+    )
+    add: Path | None = option(None, "A retrain.csv to add: its production images move to training.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load(Json, DryRun, Parallel, Stored):
+    """Publish OUT/organized to STORE/organized and verify it there."""
+
+    keep_old: bool = option(False, "Do not remove from the store what the new version no longer lists.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Etl(Load, Transform, Extract):
+    """All three: extract, transform, load."""
+
+    annotations_only: bool = field(default=False, init=False)  # without pictures there is nothing to transform
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pull(Json, DryRun, Stored):
+    """Bring STORE/organized back to OUT/organized: distinct bytes once, links for the rest, verified."""
+
+    splits: tuple[Split, ...] | None = option(None, About("Splits to take, comma-separated.", shown="all", commas=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulate(Json, DryRun, Parallel, Durable, Seeded, Log, Feedback, Stored):
+    """Play a hospital: show the store's pictures to a detector under a staged load and keep its feedback."""
+
+    splits: tuple[Split, ...] = option(("test", "production"), About("Splits to take, comma-separated.", commas=True))
+    detector: str = option("random", "random, oracle:NOISE, onnx:MODEL.onnx, or triton[:http://HOST:8000/MODEL].")
+    triton_url: str | None = option(
+        None,
+        About("The server of `--detector triton` without an address.", flag=False, ours=False, also=("TRITON_URL",)),
+    )
+    load_pattern: str = option(
+        "1,2,3,5,3,2,1",
+        About("Load of each stage, workers or multiples of the arrival rate.", also=("LOAD_PATTERN",)),
+    )
+    stage_seconds: float = option(
+        60.0, About("Seconds that a stage lasts.", also=("DELAY_BETWEEN_STEPS",), gt=0, le=86_400)
+    )
+    request_timeout: float = option(
+        5.0, About("Seconds after which a request has failed.", also=("REQUEST_TIMEOUT",), gt=0, le=3600)
+    )
+    inference_ms: float = option(100.0, About("What the random detector takes for a picture.", ge=0, le=3_600_000))
+    arrival: str = option(
+        "workers", "workers: each takes the next picture; poisson:RATE: RATE arrivals a second, times load."
+    )
+    drift: str = option(
+        "",
+        "What changes from a stage on, such as brightness:0.2@4; also contrast, rotation (degrees) and mix "
+        "(share of pictures with a finding); several with commas.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review(Json, DryRun, Jobs, Durable, Seeded, Dataset, Reviews, Feedback):
+    """Order the feedback by what deserves a radiologist's look, or let simulated ones review it."""
+
+    simulated: bool = switch("Let simulated radiologists write reviews.")
+    queue: bool = switch("Print what is most worth a look; write nothing.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrain(Json, Strict, DryRun, Jobs, Stored, Dataset, Reviews, Feedback):
+    """Turn feedback and reviews into re-training data and publish them to STORE/organized/retrain."""
+
+    min_confidence: float = option(
+        0.9, About("Predictions above it train; one between 0.25 and it keeps its image out.", ge=0, lt=1)
+    )
+    require_review: bool = option(False, "Only what a radiologist has reviewed trains.")
+    include_held_out: bool = option(False, "Let held-out images train, too; every output says that it was used.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Json, Jobs, Seeded, Dataset, Feedback):
+    """Judge the detectors on images whose truth is known, and how good their predictions would be as labels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explain(Json, Jobs, Stored, Dataset, Reviews, Feedback):
+    """Tell where every box of an image comes from and where it went, as a tree."""
+
+    asked: Annotated[str, About("An image, or a feedback on it.", argument="IMAGE_ID|FEEDBACK_ID")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(Json, Jobs):
+    """Say what the trainer would drop or refuse, and whether anything is missing, changed or leaking. Exit 1 if so."""
+
+    place: Annotated[str, About("A dataset's folder or a store (name:container).", argument="DIR|STORE")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dashboard(Log, Reviews, Feedback, Dataset):
+    """Show dataset, feedback and reviews in a browser, and review there. Any of the parts may be missing."""
+
+    retrain: Path | None = option(None, About("A retrain.csv to show.", shown="DATASET/retrain/retrain.csv"))
+    images: Path | None = option(None, About("Folder of pictures to show.", shown="the dataset's own"))
+    host: str = option("127.0.0.1", "Address that the dashboard listens on.")
+    port: int = option(8501, About("Port of the dashboard.", ge=1, le=65_535))
+
+    @property
+    def retrain_table(self) -> Path:
+        """Where the re-training table lies."""
+        return self.retrain or self.dataset_folder / "retrain" / "retrain.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Json, DryRun, Jobs, Seeded):
+    """The whole job on made-up data: no account, no server, no network."""
+
+    # no variable of a real dataset turns it elsewhere
+    out: Path = option(
+        Path("./radloop-demo"), About("Folder of the demonstration.", shown="./radloop-demo", ours=False)
+    )
+    images: int = option(600, About("Made-up patients.", ours=False, ge=6))
+    sizes: SplitSizes = option(
+        SplitSizes(training=300, validation=60, test=60, staging=30, canary=30, production=120),
+        About("Images per split.", ours=False, parse=SplitSizes.parse),
+    )
+
+
+STEPS: Final[tuple[type[Step], ...]] = (
+    Extract,
+    Transform,
+    Load,
+    Etl,
+    Pull,
+    Simulate,
+    Review,
+    Retrain,
+    Evaluate,
+    Explain,
+    Check,
+    Dashboard,
+    Demo,
+)
