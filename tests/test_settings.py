@@ -101,32 +101,35 @@ def test_environment_wins_over_every_default(step, which, data):
 @few
 def test_every_flag_of_the_command_line_wins_over_the_environment(step, data):
     told, other = data.draw(drawn(step)), data.draw(drawn(step))
+    of_the_shell = names(step, lambda setting: setting.flag or setting.about.argument)
+    expected = step(**{name: (told if name in of_the_shell else other)[name] for name in told})
     with pytest.MonkeyPatch.context() as environment:
         for variable, text in of_variables(step, other, 0).items():
             environment.setenv(variable, text)
-        chosen = through_the_shell(step, as_flags(step, told))
-    by_flag = names(step, lambda setting: setting.flag or setting.about.argument)
-    expected = {name: (told if name in by_flag else other)[name] for name in told}
-    assert {name: getattr(chosen, name) for name in told} == expected
+        chosen = through_the_shell(step, settings.words(step(**told)))
+    assert chosen == expected
     assert {name: type(getattr(chosen, name)) for name in told} == {
-        name: type(value) for name, value in expected.items()
+        name: type(getattr(expected, name)) for name in told
     }
 
 
-def as_flags(step: type[Step], told: dict[str, Any]) -> list[str]:
-    """The words of a command line that says this."""
-    flags, arguments = [], []
-    for setting in settings.of(step):
-        value = told[setting.name]
-        if setting.about.argument:
-            arguments.append(setting.text(value))
-        elif setting.flag and setting.boolean:
-            flags += [setting.flag] if value else [f"--no-{setting.flag[2:]}"] if setting.variables else []
-        elif setting.flag and setting.several and not setting.about.commas:
-            flags += [f"{setting.flag}={part}" for part in value]
-        elif setting.flag:
-            flags.append(f"{setting.flag}={setting.text(value)}")
-    return [*flags, "--", *arguments]
+@pytest.mark.parametrize("step", [case for case in STEPS if not names(case.values[0], lambda one: one.about.argument)])
+@hypothesis.given(st.data())
+@few
+def test_script_reads_flags_as_the_command_line_does(step, data):
+    told, other = data.draw(drawn(step)), data.draw(drawn(step))
+    of_the_shell = names(step, lambda setting: setting.flag)
+    with pytest.MonkeyPatch.context() as environment:
+        for variable, text in of_variables(step, other, -1).items():
+            environment.setenv(variable, text)
+        chosen = settings.parse(step, settings.words(step(**told)))
+    assert chosen == step(**{name: (told if name in of_the_shell else other)[name] for name in told})
+
+
+def test_what_nobody_said_is_a_flag_without_a_value(monkeypatch):
+    monkeypatch.setenv("RADLOOP_PREVIOUS", "/store")
+    monkeypatch.setenv("RADLOOP_MIN_READERS", "3")
+    assert settings.parse(options.Transform, settings.words(options.Transform())) == options.Transform()
 
 
 def through_the_shell(step: type[Step], arguments: list[str]) -> Step:

@@ -53,10 +53,14 @@ class Setting:
         return None if self.about.argument or not self.about.flag else f"--{self.name.replace('_', '-')}"
 
     @property
+    def counterpart(self) -> str | None:
+        """`--no-keep-old`: what a variable switches on a flag has to be able to switch off."""
+        return f"--no-{self.name.replace('_', '-')}" if self.flag and self.boolean and self.variables else None
+
+    @property
     def declared(self) -> str | None:
-        """The flag as the shell declares it: what a variable switches on the flag has to be able to switch off."""
-        flag = self.flag
-        return f"{flag}/--no-{flag.removeprefix('--')}" if flag and self.boolean and self.variables else flag
+        """The flag as the shell declares it, with its counterpart."""
+        return f"{self.flag}/{self.counterpart}" if self.counterpart else self.flag
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -97,6 +101,15 @@ class Setting:
         if isinstance(value, bool):
             return str(value).lower()
         return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+    def words(self, value: Any) -> list[str]:
+        """The flags that mean `value`; none where there is no flag."""
+        if self.flag is None:
+            return []
+        if self.boolean:
+            return [flag for flag in (self.flag if value else self.counterpart,) if flag]
+        texts = [""] if value is None else value if self.several and not self.about.commas else [value]
+        return [f"{self.flag}={self.text(text)}" for text in texts or [""]]
 
     def read(self, given: Given, named: str) -> object:
         """The value of what was given under the name `named`. Raises UsageError, which names it."""
@@ -143,6 +156,27 @@ def load(step: type[S], flags: Mapping[str, Given | None] | None = None) -> S:
             also = f" or {setting.variables[0]}" if setting.variables else ""
             raise UsageError(f"{setting.flag or setting.about.argument}{also} is missing: {setting.about.help}")
     return step(**values)
+
+
+def parse(step: type[S], arguments: Sequence[str]) -> S:
+    """The options of a script that is not a command of radloop, from its `--flag VALUE …` and the environment."""
+    from argparse import ArgumentParser, BooleanOptionalAction
+
+    parser = ArgumentParser(prog=f"radloop {step.__name__.lower()}", allow_abbrev=False)
+    for setting in of(step):
+        if setting.flag and setting.boolean:
+            parser.add_argument(setting.flag, dest=setting.name, action=BooleanOptionalAction)
+        elif setting.flag:
+            parser.add_argument(setting.flag, dest=setting.name, action="append" if setting.several else "store")
+    return load(step, vars(parser.parse_args(arguments)))
+
+
+def words(chosen: Step) -> list[str]:
+    """The command line that means `chosen`, whatever the environment says."""
+    told = [(setting, getattr(chosen, setting.name)) for setting in of(type(chosen))]
+    flags = [word for setting, value in told for word in setting.words(value)]
+    arguments = [setting.text(value) for setting, value in told if setting.about.argument]
+    return [*flags, *(("--", *arguments) if arguments else ())]
 
 
 def of(step: type[Step]) -> tuple[Setting, ...]:
