@@ -105,3 +105,14 @@ def test_start_of_a_command_imports_nothing_heavy():
     code = f"import radloop.cli, sys; print(*[name for name in {heavy} if name in sys.modules])"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.split() == []
+
+
+def test_type_checker_names_a_wrong_option(tmp_path):
+    (tmp_path / "wrong.py").write_text(
+        "from radloop.options import Explain, Load\n"
+        'Load(keepold=True), Load(keep_old="yes"), Explain()\n'
+        "Load().keepold\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(tmp_path / "wrong.py")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, env={"MYPYPATH": str(SRC.parent)})
+    assert re.findall(r"\[([a-z-]+)\]", told.stdout) == ["call-arg", "arg-type", "call-arg", "attr-defined"]
