@@ -1,0 +1,34 @@
+"""Drawing a frontal chest radiograph that nobody took: one anatomy per image id, findings where their boxes are."""
+
+import numpy as np
+import numpy.typing as npt
+
+from radloop.readers import Boxes, Classes
+from radloop.vindr import chest, film
+from radloop.vindr.anatomy import anatomy, seed_of
+from radloop.vindr.paint import AORTA, HEART, paint
+
+
+def picture(image_id: str, boxes: Boxes, classes: Classes, *, side_px: int = 1024) -> npt.NDArray[np.uint8]:
+    """The radiograph of one image id with a finding in each box: (side_px, side_px), 8-bit gray.
+
+    `boxes` (n, 4) are fractions of the picture. The same arguments always give the same pixels.
+    """
+    body = anatomy(image_id)
+    rng = np.random.default_rng([seed_of(image_id), 1])
+    organs = {HEART: body.heart, AORTA: body.knob}
+    for class_id, box in zip(classes.tolist(), boxes.tolist(), strict=True):
+        if class_id in organs:
+            organs[class_id] = tuple(box)
+    drawn = chest.draw(
+        body,
+        rng,
+        min(side_px, film.GRID_PX),
+        heart=organs[HEART],
+        enlarged=HEART in classes,
+        knob=organs[AORTA],
+    )
+    for class_id, box in sorted(zip(classes.tolist(), boxes.tolist(), strict=True)):
+        if class_id not in organs:
+            paint(drawn, class_id, box, rng)
+    return film.expose(drawn.film, body, rng, side_px)
