@@ -397,6 +397,7 @@ def evaluate(
     out: Out = None,
     feedback: Feedback = None,
     dataset: Dataset = None,
+    min_confidence: MinConfidence = None,
     seed: Seed = None,
     jobs: Jobs = None,
     json: Json = False,
@@ -404,13 +405,17 @@ def evaluate(
     """Judge the detectors on images whose truth is known, and how good their predictions would be as labels."""
     from radloop.pipelines import evaluating
 
-    chosen = settings.load(out=out, feedback=feedback, dataset=dataset, seed=seed, jobs=jobs)
+    chosen = settings.load(
+        out=out, feedback=feedback, dataset=dataset, min_confidence=min_confidence, seed=seed, jobs=jobs
+    )
     parts = chosen.loop_parts
+    asked = "min_confidence" in chosen.model_fields_set  # else the rule of the last round decides
     with Display() as display:
         evaluated = evaluating.evaluate(
             chosen.out,
             feedback=parts["feedback"],
             dataset=parts["dataset"],
+            min_confidence=chosen.min_confidence if asked else None,
             seed=chosen.seed,
             jobs=chosen.jobs,
             progress=display,
@@ -464,6 +469,7 @@ def dashboard(
     retrain: Retrain = None,
     images: Images = None,
     log: Log = None,
+    seed: Seed = None,
     host: Host = None,
     port: Port = None,
 ) -> None:
@@ -479,10 +485,11 @@ def dashboard(
         retrain=retrain,
         images=images,
         log=log,
+        seed=seed,
         host=host,
         port=port,
     )
-    launch.serve(Inputs(**chosen.loop_parts), host=chosen.host, port=chosen.port)
+    launch.serve(Inputs(**chosen.loop_parts, seed=chosen.seed), host=chosen.host, port=chosen.port)
 
 
 @app.command()

@@ -8,7 +8,6 @@ import polars as pl
 
 from radloop.dataset.version import Difference
 from radloop.display import Grid, Summary, size
-from radloop.measures.evaluation import PSEUDO_LABEL
 from radloop.pipelines.checking import Report
 from radloop.pipelines.demo import Demonstration
 from radloop.pipelines.evaluating import Evaluated, Evaluation
@@ -282,7 +281,7 @@ def _retrained(record: Retrained) -> Summary:
 def _evaluated(record: Evaluation) -> Summary:
     many = "s" if len(record.models) > 1 else ""
     return Summary(
-        f"{len(record.models)} detector{many} judged by what {record.min_readers} readers agree on",
+        f"{len(record.models)} detector{many} judged by what two readers of an image drew, or its only one",
         facts=tuple(("left out", f"{count:,} {reason}") for reason, count in record.left_out.items()),
         grids=tuple(grid for each in record.models for grid in (_scores(each), _as_labels(each), _calibrated(each))),
         notes=record.notes,
@@ -317,19 +316,26 @@ def _as_labels(each: Evaluated) -> Grid:
         "",
     )
     head = ("class", "truth", "labels", "precision", "recall", "AP@0.4")
-    return Grid(f"{each.model}: what is above {PSEUDO_LABEL}, taken as labels", (head, *rows, last))
+    return Grid(f"{each.model}: what is above {each.min_confidence:g}, taken as labels", (head, *rows, last))
 
 
 def _calibrated(each: Evaluated) -> Grid:
     rows = [
         (
-            f"{row['low']:.1f}–{row['high']:.1f}{' trains' if row['low'] == PSEUDO_LABEL else ''}",
+            f"{row['low']:.1f}–{row['high']:.1f}{_trains(row, each.min_confidence)}",
             f"{row['predictions']:,}",
             _interval(row, "correct"),
         )
         for row in each.calibration.iter_rows(named=True)
     ]
     return Grid(f"{each.model}: how often it is right", (("confidence", "predictions", "right"), *rows))
+
+
+def _trains(row: Mapping[str, Any], min_confidence: float) -> str:
+    """Whether what lies in a bin of confidence would be a label: all of it, a part, or nothing."""
+    if row["low"] >= min_confidence:
+        return " trains"
+    return f" trains above {min_confidence:g}" if row["high"] > min_confidence else ""
 
 
 def _interval(row: Mapping[str, Any], name: str) -> str:
