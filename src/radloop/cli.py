@@ -51,6 +51,10 @@ Seed = Annotated[int | None, _option("seed")]
 Source = Annotated[str | None, _option("source")]
 Annotations = Annotated[Path | None, _option("annotations")]
 Boxes = Annotated[str | None, _option("boxes")]
+Classes = Annotated[str | None, _option("classes")]
+Map = Annotated[list[str] | None, _option("map")]
+KeepClasses = Annotated[list[str] | None, _option("keep_classes")]
+DropClasses = Annotated[list[str] | None, _option("drop_classes")]
 Labels = Annotated[str | None, _option("labels")]
 MinReaders = Annotated[int | None, _option("min_readers")]
 NoFinding = Annotated[str | None, _option("no_finding")]
@@ -116,6 +120,10 @@ def extract(
 @app.command()
 def transform(
     out: Out = None,
+    classes: Classes = None,
+    renamed: Map = None,
+    keep_classes: KeepClasses = None,
+    drop_classes: DropClasses = None,
     labels: Labels = None,
     min_readers: MinReaders = None,
     no_finding: NoFinding = None,
@@ -135,6 +143,10 @@ def transform(
 
     chosen = settings.load(
         out=out,
+        classes=classes,
+        map=renamed or None,
+        keep_classes=keep_classes or None,
+        drop_classes=drop_classes or None,
         labels=labels,
         min_readers=min_readers,
         no_finding=no_finding,
@@ -180,6 +192,10 @@ def etl(
     source: Source = None,
     annotations: Annotations = None,
     boxes: Boxes = None,
+    classes: Classes = None,
+    renamed: Map = None,
+    keep_classes: KeepClasses = None,
+    drop_classes: DropClasses = None,
     labels: Labels = None,
     min_readers: MinReaders = None,
     no_finding: NoFinding = None,
@@ -203,6 +219,10 @@ def etl(
         source=source,
         annotations=annotations,
         boxes=boxes,
+        classes=classes,
+        map=renamed or None,
+        keep_classes=keep_classes or None,
+        drop_classes=drop_classes or None,
         labels=labels,
         min_readers=min_readers,
         no_finding=no_finding,
@@ -536,6 +556,7 @@ def _extract_options(chosen: settings.Settings) -> dict[str, Any]:
 
 
 def _transform_options(chosen: settings.Settings) -> dict[str, Any]:
+    from radloop.catalog import classes
     from radloop.dataset.splits import SplitSizes
 
     return {
@@ -546,6 +567,9 @@ def _transform_options(chosen: settings.Settings) -> dict[str, Any]:
         "sizes": SplitSizes.parse(chosen.sizes) if chosen.sizes else None,
         "previous": chosen.previous,
         "add": chosen.add,
+        "wishes": classes.wishes(
+            chosen.classes, chosen.map or (), keep=chosen.keep_classes or (), drop=chosen.drop_classes or ()
+        ),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from radloop.dataset.version import Difference
+from radloop.catalog.version import Difference
 from radloop.display import Grid, Summary, size
 from radloop.pipelines.checking import Report
 from radloop.pipelines.demo import Demonstration
@@ -60,12 +60,13 @@ def _extracted(record: Extracted) -> Summary:
 
 @of.register
 def _transformed(record: Transformed) -> Summary:
-    reasons = [(reason, f"{rows:,}") for reason, rows in record.refused.head(MOST_REASONS).iter_rows()]
+    reasons = [(code, f"{rows:,}", example) for code, rows, example in record.refused.head(MOST_REASONS).iter_rows()]
     rest = record.refused.height - len(reasons)
     grids = [Grid("images by split", (SPLITS, tuple(f"{record.images[split]:,}" for split in SPLITS)))]
     if reasons:
-        more = [(f"… and {rest} more reasons", "")] if rest else []
-        grids.append(Grid("refused rows, all of them in rejected.csv", (("reason", "rows"), *reasons, *more)))
+        more = [(f"… and {rest} more reasons", "", "")] if rest else []
+        head = ("reason", "rows", "for example")
+        grids.append(Grid("refused rows, all of them in rejected.csv", (head, *reasons, *more)))
     if record.difference:
         grids += _differences(record.difference)
     worst = record.worst
@@ -81,7 +82,7 @@ def _transformed(record: Transformed) -> Summary:
             ),
             (
                 "balance",
-                f"worst is {CLASS_NAMES[worst['class_id']]} in {worst['split']}: {worst['images']} images, "
+                f"worst is {worst['class_name']} in {worst['split']}: {worst['images']} images, "
                 f"its share is {worst['expected']:.1f}",
             ),
         ),
@@ -104,7 +105,7 @@ def _differences(found: Difference) -> list[Grid]:
         ),
     )
     changed = found.labels.filter(pl.col("before") != pl.col("after"))
-    rows = [(name, f"{before:,}", f"{after:,}") for _, name, before, after in changed.iter_rows()]
+    rows = [(name, f"{before:,}", f"{after:,}") for name, before, after in changed.iter_rows()]
     return [images, *([Grid("rows in use, by class", (("class", "before", "after"), *rows))] if rows else [])]
 
 

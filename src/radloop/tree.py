@@ -62,6 +62,11 @@ def document_kind(key: str) -> str:
     return _KINDS.get(PurePosixPath(key).suffix, "document")
 
 
+def data_of(split: str) -> str:
+    """The trainer's file that has `split` as `val`."""
+    return f"data-{split}.yaml"
+
+
 def lines(drawn: pl.DataFrame) -> pl.Series:
     """The label line of each box (class_id and EDGES as fractions, inside the picture): `class_id xc yc w h`."""
     table = np.column_stack([drawn["class_id"].to_numpy(), boxes.xyxy_to_cxcywh(drawn.select(EDGES).to_numpy())])

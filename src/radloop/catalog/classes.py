@@ -52,6 +52,7 @@ class Resolved:
     taxonomy: Taxonomy
     meanings: pl.DataFrame  # MEANINGS
     notes: tuple[str, ...] = ()
+    left_out: frozenset[str] = frozenset()  # the names (`taxonomy.normal`) that are not to be in the dataset
 
 
 class _Pair(NamedTuple):
@@ -86,12 +87,23 @@ def resolve(rows: pl.DataFrame, wishes: Wishes | None = None, *, previous: Taxon
     classes = Taxonomy(tuple(kept))
     by_number = _by_number(known, names, wishes, previous)
     meanings = [_meaning(pair, classes, dropped, known, by_number) for pair in pairs]
-    return Resolved(classes, pl.DataFrame(meanings, schema=MEANINGS, orient="row"), tuple(notes))
+    return Resolved(classes, pl.DataFrame(meanings, schema=MEANINGS, orient="row"), tuple(notes), frozenset(dropped))
 
 
-def of_taxonomy(rows: pl.DataFrame, classes: Taxonomy) -> Resolved:
-    """The same for a table that radloop wrote itself with these classes: their names and numbers."""
-    return resolve(rows, Wishes(declared=classes))
+def of_taxonomy(
+    rows: pl.DataFrame,
+    classes: Taxonomy,
+    *,
+    renamed: Mapping[str, str] | None = None,
+    left_out: frozenset[str] = frozenset(),
+) -> Resolved:
+    """The same for a table that radloop wrote itself, to be added to a dataset of these classes.
+
+    `renamed` and `left_out` are what was asked for the dataset, so that a table of an earlier version fits the next.
+    """
+    renamed = renamed or {}
+    there = {normal(pair.name) for pair in _pairs(rows, renamed)}
+    return resolve(rows, Wishes(declared=classes, renamed=renamed, dropped=tuple(sorted(left_out & there))))
 
 
 def parse_map(entries: Iterable[str]) -> dict[str, str]:
@@ -266,6 +278,29 @@ def _disagrees(pair: _Pair, known: _Known) -> bool:
     if is_nothing(pair.name):
         return pair.number in known.numbers.values()
     return pair.number != known.numbers[normal(pair.written)]
+
+
+def wishes(
+    declared_as: str | None, renamed: Iterable[str], *, keep: Iterable[str] = (), drop: Iterable[str] = ()
+) -> Wishes:
+    """What the flags --classes, --map (OLD=NEW each, or a file with one a line), --keep-classes, --drop-classes ask."""
+    entries = [line for entry in renamed for line in ([entry] if "=" in entry else _lines_of(Path(entry)))]
+    return Wishes(
+        declared=declared(declared_as) if declared_as is not None else None,
+        renamed=parse_map(entries),
+        kept=tuple(keep),
+        dropped=tuple(drop),
+    )
+
+
+def _lines_of(path: Path) -> list[str]:
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError, ValueError) as unreadable:
+        raise UsageError(
+            f"--map {str(path)[:80]!r}: neither OLD=NEW nor a UTF-8 file with one a line ({unreadable})."
+        ) from unreadable
+    return [line.strip() for line in lines if line.strip()]
 
 
 def declared(text: str) -> Taxonomy:
