@@ -16,6 +16,7 @@ from radloop.display import Display, print_json, print_summary
 from radloop.errors import RadloopError, UsageError
 
 if TYPE_CHECKING:
+    from radloop.catalog.rule import Rule
     from radloop.engines import Engine
 
 DONE, FAILED, WRONG_USAGE, REFUSED_ROWS = 0, 1, 2, 3
@@ -402,9 +403,7 @@ def retrain(
             chosen.out,
             chosen.store_address,
             **_loop_options(chosen),
-            min_confidence=chosen.min_confidence,
-            require_review=chosen.require_review,
-            include_held_out=chosen.include_held_out,
+            rule=_rule(chosen),
             jobs=chosen.jobs,
             dry_run=dry_run,
             progress=display,
@@ -460,7 +459,13 @@ def explain(
     chosen = settings.load(out=out, feedback=feedback, reviews=reviews, dataset=dataset, store=store, jobs=jobs)
     with Display() as display:
         explained = explaining.explain(
-            asked, chosen.out, chosen.store_address, **_loop_options(chosen), jobs=chosen.jobs, progress=display
+            asked,
+            chosen.out,
+            chosen.store_address,
+            **_loop_options(chosen),
+            rule=_rule(chosen),
+            jobs=chosen.jobs,
+            progress=display,
         )
     _finish(explained, json=json)
 
@@ -576,6 +581,16 @@ def _transform_options(chosen: settings.Settings) -> dict[str, Any]:
 def _loop_options(chosen: settings.Settings) -> dict[str, Path]:
     parts = chosen.loop_parts
     return {"feedback": parts["feedback"], "reviewed": parts["reviews"], "dataset": parts["dataset"]}
+
+
+def _rule(chosen: settings.Settings) -> "Rule":
+    from radloop.catalog.rule import Rule
+
+    return Rule(
+        min_confidence=chosen.min_confidence,
+        require_review=chosen.require_review,
+        include_held_out=chosen.include_held_out,
+    )
 
 
 def _finish(record: Any, *, json: bool, strict: bool = False) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from radloop import tree
+from radloop.catalog import rule
 from radloop.catalog.version import Difference
 from radloop.display import Grid, Summary, size
 from radloop.pipelines.checking import Report
@@ -212,7 +214,7 @@ def _queued(record: Queued) -> Summary:
             f"{row['place']}",
             row["feedback_id"],
             row["image_id"],
-            f"{CLASS_NAMES[row['class_id']]} {row['confidence']:.2f}",
+            f"{row['class_name']} {row['confidence']:.2f}",
             f"{row['score']:.3f}",
             "disputed" if row["disputed"] else "audit" if row["audit"] else "",
         )
@@ -246,11 +248,7 @@ def _retrained(record: Retrained) -> Summary:
     report = record.report
     fates = " + ".join(f"{count:,} {fate}" for fate, count in report["fates"].items())
     sources = ", ".join(f"{count:,} {source}" for source, count in report["rows"].items())
-    why = [
-        (f"{fate}: {reason}", f"{count:,}")
-        for fate in ("withheld", "unused", "refused")
-        for reason, count in report[fate].items()
-    ]
+    why = [(fate, code, f"{count:,}", example) for fate, code, count, example in record.reasons.iter_rows()]
     classes = [(name, f"{count:,}") for name, count in report["classes"].items()]
     flatters = "--include-held-out was used: figures on the held-out splits flatter from here on"
     return Summary(
@@ -258,7 +256,7 @@ def _retrained(record: Retrained) -> Summary:
         facts=(
             ("feedback", f"{report['feedback']:,} = {fates}"),
             ("rows", f"{sources or 'none'}, of {report['images']:,} images"),
-            ("reviews", f"{report['reviews_used']:,} used, {report['reviews_refused']:,} refused"),
+            ("reviews", f"{report['reviews_used']:,} used, {sum(report['reviews_refused'].values()):,} refused"),
             ("boxes", f"{report['boxes_fused']:,} fused, {report['boxes_cut_at_the_edge']:,} cut at the edge"),
             *((("folder", str(record.folder)),) if record.version else ()),
             *((("published", record.published.address),) if record.published else ()),
@@ -266,13 +264,13 @@ def _retrained(record: Retrained) -> Summary:
         grids=tuple(
             Grid(title, (head, *rows))
             for title, head, rows in (
-                ("why feedback does not train", ("what", "feedbacks"), why),
+                ("why feedback does not train", ("fate", "code", "feedback", "for example"), why),
                 ("rows of retrain.csv", ("class", "rows"), classes),
             )
             if rows
         ),
-        notes=(*record.notes, *((flatters,) if report["settings"]["include_held_out"] else ())),
-        following=(f"radloop etl --source … --previous … --add {record.folder / 'retrain.csv'}",)
+        notes=(*record.notes, *((flatters,) if report[rule.KEY]["include_held_out"] else ())),
+        following=(f"radloop etl --source … --previous … --add {record.folder / tree.RETRAIN_TABLE}",)
         if record.version
         else (),
     )
