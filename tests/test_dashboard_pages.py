@@ -9,11 +9,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import small_loop
+from app_pages import OF_DATASET, PAGES, every_view, opened, said, written
 from radloop.dashboard.inputs import Inputs
 from radloop.feedback import reviews
-
-PAGES = ("overview", "labels", "readers", "drift", "heatmaps", "images", "feedback", "review", "retraining")
-OF_DATASET = ("overview", "labels", "readers", "drift", "heatmaps", "images")
 
 
 @pytest.fixture(scope="module")
@@ -33,41 +31,6 @@ def copied(made, tmp_path):
     return Inputs(**parts)
 
 
-def opened(page: str, inputs: Inputs, **query: str) -> AppTest:
-    def script(page, inputs):  # its source is run alone
-        import importlib
-
-        importlib.import_module(f"radloop.dashboard.pages.{page}").page(inputs)
-
-    test = AppTest.from_function(script, args=(page, inputs), default_timeout=60)
-    for name, value in query.items():
-        test.query_params[name] = value
-    test.run()
-    assert [error.message for error in test.exception] == []
-    return test
-
-
-def every_view(test: AppTest) -> list[AppTest]:
-    """The page in each of its views."""
-    seen = [test]
-    for view in test.segmented_control[0].options if test.segmented_control else []:
-        test.segmented_control[0].set_value(view).run()
-        assert [error.message for error in test.exception] == []
-        seen.append(test)
-    return seen
-
-
-def written(test: AppTest) -> str:
-    """Every word on the page, as Markdown."""
-    parts = [*test.markdown, *test.caption, *test.info, *test.error, *test.warning, *test.success, *test.code]
-    return "\n".join(part.value for part in parts)
-
-
-def said(test: AppTest) -> str:
-    """Every word on the page, as it reads."""
-    return written(test).replace("\\", "")
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_page_shows_every_view_of_a_whole_loop(page, made):
     for test in every_view(opened(page, made)):
@@ -78,7 +41,7 @@ def test_page_shows_every_view_of_a_whole_loop(page, made):
 def test_page_without_inputs_names_the_command_that_makes_them(page):
     test = opened(page, Inputs())
     assert any(code.value.startswith("radloop ") for code in test.code)
-    every_view(test)
+    assert list(every_view(test))
 
 
 @pytest.mark.slow
@@ -87,7 +50,7 @@ def test_page_with_empty_folders_names_the_command_that_makes_them(page, tmp_pat
     empty = Inputs(*(tmp_path,) * 6)
     test = opened(page, empty)
     assert "radloop" in said(test)
-    every_view(test)
+    assert list(every_view(test))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -100,7 +63,7 @@ def test_page_with_damaged_files_says_that_they_are_refused(page, copied):
         path.write_bytes(b"[]")
     test = opened(page, copied)
     assert "Refused" in said(test)
-    every_view(test)
+    assert list(every_view(test))
 
 
 @pytest.mark.slow

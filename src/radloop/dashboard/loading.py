@@ -157,7 +157,7 @@ def _read_dataset(folder: str, key: tuple[Stamp, ...]) -> Dataset:
         read = annotations_csv.read(root / tree.BOXES, _classes(root) if summary[0] else None)
         rows, refused, classes = read.rows, read.refused, read.taxonomy
         why = f"{tree.ANNOTATIONS} is read only where a manifest vouches for it"
-        notes += [f"The boxes are those of {tree.BOXES}: {why}.", *map(_sentence, read.notes)]
+        notes += [f"The boxes are those of {tree.BOXES}: {why}.", *map(_of_classes, read.notes)]
     else:
         raise DatasetError(
             f"{root} has no {tree.ANNOTATIONS} and no {tree.BOXES}: nothing to show. Run `radloop transform`."
@@ -189,13 +189,13 @@ def _read_csv(key: tuple[Stamp]) -> Dataset:
     notes = ["A table alone: no manifest, no version, and no pictures but those of --images."]
     if "split" not in read.rows.columns:
         notes.append("The table has no column `split`: it is shown as a whole, no split is guessed.")
-    notes += map(_sentence, read.notes)
+    notes += map(_of_classes, read.notes)
     written = datetime.fromtimestamp(mtime / 1e9, UTC)
     return Dataset(key, None, read.taxonomy, read.rows, read.refused, None, {}, None, written, tuple(notes))
 
 
-def _sentence(note: str) -> str:
-    return f"{note[:1].upper()}{note[1:]}."
+def _of_classes(note: str) -> str:
+    return f"Classes: {note}."
 
 
 def _classes(root: Path) -> Taxonomy:
