@@ -130,7 +130,7 @@ def _of_field(data: bytes, message: str) -> FeedbackError:
         inside = f" in {place}" if place else ""
         return FeedbackError(f"{absent} is missing{inside}", code=f"missing-{_kebab(absent)}")
     if not place:
-        return FeedbackError(f"it is not an object: {what.split('`')[-2]}", code="not-an-object")
+        return FeedbackError(f"it is {_TYPES.get(what.split('`')[-2], 'not')}, not an object", code="not-an-object")
     field = re.sub(r"\[\d+\]", "", place).rpartition(".")[2]
     try:
         value = f" {_in_short(_at(_plain(data), place))}"
@@ -144,8 +144,8 @@ def _expectation(field: str, what: str) -> str:
     types = found["types"].split(" | ") if found else []
     if not found or "matching regex" in found["limit"]:
         return f"expected {_FORMS[field]}" if field in _FORMS else what[:1].lower() + what[1:]
-    words = " or ".join(_TYPES.get(one, one) for one in types)
-    return f"expected {words}{found['limit']}"
+    words = " or ".join(_TYPES.get(one, one) for one in types if one != "null")
+    return f"expected {words}{found['limit']}{' or null' if 'null' in types else ''}"
 
 
 def _plain(data: bytes) -> Any:
