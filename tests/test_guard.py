@@ -27,27 +27,34 @@ def judge(image_id: str, **known: str) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize(
-    ("image_id", "known", "held_out"),
+    ("image_id", "known", "held_out", "code"),
     [
-        pytest.param("test1", {}, "test", id="its id"),
-        pytest.param("TEST1", {}, "test", id="another case"),
-        pytest.param("test1.png", {}, "test", id="an ending in the id"),
-        pytest.param("Test1.JPEG", {}, "test", id="another case and ending"),
-        pytest.param(" test1.dcm.gz", {}, "test", id="a blank and two endings"),
-        pytest.param("test1_R8", {}, "test", id="a reader in the id"),
-        pytest.param("test1_R8.png", {}, "test", id="a reader and an ending"),
-        pytest.param("odd", {}, "canary", id="its group"),
-        pytest.param("copy", {"image_md5": MD5 + "3"}, "test", id="a renamed copy"),
-        pytest.param("prod1", {"image_md5": MD5 + "3"}, "test", id="a copy under the name of another image"),
-        pytest.param("prod1", {"image_phash": "0000000000ff0003"}, "test", id="a near-duplicate by its hash"),
+        pytest.param("test1", {}, "test", "image", id="its id"),
+        pytest.param("TEST1", {}, "test", "id", id="another case"),
+        pytest.param("test1.png", {}, "test", "id", id="an ending in the id"),
+        pytest.param("Test1.JPEG", {}, "test", "id", id="another case and ending"),
+        pytest.param(" test1.dcm.gz", {}, "test", "id", id="a blank and two endings"),
+        pytest.param("test1_R8", {}, "test", "reading", id="a reader in the id"),
+        pytest.param("test1_R8.png", {}, "test", "reading", id="a reader and an ending"),
+        pytest.param("odd", {}, "canary", "group", id="its group"),
+        pytest.param("copy", {"image_md5": MD5 + "3"}, "test", "picture", id="a renamed copy"),
+        pytest.param("prod1", {"image_md5": MD5 + "3"}, "test", "picture", id="a copy under the name of another image"),
         pytest.param(
-            "new", {"image_md5": MD5 + "9", "image_phash": "0000000000ff0001"}, "test", id="a renamed near-duplicate"
+            "prod1", {"image_phash": "0000000000ff0003"}, "test", "likeness", id="a near-duplicate by its hash"
         ),
-        pytest.param("prod1", {"split": "staging"}, "staging", id="the feedback says so itself"),
+        pytest.param(
+            "new",
+            {"image_md5": MD5 + "9", "image_phash": "0000000000ff0001"},
+            "test",
+            "likeness",
+            id="a renamed near-duplicate",
+        ),
+        pytest.param("prod1", {"split": "staging"}, "staging", "elsewhere", id="the feedback says so itself"),
     ],
 )
-def test_held_out_picture_is_recognised(image_id, known, held_out):
-    assert judge(image_id, **known)["held_out"] == held_out
+def test_held_out_picture_is_recognised(image_id, known, held_out, code):
+    judged = judge(image_id, **known)
+    assert (judged["held_out"], judged["code"]) == (held_out, f"held-out-{code}")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +74,12 @@ def test_other_picture_is_not(image_id, known):
 
 
 def test_image_that_the_dataset_does_not_know_has_no_split_and_a_reason():
-    assert judge("stranger") == {"split": None, "held_out": None, "evidence": "the dataset has no image of this id"}
+    assert judge("stranger") == {
+        "split": None,
+        "held_out": None,
+        "code": "image-unknown",
+        "evidence": "the dataset has no image of this id",
+    }
 
 
 def test_what_feedback_says_of_its_split_never_clears_it():

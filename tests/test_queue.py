@@ -6,29 +6,29 @@ import polars as pl
 import pytest
 
 from radloop.feedback import queue
-from radloop.tables import DETECTIONS, FEEDBACK, QUEUE
+from radloop.tables import CLASS_ID, DETECTIONS, FEEDBACK, QUEUE
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 BOX = (0.1, 0.1, 0.3, 0.3)
 # class 3: both readers on nine images of ten; class 7: one of two; class 12: both, on one image
 ANNOTATIONS = pl.DataFrame(
     [(f"a{n}", reader, 3) for n in range(9) for reader in ("R1", "R2")]
-    + [("a9", "R1", 3), ("a9", "R2", 14)]
+    + [("a9", "R1", 3), ("a9", "R2", None)]
     + [(f"b{n}", "R1", 7) for n in range(9)]
-    + [(f"b{n}", "R2", 14) for n in range(9)]
+    + [(f"b{n}", "R2", None) for n in range(9)]
     + [("c", reader, 12) for reader in ("R1", "R2")],
-    schema={"image_id": pl.String, "rad_id": pl.String, "class_id": pl.Int8},
+    schema={"image_id": pl.String, "rad_id": pl.String, "class_id": CLASS_ID},
     orient="row",
 )
 
 
 def tables(*said: tuple, disputed: tuple = ()) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Feedback as (id, class, confidence); class 14: nothing found."""
+    """Feedback as (id, class, confidence); class None: nothing found."""
     feedback = [
         {"feedback_id": name, "image_id": f"i-{name}", "class_id": class_id, "confidence": p, "timestamp": NOON}
         for name, class_id, p in said
     ]
-    found = [(name, f"i-{name}", class_id, p, *BOX) for name, class_id, p in said if class_id != 14]
+    found = [(name, f"i-{name}", class_id, p, *BOX) for name, class_id, p in said if class_id is not None]
     table = pl.DataFrame(feedback, schema=FEEDBACK).with_columns(disputed=pl.col("feedback_id").is_in(list(disputed)))
     return table, pl.DataFrame(found, schema=DETECTIONS, orient="row")
 
@@ -43,7 +43,7 @@ def order(*said: tuple, seed: int = 0, audit_share: float = 0.0, **known) -> pl.
         pytest.param(("x", 7, 0.6), ("y", 3, 0.6), id="readers differ on the class"),
         pytest.param(("x", 3, 0.6), ("y", 3, 0.95), id="the model is less sure"),
         pytest.param(("x", 12, 0.6), ("y", 3, 0.6), id="the class is rare"),
-        pytest.param(("x", 3, 0.6), ("y", 14, 0.99), id="something was found"),
+        pytest.param(("x", 3, 0.6), ("y", None, 0.99), id="something was found"),
     ],
 )
 def test_what_is_worth_more_comes_first(first, second):
