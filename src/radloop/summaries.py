@@ -19,7 +19,7 @@ from radloop.pipelines.online import Simulation
 from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Queued, Reviewed
 from radloop.storage.publish import Published, Pulled
-from radloop.tables import CLASS_NAMES, SPLITS
+from radloop.tables import SPLITS
 
 MOST_REASONS = 10
 MOST_VIOLATIONS = 20
