@@ -17,6 +17,7 @@ from radloop.errors import RadloopError, UsageError
 
 if TYPE_CHECKING:
     from radloop.catalog.rule import Rule
+    from radloop.detectors import names
     from radloop.engines import Engine
 
 DONE, FAILED, WRONG_USAGE, REFUSED_ROWS = 0, 1, 2, 3
@@ -66,6 +67,7 @@ Store = Annotated[str | None, _option("store")]
 KeepOld = Annotated[bool | None, _option("keep_old", "--keep-old")]
 Splits = Annotated[str | None, _option("splits")]
 DetectorSpec = Annotated[str | None, _option("detector")]
+ModelClasses = Annotated[Path | None, _option("model_classes")]
 LoadPattern = Annotated[str | None, _option("load_pattern")]
 StageSeconds = Annotated[float | None, _option("stage_seconds")]
 RequestTimeout = Annotated[float | None, _option("request_timeout")]
@@ -96,6 +98,7 @@ def extract(
     source: Source = None,
     annotations: Annotations = None,
     boxes: Boxes = None,
+    classes: Classes = None,
     annotations_only: AnnotationsOnly = False,
     seed: Seed = None,
     jobs: Jobs = None,
@@ -105,7 +108,9 @@ def extract(
     """Bring annotations and pictures to OUT/raw. A folder is read where it lies."""
     from radloop.pipelines import offline
 
-    chosen = settings.load(out=out, source=source, annotations=annotations, boxes=boxes, seed=seed, jobs=jobs)
+    chosen = settings.load(
+        out=out, source=source, annotations=annotations, boxes=boxes, classes=classes, seed=seed, jobs=jobs
+    )
     with Display() as display:
         extracted = offline.extract(
             chosen.required_source,
@@ -274,6 +279,8 @@ def simulate(
     feedback: Feedback = None,
     splits: Annotated[str | None, _option("splits", default="test,production")] = None,
     detector: DetectorSpec = None,
+    model_classes: ModelClasses = None,
+    renamed: Map = None,
     load_pattern: LoadPattern = None,
     stage_seconds: StageSeconds = None,
     request_timeout: RequestTimeout = None,
@@ -298,6 +305,8 @@ def simulate(
         feedback=feedback,
         splits=splits,
         detector=detector,
+        model_classes=model_classes,
+        map=renamed or None,
         load_pattern=load_pattern,
         stage_seconds=stage_seconds,
         request_timeout=request_timeout,
@@ -319,6 +328,7 @@ def simulate(
             log=chosen.log,
             splits=chosen.splits,
             detector=chosen.detector,
+            wishes=_model_wishes(chosen),
             load_pattern=chosen.load_pattern,
             stage_seconds=chosen.stage_seconds,
             request_timeout=chosen.request_timeout,
@@ -552,9 +562,12 @@ def _engine(chosen: settings.Settings) -> "AbstractContextManager[Engine]":
 
 
 def _extract_options(chosen: settings.Settings) -> dict[str, Any]:
+    from radloop.catalog.classes import declared
+
     return {
         "annotations": chosen.annotations,
         "boxes": chosen.boxes,
+        "classes": declared(chosen.classes) if chosen.classes is not None else None,
         "seed": chosen.seed,
         "jobs": chosen.jobs,
     }
@@ -576,6 +589,13 @@ def _transform_options(chosen: settings.Settings) -> dict[str, Any]:
             chosen.classes, chosen.map or (), keep=chosen.keep_classes or (), drop=chosen.drop_classes or ()
         ),
     }
+
+
+def _model_wishes(chosen: settings.Settings) -> "names.Wishes":
+    from radloop.catalog.classes import wishes
+    from radloop.detectors import names
+
+    return names.wishes(chosen.model_classes, wishes(None, chosen.map or ()).renamed)
 
 
 def _loop_options(chosen: settings.Settings) -> dict[str, Path]:

@@ -109,6 +109,11 @@ class Settings(BaseSettings):
     detector: str = Field(
         "random", description="random, oracle:NOISE, onnx:MODEL.onnx, or triton[:http://HOST:8000/MODEL]."
     )
+    model_classes: Path | None = Field(
+        None,
+        description="The classes of an onnx or triton detector in its own order, a file as for --classes: for a model "
+        "that tells none. --map renames them (OLD is the model's name).",
+    )
     triton_url: str | None = Field(
         None, validation_alias="TRITON_URL", description="The server of `--detector triton` without an address."
     )

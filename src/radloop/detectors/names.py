@@ -3,10 +3,11 @@
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from radloop import taxonomy
-from radloop.errors import DetectorError, TaxonomyError, UsageError
+from radloop.errors import DetectorError, TaxonomyError
 from radloop.taxonomy import Taxonomy, is_nothing, normal
 
 _LONGEST: Final = 1_000_000  # characters: a thousand names are shorter
@@ -17,9 +18,7 @@ class Wishes:
     """What the user says of the classes of a model."""
 
     declared: Taxonomy | None = None  # --model-classes
-    renamed: Mapping[str, str] = field(
-        default_factory=dict
-    )  # --map, by the model's names (`catalog.classes.parse_map`)
+    renamed: Mapping[str, str] = field(default_factory=dict)  # --map: the dataset's name by the model's
 
 
 @dataclass(frozen=True)
@@ -31,20 +30,29 @@ class Scores:
     note: str | None = None  # what is to be said of it
 
 
-def match(classes: Taxonomy, told: Sequence[str] | None, wishes: Wishes, *, model: str) -> Scores:
+def wishes(declared: Path | None, renamed: Mapping[str, str]) -> Wishes:
+    """What --model-classes (a file) and --map ask. Raises TaxonomyError for a file that cannot be used."""
+    if declared is None:
+        return Wishes(renamed=renamed)
+    try:
+        return Wishes(taxonomy.read(declared), renamed)
+    except TaxonomyError as wrong:
+        raise TaxonomyError(str(wrong).replace("--classes", "--model-classes", 1)) from wrong
+
+
+def match(classes: Taxonomy, told: Sequence[str] | None, asked: Wishes, *, model: str) -> Scores:
     """The scores of a model whose own file says `told`; None: it tells no names.
 
     Names that the user declares go before those of the file. "No finding" may be among them, and is no class. Raises
-    TaxonomyError where the names are not the dataset's, UsageError where a name to be changed is not the model's.
+    TaxonomyError where the names are not the dataset's.
     """
-    declared = wishes.declared
+    declared = asked.declared
     names = list(declared.names) if declared is not None else None if told is None else list(told)
     if names is None:
-        if wishes.renamed:
-            raise UsageError(f"--map: {model} tells no names of its classes. Name them with --model-classes FILE.")
         note = f"{model} tells no names of its classes: they were taken in the dataset's order ({classes.names[0]}, …)"
         return Scores(tuple(range(len(classes))), (len(classes), len(classes) + 1), note)
-    columns = _columns(classes, _renamed(names, wishes.renamed, model=model), model=model)
+    new_names = {normal(old): new for old, new in asked.renamed.items()}
+    columns = _columns(classes, [new_names.get(normal(name), name) for name in names], model=model)
     # a list of classes leaves "No finding" out
     return Scores(columns, (len(names), len(names) + 1) if declared is not None else (len(names),))
 
@@ -66,15 +74,6 @@ def parse(text: str, *, model: str) -> list[str]:
         ) from broken
 
 
-def _renamed(names: Sequence[str], renamed: Mapping[str, str], *, model: str) -> list[str]:
-    there = {normal(name) for name in names}
-    new_names = {normal(old): new for old, new in renamed.items()}
-    for old in new_names:
-        if old not in there:
-            raise UsageError(f"--map: {model} has no class {old!r}. It has {_list(names)}.")
-    return [new_names.get(normal(name), name) for name in names]
-
-
 def _columns(classes: Taxonomy, names: Sequence[str], *, model: str) -> tuple[int, ...]:
     places: dict[str, int] = {}
     for place, name in enumerate(names):
@@ -89,7 +88,3 @@ def _columns(classes: Taxonomy, names: Sequence[str], *, model: str) -> tuple[in
             "dataset's data.yaml."
         )
     return tuple(places[normal(name)] for name in classes.names)
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

@@ -42,12 +42,13 @@ class Onnx:
             raise DetectorError(
                 f"{path} has {len(taken)} inputs ({', '.join(tensor.type for tensor in taken)}) and {len(given)} "
                 "outputs, not one picture of 32-bit numbers in and one tensor out. Export a detection model "
-                "(Ultralytics: model.export(format='onnx', half=False))."
+                "(Ultralytics: model.export(format='onnx'), without half)."
             )
         self._input = taken[0].name
-        told = self._session.get_modelmeta().custom_metadata_map.get(_NAMES)
-        known = None if told is None else names.parse(told, model=str(path))
-        self._scores = names.match(classes, known, wishes or Wishes(), model=str(path))
+        asked = wishes or Wishes()
+        text = None if asked.declared else self._session.get_modelmeta().custom_metadata_map.get(_NAMES)
+        told = None if text is None else names.parse(text, model=str(path))
+        self._scores = names.match(classes, told, asked, model=str(path))
         self.notes = () if self._scores.note is None else (self._scores.note,)
         self._shape = yolo.check_shapes(str(path), taken[0].shape, given[0].shape, self._scores)
         self._min_confidence = min_confidence

@@ -95,13 +95,17 @@ def extract(
     *,
     annotations: Path | None = None,
     boxes: Boxes = "auto",
+    classes: Taxonomy | None = None,
     annotations_only: bool = False,
     seed: int = 0,
     jobs: int = 1,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Extracted:
-    """Bring annotations and pictures to OUT/raw. A folder is not copied: it is read where it lies."""
+    """Bring annotations and pictures to OUT/raw. A folder is not copied: it is read where it lies.
+
+    `classes` are those of a synthetic source; other sources have their own.
+    """
     if dry_run:
         _preflight(source, annotations, boxes)
         return Extracted(source, None, None, None, None)
@@ -115,6 +119,7 @@ def extract(
                 synthetic.parse_count(source),
                 seed=seed,
                 jobs=jobs,
+                classes=classes,
                 annotations_only=annotations_only,
                 progress=progress,
             )

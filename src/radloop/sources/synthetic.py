@@ -133,16 +133,17 @@ def generate(
     *,
     seed: int,
     jobs: int,
-    classes: Taxonomy = TAXONOMY,
+    classes: Taxonomy | None = None,
     side_px: int = 1024,
     annotations_only: bool = False,
     progress: Progress = silent,
 ) -> RawData:
-    """Write train.csv, train_meta.csv and train/<image_id>.png into `folder`.
+    """Write train.csv, train_meta.csv and train/<image_id>.png into `folder`; without `classes` with VinBigData's.
 
     Pictures that are there are kept, so that a killed run is taken up; those of other classes or another seed, side or
     version that this function wrote are removed. Raises SourceError where the folder holds data that it did not write.
     """
+    classes = classes or TAXONOMY
     _take_over(folder, count=count, seed=seed, side_px=side_px, classes=classes)
     table, sizes = annotations(count, seed=seed, classes=classes)
     write_atomic(folder / "train.csv", table.write_csv(float_precision=1).encode())
