@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import made_up
 import taxonomies
-from radloop import manifest, summaries, tree
+from radloop import cli, manifest, summaries, tree
 from radloop.catalog import judging, truth, version
 from radloop.catalog.rule import KEY, Rule
+from radloop.dataset.splits import SplitSizes
 from radloop.errors import FeedbackError
 from radloop.feedback import records
 from radloop.feedback.records import Detection, Feedback, Model
-from radloop.pipelines import evaluating
+from radloop.pipelines import evaluating, offline, online
 from radloop.tables import ANNOTATIONS, DETECTIONS, FEEDBACK, FINDINGS, MANIFEST
 from radloop.taxonomy import Taxonomy
 
@@ -324,3 +326,48 @@ def test_the_summary_prints_the_threshold_that_was_used(
     assert {row[0] for row in calibration.rows if "trains" in row[0]} == trains
     assert summary.title == "1 detector judged by what two readers of an image drew, or its only one"
     assert summary.notes == ("1 of 1 images have one reader only: their truth is what this one drew",)
+
+
+def test_the_oracle_without_noise_scores_one_where_images_have_one_two_or_three_readers(tmp_path: Path) -> None:
+    folder = made_up.films(tmp_path / "films", 60)
+    rows = made_up.rows(folder)
+    readers = {image: sorted({row["rad_id"] for row in rows if row["image_id"] == image}) for image in ids(rows)}
+    kept = {image: readers[image][: 1 + place % 3] for place, image in enumerate(ids(rows))}
+    made_up.write_rows(folder, [row for row in rows if row["rad_id"] in kept[row["image_id"]]])
+    sizes = SplitSizes.parse("training=6,validation=6,test=18,staging=6,canary=6,production=18")
+    store = str(tmp_path / "store")
+    offline.etl(str(folder), tmp_path, store, extracting={}, transforming={"sizes": sizes})
+    online.simulate(
+        tmp_path, store, feedback=tmp_path / "feedback", detector="oracle:0", load_pattern="2", stage_seconds=1.0
+    )
+
+    found = evaluate(tmp_path)
+    (oracle,) = found.models
+    assert 0 < oracle.single_reader < oracle.images
+    assert oracle.truth > 0
+    assert (oracle.map_40["ap"], oracle.map_50["ap"]) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert (oracle.pseudo_labels["precision"], oracle.pseudo_labels["recall"]) == (1.0, 1.0)
+
+
+def ids(rows: list[dict[str, str]]) -> list[str]:
+    return sorted({row["image_id"] for row in rows})
+
+
+def test_the_setting_is_the_flag_or_the_environment_and_else_the_last_round_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = dataset(tmp_path, read(("a", "R1", 3, HERE)), taxonomies.SPINE)
+    give(tmp_path, "a", (3, 0.95, HERE))
+    report(root, {KEY: Rule(min_confidence=0.6).document()})
+
+    def threshold(*flags: str) -> float:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["evaluate", "--out", str(tmp_path), "--json", *flags])
+        assert not stopped.value.code
+        return json.loads(capsys.readouterr().out)["min_confidence"]
+
+    assert threshold() == 0.6
+    assert threshold("--min-confidence", "0.9") == 0.9
+    monkeypatch.setenv("RADLOOP_MIN_CONFIDENCE", "0.7")
+    assert threshold() == 0.7
+    assert threshold("--min-confidence", "0.9") == 0.9
