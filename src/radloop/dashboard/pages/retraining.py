@@ -63,7 +63,7 @@ def _now(found: Dataset, said: Feedback, reviewed: Reviewed, last: Rule) -> None
 def _rule(last: Rule) -> Rule:
     """The rule of the last round, with what is chosen here in its place."""
     left, right = st.columns(2)
-    at = last.min_confidence
+    at = float(last.min_confidence)
     lowest, highest = min(0.5, at), max(0.99, at)
     least = left.slider("Without a review, boxes above a confidence of", lowest, highest, at, 0.01)
     require = right.toggle("Only what was reviewed", value=last.require_review)
