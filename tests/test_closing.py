@@ -644,3 +644,65 @@ def test_any_bytes_are_counted_once_and_never_a_traceback(tmp_path_factory, feed
     assert set(decided.fates.filter(fate="kept")["feedback_id"]) == set(decided.rows["feedback_id"])
     assert decided.rows["image_id"].n_unique() <= 1
     assert looked.reviews.height + looked.refused.height == len(said)
+
+
+def simulated(place: Path, **options) -> reviewing.Reviewed:
+    out = place / "out"
+    parts = {"feedback": out / "feedback", "reviewed": out / "reviews", "dataset": out}
+    return reviewing.simulate(out, **parts, **options)
+
+
+def written_reviews(place: Path) -> dict[str, bytes]:
+    return tree(place / "out" / "reviews") if (place / "out" / "reviews").exists() else {}
+
+
+def test_simulated_radiologists_see_no_held_out_and_no_strange_image(place):
+    known = version.read(place / "out").images.filter(split="test")
+    for image_id, _, _, md5, _ in known.iter_rows():
+        give(place, image_id, (3, 0.95, HEART))
+        give(place, f"copy-of-{image_id}", (3, 0.95, HEART), image_md5=md5)
+    give(place, "stranger", (3, 0.95, HEART))
+    assert simulated(place).looked_at == 0
+    assert written_reviews(place) == {}
+
+
+def test_simulated_radiologists_leave_alone_what_a_person_has_reviewed(place):
+    for image_id in images(place, "production", "training"):
+        look(place, give(place, image_id, (3, 0.95, HEART)), "normal")
+    before = written_reviews(place)
+    assert simulated(place).written == 0
+    assert written_reviews(place) == before
+
+
+def test_simulated_radiologists_of_another_seed_do_not_read_all_again(place):
+    ids = images(place, "production", "training")
+    for image_id in ids:
+        give(place, image_id, (3, 0.95, HEART))
+    simulated(place, seed=1)
+    for seed in range(1, 9):
+        simulated(place, seed=seed)
+    said = [json.loads(data) for data in written_reviews(place).values()]
+    assert {one["feedback_id"].split("-")[1] for one in said} == {image_id[:12] for image_id in ids}
+    assert max(Counter((one["feedback_id"], one["reviewer"]) for one in said).values()) == 1
+    assert max(Counter(one["feedback_id"] for one in said if "adjudicates" not in one).values()) <= 2
+
+
+def test_simulated_review_that_is_not_to_be_written_is_counted_alone(place):
+    for image_id in images(place, "production"):
+        give(place, image_id, (3, 0.95, HEART))
+    planned = simulated(place, dry_run=True).written
+    assert planned > 0
+    assert written_reviews(place) == {}
+    assert simulated(place).written == planned
+
+
+def test_simulated_radiologists_call_normal_what_all_readers_called_normal(place):
+    readings = version.read(place / "out").readings
+    drawn = set(readings.filter(pl.col("class_id").is_not_null())["image_id"])
+    normal = [image_id for image_id in images(place, "production", "training") if image_id not in drawn]
+    assert normal
+    for number in range(20):
+        for image_id in normal:
+            give(place, image_id, (3, 0.95, HEART), number=number)
+        simulated(place, seed=number)
+    assert {json.loads(data)["verdict"] for data in written_reviews(place).values()} <= {"normal", "reject"}

@@ -93,3 +93,56 @@ def test_order_of_feedback_and_of_images_does_not_matter():
     other = guard.judge(feedback.reverse(), IMAGES.reverse())
     assert one.equals(other.reverse())
     assert one["feedback_id"].to_list() == ["0", "1", "2", "3"]
+
+
+def told(*images: tuple) -> pl.DataFrame:
+    """Feedback as (image, MD5, hash)."""
+    rows = [
+        {"feedback_id": f"f{number}", "image_id": image_id, "image_md5": md5, "image_phash": phash}
+        for number, (image_id, md5, phash) in enumerate(images)
+    ]
+    return pl.DataFrame(rows, schema=dict.fromkeys(FEEDBACK, pl.String))
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7, 2**22])
+def test_every_look_alike_is_found_however_few_are_compared_at_once(monkeypatch, at_once):
+    monkeypatch.setattr(guard, "_AT_ONCE", at_once)
+    near = [(f"near{bit}", MD5 + "9", f"{0xFF0000 ^ 1 << bit:016x}") for bit in range(40)]
+    far = [(f"far{bit}", MD5 + "9", f"{0xFF0000 ^ 7 << bit:016x}") for bit in range(40)]
+    judged = guard.judge(told(*near, *far), IMAGES)
+    assert judged["held_out"].to_list() == ["test"] * 40 + [None] * 40
+    assert set(judged["code"]) == {"held-out-likeness", "image-unknown"}
+
+
+def test_look_alike_is_held_out_by_the_nearest_picture():
+    near_canary = "00000000ff000001"
+    judged = guard.judge(told(("x", MD5 + "9", near_canary), ("y", MD5 + "9", "0000000000ff0001")), IMAGES)
+    assert judged["held_out"].to_list() == ["canary", "test"]
+
+
+def test_image_of_the_dataset_is_itself_though_a_held_out_one_is_called_alike():
+    others = pl.DataFrame(
+        [("TEST1", "production", "TEST1", MD5 + "6", "0" * 16), ("test1_R8", "production", "o", MD5 + "7", "0" * 16)],
+        schema=IMAGES.schema,
+        orient="row",
+    )
+    judged = guard.judge(told(("TEST1", None, None), ("test1_R8", None, None)), pl.concat([IMAGES, others]))
+    assert judged["held_out"].to_list() == [None, None]
+
+
+def test_what_is_surest_is_the_evidence():
+    judged = judge("test1", image_md5=MD5 + "4", image_phash="0000000000ff0000", split="staging")
+    assert (judged["held_out"], judged["code"]) == ("test", "held-out-image")
+    judged = judge("prod1", image_md5=MD5 + "4", image_phash="0000000000ff0000", split="staging")
+    assert (judged["held_out"], judged["code"]) == ("canary", "held-out-picture")
+
+
+def test_each_feedback_is_judged_by_what_it_says_itself():
+    judged = guard.judge(told(("prod1", MD5 + "2", None), ("prod1", MD5 + "3", None), ("prod1", None, None)), IMAGES)
+    assert judged["held_out"].to_list() == [None, "test", None]
+    assert judged["feedback_id"].to_list() == ["f0", "f1", "f2"]
+
+
+def test_images_without_a_hash_or_a_sum_hold_nothing_out():
+    bare = IMAGES.with_columns(md5=pl.lit(None, pl.String), phash=pl.lit(None, pl.String))
+    assert guard.judge(told(("prod1", None, None), ("x", None, "0" * 16)), bare)["held_out"].to_list() == [None, None]

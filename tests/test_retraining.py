@@ -366,3 +366,50 @@ def test_table_on_any_classes_comes_back_as_it_was_written(classes, data):
     assert retraining.from_csv(written, classes).equals(rows)
     told = pl.read_csv(written, infer_schema=False).select("class_name", "class_id").rows()
     assert told == [(classes.name(number), str(len(classes) if number is None else number)) for number in numbers]
+
+
+def test_newer_feedback_that_is_withheld_or_unknown_does_not_supersede():
+    good = ("f1", "prod1", [(3, 0.95, HEART)])
+    copy = ("f2", "prod1", [(3, 0.95, HEART)], {"image_md5": f"{3:032x}"})
+    assert fate(good, copy) == KEPT
+    assert fate(good, copy, of="f2")[0] == "withheld"
+
+
+def test_review_of_superseded_feedback_is_not_among_those_that_were_used():
+    old, new = ("f1", "prod1", []), ("f2", "prod1", [])
+    said = reviewed(("f1", "prod1", "ann", "normal", []), ("f2", "prod1", "ann", "normal", []))
+    decided = decide(records(old, new), said)
+    assert decided.reviews["feedback_id"].to_list() == ["f2"]
+    rejected = reviewed(("f2", "prod1", "ann", "reject", []))
+    assert decide(records(old, new), rejected).reviews["feedback_id"].to_list() == ["f2"]
+
+
+def test_fused_box_is_the_mean_weighted_by_confidence():
+    decided = decide(records(("f1", "prod1", [(3, 1.0, HEART), (3, 0.92, (0.34, 0.5, 0.7, 0.7))])))
+    assert decided.rows["x_min_norm"].to_list() == [pytest.approx((0.3 + 0.92 * 0.34) / 1.92)]
+    assert decided.rows["confidence"].to_list() == [pytest.approx(0.96)]
+
+
+def test_box_that_nobody_believes_may_lie_outside():
+    outside = (-0.01, 0.2, 0.00005, 0.4)
+    assert fate(("f1", "prod1", [(3, 0.95, HEART), (1, 0.1, outside)])) == KEPT
+
+
+@pytest.mark.parametrize(
+    ("model", "rad_id"),
+    [(None, "M-unknown"), ("", "M-unknown"), ("__", "M-unknown"), ("a_b c.1", "M-abc1"), ("x" * 60, "M-" + "x" * 48)],
+)
+def test_model_is_the_reader_of_its_rows(model, rad_id):
+    decided = decide(records(("f1", "prod1", [(3, 0.95, HEART)], {"model": model})))
+    assert decided.rows["rad_id"].to_list() == [rad_id]
+
+
+def test_only_boxes_above_the_threshold_become_rows():
+    decided = decide(records(("f1", "prod1", [(3, 0.95, HEART), (5, 0.1, HEART)])))
+    assert decided.rows["class_id"].to_list() == [3]
+
+
+def test_rows_are_sorted_and_a_normal_one_comes_last():
+    said = reviewed(("f1", "prod1", "ann", "correct", [(7, HEART), (3, HEART)]), ("f2", "prod2", "ann", "normal", []))
+    decided = decide(records(("f2", "prod2", []), ("f1", "prod1", [])), said)
+    assert decided.rows.select("image_id", "class_id").rows() == [("prod1", 3), ("prod1", 7), ("prod2", None)]

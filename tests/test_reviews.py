@@ -18,6 +18,8 @@ from taxonomies import EVERY, SPINE, VINDR
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 HEART = Finding(class_id=3, bbox=(0.5, 0.6, 0.4, 0.2))
 SAME_HEART = Finding(class_id=3, bbox=(0.51, 0.6, 0.4, 0.2))
+ELSEWHERE = Finding(class_id=3, bbox=(0.2, 0.2, 0.1, 0.1))
+EDGE = Finding(class_id=3, bbox=(0.68, 0.6, 0.4, 0.2))  # an IoU of 0.38 with HEART
 EFFUSION = Finding(class_id=10, bbox=(0.2, 0.7, 0.1, 0.1))
 
 
@@ -227,3 +229,53 @@ def test_review_on_any_classes_comes_back_as_it_was_written(classes, data, comme
     written = review(findings=data.draw(found), comment=comment)
     name = reviews.file_name(written)
     assert reviews.decode(reviews.encode(written), classes, name=name) == written
+
+
+NORMAL = review("bob", "normal", minute=1)
+
+
+@pytest.mark.parametrize(
+    ("written", "disputed"),
+    [
+        pytest.param([NORMAL, review(verdict="reject")], True, id="unusable is not normal"),
+        pytest.param([review(verdict="reject"), review("bob", "reject", minute=1)], False, id="unusable to both"),
+        pytest.param(
+            [review(), review("bob", "normal", minute=1), review("eve", minute=2)], True, id="one of three differs"
+        ),
+        pytest.param(
+            [review(findings=[HEART, SAME_HEART]), review("bob", minute=1)], True, id="the same box twice and once"
+        ),
+        pytest.param(
+            [review(findings=[HEART, ELSEWHERE]), review("bob", findings=[ELSEWHERE, SAME_HEART], minute=1)],
+            False,
+            id="two boxes of a class in another order",
+        ),
+        pytest.param(
+            [review(findings=[HEART, ELSEWHERE]), review("bob", findings=[HEART, SAME_HEART], minute=1)],
+            True,
+            id="two boxes of which one is elsewhere",
+        ),
+        pytest.param([review(), review("bob", findings=[EDGE], minute=1)], True, id="a box that overlaps too little"),
+    ],
+)
+def test_reviewers_mean_the_same_where_each_box_has_one_of_its_own(tmp_path, written, disputed):
+    assert standing(tmp_path, *written)["disputed"] is disputed
+
+
+def test_reviewers_are_counted_and_a_simulated_one_only_among_its_like(tmp_path):
+    simulated = {"simulated": True}
+    two = standing(tmp_path / "a", review("S-R8", **simulated), review("S-R9", "normal", minute=1, **simulated))
+    assert (two["reviewers"], two["disputed"]) == (2, True)
+    three = standing(tmp_path / "b", review("S-R8", "normal", **simulated), review(), review("bob", minute=1))
+    assert (three["reviewers"], three["disputed"], three["reviewer"]) == (2, False, "bob")
+
+
+def test_name_without_an_id_is_not_a_reviews(tmp_path):
+    (tmp_path / "f1.ann..json").write_bytes(reviews.encode(review()))
+    assert reviews.read(tmp_path, VINDR).refused["code"].to_list() == ["bad-file-name"]
+
+
+def test_key_that_stands_twice_is_refused(tmp_path):
+    data = reviews.encode(review()).rstrip()[:-1] + b', "verdict": "reject"}'
+    (tmp_path / "f1.ann.0.json").write_bytes(data)
+    assert reviews.read(tmp_path, VINDR).refused["code"].to_list() == ["key-twice"]
