@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from radloop import settings
 from radloop.catalog import classes
 from radloop.catalog.classes import Wishes
 from radloop.errors import AnnotationError, TaxonomyError, UsageError
@@ -146,6 +147,62 @@ def test_maps_that_cannot_be_read_are_usage_errors(entries):
 def test_names_that_no_dataset_can_have_are_refused():
     with pytest.raises(TaxonomyError):
         classes.resolve(table((None, "x" * 201)))
+
+
+def test_a_table_of_ours_is_read_by_the_datasets_classes():
+    """A retrain.csv of an earlier version: its names are renamed and left out as those of the source are."""
+    before, after = Taxonomy(("a", "b", "c")), Taxonomy(("c", "x"))
+    rows = table(("0", "a"), ("1", "b"), ("2", "c"), ("3", "No finding"))
+    with pytest.raises(AnnotationError, match="'a'"):
+        classes.of_taxonomy(rows, after, renamed={"b": "x"})
+    found = classes.of_taxonomy(rows, after, renamed={"b": "x"}, left_out=frozenset({"a", "z"}))
+    assert found.taxonomy == after
+    assert [kind for _, kind in meant(found).values()] == ["dropped", "finding", "finding", "nothing"]
+    assert [number for number, _ in meant(found).values()] == [None, 1, 0, None]
+    assert meant(classes.of_taxonomy(rows, before))["1", "b"] == (1, "finding")
+
+
+def test_what_is_left_out_is_named():
+    rows = table(("0", "Aortic enlargement"), ("3", "Cardiomegaly"))
+    assert "aortic enlargement" in classes.resolve(rows, Wishes(kept=("Cardiomegaly",))).left_out
+    assert classes.resolve(rows).left_out == frozenset()
+
+
+def test_wishes_are_made_of_what_the_flags_say(tmp_path):
+    (tmp_path / "names.txt").write_text("a, b\nc\n")
+    (tmp_path / "map.txt").write_text("old=c\n\n other = a, b \n", encoding="utf-8-sig")
+    found = classes.wishes(
+        str(tmp_path / "names.txt"), ["x=c", str(tmp_path / "map.txt")], keep=("a, b", "c"), drop=("d",)
+    )
+    assert found == Wishes(
+        declared=Taxonomy(("a, b", "c")), renamed={"x": "c", "old": "c", "other": "a, b"}, kept=("a, b", "c"),
+        dropped=("d",),
+    )  # fmt: skip
+    assert classes.wishes(None, []) == Wishes()
+    assert classes.wishes("VinBigData", []).declared == VINDR
+
+
+def test_a_map_that_is_neither_a_pair_nor_a_file_is_a_usage_error(tmp_path):
+    (tmp_path / "latin").write_bytes(b"\xff=a")
+    for entry in ("nowhere", str(tmp_path / "latin"), "a\0"):
+        with pytest.raises(UsageError, match="neither OLD=NEW nor a UTF-8 file"):
+            classes.wishes(None, [entry])
+
+
+@pytest.mark.parametrize("text", ["", " ", "no-such-file"])
+def test_classes_that_cannot_be_read_are_an_error(text):
+    with pytest.raises(TaxonomyError):
+        classes.wishes(text, [])
+
+
+def test_settings_take_a_name_a_line_and_never_split_at_commas(monkeypatch):
+    monkeypatch.setenv("RADLOOP_KEEP_CLASSES", "a, b\n c \n\n")
+    monkeypatch.setenv("RADLOOP_MAP", "x=a, b\ny=c")
+    chosen = settings.load(drop_classes=["d, e", "f"])
+    assert chosen.keep_classes == ("a, b", "c")
+    assert chosen.map == ("x=a, b", "y=c")
+    assert chosen.drop_classes == ("d, e", "f")
+    assert settings.load().drop_classes is None
 
 
 def test_more_than_a_thousand_names_are_refused():

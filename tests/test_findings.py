@@ -138,6 +138,11 @@ def test_image_ids_that_are_file_names_are_kept(image_id):
         pytest.param({"x_min": "500"}, "the box is inverted: x_min '500', x_max '300'", id="inverted"),
         pytest.param({"y_min": "400"}, "the box has no area: y_min '400', y_max '400'", id="no area"),
         pytest.param({"y_min": "399.99"}, "the box has no area: y_min '399.99', y_max '400'", id="a line in a label"),
+        pytest.param(
+            {"x_min": "0", "y_min": "0", "x_max": "1", "y_max": "1.0"},
+            "the box is 0, 0, 1, 1, which stands for no box",
+            id="what stands for no box elsewhere",
+        ),
         pytest.param({"x_min": "-40"}, "the box lies outside the picture: x_min '-40'", id="negative"),
         pytest.param(
             {"x_max": "1002"},

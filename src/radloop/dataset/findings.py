@@ -193,6 +193,8 @@ def _row_rules() -> Iterable[Rule]:
         yield _FINDING & (low > high), "box-inverted", _sentence("the box is inverted", *ends)
         flat = high - low < _SMALLEST_BOX_PX
         yield _FINDING & flat, "box-without-area", _sentence("the box has no area", *ends)
+    blank = pl.all_horizontal(pl.col(f"{side}_px") == value for side, value in zip(_SIDES, (0, 0, 1, 1), strict=True))
+    yield _FINDING & blank, "box-placeholder", pl.lit("the box is 0, 0, 1, 1, which stands for no box")
 
     bad_size = pl.col("says_size") & ~pl.col("sized")
     yield bad_size, "size-unusable", _sentence("width and height are no size of a picture", "width", "height")
