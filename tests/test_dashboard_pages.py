@@ -220,11 +220,14 @@ def test_review_begins_with_what_the_seed_of_the_setting_puts_first(tmp_path):
     inputs = written_loop.run(tmp_path, VINDR)
     found = loading.dataset(inputs.dataset)
     parts = loading.feedback(inputs.feedback, found.taxonomy), loading.reviews(inputs.reviews, found.taxonomy)
-    first = [loop.queued(found, *parts, seed)["feedback_id"][0] for seed in range(100)]
-    other = next(seed for seed in range(100) if first[seed] != first[0])  # whose lot falls on that of seed 0
+
+    def first(seed):
+        return loop.queued(found, *parts, seed)["feedback_id"][0]
+
+    other = next(seed for seed in range(100) if first(seed) != first(0))  # whose lot falls on that of seed 0
     for seed in (0, other):
         test = opened("review", dataclasses.replace(inputs, seed=seed))
-        assert test.session_state["draft"].feedback_id == first[seed]
+        assert test.session_state["draft"].feedback_id == first(seed)
 
 
 def test_threshold_of_the_last_round_is_the_one_on_the_pages(copied):

@@ -108,6 +108,7 @@ def dots(
             mode="markers",
             orientation="h",
             offsetgroup=str(place + 1),
+            cliponaxis=False,  # a dot at 0 or 1 is a whole one
             marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 9, "color": colour, "opacity": 0.9},
         )
     shown = [label(name) for name in names]

@@ -155,7 +155,9 @@ def _overview(compared: pl.DataFrame, first: str, second: str, questions: Mappin
         more = [f"- and {alarms.height - _MOST_NAMED} more, in the data below"] if alarms.height > _MOST_NAMED else []
         st.markdown("\n".join(lines + more))
     else:
-        st.success(f"No difference found in {tested.height} questions between {first} and {second}.")
+        few = named.height - tested.height
+        rest = f"; too few images for {few} more" if few else ""
+        st.info(f"No difference found in {tested.height} questions between {first} and {second}{rest}.")
     surest = tested.sort("q_value", maintain_order=True).head(figures.MOST_ROWS)["summary"]
     shown = tested.filter(pl.col("summary").is_in(surest.implode()))
     most = (

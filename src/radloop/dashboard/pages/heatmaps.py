@@ -31,6 +31,14 @@ def _heat(dataset: Dataset, class_id: int) -> Heatmaps:
     return counts.heatmaps(dataset.labels.with_columns(alone), Taxonomy((name,)), side=SIDE)
 
 
+@loading.measured
+def _ratio(dataset: Dataset) -> float:
+    """Height over width of the middle one of the pictures."""
+    sides = dataset.rows.unique("image_id", keep="first").select(ratio=pl.col("height") / pl.col("width"))
+    middle = sides["ratio"].median()
+    return float(middle) if isinstance(middle, float) and 0 < middle < float("inf") else 1.0
+
+
 def page(inputs: Inputs) -> None:
     """A panel for each split that is chosen."""
     found = layout.dataset(inputs)
@@ -75,7 +83,7 @@ def _panel(inputs: Inputs, found: Dataset, cells: npt.NDArray[np.int64], name: s
     )
     figure.update_layout(plot_bgcolor="black", margin={"l": 0, "r": 0, "t": 0, "b": 0, "pad": 0})
     figure.update_xaxes(range=[0, 1], visible=False, constrain="domain")
-    figure.update_yaxes(range=[1, 0], visible=False, scaleanchor="x", scaleratio=1.1, constrain="domain")
+    figure.update_yaxes(range=[1, 0], visible=False, scaleanchor="x", scaleratio=_ratio(found), constrain="domain")
     layout.chart(f"Where {layout.plain(name)} was drawn in {split}", figure, None, key=f"heat-{split}")
     if background is None:
         st.caption("No picture could be read: the mean picture is missing.")

@@ -175,6 +175,7 @@ def _pairs(found: Dataset) -> None:
         title=title,
         hover="said",
     )
+    figure.update_traces(zmin=0, zmax=1)  # 0: as by chance, or never
     layout.chart(
         f"{title} of each pair of readers, {layout.plain(name)}",
         figure,
