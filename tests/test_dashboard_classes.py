@@ -113,6 +113,14 @@ def test_the_most_frequent_are_shown_in_their_own_order():
     assert sentence == "The 40 most frequent of 100 classes; the data below has all."
 
 
+def test_what_is_no_class_is_shown_and_not_counted():
+    names = [f"{n:03}" for n in range(100)]
+    counts = pl.DataFrame({"name": [*names, NOTHING], "images": [*range(100), 0]})
+    shown, sentence = figures.most(counts, of="name", size="images", what="classes", besides=(NOTHING,))
+    assert shown["name"].to_list() == [*names[60:], NOTHING]
+    assert "of 100 classes" in sentence
+
+
 def test_few_are_shown_whole_and_nothing_is_said():
     counts = pl.DataFrame({"name": ["a", "b"], "images": [0, 0]})
     shown, sentence = figures.most(counts, of="name", size="images", what="classes")

@@ -45,17 +45,19 @@ def empty(*, height: int = 360, x: str = "", y: str = "", legend: bool = True) -
     return figure
 
 
-def most(data: pl.DataFrame, *, of: str, size: str, what: str) -> tuple[pl.DataFrame, str]:
+def most(data: pl.DataFrame, *, of: str, size: str, what: str, besides: Sequence[str] = ()) -> tuple[pl.DataFrame, str]:
     """The rows of the 40 values of `of` whose `size` sums to most, in their order; and the sentence that says so.
 
-    Where there are no more all rows and no sentence. `what` names them: "classes".
+    Where there are no more all rows and no sentence. `what` names them: "classes". Values that are none of these
+    stand in `besides`: they stay and are not counted.
     """
-    sums = data.group_by(of, maintain_order=True).agg(pl.col(size).sum())
+    counted = data.filter(~pl.col(of).is_in(besides))
+    sums = counted.group_by(of, maintain_order=True).agg(pl.col(size).sum())
     if sums.height <= MOST_ROWS:
         return data, ""
-    kept = sums.sort(size, descending=True, nulls_last=True, maintain_order=True).head(MOST_ROWS)[of]
-    here = pl.col(of).is_in(kept.implode()) | (pl.lit(kept.null_count() > 0) & pl.col(of).is_null())
-    return data.filter(here), f"The {MOST_ROWS} most frequent of {sums.height:,} {what}; the data below has all."
+    kept = sums.sort(size, descending=True, nulls_last=True, maintain_order=True).head(MOST_ROWS)[of].to_list()
+    shown = data.filter(pl.col(of).is_in([*kept, *besides]))
+    return shown, f"The {MOST_ROWS} most frequent of {sums.height:,} {what}; the data below has all."
 
 
 def bars(

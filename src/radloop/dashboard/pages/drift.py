@@ -148,15 +148,17 @@ def _overview(compared: pl.DataFrame, first: str, second: str, questions: Mappin
     )
     alarms = named.filter(pl.col("verdict").is_in(["drift", "readers", "unclear"]))
     tested = named.filter(pl.col("p_value").is_not_null())
+    few = named.height - tested.height
+    rest = f"; too few images for {few:,} more" if few else ""
     if alarms.height:
-        st.warning(f"**{alarms.height} of {tested.height} questions differ** (q of {drift.FALSE_DISCOVERIES} or less).")
+        st.warning(
+            f"**{alarms.height} of {tested.height} questions differ** (q of {drift.FALSE_DISCOVERIES} or less){rest}."
+        )
         worst = alarms.sort("q_value", maintain_order=True).head(_MOST_NAMED).select("question", "says")
         lines = [f"- **{layout.plain(question)}**: {says}" for question, says in worst.iter_rows()]
         more = [f"- and {alarms.height - _MOST_NAMED} more, in the data below"] if alarms.height > _MOST_NAMED else []
         st.markdown("\n".join(lines + more))
     else:
-        few = named.height - tested.height
-        rest = f"; too few images for {few} more" if few else ""
         st.info(f"No difference found in {tested.height} questions between {first} and {second}{rest}.")
     surest = tested.sort("q_value", maintain_order=True).head(figures.MOST_ROWS)["summary"]
     shown = tested.filter(pl.col("summary").is_in(surest.implode()))

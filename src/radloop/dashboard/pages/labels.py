@@ -8,6 +8,7 @@ from radloop.dashboard import figures, layout, loading
 from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset
 from radloop.measures import counts
+from radloop.taxonomy import NOTHING
 
 
 @loading.measured
@@ -66,7 +67,7 @@ def _distribution(found: Dataset) -> None:
     shares = _shares(found)
     nothing = found.taxonomy.nothing
     kept = shares if normal and unit == "images" else shares.filter(pl.col("class_id") != nothing)
-    shown, most = figures.most(kept, of="class_name", size=unit, what="classes")
+    shown, most = figures.most(kept, of="class_name", size=unit, what="classes", besides=(NOTHING,))
     figure = figures.dots(
         shown,
         of="class_name",

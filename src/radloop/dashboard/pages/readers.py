@@ -10,6 +10,7 @@ from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset
 from radloop.measures import agreement, counts
 from radloop.measures.agreement import Readings
+from radloop.taxonomy import NOTHING
 
 _VIEWS: Final = ("By class", "By pair of readers", "Who read what", "Most disagreed on")
 _EVERY: Final = "(all findings)"
@@ -115,7 +116,9 @@ def _classes(found: Dataset) -> None:
     names = {"alpha": "Krippendorff's alpha", "kappa": "Fleiss' kappa"}
     left, right = st.columns(2, gap="medium")
     with left:
-        shown, most = figures.most(by_class, of="class_name", size="positive_images", what="classes")
+        shown, most = figures.most(
+            by_class, of="class_name", size="positive_images", what="classes", besides=(NOTHING,)
+        )
         figure = figures.dots(shown, of="class_name", value=measure, by="population", title=names[measure])
         layout.chart(
             "On the image: did the readers see the same classes?",
@@ -134,6 +137,7 @@ def _classes(found: Dataset) -> None:
             of="class_name",
             size="boxes",
             what="classes",
+            besides=(_EVERY,),
         )
         figure = figures.dots(shown, of="class_name", value="f1", by="at", title="F1 of boxes")
         figure.update_xaxes(range=[0, 1])
