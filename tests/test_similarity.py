@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from radloop import pixels, similarity
-from radloop.sources import radiograph, synthetic
+from radloop.sources import synthetic
 from radloop.tables import GROUPS, PICTURES
 
 
 def film(index, side_px=192):
     known = synthetic.patient(index, seed=0)
-    return Image.fromarray(radiograph.picture(known.image_id, known.boxes, known.classes, side_px=side_px))
+    return Image.fromarray(synthetic.picture(known, side_px=side_px))
 
 
 def recompressed(image, quality):
