@@ -154,7 +154,7 @@ BAD = {"N": ["several", "1.5", "nan", "", "-1"], "X": ["fast", "nan", "inf", "-1
 @pytest.mark.parametrize(("step", "setting"), EVERY)
 def test_bad_value_is_one_sentence_that_names_flag_or_variable_and_what_it_may_be(step, setting, monkeypatch, capsys):
     kind = setting.kind.placeholder
-    bad = BAD.get(kind, ["nonsense"] if "|" in kind or setting.several or setting.about.parse else [])
+    bad = BAD.get(kind, ["nonsense"] if "|" in kind or setting.about.parse else [])
     for text in ["maybe"] if setting.boolean else bad:
         for name in (*([setting.flag] if setting.flag and not setting.boolean else []), *setting.variables):
             if not text and (setting.optional or name in setting.variables):

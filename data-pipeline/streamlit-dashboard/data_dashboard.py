@@ -8,7 +8,8 @@ from radloop import cli, options, settings
 from radloop.dashboard import app
 from radloop.dashboard.inputs import Inputs
 
-if runtime.exists():
-    app.main(Inputs.parse(sys.argv[1:], Inputs.of(settings.load(options.Dashboard))))
-else:
-    cli.main(["dashboard", *sys.argv[1:]])
+if __name__ == "__main__":
+    if runtime.exists():
+        app.main(Inputs.parse(sys.argv[1:], Inputs.of(settings.load(options.Dashboard))))
+    else:
+        cli.main(["dashboard", *sys.argv[1:]])

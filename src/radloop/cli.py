@@ -71,6 +71,7 @@ def _parameter(setting: Setting) -> inspect.Parameter:
 
 @_command
 def extract(chosen: options.Extract, progress: Progress) -> object:
+    from radloop.catalog.classes import declared
     from radloop.pipelines import offline
 
     return offline.extract(
@@ -78,6 +79,7 @@ def extract(chosen: options.Extract, progress: Progress) -> object:
         chosen.out,
         annotations=chosen.annotations,
         boxes=chosen.boxes,
+        classes=declared(chosen.classes) if chosen.classes is not None else None,
         annotations_only=chosen.annotations_only,
         seed=chosen.seed,
         jobs=chosen.jobs,
@@ -88,6 +90,7 @@ def extract(chosen: options.Extract, progress: Progress) -> object:
 
 @_command
 def transform(chosen: options.Transform, progress: Progress) -> object:
+    from radloop.catalog.classes import wishes
     from radloop.pipelines import offline
 
     with _engine(chosen) as engine:
@@ -100,6 +103,7 @@ def transform(chosen: options.Transform, progress: Progress) -> object:
             sizes=chosen.sizes,
             previous=chosen.previous,
             add=chosen.add,
+            wishes=wishes(chosen.classes, chosen.map, keep=chosen.keep_classes, drop=chosen.drop_classes),
             engine=engine,
             dry_run=chosen.dry_run,
             progress=progress,
@@ -123,6 +127,7 @@ def load(chosen: options.Load, progress: Progress) -> object:
 
 @_command
 def etl(chosen: options.Etl, progress: Progress) -> object:
+    from radloop.catalog.classes import declared, wishes
     from radloop.pipelines import offline, previews
 
     with _engine(chosen) as engine:
@@ -135,6 +140,7 @@ def etl(chosen: options.Etl, progress: Progress) -> object:
             extracting={
                 "annotations": chosen.annotations,
                 "boxes": chosen.boxes,
+                "classes": declared(chosen.classes) if chosen.classes is not None else None,
                 "seed": chosen.seed,
                 "jobs": chosen.jobs,
             },
@@ -146,6 +152,7 @@ def etl(chosen: options.Etl, progress: Progress) -> object:
                 "sizes": chosen.sizes,
                 "previous": chosen.previous,
                 "add": chosen.add,
+                "wishes": wishes(chosen.classes, chosen.map, keep=chosen.keep_classes, drop=chosen.drop_classes),
             },
             keep_old=chosen.keep_old,
             engine=engine,
@@ -164,6 +171,8 @@ def pull(chosen: options.Pull, progress: Progress) -> object:
 
 @_command
 def simulate(chosen: options.Simulate, progress: Progress) -> object:
+    from radloop.catalog.classes import wishes
+    from radloop.detectors import names
     from radloop.pipelines import online
 
     with _engine(chosen) as engine:
@@ -174,6 +183,7 @@ def simulate(chosen: options.Simulate, progress: Progress) -> object:
             log=chosen.log_file,
             splits=chosen.splits,
             detector=chosen.detector,
+            wishes=names.wishes(chosen.model_classes, wishes(None, chosen.map).renamed),
             load_pattern=chosen.load_pattern,
             stage_seconds=chosen.stage_seconds,
             request_timeout=chosen.request_timeout,
@@ -218,9 +228,7 @@ def retrain(chosen: options.Retrain, progress: Progress) -> object:
         feedback=chosen.feedback_folder,
         reviewed=chosen.reviews_folder,
         dataset=chosen.dataset_folder,
-        min_confidence=chosen.min_confidence,
-        require_review=chosen.require_review,
-        include_held_out=chosen.include_held_out,
+        rule=chosen.rule,
         jobs=chosen.jobs,
         dry_run=chosen.dry_run,
         progress=progress,
@@ -235,6 +243,7 @@ def evaluate(chosen: options.Evaluate, progress: Progress) -> object:
         chosen.out,
         feedback=chosen.feedback_folder,
         dataset=chosen.dataset_folder,
+        min_confidence=chosen.min_confidence,
         seed=chosen.seed,
         jobs=chosen.jobs,
         progress=progress,
@@ -252,6 +261,7 @@ def explain(chosen: options.Explain, progress: Progress) -> object:
         feedback=chosen.feedback_folder,
         reviewed=chosen.reviews_folder,
         dataset=chosen.dataset_folder,
+        rule=chosen.rule,
         jobs=chosen.jobs,
         progress=progress,
     )

@@ -9,47 +9,14 @@ Nothing here reads the environment. None means that nobody said; a property says
 """
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
+from radloop.catalog.rule import Rule
+from radloop.option import ABOUT, About, option, switch
 from radloop.split_sizes import SplitSizes
 from radloop.words import Boxes, Split
-
-T = TypeVar("T")
-
-ABOUT: Final = "about"  # the key of an option in a field's metadata
-
-
-@dataclass(frozen=True)
-class About:
-    """What is to be known of an option beyond its name, its type and its default."""
-
-    help: str
-    shown: str = ""  # how the default reads where its value does not say it, such as OUT/organized
-    argument: str = ""  # the name of an argument without a flag, such as IMAGE_ID
-    flag: bool = True  # False: the environment alone
-    ours: bool = True  # whether RADLOOP_ and its name is a variable
-    also: tuple[str, ...] = ()  # further variables, which users know
-    ge: float | None = None
-    gt: float | None = None
-    le: float | None = None
-    lt: float | None = None
-    parse: Callable[[str], object] | None = None  # for a type of our own: raises UsageError without naming the option
-    commas: bool = False  # of several values: one text with commas. Else the flag several times, or a value a line
-
-
-def option(default: T, about: About | str) -> T:
-    """A field with a default; a text is its help."""
-    described = about if isinstance(about, About) else About(about)
-    made: T = field(default=default, metadata={ABOUT: described})
-    return made
-
-
-def switch(about: str) -> bool:
-    """A field that is false unless its flag is given: it speaks of one call, so that no variable sets it."""
-    return option(False, About(about, ours=False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +169,50 @@ class Log(Out):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extract(Json, DryRun, Jobs, Seeded, Out):
+class Classes(Step):
+    """A command that makes a dataset's classes."""
+
+    classes: str | None = option(
+        None,
+        About(
+            "The classes: a file with a name a line (or a YAML file with names), or vinbigdata.",
+            shown="those of the previous version, else the table's own",
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renamed(Step):
+    """A command that reads names of classes which may be called otherwise in the dataset."""
+
+    map: tuple[str, ...] = option((), "OLD=NEW: read the class OLD as NEW; or a file with one a line.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruled(Step):
+    """A command that decides what trains, or tells it."""
+
+    min_confidence: float = option(
+        Rule.min_confidence,
+        About(f"Predictions above it train; one between {Rule.doubtful:g} and it keeps its image out.", ge=0, lt=1),
+    )
+    require_review: bool = option(Rule.require_review, "Only what a radiologist has reviewed trains.")
+    include_held_out: bool = option(
+        Rule.include_held_out, "Let held-out images train, too; every output says that it was used."
+    )
+
+    @property
+    def rule(self) -> Rule:
+        """When feedback that nobody has reviewed trains."""
+        return Rule(
+            min_confidence=self.min_confidence,
+            require_review=self.require_review,
+            include_held_out=self.include_held_out,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extract(Json, DryRun, Jobs, Seeded, Classes, Out):
     """Bring annotations and pictures to OUT/raw. A folder is read where it lies."""
 
     source: Annotated[str, About("kaggle, a folder, or synthetic:N (N made-up images).")]
@@ -214,15 +224,17 @@ class Extract(Json, DryRun, Jobs, Seeded, Out):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transform(Json, Strict, DryRun, Parallel, Seeded, Out):
+class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, Classes, Out):
     """Turn OUT/raw into the YOLO dataset OUT/organized: validate, inspect the pictures, split, write."""
 
+    keep_classes: tuple[str, ...] = option((), "A class to keep; all others are left out.")
+    drop_classes: tuple[str, ...] = option((), "A class to leave out.")
     labels: Literal["per-reader", "consensus"] = option(
         "per-reader", "One label file per reader and image, or one per image with the readers' boxes fused."
     )
     min_readers: int = option(1, About("Readers who must agree on a consensus box.", ge=1, le=17))
     no_finding: Literal["background", "class"] = option(
-        "background", '"No finding" as an empty label file, or as a fifteenth class.'
+        "background", '"No finding" as an empty label file, or as one more class.'
     )
     sizes: SplitSizes = option(
         SplitSizes(),
@@ -260,11 +272,16 @@ class Pull(Json, DryRun, Stored):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Simulate(Json, DryRun, Parallel, Durable, Seeded, Log, Feedback, Stored):
+class Simulate(Json, DryRun, Parallel, Durable, Seeded, Renamed, Log, Feedback, Stored):
     """Play a hospital: show the store's pictures to a detector under a staged load and keep its feedback."""
 
     splits: tuple[Split, ...] = option(("test", "production"), About("Splits to take, comma-separated.", commas=True))
     detector: str = option("random", "random, oracle:NOISE, onnx:MODEL.onnx, or triton[:http://HOST:8000/MODEL].")
+    model_classes: Path | None = option(
+        None,
+        "The classes of an onnx or triton detector in its own order, a file as for --classes: for a model that tells "
+        "none. --map renames them (OLD is the model's name).",
+    )
     triton_url: str | None = option(
         None,
         About("The server of `--detector triton` without an address.", flag=False, ours=False, also=("TRITON_URL",)),
@@ -299,23 +316,22 @@ class Review(Json, DryRun, Jobs, Durable, Seeded, Dataset, Reviews, Feedback):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retrain(Json, Strict, DryRun, Jobs, Stored, Dataset, Reviews, Feedback):
+class Retrain(Json, Strict, DryRun, Jobs, Ruled, Stored, Dataset, Reviews, Feedback):
     """Turn feedback and reviews into re-training data and publish them to STORE/organized/retrain."""
-
-    min_confidence: float = option(
-        0.9, About("Predictions above it train; one between 0.25 and it keeps its image out.", ge=0, lt=1)
-    )
-    require_review: bool = option(False, "Only what a radiologist has reviewed trains.")
-    include_held_out: bool = option(False, "Let held-out images train, too; every output says that it was used.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Json, Jobs, Seeded, Dataset, Feedback):
     """Judge the detectors on images whose truth is known, and how good their predictions would be as labels."""
 
+    min_confidence: float | None = option(
+        None,
+        About("Predictions above it are taken as labels.", shown="as in the last round of re-training", ge=0, lt=1),
+    )
+
 
 @dataclass(frozen=True, kw_only=True)
-class Explain(Json, Jobs, Stored, Dataset, Reviews, Feedback):
+class Explain(Json, Jobs, Ruled, Stored, Dataset, Reviews, Feedback):
     """Tell where every box of an image comes from and where it went, as a tree."""
 
     asked: Annotated[str, About("An image, or a feedback on it.", argument="IMAGE_ID|FEEDBACK_ID")]
@@ -329,7 +345,7 @@ class Check(Json, Jobs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dashboard(Log, Reviews, Feedback, Dataset):
+class Dashboard(Seeded, Log, Reviews, Feedback, Dataset):
     """Show dataset, feedback and reviews in a browser, and review there. Any of the parts may be missing."""
 
     retrain: Path | None = option(None, About("A retrain.csv to show.", shown="DATASET/retrain/retrain.csv"))

@@ -14,13 +14,15 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from radloop.errors import UsageError
-from radloop.options import ABOUT, About, Step
+from radloop.option import ABOUT, About
+from radloop.options import Step
 
 S = TypeVar("S", bound=Step)
 Given = str | bool | Sequence[str]  # a value's text, whether a flag without a value stands there, a flag's texts
 
 PREFIX: Final = "RADLOOP_"
 _LONGEST: Final = 60  # characters of a value that an error shows
+_REPEATABLE: Final = "repeatable; in the environment one a line"
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 # what many commands share stands behind what is a command's own
 _LAST: Final = ("seed", "durable", "jobs", "engine", "ray_address", "dry_run", "strict", "json")
@@ -76,6 +78,8 @@ class Setting:
     @property
     def expected(self) -> str:
         """What it may be, in words; empty where its help alone says it."""
+        if self.several and not self.about.commas:
+            return _REPEATABLE
         if self.kind.read is str or (self.boolean and not self.variables):
             return ""
         return self.kind.expected
@@ -84,6 +88,7 @@ class Setting:
     def described(self) -> str:
         """Its help, with its variables and its default."""
         notes = [f"env: {', '.join(self.variables)}"] if self.variables else []
+        notes += [_REPEATABLE] if self.several and not self.about.commas else []
         notes += ["required"] if self.required else [f"default: {self.shown}"] if self.shown else []
         return f"{self.about.help} [{'; '.join(notes)}]" if notes else self.about.help
 
@@ -200,7 +205,7 @@ def _setting(field: "dataclasses.Field[Any]", hint: Any) -> Setting:
     factory = field.default_factory
     default = field.default if factory is MISSING else factory()
     if not isinstance(about, About):
-        raise TypeError(f"{field.name} is no option: make it by radloop.options.option")
+        raise TypeError(f"{field.name} is no option: make it by radloop.option.option")
     return Setting(field.name, about, _kind(hint, about), default, hint is bool, optional, several)
 
 

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from radloop import manifest, options, storage
+from radloop.catalog.classes import wishes
 from radloop.engines import HERE, Engine
 from radloop.errors import DatasetError, StoreError
 from radloop.pipelines import offline
@@ -69,6 +70,7 @@ def etl(chosen: options.Etl, *, engine: Engine = HERE, progress: Progress = sile
             sizes=chosen.sizes,
             previous=chosen.previous,
             add=chosen.add,
+            wishes=wishes(chosen.classes, chosen.map, keep=chosen.keep_classes, drop=chosen.drop_classes),
             engine=engine,
             dry_run=True,
             progress=progress,
