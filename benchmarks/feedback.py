@@ -40,37 +40,31 @@ def write(folder: Path, names: range) -> None:
 
 
 def quality(count: int, spec: str, jobs: int) -> None:
-    from radloop import detectors  # not above: who only makes files shall not pay for these
+    from radloop import detectors, options  # not above: who only makes files shall not pay for these
     from radloop.dataset import version
-    from radloop.dataset.splits import SplitSizes
     from radloop.measures import evaluation
     from radloop.pipelines import offline, reviewing
     from radloop.pipelines import retraining as pipeline
+    from radloop.split_sizes import SplitSizes
 
     sizes = SplitSizes(training=40, validation=10, test=10, staging=10, canary=10, production=count)
     with tempfile.TemporaryDirectory() as place:
-        out, store = Path(place) / "out", str(Path(place) / "store")
-        parts = {"feedback": out / "feedback", "reviewed": out / "reviews", "dataset": out}
-        offline.etl(
-            f"synthetic:{count + 80}",
-            out,
-            store,
-            extracting={"seed": 1, "jobs": jobs},
-            transforming={"sizes": sizes},
-            engine=Local(jobs),
-        )
+        out = Path(place) / "out"
+        etl = options.Etl(source=f"synthetic:{count + 80}", out=out, sizes=sizes, seed=1, jobs=jobs)
+        offline.etl(etl, engine=Local(jobs))
+        retrain = options.Retrain(out=out, jobs=jobs)
         known = version.read(out)
         truth = evaluation.consensus(known.readings.filter(split="production"))
-        ask(detectors.create(spec, truth=truth), known, parts["feedback"])
+        ask(detectors.create(spec, truth=truth), known, retrain.feedback_folder)
         print(f"{count:,} production images, {truth.height:,} boxes that two readers agree on; detector {spec}")
         print(f"{'labels':28}{'images':>8}{'boxes':>7}{'right':>7}{'precision':>22}{'recall':>22}")
 
-        sure = records.read(parts["feedback"]).detections.filter(pl.col("confidence") > retraining.MIN_CONFIDENCE)
+        sure = records.read(retrain.feedback_folder).detections.filter(pl.col("confidence") > retraining.MIN_CONFIDENCE)
         tell("every box above 0.9", sure, truth)
-        tell("the rule", trained(pipeline.retrain(out, store, **parts)), truth)
+        tell("the rule", trained(pipeline.retrain(retrain)), truth)
         for _ in range(2):  # the second time a third reader adjudicates
-            reviewing.simulate(out, **parts)
-        tell("after a simulated review", trained(pipeline.retrain(out, store, **parts)), truth)
+            reviewing.simulate(options.Review(out=out, simulated=True, jobs=jobs))
+        tell("after a simulated review", trained(pipeline.retrain(retrain)), truth)
 
 
 def ask(detector, known, folder: Path) -> None:

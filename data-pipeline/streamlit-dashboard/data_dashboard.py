@@ -4,12 +4,12 @@ import sys
 
 from streamlit import runtime
 
-from radloop import cli, options, settings
+from radloop import cli, settings
 from radloop.dashboard import app
-from radloop.dashboard.inputs import Inputs
+from radloop.options import Dashboard
 
 if __name__ == "__main__":
     if runtime.exists():
-        app.main(Inputs.parse(sys.argv[1:], Inputs.of(settings.load(options.Dashboard))))
+        app.main(settings.parse(Dashboard, sys.argv[1:]))
     else:
         cli.main(["dashboard", *sys.argv[1:]])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from radloop import options, settings
+from radloop import options, parts, settings
 from radloop.errors import RadloopError, UsageError
 from radloop.progress import Progress
 from radloop.settings import Setting
@@ -22,7 +22,7 @@ from radloop.settings import Setting
 if TYPE_CHECKING:
     from radloop.engines import Engine
 
-S = TypeVar("S", bound=options.Step)
+S = TypeVar("S", bound=parts.Step)
 
 DONE, FAILED, WRONG_USAGE, REFUSED_ROWS = 0, 1, 2, 3
 
@@ -47,7 +47,8 @@ def _command(function: Callable[[S, Progress], object]) -> Callable[[S, Progress
         chosen = settings.load(step, flags)
         with Display() as display:
             record = function(chosen, display)
-        _finish(record, chosen)
+        if isinstance(chosen, parts.Json):
+            _finish(record, chosen)
 
     parameters = [_parameter(setting) for setting in settings.of(step) if setting.flag or setting.about.argument]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -71,43 +72,17 @@ def _parameter(setting: Setting) -> inspect.Parameter:
 
 @_command
 def extract(chosen: options.Extract, progress: Progress) -> object:
-    from radloop.catalog.classes import declared
     from radloop.pipelines import offline
 
-    return offline.extract(
-        chosen.source,
-        chosen.out,
-        annotations=chosen.annotations,
-        boxes=chosen.boxes,
-        classes=declared(chosen.classes) if chosen.classes is not None else None,
-        annotations_only=chosen.annotations_only,
-        seed=chosen.seed,
-        jobs=chosen.jobs,
-        dry_run=chosen.dry_run,
-        progress=progress,
-    )
+    return offline.extract(chosen, progress=progress)
 
 
 @_command
 def transform(chosen: options.Transform, progress: Progress) -> object:
-    from radloop.catalog.classes import wishes
     from radloop.pipelines import offline
 
     with _engine(chosen) as engine:
-        return offline.transform(
-            chosen.out,
-            labels=chosen.labels,
-            min_readers=chosen.min_readers,
-            no_finding=chosen.no_finding,
-            seed=chosen.seed,
-            sizes=chosen.sizes,
-            previous=chosen.previous,
-            add=chosen.add,
-            wishes=wishes(chosen.classes, chosen.map, keep=chosen.keep_classes, drop=chosen.drop_classes),
-            engine=engine,
-            dry_run=chosen.dry_run,
-            progress=progress,
-        )
+        return offline.transform(chosen, engine=engine, progress=progress)
 
 
 @_command
@@ -115,156 +90,58 @@ def load(chosen: options.Load, progress: Progress) -> object:
     from radloop.pipelines import offline
 
     with _engine(chosen) as engine:
-        return offline.load(
-            chosen.out,
-            chosen.store_address,
-            keep_old=chosen.keep_old,
-            engine=engine,
-            dry_run=chosen.dry_run,
-            progress=progress,
-        )
+        return offline.load(chosen, engine=engine, progress=progress)
 
 
 @_command
 def etl(chosen: options.Etl, progress: Progress) -> object:
-    from radloop.catalog.classes import declared, wishes
-    from radloop.pipelines import offline, previews
+    from radloop.pipelines import offline
 
     with _engine(chosen) as engine:
-        if chosen.dry_run:
-            return previews.etl(chosen, engine=engine, progress=progress)
-        return offline.etl(
-            chosen.source,
-            chosen.out,
-            chosen.store_address,
-            extracting={
-                "annotations": chosen.annotations,
-                "boxes": chosen.boxes,
-                "classes": declared(chosen.classes) if chosen.classes is not None else None,
-                "seed": chosen.seed,
-                "jobs": chosen.jobs,
-            },
-            transforming={
-                "labels": chosen.labels,
-                "min_readers": chosen.min_readers,
-                "no_finding": chosen.no_finding,
-                "seed": chosen.seed,
-                "sizes": chosen.sizes,
-                "previous": chosen.previous,
-                "add": chosen.add,
-                "wishes": wishes(chosen.classes, chosen.map, keep=chosen.keep_classes, drop=chosen.drop_classes),
-            },
-            keep_old=chosen.keep_old,
-            engine=engine,
-            progress=progress,
-        )
+        return offline.etl(chosen, engine=engine, progress=progress)
 
 
 @_command
 def pull(chosen: options.Pull, progress: Progress) -> object:
-    from radloop.pipelines import offline, previews
+    from radloop.pipelines import offline
 
-    if chosen.dry_run:
-        return previews.pull(chosen)
-    return offline.pull(chosen.store_address, chosen.out, wanted=chosen.splits, progress=progress)
+    return offline.pull(chosen, progress=progress)
 
 
 @_command
 def simulate(chosen: options.Simulate, progress: Progress) -> object:
-    from radloop.catalog.classes import wishes
-    from radloop.detectors import names
     from radloop.pipelines import online
 
     with _engine(chosen) as engine:
-        return online.simulate(
-            chosen.out,
-            chosen.store_address,
-            feedback=chosen.feedback_folder,
-            log=chosen.log_file,
-            splits=chosen.splits,
-            detector=chosen.detector,
-            wishes=names.wishes(chosen.model_classes, wishes(None, chosen.map).renamed),
-            load_pattern=chosen.load_pattern,
-            stage_seconds=chosen.stage_seconds,
-            request_timeout=chosen.request_timeout,
-            inference_ms=chosen.inference_ms,
-            arrival=chosen.arrival,
-            drift=chosen.drift,
-            triton_url=chosen.triton_url,
-            seed=chosen.seed,
-            durable=chosen.durable,
-            engine=engine,
-            dry_run=chosen.dry_run,
-            progress=progress,
-        )
+        return online.simulate(chosen, engine=engine, progress=progress)
 
 
 @_command
 def review(chosen: options.Review, progress: Progress) -> object:
     from radloop.pipelines import reviewing
 
-    if chosen.simulated == chosen.queue:
-        raise UsageError("radloop review takes --queue or --simulated. People review in the dashboard.")
-    shared: dict[str, Any] = {
-        "feedback": chosen.feedback_folder,
-        "reviewed": chosen.reviews_folder,
-        "dataset": chosen.dataset_folder,
-        "seed": chosen.seed,
-        "jobs": chosen.jobs,
-        "progress": progress,
-    }
-    if chosen.queue:
-        return reviewing.order(chosen.out, **shared)
-    return reviewing.simulate(chosen.out, **shared, durable=chosen.durable, dry_run=chosen.dry_run)
+    return reviewing.review(chosen, progress=progress)
 
 
 @_command
 def retrain(chosen: options.Retrain, progress: Progress) -> object:
     from radloop.pipelines import retraining
 
-    return retraining.retrain(
-        chosen.out,
-        chosen.store_address,
-        feedback=chosen.feedback_folder,
-        reviewed=chosen.reviews_folder,
-        dataset=chosen.dataset_folder,
-        rule=chosen.rule,
-        jobs=chosen.jobs,
-        dry_run=chosen.dry_run,
-        progress=progress,
-    )
+    return retraining.retrain(chosen, progress=progress)
 
 
 @_command
 def evaluate(chosen: options.Evaluate, progress: Progress) -> object:
     from radloop.pipelines import evaluating
 
-    return evaluating.evaluate(
-        chosen.out,
-        feedback=chosen.feedback_folder,
-        dataset=chosen.dataset_folder,
-        min_confidence=chosen.min_confidence,
-        seed=chosen.seed,
-        jobs=chosen.jobs,
-        progress=progress,
-    )
+    return evaluating.evaluate(chosen, progress=progress)
 
 
 @_command
 def explain(chosen: options.Explain, progress: Progress) -> object:
     from radloop.pipelines import explaining
 
-    return explaining.explain(
-        chosen.asked,
-        chosen.out,
-        chosen.store_address,
-        feedback=chosen.feedback_folder,
-        reviewed=chosen.reviews_folder,
-        dataset=chosen.dataset_folder,
-        rule=chosen.rule,
-        jobs=chosen.jobs,
-        progress=progress,
-    )
+    return explaining.explain(chosen, progress=progress)
 
 
 @_command
@@ -277,21 +154,15 @@ def check(chosen: options.Check, progress: Progress) -> object:
 @_command
 def dashboard(chosen: options.Dashboard, progress: Progress) -> NoReturn:
     from radloop.dashboard import launch
-    from radloop.dashboard.inputs import Inputs
 
-    launch.serve(Inputs.of(chosen), host=chosen.host, port=chosen.port)
+    launch.serve(chosen)
 
 
 @_command
 def demo(chosen: options.Demo, progress: Progress) -> object:
     from radloop.pipelines import demo as demonstration
-    from radloop.pipelines import previews
 
-    if chosen.dry_run:
-        return previews.demo(chosen, progress=progress)
-    return demonstration.run(
-        chosen.out, images=chosen.images, sizes=chosen.sizes, seed=chosen.seed, jobs=chosen.jobs, progress=progress
-    )
+    return demonstration.run(chosen, progress=progress)
 
 
 @app.callback(invoke_without_command=True)
@@ -303,24 +174,24 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
         raise typer.Exit
 
 
-def _engine(chosen: options.Parallel) -> "AbstractContextManager[Engine]":
+def _engine(chosen: parts.Parallel) -> "AbstractContextManager[Engine]":
     from radloop import engines
 
     return engines.opened(chosen.engine, jobs=chosen.jobs, address=chosen.ray_address)
 
 
-def _finish(record: object, chosen: options.Step) -> None:
+def _finish(record: object, chosen: parts.Json) -> None:
     """Print what a pipeline returned, and exit by it: 1 where a check failed, 3 where --strict refused rows."""
     from radloop import summaries
     from radloop.display import print_json, print_summary
 
-    if isinstance(chosen, options.Json) and chosen.json:
+    if chosen.json:
         print_json(record)
     else:
         print_summary(summaries.of(record))
     if summaries.failed(record):
         raise typer.Exit(FAILED)
-    if isinstance(chosen, options.Strict) and chosen.strict and summaries.refused_rows(record):
+    if isinstance(chosen, parts.Strict) and chosen.strict and summaries.refused_rows(record):
         raise typer.Exit(REFUSED_ROWS)
 
 

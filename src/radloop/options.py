@@ -1,218 +1,43 @@
-"""What each step can be told: one frozen dataclass a command, made of small parts that commands share.
+"""What each step can be told: one frozen dataclass a command, made of the parts that commands share.
 
 A field is an option. Its flag, its environment variable, its help, its default and what it may be stand here and
 nowhere else: the command line, the environment (`radloop.settings`), docs/settings.md and the arguments of the
 pipelines derive from it; a command's docstring is its help. A new option is a field, and the code that reads it; a new
 command is a dataclass here and a function in `radloop.cli`.
 
-Nothing here reads the environment. None means that nobody said; a property says what follows from that.
+Nothing here reads the environment.
 """
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from radloop.catalog.rule import Rule
-from radloop.option import ABOUT, About, option, switch
+from radloop.option import About, option, switch
+from radloop.parts import (
+    ClassNames,
+    DatasetFolder,
+    DryRun,
+    Durable,
+    FeedbackFolder,
+    Jobs,
+    Json,
+    LogFile,
+    Out,
+    Parallel,
+    Renamed,
+    ReviewsFolder,
+    Ruled,
+    Seeded,
+    Step,
+    Stored,
+    Strict,
+)
 from radloop.split_sizes import SplitSizes
 from radloop.words import Boxes, Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """What every command is told: nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Json(Step):
-    """A command with a result."""
-
-    json: bool = switch("Print one JSON object instead of the tables.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Strict(Step):
-    """A command that may refuse rows."""
-
-    strict: bool = switch("Exit 3 where rows were refused.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DryRun(Step):
-    """A command that writes."""
-
-    dry_run: bool = switch("Look and say what would be done; write nothing.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Jobs(Step):
-    """A command that starts processes on this machine."""
-
-    jobs: int = field(
-        default_factory=lambda: len(os.sched_getaffinity(0)),
-        metadata={ABOUT: About("Processes for pictures.", shown="the cores there are", ge=1)},
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parallel(Jobs):
-    """A command whose work can be dealt out."""
-
-    engine: Literal["local", "ray"] = option(
-        "local", "Where the work runs: in processes of this machine, or on the nodes of a Ray cluster."
-    )
-    ray_address: str = option(
-        "auto", "The Ray cluster: HOST:PORT of its head, or auto, the one that this machine is a node of."
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seeded(Step):
-    """A command that chooses at random."""
-
-    seed: int = option(0, About("Seed of every random choice.", ge=0))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Durable(Step):
-    """A command that writes feedback or reviews."""
-
-    durable: bool = option(False, "Flush every feedback and review file to the disk: safe against loss of power, too.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Out(Step):
-    """A command with a folder of its own."""
-
-    out: Path = option(
-        Path("./data"), About("Folder that every other default hangs on; made when absent.", shown="./data")
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stored(Out):
-    """A command with a store."""
-
-    store: str | None = option(
-        None,
-        About("Where datasets are published: a folder or an rclone remote (name:container).", shown="OUT/store"),
-    )
-    rclone_container: str | None = option(
-        None,
-        About("The store as RCLONE_REMOTE:RCLONE_CONTAINER.", flag=False, ours=False, also=("RCLONE_CONTAINER",)),
-    )
-    rclone_remote: str = option(
-        "chi_tacc", About("The remote of RCLONE_CONTAINER.", flag=False, ours=False, also=("RCLONE_REMOTE",))
-    )
-
-    @property
-    def store_address(self) -> str:
-        """The store: what was said of it, then RCLONE_CONTAINER, then the folder OUT/store."""
-        if self.store:
-            return self.store
-        if self.rclone_container:
-            return f"{self.rclone_remote}:{self.rclone_container}"
-        return str(self.out / "store")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dataset(Out):
-    """A command that reads a dataset on disk."""
-
-    dataset: Path | None = option(
-        None, About("The dataset, a folder; for the dashboard also an annotations CSV.", shown="OUT/organized")
-    )
-
-    @property
-    def dataset_folder(self) -> Path:
-        """Where the dataset lies."""
-        return self.dataset or self.out / "organized"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Feedback(Out):
-    """A command that reads or writes feedback."""
-
-    feedback: Path | None = option(
-        None, About("Folder of feedback files.", shown="OUT/feedback", also=("FEEDBACK_DIR",))
-    )
-
-    @property
-    def feedback_folder(self) -> Path:
-        """Where the feedback lies."""
-        return self.feedback or self.out / "feedback"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reviews(Out):
-    """A command that reads or writes reviews."""
-
-    reviews: Path | None = option(None, About("Folder of review files.", shown="OUT/reviews"))
-
-    @property
-    def reviews_folder(self) -> Path:
-        """Where the reviews lie."""
-        return self.reviews or self.out / "reviews"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Log(Out):
-    """A command that reads or writes the simulator's log."""
-
-    log: Path | None = option(None, About("The simulator's log.", shown="OUT/logs/online_data.log", also=("LOG_FILE",)))
-
-    @property
-    def log_file(self) -> Path:
-        """Where the log lies."""
-        return self.log or self.out / "logs" / "online_data.log"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Classes(Step):
-    """A command that makes a dataset's classes."""
-
-    classes: str | None = option(
-        None,
-        About(
-            "The classes: a file with a name a line (or a YAML file with names), or vinbigdata.",
-            shown="those of the previous version, else the table's own",
-        ),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Renamed(Step):
-    """A command that reads names of classes which may be called otherwise in the dataset."""
-
-    map: tuple[str, ...] = option((), "OLD=NEW: read the class OLD as NEW; or a file with one a line.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ruled(Step):
-    """A command that decides what trains, or tells it."""
-
-    min_confidence: float = option(
-        Rule.min_confidence,
-        About(f"Predictions above it train; one between {Rule.doubtful:g} and it keeps its image out.", ge=0, lt=1),
-    )
-    require_review: bool = option(Rule.require_review, "Only what a radiologist has reviewed trains.")
-    include_held_out: bool = option(
-        Rule.include_held_out, "Let held-out images train, too; every output says that it was used."
-    )
-
-    @property
-    def rule(self) -> Rule:
-        """When feedback that nobody has reviewed trains."""
-        return Rule(
-            min_confidence=self.min_confidence,
-            require_review=self.require_review,
-            include_held_out=self.include_held_out,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extract(Json, DryRun, Jobs, Seeded, Classes, Out):
+class Extract(Json, DryRun, Jobs, Seeded, ClassNames, Out):
     """Bring annotations and pictures to OUT/raw. A folder is read where it lies."""
 
     source: Annotated[str, About("kaggle, a folder, or synthetic:N (N made-up images).")]
@@ -224,7 +49,7 @@ class Extract(Json, DryRun, Jobs, Seeded, Classes, Out):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, Classes, Out):
+class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, ClassNames, Out):
     """Turn OUT/raw into the YOLO dataset OUT/organized: validate, inspect the pictures, split, write."""
 
     keep_classes: tuple[str, ...] = option((), "A class to keep; all others are left out.")
@@ -272,7 +97,7 @@ class Pull(Json, DryRun, Stored):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Simulate(Json, DryRun, Parallel, Durable, Seeded, Renamed, Log, Feedback, Stored):
+class Simulate(Json, DryRun, Parallel, Durable, Seeded, Renamed, LogFile, FeedbackFolder, Stored):
     """Play a hospital: show the store's pictures to a detector under a staged load and keep its feedback."""
 
     splits: tuple[Split, ...] = option(("test", "production"), About("Splits to take, comma-separated.", commas=True))
@@ -308,7 +133,7 @@ class Simulate(Json, DryRun, Parallel, Durable, Seeded, Renamed, Log, Feedback, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Review(Json, DryRun, Jobs, Durable, Seeded, Dataset, Reviews, Feedback):
+class Review(Json, DryRun, Jobs, Durable, Seeded, DatasetFolder, ReviewsFolder, FeedbackFolder):
     """Order the feedback by what deserves a radiologist's look, or let simulated ones review it."""
 
     simulated: bool = switch("Let simulated radiologists write reviews.")
@@ -316,12 +141,12 @@ class Review(Json, DryRun, Jobs, Durable, Seeded, Dataset, Reviews, Feedback):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retrain(Json, Strict, DryRun, Jobs, Ruled, Stored, Dataset, Reviews, Feedback):
+class Retrain(Json, Strict, DryRun, Jobs, Ruled, Stored, DatasetFolder, ReviewsFolder, FeedbackFolder):
     """Turn feedback and reviews into re-training data and publish them to STORE/organized/retrain."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Json, Jobs, Seeded, Dataset, Feedback):
+class Evaluate(Json, Jobs, Seeded, DatasetFolder, FeedbackFolder):
     """Judge the detectors on images whose truth is known, and how good their predictions would be as labels."""
 
     min_confidence: float | None = option(
@@ -331,7 +156,7 @@ class Evaluate(Json, Jobs, Seeded, Dataset, Feedback):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explain(Json, Jobs, Ruled, Stored, Dataset, Reviews, Feedback):
+class Explain(Json, Jobs, Ruled, Stored, DatasetFolder, ReviewsFolder, FeedbackFolder):
     """Tell where every box of an image comes from and where it went, as a tree."""
 
     asked: Annotated[str, About("An image, or a feedback on it.", argument="IMAGE_ID|FEEDBACK_ID")]
@@ -345,7 +170,7 @@ class Check(Json, Jobs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dashboard(Seeded, Log, Reviews, Feedback, Dataset):
+class Dashboard(Seeded, LogFile, ReviewsFolder, FeedbackFolder, DatasetFolder):
     """Show dataset, feedback and reviews in a browser, and review there. Any of the parts may be missing."""
 
     retrain: Path | None = option(None, About("A retrain.csv to show.", shown="DATASET/retrain/retrain.csv"))

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 
 from radloop.errors import UsageError
 from radloop.option import ABOUT, About
-from radloop.options import Step
+from radloop.parts import Step
 
 S = TypeVar("S", bound=Step)
 Given = str | bool | Sequence[str]  # a value's text, whether a flag without a value stands there, a flag's texts

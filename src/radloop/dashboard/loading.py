@@ -209,9 +209,9 @@ def default_classes() -> Taxonomy:
     return version.taxonomy_of(None, name="")
 
 
-def last_rule(retrain: Path | None) -> Rule:
+def last_rule(retrain: Path) -> Rule:
     """The rule of the last round, by the report beside its `retrain.csv`; where none tells it, the default."""
-    report = document(retrain.with_name(tree.REPORT)) if retrain is not None else {}
+    report = document(retrain.with_name(tree.REPORT))
     return rule.of_report(report) or Rule()
 
 
@@ -339,10 +339,10 @@ def feedback(path: Path, classes: Taxonomy) -> Feedback:
     return Feedback((str(path), _names(classes), generation), classes, found.records)
 
 
-def reviews(path: Path | None, classes: Taxonomy) -> Reviewed:
+def reviews(path: Path, classes: Taxonomy) -> Reviewed:
     """The reviews in a folder, as they are now; none where there is no folder yet."""
     key = str(path), _names(classes)
-    if path is None or not path.is_dir():
+    if not path.is_dir():
         return Reviewed((*key, 0), reviewing.NONE)
     try:
         generation, found = _reviews(str(path), classes).now()
