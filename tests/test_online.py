@@ -80,7 +80,9 @@ def any_store(published: Callable[[Taxonomy], Path], classes: Taxonomy) -> Path:
 
 
 def play(store: Path | str, out: Path, **changes: object) -> online.Simulation:
-    return online.simulate(out, str(store), **{"detector": Finder(), "stage_seconds": 0.05} | changes)
+    """A run of the pattern, or of one stage that is long enough for an answer also on a busy machine."""
+    seconds = 0.3 if len(str(changes.get("load_pattern", PATTERN))) == 1 else 0.05
+    return online.simulate(out, str(store), **{"detector": Finder(), "stage_seconds": seconds} | changes)
 
 
 def log(done: online.Simulation, event: str) -> list[dict]:
