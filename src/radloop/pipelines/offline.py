@@ -153,16 +153,14 @@ def transform(
     with files.locked(out):
         data = raw.read(out)
         folder_of_pictures = _require_pictures(data)
-        earlier = _earlier(previous) if previous else None
-        before = earlier.assignment if earlier else None
+        earlier, before = _earlier(previous)
         cache = None if dry_run else out / "cache" / "pictures.parquet"
 
         found = pictures.find(folder_of_pictures)
         rows = _rows(data, found, wishes, earlier, add)
         labelled = found.join(rows.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
-        valid = findings.require_pictures(rows.valid, inspected)
-        _require_any(valid)
+        valid = _require_any(findings.require_pictures(rows.valid, inspected))
 
         thumbnails = partial(pictures.thumbnails, folder_of_pictures, inspected, engine=engine, cache=cache)
         duplicates = similarity.near_duplicates(inspected, thumbnails)
@@ -171,12 +169,11 @@ def transform(
             valid.findings, grouping.groups, wanted, rows.taxonomy, seed=seed, previous=before, move=rows.moved
         )
         proven = proof.of(valid.findings, assignment, wanted, rows.taxonomy, seed=seed, previous=before)
-        settings = _settings(labelling, wishes, wanted, seed, valid)
-        account = Account(data.name, settings, proven, valid.rejected, valid.lost)
+        asked_for = _settings(labelling, wishes, wanted, seed, valid)
+        account = Account(data.name, asked_for, proven, valid.rejected, valid.lost)
         built = plan.build(valid.findings, inspected, assignment, rows.taxonomy, labelling, account)
 
         organized = out / manifest.UNIT
-        written = not dry_run and yolo.write(built, organized, pictures=folder_of_pictures, progress=progress)
         return Transformed(
             organized=organized,
             version=built.version,
@@ -189,8 +186,8 @@ def transform(
             lost_readings=valid.lost.height,
             unlabelled_pictures=found.join(valid.findings, on="image_id", how="anti").height,
             worst=proven["worst"] | {"class_name": rows.taxonomy.name(proven["worst"]["class_id"])},
-            difference=_difference(earlier, built, rows.taxonomy) if earlier else None,
-            written=written,
+            difference=_difference(earlier, built, rows.taxonomy),
+            written=not dry_run and yolo.write(built, organized, pictures=folder_of_pictures, progress=progress),
             notes=(*rows.notes, *valid.notes, *grouping.warnings),
         )
 
@@ -292,14 +289,17 @@ def _retraining(add: Path, resolved: Resolved, wishes: Wishes) -> Validated:
     return replace(valid, rejected=pl.concat([ragged, valid.rejected]))
 
 
-def _earlier(address: str) -> _Earlier:
-    """An earlier version, in a folder or a store."""
+def _earlier(address: str | None) -> tuple[_Earlier | None, pl.DataFrame | None]:
+    """An earlier version in a folder or a store, and its ASSIGNMENT; None where none is named."""
+    if not address:
+        return None, None
     with closing(storage.open_store(address)) as store:
         prefix = publish.resolve_prefix(store)
         known = version.published(lambda key: store.get(publish.key_in(prefix, key)), name=address)
     if known is None:
         raise DatasetError(f"--previous {address} holds no {tree.ANNOTATIONS}: it was not written by radloop.")
-    return _Earlier(*known)
+    earlier = _Earlier(*known)
+    return earlier, earlier.assignment
 
 
 def _settings(labelling: Labelling, wishes: Wishes, wanted: SplitSizes, seed: int, valid: Validated) -> dict[str, Any]:
@@ -317,7 +317,9 @@ def _settings(labelling: Labelling, wishes: Wishes, wanted: SplitSizes, seed: in
     }
 
 
-def _difference(earlier: _Earlier, built: Plan, taxonomy: Taxonomy) -> Difference:
+def _difference(earlier: _Earlier | None, built: Plan, taxonomy: Taxonomy) -> Difference | None:
+    if earlier is None:
+        return None
     after = version.decode(built.documents[tree.ANNOTATIONS], taxonomy, name=tree.ANNOTATIONS)
     return version.compare(earlier.annotations, after)
 
@@ -326,12 +328,13 @@ def _number(valid: Validated) -> int:
     return valid.findings.height + valid.rejected.height
 
 
-def _require_any(valid: Validated) -> None:
-    """Raise SourceError with the most frequent reasons where no row has passed."""
+def _require_any(valid: Validated) -> Validated:
+    """The same; raise SourceError with the most frequent reasons where no row has passed."""
     if valid.findings.is_empty():
         most = _by_code(valid.rejected).head(3)
         reasons = ", ".join(f"{rows}x {example}" for _, rows, example in most.iter_rows())
         raise SourceError(f"None of {_number(valid)} rows can be used: {reasons or 'the table is empty'}.")
+    return valid
 
 
 def _by_code(rejected: pl.DataFrame) -> pl.DataFrame:
