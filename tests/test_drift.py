@@ -135,6 +135,33 @@ def test_what_is_too_rare_is_not_tested() -> None:
     assert (found["verdict"], found["p_value"], found["q_value"], found["shift"]) == ("too few", None, None, None)
 
 
+@pytest.mark.parametrize(("count", "verdict"), [(19, "too few"), (20, "none")])
+def test_each_set_needs_twenty_images_with_a_value(count: int, verdict: str) -> None:
+    first, second = images(100, 1), images(count, 2)
+    for pair in ((first, second), (second, first)):
+        assert figure(drift.compare(*pair), "picture_mean")["verdict"] == verdict
+
+
+@pytest.mark.parametrize(("seen", "verdict"), [(9, "too few"), (10, "none"), (90, "none"), (91, "too few")])
+def test_five_images_with_and_without_the_finding_have_to_be_expected(seen: int, verdict: str) -> None:
+    finding = np.arange(100) < seen
+    every = pl.DataFrame({"image_id": [f"i{n}" for n in range(100)], "finding": finding})
+    pair = every.gather_every(2), every.gather_every(2, 1)  # 50 images each
+    assert figure(drift.compare(*pair), "finding")["verdict"] == verdict
+
+
+def test_what_is_found_once_among_many_questions_is_no_alarm() -> None:
+    """Twenty questions, of which one has a p-value of 0.02, as one in fifty has by chance."""
+    alone = pl.DataFrame({"finding": [True] * 30 + [False] * 70}), pl.DataFrame({"finding": [True] * 15 + [False] * 85})
+    figures = drift.compare(*alone)
+    assert figure(figures, "finding")["p_value"] < 0.05
+    assert figure(figures, "finding")["verdict"] == "drift"
+    same = {f"class_{n}": [True] * 30 + [False] * 70 for n in range(20)}
+    figures = drift.compare(*(part.with_columns(pl.DataFrame(same)) for part in alone))
+    assert figure(figures, "finding")["q_value"] > 0.05
+    assert figure(figures, "finding")["verdict"] == "none"
+
+
 def test_sets_without_images_or_spread_are_too_few_and_no_error() -> None:
     some = images(30, 1)
     assert set(drift.compare(some, some.clear())["verdict"]) == {"too few"}
