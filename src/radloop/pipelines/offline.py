@@ -268,7 +268,7 @@ class _Rows:
 def _rows(data: RawData, found: pl.DataFrame, wishes: Wishes, earlier: _Earlier | None, add: Path | None) -> _Rows:
     """The rows of the source and, where there is one, of the retrain.csv to add, validated."""
     rows, ragged = raw.read_annotations(data.annotations)
-    resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None)
+    resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None, own=data.classes)
     valid = findings.validate(
         rows, resolved, sizes=_sizes(data, rows, found), boxes=data.boxes, source=data.name, name=data.annotations.name
     )
