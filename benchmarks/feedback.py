@@ -106,7 +106,7 @@ def trained(done) -> pl.DataFrame:
 def tell(name: str, rows: pl.DataFrame, truth: pl.DataFrame) -> None:
     from radloop.pipelines import evaluating
 
-    figures = evaluating.labels(rows, truth)
+    figures = evaluating.labels(rows, truth, TAXONOMY)
     counts = f"{figures['images']:8,}{figures['labels']:7,}{figures['correct']:7,}"
     shares = [
         f"{figures[each]:.2f} ({figures[f'{each}_low']:.2f} to {figures[f'{each}_high']:.2f})"
