@@ -244,3 +244,14 @@ def test_rates_of_the_documentation_hold_on_the_synthetic_source():
     assert {error: stopped[error] / 100 >= rate for error, rate in FOUND_AT_LEAST.items()} == dict.fromkeys(
         FOUND_AT_LEAST, True
     )
+
+
+@pytest.mark.parametrize(("side", "proven"), [(1250, False), (1300, False), (1400, True), (1500, True)])
+def test_places_that_speak_for_one_frame_but_not_decisively_prove_nothing(side, proven):
+    """A likelihood ratio of e^5 is not enough, one of e^9 is."""
+    boxes = scaled(films(30, sizes=np.array([(side, side)])))
+    if proven:
+        assert "prove it" in prove(boxes, said="auto", name="mine.csv").note
+    else:
+        with pytest.raises(AnnotationError, match="do not prove"):
+            prove(boxes, said="auto", name="mine.csv")
