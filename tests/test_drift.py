@@ -79,6 +79,7 @@ def test_two_feedbacks_on_one_image_are_one_image(classes: Taxonomy) -> None:
         {"feedback_id": "f3", "image_id": "b", "timestamp": now, "class_id": None, "confidence": 0.8, "mean": None},
     ]
     boxes = [("f1", "a", 3, 0.9, *HEART), ("f1", "a", 0, 0.5, *HEART), ("f9", "z", 0, 0.5, *HEART)]
+    boxes.append(("of another week", "a", 5, 0.1, *HEART))
     found = drift.of_feedback(
         pl.DataFrame(said, schema=FEEDBACK), pl.DataFrame(boxes, schema=DETECTIONS, orient="row"), classes
     )

@@ -318,6 +318,14 @@ def test_images_read_twice_are_not_spoken_of(tmp_path: Path, classes: Taxonomy) 
     assert found.models[0].pseudo_labels["precision"] == 0.5  # what R2 alone saw is not the truth
 
 
+def test_the_command_tells_both_overlaps_apart(tmp_path: Path, classes: Taxonomy) -> None:
+    dataset(tmp_path, read(("a", "R1", 3, HERE)), classes)
+    give(tmp_path, "a", (3, 0.95, (0.125, 0.125, 0.375, 0.2375)))  # IoU 0.45
+    (judged,) = evaluate(tmp_path).models
+    assert (judged.map_40["ap"], judged.map_50["ap"]) == (pytest.approx(1.0), 0.0)
+    assert judged.classes["ap"].to_list() == [pytest.approx(1.0)]
+
+
 def test_without_feedback_outside_training_there_is_nothing_to_judge(tmp_path: Path, classes: Taxonomy) -> None:
     dataset(tmp_path, read(("a", "R1", 3, HERE)), classes, a="training")
     give(tmp_path, "a", (3, 0.95, HERE))
