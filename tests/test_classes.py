@@ -218,3 +218,10 @@ def test_a_source_that_brings_its_classes_needs_no_row_of_each():
     assert classes.resolve(table(("2", "a")), own=own, previous=Taxonomy(("a", "c"))).taxonomy.names == ("a", "c")
     with pytest.raises(AnnotationError, match="'z'"):
         classes.resolve(table(("2", "z")), own=own)
+
+
+def test_vinbigdatas_names_with_other_ids_are_a_list_of_their_own():
+    found = classes.resolve(table(("1", "Aortic enlargement"), ("4", "Cardiomegaly"), ("0", "No finding")))
+    assert found.taxonomy.names == ("Aortic enlargement", "Cardiomegaly")
+    assert "class_id is not used" in found.notes[0]
+    assert meant(found)["4", "Cardiomegaly"] == (1, "finding")
