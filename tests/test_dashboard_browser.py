@@ -123,6 +123,19 @@ def test_picture_keeps_the_proportions_of_the_film(browser):
     assert drawn == pytest.approx(film, rel=0.02)
 
 
+def test_every_box_on_a_picture_has_its_name(spine):
+    spine.open("images")
+    spine.page.wait_for_function("document.querySelector('.js-plotly-plot .textpoint')")
+    legend, names = spine.page.evaluate(
+        """() => {
+            const texts = (selector) => [...document.querySelectorAll(selector)].map((text) => text.textContent)
+            return [texts('.js-plotly-plot .legendtext'), texts('.js-plotly-plot .textpoint')]
+        }"""
+    )
+    assert len(names) == sum(int(entry.rpartition("(")[2].rstrip(")")) for entry in legend)
+    assert len(names) > len(legend)
+
+
 def test_review_by_mouse_and_keyboard_ends_in_a_valid_file(browser, inputs):
     before = {name for name in os.listdir(inputs.reviews) if name.endswith(".json")}
     begin_review(browser, "reader-7")
