@@ -15,7 +15,7 @@ from radloop import cli, manifest, summaries, tree
 from radloop.catalog import judging, truth, version
 from radloop.catalog.rule import KEY, Rule
 from radloop.dataset.splits import SplitSizes
-from radloop.errors import FeedbackError
+from radloop.errors import DatasetError, FeedbackError
 from radloop.feedback import records
 from radloop.feedback.records import Detection, Feedback, Model
 from radloop.pipelines import evaluating, offline, online
@@ -355,11 +355,12 @@ def test_the_threshold_is_the_setting_else_that_of_the_last_round_else_the_defau
     assert threshold() == (0.6, 2)
     assert threshold(min_confidence=0.5) == (0.5, 3)
     assert threshold(min_confidence=0.0) == (0.0, 3)
+    report(root, {"settings": {"min_confidence": 0.6}})  # as an earlier radloop wrote it
+    assert threshold() == (0.6, 2)
     for damaged in ([], {}, {KEY: "0.6"}, {KEY: {"min_confidence": "0.6"}}):
         report(root, damaged)
-        assert threshold() == (0.9, 1)
-    (root / manifest.RETRAIN / tree.REPORT).write_bytes(b"\xff{")
-    assert threshold() == (0.9, 1)
+        with pytest.raises(DatasetError, match=r"report\.json"):
+            threshold()
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,16 @@
 """Feedback on images whose truth is known -> how good the detector is, and how good its pseudo-labels would be."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from radloop import manifest, tree
-from radloop.catalog import judging, rule, version
+from radloop import manifest
+from radloop.catalog import judging, version
 from radloop.catalog.judging import MODEL, Judged
-from radloop.catalog.rule import Rule
+from radloop.catalog.rule import Rule, standing
 from radloop.errors import FeedbackError
 from radloop.feedback import cache, guard
 from radloop.measures import evaluation
@@ -74,7 +73,8 @@ def evaluate(
             "Run `radloop simulate` first."
         )
 
-    by = _rule(known.root) if min_confidence is None else Rule(min_confidence=min_confidence)
+    by = standing(known.root / manifest.RETRAIN) or Rule()
+    by = by if min_confidence is None else replace(by, min_confidence=min_confidence)
     models = []
     for (name, number), looked in newest.group_by(*MODEL, maintain_order=True):
         given = (looked, records.detections, known.readings, known.taxonomy)
@@ -93,15 +93,6 @@ def evaluate(
         left_out={reason: count for reason, count in left_out.items() if count},
         notes=_read_once(newest, known.readings),
     )
-
-
-def _rule(root: Path) -> Rule:
-    """The rule of the last round of re-training; the default one where there was none, or its report is damaged."""
-    try:
-        report = json.loads((root / manifest.RETRAIN / tree.REPORT).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return Rule()
-    return (rule.of_report(report) if isinstance(report, dict) else None) or Rule()
 
 
 def _read_once(newest: pl.DataFrame, readings: pl.DataFrame) -> tuple[str, ...]:

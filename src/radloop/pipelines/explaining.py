@@ -1,6 +1,5 @@
 """Where every box of an image comes from and where it went: source row, label, prediction, review, re-training row."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ import polars as pl
 
 from radloop import boxes, manifest, sealed, storage, tree
 from radloop.catalog import version
-from radloop.catalog.rule import Rule, of_report
+from radloop.catalog.rule import Rule, standing
 from radloop.catalog.version import Version
 from radloop.errors import DatasetError, RadloopError
 from radloop.feedback import cache, guard, retraining, reviews
@@ -82,26 +81,16 @@ def explain(
     image_id = asked if in_dataset else str(about["image_id"][0])
 
     published, trouble = _published(store)
+    by = standing(known.root / manifest.RETRAIN) or rule
     rows = known.annotations.filter(image_id=image_id).sort("rad_id", "class_id", *EDGES, nulls_last=True)
     parts = [
         *_picture(known, image_id, published),
         *_labels(known, rows, image_id, published),
-        *_feedback(known, found, reviews.read(reviewed, classes), image_id, _standing(known.root) or rule, published),
+        *_feedback(known, found, reviews.read(reviewed, classes), image_id, by, published),
     ]
     place = f"{rows['split'][0]}, group {rows['group'][0]}" if rows.height else "not in the dataset"
     facts = {"split": rows["split"].first(), "group": rows["group"].first(), "dataset": known.id, "store": store}
     return Explanation(asked, image_id, Node(f"image {image_id}: {place}{trouble}", facts, tuple(parts)))
-
-
-def _standing(root: Path) -> Rule | None:
-    """The rule of the round that stands beside the dataset."""
-    path = root / manifest.RETRAIN / tree.REPORT
-    if not path.is_file():
-        return None
-    try:
-        return of_report(dict(json.loads(path.read_bytes())))
-    except (ValueError, TypeError, RecursionError) as broken:
-        raise DatasetError(f"{path} is damaged ({broken}). Run `radloop retrain` again.") from broken
 
 
 def _published(address: str) -> tuple[dict[str, str], str]:
