@@ -111,6 +111,41 @@ def test_folder_keeps_retraining_data_and_what_no_manifest_lists(old: Path, new:
     assert set(os.listdir(tmp_path / "store")) == {"organized", ".radloop.lock"}
 
 
+@pytest.mark.parametrize("prefix", ["organized", "organized/retrain"])
+def test_switch_that_was_cut_off_is_undone_before_the_next(old: Path, new: Path, tmp_path: Path, prefix: str) -> None:
+    """Where a file system cannot swap two names, a kill leaves the old unit aside."""
+    store, unit = FolderStore(tmp_path / "store"), tmp_path / "store" / prefix
+    publish.publish(old, store, prefix=prefix)
+    aside = unit.rename(unit.with_name(f".{unit.name}.old"))
+    done = publish.publish(new, store, prefix=prefix)
+    assert not aside.exists()
+    assert done.removed == len(OLD.keys() - NEW.keys())
+    assert contents(unit) == contents(new)
+
+
+def test_retraining_data_whose_switch_was_cut_off_come_along_with_the_next_dataset(
+    old: Path, new: Path, tmp_path: Path
+) -> None:
+    store, unit = FolderStore(tmp_path / "store"), tmp_path / "store/organized"
+    retrain = write_unit(tmp_path / "r", {"retrain.csv": b"image_id\n"})
+    publish.publish(old, store)
+    publish.publish(retrain, store, prefix="organized/retrain")
+    (unit / "retrain").rename(unit / ".retrain.old")
+    publish.publish(new, store)
+    kept = {f"retrain/{key}": data for key, data in contents(retrain).items()}
+    assert contents(unit) == contents(new) | kept
+
+
+def test_what_a_killed_publish_built_is_removed_by_the_next_also_with_nothing_to_do(new: Path, tmp_path: Path) -> None:
+    store, built = FolderStore(tmp_path / "store"), tmp_path / "store/.publishing-organized"
+    publish.publish(new, store)
+    (built / "training").mkdir(parents=True)
+    publish.publish(new, store, dry_run=True)
+    assert built.exists()
+    publish.publish(new, store)
+    assert not built.exists()
+
+
 def test_folder_on_another_file_system_gets_each_picture_once(
     new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from memory_store import KilledError, MemoryStore
 from radloop import manifest
-from radloop.errors import StoreError
+from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
 from radloop.storage import publish, verify
 from radloop.storage.change import Stored
@@ -178,6 +178,41 @@ def test_lost_upload_is_sent_again(new: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(store.uploaded) == len(set(store.uploaded))
 
 
+def test_picture_whose_upload_was_lost_is_still_sent_once(new: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    store = MemoryStore()
+    store.refused = {"training/images/i001_R1.png"}
+    publish.publish(new, store)
+    sent = [NEW[key] for key in store.uploaded if key.endswith(".png")]
+    assert len(sent) == len(set(sent))
+    assert store.objects == in_store(NEW, new)
+
+
+def test_picture_whose_source_is_gone_though_the_listing_shows_it_is_sent(
+    new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Haunted(MemoryStore):
+        def list(self, prefix: str = "", *, progress: Progress = silent) -> dict[str, Stored]:
+            data = NEW["training/images/i001_R1.png"]
+            ghost = Stored(len(data), hashlib.md5(data).hexdigest())
+            return {"training/images/ghost.png": ghost} | super().list(prefix)
+
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    store = Haunted()
+    publish.publish(new, store)
+    assert store.objects == in_store(NEW, new)
+
+
+def test_new_file_that_was_changed_after_the_manifest_is_named_once_it_does_not_arrive(new: Path) -> None:
+    """A new file is hashed by the store, not before: the listing shows that it is another one."""
+    store = MemoryStore()
+    store.settle_seconds = 0
+    (new / "data.yaml").write_bytes(NEW["data.yaml"][::-1])
+    with pytest.raises(DatasetError, match=r"data\.yaml is not what the manifest says"):
+        publish.publish(new, store)
+    assert "organized/manifest.parquet" not in store.objects
+
+
 def test_listing_that_lags_is_waited_for_and_nothing_sent_twice(new: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     store = MemoryStore()
@@ -217,6 +252,31 @@ def test_store_without_md5s_is_believed_its_manifest_and_said_to_be_unverified(t
     assert store.objects["organized/data.yaml"] == b"two"
     assert "1 objects are unverified" in done.notes[0]
     assert {problem.rule for problem in verify.verify(store)} == {"unverified"}
+
+
+def test_store_without_md5s_is_repaired_where_a_size_differs(old: Path) -> None:
+    store = MemoryStore(keeps_md5=False)
+    publish.publish(old, store)
+    store.objects["organized/data.yaml"] = b"cut"
+    assert [problem.key for problem in verify.verify(store) if problem.rule == "changed"] == ["data.yaml"]
+    assert publish.publish(old, store).sent_files == 1
+    assert store.objects == in_store(OLD, old)
+
+
+@pytest.mark.parametrize("keeps_md5", [True, False], ids=["md5s", "no-md5s"])
+def test_version_that_was_cut_off_leaves_nothing_behind_also_without_md5s(tmp_path: Path, keeps_md5: bool) -> None:
+    """While the marker stands the old manifest is no promise: the other version's bytes may be there, as many."""
+    one, two = {"data.yaml": b"one", "classes.txt": b"0"}, {"data.yaml": b"two", "classes.txt": b"0"}
+    first, second = write_unit(tmp_path / "1", one), write_unit(tmp_path / "2", two)
+    store = MemoryStore(keeps_md5=keeps_md5)
+    publish.publish(first, store)
+    store.requests_left = 3  # the journal, the marker and data.yaml
+    with pytest.raises(KilledError):
+        publish.publish(second, store)
+    assert store.objects["organized/data.yaml"] == b"two"
+    store.requests_left = sys.maxsize
+    publish.publish(first, store)
+    assert store.objects == in_store(one, first)
 
 
 def test_part_that_a_killed_rclone_left_is_removed_and_nothing_else_of_that_name(new: Path) -> None:

@@ -266,6 +266,13 @@ class TestStores:
         assert place.held() == before
         assert publish.publish(new, place.store) == foreseen
 
+    def test_key_that_is_gone_already_is_not_counted_as_removed(self, place: Place, old: Path, new: Path) -> None:
+        publish.publish(old, place.store)
+        gone = sorted(OLD.keys() - NEW.keys())
+        place.remove(f"organized/{gone[0]}")
+        assert publish.publish(new, place.store).removed == len(gone) - 1
+        assert place.held() == as_published(new)
+
     def test_keep_old_removes_nothing(self, place: Place, old: Path, new: Path) -> None:
         publish.publish(old, place.store)
         done = publish.publish(new, place.store, keep_old=True)
@@ -446,10 +453,27 @@ class TestStores:
         pull.pull(place.store, tmp_path / "organized")
         assert contents(tmp_path / "organized") == contents(new)
 
+    def test_folder_with_a_damaged_manifest_is_pulled_into_and_keeps_what_it_has(
+        self, place: Place, old: Path, new: Path, tmp_path: Path
+    ) -> None:
+        publish.publish(new, place.store)
+        root = write_unit(tmp_path / "organized", OLD)
+        (root / manifest.NAME).write_bytes(b"PAR1 no more")
+        pull.pull(place.store, root)
+        left = {key: data for key, data in OLD.items() if key not in NEW}
+        assert contents(root) == contents(new) | left
+
+    def test_damaged_file_of_the_folder_is_brought_again(self, place: Place, new: Path, tmp_path: Path) -> None:
+        publish.publish(new, place.store)
+        root = write_unit(tmp_path / "organized", NEW)
+        (root / "data.yaml").write_bytes(NEW["data.yaml"][::-1])
+        assert pull.pull(place.store, root).received_files == 1
+        assert contents(root) == contents(new)
+
     def test_pull_of_some_splits_lists_what_it_brought_and_cannot_be_published(
         self, place: Place, tmp_path: Path
     ) -> None:
-        publish.publish(
+        done = publish.publish(
             write_unit(tmp_path / "whole", with_its_version(version(2) | version(1, split="test"))), place.store
         )
         pulled = pull.pull(place.store, tmp_path / "part", splits=["test"])
@@ -458,7 +482,7 @@ class TestStores:
         assert set(listed["split"].drop_nulls().to_list()) == {"test"}
         assert set(contents(tmp_path / "part")) == {*listed["key"].to_list(), manifest.NAME}
         assert {"data.yaml", "summary.json"} <= set(contents(tmp_path / "part"))
-        assert pulled.files == len(listed)
+        assert (pulled.files, pulled.version) == (len(listed), done.version)
         assert pulled.notes == ("only test: this folder cannot be published again",)
         with pytest.raises(DatasetError, match="is a part of version"):
             publish.publish(tmp_path / "part", place.store)

@@ -46,6 +46,9 @@ class Store(Protocol):
     def admit(self, root: Path, prefix: str) -> None:
         """Raise StoreError where the folder `root` cannot be published as the unit `prefix`; nothing is read."""
 
+    def recover(self, prefix: str) -> None:
+        """Put in order what a killed `commit` left of a unit, as far as that is no matter of the next change."""
+
     def foresee(self, change: Change) -> Transfers:
         """What `commit` would do; nothing is written."""
 

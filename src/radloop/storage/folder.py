@@ -77,6 +77,15 @@ class FolderStore:
         if (self.root / prefix).resolve() == root.resolve():
             raise StoreError(f"{root}: a dataset cannot be published onto itself. Choose another --store.")
 
+    def recover(self, prefix: str) -> None:
+        """Remove what a killed `commit` built, and put back the unit where it had been moved aside."""
+        unit, staging = self.root / prefix, self._staging(prefix)
+        if self.root.exists() and (staging.exists() or not unit.exists()):
+            with explained(self.address), files.locked(self.root):
+                if staging.exists():
+                    shutil.rmtree(staging)
+                files.recover_tree(unit)
+
     def foresee(self, change: Change) -> Transfers:
         """How `commit` would bring the files: by links, as far as the file systems agree."""
         return Transfers(copied=len(change.new) + len(change.changed))
@@ -86,7 +95,6 @@ class FolderStore:
 
         Everything else in the unit stays, but for what is gone. Holds the store against other publishers.
         """
-        self._clean(change.prefix)
         if not change.is_needed:
             return Transfers()
         sent = {*change.new, *change.changed}
@@ -108,13 +116,6 @@ class FolderStore:
 
     def close(self) -> None:
         """Nothing was started."""
-
-    def _clean(self, prefix: str) -> None:
-        """Remove what a killed `commit` left behind."""
-        staging = self._staging(prefix)
-        if staging.exists():
-            with explained(self.address), files.locked(self.root):
-                shutil.rmtree(staging)
 
     def _staging(self, prefix: str) -> Path:
         # beside all units, never inside one: another unit's publish must not take it for files to keep

@@ -93,6 +93,9 @@ class ObjectStore(ABC):
     def admit(self, root: Path, prefix: str) -> None:  # noqa: B027 - nothing to refuse
         """Take every folder: none lies in the store."""
 
+    def recover(self, prefix: str) -> None:  # noqa: B027 - the journal is a matter of the next change
+        """Leave all as it is: the next change takes over what a killed one left."""
+
     def foresee(self, change: Change) -> Transfers:
         """What `commit` would send and copy if nothing failed."""
         sent_files = sent_bytes = copied = 0

@@ -63,6 +63,8 @@ def publish(
     """
     store.admit(root, prefix)
     manifest_file, table = _read_unit(root)
+    if not dry_run:
+        store.recover(prefix)
     held = _look(store, prefix)
     change = _compare(root, prefix, manifest_file, table, held, keep_old=keep_old)
 

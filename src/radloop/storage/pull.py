@@ -55,10 +55,10 @@ def pull(
         notes.append(f"only {', '.join(splits)}: this folder cannot be published again")
 
     rows = list(rows_of(table))
-    old = _local(root)
     cache = root.parent / f".{root.name}.pull"
     with explained(str(root)):
         files.recover_tree(root)
+        old = _local(root)
         reused = _sound_files(root, old, {row.md5 for row in rows})
         travelling = [row for row in rows if row.md5 not in reused]
         placed = fetch(store, travelling, cache, prefix=prefix, progress=progress)
