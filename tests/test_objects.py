@@ -59,6 +59,28 @@ def test_picture_that_the_store_has_under_another_name_is_not_sent(old: Path, ne
     assert store.objects == in_store(NEW, new)
 
 
+def test_pictures_that_change_places_are_sent_and_never_copied_from_each_other(tmp_path: Path) -> None:
+    one, two = "training/images/a_R1.png", "training/images/b_R1.png"
+    store = MemoryStore()
+    publish.publish(write_unit(tmp_path / "1", {one: picture("a"), two: picture("b")}), store)
+    store.trace.clear()
+    swapped = write_unit(tmp_path / "2", {one: picture("b"), two: picture("a")})
+    done = publish.publish(swapped, store)
+    assert (done.sent_files, done.copied) == (2, 0)
+    assert not [what for what in store.trace if what.startswith("COPY")]
+
+
+def test_picture_that_is_new_and_also_takes_the_place_of_another_is_sent_once(tmp_path: Path) -> None:
+    one, two = "training/images/a_R1.png", "training/images/b_R1.png"
+    store = MemoryStore()
+    publish.publish(write_unit(tmp_path / "1", {one: picture("a")}), store)
+    both = write_unit(tmp_path / "2", {one: picture("b"), two: picture("b")})
+    foreseen = publish.publish(both, store, dry_run=True)
+    done = publish.publish(both, store)
+    assert (done.sent_files, done.copied) == (1, 1)
+    assert foreseen == done
+
+
 def test_store_that_cannot_copy_is_sent_every_file(new: Path) -> None:
     store = MemoryStore(can_copy=False)
     assert publish.publish(new, store).sent_files == len(NEW)

@@ -99,8 +99,10 @@ class ObjectStore(ABC):
     def foresee(self, change: Change) -> Transfers:
         """What `commit` would send and copy if nothing failed."""
         sent_files = sent_bytes = copied = 0
+        listing = dict(change.listing)
         for keys in (change.new, change.changed):
-            uploads, copies = _route(change.rows, keys, change.listing, can_copy=self.can_copy)
+            uploads, copies = _route(change.rows, keys, listing, can_copy=self.can_copy)
+            listing |= {key: Stored(change.rows[key].bytes, change.rows[key].md5) for key in keys}
             sent_files += len(uploads)
             sent_bytes += sum(change.rows[key].bytes for key in uploads)
             copied += len(copies)
