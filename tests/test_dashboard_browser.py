@@ -8,6 +8,7 @@ import pytest
 import small_loop
 from browser_session import Browser, chromium, served, window
 from radloop.feedback import reviews
+from taxonomies import SPINE, VINDR
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +31,15 @@ def address(inputs, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser(address):
     with window(address) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def spine(tmp_path_factory):
+    """A window on the loop of another dataset: seven findings of the spine."""
+    chromium()
+    inputs = small_loop.run(tmp_path_factory.mktemp("spine"), SPINE)
+    with served(inputs, tmp_path_factory.mktemp("server") / "log") as address, window(address) as found:
         yield found
 
 
@@ -71,6 +81,20 @@ def test_page_opens_without_an_error_and_asks_no_other_host(page, browser, tmp_p
     shot = Path(SHOTS or tmp_path) / f"{page or 'overview'}.jpg"
     browser.shot(shot)
     assert shot.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page or "overview")
+def test_page_of_seven_classes_opens_and_names_no_other(page, spine):
+    spine.open(page)
+    assert spine.page.locator("[data-testid=stException]").count() == 0
+    assert spine.page.locator("[data-testid=stAlertContentError]").count() == 0
+    text = spine.page.locator("body").inner_text() + spine.page.locator("body").evaluate(
+        "body => [...body.querySelectorAll('svg text')].map(text => text.textContent).join()"
+    )
+    assert [name for name in VINDR.names if name in text] == []
+    if page in ("", "labels", "readers", "drift", "heatmaps", "review", "re-training"):
+        assert SPINE.names[0] in text
+    assert spine.outside == []
 
 
 def test_dark_is_the_default_and_light_a_choice(browser):
@@ -119,7 +143,7 @@ def test_review_by_mouse_and_keyboard_ends_in_a_valid_file(browser, inputs):
     await_button(browser, "Correct")
     browser.page.keyboard.press("e")
     name = wait_for_new(inputs.reviews, before, browser)
-    review = reviews.decode((inputs.reviews / name).read_bytes(), name=name)
+    review = reviews.decode((inputs.reviews / name).read_bytes(), VINDR, name=name)
     assert (review.verdict, review.reviewer, review.simulated) == ("correct", "reader-7", False)
     drawn = review.findings[0]
     assert drawn.bbox == pytest.approx((0.4, 0.35, 0.2, 0.1), abs=0.02)
@@ -141,5 +165,5 @@ def test_two_radiologists_at_once_lose_nothing(address, browser, inputs):
         one.page.keyboard.press("n")
         written.append(wait_for_new(inputs.reviews, before | set(written), one))
     assert {name.split(".")[1] for name in written} == {"first", "second"}
-    assert reviews.read(inputs.reviews).refused.is_empty()
+    assert reviews.read(inputs.reviews, VINDR).refused.is_empty()
     with_second.close()

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from radloop.errors import TransientDetectorError
-from radloop.feedback import records
+from radloop.feedback import reading
 from radloop.pipelines import online
+from taxonomies import VINDR
 from test_detectors_triton import Server, film, heart, numbers
 
 pytest_plugins = ("triton_server",)
@@ -64,7 +65,7 @@ def end_the_run():
 
 
 def assert_nothing_lost(done):
-    found = records.read(done.feedback)
+    found = reading.read(done.feedback, VINDR)
     assert found.refused.is_empty()
     assert found.feedback.height == done.total["feedback"] == done.stages["feedback"].sum()
     assert sorted(line["file"] for line in journal(done.log, "request")) == sorted(found.feedback["file"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radloop.feedback import records
+from radloop.feedback import reading
 from radloop.feedback.records import Model, PictureMeasures
 from radloop.pipelines import playing
 from radloop.pipelines.playing import Run, Share, Shown
@@ -16,6 +16,7 @@ from radloop.predictions import Picture, Predictions
 from radloop.simulation import hospital
 from radloop.simulation.hospital import Plan, Tally
 from radloop.simulation.journal import Journal
+from taxonomies import SPINE
 
 
 class Finder:
@@ -39,7 +40,7 @@ def whole(folder: Path, plan: Plan, count: int = 6) -> Share:
     ]
     for picture in shown:
         picture.path.write_bytes(b"picture")
-    run = Run("r1", Model(name="finder", version="1"), folder / "feedback", folder / "logs" / "log", 0, False)
+    run = Run("r1", Model(name="finder", version="1"), SPINE, folder / "feedback", folder / "logs" / "log", 0, False)
     run.feedback.mkdir(exist_ok=True)
     return Share(run, plan, make, [shown] * len(plan.loads), [False] * count, [])
 
@@ -85,7 +86,7 @@ def test_share_that_is_played_late_goes_on_where_the_clock_is(tmp_path):
     stopping.join()
 
     assert tallies[0].requests == 0
-    assert tallies[1].requests == len(records.read(share.run.feedback).feedback) > 0
+    assert tallies[1].requests == len(reading.read(share.run.feedback, SPINE).feedback) > 0
     assert (running.parent / f"{attempt}.log").exists()
 
 
@@ -99,7 +100,7 @@ def test_attempts_at_one_share_write_different_feedback(tmp_path):
     share = whole(tmp_path, Plan([1], 0.2))
     begun(share)
     tallies = [playing.play_apart(datetime.now(UTC), share)[1] for _ in range(2)]
-    found = records.read(share.run.feedback).feedback
+    found = reading.read(share.run.feedback, SPINE).feedback
     assert found["feedback_id"].is_unique().all()
     assert found.height == hospital.total([tally for one in tallies for tally in one]).answered
 

@@ -151,12 +151,13 @@ def test_what_is_no_row_is_rejected_with_its_line(csv_file, record, reason):
     rows, rejected = raw.read_annotations(csv_file(content), source="mine")
     assert len(rows) == 2
     assert rejected.select("source", "line", "reason").rows() == [("mine", 3, reason)]
+    assert rejected["code"].str.contains("^[a-z0-9-]+$").all()
     assert rejected.schema == REJECTED
 
 
 def test_a_rejected_row_shows_what_it_had(csv_file):
     _, rejected = raw.read_annotations(csv_file(f"{HEADER}\n".encode() + b"a1,Cardio\xffmegaly\n"))
-    assert rejected.row(0)[3:6] == ("a1", "Cardio\ufffdmegaly", None)
+    assert rejected.row(0)[4:7] == ("a1", "Cardio\ufffdmegaly", None)
 
 
 def test_a_slipped_row_never_shows_a_patient(csv_file):

@@ -8,7 +8,9 @@ from radloop import cli, settings
 from radloop.dashboard import app
 from radloop.dashboard.inputs import Inputs
 
-if runtime.exists():
-    app.main(Inputs.parse(sys.argv[1:], **settings.load().loop_parts))
-else:
-    cli.main(["dashboard", *sys.argv[1:]])
+if __name__ == "__main__":
+    if runtime.exists():
+        chosen = settings.load()
+        app.main(Inputs.parse(sys.argv[1:], **chosen.loop_parts, seed=chosen.seed))
+    else:
+        cli.main(["dashboard", *sys.argv[1:]])

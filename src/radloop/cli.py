@@ -16,6 +16,8 @@ from radloop.display import Display, print_json, print_summary
 from radloop.errors import RadloopError, UsageError
 
 if TYPE_CHECKING:
+    from radloop.catalog.rule import Rule
+    from radloop.detectors import names
     from radloop.engines import Engine
 
 DONE, FAILED, WRONG_USAGE, REFUSED_ROWS = 0, 1, 2, 3
@@ -51,6 +53,10 @@ Seed = Annotated[int | None, _option("seed")]
 Source = Annotated[str | None, _option("source")]
 Annotations = Annotated[Path | None, _option("annotations")]
 Boxes = Annotated[str | None, _option("boxes")]
+Classes = Annotated[str | None, _option("classes")]
+Map = Annotated[list[str] | None, _option("map")]
+KeepClasses = Annotated[list[str] | None, _option("keep_classes")]
+DropClasses = Annotated[list[str] | None, _option("drop_classes")]
 Labels = Annotated[str | None, _option("labels")]
 MinReaders = Annotated[int | None, _option("min_readers")]
 NoFinding = Annotated[str | None, _option("no_finding")]
@@ -61,6 +67,7 @@ Store = Annotated[str | None, _option("store")]
 KeepOld = Annotated[bool | None, _option("keep_old", "--keep-old")]
 Splits = Annotated[str | None, _option("splits")]
 DetectorSpec = Annotated[str | None, _option("detector")]
+ModelClasses = Annotated[Path | None, _option("model_classes")]
 LoadPattern = Annotated[str | None, _option("load_pattern")]
 StageSeconds = Annotated[float | None, _option("stage_seconds")]
 RequestTimeout = Annotated[float | None, _option("request_timeout")]
@@ -91,6 +98,7 @@ def extract(
     source: Source = None,
     annotations: Annotations = None,
     boxes: Boxes = None,
+    classes: Classes = None,
     annotations_only: AnnotationsOnly = False,
     seed: Seed = None,
     jobs: Jobs = None,
@@ -100,7 +108,9 @@ def extract(
     """Bring annotations and pictures to OUT/raw. A folder is read where it lies."""
     from radloop.pipelines import offline
 
-    chosen = settings.load(out=out, source=source, annotations=annotations, boxes=boxes, seed=seed, jobs=jobs)
+    chosen = settings.load(
+        out=out, source=source, annotations=annotations, boxes=boxes, classes=classes, seed=seed, jobs=jobs
+    )
     with Display() as display:
         extracted = offline.extract(
             chosen.required_source,
@@ -116,6 +126,10 @@ def extract(
 @app.command()
 def transform(
     out: Out = None,
+    classes: Classes = None,
+    renamed: Map = None,
+    keep_classes: KeepClasses = None,
+    drop_classes: DropClasses = None,
     labels: Labels = None,
     min_readers: MinReaders = None,
     no_finding: NoFinding = None,
@@ -135,6 +149,10 @@ def transform(
 
     chosen = settings.load(
         out=out,
+        classes=classes,
+        map=renamed or None,
+        keep_classes=keep_classes or None,
+        drop_classes=drop_classes or None,
         labels=labels,
         min_readers=min_readers,
         no_finding=no_finding,
@@ -180,6 +198,10 @@ def etl(
     source: Source = None,
     annotations: Annotations = None,
     boxes: Boxes = None,
+    classes: Classes = None,
+    renamed: Map = None,
+    keep_classes: KeepClasses = None,
+    drop_classes: DropClasses = None,
     labels: Labels = None,
     min_readers: MinReaders = None,
     no_finding: NoFinding = None,
@@ -203,6 +225,10 @@ def etl(
         source=source,
         annotations=annotations,
         boxes=boxes,
+        classes=classes,
+        map=renamed or None,
+        keep_classes=keep_classes or None,
+        drop_classes=drop_classes or None,
         labels=labels,
         min_readers=min_readers,
         no_finding=no_finding,
@@ -253,6 +279,8 @@ def simulate(
     feedback: Feedback = None,
     splits: Annotated[str | None, _option("splits", default="test,production")] = None,
     detector: DetectorSpec = None,
+    model_classes: ModelClasses = None,
+    renamed: Map = None,
     load_pattern: LoadPattern = None,
     stage_seconds: StageSeconds = None,
     request_timeout: RequestTimeout = None,
@@ -277,6 +305,8 @@ def simulate(
         feedback=feedback,
         splits=splits,
         detector=detector,
+        model_classes=model_classes,
+        map=renamed or None,
         load_pattern=load_pattern,
         stage_seconds=stage_seconds,
         request_timeout=request_timeout,
@@ -298,6 +328,7 @@ def simulate(
             log=chosen.log,
             splits=chosen.splits,
             detector=chosen.detector,
+            wishes=_model_wishes(chosen),
             load_pattern=chosen.load_pattern,
             stage_seconds=chosen.stage_seconds,
             request_timeout=chosen.request_timeout,
@@ -382,9 +413,7 @@ def retrain(
             chosen.out,
             chosen.store_address,
             **_loop_options(chosen),
-            min_confidence=chosen.min_confidence,
-            require_review=chosen.require_review,
-            include_held_out=chosen.include_held_out,
+            rule=_rule(chosen),
             jobs=chosen.jobs,
             dry_run=dry_run,
             progress=display,
@@ -397,6 +426,7 @@ def evaluate(
     out: Out = None,
     feedback: Feedback = None,
     dataset: Dataset = None,
+    min_confidence: MinConfidence = None,
     seed: Seed = None,
     jobs: Jobs = None,
     json: Json = False,
@@ -404,13 +434,17 @@ def evaluate(
     """Judge the detectors on images whose truth is known, and how good their predictions would be as labels."""
     from radloop.pipelines import evaluating
 
-    chosen = settings.load(out=out, feedback=feedback, dataset=dataset, seed=seed, jobs=jobs)
+    chosen = settings.load(
+        out=out, feedback=feedback, dataset=dataset, min_confidence=min_confidence, seed=seed, jobs=jobs
+    )
     parts = chosen.loop_parts
+    asked = "min_confidence" in chosen.model_fields_set  # else the rule of the last round decides
     with Display() as display:
         evaluated = evaluating.evaluate(
             chosen.out,
             feedback=parts["feedback"],
             dataset=parts["dataset"],
+            min_confidence=chosen.min_confidence if asked else None,
             seed=chosen.seed,
             jobs=chosen.jobs,
             progress=display,
@@ -435,7 +469,13 @@ def explain(
     chosen = settings.load(out=out, feedback=feedback, reviews=reviews, dataset=dataset, store=store, jobs=jobs)
     with Display() as display:
         explained = explaining.explain(
-            asked, chosen.out, chosen.store_address, **_loop_options(chosen), jobs=chosen.jobs, progress=display
+            asked,
+            chosen.out,
+            chosen.store_address,
+            **_loop_options(chosen),
+            rule=_rule(chosen),
+            jobs=chosen.jobs,
+            progress=display,
         )
     _finish(explained, json=json)
 
@@ -464,6 +504,7 @@ def dashboard(
     retrain: Retrain = None,
     images: Images = None,
     log: Log = None,
+    seed: Seed = None,
     host: Host = None,
     port: Port = None,
 ) -> None:
@@ -479,10 +520,11 @@ def dashboard(
         retrain=retrain,
         images=images,
         log=log,
+        seed=seed,
         host=host,
         port=port,
     )
-    launch.serve(Inputs(**chosen.loop_parts), host=chosen.host, port=chosen.port)
+    launch.serve(Inputs(**chosen.loop_parts, seed=chosen.seed), host=chosen.host, port=chosen.port)
 
 
 @app.command()
@@ -520,15 +562,19 @@ def _engine(chosen: settings.Settings) -> "AbstractContextManager[Engine]":
 
 
 def _extract_options(chosen: settings.Settings) -> dict[str, Any]:
+    from radloop.catalog.classes import declared
+
     return {
         "annotations": chosen.annotations,
         "boxes": chosen.boxes,
+        "classes": declared(chosen.classes) if chosen.classes is not None else None,
         "seed": chosen.seed,
         "jobs": chosen.jobs,
     }
 
 
 def _transform_options(chosen: settings.Settings) -> dict[str, Any]:
+    from radloop.catalog import classes
     from radloop.dataset.splits import SplitSizes
 
     return {
@@ -539,12 +585,32 @@ def _transform_options(chosen: settings.Settings) -> dict[str, Any]:
         "sizes": SplitSizes.parse(chosen.sizes) if chosen.sizes else None,
         "previous": chosen.previous,
         "add": chosen.add,
+        "wishes": classes.wishes(
+            chosen.classes, chosen.map or (), keep=chosen.keep_classes or (), drop=chosen.drop_classes or ()
+        ),
     }
+
+
+def _model_wishes(chosen: settings.Settings) -> "names.Wishes":
+    from radloop.catalog.classes import wishes
+    from radloop.detectors import names
+
+    return names.wishes(chosen.model_classes, wishes(None, chosen.map or ()).renamed)
 
 
 def _loop_options(chosen: settings.Settings) -> dict[str, Path]:
     parts = chosen.loop_parts
     return {"feedback": parts["feedback"], "reviewed": parts["reviews"], "dataset": parts["dataset"]}
+
+
+def _rule(chosen: settings.Settings) -> "Rule":
+    from radloop.catalog.rule import Rule
+
+    return Rule(
+        min_confidence=chosen.min_confidence,
+        require_review=chosen.require_review,
+        include_held_out=chosen.include_held_out,
+    )
 
 
 def _finish(record: Any, *, json: bool, strict: bool = False) -> None:

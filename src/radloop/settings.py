@@ -39,12 +39,28 @@ class Settings(BaseSettings):
         "auto", description="Frame of the CSV's boxes, for where the proof cannot tell: original or 1024x1024 pixels."
     )
 
+    classes: str | None = Field(
+        None,
+        description="The classes: a file with a name a line (or a YAML file with names), or vinbigdata. Unset: those "
+        "of the previous version, else the table's own.",
+    )
+    map: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None,
+        description="OLD=NEW: read the class OLD as NEW; or a file with one a line. Repeatable; in the environment one "
+        "a line.",
+    )
+    keep_classes: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None, description="A class to keep; all others are left out. Repeatable; in the environment one a line."
+    )
+    drop_classes: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None, description="A class to leave out. Repeatable; in the environment one a line."
+    )
     labels: Literal["per-reader", "consensus"] = Field(
         "per-reader", description="One label file per reader and image, or one per image with the readers' boxes fused."
     )
     min_readers: int = Field(1, ge=1, le=17, description="Readers who must agree on a consensus box.")
     no_finding: Literal["background", "class"] = Field(
-        "background", description='"No finding" as an empty label file, or as a fifteenth class.'
+        "background", description='"No finding" as an empty label file, or as one more class.'
     )
     sizes: str | None = Field(
         None,
@@ -93,6 +109,11 @@ class Settings(BaseSettings):
     detector: str = Field(
         "random", description="random, oracle:NOISE, onnx:MODEL.onnx, or triton[:http://HOST:8000/MODEL]."
     )
+    model_classes: Path | None = Field(
+        None,
+        description="The classes of an onnx or triton detector in its own order, a file as for --classes: for a model "
+        "that tells none. --map renames them (OLD is the model's name).",
+    )
     triton_url: str | None = Field(
         None, validation_alias="TRITON_URL", description="The server of `--detector triton` without an address."
     )
@@ -139,6 +160,14 @@ class Settings(BaseSettings):
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("map", "keep_classes", "drop_classes", mode="before")
+    @classmethod
+    def _lines(cls, value: object) -> object:
+        """One a line: a name may hold a comma."""
+        if isinstance(value, str):
+            return tuple(line.strip() for line in value.splitlines() if line.strip())
         return value
 
     @property

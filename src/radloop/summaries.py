@@ -6,9 +6,10 @@ from typing import Any
 
 import polars as pl
 
-from radloop.dataset.version import Difference
+from radloop import tree
+from radloop.catalog import rule
+from radloop.catalog.version import Difference
 from radloop.display import Grid, Summary, size
-from radloop.measures.evaluation import PSEUDO_LABEL
 from radloop.pipelines.checking import Report
 from radloop.pipelines.demo import Demonstration
 from radloop.pipelines.evaluating import Evaluated, Evaluation
@@ -19,7 +20,7 @@ from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Queued, Reviewed
 from radloop.storage.publish import Published
 from radloop.storage.pull import Pulled
-from radloop.tables import CLASS_NAMES, SPLITS
+from radloop.tables import SPLITS
 
 MOST_REASONS = 10
 MOST_VIOLATIONS = 20
@@ -62,12 +63,13 @@ def _extracted(record: Extracted) -> Summary:
 
 @of.register
 def _transformed(record: Transformed) -> Summary:
-    reasons = [(reason, f"{rows:,}") for reason, rows in record.refused.head(MOST_REASONS).iter_rows()]
+    reasons = [(code, f"{rows:,}", example) for code, rows, example in record.refused.head(MOST_REASONS).iter_rows()]
     rest = record.refused.height - len(reasons)
     grids = [Grid("images by split", (SPLITS, tuple(f"{record.images[split]:,}" for split in SPLITS)))]
     if reasons:
-        more = [(f"… and {rest} more reasons", "")] if rest else []
-        grids.append(Grid("refused rows, all of them in rejected.csv", (("reason", "rows"), *reasons, *more)))
+        more = [(f"… and {rest} more reasons", "", "")] if rest else []
+        head = ("reason", "rows", "for example")
+        grids.append(Grid("refused rows, all of them in rejected.csv", (head, *reasons, *more)))
     if record.difference:
         grids += _differences(record.difference)
     worst = record.worst
@@ -83,7 +85,7 @@ def _transformed(record: Transformed) -> Summary:
             ),
             (
                 "balance",
-                f"worst is {CLASS_NAMES[worst['class_id']]} in {worst['split']}: {worst['images']} images, "
+                f"worst is {worst['class_name']} in {worst['split']}: {worst['images']} images, "
                 f"its share is {worst['expected']:.1f}",
             ),
         ),
@@ -106,7 +108,7 @@ def _differences(found: Difference) -> list[Grid]:
         ),
     )
     changed = found.labels.filter(pl.col("before") != pl.col("after"))
-    rows = [(name, f"{before:,}", f"{after:,}") for _, name, before, after in changed.iter_rows()]
+    rows = [(name, f"{before:,}", f"{after:,}") for name, before, after in changed.iter_rows()]
     return [images, *([Grid("rows in use, by class", (("class", "before", "after"), *rows))] if rows else [])]
 
 
@@ -213,7 +215,7 @@ def _queued(record: Queued) -> Summary:
             f"{row['place']}",
             row["feedback_id"],
             row["image_id"],
-            f"{CLASS_NAMES[row['class_id']]} {row['confidence']:.2f}",
+            f"{row['class_name']} {row['confidence']:.2f}",
             f"{row['score']:.3f}",
             "disputed" if row["disputed"] else "audit" if row["audit"] else "",
         )
@@ -247,11 +249,7 @@ def _retrained(record: Retrained) -> Summary:
     report = record.report
     fates = " + ".join(f"{count:,} {fate}" for fate, count in report["fates"].items())
     sources = ", ".join(f"{count:,} {source}" for source, count in report["rows"].items())
-    why = [
-        (f"{fate}: {reason}", f"{count:,}")
-        for fate in ("withheld", "unused", "refused")
-        for reason, count in report[fate].items()
-    ]
+    why = [(fate, code, f"{count:,}", example) for fate, code, count, example in record.reasons.iter_rows()]
     classes = [(name, f"{count:,}") for name, count in report["classes"].items()]
     flatters = "--include-held-out was used: figures on the held-out splits flatter from here on"
     return Summary(
@@ -259,7 +257,7 @@ def _retrained(record: Retrained) -> Summary:
         facts=(
             ("feedback", f"{report['feedback']:,} = {fates}"),
             ("rows", f"{sources or 'none'}, of {report['images']:,} images"),
-            ("reviews", f"{report['reviews_used']:,} used, {report['reviews_refused']:,} refused"),
+            ("reviews", f"{report['reviews_used']:,} used, {sum(report['reviews_refused'].values()):,} refused"),
             ("boxes", f"{report['boxes_fused']:,} fused, {report['boxes_cut_at_the_edge']:,} cut at the edge"),
             *((("folder", str(record.folder)),) if record.version else ()),
             *((("published", record.published.address),) if record.published else ()),
@@ -267,13 +265,13 @@ def _retrained(record: Retrained) -> Summary:
         grids=tuple(
             Grid(title, (head, *rows))
             for title, head, rows in (
-                ("why feedback does not train", ("what", "feedbacks"), why),
+                ("why feedback does not train", ("fate", "code", "feedback", "for example"), why),
                 ("rows of retrain.csv", ("class", "rows"), classes),
             )
             if rows
         ),
-        notes=(*record.notes, *((flatters,) if report["settings"]["include_held_out"] else ())),
-        following=(f"radloop etl --source … --previous … --add {record.folder / 'retrain.csv'}",)
+        notes=(*record.notes, *((flatters,) if report[rule.KEY]["include_held_out"] else ())),
+        following=(f"radloop etl --source … --previous … --add {record.folder / tree.RETRAIN_TABLE}",)
         if record.version
         else (),
     )
@@ -283,7 +281,7 @@ def _retrained(record: Retrained) -> Summary:
 def _evaluated(record: Evaluation) -> Summary:
     many = "s" if len(record.models) > 1 else ""
     return Summary(
-        f"{len(record.models)} detector{many} judged by what {record.min_readers} readers agree on",
+        f"{len(record.models)} detector{many} judged by what two readers of an image drew, or its only one",
         facts=tuple(("left out", f"{count:,} {reason}") for reason, count in record.left_out.items()),
         grids=tuple(grid for each in record.models for grid in (_scores(each), _as_labels(each), _calibrated(each))),
         notes=record.notes,
@@ -318,19 +316,26 @@ def _as_labels(each: Evaluated) -> Grid:
         "",
     )
     head = ("class", "truth", "labels", "precision", "recall", "AP@0.4")
-    return Grid(f"{each.model}: what is above {PSEUDO_LABEL}, taken as labels", (head, *rows, last))
+    return Grid(f"{each.model}: what is above {each.min_confidence:g}, taken as labels", (head, *rows, last))
 
 
 def _calibrated(each: Evaluated) -> Grid:
     rows = [
         (
-            f"{row['low']:.1f}–{row['high']:.1f}{' trains' if row['low'] == PSEUDO_LABEL else ''}",
+            f"{row['low']:.1f}–{row['high']:.1f}{_trains(row, each.min_confidence)}",
             f"{row['predictions']:,}",
             _interval(row, "correct"),
         )
         for row in each.calibration.iter_rows(named=True)
     ]
     return Grid(f"{each.model}: how often it is right", (("confidence", "predictions", "right"), *rows))
+
+
+def _trains(row: Mapping[str, Any], min_confidence: float) -> str:
+    """Whether what lies in a bin of confidence would be a label: all of it, a part, or nothing."""
+    if row["low"] >= min_confidence:
+        return " trains"
+    return f" trains above {min_confidence:g}" if row["high"] > min_confidence else ""
 
 
 def _interval(row: Mapping[str, Any], name: str) -> str:

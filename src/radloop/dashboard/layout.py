@@ -14,8 +14,11 @@ from radloop.dashboard import loading
 from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
+from radloop.taxonomy import Taxonomy
 
 CHART: Final = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"], "scrollZoom": False}
+MOST_SHOWN: Final = 5_000  # rows of a table on a page; its CSV has all
+LONGEST_NAME: Final = 40  # of a class on a picture or an axis
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
 
 
@@ -37,6 +40,25 @@ def label(text: object) -> str:
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def shortened(text: str, most: int = LONGEST_NAME) -> str:
+    """The beginning of a text that is too long for its place.
+
+    >>> shortened("Pneumonia, bilateral", 10)
+    'Pneumonia…'
+    """
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["a", "b", "c", "d"], 2)
+    'a, b and 2 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def head(title: str, subtitle: str, *, simulated: Sequence[str] = ()) -> None:
     """The title of a page, what it answers, and a mark for each part that is simulated."""
     st.title(title)
@@ -46,11 +68,11 @@ def head(title: str, subtitle: str, *, simulated: Sequence[str] = ()) -> None:
 
 
 def chart(says: str, figure: go.Figure, data: pl.DataFrame | None, *, key: str, units: str = "") -> None:
-    """A chart under the sentence that it shows, and the table it was drawn from."""
+    """A chart under the sentence that it shows (Markdown), and the table it was drawn from."""
     st.markdown(f"**{says}**")
     if units:
-        st.caption(units)
-    st.plotly_chart(figure, key=key, config=CHART, alt=says)
+        st.caption(units.strip())
+    st.plotly_chart(figure, key=key, config=CHART, alt=says.replace("\\", ""))
     if data is not None:
         table(data, key=key)
 
@@ -58,7 +80,9 @@ def chart(says: str, figure: go.Figure, data: pl.DataFrame | None, *, key: str, 
 def table(data: pl.DataFrame, *, key: str, opened: bool = False) -> None:
     """A table behind one click, and as a CSV file."""
     with st.expander(f"Data ({data.height:,} rows)", expanded=opened):
-        st.dataframe(data, hide_index=True, key=f"{key}-table")
+        if data.height > MOST_SHOWN:
+            st.caption(f"The first {MOST_SHOWN:,} rows; the CSV has all.")
+        st.dataframe(data.head(MOST_SHOWN), hide_index=True, key=f"{key}-table")
         download(data, key=key)
 
 
@@ -95,7 +119,7 @@ def feedback(inputs: Inputs) -> Feedback | None:
         missing(absent("feedback", path), "radloop simulate")
         return None
     try:
-        found = loading.feedback(path)
+        found = loading.feedback(path, classes(inputs))
     except RadloopError as refused:
         st.error(f"**Refused:** {plain(refused)}")
         return None
@@ -114,10 +138,24 @@ def quiet_dataset(inputs: Inputs) -> Dataset | None:
         return None
 
 
+def classes(inputs: Inputs) -> Taxonomy:
+    """The classes of the dataset; without one, those of a dataset that names none."""
+    found = quiet_dataset(inputs)
+    return loading.default_classes() if found is None else found.taxonomy
+
+
+def default_classes(inputs: Inputs) -> None:
+    """Say whose names the classes have where there is no dataset that tells its own."""
+    if quiet_dataset(inputs) is None:
+        names = listed([plain(name) for name in classes(inputs).names], 3)
+        st.caption(f"No dataset names the classes: they are read as VinBigData's ({names}).")
+
+
 def quiet_feedback(inputs: Inputs) -> Feedback | None:
     """The feedback for a page that can do without."""
     try:
-        return loading.feedback(inputs.feedback) if inputs.feedback and inputs.feedback.is_dir() else None
+        path = inputs.feedback
+        return loading.feedback(path, classes(inputs)) if path and path.is_dir() else None
     except RadloopError:
         return None
 
@@ -154,7 +192,7 @@ def absent(what: str, path: Path | None) -> str:
 def reviews(inputs: Inputs) -> Reviewed | None:
     """The reviews, or none yet; where their folder cannot be read, the page says so."""
     try:
-        return loading.reviews(inputs.reviews)
+        return loading.reviews(inputs.reviews, classes(inputs))
     except RadloopError as refused:
         st.error(f"**Refused:** {plain(refused)}")
         return None

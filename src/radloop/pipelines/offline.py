@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import polars as pl
 
-from radloop import files, manifest, similarity, storage
-from radloop.dataset import additions, findings, pictures, plan, splits, version, yolo
+from radloop import files, manifest, similarity, storage, tree
+from radloop.catalog import classes, version
+from radloop.catalog.classes import Resolved, Wishes
+from radloop.catalog.version import Difference
+from radloop.dataset import additions, findings, pictures, plan, proof, splits, yolo
 from radloop.dataset.findings import Validated
-from radloop.dataset.plan import Plan
+from radloop.dataset.plan import Account, Labelling, Plan
 from radloop.dataset.splits import SplitSizes
-from radloop.dataset.version import Difference
 from radloop.engines import HERE, Engine
 from radloop.errors import DatasetError, SourceError
 from radloop.progress import Progress, silent
@@ -24,6 +26,7 @@ from radloop.storage import layout, publish
 from radloop.storage.publish import Published
 from radloop.storage.pull import Pulled
 from radloop.tables import SPLITS, Split
+from radloop.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,10 @@ class Transformed:
     rows_in: int
     rows_out: int
     rows_refused: int
-    refused: pl.DataFrame  # reason, rows; the most frequent first
+    refused: pl.DataFrame  # code, rows, example (a sentence); the most frequent first
     lost_readings: int  # readings that kept no row: no label was written for them
     unlabelled_pictures: int  # pictures without any row: never normal
-    worst: Mapping[str, Any]  # the class and split that lie furthest from their share, from splits.json
+    worst: Mapping[str, Any]  # the class (class_name, too) and split furthest from their share, from splits.json
     difference: Difference | None  # from the version that --previous names
     written: bool  # False where this very version was there already, and with --dry-run
     notes: tuple[str, ...]
@@ -93,13 +96,17 @@ def extract(
     *,
     annotations: Path | None = None,
     boxes: Boxes = "auto",
+    classes: Taxonomy | None = None,
     annotations_only: bool = False,
     seed: int = 0,
     jobs: int = 1,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Extracted:
-    """Bring annotations and pictures to OUT/raw. A folder is not copied: it is read where it lies."""
+    """Bring annotations and pictures to OUT/raw. A folder is not copied: it is read where it lies.
+
+    `classes` are those of a synthetic source; other sources have their own.
+    """
     if dry_run:
         _preflight(source, annotations, boxes)
         return Extracted(source, None, None, None, None)
@@ -113,6 +120,7 @@ def extract(
                 synthetic.parse_count(source),
                 seed=seed,
                 jobs=jobs,
+                classes=classes,
                 annotations_only=annotations_only,
                 progress=progress,
             )
@@ -133,6 +141,7 @@ def transform(
     sizes: SplitSizes | None = None,
     previous: str | None = None,
     add: Path | None = None,
+    wishes: Wishes | None = None,
     engine: Engine = HERE,
     dry_run: bool = False,
     progress: Progress = silent,
@@ -141,55 +150,31 @@ def transform(
 
     Raises what the steps raise; nothing of a dataset is left where one of them does.
     """
+    labelling, wishes, wanted = Labelling(labels, min_readers, no_finding), wishes or Wishes(), sizes or SplitSizes()
     with files.locked(out):
         data = raw.read(out)
         folder_of_pictures = _require_pictures(data)
-        earlier = _earlier_annotations(previous) if previous else None
-        before = None if earlier is None else earlier.select("image_id", "group", "split").unique().sort("image_id")
+        earlier = _earlier(previous) if previous else None
+        before = earlier.assignment if earlier else None
         cache = None if dry_run else out / "cache" / "pictures.parquet"
 
         found = pictures.find(folder_of_pictures)
-        rows, ragged = raw.read_annotations(data.annotations)
-        valid = findings.validate(
-            rows, sizes=_sizes(data, rows, found), boxes=data.boxes, source=data.name, name=data.annotations.name
-        )
-        valid = replace(valid, rejected=pl.concat([ragged, valid.rejected]))
-        rows_in, moved = _rows(valid), frozenset[str]()
-        if add:
-            added = _retraining(add)
-            rows_in += _rows(added)
-            valid, moved = additions.merge(valid, added, before)
-        labelled = found.join(valid.findings, on="image_id", how="semi")
+        rows = _rows(data, found, wishes, earlier, add)
+        labelled = found.join(rows.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
-        valid = findings.require_pictures(valid, inspected)
+        valid = findings.require_pictures(rows.valid, inspected)
         _require_any(valid)
 
-        wanted = sizes or SplitSizes()
         thumbnails = partial(pictures.thumbnails, folder_of_pictures, inspected, engine=engine, cache=cache)
         duplicates = similarity.near_duplicates(inspected, thumbnails)
         grouping = splits.group(valid.findings["image_id"], patients=valid.patients, duplicates=duplicates)
-        assignment = splits.assign(valid.findings, grouping.groups, wanted, seed=seed, previous=before, move=moved)
-        proof = splits.proof(valid.findings, assignment, wanted, seed=seed, previous=before)
-        built = plan.build(
-            valid.findings,
-            inspected,
-            assignment,
-            labels=labels,
-            min_readers=min_readers,
-            no_finding=no_finding,
-            rejected=valid.rejected,
-            lost=valid.lost,
-            proof=proof,
-            source=data.name,
-            settings={
-                "labels": labels,
-                "min_readers": min_readers,
-                "no_finding": no_finding,
-                "seed": seed,
-                "sizes": asdict(wanted),
-                "boxes": valid.frame,
-            },
+        assignment = splits.assign(
+            valid.findings, grouping.groups, wanted, rows.taxonomy, seed=seed, previous=before, move=rows.moved
         )
+        proven = proof.of(valid.findings, assignment, wanted, rows.taxonomy, seed=seed, previous=before)
+        settings = _settings(labelling, wishes, wanted, seed, valid)
+        account = Account(data.name, settings, proven, valid.rejected, valid.lost)
+        built = plan.build(valid.findings, inspected, assignment, rows.taxonomy, labelling, account)
 
         organized = out / manifest.UNIT
         written = not dry_run and yolo.write(built, organized, pictures=folder_of_pictures, progress=progress)
@@ -198,16 +183,16 @@ def transform(
             version=built.version,
             images={split: int((assignment["split"] == split).sum()) for split in SPLITS},
             labels=built.labels.height,
-            rows_in=rows_in,
+            rows_in=rows.number,
             rows_out=valid.findings.height,
             rows_refused=valid.rejected.height,
-            refused=_by_reason(valid.rejected),
+            refused=_by_code(valid.rejected),
             lost_readings=valid.lost.height,
             unlabelled_pictures=found.join(valid.findings, on="image_id", how="anti").height,
-            worst=proof["worst"],
-            difference=None if earlier is None else _difference(earlier, built),
+            worst=proven["worst"] | {"class_name": rows.taxonomy.name(proven["worst"]["class_id"])},
+            difference=_difference(earlier, built, rows.taxonomy) if earlier else None,
             written=written,
-            notes=(*valid.notes, *grouping.warnings),
+            notes=(*rows.notes, *valid.notes, *grouping.warnings),
         )
 
 
@@ -261,41 +246,96 @@ def _sizes(data: RawData, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFra
     return pictures.read_headers(_require_pictures(data), found)
 
 
-def _retraining(add: Path) -> Validated:
+@dataclass(frozen=True)
+class _Earlier:
+    """The version that the next one continues."""
+
+    taxonomy: Taxonomy
+    annotations: pl.DataFrame  # ANNOTATIONS
+
+    @property
+    def assignment(self) -> pl.DataFrame:
+        return self.annotations.select("image_id", "group", "split").unique().sort("image_id")
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """All rows of a run, the added ones too, with the classes that they speak of."""
+
+    valid: Validated
+    taxonomy: Taxonomy
+    number: int  # rows in
+    moved: frozenset[str]  # images that have to be in training now
+    notes: tuple[str, ...]
+
+
+def _rows(data: RawData, found: pl.DataFrame, wishes: Wishes, earlier: _Earlier | None, add: Path | None) -> _Rows:
+    """The rows of the source and, where there is one, of the retrain.csv to add, validated."""
+    rows, ragged = raw.read_annotations(data.annotations)
+    resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None)
+    valid = findings.validate(
+        rows, resolved, sizes=_sizes(data, rows, found), boxes=data.boxes, source=data.name, name=data.annotations.name
+    )
+    valid = replace(valid, rejected=pl.concat([ragged, valid.rejected]))
+    number, moved = _number(valid), frozenset[str]()
+    if add:
+        added = _retraining(add, resolved, wishes)
+        number += _number(added)
+        valid, moved = additions.merge(valid, added, earlier.assignment if earlier else None)
+    return _Rows(valid, resolved.taxonomy, number, moved, resolved.notes)
+
+
+def _retraining(add: Path, resolved: Resolved, wishes: Wishes) -> Validated:
     """The rows of a retrain.csv, boxes in 1024×1024 pixels; what is refused names that file."""
     rows, ragged = raw.read_annotations(add, source=additions.SOURCE)
-    valid = findings.validate(rows, sizes=None, boxes="scaled", source=additions.SOURCE, name=add.name)
+    meant = classes.of_taxonomy(rows, resolved.taxonomy, renamed=wishes.renamed, left_out=resolved.left_out)
+    valid = findings.validate(rows, meant, sizes=None, boxes="scaled", source=additions.SOURCE, name=add.name)
     return replace(valid, rejected=pl.concat([ragged, valid.rejected]))
 
 
-def _earlier_annotations(address: str) -> pl.DataFrame:
-    """The annotations.parquet of an earlier version, in a folder or a store."""
-    key = "annotations.parquet"
+def _earlier(address: str) -> _Earlier:
+    """An earlier version, in a folder or a store."""
     with closing(storage.open_store(address)) as store:
         prefix = layout.resolve_prefix(store)
-        data = store.get(layout.key_in(prefix, key))
-    if data is None:
-        raise DatasetError(f"--previous {address} holds no {key}: it was not written by radloop.")
-    return version.decode(data, name=f"{address}: {key}")
+        known = version.published(lambda key: store.get(layout.key_in(prefix, key)), name=address)
+    if known is None:
+        raise DatasetError(f"--previous {address} holds no {tree.ANNOTATIONS}: it was not written by radloop.")
+    return _Earlier(*known)
 
 
-def _difference(earlier: pl.DataFrame, built: Plan) -> Difference:
-    key = "annotations.parquet"
-    return version.compare(earlier, version.decode(built.documents[key], name=key))
+def _settings(labelling: Labelling, wishes: Wishes, wanted: SplitSizes, seed: int, valid: Validated) -> dict[str, Any]:
+    """What the run was asked for, as summary.json holds it."""
+    return {
+        "labels": labelling.labels,
+        "min_readers": labelling.min_readers,
+        "no_finding": labelling.no_finding,
+        "seed": seed,
+        "sizes": asdict(wanted),
+        "boxes": valid.frame,
+        "map": dict(wishes.renamed),
+        "keep_classes": list(wishes.kept),
+        "drop_classes": list(wishes.dropped),
+    }
 
 
-def _rows(valid: Validated) -> int:
+def _difference(earlier: _Earlier, built: Plan, taxonomy: Taxonomy) -> Difference:
+    after = version.decode(built.documents[tree.ANNOTATIONS], taxonomy, name=tree.ANNOTATIONS)
+    return version.compare(earlier.annotations, after)
+
+
+def _number(valid: Validated) -> int:
     return valid.findings.height + valid.rejected.height
 
 
 def _require_any(valid: Validated) -> None:
     """Raise SourceError with the most frequent reasons where no row has passed."""
     if valid.findings.is_empty():
-        reasons = ", ".join(f"{rows}x {reason}" for reason, rows in _by_reason(valid.rejected).head(3).iter_rows())
-        raise SourceError(f"None of {_rows(valid)} rows can be used: {reasons or 'the table is empty'}.")
+        most = _by_code(valid.rejected).head(3)
+        reasons = ", ".join(f"{rows}x {example}" for _, rows, example in most.iter_rows())
+        raise SourceError(f"None of {_number(valid)} rows can be used: {reasons or 'the table is empty'}.")
 
 
-def _by_reason(rejected: pl.DataFrame) -> pl.DataFrame:
-    """How many rows were refused for each kind of reason, what stands before the value."""
-    kind = pl.col("reason").str.split(": ").list.first()
-    return rejected.group_by(kind).agg(rows=pl.len()).sort("rows", "reason", descending=[True, False])
+def _by_code(rejected: pl.DataFrame) -> pl.DataFrame:
+    """How many rows were refused for each kind of reason, with the sentence of one."""
+    kinds = rejected.group_by("code").agg(rows=pl.len(), example=pl.col("reason").min())
+    return kinds.sort("rows", "code", descending=[True, False])

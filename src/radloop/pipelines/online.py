@@ -3,24 +3,25 @@
 import io
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 from PIL import Image
 
-from radloop import detectors, files, pixels, storage
-from radloop.dataset import pictures, version
+from radloop import detectors, files, pixels, storage, tree
+from radloop.catalog import truth, version
+from radloop.dataset import pictures
+from radloop.detectors.names import Wishes
 from radloop.engines import HERE, Engine
 from radloop.errors import StoreError, UsageError
 from radloop.feedback import records
 from radloop.feedback.records import PictureMeasures
-from radloop.measures import evaluation
 from radloop.pipelines import playing
 from radloop.pipelines.playing import Making, Run, Share, Shown
 from radloop.predictions import Detector
@@ -32,6 +33,7 @@ from radloop.simulation.journal import Journal
 from radloop.storage import Store, layout, pull
 from radloop.storage.change import Row
 from radloop.tables import Split
+from radloop.taxonomy import Taxonomy
 
 DEFAULT_SPLITS: Final[tuple[Split, ...]] = ("test", "production")
 
@@ -83,6 +85,7 @@ def simulate(
     log: Path | None = None,
     splits: Sequence[Split] | None = None,
     detector: str | Detector = "random",
+    wishes: Wishes | None = None,
     load_pattern: str = "1,2,3,5,3,2,1",
     stage_seconds: float = 60.0,
     request_timeout: float = 5.0,
@@ -99,52 +102,71 @@ def simulate(
     """Show the pictures of a store to a detector, stage by stage, and write a feedback file for each answer.
 
     SIGTERM and Ctrl-C finish and write what is in flight, and the run ends as usual; a second signal ends it hard.
-    A detector that is not ready yet is waited for, for as long as a stage lasts. Raises UsageError, StoreError or
-    DetectorError before anything is sent.
+    A detector that is not ready yet is waited for, for as long as a stage lasts. Raises UsageError, StoreError,
+    DetectorError or TaxonomyError before anything is sent.
     """
-    loads, per_second, drifts = load.parse_pattern(load_pattern), load.parse_arrival(arrival), drifting.parse(drift)
-    _require_stages(drifts, len(loads))
-    plan = hospital.Plan(loads, stage_seconds, per_second, patience_seconds=request_timeout, seed=seed)
-    stop = threading.Event()
+    plan, drifts = _plan(load_pattern, arrival, drift, stage_seconds, patience_seconds=request_timeout, seed=seed)
+    stop, stages = threading.Event(), len(plan.loads)
 
     with closing(storage.open_store(address)) as store:
         prefix, rows, notes = _pictures_of(store, splits or DEFAULT_SPLITS)
-        truth = _truth(store, prefix, rows["image_id"])
-        make = _making(
-            detector,
-            seed=seed,
-            inference_ms=inference_ms,
-            timeout_s=request_timeout,
-            truth=truth,
-            triton_url=triton_url,
-        )
+        known = _known(store, prefix, rows["image_id"])
+        options = {"wishes": wishes, "triton_url": triton_url, "timeout_s": request_timeout, "truth": known.truth}
+        make = _making(detector, classes=known.classes, seed=seed, inference_ms=inference_ms, **options)
         ready = hospital.when_ready(partial(make, stop=stop), seconds=stage_seconds, progress=progress)
         run = Run.new(
             ready,
+            classes=known.classes,
             feedback=feedback or out / "feedback",
             log=log or out / "logs" / "online_data.log",
             seed=seed,
             durable=durable,
         )
+        summary = partial(_summary, run, address, notes=(*notes, *known.notes, *detectors.notes(ready)))
         if dry_run:
-            nothing = [Tally(stage, loaded) for stage, loaded in enumerate(loads, 1)]
-            return _summary(run, address, rows.height, nothing, ran=False, stopped=False, notes=notes)
+            nothing = [Tally(stage, loaded) for stage, loaded in enumerate(plan.loads, 1)]
+            return summary(rows.height, nothing, ran=False, stopped=False)
         with files.locked(out / "cache" / "shown"):
-            plain, refused = _fetch(store, prefix, rows, out / "cache", engine=engine, progress=progress)
-            shown = _drifted(plain, drifts, len(loads), out / "cache" / "shown", engine=engine, progress=progress)
-    notes += refused
+            plain, lost = _fetch(store, prefix, rows, out / "cache", engine=engine, progress=progress)
+            shown = _drifted(plain, drifts, stages, out / "cache" / "shown", engine=engine, progress=progress)
 
+    found = set() if known.truth is None else set(known.truth["image_id"])
+    share = Share(run, plan, make, shown, [picture.image_id in found for picture in plain], drifts)
+    start = {"load": plan.loads, "arrival": arrival, "drift": drift, "pictures": len(plain)}
+    summary = partial(summary, len(plain), lost=lost)
+    return _play(share, ready, summary, engine, start=start, stop=stop, progress=progress)
+
+
+def _plan(
+    pattern: str, arrival: str, drift: str, stage_seconds: float, *, patience_seconds: float, seed: int
+) -> tuple[hospital.Plan, tuple[Drift, ...]]:
+    """What the hospital does, and what changes about its pictures. Raises UsageError."""
+    loads, per_second, drifts = load.parse_pattern(pattern), load.parse_arrival(arrival), drifting.parse(drift)
+    _require_stages(drifts, len(loads))
+    return hospital.Plan(loads, stage_seconds, per_second, patience_seconds=patience_seconds, seed=seed), drifts
+
+
+def _play(
+    share: Share,
+    detector: Detector,
+    summary: Callable[..., Simulation],
+    engine: Engine,
+    *,
+    start: Mapping[str, Any],
+    stop: threading.Event,
+    progress: Progress,
+) -> Simulation:
+    """Play the run here or on many machines, with its begin, stages and end in the log."""
+    run = share.run
     run.feedback.mkdir(parents=True, exist_ok=True)
     records.reclaim(run.feedback)
-    found = set() if truth is None else set(truth["image_id"])
-    share = Share(run, plan, make, shown, [picture.image_id in found for picture in plain], drifts)
     with Journal(run.log, run.id) as journal, hospital.stopped_by_signals(stop):
-        journal.write("start", detector=run.detector, load=loads, arrival=arrival, drift=drift, pictures=len(plain))
+        journal.write("start", detector=run.detector, **start)
         if engine.many_machines:
             tallies = playing.spread(share, journal, engine, stop=stop, progress=progress)
         else:
-            tallies = playing.play(share, ready, journal, stop=stop, progress=progress)
-        done = _summary(run, address, len(plain), tallies, ran=True, stopped=stop.is_set(), notes=notes)
+            tallies = playing.play(share, detector, journal, stop=stop, progress=progress)
+        done = summary(tallies, ran=True, stopped=stop.is_set())
         for row in done.stages.iter_rows(named=True):
             journal.write("stage", **row)
         journal.write("end", **done.total, stopped=done.stopped)
@@ -168,8 +190,10 @@ def _summary(
     *,
     ran: bool,
     stopped: bool,
+    lost: int = 0,
     notes: tuple[str, ...],
 ) -> Simulation:
+    undecodable = (f"{lost} pictures cannot be decoded and were left out",) if lost else ()
     whole = hospital.total(tallies)
     return Simulation(
         run_id=run.id,
@@ -183,7 +207,7 @@ def _summary(
         errors=dict(whole.errors.most_common()),
         stopped=stopped,
         ran=ran,
-        notes=notes,
+        notes=notes + undecodable,
     )
 
 
@@ -228,26 +252,30 @@ def _pictures_of(store: Store, splits: Sequence[Split]) -> tuple[str, pl.DataFra
     return prefix, rows, notes
 
 
-def _truth(store: Store, prefix: str, image_ids: pl.Series) -> pl.DataFrame | None:
-    """What is in the images: the boxes of at least two readers, fused, or of the only reader; None: unknown."""
-    key = layout.key_in(prefix, "annotations.parquet")
-    data = store.get(key)
-    if data is None:
-        return None
-    rows = version.decode(data, name=key).filter(pl.col("image_id").is_in(image_ids.implode()))
-    alone = pl.col("rad_id").n_unique().over("image_id") == 1
-    return pl.concat(
-        [
-            evaluation.consensus(rows.filter(~alone)),
-            evaluation.consensus(rows.filter(alone), min_readers=1),
-        ]
-    )
+class _Known(NamedTuple):
+    """What the dataset in a store says of its pictures."""
+
+    classes: Taxonomy
+    truth: pl.DataFrame | None  # TRUTH; None: unknown
+    notes: tuple[str, ...]
+
+
+def _known(store: Store, prefix: str, image_ids: pl.Series) -> _Known:
+    """The classes of the dataset, and the truth of its images. Of a store that tells no classes: VinBigData's."""
+    known = version.published(lambda key: store.get(layout.key_in(prefix, key)), name=store.address)
+    if known is not None:
+        classes, annotations = known
+        rows = version.readings(annotations).filter(pl.col("image_id").is_in(image_ids.implode()))
+        return _Known(classes, truth.of(rows), ())
+    summary = store.get(layout.key_in(prefix, tree.SUMMARY))
+    notes = () if summary else (f"{store.address} tells no classes: VinBigData's were taken",)
+    return _Known(version.taxonomy_of(summary, name=store.address), None, notes)
 
 
 def _fetch(
     store: Store, prefix: str, rows: pl.DataFrame, cache: Path, *, engine: Engine, progress: Progress
-) -> tuple[list[Shown], tuple[str, ...]]:
-    """The pictures on this machine, each distinct one once and verified, and what they measure."""
+) -> tuple[list[Shown], int]:
+    """The pictures on this machine, each distinct one once and verified; and how many cannot be decoded."""
     wanted = [Row(**row) for row in rows.select(Row._fields).iter_rows(named=True)]
     paths = pull.fetch(store, wanted, cache / "pictures", prefix=prefix, progress=progress)
     named = [(row["image_id"], row["split"], paths[row["key"]].absolute()) for row in rows.iter_rows(named=True)]
@@ -255,7 +283,7 @@ def _fetch(
     lost = len(named) - len(shown)
     if not shown:
         raise StoreError(f"{store.address}: none of its {lost} pictures can be decoded.")
-    return shown, (f"{lost} pictures cannot be decoded and were left out",) if lost else ()
+    return shown, lost
 
 
 def _measured(

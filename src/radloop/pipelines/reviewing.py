@@ -8,21 +8,20 @@ from pathlib import Path
 import polars as pl
 
 from radloop import files
-from radloop.dataset import version
-from radloop.dataset.version import Version
+from radloop.catalog import truth, version
+from radloop.catalog.version import Version
 from radloop.feedback import cache, guard, queue, radiologists, reviews
-from radloop.feedback.records import Records
+from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
-from radloop.measures import evaluation
 from radloop.progress import Progress, silent
-from radloop.tables import NO_FINDING
+from radloop.tables import TRUTH
 
 
 @dataclass(frozen=True)
 class Queued:
     """What is most worth a look."""
 
-    queue: pl.DataFrame  # QUEUE, and split, class_name, confidence and file of the top detection
+    queue: pl.DataFrame  # QUEUE; split and file of the feedback, class_id, class_name and confidence of its top box
     feedback: int
     reviews: int
     disputed: int
@@ -53,7 +52,15 @@ def order(
     known, found, said, judged = _look(out, feedback, reviewed, dataset, jobs, progress)
     open_feedback = queue.candidates(judged, reviews.standing(said))
     ordered = queue.order(open_feedback, found.detections, known.readings, seed=seed)
-    shown = open_feedback.select("feedback_id", "split", "class_id", "confidence", "file")
+    class_id = pl.col("class_id")
+    shown = open_feedback.select(
+        "feedback_id",
+        "split",
+        known.taxonomy.to_file(class_id),
+        known.taxonomy.named(class_id).alias("class_name"),
+        "confidence",
+        "file",
+    )
     return Queued(
         ordered.join(shown, on="feedback_id", maintain_order="left"),
         found.feedback.height,
@@ -76,24 +83,24 @@ def simulate(
 ) -> Reviewed:
     """Let simulated radiologists look at all feedback that a review could make something of.
 
-    They see what at least two of the dataset's readers agree on, and err like them. The second run settles what the
-    first left disputed, and completes what it was killed in.
+    They see the truth of each image (`catalog.truth`), and err like the dataset's readers. The second run settles what
+    the first left disputed, and completes what it was killed in.
     """
     with files.locked(out):
         known, found, said, judged = _look(out, feedback, reviewed, dataset, jobs, progress)
         open_feedback, begun = queue.candidates(judged, reviews.standing(said)), _begun(judged, said)
         wanted = pl.concat([open_feedback, begun])
-        truth = _truth(known.readings.join(wanted, on="image_id", how="semi"))
-        planned = list(radiologists.review(wanted, found.detections, truth, seed=seed))
+        there_is = _truth(known.readings.join(wanted, on="image_id", how="semi"))
+        planned = list(radiologists.review(wanted, found.detections, there_is, known.taxonomy, seed=seed))
         there = set(said.reviews["file"])
         others = set(begun["feedback_id"]) - {one.feedback_id for one in planned if reviews.file_name(one) in there}
         written = [one for one in planned if reviews.file_name(one) not in there and one.feedback_id not in others]
         for done, review in enumerate(written, 1):
             if not dry_run:
-                reviews.write(reviewed, review, durable=durable)
+                reviews.write(reviewed, review, known.taxonomy, durable=durable)
             if done % 100 == 0 or done == len(written):
                 progress("reviews", done, len(written))
-    standing = reviews.standing(reviews.read(reviewed))
+    standing = reviews.standing(reviews.read(reviewed, known.taxonomy))
     return Reviewed(
         reviewed,
         open_feedback.height,
@@ -110,16 +117,17 @@ def _begun(judged: pl.DataFrame, said: Reviews) -> pl.DataFrame:
 
 
 def _truth(readings: pl.DataFrame) -> pl.DataFrame:
-    """What two readers agree on, and a row of class 14 for each image in which nobody saw anything."""
-    drawn = readings.filter(pl.col("class_id") != NO_FINDING)
-    normal = readings.join(drawn, on="image_id", how="anti").select(evaluation.TRUTH.names()).unique()
-    return pl.concat([evaluation.consensus(drawn), normal])
+    """TRUTH, and a row without class for each image in which nobody saw anything."""
+    drawn = readings.filter(pl.col("class_id").is_not_null())
+    normal = readings.join(drawn, on="image_id", how="anti").select(TRUTH.names()).unique()
+    return pl.concat([truth.of(readings), normal])
 
 
 def _look(
     out: Path, feedback: Path, reviewed: Path, dataset: Path, jobs: int, progress: Progress
 ) -> tuple[Version, Records, Reviews, pl.DataFrame]:
     known = version.read(dataset)
-    found = cache.read(feedback, cache.path(out, feedback), jobs=jobs, progress=progress)
-    said = reviews.read(reviewed)
+    classes = known.taxonomy
+    found = cache.read(feedback, classes, cache.path(out, feedback, classes), jobs=jobs, progress=progress)
+    said = reviews.read(reviewed, classes)
     return known, found, said, guard.judge(found.feedback, known.images)

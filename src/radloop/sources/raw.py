@@ -111,17 +111,17 @@ def read_annotations(path: Path, *, source: str | None = None) -> tuple[pl.DataF
             if len(cells) == width and first == last and not records.damaged:
                 rows.append(first, pick(cells))
                 continue
-            reason = _damage(cells, header, positions, records.damaged.intersection(range(first, last + 1)))
-            if reason is None:
+            damage = _damage(cells, header, positions, records.damaged.intersection(range(first, last + 1)))
+            if damage is None:
                 rows.append(first, pick(cells))
             else:
                 # Cells that have slipped may hold a patient id: then none is passed on.
                 kept = cells if "patient_id" not in header else []
                 shown = [_clean(kept[at]) if at < len(kept) else None for at in positions]
-                broken.append(first, (reason, *shown))
+                broken.append(first, (*damage, *shown))
     if not rows.count + broken.count:
         raise AnnotationError(f"{path} holds a header and no rows. Pass the file that has the annotations.")
-    return _complete(rows.frame(known)), _rejected(broken.frame(["reason", *known]), source or path.name)
+    return _complete(rows.frame(known)), _rejected(broken.frame(["code", "reason", *known]), source or path.name)
 
 
 def _header(path: Path, records: "_Records") -> list[str]:
@@ -151,14 +151,14 @@ def _found(header: list[str]) -> str:
     return ", ".join(repr(_clean(name))[:60] for name in header[:20]) or "nothing"
 
 
-def _damage(cells: list[str], header: list[str], positions: list[int], undecodable: set[int]) -> str | None:
-    """Why a record is no row, or None."""
+def _damage(cells: list[str], header: list[str], positions: list[int], undecodable: set[int]) -> tuple[str, str] | None:
+    """Why a record is no row, code and sentence; or None."""
     if len(cells) != len(header):
-        return f"the row has more or fewer cells than the header: {len(cells)}, not {len(header)}"
+        return "cells-miscounted", f"the row has more or fewer cells than the header: {len(cells)}, not {len(header)}"
     if undecodable:
-        return "the row is not UTF-8"
+        return "not-utf-8", "the row is not UTF-8"
     if any("\n" in cells[at] or "\r" in cells[at] for at in positions):
-        return "a cell runs over several lines"
+        return "cell-of-several-lines", "a cell runs over several lines"
     return None
 
 

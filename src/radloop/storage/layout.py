@@ -15,7 +15,6 @@ from radloop.tables import MANIFEST, SPLITS
 
 MARKER: Final = "publishing"  # stands while what the manifest says and what is there may differ
 JOURNAL: Final = "publishing.parquet"
-SUMMARY: Final = "summary.json"
 OURS: Final = frozenset({manifest.NAME, MARKER, JOURNAL})
 
 

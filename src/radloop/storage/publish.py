@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from radloop import manifest
+from radloop import manifest, tree
 from radloop.errors import DatasetError
 from radloop.progress import Progress, silent
 from radloop.storage import Store
 from radloop.storage.change import Change, Stored
-from radloop.storage.layout import JOURNAL, MARKER, OURS, SUMMARY, key_in, rows_of, summary_version, within
+from radloop.storage.layout import JOURNAL, MARKER, OURS, key_in, rows_of, summary_version, within
 from radloop.tables import MANIFEST
 
 # what a killed rclone leaves of a key in a remote that is a file system
@@ -90,7 +90,7 @@ def _read_unit(root: Path) -> tuple[bytes, pl.DataFrame]:
             f"{root} holds no {manifest.NAME}, so nothing says what to publish. Run `radloop transform`."
         ) from missing
     table = manifest.decode(data, name=str(root / manifest.NAME))
-    summary = root / SUMMARY
+    summary = root / tree.SUMMARY
     version = summary_version(summary.read_bytes()) if summary.exists() else None
     if version not in (None, manifest.version(table)):
         raise DatasetError(

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from radloop import manifest
+from radloop import manifest, tree
 from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
 from radloop.storage import Store
-from radloop.storage.layout import MARKER, SUMMARY, key_in, rows_of, summary_version, within
+from radloop.storage.layout import MARKER, key_in, rows_of, summary_version, within
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def verify(store: Store, *, prefix: str = manifest.UNIT, progress: Progress = si
         table = manifest.decode(data, name=manifest.NAME)
     except DatasetError as damaged:
         return [*problems, Problem("manifest", manifest.NAME, str(damaged))]
-    summary = store.get(key_in(prefix, SUMMARY))
+    summary = store.get(key_in(prefix, tree.SUMMARY))
     version = summary_version(summary) if summary is not None else None
     if version not in (None, manifest.version(table)):
         problems.append(Problem("manifest", manifest.NAME, f"it lists another version than the summary's {version}"))

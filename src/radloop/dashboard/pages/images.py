@@ -12,10 +12,11 @@ from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.errors import RadloopError
 from radloop.tables import SPLITS
+from radloop.taxonomy import NOTHING
 
 MOST_LISTED: Final = 500
 GALLERY: Final = 12
-_ANY: Final = "any"
+_ANY: Final = "(any)"
 
 
 def page(inputs: Inputs) -> None:
@@ -53,15 +54,15 @@ def _filtered(found: Dataset) -> pl.DataFrame:
         here = [split for split in SPLITS if split in listed["split"].unique()]
         split = columns[0].selectbox("Split", [_ANY, *here], on_change=_forget)
         listed = listed if split == _ANY else listed.filter(pl.col("split") == split)
-    name = columns[1].selectbox("Class", [_ANY, *samples.by_class(), "No finding"], on_change=_forget)
+    name = columns[1].selectbox("Class", [_ANY, *found.taxonomy.file_names(with_nothing=True)], on_change=_forget)
     readers = samples.readers(found)
     reader = columns[2].selectbox("Reader", [_ANY, *readers], on_change=_forget)
     order = columns[3].selectbox("First", ["most disagreed on", "most boxes", "by id"], on_change=_forget)
     text = columns[4].text_input("Image id contains", on_change=_forget)
-    if name == "No finding":
+    if name == NOTHING:
         listed = listed.filter(pl.col("boxes") == 0)
     elif name != _ANY:
-        listed = listed.filter(pl.col("class_ids").list.contains(samples.by_class()[name]))
+        listed = listed.filter(pl.col("class_ids").list.contains(found.taxonomy.names.index(name)))
     if reader != _ANY:
         listed = listed.filter(pl.col("readers").list.contains(reader))
     if text:
@@ -126,7 +127,8 @@ def _viewer(inputs: Inputs, found: Dataset, said: Feedback | None, image_id: str
         st.error(f"**Refused:** {layout.plain(refused)}")
         source = ""
     frame = pictures.frame(found, image_id)
-    figure = radiograph.draw(source, frame, [layer for layer in drawn if layer.name in wanted], view=image_id)
+    shown = [layer for layer in drawn if layer.name in wanted]
+    figure = radiograph.draw(source, frame, shown, found.taxonomy, view=image_id)
     st.plotly_chart(figure, key="radiograph", config=radiograph.LOOKING, alt=f"radiograph {layout.plain(image_id)}")
     st.caption(
         f"{frame[0]}×{frame[1]} px. Wheel: zoom; drag: move; double click: all of it."
@@ -156,7 +158,7 @@ def _gallery(inputs: Inputs, found: Dataset, listed: pl.DataFrame) -> None:
     for start in range(0, part.height, 4):
         for column, row in zip(st.columns(4), part.slice(start, 4).iter_rows(named=True), strict=False):
             with column:
-                _thumbnail(inputs, found, row["image_id"], row["classes"] or "No finding")
+                _thumbnail(inputs, found, row["image_id"], row["classes"] or NOTHING)
 
 
 def _thumbnail(inputs: Inputs, found: Dataset, image_id: str, classes: str) -> None:
@@ -165,6 +167,6 @@ def _thumbnail(inputs: Inputs, found: Dataset, image_id: str, classes: str) -> N
         st.image(pictures.proportions(path, pictures.frame(found, image_id), pictures.THUMBNAIL_PX), alt=image_id)
     except RadloopError as refused:
         st.error(layout.plain(refused))
-    st.caption(f"{layout.plain(image_id[:12])} · {layout.plain(classes)}")
+    st.caption(f"{layout.plain(image_id[:12])} · {layout.plain(layout.shortened(classes, 80))}")
     if st.button("Open", key=f"open-{image_id}"):
         layout.open_image(image_id)

@@ -5,4 +5,5 @@ import sys
 from radloop.dashboard import app
 from radloop.dashboard.inputs import Inputs
 
-app.main(Inputs.parse(sys.argv[1:]))
+if __name__ == "__main__":  # what Streamlit calls a script that it runs
+    app.main(Inputs.parse(sys.argv[1:]))
