@@ -220,6 +220,12 @@ class TestStores:
         place.put("data.yaml", b"")
         assert layout.resolve_prefix(place.store) == ""
 
+    def test_splits_alone_at_the_root_are_a_dataset(self, place: Place) -> None:
+        place.put("training/labels/a.txt", b"")
+        assert layout.resolve_prefix(place.store) == ""
+        place.put("organized/data.yaml", b"")
+        assert layout.resolve_prefix(place.store) == "organized"
+
     # publishing
 
     def test_published_unit_is_the_files_and_the_manifest_and_nothing_else(self, place: Place, new: Path) -> None:
