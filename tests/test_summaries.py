@@ -1,7 +1,8 @@
 """What a person reads on the terminal is what the record says, each number under its own name."""
 
 from radloop import summaries
-from radloop.storage.publish import Published, Pulled
+from radloop.storage.publish import Published
+from radloop.storage.pull import Pulled
 
 
 def facts(record):

@@ -18,7 +18,8 @@ from radloop.pipelines.offline import Extracted, Loaded, Transformed
 from radloop.pipelines.online import Simulation
 from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Queued, Reviewed
-from radloop.storage.publish import Published, Pulled
+from radloop.storage.publish import Published
+from radloop.storage.pull import Pulled
 from radloop.tables import SPLITS
 
 MOST_REASONS = 10

@@ -47,7 +47,7 @@ from radloop.feedback import reading, records, reviews
 from radloop.simulation import drifting, load
 from radloop.simulation.journal import Journal
 from radloop.sources import raw
-from radloop.storage import publish
+from radloop.storage import verify
 from radloop.storage.folder import FolderStore
 from radloop.tables import ANNOTATION_COLUMNS, MANIFEST, SPLITS
 from radloop.vindr.classes import TAXONOMY
@@ -452,7 +452,7 @@ def listing(data: bytes) -> None:
         table = manifest.decode(data, name="manifest.parquet")
     except DatasetError as error:
         _assert_one_line(str(error))
-        problems = publish.verify(store)
+        problems = verify.verify(store)
         assert "manifest" in {problem.rule for problem in problems}
         return
     _assert_keys(table)
@@ -493,7 +493,7 @@ def summary(data: bytes) -> None:
     _file("organized/manifest.parquet", manifest.encode(pl.DataFrame(schema=MANIFEST)))
     _file("organized/summary.json", data)
     try:
-        problems = publish.verify(FolderStore(_folder()))
+        problems = verify.verify(FolderStore(_folder()))
     except StoreError as error:
         _assert_one_line(str(error))
         return

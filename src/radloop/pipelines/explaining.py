@@ -17,7 +17,7 @@ from radloop.feedback import cache, guard, retraining, reviews
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.progress import Progress, silent
-from radloop.storage import publish
+from radloop.storage import layout
 from radloop.tables import CLASS_ID, CONSENSUS, EDGES, REFUSED_FILES, SCALED_SIDE_PX
 from radloop.taxonomy import Taxonomy
 
@@ -99,7 +99,7 @@ def _published(address: str) -> tuple[dict[str, str], str]:
     try:
         with closing(storage.open_store(address)) as store:
             for prefix, unit in (("", manifest.UNIT), (_RETRAIN, f"{manifest.UNIT}/{manifest.RETRAIN}")):
-                table = publish.read_manifest(store, prefix=unit)
+                table = layout.read_manifest(store, prefix=unit)
                 if table is not None:
                     listed |= {prefix + key: md5 for key, md5 in table.select("key", "md5").iter_rows()}
     except RadloopError as trouble:

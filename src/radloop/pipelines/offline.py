@@ -22,8 +22,9 @@ from radloop.errors import DatasetError, SourceError
 from radloop.progress import Progress, silent
 from radloop.sources import folder, kaggle, raw, synthetic
 from radloop.sources.raw import Boxes, RawData
-from radloop.storage import publish
-from radloop.storage.publish import Published, Pulled
+from radloop.storage import layout, publish
+from radloop.storage.publish import Published
+from radloop.storage.pull import Pulled
 from radloop.tables import SPLITS, Split
 from radloop.taxonomy import Taxonomy
 
@@ -209,8 +210,8 @@ def load(
 def pull(address: str, out: Path, *, wanted: Sequence[Split] | None = None, progress: Progress = silent) -> Pulled:
     """Bring a published dataset back to OUT/organized: distinct bytes once, links for the rest, verified."""
     with files.locked(out), closing(storage.open_store(address)) as store:
-        prefix = publish.resolve_prefix(store)
-        return publish.pull(store, out / manifest.UNIT, prefix=prefix, splits=wanted, progress=progress)
+        prefix = layout.resolve_prefix(store)
+        return storage.pull.pull(store, out / manifest.UNIT, prefix=prefix, splits=wanted, progress=progress)
 
 
 def _preflight(source: str, annotations: Path | None, boxes: Boxes) -> None:
@@ -294,8 +295,8 @@ def _earlier(address: str | None) -> tuple[_Earlier | None, pl.DataFrame | None]
     if not address:
         return None, None
     with closing(storage.open_store(address)) as store:
-        prefix = publish.resolve_prefix(store)
-        known = version.published(lambda key: store.get(publish.key_in(prefix, key)), name=address)
+        prefix = layout.resolve_prefix(store)
+        known = version.published(lambda key: store.get(layout.key_in(prefix, key)), name=address)
     if known is None:
         raise DatasetError(f"--previous {address} holds no {tree.ANNOTATIONS}: it was not written by radloop.")
     earlier = _Earlier(*known)
