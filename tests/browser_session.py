@@ -139,13 +139,28 @@ def window(address: str, *, width: int = 1280, height: int = 800) -> Iterator[Br
     with sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=chromium(), args=list(_QUIET))
         try:
-            page = program.new_page(viewport={"width": width, "height": height})
-            page.set_default_timeout(60_000)
-            browser = Browser(page, address)
-            page.route("**/*", browser.guard)
-            page.goto(address)
-            page.wait_for_function("localStorage.getItem('radloop') === 'visited'")
-            browser.open("")
-            yield browser
+            yield _visit(program.new_page(viewport={"width": width, "height": height}), address)
         finally:
             program.close()
+
+
+@contextmanager
+def beside(browser: Browser, address: str) -> Iterator[Browser]:
+    """A window of the same Chromium on another dashboard: two of them cannot be driven at once."""
+    program = browser.page.context.browser
+    assert program is not None
+    page = program.new_page(viewport=browser.page.viewport_size)
+    try:
+        yield _visit(page, address)
+    finally:
+        page.close()
+
+
+def _visit(page: Page, address: str) -> Browser:
+    page.set_default_timeout(60_000)
+    browser = Browser(page, address)
+    page.route("**/*", browser.guard)
+    page.goto(address)
+    page.wait_for_function("localStorage.getItem('radloop') === 'visited'")
+    browser.open("")
+    return browser

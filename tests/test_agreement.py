@@ -193,6 +193,19 @@ def test_two_pairs_are_better_than_one_good_pair() -> None:
         row("a", "R2", 3, square(0.15)),
     )  # the greedy pair 0.08–0.07 would leave 0.00–0.15, which do not overlap enough
     assert agreement.match(chain, min_iou=0.4)["matches"].to_list() == [2]
+    looser = table(
+        row("a", "R1", 3, square(0.00)),
+        row("a", "R1", 3, square(0.11)),
+        row("a", "R2", 3, square(0.10)),
+        row("a", "R2", 3, square(0.21)),
+    )  # 0.11–0.10 has more IoU (0.90) than 0.00–0.10 and 0.11–0.21 together (0.67)
+    found = agreement.match(looser, min_iou=0.3)
+    assert (found["matches"].to_list(), found["iou_sum"].to_list()) == ([2], pytest.approx([2 / 3]))
+
+
+def test_boxes_that_just_reach_the_overlap_are_a_pair() -> None:
+    halves = table(row("a", "R1", 3, (0.0, 0.0, 0.5, 0.5)), row("a", "R2", 3, (0.0, 0.0, 0.5, 0.25)))
+    assert agreement.match(halves, min_iou=0.5)["matches"].to_list() == [1]
 
 
 @pytest.mark.parametrize("min_iou", [0.0, -1.0, 1.1, float("nan")])

@@ -208,3 +208,20 @@ def test_settings_take_a_name_a_line_and_never_split_at_commas(monkeypatch):
 def test_more_than_a_thousand_names_are_refused():
     with pytest.raises(TaxonomyError, match="1001 classes"):
         classes.resolve(table(*((None, f"c{number}") for number in range(1001))))
+
+
+def test_a_source_that_brings_its_classes_needs_no_row_of_each():
+    own = Taxonomy(("c", "b", "a"))
+    found = classes.resolve(table(("2", "a")), own=own)
+    assert found.taxonomy == own
+    assert classes.resolve(table(("2", "a")), Wishes(declared=Taxonomy(("a",))), own=own).taxonomy.names == ("a",)
+    assert classes.resolve(table(("2", "a")), own=own, previous=Taxonomy(("a", "c"))).taxonomy.names == ("a", "c")
+    with pytest.raises(AnnotationError, match="'z'"):
+        classes.resolve(table(("2", "z")), own=own)
+
+
+def test_vinbigdatas_names_with_other_ids_are_a_list_of_their_own():
+    found = classes.resolve(table(("1", "Aortic enlargement"), ("4", "Cardiomegaly"), ("0", "No finding")))
+    assert found.taxonomy.names == ("Aortic enlargement", "Cardiomegaly")
+    assert "class_id is not used" in found.notes[0]
+    assert meant(found)["4", "Cardiomegaly"] == (1, "finding")

@@ -533,6 +533,8 @@ def test_simulated_review_settles_everything_that_may_train(place):
     assert second.looked_at == first.disputed
     assert second.disputed == 0
     assert reviewing.order(queue).queue.is_empty()
+    third = simulated(place)
+    assert (third.written, third.verdicts) == (0, {})
     assert set(retrain(place).report["rows"]) == {"simulated-review"}
 
 
@@ -550,6 +552,23 @@ def test_review_that_was_killed_between_two_readers_is_completed_by_the_next_run
     assert simulated(place).written >= 1
     assert written[1].read_bytes() == whole[written[1].name]
     assert whole.items() <= {path.name: path.read_bytes() for path in folder.iterdir()}.items()
+
+
+def test_review_of_a_person_ends_what_a_killed_run_owes(place):
+    given = {}
+    for image_id in images(place, "production", "training"):
+        feedback = give(place, image_id, (3, 0.95, HEART))
+        given[feedback.feedback_id] = feedback
+    simulated(place)
+    readers = Counter(name.split(".")[0] for name in written_reviews(place))
+    twice = next(feedback_id for feedback_id, count in readers.items() if count == 2)
+    paths = sorted(
+        (place / "out/reviews").glob(f"{twice}.*"), key=lambda one: json.loads(one.read_bytes())["timestamp"]
+    )
+    paths[1].unlink()
+    look(place, given[twice], "normal")
+    simulated(place)
+    assert not paths[1].exists()
 
 
 def test_review_needs_to_be_told_which(place, capsys):

@@ -175,6 +175,12 @@ def test_what_is_simulated_is_marked_on_every_page_that_shows_it(made):
         assert "Simulated" in said(test), page
 
 
+def test_too_few_images_to_say_is_said_and_not_drawn(made):
+    test = opened("drift", made)
+    assert "Too few images in training or production to answer any of the" in said(test)
+    assert "No difference found" not in said(test)
+
+
 def test_chosen_image_is_the_one_of_the_address(made):
     image_id = pl.read_parquet(made.dataset / "annotations.parquet")["image_id"][7]
     assert f"radloop explain {image_id}" in said(opened("images", made, image=image_id))

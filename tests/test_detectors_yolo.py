@@ -314,3 +314,13 @@ def test_model_that_names_its_classes_has_as_many():
     scores = Scores(tuple(range(7)), (7,))
     with pytest.raises(DetectorError, match=r"not \[1, 11, anchors\] .*scores of 7 classes"):
         found(np.zeros((1, 12, 10)), scores=scores)
+
+
+@pytest.mark.parametrize(("shift", "kept"), [(9, 2), (7, 2), (5, 1), (2, 1)])
+def test_an_overlap_of_more_than_half_is_suppressed(shift, kept):
+    """Boxes of 18 px: shifted by 7 they have an IoU of 0.44, by 5 of 0.57."""
+    assert len(found(answer((3, 0.9, (50, 50, 18, 18)), (3, 0.8, (50 + shift, 50, 18, 18))))) == kept
+
+
+def test_what_is_exactly_at_the_threshold_is_not_told():
+    assert found(answer((3, 0.25, (50, 50, 20, 20)))) == found(ended((3, 0.25, (40, 40, 60, 60)))) == []

@@ -79,6 +79,7 @@ def test_two_feedbacks_on_one_image_are_one_image(classes: Taxonomy) -> None:
         {"feedback_id": "f3", "image_id": "b", "timestamp": now, "class_id": None, "confidence": 0.8, "mean": None},
     ]
     boxes = [("f1", "a", 3, 0.9, *HEART), ("f1", "a", 0, 0.5, *HEART), ("f9", "z", 0, 0.5, *HEART)]
+    boxes.append(("of another week", "a", 5, 0.1, *HEART))
     found = drift.of_feedback(
         pl.DataFrame(said, schema=FEEDBACK), pl.DataFrame(boxes, schema=DETECTIONS, orient="row"), classes
     )
@@ -133,6 +134,33 @@ def test_mid_p_by_hand() -> None:
 def test_what_is_too_rare_is_not_tested() -> None:
     found = figure(drift.compare(images(100, 1), images(100, 2)), "class_12")
     assert (found["verdict"], found["p_value"], found["q_value"], found["shift"]) == ("too few", None, None, None)
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(19, "too few"), (20, "none")])
+def test_each_set_needs_twenty_images_with_a_value(count: int, verdict: str) -> None:
+    first, second = images(100, 1), images(count, 2)
+    for pair in ((first, second), (second, first)):
+        assert figure(drift.compare(*pair), "picture_mean")["verdict"] == verdict
+
+
+@pytest.mark.parametrize(("seen", "verdict"), [(9, "too few"), (10, "none"), (90, "none"), (91, "too few")])
+def test_five_images_with_and_without_the_finding_have_to_be_expected(seen: int, verdict: str) -> None:
+    finding = np.arange(100) < seen
+    every = pl.DataFrame({"image_id": [f"i{n}" for n in range(100)], "finding": finding})
+    pair = every.gather_every(2), every.gather_every(2, 1)  # 50 images each
+    assert figure(drift.compare(*pair), "finding")["verdict"] == verdict
+
+
+def test_what_is_found_once_among_many_questions_is_no_alarm() -> None:
+    """Twenty questions, of which one has a p-value of 0.02, as one in fifty has by chance."""
+    alone = pl.DataFrame({"finding": [True] * 30 + [False] * 70}), pl.DataFrame({"finding": [True] * 15 + [False] * 85})
+    figures = drift.compare(*alone)
+    assert figure(figures, "finding")["p_value"] < 0.05
+    assert figure(figures, "finding")["verdict"] == "drift"
+    same = {f"class_{n}": [True] * 30 + [False] * 70 for n in range(20)}
+    figures = drift.compare(*(part.with_columns(pl.DataFrame(same)) for part in alone))
+    assert figure(figures, "finding")["q_value"] > 0.05
+    assert figure(figures, "finding")["verdict"] == "none"
 
 
 def test_sets_without_images_or_spread_are_too_few_and_no_error() -> None:

@@ -126,6 +126,7 @@ def test_thresholds_trade_labels_for_precision() -> None:
     assert (at[0.0]["labels"], at[0.0]["precision"], at[0.0]["recall"]) == (3, pytest.approx(2 / 3), 1.0)
     assert (at[0.9]["labels"], at[0.9]["precision"], at[0.9]["recall"]) == (1, 1.0, 0.5)
     assert (at[0.99]["labels"], at[0.99]["precision"]) == (0, None)
+    assert [at[step]["labels"] for step in (0.95, 0.94, 0.8, 0.7)] == [0, 1, 1, 2]  # strictly above
 
 
 def test_calibration_counts_each_confidence_in_one_bin() -> None:

@@ -244,3 +244,47 @@ def test_rates_of_the_documentation_hold_on_the_synthetic_source():
     assert {error: stopped[error] / 100 >= rate for error, rate in FOUND_AT_LEAST.items()} == dict.fromkeys(
         FOUND_AT_LEAST, True
     )
+
+
+@pytest.mark.parametrize(("side", "proven"), [(1250, False), (1300, False), (1400, True), (1500, True)])
+def test_places_that_speak_for_one_frame_but_not_decisively_prove_nothing(side, proven):
+    """A likelihood ratio of e^5 is not enough, one of e^9 is."""
+    boxes = scaled(films(30, sizes=np.array([(side, side)])))
+    if proven:
+        assert "prove it" in prove(boxes, said="auto", name="mine.csv").note
+    else:
+        with pytest.raises(AnnotationError, match="do not prove"):
+            prove(boxes, said="auto", name="mine.csv")
+
+
+def partly_rescaled(share):
+    """Small originals, of which a share of the films was rescaled."""
+    boxes = films(300, sizes=FILMS // 3).cast(dict.fromkeys(("x_min", "y_min", "x_max", "y_max"), pl.Float64))
+    ids = boxes["image_id"].unique().sort()
+    some = pl.col("image_id").is_in(ids[: int(share * len(ids))].implode())
+    return pl.concat([scaled(boxes.filter(some)), boxes.filter(~some)])
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        pytest.param(scaled(films(13)).head(49), id="one box fewer than fifty"),
+        pytest.param(partly_rescaled(0.65), id="two thirds in one frame, the rest in another"),
+        pytest.param(
+            scaled(films(60)).with_columns(pl.col("x_min", "y_min", "x_max", "y_max") / 2), id="pixels of 512×512"
+        ),
+    ],
+)
+def test_boxes_that_no_frame_explains_well_prove_none(boxes):
+    with pytest.raises(AnnotationError, match="do not prove"):
+        prove(boxes, said="auto", name="mine.csv")
+
+
+def test_fifty_boxes_prove_a_frame():
+    assert prove(scaled(films(13)).head(50), said="auto", name="mine.csv").frame == "scaled"
+
+
+def test_one_bad_row_does_not_hide_the_proof_of_a_small_table():
+    row = pl.int_range(pl.len()) == 7
+    boxes = scaled(films(15)).with_columns(x_max=pl.when(row).then(1500.0).otherwise("x_max"))
+    assert prove(boxes, said="auto", name="mine.csv").frame == "scaled"

@@ -14,7 +14,7 @@ import taxonomies
 from radloop import cli, manifest, options, summaries, tree
 from radloop.catalog import judging, truth, version
 from radloop.catalog.rule import KEY, Rule
-from radloop.errors import FeedbackError
+from radloop.errors import DatasetError, FeedbackError
 from radloop.feedback import records
 from radloop.feedback.records import Detection, Feedback, Model
 from radloop.pipelines import evaluating, offline, online
@@ -135,6 +135,53 @@ def test_the_rule_says_what_is_a_label(classes: Taxonomy) -> None:
     for least, labels in ((0.9, 1), (0.7, 1), (0.69, 2), (0.95, 0)):
         judged = judge(readings, detections, looked, classes, Rule(min_confidence=least))
         assert (judged.min_confidence, judged.labels["labels"][-1]) == (least, labels)
+
+
+def half_right(classes: Taxonomy) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Readings, detections and feedback of 30 images; two of three predictions are right."""
+    names = [f"i{n:02}" for n in range(30)]
+    drawn = [(f"f-{name}", name, 3, 0.91 + n / 500, THERE if n % 3 else HERE) for n, name in enumerate(names)]
+    return (
+        read(*((name, "R1", 3, THERE) for name in names)),
+        predicted(*drawn),
+        feedback(*(said(name, f"f-{name}") for name in names)),
+    )
+
+
+def test_every_interval_is_drawn_with_the_seed(classes: Taxonomy) -> None:
+    readings, detections, looked = half_right(classes)
+    first, again, other = (
+        judging.judge(looked, detections, readings, classes, rule=Rule(), seed=seed) for seed in (0, 0, 1)
+    )
+    for name in ("labels", "calibration"):
+        assert getattr(first, name).equals(getattr(again, name))
+        assert not getattr(first, name).equals(getattr(other, name)), name
+    for iou, table in first.precision.items():
+        assert table.equals(again.precision[iou])
+        assert not table.equals(other.precision[iou])
+
+
+def test_the_command_passes_the_seed(tmp_path: Path, classes: Taxonomy) -> None:
+    readings, detections, _ = half_right(classes)
+    dataset(tmp_path, readings, classes)
+    for image_id, class_id, sure, *box in detections.drop("feedback_id").iter_rows():
+        give(tmp_path, image_id, (class_id, sure, tuple(box)))
+    zero, one = (evaluate(tmp_path, seed=seed).models[0] for seed in (0, 1))
+    assert (zero.map_40["ap"], zero.pseudo_labels["precision"]) == (one.map_40["ap"], one.pseudo_labels["precision"])
+    assert zero.map_40 != one.map_40
+    assert zero.pseudo_labels != one.pseudo_labels
+    assert not zero.calibration.equals(one.calibration)
+
+
+def test_labels_are_judged_on_the_images_that_they_are_of(classes: Taxonomy) -> None:
+    known = truth.of(read(("a", "R1", 3, HERE), ("b", "R1", 3, HERE), ("unlabelled", "R1", 3, HERE)))
+    rows = predicted(("f1", "a", 3, 0.1, HERE), ("f2", "b", 3, 0.2, THERE))  # however sure: they are labels
+    found = evaluating.labels(rows, known, classes)
+    assert [found[name] for name in ("images", "truth", "labels", "correct")] == [2, 2, 2, 1]
+    assert (found["precision"], found["recall"]) == (0.5, 0.5)
+    nothing = pl.DataFrame({"image_id": ["normal"]})  # a row of retrain.csv without a box
+    found = evaluating.labels(pl.concat([rows, nothing], how="diagonal"), known, classes)
+    assert [found[name] for name in ("images", "labels")] == [3, 2]
 
 
 def one_second_reader(classes: Taxonomy) -> pl.DataFrame:
@@ -271,6 +318,14 @@ def test_images_read_twice_are_not_spoken_of(tmp_path: Path, classes: Taxonomy) 
     assert found.models[0].pseudo_labels["precision"] == 0.5  # what R2 alone saw is not the truth
 
 
+def test_the_command_tells_both_overlaps_apart(tmp_path: Path, classes: Taxonomy) -> None:
+    dataset(tmp_path, read(("a", "R1", 3, HERE)), classes)
+    give(tmp_path, "a", (3, 0.95, (0.125, 0.125, 0.375, 0.2375)))  # IoU 0.45
+    (judged,) = evaluate(tmp_path).models
+    assert (judged.map_40["ap"], judged.map_50["ap"]) == (pytest.approx(1.0), 0.0)
+    assert judged.classes["ap"].to_list() == [pytest.approx(1.0)]
+
+
 def test_without_feedback_outside_training_there_is_nothing_to_judge(tmp_path: Path, classes: Taxonomy) -> None:
     dataset(tmp_path, read(("a", "R1", 3, HERE)), classes, a="training")
     give(tmp_path, "a", (3, 0.95, HERE))
@@ -300,11 +355,12 @@ def test_the_threshold_is_the_setting_else_that_of_the_last_round_else_the_defau
     assert threshold() == (0.6, 2)
     assert threshold(min_confidence=0.5) == (0.5, 3)
     assert threshold(min_confidence=0.0) == (0.0, 3)
+    report(root, {"settings": {"min_confidence": 0.6}})  # as an earlier radloop wrote it
+    assert threshold() == (0.6, 2)
     for damaged in ([], {}, {KEY: "0.6"}, {KEY: {"min_confidence": "0.6"}}):
         report(root, damaged)
-        assert threshold() == (0.9, 1)
-    (root / manifest.RETRAIN / tree.REPORT).write_bytes(b"\xff{")
-    assert threshold() == (0.9, 1)
+        with pytest.raises(DatasetError, match=r"report\.json"):
+            threshold()
 
 
 @pytest.mark.parametrize(

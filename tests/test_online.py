@@ -80,10 +80,14 @@ def any_store(published: Callable[[Taxonomy], Path], classes: Taxonomy) -> Path:
 def play(
     store: Path | str, out: Path, *, detector: Detector | str | None = None, **changes: object
 ) -> online.Simulation:
-    """A run with a Finder, with any detector, or with the one that a text names."""
+    """A run of the pattern, or of one stage that is long enough for an answer also on a busy machine.
+
+    It asks a Finder, any detector, or the one that a text names.
+    """
     named = {"detector": detector} if isinstance(detector, str) else {}
     made = None if named else detector or Finder()
-    told = options.Simulate(**{"out": out, "store": str(store), "stage_seconds": 0.05} | named | changes)
+    seconds = 0.3 if len(str(changes.get("load_pattern", PATTERN))) == 1 else 0.05
+    told = options.Simulate(**{"out": out, "store": str(store), "stage_seconds": seconds} | named | changes)
     return online.simulate(told, detector=made)
 
 

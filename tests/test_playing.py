@@ -1,6 +1,7 @@
 """A run of the simulator dealt out to many: nothing is played twice, nothing is left out of the report."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from radloop.pipelines import playing
 from radloop.pipelines.playing import Run, Share, Shown
 from radloop.predictions import Picture, Predictions
 from radloop.simulation import hospital
-from radloop.simulation.hospital import Plan, Tally
+from radloop.simulation.hospital import Answer, Plan, Tally, Visit
 from radloop.simulation.journal import Journal
 from taxonomies import SPINE
 
@@ -143,3 +144,16 @@ def test_arrivals_of_the_past_are_not_played_again():
     )
     assert (tallies[0].requests, tallies[0].dropped) == (0, 0)
     assert {answer.visit.stage for answer in told} == {2}
+
+
+def test_feedback_tells_when_a_picture_arrived_and_when_its_answer_came(tmp_path, classes):
+    share = whole(tmp_path, Plan([1], 1.0))
+    run = replace(share.run, classes=classes)
+    answer = Answer(Visit(7, 1, 0), Finder().predict(Picture("i0", b"")), None, 100.0, 100.5, 101.25, 2)
+    with Journal(run.log, run.id) as journal:
+        written = playing._Clerk(run, journal, "")._as_feedback(answer, share.shown[0][0])
+    arrived, answered = (datetime.fromisoformat(time) for time in (written.arrived_at, written.timestamp))
+    assert answered - arrived == timedelta(seconds=1.25)
+    assert written.latency_ms == 1250.0
+    assert (written.class_id, written.class_name, written.split) == (3, classes.names[3], "test")
+    assert [one.class_name for one in written.detections] == [classes.names[3]]

@@ -67,6 +67,16 @@ def test_a_proof_that_wanted_other_sizes_is_found():
     assert verify(annotations, told) == ["split training holds 230 images where 1 were wanted"]
 
 
+def test_a_split_of_one_image_too_many_is_found_where_every_image_is_its_own_group():
+    annotations, told = proven()
+    told["wanted"]["training"] += 1
+    told["wanted"]["test"] -= 1
+    assert verify(annotations, told) == [
+        "split training holds 230 images where 231 were wanted",
+        "split test holds 15 images where 14 were wanted",
+    ]
+
+
 @pytest.mark.parametrize("told", [[], {}, {"classes": 3, "wanted": "x"}, {"splits": {"training": None}}])
 def test_a_damaged_proof_is_wrong_and_not_a_crash(told):
     annotations, _ = proven()

@@ -11,6 +11,7 @@ from radloop.errors import AnnotationError, SourceError
 from radloop.sources import raw
 from radloop.sources.raw import RawData
 from radloop.tables import ANNOTATION_COLUMNS, REJECTED
+from taxonomies import SPINE
 
 HEADER = ",".join(ANNOTATION_COLUMNS)
 ROW = "a1,Cardiomegaly,3,R9,10,20,30,40"
@@ -276,3 +277,14 @@ def test_source_json_is_plain(tmp_path):
         "sizes": None,
         "pictures": None,
     }
+
+
+def test_the_sources_own_classes_are_kept(tmp_path):
+    (tmp_path / "boxes.csv").touch()
+    named = RawData("synthetic:3", tmp_path / "boxes.csv", "original", None, None, SPINE)
+    raw.write(named, tmp_path)
+    assert raw.read(tmp_path).classes == SPINE
+    path = tmp_path / "raw" / "source.json"
+    path.write_text(path.read_text().replace('"Osteophytes"', "7"))
+    with pytest.raises(SourceError, match="damaged"):
+        raw.read(tmp_path)

@@ -18,11 +18,12 @@ from radloop import cli, engines
 from radloop.dataset import pictures
 from radloop.engines import Engine
 from radloop.errors import EngineError
-from radloop.feedback import records
+from radloop.feedback import reading
 from radloop.options import Extract, Load, Pull, Simulate, Transform
 from radloop.pipelines import offline, online
 from radloop.split_sizes import SplitSizes
 from radloop.storage import spread
+from radloop.vindr.classes import TAXONOMY as VINDR
 
 pytest_plugins = ("swift_server",)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -247,7 +248,7 @@ def test_node_killed_in_a_simulation_loses_no_reported_feedback(local, cluster, 
 
     lines = [json.loads(line) for line in done.log.read_text().splitlines()]
     reported = [line["file"] for line in lines if line["event"] == "request"]
-    found = records.read(done.feedback)
+    found = reading.read(done.feedback, VINDR)
     assert done.stopped
     assert len(attempts) == 3
     assert found.refused.is_empty()
@@ -270,7 +271,7 @@ def test_simulation_by_two_nodes_is_one_report(local, engine, tmp_path):
         inference_ms=20,
     )
     done = online.simulate(told, engine=engine)
-    found = records.read(done.feedback).feedback
+    found = reading.read(done.feedback, VINDR).feedback
     assert found.height == done.total["feedback"] == done.stages["feedback"].sum()
     assert done.stages["load"].to_list() == [1, 3]
     assert done.stages["seconds"].to_list() == [2.0, 2.0]

@@ -199,12 +199,21 @@ def test_copy_of_a_held_out_picture_under_another_name_is_told_as_what_it_is():
     said = ("f1", "prod1", [(3, 0.95, HEART)], {"image_md5": f"{3:032x}"})
     assert fate(said) == ("withheld", "held-out-picture", "the picture is a held-out image's")
     assert decide(records(said), include_held_out=True).rows["split"].to_list() == ["test"]
+    strange = ("f1", "renamed", *said[2:])
+    assert fate(strange) == ("withheld", "held-out-picture", "the picture is a held-out image's")
+    assert fate(strange, include_held_out=True) == ("refused", *guard.UNKNOWN)
 
 
 def test_newest_feedback_of_an_image_counts():
     old, new = ("f1", "prod1", [(3, 0.95, HEART)]), ("f2", "prod1", [])
     assert fate(old, new) == SUPERSEDED
     assert fate(old, new, of="f2") == NOTHING_FOUND
+
+
+def test_newest_is_by_time_and_not_by_id():
+    old, new = ("f2", "prod1", [(3, 0.95, HEART)]), ("f1", "prod1", [])
+    assert fate(old, new, of="f2") == SUPERSEDED
+    assert fate(old, new, of="f1") == NOTHING_FOUND
 
 
 def test_later_prediction_does_not_take_back_what_a_radiologist_said():
@@ -228,7 +237,10 @@ def test_simulated_review_is_marked_in_its_rows():
 
 
 def test_require_review_leaves_out_what_nobody_looked_at():
-    assert fate(("f1", "prod1", [(3, 0.95, HEART)]), require_review=True) == ("unused", "no-review", "no review")
+    feedback = ("f1", "prod1", [(3, 0.95, HEART)])
+    assert fate(feedback, require_review=True) == ("unused", "no-review", "no review")
+    accepted = reviewed(("f1", "prod1", "ann", "accept", [(3, HEART)]))
+    assert fate(feedback, reviews_said=accepted, require_review=True) == KEPT
 
 
 @pytest.mark.parametrize(

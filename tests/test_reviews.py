@@ -255,6 +255,11 @@ NORMAL = review("bob", "normal", minute=1)
             True,
             id="two boxes of which one is elsewhere",
         ),
+        pytest.param(
+            [review(findings=[HEART, SAME_HEART]), review("bob", findings=[HEART, ELSEWHERE], minute=1)],
+            True,
+            id="two boxes that share one of the other's",
+        ),
         pytest.param([review(), review("bob", findings=[EDGE], minute=1)], True, id="a box that overlaps too little"),
     ],
 )

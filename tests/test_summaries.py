@@ -5,7 +5,8 @@ from typing import get_args, get_type_hints
 
 from radloop import parts, summaries
 from radloop.pipelines import checking, demo, evaluating, explaining, offline, online, retraining, reviewing
-from radloop.storage.publish import Published, Pulled
+from radloop.storage.publish import Published
+from radloop.storage.pull import Pulled
 from radloop.summaries import registry
 
 

@@ -91,11 +91,13 @@ class Taxonomy:
 
 def of_summary(summary: Mapping[str, Any], *, default: Taxonomy) -> Taxonomy:
     """The classes that a summary.json names; `default` for one of before it named any. Raises TaxonomyError."""
-    names = summary.get("classes")
-    if names is None:
-        return default
+    return of_list(summary["classes"]) if summary.get("classes") is not None else default
+
+
+def of_list(names: object) -> Taxonomy:
+    """The classes in a document of radloop's own. Raises TaxonomyError for anything but a list of names."""
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TaxonomyError("summary.json: `classes` is not a list of names.")
+        raise TaxonomyError("`classes` is not a list of names.")
     return Taxonomy(tuple(names))
 
 

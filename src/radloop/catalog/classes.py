@@ -1,8 +1,9 @@
 """Which classes a table of annotations speaks of, and what each way of writing one means: declared, never guessed.
 
-The list is the one that was declared; else the previous version's, new names appended; else VinBigData's, where the
-table has ids and each goes with the name that VinBigData gives it; else the table's own ids, where they are 0..n-1 and
-one to one with names; else its names, sorted. Then names are renamed, and classes left out, as was asked.
+The list is the one that was declared; else the previous version's, new names appended; else the source's own, where it
+brings one; else VinBigData's, where the table has ids and each goes with the name that VinBigData gives it; else the
+table's own ids, where they are 0..n-1 and one to one with names; else its names, sorted. Then names are renamed, and
+classes left out, as was asked.
 """
 
 from collections import Counter, defaultdict
@@ -66,7 +67,13 @@ class _Pair(NamedTuple):
     rows: int
 
 
-def resolve(rows: pl.DataFrame, wishes: Wishes | None = None, *, previous: Taxonomy | None = None) -> Resolved:
+def resolve(
+    rows: pl.DataFrame,
+    wishes: Wishes | None = None,
+    *,
+    previous: Taxonomy | None = None,
+    own: Taxonomy | None = None,
+) -> Resolved:
     """The classes that `rows` (class_id and class_name, as text) speak of.
 
     Raises AnnotationError where a name was declared by nobody (it names each, with its rows) or where ids have no
@@ -75,7 +82,7 @@ def resolve(rows: pl.DataFrame, wishes: Wishes | None = None, *, previous: Taxon
     wishes = wishes or Wishes()
     pairs = list(_pairs(rows, wishes.renamed))
     known = _Known(pairs)
-    names, notes = _base(known, wishes, previous)
+    names, notes = _base(known, wishes, previous, own)
     dropped = _left_out(names, known, wishes)
     named = {*map(normal, names)} | dropped
     unknown = {name: times for name, times in known.names.items() if normal(name) not in named}
@@ -85,7 +92,7 @@ def resolve(rows: pl.DataFrame, wishes: Wishes | None = None, *, previous: Taxon
     if not kept:
         raise UsageError("--keep-classes and --drop-classes leave no class. Keep at least one.")
     classes = Taxonomy(tuple(kept))
-    by_number = _by_number(known, names, wishes, previous)
+    by_number = _by_number(known, names, wishes.declared or previous or own)
     meanings = [_meaning(pair, classes, dropped, known, by_number) for pair in pairs]
     return Resolved(classes, pl.DataFrame(meanings, schema=MEANINGS, orient="row"), tuple(notes), frozenset(dropped))
 
@@ -159,7 +166,9 @@ class _Known:
         return len(set(self.numbers.values())) == len(self.numbers)
 
 
-def _base(known: _Known, wishes: Wishes, previous: Taxonomy | None) -> tuple[list[str], list[str]]:
+def _base(
+    known: _Known, wishes: Wishes, previous: Taxonomy | None, own: Taxonomy | None
+) -> tuple[list[str], list[str]]:
     """The names before any is left out, and what is to be said of where they come from."""
     if wishes.declared is not None:
         return list(wishes.declared.names), []
@@ -171,6 +180,8 @@ def _base(known: _Known, wishes: Wishes, previous: Taxonomy | None) -> tuple[lis
         _refuse_spellings(known, new)
         note = [f"classes that the previous version has not, numbered after its own: {', '.join(new)}"] if new else []
         return names + new, note
+    if own is not None:
+        return _renamed(own.names, renamed), []
     if known.has_ids and not known.named:
         raise AnnotationError(
             "The table has ids of classes and no names: what they mean is not guessed. Pass --classes FILE (a name a "
@@ -179,9 +190,9 @@ def _base(known: _Known, wishes: Wishes, previous: Taxonomy | None) -> tuple[lis
     if _is_vinbigdata(known):
         return _renamed(vindr.TAXONOMY.names, renamed), []
     _refuse_spellings(known, known.names)
-    own = sorted((number, key) for key, number in known.numbers.items())
-    if own and known.one_to_one and [number for number, _ in own] == list(range(len(own))):
-        return _renamed((known.renamed[key] for _, key in own), {}), []
+    numbered = sorted((number, key) for key, number in known.numbers.items())
+    if numbered and known.one_to_one and [number for number, _ in numbered] == list(range(len(numbered))):
+        return _renamed((known.renamed[key] for _, key in numbered), {}), []
     names = sorted(known.names)
     if not names:
         return _renamed(vindr.TAXONOMY.names, renamed), ["no row names a class: VinBigData's are taken"]
@@ -238,9 +249,8 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
-def _by_number(known: _Known, names: Sequence[str], wishes: Wishes, previous: Taxonomy | None) -> dict[int, str]:
+def _by_number(known: _Known, names: Sequence[str], listed: Taxonomy | None) -> dict[int, str]:
     """What an id means where the row has no name: what the table's own rows say, else the list's number."""
-    listed = wishes.declared or previous
     by_list = dict(enumerate([*(listed.names if listed else names), NOTHING]))
     own = {number: known.renamed[key] for key, number in known.numbers.items()} if known.one_to_one else {}
     return by_list | own

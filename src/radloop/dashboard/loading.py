@@ -211,8 +211,10 @@ def default_classes() -> Taxonomy:
 
 def last_rule(retrain: Path) -> Rule:
     """The rule of the last round, by the report beside its `retrain.csv`; where none tells it, the default."""
-    report = document(retrain.with_name(tree.REPORT))
-    return rule.of_report(report) or Rule()
+    try:
+        return rule.standing(retrain.parent) or Rule()
+    except DatasetError:
+        return Rule()
 
 
 def _parquet(path: Path, listed: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:

@@ -64,7 +64,7 @@ def layers(dataset: Dataset | None, said: Feedback | None, image_id: str) -> lis
     found = []
     if dataset is not None:
         rows = dataset.rows.filter(pl.col("image_id") == image_id)
-        for rad_id in sorted(rows["rad_id"].unique()):
+        for rad_id in rows.select("rad_id").unique().sort(*counts.reader_order())["rad_id"]:
             own = rows.filter(pl.col("rad_id") == rad_id, pl.col("class_id").is_not_null())
             found.append(Layer(rad_id, _boxes(own)))
         readings = version.readings(rows)

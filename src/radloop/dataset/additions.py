@@ -39,6 +39,7 @@ def merge(base: Validated, added: Validated, previous: pl.DataFrame | None) -> t
         .then(pl.format("the image is held out ({}) and never trains", split)),
     )
     stays = refusal["code"].is_null()
+    refused = added.origins.with_columns(refusal.get_columns()).filter(~stays)
     accepted = added.findings.filter(stays)
     replaced = pl.col("image_id").is_in(accepted["image_id"].implode())
 
@@ -48,10 +49,7 @@ def merge(base: Validated, added: Validated, previous: pl.DataFrame | None) -> t
             [base.findings.with_columns(used=~replaced), accepted.with_columns(used=pl.lit(value=True))]
         ),
         origins=pl.concat([base.origins, added.origins.filter(stays)]),
-        rejected=pl.concat(
-            [base.rejected, added.rejected, added.origins.with_columns(refusal.get_columns()).filter(~stays)],
-            how="vertical",
-        ),
+        rejected=pl.concat([base.rejected, added.rejected, refused]),
         lost=pl.concat([base.lost, added.lost]),
     )
     moved = accepted.filter(split.filter(stays).ne_missing("training"))["image_id"]

@@ -85,32 +85,24 @@ def build(
     _require_distinct(files)
     image_files = _images(files, pictures)
     label_files = _labels(files, texts, empty=labelling.empty(classes))
-
     yamls = _yamls(labelling.names(classes), filled=set(files["split"]))
     version_id = manifest.version(pl.concat([image_files, label_files, listed(yamls)], how="diagonal"))
-    annotations = _annotations(findings, assignment, pictures, classes)
-    documents |= yamls
-    documents[tree.CLASSES] = tree.classes_txt(labelling.names(classes))
-    documents[tree.ANNOTATIONS] = version.encode(annotations, classes)
-    documents[tree.BOXES] = _csv(_scaled(used, assignment, classes))
-    documents[tree.REJECTED] = _csv(account.rejected.sort(pl.all(), nulls_last=True))
-    documents[tree.PROOF] = tree.json_file(account.proof)
+    documents |= yamls | {
+        tree.CLASSES: tree.classes_txt(labelling.names(classes)),
+        tree.ANNOTATIONS: version.encode(_annotations(findings, assignment, pictures, classes), classes),
+        tree.BOXES: _csv(_scaled(used, assignment, classes)),
+        tree.REJECTED: _csv(account.rejected.sort(pl.all(), nulls_last=True)),
+        tree.PROOF: tree.json_file(account.proof),
+    }
     documents[tree.SUMMARY] = tree.json_file(
         {
-            "total_unique_images": files["image_id"].n_unique(),
-            "total_image_radiologist_combinations": used.select("image_id", "rad_id").n_unique(),
-            "labels_created": label_files.height,
-            "images_copied": image_files.height,
-            "splits": {split: files.filter(split=split)["image_id"].n_unique() for split in SPLITS},
+            **_files_counted(findings, files, image_files, label_files),
             "version": version_id,
             "source": account.source,
-            "classes": list(classes.names),
+            "classes": classes.names,
             "settings": account.settings,
             "boxes_written": texts["boxes"].sum(),
-            "boxes_cut_at_the_edge": _overhanging(findings.filter("used")),
-            "rows_kept": findings.height,
-            "rows_refused": account.rejected.height,
-            "readings_lost": account.lost.height,
+            **_rows_counted(findings, account),
         }
     )
     return Plan(
@@ -141,9 +133,26 @@ def _labelled(
     return named, tree.texts(kept.with_columns(stem="image_id")), {tree.CONSENSUS: sealed.encode(fused)}
 
 
-def _overhanging(findings: pl.DataFrame) -> int:
+def _files_counted(
+    findings: pl.DataFrame, files: pl.DataFrame, images: pl.DataFrame, labels: pl.DataFrame
+) -> dict[str, Any]:
+    return {
+        "total_unique_images": files["image_id"].n_unique(),
+        "total_image_radiologist_combinations": findings.filter("used").select("image_id", "rad_id").n_unique(),
+        "labels_created": labels.height,
+        "images_copied": images.height,
+        "splits": {split: files.filter(split=split)["image_id"].n_unique() for split in SPLITS},
+    }
+
+
+def _rows_counted(findings: pl.DataFrame, account: Account) -> dict[str, int]:
     outside = pl.any_horizontal((pl.col(EDGES) < 0) | (pl.col(EDGES) > 1))
-    return findings.filter(outside).height
+    return {
+        "boxes_cut_at_the_edge": findings.filter(outside, "used").height,
+        "rows_kept": findings.height,
+        "rows_refused": account.rejected.height,
+        "readings_lost": account.lost.height,
+    }
 
 
 def _require_distinct(files: pl.DataFrame) -> None:

@@ -142,7 +142,7 @@ def _reasons(rule: Rule) -> list[_Reason]:
     else:
         unknown &= ~held_out
     return [  # the first two come before it is asked which feedback of an image counts
-        _Reason(unknown, "refused", None, None),
+        _Reason(unknown, "refused", *guard.UNKNOWN),
         _Reason(held_out, "withheld", None, None),
         _Reason(pl.col("superseded"), "unused", "superseded", "superseded"),
         _Reason(pl.col("disputed").fill_null(False), "disputed", "disputed", "its reviewers disagree"),

@@ -20,7 +20,7 @@ from radloop.dataset import naming, proof, trainer_rules, yolo
 from radloop.dataset.trainer_rules import Found, Violation
 from radloop.errors import DatasetError
 from radloop.progress import Progress, silent
-from radloop.storage import Store, publish
+from radloop.storage import Store, layout, verify
 
 # What may be wrong that the trainer does not see, and what follows from it.
 RULES: Final = trainer_rules.RULES | {
@@ -122,23 +122,23 @@ def _report(place: str, units: Mapping[str, _Unit]) -> Report:
 
 def _check_store(address: str, *, progress: Progress) -> Report:
     with closing(storage.open_store(address)) as store:
-        prefix = publish.resolve_prefix(store)
+        prefix = layout.resolve_prefix(store)
         units = {"": _check_published(store, prefix, progress=progress)}
-        retrain = publish.key_in(prefix, manifest.RETRAIN)
+        retrain = layout.key_in(prefix, manifest.RETRAIN)
         if store.get(f"{retrain}/{manifest.NAME}") is not None:
             units[_IN_RETRAIN] = _check_published(store, retrain, progress=progress)
     return _report(address, units)
 
 
 def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
-    problems = publish.verify(store, prefix=prefix, progress=progress)
+    problems = verify.verify(store, prefix=prefix, progress=progress)
     violations = [
         Violation(_STORE_RULES[problem.rule], problem.key, None, problem.detail)
         for problem in problems
         if problem.rule != "unverified"
     ]
     unverified = sum(problem.rule == "unverified" for problem in problems)
-    data = store.get(publish.key_in(prefix, manifest.NAME))
+    data = store.get(layout.key_in(prefix, manifest.NAME))
     try:
         listed = manifest.decode(data or b"", name=manifest.NAME)
     except DatasetError:  # verify has said so
@@ -147,7 +147,7 @@ def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
     if unverified:
         checked.append(f"the size alone of {unverified:,} files: the store keeps no MD5 of them")
     keys = (tree.ANNOTATIONS, tree.PROOF, tree.SUMMARY, *naming.FILES)
-    texts = {key: text for key in keys if (text := store.get(publish.key_in(prefix, key))) is not None}
+    texts = {key: text for key in keys if (text := store.get(layout.key_in(prefix, key))) is not None}
     if tree.ANNOTATIONS in texts:
         violations += _judge_documents(listed, texts)
         violations += _judge_summary(listed, texts)

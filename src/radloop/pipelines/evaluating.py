@@ -1,17 +1,15 @@
 """Feedback on images whose truth is known -> how good the detector is, and how good its pseudo-labels would be."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
-from radloop import manifest, tree
-from radloop.catalog import judging, rule, version
+from radloop import manifest
+from radloop.catalog import judging, version
 from radloop.catalog.judging import MODEL, Judged
-from radloop.catalog.rule import Rule
+from radloop.catalog.rule import Rule, standing
 from radloop.errors import FeedbackError
 from radloop.feedback import cache, guard
 from radloop.measures import evaluation
@@ -65,8 +63,8 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
             "Run `radloop simulate` first."
         )
 
-    least = options.min_confidence
-    by = _rule(known.root) if least is None else Rule(min_confidence=least)
+    by, least = standing(known.root / manifest.RETRAIN) or Rule(), options.min_confidence
+    by = by if least is None else replace(by, min_confidence=least)
     models = []
     for (name, number), looked in newest.group_by(*MODEL, maintain_order=True):
         given = (looked, records.detections, known.readings, known.taxonomy)
@@ -85,15 +83,6 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
         left_out={reason: count for reason, count in left_out.items() if count},
         notes=_read_once(newest, known.readings),
     )
-
-
-def _rule(root: Path) -> Rule:
-    """The rule of the last round of re-training; the default one where there was none, or its report is damaged."""
-    try:
-        report = json.loads((root / manifest.RETRAIN / tree.REPORT).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return Rule()
-    return (rule.of_report(report) if isinstance(report, dict) else None) or Rule()
 
 
 def _read_once(newest: pl.DataFrame, readings: pl.DataFrame) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Where every box of an image comes from and where it went: source row, label, prediction, review, re-training row."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ import polars as pl
 
 from radloop import boxes, manifest, sealed, storage, tree
 from radloop.catalog import version
-from radloop.catalog.rule import Rule, of_report
+from radloop.catalog.rule import Rule, standing
 from radloop.catalog.version import Version
 from radloop.errors import DatasetError, RadloopError
 from radloop.feedback import cache, guard, retraining, reviews
@@ -19,7 +18,7 @@ from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.options import Explain
 from radloop.progress import Progress, silent
-from radloop.storage import publish
+from radloop.storage import layout
 from radloop.tables import CLASS_ID, CONSENSUS, EDGES, REFUSED_FILES, SCALED_SIDE_PX
 from radloop.taxonomy import Taxonomy
 
@@ -73,27 +72,17 @@ def explain(options: Explain, *, progress: Progress = silent) -> Explanation:
     image_id = asked if in_dataset else str(about["image_id"][0])
 
     published, trouble = _published(store)
+    by = standing(known.root / manifest.RETRAIN) or options.rule
     rows = known.annotations.filter(image_id=image_id).sort("rad_id", "class_id", *EDGES, nulls_last=True)
-    reviewed, rule = reviews.read(options.reviews_folder, classes), _standing(known.root) or options.rule
+    reviewed = reviews.read(options.reviews_folder, classes)
     parts = [
         *_picture(known, image_id, published),
         *_labels(known, rows, image_id, published),
-        *_feedback(known, found, reviewed, image_id, rule, published),
+        *_feedback(known, found, reviewed, image_id, by, published),
     ]
     place = f"{rows['split'][0]}, group {rows['group'][0]}" if rows.height else "not in the dataset"
     facts = {"split": rows["split"].first(), "group": rows["group"].first(), "dataset": known.id, "store": store}
     return Explanation(asked, image_id, Node(f"image {image_id}: {place}{trouble}", facts, tuple(parts)))
-
-
-def _standing(root: Path) -> Rule | None:
-    """The rule of the round that stands beside the dataset."""
-    path = root / manifest.RETRAIN / tree.REPORT
-    if not path.is_file():
-        return None
-    try:
-        return of_report(dict(json.loads(path.read_bytes())))
-    except (ValueError, TypeError, RecursionError) as broken:
-        raise DatasetError(f"{path} is damaged ({broken}). Run `radloop retrain` again.") from broken
 
 
 def _published(address: str) -> tuple[dict[str, str], str]:
@@ -102,7 +91,7 @@ def _published(address: str) -> tuple[dict[str, str], str]:
     try:
         with closing(storage.open_store(address)) as store:
             for prefix, unit in (("", manifest.UNIT), (_RETRAIN, f"{manifest.UNIT}/{manifest.RETRAIN}")):
-                table = publish.read_manifest(store, prefix=unit)
+                table = layout.read_manifest(store, prefix=unit)
                 if table is not None:
                     listed |= {prefix + key: md5 for key, md5 in table.select("key", "md5").iter_rows()}
     except RadloopError as trouble:

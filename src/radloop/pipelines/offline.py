@@ -22,9 +22,9 @@ from radloop.options import Etl, Extract, Load, Pull, Transform
 from radloop.progress import Progress, silent
 from radloop.sources import folder, kaggle, raw, synthetic
 from radloop.sources.raw import RawData
-from radloop.storage import Store, preview, publish
-from radloop.storage.preview import PullPreview
-from radloop.storage.publish import Published, Pulled
+from radloop.storage import Store, layout, publish
+from radloop.storage.publish import Published
+from radloop.storage.pull import Pulled
 from radloop.tables import SPLITS
 from radloop.taxonomy import Taxonomy
 
@@ -168,7 +168,8 @@ def transform(
             valid.findings, grouping.groups, wanted, rows.taxonomy, seed=seed, previous=before, move=rows.moved
         )
         proven = proof.of(valid.findings, assignment, wanted, rows.taxonomy, seed=seed, previous=before)
-        account = Account(data.name, _settings(options, wishes, valid), proven, valid.rejected, valid.lost)
+        asked_for = _settings(options, wishes, valid)
+        account = Account(data.name, asked_for, proven, valid.rejected, valid.lost)
         built = plan.build(valid.findings, inspected, assignment, rows.taxonomy, labelling, account)
 
         organized = options.out / manifest.UNIT
@@ -202,21 +203,21 @@ def load(options: Load, *, engine: Engine = HERE, progress: Progress = silent) -
         return publish.publish(root, store, keep_old=options.keep_old, dry_run=options.dry_run, progress=progress)
 
 
-def pull(options: Pull, *, progress: Progress = silent) -> Pulled | PullPreview:
+def pull(options: Pull, *, progress: Progress = silent) -> Pulled:
     """Bring a published dataset back to OUT/organized: distinct bytes once, links for the rest, verified."""
     into = options.out / manifest.UNIT
     writing = not options.dry_run
     with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as store:
-        prefix = publish.resolve_prefix(store)
-        if options.dry_run:
-            return preview.pull(store, into, prefix=prefix, splits=options.splits)
-        return publish.pull(store, into, prefix=prefix, splits=options.splits, progress=progress)
+        prefix = layout.resolve_prefix(store)
+        return storage.pull.pull(
+            store, into, prefix=prefix, splits=options.splits, dry_run=options.dry_run, progress=progress
+        )
 
 
 def _held(store: Store) -> tuple[str | None, tuple[str, ...]]:
     """The version in the store, and what is to be said where it cannot be told."""
     try:
-        table = publish.read_manifest(store)
+        table = layout.read_manifest(store)
     except (DatasetError, StoreError) as trouble:
         return None, (str(trouble),)
     return None if table is None else manifest.version(table), ()
@@ -289,7 +290,7 @@ class _Rows:
 def _rows(data: RawData, found: pl.DataFrame, wishes: Wishes, earlier: _Earlier | None, add: Path | None) -> _Rows:
     """The rows of the source and, where there is one, of the retrain.csv to add, validated."""
     rows, ragged = raw.read_annotations(data.annotations)
-    resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None)
+    resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None, own=data.classes)
     valid = findings.validate(
         rows, resolved, sizes=_sizes(data, rows, found), boxes=data.boxes, source=data.name, name=data.annotations.name
     )
@@ -315,8 +316,8 @@ def _earlier(address: str | None) -> tuple[_Earlier | None, pl.DataFrame | None]
     if not address:
         return None, None
     with closing(storage.open_store(address)) as store:
-        prefix = publish.resolve_prefix(store)
-        known = version.published(lambda key: store.get(publish.key_in(prefix, key)), name=address)
+        prefix = layout.resolve_prefix(store)
+        known = version.published(lambda key: store.get(layout.key_in(prefix, key)), name=address)
     if known is None:
         raise DatasetError(f"--previous {address} holds no {tree.ANNOTATIONS}: it was not written by radloop.")
     earlier = _Earlier(*known)

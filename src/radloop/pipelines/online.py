@@ -32,8 +32,8 @@ from radloop.simulation import drifting, hospital, load
 from radloop.simulation.drifting import Drift
 from radloop.simulation.hospital import Tally
 from radloop.simulation.journal import Journal
-from radloop.storage import Store, publish
-from radloop.storage.publish import Row
+from radloop.storage import Store, layout, pull
+from radloop.storage.change import Row
 from radloop.tables import Split
 from radloop.taxonomy import Taxonomy
 
@@ -239,11 +239,11 @@ def _require_stages(drifts: Sequence[Drift], count: int) -> None:
 
 def _pictures_of(store: Store, splits: Sequence[Split]) -> tuple[str, pl.DataFrame, tuple[str, ...]]:
     """The unit's prefix, one manifest row for each image of the splits, and what is to be said about them."""
-    prefix = publish.resolve_prefix(store)
-    table = publish.read_manifest(store, prefix=prefix)
+    prefix = layout.resolve_prefix(store)
+    table = layout.read_manifest(store, prefix=prefix)
     notes: tuple[str, ...] = ()
     if table is None:
-        table = publish.listed(store, prefix=prefix)
+        table = layout.listed(store, prefix=prefix)
         notes = (f"unverified: {store.address} has no manifest, so its listing was taken at its word",)
     rows = table.filter(pl.col("kind") == "image", pl.col("split").is_in(splits))
     rows = rows.sort("key").unique("image_id", keep="first", maintain_order=True).sort("image_id")
@@ -256,12 +256,12 @@ def _pictures_of(store: Store, splits: Sequence[Split]) -> tuple[str, pl.DataFra
 
 def _known(store: Store, prefix: str, image_ids: pl.Series) -> _Known:
     """The classes of the dataset, and the truth of its images. Of a store that tells no classes: VinBigData's."""
-    known = version.published(lambda key: store.get(publish.key_in(prefix, key)), name=store.address)
+    known = version.published(lambda key: store.get(layout.key_in(prefix, key)), name=store.address)
     if known is not None:
         classes, annotations = known
         rows = version.readings(annotations).filter(pl.col("image_id").is_in(image_ids.implode()))
         return _Known(classes, truth.of(rows), ())
-    summary = store.get(publish.key_in(prefix, tree.SUMMARY))
+    summary = store.get(layout.key_in(prefix, tree.SUMMARY))
     notes = () if summary else (f"{store.address} tells no classes: VinBigData's were taken",)
     return _Known(version.taxonomy_of(summary, name=store.address), None, notes)
 
@@ -271,7 +271,7 @@ def _fetch(
 ) -> tuple[list[Shown], int]:
     """The pictures on this machine, each distinct one once and verified; and how many cannot be decoded."""
     wanted = [Row(**row) for row in rows.select(Row._fields).iter_rows(named=True)]
-    paths = publish.fetch(store, wanted, cache / "pictures", prefix=prefix, progress=progress)
+    paths = pull.fetch(store, wanted, cache / "pictures", prefix=prefix, progress=progress)
     named = [(row["image_id"], row["split"], paths[row["key"]].absolute()) for row in rows.iter_rows(named=True)]
     shown = _measured(named, cache / "shown" / "pictures.parquet", engine=engine, progress=progress)
     lost = len(named) - len(shown)

@@ -39,6 +39,7 @@ class Retrained:
     refused: pl.DataFrame  # kind (feedback or review), file, image_id, code, reason
     published: Published | None  # None also with --dry-run
     notes: tuple[str, ...]
+    done: bool = True  # False with --dry-run
 
 
 def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
@@ -73,7 +74,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         if writing:
             yolo.write(built, folder, pictures=known.root, progress=progress)
             published = publish.publish(folder, target, prefix=UNIT, progress=progress)
-        return Retrained(folder, built.version, round_id, report, why, refused, published, ())
+        return Retrained(folder, built.version, round_id, report, why, refused, published, (), done=writing)
 
 
 def _report(decided: Decided, classes: Taxonomy, rule: Rule, *, dataset_version: str) -> dict[str, Any]:

@@ -31,13 +31,14 @@ class Queued:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What the simulated radiologists wrote."""
+    """What the simulated radiologists wrote, or with --dry-run would write."""
 
     folder: Path
     looked_at: int  # feedbacks
     written: int  # reviews
     verdicts: Mapping[str, int]
     disputed: int  # feedbacks on which they differ now
+    done: bool = True  # False with --dry-run
 
 
 def review(options: Review, *, progress: Progress = silent) -> Queued | Reviewed:
@@ -97,6 +98,7 @@ def simulate(options: Review, *, progress: Progress = silent) -> Reviewed:
         len(written),
         dict(Counter(review.verdict for review in written).most_common()),
         standing.filter("disputed").height,
+        done=writing,
     )
 
 

@@ -12,10 +12,12 @@ from typing import Any, Final, TextIO, cast, get_args
 
 import polars as pl
 
-from radloop.errors import AnnotationError, SourceError
+from radloop import taxonomy
+from radloop.errors import AnnotationError, SourceError, TaxonomyError
 from radloop.files import write_atomic
 from radloop.tables import ANNOTATION_COLUMNS, LARGEST_SIDE_PX, REJECTED, SINGLE_READER, SMALLEST_SIDE_PX
 from radloop.tables import Boxes as Boxes
+from radloop.taxonomy import Taxonomy
 
 _OPTIONAL_COLUMNS: Final = ("width", "height", "patient_id")
 _CHUNK_ROWS: Final = 50_000
@@ -32,13 +34,16 @@ class RawData:
     boxes: Boxes  # what the user said; auto: by proof, then by the file's name
     sizes: Path | None  # train_meta.csv
     pictures: Path | None
+    classes: Taxonomy | None = None  # the source's own list, where it has one
 
 
 def write(raw: RawData, out: Path) -> Path:
     """Write `out`/raw/source.json; what lies under `out`/raw is named relative to it, so that `out` can be moved."""
     folder = _folder(out)
-    document: dict[str, str | None] = {"name": raw.name, "boxes": raw.boxes}
+    document: dict[str, Any] = {"name": raw.name, "boxes": raw.boxes}
     document |= {role: _stored(getattr(raw, role), folder) for role in ("annotations", "sizes", "pictures")}
+    if raw.classes is not None:
+        document["classes"] = raw.classes.names
     path = folder / "source.json"
     write_atomic(path, json.dumps(document, indent=2).encode() + b"\n")
     return path
@@ -61,8 +66,9 @@ def read(out: Path) -> RawData:
             boxes=_boxes(document["boxes"]),
             sizes=None if document["sizes"] is None else folder / _text(document["sizes"]),
             pictures=None if document["pictures"] is None else folder / _text(document["pictures"]),
+            classes=taxonomy.of_list(document["classes"]) if "classes" in document else None,
         )
-    except (KeyError, TypeError, ValueError) as broken:
+    except (KeyError, TypeError, ValueError, TaxonomyError) as broken:
         raise SourceError(f"{path} is damaged ({broken!r}). Run `radloop extract` again.") from broken
     for named in (raw.annotations, raw.sizes, raw.pictures):
         if named is not None and not named.exists():

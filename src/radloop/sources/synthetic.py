@@ -159,6 +159,7 @@ def generate(
         boxes="original",
         sizes=folder / "train_meta.csv",
         pictures=None if annotations_only else pictures,
+        classes=classes,
     )
 
 

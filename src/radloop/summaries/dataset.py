@@ -6,8 +6,8 @@ from radloop.catalog.version import Difference
 from radloop.display import Grid, Summary, size
 from radloop.pipelines.checking import Report
 from radloop.pipelines.offline import EtlPreview, Extracted, Loaded, Transformed
-from radloop.storage.preview import PullPreview
-from radloop.storage.publish import Published, Pulled
+from radloop.storage.publish import Published
+from radloop.storage.pull import Pulled
 from radloop.summaries.registry import of
 from radloop.tables import SPLITS
 
@@ -84,7 +84,7 @@ def _differences(found: Difference) -> list[Grid]:
 def _published(record: Published) -> Summary:
     before = f" (was {record.previous_version})" if record.previous_version else ""
     return Summary(
-        f"published {record.version} to {record.address}{before}",
+        f"{'published' if record.done else 'would publish'} {record.version} to {record.address}{before}",
         facts=(
             ("sent", f"{record.sent_files:,} files, {size(record.sent_bytes)}"),
             ("copied there", f"{record.copied:,} files, no bytes sent"),
@@ -97,11 +97,15 @@ def _published(record: Published) -> Summary:
 
 @of.register
 def _pulled(record: Pulled) -> Summary:
+    what = f"version {record.version}" if record.version else "a dataset without a manifest"
     return Summary(
-        f"pulled version {record.version}" if record.version else "pulled a dataset without a manifest",
+        f"pulled {what}" if record.done else f"would pull {what}; nothing was written",
         facts=(
             ("files", f"{record.files:,}"),
-            ("received", f"{record.received_files:,} files, {size(record.received_bytes)}"),
+            (
+                "received" if record.done else "would travel",
+                f"{record.received_files:,} files, {size(record.received_bytes)}",
+            ),
         ),
         notes=record.notes,
     )
@@ -132,18 +136,6 @@ def _foreseen(record: EtlPreview) -> Summary:
         ),
         grids=built.grids,
         notes=(*built.notes, *record.notes),
-    )
-
-
-@of.register
-def _pull_foreseen(record: PullPreview) -> Summary:
-    version = f"version {record.version}" if record.version else "a dataset without a manifest"
-    return Summary(
-        f"would pull {version}; nothing was written",
-        facts=(
-            ("files", f"{record.files:,}"),
-            ("would travel", f"{record.travelling_files:,} files, {size(record.travelling_bytes)}"),
-        ),
     )
 
 

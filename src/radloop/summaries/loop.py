@@ -93,7 +93,8 @@ def _queued(record: Queued) -> Summary:
 def _reviewed(record: Reviewed) -> Summary:
     verdicts = ", ".join(f"{times:,} {verdict}" for verdict, times in record.verdicts.items())
     return Summary(
-        f"simulated radiologists wrote {record.written:,} reviews on {record.looked_at:,} feedbacks",
+        f"simulated radiologists {'wrote' if record.done else 'would write'} {record.written:,} reviews on "
+        f"{record.looked_at:,} feedbacks",
         facts=(("verdicts", verdicts or "none"), ("disputed", f"{record.disputed:,}"), ("folder", str(record.folder))),
         notes=("run it again, and a third reader adjudicates what is disputed",) if record.disputed else (),
         following=("radloop retrain",),
@@ -109,7 +110,9 @@ def _retrained(record: Retrained) -> Summary:
     classes = [(name, f"{count:,}") for name, count in report["classes"].items()]
     flatters = "--include-held-out was used: figures on the held-out splits flatter from here on"
     return Summary(
-        f"re-training data {record.version}" if record.version else "no re-training data",
+        f"re-training data {record.version}{'' if record.done else '; nothing was written'}"
+        if record.version
+        else "no re-training data",
         facts=(
             ("feedback", f"{report['feedback']:,} = {fates}"),
             ("rows", f"{sources or 'none'}, of {report['images']:,} images"),

@@ -158,8 +158,20 @@ def _overview(compared: pl.DataFrame, first: str, second: str, questions: Mappin
         lines = [f"- **{layout.plain(question)}**: {says}" for question, says in worst.iter_rows()]
         more = [f"- and {alarms.height - _MOST_NAMED} more, in the data below"] if alarms.height > _MOST_NAMED else []
         st.markdown("\n".join(lines + more))
+    elif tested.is_empty():
+        st.info(f"Too few images in {first} or {second} to answer any of the {few:,} questions.")
     else:
         st.info(f"No difference found in {tested.height} questions between {first} and {second}{rest}.")
+    if tested.height:
+        _shifts(compared, tested, first, second)
+    opened = st.selectbox(
+        "Open", named["summary"].to_list(), index=_first_alarm(named), format_func=lambda name: questions[name]
+    )
+    return str(opened)
+
+
+def _shifts(compared: pl.DataFrame, tested: pl.DataFrame, first: str, second: str) -> None:
+    """How far the second set lies from the first, by question."""
     surest = tested.sort("q_value", maintain_order=True).head(figures.MOST_ROWS)["summary"]
     shown = tested.filter(pl.col("summary").is_in(surest.implode()))
     most = (
@@ -177,10 +189,6 @@ def _overview(compared: pl.DataFrame, first: str, second: str, questions: Mappin
         units="Yes or no: difference of the shares of images. Numbers: Cliff's delta. "
         f"q controls false discoveries. {most}",
     )
-    opened = st.selectbox(
-        "Open", named["summary"].to_list(), index=_first_alarm(named), format_func=lambda name: questions[name]
-    )
-    return str(opened)
 
 
 def _first_alarm(named: pl.DataFrame) -> int:

@@ -12,6 +12,7 @@ from radloop.catalog.rule import Rule
 from radloop.dashboard import figures, layout, loading, loop
 from radloop.dashboard.loading import Feedback
 from radloop.errors import RadloopError
+from radloop.measures import counts
 from radloop.options import Dashboard
 
 MOST_LISTED: Final = 1000
@@ -129,13 +130,16 @@ def _truth(inputs: Dashboard, said: Feedback, rule: Rule) -> None:
         _calibration(judged)
         with st.spinner("Judging by each reader …"):
             readers = loop.against_readers(found, said, detector)
-        shown, most = figures.most(readers, of="rad_id", size="images", what="readers")
+        drew = readers.filter(pl.col("map").is_not_null()).sort(*counts.reader_order())
+        shown, most = figures.most(drew, of="rad_id", size="images", what="readers")
+        none = readers.height - drew.height
+        silent = f"{none} more drew no box on these images: against them there is no figure. " if none else ""
         layout.chart(
             "mAP@0.4 against each reader alone: the consensus hides that range",
             figures.bars(shown, of="rad_id", value="map", title="mAP@0.4"),
             readers,
             key="by-reader",
-            units=most,
+            units=silent + most,
         )
 
 
