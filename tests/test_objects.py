@@ -4,6 +4,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_picture_that_is_new_and_also_takes_the_place_of_another_is_sent_once(tm
     foreseen = publish.publish(both, store, dry_run=True)
     done = publish.publish(both, store)
     assert (done.sent_files, done.copied) == (1, 1)
-    assert foreseen == done
+    assert replace(foreseen, done=True) == done
 
 
 def test_store_that_cannot_copy_is_sent_every_file(new: Path) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -270,7 +271,16 @@ class TestStores:
         before = place.held()
         foreseen = publish.publish(new, place.store, dry_run=True)
         assert place.held() == before
-        assert publish.publish(new, place.store) == foreseen
+        assert publish.publish(new, place.store) == replace(foreseen, done=True)
+
+    def test_dry_run_of_a_pull_tells_what_the_pull_then_brings(self, place: Place, old: Path, tmp_path: Path) -> None:
+        publish.publish(old, place.store)
+        root = tmp_path / "back" / "organized"
+        for received in (True, False):  # the second time all of it is here
+            foreseen = pull.pull(place.store, root, dry_run=True)
+            assert root.exists() is not received
+            assert bool(foreseen.received_files) is received
+            assert pull.pull(place.store, root) == replace(foreseen, done=True)
 
     def test_key_that_is_gone_already_is_not_counted_as_removed(self, place: Place, old: Path, new: Path) -> None:
         publish.publish(old, place.store)
