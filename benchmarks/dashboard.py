@@ -89,7 +89,7 @@ def look(given: Path, fresh: Path, *, page: str) -> Callable[[], dict[str, float
     logging.disable(logging.CRITICAL)
     from streamlit.testing.v1 import AppTest
 
-    from radloop.dashboard.inputs import Inputs
+    from radloop.options import Dashboard
 
     import_module(f"radloop.dashboard.pages.{page}")
 
@@ -98,7 +98,7 @@ def look(given: Path, fresh: Path, *, page: str) -> Callable[[], dict[str, float
 
         importlib.import_module(f"radloop.dashboard.pages.{page}").page(inputs)
 
-    inputs = Inputs(dataset=given, feedback=given / "feedback", reviews=given / "reviews")
+    inputs = Dashboard(dataset=given, feedback=given / "feedback", reviews=given / "reviews")
     test = AppTest.from_function(script, args=(page, inputs), default_timeout=600)
 
     def work() -> dict[str, float]:

@@ -42,37 +42,31 @@ def write(folder: Path, names: range) -> None:
 
 
 def quality(count: int, spec: str, jobs: int) -> None:
-    from radloop import detectors  # not above: who only makes files shall not pay for these
+    from radloop import detectors, options  # not above: who only makes files shall not pay for these
     from radloop.catalog import truth, version
-    from radloop.dataset.splits import SplitSizes
     from radloop.pipelines import offline, reviewing
     from radloop.pipelines import retraining as pipeline
+    from radloop.split_sizes import SplitSizes
 
     sizes = SplitSizes(training=40, validation=10, test=10, staging=10, canary=10, production=count)
     with tempfile.TemporaryDirectory() as place:
-        out, store = Path(place) / "out", str(Path(place) / "store")
-        parts = {"feedback": out / "feedback", "reviewed": out / "reviews", "dataset": out}
-        offline.etl(
-            f"synthetic:{count + 80}",
-            out,
-            store,
-            extracting={"seed": 1, "jobs": jobs},
-            transforming={"sizes": sizes},
-            engine=Local(jobs),
-        )
+        out = Path(place) / "out"
+        etl = options.Etl(source=f"synthetic:{count + 80}", out=out, sizes=sizes, seed=1, jobs=jobs)
+        offline.etl(etl, engine=Local(jobs))
+        retrain = options.Retrain(out=out, jobs=jobs)
         known = version.read(out)
         boxes = truth.of(known.readings.filter(split="production"))
-        ask(detectors.create(spec, known.taxonomy, truth=boxes), known, parts["feedback"])
+        ask(detectors.create(spec, known.taxonomy, truth=boxes), known, retrain.feedback_folder)
         print(f"{count:,} production images, {boxes.height:,} boxes that two readers agree on; detector {spec}")
         print(f"{'labels':28}{'images':>8}{'boxes':>7}{'right':>7}{'precision':>22}{'recall':>22}")
 
         confident = pl.col("confidence") > Rule().min_confidence
-        sure = reading.read(parts["feedback"], known.taxonomy).detections.filter(confident)
+        sure = reading.read(retrain.feedback_folder, known.taxonomy).detections.filter(confident)
         tell("every box above 0.9", sure, boxes)
-        tell("the rule", trained(pipeline.retrain(out, store, **parts)), boxes)
+        tell("the rule", trained(pipeline.retrain(retrain)), boxes)
         for _ in range(2):  # the second time a third reader adjudicates
-            reviewing.simulate(out, **parts)
-        tell("after a simulated review", trained(pipeline.retrain(out, store, **parts)), boxes)
+            reviewing.simulate(options.Review(out=out, simulated=True, jobs=jobs))
+        tell("after a simulated review", trained(pipeline.retrain(retrain)), boxes)
 
 
 def ask(detector, known, folder: Path) -> None:

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from streamlit.testing.v1 import AppTest
 
-from radloop.dashboard.inputs import Inputs
+from radloop.options import Dashboard
 
 PAGES = ("overview", "labels", "readers", "drift", "heatmaps", "images", "feedback", "review", "retraining")
 OF_DATASET = ("overview", "labels", "readers", "drift", "heatmaps", "images")
 
 
-def opened(page: str, inputs: Inputs, **query: str) -> AppTest:
+def opened(page: str, inputs: Dashboard, **query: str) -> AppTest:
     def script(page, inputs):  # its source is run alone
         import importlib
 

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from radloop import settings
+from radloop import options, settings
 from radloop.catalog import classes
 from radloop.catalog.classes import Wishes
 from radloop.errors import AnnotationError, TaxonomyError, UsageError
@@ -198,11 +198,11 @@ def test_classes_that_cannot_be_read_are_an_error(text):
 def test_settings_take_a_name_a_line_and_never_split_at_commas(monkeypatch):
     monkeypatch.setenv("RADLOOP_KEEP_CLASSES", "a, b\n c \n\n")
     monkeypatch.setenv("RADLOOP_MAP", "x=a, b\ny=c")
-    chosen = settings.load(drop_classes=["d, e", "f"])
+    chosen = settings.load(options.Transform, {"drop_classes": ["d, e", "f"]})
     assert chosen.keep_classes == ("a, b", "c")
     assert chosen.map == ("x=a, b", "y=c")
     assert chosen.drop_classes == ("d, e", "f")
-    assert settings.load().drop_classes is None
+    assert settings.load(options.Transform).drop_classes == ()
 
 
 def test_more_than_a_thousand_names_are_refused():

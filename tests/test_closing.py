@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 import made_up
 import written_loop
 from feedback_files import bare, put
-from radloop import boxes, cli, manifest
+from radloop import boxes, cli, manifest, options
 from radloop.catalog import truth, version
 from radloop.catalog.rule import Rule
-from radloop.dataset.splits import SplitSizes
 from radloop.errors import DatasetError
 from radloop.feedback import cache, guard, reading, records, reviews
 from radloop.feedback.records import Detection, Feedback, Model
 from radloop.feedback.retraining import decide
 from radloop.feedback.reviews import Finding, Review
 from radloop.pipelines import checking, offline, retraining, reviewing
+from radloop.split_sizes import SplitSizes
 from radloop.tables import EDGES, HELD_OUT
 from taxonomies import SPINE, VINDR
 
@@ -43,8 +43,13 @@ def films(tmp_path_factory):
 def published(films, tmp_path_factory):
     """A dataset and the store it was published to; tests work on links to it."""
     place = tmp_path_factory.mktemp("published")
-    offline.etl(str(films), place / "out", str(place / "store"), extracting={}, transforming={"sizes": SIZES})
+    offline.etl(etl(films, place))
     return place
+
+
+def etl(films: Path, place: Path, **more) -> options.Etl:
+    told = {"source": str(films), "out": place / "out", "store": str(place / "store"), "sizes": SIZES}
+    return options.Etl(**told | more)
 
 
 @pytest.fixture
@@ -96,17 +101,9 @@ def look(place: Path, feedback: Feedback, verdict: str, *drawn: tuple, **known) 
     reviews.write(place / "out" / "reviews", review, VINDR)
 
 
-def retrain(place: Path, *, folder: str = "feedback", rule: Rule | None = None, **options) -> retraining.Retrained:
+def retrain(place: Path, *, folder: str = "feedback", **more) -> retraining.Retrained:
     out = place / "out"
-    return retraining.retrain(
-        out,
-        str(place / "store"),
-        feedback=out / folder,
-        reviewed=out / "reviews",
-        dataset=out / "organized",
-        rule=rule or Rule(),
-        **options,
-    )
+    return retraining.retrain(options.Retrain(out=out, store=str(place / "store"), feedback=out / folder, **more))
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -194,7 +191,7 @@ def test_no_held_out_image_trains_however_its_feedback_comes(place):
 
 def test_include_held_out_is_written_into_every_output(place):
     give(place, images(place, "test")[0], (3, 0.95, HEART))
-    retrain(place, rule=Rule(include_held_out=True))
+    retrain(place, include_held_out=True)
 
     unit = trained(place)
     assert rows(place)["split"].to_list() == ["test"]
@@ -288,12 +285,11 @@ def test_summary_names_each_reason_with_an_example(place, capsys):
 
 def test_report_holds_the_rule_of_its_round(place):
     give(place, images(place, "production")[0], (3, 0.7, HEART))
-    rule = Rule(min_confidence=0.6, doubtful=0.3)
-    assert retrain(place, rule=rule).report["fates"]["kept"] == 1
+    assert retrain(place, min_confidence=0.6).report["fates"]["kept"] == 1
     report = json.loads((place / "store/organized/retrain/report.json").read_bytes())
     assert report["rule"] == {
         "min_confidence": 0.6,
-        "doubtful": 0.3,
+        "doubtful": 0.25,
         "require_review": False,
         "include_held_out": False,
     }
@@ -449,8 +445,8 @@ def test_next_version_holds_what_was_retrained_and_says_what_changed(films, plac
     retrain(place)
 
     table = place / "out" / "organized" / "retrain" / "retrain.csv"
-    following = {"sizes": SIZES, "previous": str(place / "store"), "add": table}
-    offline.etl(str(films), place / "next", str(place / "store2"), extracting={}, transforming=following)
+    following = {"out": place / "next", "store": str(place / "store2")}
+    offline.etl(etl(films, place, previous=str(place / "store"), add=table, **following))
 
     assert checking.check(place / "store2").sound
     before, after = version.read(place / "out"), version.read(place / "next")
@@ -466,25 +462,19 @@ def test_next_version_holds_what_was_retrained_and_says_what_changed(films, plac
     assert after.readings.drop("split", "used").equals(before.readings.drop("split", "used"))
 
     give(place, moved, (3, 0.95, HEART), number=9)  # in the next version it is a training image
-    again = retraining.retrain(
-        place / "next",
-        str(place / "store2"),
-        feedback=place / "out" / "feedback",
-        reviewed=place / "out" / "reviews",
-        dataset=place / "next" / "organized",
-    )
+    parts = {"feedback": place / "out" / "feedback", "reviews": place / "out" / "reviews"}
+    again = retraining.retrain(options.Retrain(**following, **parts))
     assert again.report["unused"] == {"superseded": 1, "training-image": 1}
 
 
 def test_loop_goes_round_on_any_classes(tmp_path, classes):
     folders = written_loop.run(tmp_path, classes)
-    parts = {"feedback": folders.feedback, "reviewed": folders.reviews, "dataset": folders.dataset}
-    queued = reviewing.order(tmp_path, **parts)
+    queued = reviewing.order(options.Review(out=tmp_path, queue=True))
     assert set(queued.queue["class_name"]) <= {*classes.names, "No finding"}
     assert queued.queue["class_id"].is_between(0, classes.nothing).all()
-    assert reviewing.simulate(tmp_path, **parts).written > 0
+    assert reviewing.simulate(options.Review(out=tmp_path, simulated=True)).written > 0
     shutil.rmtree(folders.dataset / "retrain")
-    done = retraining.retrain(tmp_path, str(tmp_path / "store"), **parts)
+    done = retraining.retrain(options.Retrain(out=tmp_path))
 
     unit = tmp_path / "store" / "organized" / "retrain"
     rows = pl.read_csv(unit / "retrain.csv", infer_schema=False)
@@ -503,20 +493,13 @@ def test_dataset_keeps_its_retraining_data_when_it_is_built_again(films, place):
     give(place, images(place, "production")[0], (3, 0.95, HEART))
     retrain(place)
     before = trained(place)
-    offline.etl(
-        str(films),
-        place / "out",
-        str(place / "store"),
-        extracting={},
-        transforming={"sizes": SIZES, "labels": "consensus"},
-    )
+    offline.etl(etl(films, place, labels="consensus"))
     assert trained(place) == before
     assert retrain(place).report["images"] == 1
 
 
 def test_fifteen_class_dataset_gets_fifteen_class_retraining_data(films, tmp_path):
-    options = {"sizes": SIZES, "no_finding": "class"}
-    offline.etl(str(films), tmp_path / "out", str(tmp_path / "store"), extracting={}, transforming=options)
+    offline.etl(etl(films, tmp_path, no_finding="class"))
     image_id = images(tmp_path, "production")[0]
     look(tmp_path, give(tmp_path, image_id), "normal")
     retrain(tmp_path)
@@ -528,45 +511,47 @@ def test_fifteen_class_dataset_gets_fifteen_class_retraining_data(films, tmp_pat
 
 
 def test_picture_that_was_not_pulled_is_an_error_with_the_way_out(place, tmp_path):
-    offline.pull(str(place / "store"), tmp_path / "part" / "out", wanted=("training", "validation"))
+    offline.pull(
+        options.Pull(out=tmp_path / "part" / "out", store=str(place / "store"), splits=("training", "validation"))
+    )
     give(tmp_path / "part", images(place, "production")[0], (3, 0.95, HEART))
     with pytest.raises(DatasetError, match="pull all of it"):
         retrain(tmp_path / "part")
 
 
 def test_simulated_review_settles_everything_that_may_train(place):
-    parts = {"feedback": place / "out/feedback", "reviewed": place / "out/reviews", "dataset": place / "out"}
+    queue = options.Review(out=place / "out", queue=True)
     for image_id in images(place, "production", "training", "test"):
         give(place, image_id, (3, 0.95, HEART))
-    queued = reviewing.order(place / "out", **parts)
+    queued = reviewing.order(queue)
     assert queued.queue.height == 24
     assert set(queued.queue["split"]) == {"production", "training"}
 
-    first = reviewing.simulate(place / "out", **parts)
+    first = simulated(place)
     assert first.looked_at == 24
-    second = reviewing.simulate(place / "out", **parts)
+    second = simulated(place)
     assert second.looked_at == first.disputed
     assert second.disputed == 0
-    assert reviewing.order(place / "out", **parts).queue.is_empty()
-    third = reviewing.simulate(place / "out", **parts)
+    assert reviewing.order(queue).queue.is_empty()
+    third = simulated(place)
     assert (third.written, third.verdicts) == (0, {})
     assert set(retrain(place).report["rows"]) == {"simulated-review"}
 
 
 def test_review_that_was_killed_between_two_readers_is_completed_by_the_next_run(place):
-    parts = {"feedback": place / "out/feedback", "reviewed": place / "out/reviews", "dataset": place / "out"}
+    folder = place / "out" / "reviews"
     for image_id in images(place, "production", "training"):
         give(place, image_id, (3, 0.95, HEART))
-    reviewing.simulate(place / "out", **parts)
-    whole = {path.name: path.read_bytes() for path in parts["reviewed"].iterdir()}
+    simulated(place)
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     readers = Counter(name.split(".")[0] for name in whole)
     twice = next(feedback_id for feedback_id, count in readers.items() if count == 2)
-    written = sorted(parts["reviewed"].glob(f"{twice}.*"), key=lambda path: json.loads(path.read_bytes())["timestamp"])
+    written = sorted(folder.glob(f"{twice}.*"), key=lambda path: json.loads(path.read_bytes())["timestamp"])
     written[1].unlink()
 
-    assert reviewing.simulate(place / "out", **parts).written >= 1
+    assert simulated(place).written >= 1
     assert written[1].read_bytes() == whole[written[1].name]
-    assert whole.items() <= {path.name: path.read_bytes() for path in parts["reviewed"].iterdir()}.items()
+    assert whole.items() <= {path.name: path.read_bytes() for path in folder.iterdir()}.items()
 
 
 def test_review_of_a_person_ends_what_a_killed_run_owes(place):
@@ -665,10 +650,8 @@ def test_any_bytes_are_counted_once_and_never_a_traceback(tmp_path_factory, feed
     assert looked.reviews.height + looked.refused.height == len(said)
 
 
-def simulated(place: Path, **options) -> reviewing.Reviewed:
-    out = place / "out"
-    parts = {"feedback": out / "feedback", "reviewed": out / "reviews", "dataset": out}
-    return reviewing.simulate(out, **parts, **options)
+def simulated(place: Path, **more) -> reviewing.Reviewed:
+    return reviewing.simulate(options.Review(out=place / "out", simulated=True, **more))
 
 
 def written_reviews(place: Path) -> dict[str, bytes]:

@@ -12,8 +12,8 @@ import written_loop
 from app_pages import PAGES, every_choice, every_view, opened, said
 from radloop import tree
 from radloop.dashboard import figures, loading
-from radloop.dashboard.inputs import Inputs
 from radloop.feedback import reviews
+from radloop.options import Dashboard
 from radloop.taxonomy import NOTHING, Taxonomy
 
 ONE = Taxonomy(("Fracture",))
@@ -36,9 +36,9 @@ LONGEST_SECONDS = 20
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Makes a loop of some classes, once."""
-    loops: dict[Taxonomy, Inputs] = {}
+    loops: dict[Taxonomy, Dashboard] = {}
 
-    def make(classes: Taxonomy, images: int = 48) -> Inputs:
+    def make(classes: Taxonomy, images: int = 48) -> Dashboard:
         if classes not in loops:
             loops[classes] = written_loop.run(tmp_path_factory.mktemp("loop"), classes, images=images)
         return loops[classes]
@@ -129,7 +129,7 @@ def test_few_are_shown_whole_and_nothing_is_said():
 
 
 def test_feedback_alone_has_the_default_classes_and_says_so(made):
-    alone = Inputs(feedback=made(taxonomies.VINDR).feedback)
+    alone = Dashboard(feedback=made(taxonomies.VINDR).feedback)
     test = opened("feedback", alone)
     assert "read as VinBigData's (Aortic enlargement, Atelectasis, Calcification and 11 more)" in said(test)
     assert set(taxonomies.VINDR.names) <= names_on(test)
@@ -137,7 +137,7 @@ def test_feedback_alone_has_the_default_classes_and_says_so(made):
 
 def test_feedback_of_a_class_that_the_dataset_has_not_is_refused(made):
     parts = made(taxonomies.VINDR), made(ONE)
-    test = opened("feedback", Inputs(dataset=parts[1].dataset, feedback=parts[0].feedback))
+    test = opened("feedback", Dashboard(dataset=parts[1].dataset, feedback=parts[0].feedback))
     assert "feedback files cannot be used" in said(test)
 
 
@@ -179,7 +179,7 @@ def test_names_that_look_like_numbers_are_names_on_an_axis():
 def test_dataset_whose_summary_is_damaged_is_refused(made, tmp_path):
     dataset = written_loop.run(tmp_path, ONE).dataset
     (dataset / tree.SUMMARY).write_text('{"classes": ["a", "A"]}')
-    assert "is damaged" in said(opened("labels", Inputs(dataset=dataset)))
+    assert "is damaged" in said(opened("labels", Dashboard(dataset=dataset)))
 
 
 def test_table_of_other_classes_names_them(made):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from streamlit import runtime
 
-from radloop import cli
+from radloop import cli, settings
 from radloop.dashboard import app, launch
-from radloop.dashboard.inputs import Inputs
 from radloop.errors import UsageError
+from radloop.options import Dashboard
 
 ROOT = Path(__file__).parent.parent
 OTHER = ROOT / "data-pipeline" / "streamlit-dashboard" / "data_dashboard.py"
@@ -19,20 +19,27 @@ CONFIG = launch.SCRIPT.parent / ".streamlit" / "config.toml"
 
 
 def test_inputs_survive_the_command_line():
-    inputs = Inputs(dataset=Path("--odd name"), reviews=Path("r"), log=Path("/l"), seed=7)
-    assert Inputs.parse(inputs.arguments()) == inputs
+    told = Dashboard(dataset=Path("--odd name"), reviews=Path("r"), log=Path("/l"), seed=7)
+    assert settings.parse(Dashboard, settings.words(told)) == told
 
 
-def test_default_is_used_where_nothing_was_said():
-    assert Inputs.parse(["--feedback=f"], feedback=Path("x"), log=Path("l"), seed=3) == Inputs(
-        feedback=Path("f"), log=Path("l"), seed=3
-    )
-
-
-def test_server_listens_where_it_is_told_and_shows_what_it_is_given():
-    command = launch.command(Inputs(dataset=Path("d")), host="127.0.0.1", port=8501)
-    assert command[-4:] == ["--server.address=127.0.0.1", "--server.port=8501", "--", "--dataset=d"]
+def test_server_is_told_what_the_command_was_whatever_the_environment_says(monkeypatch):
+    told = Dashboard(out=Path("o"), dataset=Path("d"), port=9000)
+    command = launch.command(told)
+    flags = command[: command.index("--")]
+    assert flags[-2:] == ["--server.address=127.0.0.1", "--server.port=9000"]
     assert launch.SCRIPT.is_file()
+    for name in ("OUT", "DATASET", "FEEDBACK", "REVIEWS", "IMAGES", "RETRAIN", "LOG"):
+        monkeypatch.setenv(f"RADLOOP_{name}", "elsewhere")
+    assert settings.parse(Dashboard, command[command.index("--") + 1 :]) == told
+
+
+def test_parts_lie_where_the_pipeline_leaves_them_and_were_named(tmp_path):
+    told = Dashboard(out=tmp_path, retrain=tmp_path / "r.csv")
+    parts = (told.dataset_folder, told.feedback_folder, told.reviews_folder, told.retrain_table, told.log_file)
+    names = ("organized", "feedback", "reviews", "r.csv", "logs/online_data.log")
+    assert parts == tuple(tmp_path / name for name in names)
+    assert Dashboard(dataset=tmp_path).retrain_table == tmp_path / "retrain" / "retrain.csv"
 
 
 @pytest.mark.parametrize(
@@ -85,14 +92,14 @@ def test_other_entry_takes_the_seed_of_the_environment(monkeypatch):
 def test_missing_extra_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"radloop\[dashboard\]"):
-        launch.serve(Inputs(), host="127.0.0.1", port=8501)
+        launch.serve(Dashboard())
 
 
 def test_nothing_is_told_to_outside_hosts():
-    settings = tomllib.loads(CONFIG.read_text())
-    assert settings["browser"]["gatherUsageStats"] is False
-    assert settings["logger"]["hideWelcomeMessage"] is True
-    assert settings["server"]["address"] == "127.0.0.1"
+    config = tomllib.loads(CONFIG.read_text())
+    assert config["browser"]["gatherUsageStats"] is False
+    assert config["logger"]["hideWelcomeMessage"] is True
+    assert config["server"]["address"] == "127.0.0.1"
 
 
 def test_other_entry_is_served_the_same_way():

@@ -161,7 +161,6 @@ def test_feedback_that_went_away_is_gone(tmp_path):
 
 def test_reviews_without_a_folder_are_none(tmp_path):
     assert loading.reviews(tmp_path / "nowhere", VINDR).reviews.reviews.is_empty()
-    assert loading.reviews(None, VINDR).reviews.reviews.is_empty()
 
 
 def test_log_keeps_its_good_lines(tmp_path):

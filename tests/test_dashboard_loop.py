@@ -9,6 +9,7 @@ import pytest
 import small_loop
 import taxonomies
 import written_loop
+from radloop import options
 from radloop.catalog.judging import Judged
 from radloop.catalog.rule import Rule
 from radloop.dashboard import loading, loop
@@ -44,7 +45,7 @@ def spine(tmp_path):
 def test_evaluation_is_that_of_the_command(rule, inputs, parts, tmp_path):
     found, said, _ = parts
     asked = {"feedback": inputs.feedback, "dataset": inputs.dataset, "min_confidence": rule.min_confidence, "seed": 3}
-    (command,) = evaluating.evaluate(tmp_path, **asked).models
+    (command,) = evaluating.evaluate(options.Evaluate(out=tmp_path, **asked)).models
     ((model, version, images),) = loop.models(found, said).rows()
     judged = loop.evaluated(found, said, (model, version), rule, 3)
     assert images == judged.images == command.images
@@ -111,23 +112,17 @@ def test_newest_feedback_on_an_image_is_the_one_that_is_judged(order, spine, tmp
 def test_next_round_is_that_of_the_command(inputs, parts, tmp_path):
     for rule in (Rule(), Rule(min_confidence=0.5), Rule(require_review=True), Rule(include_held_out=True)):
         decided = loop.decided(*parts, rule)
-        command = retraining.retrain(
-            tmp_path,
-            str(tmp_path / "store"),
-            feedback=inputs.feedback,
-            reviewed=inputs.reviews,
-            dataset=inputs.dataset,
-            rule=rule,
-            dry_run=True,
-        )
+        asked = {name: value for name, value in rule.document().items() if name != "doubtful"}
+        folders = {"feedback": inputs.feedback, "reviews": inputs.reviews, "dataset": inputs.dataset}
+        command = retraining.retrain(options.Retrain(out=tmp_path, dry_run=True, **folders, **asked))
         assert deciding.count(decided.fates) == command.report["fates"]
         assert decided.rows["image_id"].n_unique() == command.report["images"]
 
 
 @pytest.mark.parametrize("seed", [0, 7])
 def test_queue_is_that_of_the_command(seed, inputs, parts, tmp_path):
-    asked = {"feedback": inputs.feedback, "reviewed": inputs.reviews, "dataset": inputs.dataset}
-    command = reviewing.order(tmp_path, **asked, seed=seed)
+    asked = {"feedback": inputs.feedback, "reviews": inputs.reviews, "dataset": inputs.dataset}
+    command = reviewing.order(options.Review(out=tmp_path, queue=True, seed=seed, **asked))
     assert loop.queued(*parts, seed)["feedback_id"].to_list() == command.queue["feedback_id"].to_list()
 
 
@@ -135,7 +130,6 @@ def test_last_rule_is_that_of_the_report_else_the_default(tmp_path):
     rule = Rule(min_confidence=0.35, require_review=True)
     assert loading.last_rule(written_loop.run(tmp_path, taxonomies.SPINE, rule=rule).retrain) == rule
     assert loading.last_rule(tmp_path / "nowhere" / "retrain.csv") == Rule()
-    assert loading.last_rule(None) == Rule()
 
 
 def test_balance_counts_an_image_once_and_replaces_the_readers_of_a_reviewed_one(parts):

@@ -15,8 +15,8 @@ import written_loop
 from app_pages import OF_DATASET, PAGES, every_view, opened, said, written
 from radloop.catalog.rule import Rule
 from radloop.dashboard import loading, loop
-from radloop.dashboard.inputs import Inputs
 from radloop.feedback import reviews
+from radloop.options import Dashboard
 from radloop.vindr.classes import TAXONOMY as VINDR
 
 
@@ -35,7 +35,7 @@ def copied(made, tmp_path):
         name: out / value.relative_to(made.dataset.parent) if isinstance(value, Path) else value
         for name, value in dataclasses.asdict(made).items()
     }
-    return Inputs(**parts)
+    return Dashboard(**parts)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -45,8 +45,8 @@ def test_page_shows_every_view_of_a_whole_loop(page, made):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_page_without_inputs_names_the_command_that_makes_them(page):
-    test = opened(page, Inputs())
+def test_page_without_inputs_names_the_command_that_makes_them(page, tmp_path):
+    test = opened(page, Dashboard(out=tmp_path / "nowhere"))
     assert any(code.value.startswith("radloop ") for code in test.code)
     assert list(every_view(test))
 
@@ -54,7 +54,8 @@ def test_page_without_inputs_names_the_command_that_makes_them(page):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_page_with_empty_folders_names_the_command_that_makes_them(page, tmp_path):
-    empty = Inputs(*(tmp_path,) * 6)
+    names = ("dataset", "feedback", "reviews", "retrain", "images", "log")
+    empty = Dashboard(**dict.fromkeys(names, tmp_path))
     test = opened(page, empty)
     assert "radloop" in said(test)
     assert list(every_view(test))
@@ -80,17 +81,17 @@ def test_page_shows_a_table_alone(page, with_split, made, tmp_path):
     table = pl.read_csv(made.dataset / "scaled_bounding_boxes.csv")
     path = tmp_path / "scaled_bounding_boxes.csv"
     (table if with_split else table.drop("split")).write_csv(path)
-    for test in every_view(opened(page, Inputs(dataset=path))):
+    for test in every_view(opened(page, Dashboard(dataset=path))):
         assert "training" not in said(test) or with_split
 
 
 def test_table_without_splits_shows_none(made, tmp_path):
     pl.read_csv(made.dataset / "scaled_bounding_boxes.csv").drop("split").write_csv(tmp_path / "table.csv")
-    assert "no splits" in said(opened("overview", Inputs(dataset=tmp_path / "table.csv")))
+    assert "no splits" in said(opened("overview", Dashboard(dataset=tmp_path / "table.csv")))
 
 
 def test_table_in_original_pixels_is_refused_with_the_way_out(made):
-    text = said(opened("overview", Inputs(dataset=made.dataset.parent / "films" / "train.csv")))
+    text = said(opened("overview", Dashboard(dataset=made.dataset.parent / "films" / "train.csv")))
     assert "Refused" in text
     assert "radloop etl" in text
 
@@ -101,7 +102,7 @@ def test_class_that_nobody_declared_refuses_the_table_as_text(made, tmp_path):
         class_name=pl.lit("<script>alert(1)</script>"), class_id=pl.lit(None, pl.String)
     )
     pl.concat([table, hostile]).write_csv(tmp_path / "table.csv")
-    test = opened("overview", Inputs(dataset=tmp_path / "table.csv"))
+    test = opened("overview", Dashboard(dataset=tmp_path / "table.csv"))
     assert "Refused: " in said(test).replace("*", "")
     assert "'<script>alert(1)</script>' (1 rows)" in said(test)
     assert "<script>" not in written(test)
@@ -111,7 +112,7 @@ def test_rows_of_an_unknown_class_are_counted_with_an_example(made, tmp_path):
     table = pl.read_csv(made.dataset / "scaled_bounding_boxes.csv", infer_schema=False)
     unknown = [table.head(1).with_columns(class_name=pl.lit(None), class_id=pl.lit(id_)) for id_ in ("77", "78")]
     pl.concat([table, *unknown], how="vertical_relaxed").write_csv(tmp_path / "table.csv")
-    test = opened("overview", Inputs(dataset=tmp_path / "table.csv"))
+    test = opened("overview", Dashboard(dataset=tmp_path / "table.csv"))
     assert "Refused rows: 2, the class is unknown: class_id '77', and the like." in said(test)
 
 
@@ -120,7 +121,7 @@ def test_markdown_in_a_readers_name_stays_text(made, tmp_path):
     evil = "![x](http://elsewhere.example/x.png)"
     normal = pl.col("class_id") == "14"
     table.with_columns(rad_id=pl.when(normal).then(pl.lit(evil)).otherwise("rad_id")).write_csv(tmp_path / "table.csv")
-    text = written(opened("overview", Inputs(dataset=tmp_path / "table.csv")))
+    text = written(opened("overview", Dashboard(dataset=tmp_path / "table.csv")))
     assert "x.png" in text.replace("\\", "")
     assert "](" not in text
 
@@ -137,7 +138,7 @@ def test_image_id_with_a_path_in_it_is_refused(made, tmp_path):
     (tmp_path / "pictures").mkdir()
     some = next((made.dataset / "training" / "images").iterdir())
     shutil.copy(some, tmp_path / "secret.png")
-    test = opened("images", Inputs(dataset=tmp_path / "table.csv", images=tmp_path / "pictures"))
+    test = opened("images", Dashboard(dataset=tmp_path / "table.csv", images=tmp_path / "pictures"))
     assert "no file is looked for" in said(test)
 
 

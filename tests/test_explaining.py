@@ -10,15 +10,14 @@ import pytest
 
 import made_up
 import written_loop
-from radloop import cli
+from radloop import cli, options
 from radloop.catalog import version
-from radloop.catalog.rule import Rule
-from radloop.dataset.splits import SplitSizes
 from radloop.errors import DatasetError
 from radloop.feedback import reading, records, reviews
 from radloop.feedback.records import Feedback, Model
 from radloop.feedback.reviews import Finding, Review
 from radloop.pipelines import explaining, offline, retraining
+from radloop.split_sizes import SplitSizes
 from taxonomies import VINDR
 
 SIZES = SplitSizes.parse("training=16,validation=4,test=4,staging=4,canary=4,production=8")
@@ -29,17 +28,19 @@ HEART = (0.5, 0.6, 0.4, 0.2)
 def place(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     films = made_up.films(folder / "films")
-    options = {"sizes": SIZES, "labels": request.param}
-    offline.etl(str(films), folder / "out", str(folder / "store"), extracting={}, transforming=options)
+    offline.etl(etl(films, folder, labels=request.param))
     image_id = with_a_finding(folder, "production")
     say(folder, image_id, "f1")
-    retraining.retrain(folder / "out", str(folder / "store"), **parts(folder))
+    retraining.retrain(retrain(folder))
     return folder
 
 
-def parts(place):
-    out = place / "out"
-    return {"feedback": out / "feedback", "reviewed": out / "reviews", "dataset": out / "organized"}
+def etl(films, place, **more):
+    return options.Etl(source=str(films), out=place / "out", store=str(place / "store"), sizes=SIZES, **more)
+
+
+def retrain(place, **more):
+    return options.Retrain(out=place / "out", store=str(place / "store"), **more)
 
 
 def with_a_finding(place, split):
@@ -70,8 +71,9 @@ def say(place, image_id, feedback_id):
     reviews.write(place / "out" / "reviews", review, VINDR)
 
 
-def explain(place, asked, **options):
-    return explaining.explain(asked, place / "out", str(place / "store"), **parts(place), **options)
+def explain(place, asked, *, store=None, **more):
+    address = str(store or place / "store")
+    return explaining.explain(options.Explain(asked=asked, out=place / "out", store=address, **more))
 
 
 def nodes(node):
@@ -137,10 +139,10 @@ def test_fate_follows_from_the_rule_of_the_round_that_stands(place, tmp_path):
     answer(loop, image_id, "f9", 0.7123456789)
     (fate,) = (text for text in texts(explain(loop, "f9")) if text.startswith("feedback f9"))
     assert fate.endswith(": unused: no box above 0.9")
-    (fate,) = (text for text in texts(explain(loop, "f9", rule=Rule(0.6))) if text.startswith("feedback f9"))
+    (fate,) = (text for text in texts(explain(loop, "f9", min_confidence=0.6)) if text.startswith("feedback f9"))
     assert fate.endswith(": kept")
 
-    retraining.retrain(loop / "out", str(loop / "store"), **parts(loop), rule=Rule(min_confidence=0.6))
+    retraining.retrain(retrain(loop, min_confidence=0.6))
     explained = texts(explain(loop, "f9"))
     (fate,) = (text for text in explained if text.startswith("feedback f9"))
     assert fate.endswith(": kept")
@@ -170,7 +172,7 @@ def test_no_number_is_printed_with_more_digits_than_a_person_reads(place, tmp_pa
     loop = copied(place, tmp_path / "loop")
     image_id = unreviewed(loop)
     answer(loop, image_id, "f9", 0.9512345678901)
-    retraining.retrain(loop / "out", str(loop / "store"), **parts(loop))
+    retraining.retrain(retrain(loop))
     explained = texts(explain(loop, "f9"))
     (row,) = (text for text in explained if text.startswith("re-training row"))
     assert row == "re-training row: Cardiomegaly 313.5 512.0 735.8 716.8 (prediction)"
@@ -184,14 +186,7 @@ def test_no_number_is_printed_with_more_digits_than_a_person_reads(place, tmp_pa
 def test_names_are_those_of_the_datasets_own_classes(tmp_path, classes):
     folders = written_loop.run(tmp_path, classes)
     reviewed = reading.read(folders.feedback, classes).feedback.filter(split="production").sort("image_id")
-    explained = explaining.explain(
-        reviewed["image_id"][0],
-        tmp_path,
-        str(tmp_path / "store"),
-        feedback=folders.feedback,
-        reviewed=folders.reviews,
-        dataset=folders.dataset,
-    )
+    explained = explaining.explain(options.Explain(asked=reviewed["image_id"][0], out=tmp_path))
     printed = "\n".join(texts(explained))
     assert f"finding: {classes.names[-1]} at 410 410 614 614 of 1024×1024 px" in printed
     assert f"re-training row: {classes.names[-1]} 409.6 409.6 614.4 614.4 (simulated-review)" in printed
@@ -200,9 +195,7 @@ def test_names_are_those_of_the_datasets_own_classes(tmp_path, classes):
 
 
 def test_reading_that_found_nothing_has_the_line_that_its_label_has(place, tmp_path):
-    options = {"sizes": SIZES, "no_finding": "class"}
-    films = str(place / "films")
-    offline.etl(films, tmp_path / "out", str(tmp_path / "store"), extracting={}, transforming=options)
+    offline.etl(etl(place / "films", tmp_path, no_finding="class"))
     known = version.read(tmp_path / "out").annotations
     normal = known.filter(pl.col("class_id").is_null())["image_id"][0]
     assert "line `14 0.500000 0.500000 1.000000 1.000000`: nothing was found" in texts(explain(tmp_path, normal))
@@ -231,7 +224,7 @@ def test_unknown_id_is_an_error_and_an_image_outside_the_dataset_is_not(place):
 
 def test_dataset_that_was_not_published_says_so(place, tmp_path):
     image_id = with_a_finding(place, "production")
-    other = explaining.explain(image_id, place / "out", str(tmp_path / "empty"), **parts(place))
+    other = explain(place, image_id, store=tmp_path / "empty")
     assert {node.facts["store"] for node in nodes(other.tree) if "key" in node.facts} == {"not in the store"}
 
 
@@ -242,16 +235,14 @@ def test_damaged_table_of_retraining_is_named(place, tmp_path, data, says):
     shutil.copytree(place / "out", tmp_path / "out")
     (tmp_path / "out" / "organized" / "retrain" / "retrain.csv").write_bytes(data)
     with pytest.raises(DatasetError, match=rf"retrain\.csv .*{says}"):
-        explaining.explain(
-            with_a_finding(place, "production"), tmp_path / "out", str(place / "store"), **parts(tmp_path)
-        )
+        explain(tmp_path, with_a_finding(place, "production"), store=place / "store")
 
 
 def test_store_that_cannot_be_asked_does_not_hide_the_rest(place, tmp_path):
     image_id = with_a_finding(place, "production")
     shutil.copytree(place / "store", tmp_path / "store")
     (tmp_path / "store" / "organized" / "manifest.parquet").write_bytes(b"damaged")
-    explained = explaining.explain(image_id, place / "out", str(tmp_path / "store"), **parts(place))
+    explained = explain(place, image_id, store=tmp_path / "store")
     assert "the store cannot be asked" in explained.tree.text
     assert len(explained.tree.parts) > 2
 

@@ -9,7 +9,9 @@ import pytest
 
 from radloop.errors import TransientDetectorError
 from radloop.feedback import reading
+from radloop.options import Simulate
 from radloop.pipelines import online
+from radloop.progress import silent
 from taxonomies import VINDR
 from test_detectors_triton import Server, film, heart, numbers
 
@@ -53,9 +55,10 @@ def journal(log: Path, event: str) -> list[dict]:
     return [line for line in lines if line["event"] == event]
 
 
-def play(store, out, detector, **changes):
+def play(store, out, detector, *, progress=silent, **changes):
     """A run that ends when a test has seen what it waits for."""
-    return online.simulate(out, str(store), **{"detector": detector, "stage_seconds": 1.0} | changes)
+    told = {"out": out, "store": str(store), "stage_seconds": 1.0, "detector": detector} | changes
+    return online.simulate(Simulate(**told), progress=progress)
 
 
 def end_the_run():

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 import made_up
 import taxonomies
-from radloop import cli, manifest, summaries, tree
+from radloop import cli, manifest, options, summaries, tree
 from radloop.catalog import judging, truth, version
 from radloop.catalog.rule import KEY, Rule
-from radloop.dataset.splits import SplitSizes
 from radloop.errors import DatasetError, FeedbackError
 from radloop.feedback import records
 from radloop.feedback.records import Detection, Feedback, Model
 from radloop.pipelines import evaluating, offline, online
+from radloop.split_sizes import SplitSizes
 from radloop.tables import ANNOTATIONS, DETECTIONS, FEEDBACK, FINDINGS, MANIFEST
 from radloop.taxonomy import Taxonomy
 
@@ -279,8 +279,8 @@ def give(out: Path, image_id: str, *boxes: tuple[int, float, Box], hour: int = 0
     )
 
 
-def evaluate(out: Path, **options) -> evaluating.Evaluation:
-    return evaluating.evaluate(out, feedback=out / "feedback", dataset=out / "organized", **options)
+def evaluate(out: Path, **more) -> evaluating.Evaluation:
+    return evaluating.evaluate(options.Evaluate(out=out, **more))
 
 
 def test_the_command_judges_each_detector_by_the_truth_of_each_image(tmp_path: Path, classes: Taxonomy) -> None:
@@ -391,11 +391,8 @@ def test_the_oracle_without_noise_scores_one_where_images_have_one_two_or_three_
     kept = {image: readers[image][: 1 + place % 3] for place, image in enumerate(ids(rows))}
     made_up.write_rows(folder, [row for row in rows if row["rad_id"] in kept[row["image_id"]]])
     sizes = SplitSizes.parse("training=6,validation=6,test=18,staging=6,canary=6,production=18")
-    store = str(tmp_path / "store")
-    offline.etl(str(folder), tmp_path, store, extracting={}, transforming={"sizes": sizes})
-    online.simulate(
-        tmp_path, store, feedback=tmp_path / "feedback", detector="oracle:0", load_pattern="2", stage_seconds=1.0
-    )
+    offline.etl(options.Etl(source=str(folder), out=tmp_path, sizes=sizes))
+    online.simulate(options.Simulate(out=tmp_path, detector="oracle:0", load_pattern="2", stage_seconds=1.0))
 
     found = evaluate(tmp_path)
     (oracle,) = found.models

@@ -12,14 +12,15 @@ import polars as pl
 import pytest
 
 import made_up
+import taxonomies
 from radloop import cli, manifest, taxonomy
 from radloop.catalog import version
-from radloop.catalog.classes import Wishes
-from radloop.dataset.splits import SplitSizes
-from radloop.engines import Local
+from radloop.engines import HERE, Engine, Local
 from radloop.errors import AnnotationError, BusyError, SourceError
 from radloop.files import locked
+from radloop.options import Etl, Extract, Pull, Transform
 from radloop.pipelines import checking, offline
+from radloop.split_sizes import SplitSizes
 from radloop.taxonomy import Taxonomy
 from taxonomies import SPINE, VINDR
 
@@ -45,9 +46,9 @@ def copy(folder, tmp_path):
     return own
 
 
-def build(folder: Path, out: Path, **options):
-    offline.extract(str(folder), out)
-    return offline.transform(out, **{"sizes": SIZES, **options})
+def build(folder: Path, out: Path, *, engine: Engine = HERE, **more):
+    offline.extract(Extract(source=str(folder), out=out))
+    return offline.transform(Transform(**{"out": out, "sizes": SIZES, **more}), engine=engine)
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -215,10 +216,9 @@ def test_next_version_keeps_every_split_and_moves_only_what_was_added(copy, tmp_
 
 
 def test_store_holds_what_transform_wrote_and_pull_brings_it_back(folder, tmp_path):
-    done = offline.etl(
-        str(folder), tmp_path / "out", str(tmp_path / "store"), extracting={}, transforming={"sizes": SIZES}
-    )
-    offline.pull(str(tmp_path / "store"), tmp_path / "back")
+    store = str(tmp_path / "store")
+    done = offline.etl(Etl(source=str(folder), out=tmp_path / "out", store=store, sizes=SIZES))
+    offline.pull(Pull(out=tmp_path / "back", store=store))
 
     assert done.published.version == done.transformed.version
     assert tree(tmp_path / "store" / "organized") == tree(tmp_path / "out" / "organized")
@@ -226,8 +226,9 @@ def test_store_holds_what_transform_wrote_and_pull_brings_it_back(folder, tmp_pa
 
 
 def test_splits_that_were_not_pulled_are_not_missed(folder, tmp_path):
-    offline.etl(str(folder), tmp_path / "out", str(tmp_path / "store"), extracting={}, transforming={"sizes": SIZES})
-    offline.pull(str(tmp_path / "store"), tmp_path / "part", wanted=["training", "validation"])
+    store = str(tmp_path / "store")
+    offline.etl(Etl(source=str(folder), out=tmp_path / "out", store=store, sizes=SIZES))
+    offline.pull(Pull(out=tmp_path / "part", store=store, splits=("training", "validation")))
 
     report = checking.check(tmp_path / "part")
     assert report.sound
@@ -240,8 +241,8 @@ def test_splits_that_were_not_pulled_are_not_missed(folder, tmp_path):
 def test_scaled_boxes_of_a_dataset_are_a_source_that_gives_the_same_labels(folder, tmp_path):
     build(folder, tmp_path / "one")
     scaled = tmp_path / "one" / "organized" / "scaled_bounding_boxes.csv"
-    offline.extract(str(folder), tmp_path / "two", annotations=scaled)
-    offline.transform(tmp_path / "two", sizes=SIZES)
+    offline.extract(Extract(source=str(folder), out=tmp_path / "two", annotations=scaled))
+    offline.transform(Transform(out=tmp_path / "two", sizes=SIZES))
 
     def labels(out: Path) -> dict[str, bytes]:
         return {Path(name).name: data for name, data in tree(out / "organized").items() if name.endswith(".txt")}
@@ -251,20 +252,18 @@ def test_scaled_boxes_of_a_dataset_are_a_source_that_gives_the_same_labels(folde
 
 
 def test_dry_run_writes_nothing(folder, tmp_path):
-    offline.extract(str(folder), tmp_path)
+    offline.extract(Extract(source=str(folder), out=tmp_path))
     before = tree(tmp_path)
-    done = offline.transform(tmp_path, sizes=SIZES, dry_run=True)
+    done = offline.transform(Transform(out=tmp_path, sizes=SIZES, dry_run=True))
 
     assert not done.written
     assert sum(done.images.values()) == 40
-    assert {name for name in tree(tmp_path) if not name.endswith(".lock")} == {
-        name for name in before if not name.endswith(".lock")
-    }
+    assert tree(tmp_path) == before
 
 
 def test_transform_before_extract_says_what_to_run(tmp_path):
     with pytest.raises(SourceError, match="radloop extract"):
-        offline.transform(tmp_path)
+        offline.transform(Transform(out=tmp_path))
 
 
 def test_table_without_a_usable_row_is_one_error_with_the_reasons(copy, tmp_path):
@@ -314,8 +313,8 @@ HOSTILE = ("a: b", "c #d", "it's", 'the "heart"', "x, y", "Überlänge", "肺炎
 def test_any_names_survive_every_file_and_the_next_version(copy, tmp_path, names, ids):
     rows = relabel(copy, names, ids=ids)
     named = {row["class_name"] for row in rows} - {"No finding"}
-    wishes = Wishes(declared=Taxonomy(names)) if len(named) < len(names) else None
-    build(copy, tmp_path / "one", wishes=wishes)
+    classes = taxonomies.named(Taxonomy(names), tmp_path) if len(named) < len(names) else None
+    build(copy, tmp_path / "one", classes=classes)
 
     first = version.read(tmp_path / "one")
     assert set(first.taxonomy.names) == set(names)
@@ -343,7 +342,7 @@ def test_unknown_class_stops_before_anything_is_written_until_it_is_named_away(c
         build(copy, tmp_path / "out")
     assert not (tmp_path / "out" / "organized").exists()
 
-    done = build(copy, tmp_path / "dropped", wishes=Wishes(dropped=("Bronchitis",)))
+    done = build(copy, tmp_path / "dropped", drop_classes=("Bronchitis",))
     assert done.rows_in == done.rows_out + done.rows_refused == len(rows)
     assert set(done.refused["code"]) == {"class-dropped"}
     assert done.lost_readings == 0
@@ -352,7 +351,7 @@ def test_unknown_class_stops_before_anything_is_written_until_it_is_named_away(c
     assert written["boxes_written"] == len(findings) - len(findings[::3])
     assert written["settings"]["drop_classes"] == ["Bronchitis"]
 
-    build(copy, tmp_path / "mapped", wishes=Wishes(renamed={"bronchitis": "ILD"}))
+    build(copy, tmp_path / "mapped", map=("bronchitis=ILD",))
     mapped = version.read(tmp_path / "mapped")
     assert mapped.taxonomy == VINDR
     assert json.loads((tmp_path / "mapped/organized/summary.json").read_text())["boxes_written"] == len(findings)
@@ -370,7 +369,7 @@ def test_ids_without_names_are_not_guessed(copy, tmp_path):
         build(copy, tmp_path / "out")
     assert not (tmp_path / "out" / "organized").exists()
 
-    done = build(copy, tmp_path / "out", wishes=Wishes(declared=VINDR))  # wrong, and each empty box says so
+    done = build(copy, tmp_path / "out", classes="vinbigdata")  # wrong, and each empty box says so
     assert done.refused.row(by_predicate=pl.col("code") == "box-placeholder", named=True)["rows"] > 60
 
 
@@ -402,8 +401,8 @@ def test_re_training_data_of_other_classes_move_their_images_and_keep_their_name
     assert (labels / f"{images[1]}_R8.txt").read_text() == ""
     assert done.rows_refused == 0
 
-    kept = Wishes(kept=("Osteophytes",), renamed={})
-    done = build(copy, tmp_path / "three", previous=str(tmp_path / "one"), add=retrain, wishes=kept)
+    kept = ("Osteophytes",)
+    done = build(copy, tmp_path / "three", previous=str(tmp_path / "one"), add=retrain, keep_classes=kept)
     assert version.read(tmp_path / "three").taxonomy.names == ("Osteophytes",)
     assert (tmp_path / "three/organized/training/labels" / f"{images[0]}_R8.txt").read_text() == ""
     assert done.rows_in == done.rows_out + done.rows_refused
@@ -448,4 +447,4 @@ def test_second_run_on_the_same_folder_is_refused_at_once(folder, tmp_path):
     assert held.returncode == 1
     assert "another radloop run" in held.stderr
     with locked(tmp_path), pytest.raises(BusyError):
-        offline.extract(str(folder), tmp_path)
+        offline.extract(Extract(source=str(folder), out=tmp_path))

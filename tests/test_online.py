@@ -17,16 +17,16 @@ import polars as pl
 import pytest
 
 import made_up
+import taxonomies
 from made_up_model import answer, write
-from radloop import cli, pixels, tree
+from radloop import cli, options, pixels, tree
 from radloop.catalog import truth, version
-from radloop.catalog.classes import Wishes
-from radloop.dataset.splits import SplitSizes
 from radloop.errors import DatasetError, DetectorError, StoreError, TaxonomyError, TransientDetectorError, UsageError
 from radloop.feedback import reading
 from radloop.pipelines import offline, online
-from radloop.predictions import Picture, Predictions
+from radloop.predictions import Detector, Picture, Predictions
 from radloop.simulation.hospital import Tally
+from radloop.split_sizes import SplitSizes
 from radloop.tables import EDGES
 from taxonomies import SPINE, VINDR
 
@@ -58,11 +58,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Taxonomy], 
     @cache
     def publish(classes: Taxonomy) -> Path:
         folder = tmp_path_factory.mktemp("published")
-        made_up.films(folder / "films", classes=classes)
-        transforming = {"sizes": SIZES, "wishes": Wishes(declared=classes)}
-        offline.etl(
-            str(folder / "films"), folder / "out", str(folder / "store"), extracting={}, transforming=transforming
-        )
+        films = made_up.films(folder / "films", classes=classes)
+        told = {"source": str(films), "classes": taxonomies.named(classes, films), "sizes": SIZES}
+        offline.etl(options.Etl(out=folder / "out", store=str(folder / "store"), **told))
         return folder / "store"
 
     return publish
@@ -79,10 +77,18 @@ def any_store(published: Callable[[Taxonomy], Path], classes: Taxonomy) -> Path:
     return published(classes)
 
 
-def play(store: Path | str, out: Path, **changes: object) -> online.Simulation:
-    """A run of the pattern, or of one stage that is long enough for an answer also on a busy machine."""
+def play(
+    store: Path | str, out: Path, *, detector: Detector | str | None = None, **changes: object
+) -> online.Simulation:
+    """A run of the pattern, or of one stage that is long enough for an answer also on a busy machine.
+
+    It asks a Finder, any detector, or the one that a text names.
+    """
+    named = {"detector": detector} if isinstance(detector, str) else {}
+    made = None if named else detector or Finder()
     seconds = 0.3 if len(str(changes.get("load_pattern", PATTERN))) == 1 else 0.05
-    return online.simulate(out, str(store), **{"detector": Finder(), "stage_seconds": seconds} | changes)
+    told = options.Simulate(**{"out": out, "store": str(store), "stage_seconds": seconds} | named | changes)
+    return online.simulate(told, detector=made)
 
 
 def log(done: online.Simulation, event: str) -> list[dict]:
@@ -419,6 +425,7 @@ import itertools, os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_online import Finder
+from radloop import options
 from radloop.feedback import reading
 from radloop.pipelines import online
 
@@ -459,7 +466,8 @@ elif place == "half a file":
 elif place == "log":
     online.Journal.write = hit(online.Journal.write)
 
-done = online.simulate(Path(out), store, detector=Finder(), load_pattern="20", stage_seconds=600)
+told = options.Simulate(out=Path(out), store=store, load_pattern="20", stage_seconds=600)
+done = online.simulate(told, detector=Finder())
 print(done.stopped, done.total["feedback"])
 """
 
@@ -507,7 +515,7 @@ def test_sigterm_finishes_what_is_in_flight_and_ends_as_usual(store, tmp_path):
 @pytest.mark.swift
 @pytest.mark.parametrize("workers", ["1", "5", "50", PATTERN])
 def test_real_swift(store: Path, tmp_path: Path, swift: Swift, container: str, workers: str) -> None:
-    offline.load(store, f"chi_tacc:{container}")
+    offline.load(options.Load(out=store, store=f"chi_tacc:{container}"))
     published = asked(swift, container)
     done = play(f"chi_tacc:{container}", tmp_path, load_pattern=workers, stage_seconds=1.0 if "," in workers else 0.2)
     found = reading.read(done.feedback, VINDR)

@@ -1,8 +1,13 @@
 """What a person reads on the terminal is what the record says, each number under its own name."""
 
-from radloop import summaries
+import inspect
+from typing import get_args, get_type_hints
+
+from radloop import parts, summaries
+from radloop.pipelines import checking, demo, evaluating, explaining, offline, online, retraining, reviewing
 from radloop.storage.publish import Published
 from radloop.storage.pull import Pulled
+from radloop.summaries import registry
 
 
 def facts(record):
@@ -34,3 +39,24 @@ def test_each_number_of_a_publish_stands_under_its_own_name():
 def test_each_number_of_a_pull_stands_under_its_own_name():
     record = Pulled(version="aaaa", files=7, received_files=3, received_bytes=1_500)
     assert facts(record) == {"files": "7", "received": "3 files, 1.5 kB"}
+
+
+def test_every_record_of_a_pipeline_has_a_summary():
+    without = [
+        (function.__qualname__, record.__name__)
+        for module in (checking, demo, evaluating, explaining, offline, online, retraining, reviewing)
+        for function in vars(module).values()
+        if inspect.isfunction(function) and function.__module__ == module.__name__ and _is_a_step(function)
+        for record in _records(get_type_hints(function)["return"])
+        if registry.of.dispatch(record) is registry.of.dispatch(object)
+    ]
+    assert without == []
+
+
+def _is_a_step(function):
+    first = next(iter(get_type_hints(function).values()))
+    return not function.__name__.startswith("_") and isinstance(first, type) and issubclass(first, parts.Step)
+
+
+def _records(told):
+    return get_args(told) or (told,)

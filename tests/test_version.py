@@ -8,8 +8,8 @@ import pytest
 import made_up
 from radloop import sealed, tree
 from radloop.catalog import version
-from radloop.dataset.splits import SplitSizes
 from radloop.errors import DatasetError
+from radloop.options import Extract, Transform
 from radloop.pipelines import offline
 from radloop.tables import ANNOTATIONS, EDGES
 from radloop.taxonomy import Taxonomy
@@ -89,8 +89,8 @@ def test_readings_are_the_readers_own_where_re_training_data_took_their_place(tm
 )
 def test_damaged_version_is_one_error(tmp_path, damaged, sentence):
     films = made_up.films(tmp_path / "films", 12)
-    offline.extract(str(films), tmp_path)
-    offline.transform(tmp_path, sizes=SplitSizes())
+    offline.extract(Extract(source=str(films), out=tmp_path))
+    offline.transform(Transform(out=tmp_path))
     assert version.read(tmp_path).settings["labels"] == "per-reader"
 
     path = tmp_path / "organized" / damaged

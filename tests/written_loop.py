@@ -11,9 +11,9 @@ from PIL import Image
 from radloop import manifest, tree
 from radloop.catalog import version
 from radloop.catalog.rule import KEY, Rule
-from radloop.dashboard.inputs import Inputs
 from radloop.feedback import reading, records, retraining, reviews
 from radloop.feedback.guard import judge
+from radloop.options import Dashboard
 from radloop.tables import ANNOTATIONS, EDGES, MANIFEST
 from radloop.taxonomy import Taxonomy
 
@@ -22,7 +22,7 @@ SPLITS = ("training",) * 5 + ("validation", "test", "staging", "canary", "produc
 SIDE_PX = 64
 
 
-def run(out: Path, classes: Taxonomy, *, images: int = 48, rule: Rule | None = None) -> Inputs:
+def run(out: Path, classes: Taxonomy, *, images: int = 48, rule: Rule | None = None) -> Dashboard:
     """`images` radiographs of noise, read by two of three readers each; feedback on those outside training."""
     rng = np.random.default_rng(0)
     root = out / "organized"
@@ -44,7 +44,8 @@ def run(out: Path, classes: Taxonomy, *, images: int = 48, rule: Rule | None = N
     rule = rule or Rule()
     _round(out, classes, annotations, rule)
     _log(out / "logs" / "online_data.log")
-    return Inputs(
+    return Dashboard(
+        out=out,
         dataset=root,
         feedback=out / "feedback",
         reviews=out / "reviews",

@@ -1,13 +1,13 @@
 """The columns of every table that passes between the steps, and the field's fixed words."""
 
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import polars as pl
 
-Split = Literal["training", "validation", "test", "staging", "canary", "production"]
-
-SPLITS: Final[tuple[Split, ...]] = get_args(Split)
-HELD_OUT: Final[tuple[Split, ...]] = ("validation", "test", "staging", "canary")
+from radloop.words import HELD_OUT as HELD_OUT
+from radloop.words import SPLITS as SPLITS
+from radloop.words import Boxes as Boxes
+from radloop.words import Split as Split
 
 # The number of a class in the taxonomy of its dataset (`radloop.taxonomy`); null: "No finding", n in files.
 CLASS_ID: Final[pl.DataType | type[pl.DataType]] = pl.Int16()
@@ -16,7 +16,6 @@ EDGES: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")  # a box
 SINGLE_READER: Final = "R0"  # the reader of annotations that name none
 
 TIME: Final[pl.DataType | type[pl.DataType]] = pl.Datetime("us", "UTC")
-Boxes = Literal["auto", "original", "scaled"]  # what the user says of the boxes' pixels; auto: nothing
 SMALLEST_SIDE_PX: Final = 10  # the trainer refuses pictures below
 LARGEST_SIDE_PX: Final = 50_000  # no film is as large: a number above is damage
 

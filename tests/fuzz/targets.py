@@ -28,7 +28,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from radloop import manifest, pixels, settings
+from radloop import manifest, options, pixels, settings
 from radloop.catalog import classes as resolving
 from radloop.dashboard import loading, loop
 from radloop.dataset import findings, pictures, trainer_rules, yolo
@@ -619,20 +619,22 @@ def environment(data: bytes) -> None:
     pairs = [line.partition("=") for line in os.fsdecode(data).replace("\0", "").split("\n")]
     given = {name: value for name, _, value in pairs if name in VARIABLES}
     with mock.patch.dict(os.environ, given):
-        try:
-            chosen = settings.load()
-        except UsageError as error:
-            _assert_one_line(str(error))
-            named = {name for name in given if name in str(error)}
-            assert named
-            return
-        assert chosen.jobs >= 1
-        assert 0 < chosen.stage_seconds <= 86_400
+        for step in options.STEPS:
+            told = {setting.name: "x" for setting in settings.of(step) if setting.required}
+            try:
+                chosen = settings.load(step, told)
+            except UsageError as error:
+                _assert_one_line(str(error))
+                named = {name for name in given if name in str(error)}
+                assert named
+                continue
+            if isinstance(chosen, options.Jobs):
+                assert chosen.jobs >= 1
+            if isinstance(chosen, options.Simulate):
+                assert 0 < chosen.stage_seconds <= 86_400
 
 
-VARIABLES = {settings.environment_name(name) for name in settings.Settings.model_fields} | {
-    *("LOAD_PATTERN", "DELAY_BETWEEN_STEPS", "REQUEST_TIMEOUT", "FEEDBACK_DIR", "LOG_FILE", "RCLONE_CONTAINER")
-}
+VARIABLES = {name for step in options.STEPS for setting in settings.of(step) for name in setting.variables}
 
 
 def picture_cache(data: bytes) -> None:

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from radloop import tree
 from radloop.errors import DatasetError
 
 KEY: Final = "rule"  # in report.json
@@ -41,6 +40,8 @@ def standing(unit: Path) -> Rule | None:
 
     Raises DatasetError for a report that cannot be read or tells no rule.
     """
+    from radloop import tree  # and with it polars, which the command line's options must not wait for
+
     path = unit / tree.REPORT
     try:
         report = json.loads(path.read_bytes())

@@ -11,9 +11,9 @@ import polars as pl
 import streamlit as st
 
 from radloop.dashboard import loading
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
+from radloop.options import Dashboard
 from radloop.taxonomy import Taxonomy
 
 CHART: Final = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"], "scrollZoom": False}
@@ -97,10 +97,10 @@ def missing(what: str, command: str) -> None:
     st.code(command, language="bash")
 
 
-def dataset(inputs: Inputs) -> Dataset | None:
+def dataset(inputs: Dashboard) -> Dataset | None:
     """The dataset; where there is none that can be used, the page says so and how to get one."""
-    path = inputs.dataset
-    if path is None or not path.exists():
+    path = inputs.dataset_folder
+    if not path.exists():
         missing(
             absent("dataset", path), "radloop etl --source synthetic:600     # or: --source MY-XRAYS, --source kaggle"
         )
@@ -112,10 +112,10 @@ def dataset(inputs: Inputs) -> Dataset | None:
         return None
 
 
-def feedback(inputs: Inputs) -> Feedback | None:
+def feedback(inputs: Dashboard) -> Feedback | None:
     """The feedback; where there is none, the page says so and how to get some."""
-    path = inputs.feedback
-    if path is None or not path.is_dir():
+    path = inputs.feedback_folder
+    if not path.is_dir():
         missing(absent("feedback", path), "radloop simulate")
         return None
     try:
@@ -130,32 +130,32 @@ def feedback(inputs: Inputs) -> Feedback | None:
     return found
 
 
-def quiet_dataset(inputs: Inputs) -> Dataset | None:
+def quiet_dataset(inputs: Dashboard) -> Dataset | None:
     """The dataset for a page that can do without."""
     try:
-        return loading.dataset(inputs.dataset) if inputs.dataset and inputs.dataset.exists() else None
+        return loading.dataset(inputs.dataset_folder) if inputs.dataset_folder.exists() else None
     except RadloopError:
         return None
 
 
-def classes(inputs: Inputs) -> Taxonomy:
+def classes(inputs: Dashboard) -> Taxonomy:
     """The classes of the dataset; without one, those of a dataset that names none."""
     found = quiet_dataset(inputs)
     return loading.default_classes() if found is None else found.taxonomy
 
 
-def default_classes(inputs: Inputs) -> None:
+def default_classes(inputs: Dashboard) -> None:
     """Say whose names the classes have where there is no dataset that tells its own."""
     if quiet_dataset(inputs) is None:
         names = listed([plain(name) for name in classes(inputs).names], 3)
         st.caption(f"No dataset names the classes: they are read as VinBigData's ({names}).")
 
 
-def quiet_feedback(inputs: Inputs) -> Feedback | None:
+def quiet_feedback(inputs: Dashboard) -> Feedback | None:
     """The feedback for a page that can do without."""
     try:
-        path = inputs.feedback
-        return loading.feedback(path, classes(inputs)) if path and path.is_dir() else None
+        path = inputs.feedback_folder
+        return loading.feedback(path, classes(inputs)) if path.is_dir() else None
     except RadloopError:
         return None
 
@@ -182,17 +182,15 @@ def refused_files(found: Feedback) -> None:
         table(bad, key="refused-feedback")
 
 
-def absent(what: str, path: Path | None) -> str:
+def absent(what: str, path: Path) -> str:
     """The sentence for an input that is not there."""
-    if path is None:
-        return f"No {what} was named (`--{what}`)."
     return f"There is no {what} at {plain(path)}."
 
 
-def reviews(inputs: Inputs) -> Reviewed | None:
+def reviews(inputs: Dashboard) -> Reviewed | None:
     """The reviews, or none yet; where their folder cannot be read, the page says so."""
     try:
-        return loading.reviews(inputs.reviews, classes(inputs))
+        return loading.reviews(inputs.reviews_folder, classes(inputs))
     except RadloopError as refused:
         st.error(f"**Refused:** {plain(refused)}")
         return None

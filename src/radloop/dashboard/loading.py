@@ -209,10 +209,10 @@ def default_classes() -> Taxonomy:
     return version.taxonomy_of(None, name="")
 
 
-def last_rule(retrain: Path | None) -> Rule:
+def last_rule(retrain: Path) -> Rule:
     """The rule of the last round, by the report beside its `retrain.csv`; where none tells it, the default."""
     try:
-        return (rule.standing(retrain.parent) if retrain is not None else None) or Rule()
+        return rule.standing(retrain.parent) or Rule()
     except DatasetError:
         return Rule()
 
@@ -341,10 +341,10 @@ def feedback(path: Path, classes: Taxonomy) -> Feedback:
     return Feedback((str(path), _names(classes), generation), classes, found.records)
 
 
-def reviews(path: Path | None, classes: Taxonomy) -> Reviewed:
+def reviews(path: Path, classes: Taxonomy) -> Reviewed:
     """The reviews in a folder, as they are now; none where there is no folder yet."""
     key = str(path), _names(classes)
-    if path is None or not path.is_dir():
+    if not path.is_dir():
         return Reviewed((*key, 0), reviewing.NONE)
     try:
         generation, found = _reviews(str(path), classes).now()

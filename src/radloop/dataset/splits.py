@@ -1,6 +1,5 @@
 """Which image belongs to which split: whole groups, every class spread evenly."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -11,7 +10,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from radloop.errors import SplitError, UsageError
+from radloop.errors import SplitError
+from radloop.split_sizes import SplitSizes as SplitSizes
+from radloop.split_sizes import apportion
 from radloop.tables import ASSIGNMENT, GROUPS, HELD_OUT, SPLITS
 from radloop.taxonomy import Taxonomy
 
@@ -31,61 +32,6 @@ _CANDIDATES = 100  # groups of a split that are looked at for one swap: bounds t
 _SWAPS = 200  # far more than the real annotations need
 _GOOD_ENOUGH = 0.25  # of what is tolerated: many images get there by dealing alone
 _NAMED = 10  # images that an error or a warning names at most
-
-
-@dataclass(frozen=True)
-class SplitSizes:
-    """How many images each split should hold, out of their sum."""
-
-    training: int = 11_500
-    validation: int = 750
-    test: int = 750
-    staging: int = 1_000
-    canary: int = 500
-    production: int = 500
-
-    @classmethod
-    def parse(cls, text: str) -> "SplitSizes":
-        """Read "training=300,validation=60,…": all six, in any order, 0 allowed.
-
-        Raises UsageError for a split that is unknown, named twice or missing, and for what is no count.
-        """
-        counts: dict[str, int] = {}
-        for part in text.split(","):
-            name, _, count = (piece.strip() for piece in part.partition("="))
-            if name not in SPLITS:
-                raise UsageError(f"--sizes: {name[:60]!r} is no split. The splits are {', '.join(SPLITS)}.")
-            if name in counts:
-                raise UsageError(f"--sizes: {name} is named twice.")
-            if not re.fullmatch("[0-9]{1,9}", count):
-                raise UsageError(
-                    f"--sizes: {name}={count[:60]!r} is no count of images. Give a whole number, from 0 to 999999999."
-                )
-            counts[name] = int(count)
-        missing = [name for name in SPLITS if name not in counts]
-        if missing:
-            raise UsageError(f"--sizes lacks {', '.join(missing)}. Name all six; 0 leaves a split empty.")
-        if not any(counts.values()):
-            raise UsageError("--sizes: every split is 0. At least one has to hold images.")
-        return cls(**counts)
-
-    def scaled(self, total: int) -> "SplitSizes":
-        """The same shares of `total` images, by largest remainder: the sum is always `total`.
-
-        >>> SplitSizes().scaled(600)
-        SplitSizes(training=460, validation=30, test=30, staging=40, canary=20, production=20)
-        """
-        return SplitSizes(*_apportion(list(asdict(self).values()), total))
-
-
-def _apportion(weights: Sequence[int], total: int) -> list[int]:
-    """Whole numbers in proportion to `weights` that sum to `total` (largest remainder; of equal ones the first)."""
-    whole = max(sum(weights), 1)  # nothing to share out needs no weight
-    parts = [weight * total // whole for weight in weights]
-    by_remainder = sorted(range(len(weights)), key=lambda i: -(weights[i] * total % whole))
-    for i in by_remainder[: total - sum(parts)]:
-        parts[i] += 1
-    return parts
 
 
 @dataclass(frozen=True)
@@ -198,7 +144,7 @@ def assign(
     settled, free = np.flatnonzero(split >= 0), np.flatnonzero(split < 0)
     held = sums(counts[settled], split[settled])
     wanted = np.array(list(asdict(sizes.scaled(len(present))).values()))
-    room = _apportion(np.maximum(wanted - held[:, IMAGES], 0).tolist(), int(counts[free, IMAGES].sum()))
+    room = apportion(np.maximum(wanted - held[:, IMAGES], 0).tolist(), int(counts[free, IMAGES].sum()))
     share = np.outer(held[:, IMAGES] + room, counts.sum(axis=0)) / max(len(present), 1)
 
     rng = np.random.Generator(np.random.PCG64(seed))

@@ -1,7 +1,7 @@
 """The whole loop on embedded defaults: made-up patients, a folder as the store, no account and no network."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -11,15 +11,15 @@ import polars as pl
 from radloop import tree
 from radloop.catalog import truth, version
 from radloop.catalog.rule import Rule
-from radloop.dataset.splits import SplitSizes
-from radloop.engines import Local
+from radloop.engines import Engine, Local
 from radloop.errors import DatasetError
 from radloop.feedback import cache
 from radloop.feedback.retraining import from_csv
+from radloop.options import Demo, Etl, Evaluate, Retrain, Review, Simulate
 from radloop.pipelines import checking, evaluating, offline, online, retraining, reviewing
 from radloop.pipelines.checking import Report
 from radloop.pipelines.evaluating import Evaluation
-from radloop.pipelines.offline import Loaded
+from radloop.pipelines.offline import EtlPreview, Loaded
 from radloop.pipelines.online import Simulation
 from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Reviewed
@@ -30,7 +30,9 @@ from radloop.taxonomy import Taxonomy
 DETECTOR: Final = "onnx:tiny" if find_spec("onnxruntime") else "oracle:1"
 RULE: Final = Rule()
 # 360 pictures in 12 seconds: each of 180 twice
-ARRIVALS: Final[dict[str, Any]] = {"arrival": "poisson:15", "load_pattern": "1,2,3,2", "stage_seconds": 3.0}
+ARRIVAL: Final = "poisson:15"
+LOAD_PATTERN: Final = "1,2,3,2"
+STAGE_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True)
@@ -49,28 +51,25 @@ class Demonstration:
     checked: Report
 
 
-def run(
-    out: Path, *, images: int, sizes: SplitSizes, seed: int = 0, jobs: int = 1, progress: Progress = silent
-) -> Demonstration:
-    """Build and publish a dataset of made-up patients under `out`, play the hospital, and close the loop.
+def run(options: Demo, *, progress: Progress = silent) -> Demonstration | EtlPreview:
+    """Build and publish a dataset of made-up patients under OUT, play the hospital, and close the loop.
 
-    Raises DatasetError where the check finds anything: then radloop is broken, and the demo must not look well.
+    With --dry-run only what its first step would do. Raises DatasetError where the check finds anything: then radloop
+    is broken, and the demo must not look well.
     """
-    store, source = out / "store", f"synthetic:{images}"
-    building: dict[str, Any] = {
-        "extracting": {"seed": seed, "jobs": jobs},
-        "engine": Local(jobs),
-        "progress": progress,
-    }
-    splitting: dict[str, Any] = {"seed": seed, "sizes": sizes}
-    loaded = offline.etl(source, out, str(store), transforming=splitting, **building)
-    loop = _closed(out, store, loaded, seed, jobs, progress)
+    seed, jobs = options.seed, options.jobs
+    etl = Etl(out=options.out, source=f"synthetic:{options.images}", sizes=options.sizes, seed=seed, jobs=jobs)
+    store, engine = Path(etl.store_address), Local(jobs)
+    if options.dry_run:
+        return offline.foresee(etl, engine=engine, progress=progress)
+    loaded = offline.run(etl, engine=engine, progress=progress)
+    loop = _closed(options, loaded, engine, progress)
     following = None
     if loop.retrained.version:
-        added = {**splitting, "previous": str(store), "add": loop.retrained.folder / tree.RETRAIN_TABLE}
-        following = offline.etl(source, out, str(store), transforming=added, **building)
+        etl = replace(etl, previous=str(store), add=loop.retrained.folder / tree.RETRAIN_TABLE)
+        following = offline.run(etl, engine=engine, progress=progress)
     return Demonstration(
-        out=out,
+        out=options.out,
         store=store,
         offline=loaded,
         **loop._asdict(),
@@ -89,26 +88,21 @@ class _Loop(NamedTuple):
     labels: Mapping[str, Mapping[str, Any]]
 
 
-def _closed(out: Path, store: Path, loaded: Loaded, seed: int, jobs: int, progress: Progress) -> _Loop:
+def _closed(options: Demo, loaded: Loaded, engine: Engine, progress: Progress) -> _Loop:
     """Play the hospital, and turn its feedback and two rounds of simulated reviews into re-training data."""
-    feedback, known = out / "feedback", version.read(loaded.transformed.organized)
-    simulated = online.simulate(
-        out,
-        str(store),
-        feedback=feedback,
-        detector=DETECTOR,
-        **ARRIVALS,
-        seed=seed,
-        engine=Local(jobs),
-        progress=progress,
+    out, seed, jobs = options.out, options.seed, options.jobs
+    known = version.read(loaded.transformed.organized)
+    hospital = Simulate(
+        out=out, detector=DETECTOR, arrival=ARRIVAL, load_pattern=LOAD_PATTERN, stage_seconds=STAGE_SECONDS, seed=seed
     )
-    judging: dict[str, Any] = {"feedback": feedback, "dataset": known.root}
-    parts: dict[str, Any] = {**judging, "reviewed": out / "reviews", "progress": progress}
-    evaluated = evaluating.evaluate(out, **judging, min_confidence=RULE.min_confidence, seed=seed, progress=progress)
-    made = {f"every box above {RULE.min_confidence:g}": _sure(out, feedback, known.taxonomy)}
-    made["by the rule"] = _trained(retraining.retrain(out, str(store), **parts, rule=RULE), known.taxonomy)
-    reviewed = tuple(reviewing.simulate(out, **parts, seed=seed) for _ in range(2))
-    retrained = retraining.retrain(out, str(store), **parts, rule=RULE)
+    simulated = online.simulate(hospital, engine=engine, progress=progress)
+    judging = Evaluate(out=out, min_confidence=RULE.min_confidence, seed=seed, jobs=jobs)
+    evaluated = evaluating.evaluate(judging, progress=progress)
+    made = {f"every box above {RULE.min_confidence:g}": _sure(out, judging.feedback_folder, known.taxonomy)}
+    learning, reading = Retrain(out=out, jobs=jobs), Review(out=out, simulated=True, seed=seed, jobs=jobs)
+    made["by the rule"] = _trained(retraining.retrain(learning, progress=progress), known.taxonomy)
+    reviewed = tuple(reviewing.simulate(reading, progress=progress) for _ in range(2))
+    retrained = retraining.retrain(learning, progress=progress)
     made["after a simulated review"] = _trained(retrained, known.taxonomy)
     agreed = truth.of(known.readings)
     labels = {name: evaluating.labels(rows, agreed, known.taxonomy) for name, rows in made.items() if rows.height}

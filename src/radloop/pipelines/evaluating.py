@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,6 +13,7 @@ from radloop.catalog.rule import Rule, standing
 from radloop.errors import FeedbackError
 from radloop.feedback import cache, guard
 from radloop.measures import evaluation
+from radloop.options import Evaluate
 from radloop.progress import Progress, silent
 from radloop.taxonomy import Taxonomy
 
@@ -46,25 +46,15 @@ class Evaluation:
     notes: tuple[str, ...]
 
 
-def evaluate(
-    out: Path,
-    *,
-    feedback: Path,
-    dataset: Path,
-    min_confidence: float | None = None,
-    seed: int = 0,
-    jobs: int = 1,
-    progress: Progress = silent,
-) -> Evaluation:
+def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     """Judge the newest feedback of each detector on each image that the dataset has, outside training.
 
     Predictions above `min_confidence` are taken as labels; None: above what the last round of re-training took.
     Raises FeedbackError where there is nothing to judge.
     """
-    known = version.read(dataset)
-    records = cache.read(
-        feedback, known.taxonomy, cache.path(out, feedback, known.taxonomy), jobs=jobs, progress=progress
-    )
+    known, feedback = version.read(options.dataset_folder), options.feedback_folder
+    kept = cache.path(options.out, feedback, known.taxonomy)
+    records = cache.read(feedback, known.taxonomy, kept, jobs=options.jobs, progress=progress)
     judged = guard.judge(records.feedback, known.images)
     newest = judging.newest(judged)
     if newest.is_empty():
@@ -73,12 +63,12 @@ def evaluate(
             "Run `radloop simulate` first."
         )
 
-    by = standing(known.root / manifest.RETRAIN) or Rule()
-    by = by if min_confidence is None else replace(by, min_confidence=min_confidence)
+    by, least = standing(known.root / manifest.RETRAIN) or Rule(), options.min_confidence
+    by = by if least is None else replace(by, min_confidence=least)
     models = []
     for (name, number), looked in newest.group_by(*MODEL, maintain_order=True):
         given = (looked, records.detections, known.readings, known.taxonomy)
-        detector = judging.judge(*given, rule=by, seed=seed)
+        detector = judging.judge(*given, rule=by, seed=options.seed)
         models.append(_evaluated(f"{name or 'unknown'} {number}".strip(), detector, judging.against_readers(*given)))
         progress("detectors", len(models), newest.select(MODEL).n_unique())
     left_out = {

@@ -16,6 +16,7 @@ from radloop.errors import DatasetError, RadloopError
 from radloop.feedback import cache, guard, retraining, reviews
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.options import Explain
 from radloop.progress import Progress, silent
 from radloop.storage import layout
 from radloop.tables import CLASS_ID, CONSENSUS, EDGES, REFUSED_FILES, SCALED_SIDE_PX
@@ -23,7 +24,6 @@ from radloop.taxonomy import Taxonomy
 
 _RETRAIN: Final = f"{manifest.RETRAIN}/"
 _SIDES: Final = ("x_min", "y_min", "x_max", "y_max")
-_DEFAULT: Final = Rule()
 
 
 @dataclass(frozen=True)
@@ -53,27 +53,18 @@ class Explanation:
     tree: Node
 
 
-def explain(
-    asked: str,
-    out: Path,
-    store: str,
-    *,
-    feedback: Path,
-    reviewed: Path,
-    dataset: Path,
-    rule: Rule = _DEFAULT,
-    jobs: int = 1,
-    progress: Progress = silent,
-) -> Explanation:
+def explain(options: Explain, *, progress: Progress = silent) -> Explanation:
     """Everything that is known of the image `asked`, or of the image of the feedback `asked`.
 
     What became of feedback follows from the rule of the round that stands; where there is none, from `rule`. Raises
     DatasetError where no image and no feedback has this id. The store is asked once; where it does not answer, the tree
     says so.
     """
-    known = version.read(dataset)
+    asked, feedback, store = options.asked, options.feedback_folder, options.store_address
+    known = version.read(options.dataset_folder)
     classes = known.taxonomy
-    found = cache.read(feedback, classes, cache.path(out, feedback, classes), jobs=jobs, progress=progress)
+    kept = cache.path(options.out, feedback, classes)
+    found = cache.read(feedback, classes, kept, jobs=options.jobs, progress=progress)
     about = found.feedback.filter((pl.col("feedback_id") == asked) | (pl.col("image_id") == asked))
     in_dataset = asked in known.annotations["image_id"]
     if not in_dataset and about.is_empty():
@@ -81,12 +72,13 @@ def explain(
     image_id = asked if in_dataset else str(about["image_id"][0])
 
     published, trouble = _published(store)
-    by = standing(known.root / manifest.RETRAIN) or rule
+    by = standing(known.root / manifest.RETRAIN) or options.rule
     rows = known.annotations.filter(image_id=image_id).sort("rad_id", "class_id", *EDGES, nulls_last=True)
+    reviewed = reviews.read(options.reviews_folder, classes)
     parts = [
         *_picture(known, image_id, published),
         *_labels(known, rows, image_id, published),
-        *_feedback(known, found, reviews.read(reviewed, classes), image_id, by, published),
+        *_feedback(known, found, reviewed, image_id, by, published),
     ]
     place = f"{rows['split'][0]}, group {rows['group'][0]}" if rows.height else "not in the dataset"
     facts = {"split": rows["split"].first(), "group": rows["group"].first(), "dataset": known.id, "store": store}

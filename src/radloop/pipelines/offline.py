@@ -1,11 +1,11 @@
 """Raw data -> a verified, leak-free YOLO dataset in a store: extract, transform, load."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
@@ -16,16 +16,16 @@ from radloop.catalog.version import Difference
 from radloop.dataset import additions, findings, pictures, plan, proof, splits, yolo
 from radloop.dataset.findings import Validated
 from radloop.dataset.plan import Account, Labelling, Plan
-from radloop.dataset.splits import SplitSizes
 from radloop.engines import HERE, Engine
-from radloop.errors import DatasetError, SourceError
+from radloop.errors import DatasetError, SourceError, StoreError
+from radloop.options import Etl, Extract, Load, Pull, Transform
 from radloop.progress import Progress, silent
 from radloop.sources import folder, kaggle, raw, synthetic
-from radloop.sources.raw import Boxes, RawData
-from radloop.storage import layout, publish
+from radloop.sources.raw import RawData
+from radloop.storage import Store, layout, publish
 from radloop.storage.publish import Published
 from radloop.storage.pull import Pulled
-from radloop.tables import SPLITS, Split
+from radloop.tables import SPLITS
 from radloop.taxonomy import Taxonomy
 
 
@@ -69,96 +69,94 @@ class Loaded:
     published: Published
 
 
-def etl(
-    source: str,
-    out: Path,
-    store: str,
-    *,
-    extracting: Mapping[str, Any],
-    transforming: Mapping[str, Any],
-    keep_old: bool = False,
-    engine: Engine = HERE,
-    progress: Progress = silent,
-) -> Loaded:
+@dataclass(frozen=True)
+class EtlPreview:
+    """What `etl` would do."""
+
+    extracted: Extracted
+    transformed: Transformed | None  # None where the source has to be downloaded or drawn first
+    store: str
+    held: str | None  # the version that the store holds now
+    notes: tuple[str, ...]
+
+
+def etl(options: Etl, *, engine: Engine = HERE, progress: Progress = silent) -> Loaded | EtlPreview:
+    """Extract, transform, load; with --dry-run what would come of it."""
+    return (foresee if options.dry_run else run)(options, engine=engine, progress=progress)
+
+
+def run(options: Etl, *, engine: Engine = HERE, progress: Progress = silent) -> Loaded:
     """Extract, transform, load. The store is asked first: a wrong password costs seconds then, not an hour."""
-    with closing(storage.open_store(store)) as target:
-        target.preflight()
+    with closing(storage.open_store(options.store_address)) as store:
+        store.preflight()
+    _preflight(options)
+    _wishes(options)
     return Loaded(
-        extract(source, out, **extracting, progress=progress),
-        transform(out, **transforming, engine=engine, progress=progress),
-        load(out, store, keep_old=keep_old, engine=engine, progress=progress),
+        extract(options, progress=progress),
+        transform(options, engine=engine, progress=progress),
+        load(options, engine=engine, progress=progress),
     )
 
 
-def extract(
-    source: str,
-    out: Path,
-    *,
-    annotations: Path | None = None,
-    boxes: Boxes = "auto",
-    classes: Taxonomy | None = None,
-    annotations_only: bool = False,
-    seed: int = 0,
-    jobs: int = 1,
-    dry_run: bool = False,
-    progress: Progress = silent,
-) -> Extracted:
-    """Bring annotations and pictures to OUT/raw. A folder is not copied: it is read where it lies.
+def foresee(options: Etl, *, engine: Engine = HERE, progress: Progress = silent) -> EtlPreview:
+    """What `etl` would do, as far as the source and the store tell without a download. Nothing is written."""
+    options = replace(options, dry_run=True)
+    with closing(storage.open_store(options.store_address)) as store:
+        store.preflight()
+        held, notes = _held(store)
+    extracted, transformed = extract(options, progress=progress), None
+    if _is_folder(options.source):
+        transformed = transform(options, data=_folder(options), engine=engine, progress=progress)
+    else:
+        _wishes(options)
+        notes += (f"the dataset cannot be foreseen before {options.source} is extracted",)
+    return EtlPreview(extracted, transformed, options.store_address, held, notes)
 
-    `classes` are those of a synthetic source; other sources have their own.
-    """
-    if dry_run:
-        _preflight(source, annotations, boxes)
-        return Extracted(source, None, None, None, None)
-    with files.locked(out):
+
+def extract(options: Extract, *, progress: Progress = silent) -> Extracted:
+    """Bring annotations and pictures to OUT/raw. A folder is not copied: it is read where it lies."""
+    if options.dry_run:
+        _preflight(options)
+        return Extracted(options.source, None, None, None, None)
+    with files.locked(options.out):
         data: RawData
-        if source == "kaggle":
-            data = kaggle.download(out / "raw", annotations=annotations, boxes=boxes, progress=progress)
-        elif source.startswith("synthetic:"):
+        into = options.out / "raw"
+        if options.source == "kaggle":
+            data = kaggle.download(into, annotations=options.annotations, boxes=options.boxes, progress=progress)
+        elif options.source.startswith("synthetic:"):
             data = synthetic.generate(
-                out / "raw",
-                synthetic.parse_count(source),
-                seed=seed,
-                jobs=jobs,
-                classes=classes,
-                annotations_only=annotations_only,
+                into,
+                synthetic.parse_count(options.source),
+                seed=options.seed,
+                jobs=options.jobs,
+                classes=None if options.classes is None else classes.declared(options.classes),
+                annotations_only=options.annotations_only,
                 progress=progress,
             )
         else:
-            data = folder.find(Path(source), annotations=annotations, boxes=boxes)
+            data = _folder(options)
         rows, _ = raw.read_annotations(data.annotations)
-        raw.write(data, out)
+        raw.write(data, options.out)
         return Extracted(data.name, data.annotations, data.pictures, len(rows), rows["image_id"].n_unique())
 
 
 def transform(
-    out: Path,
-    *,
-    labels: Literal["per-reader", "consensus"] = "per-reader",
-    min_readers: int = 1,
-    no_finding: Literal["background", "class"] = "background",
-    seed: int = 0,
-    sizes: SplitSizes | None = None,
-    previous: str | None = None,
-    add: Path | None = None,
-    wishes: Wishes | None = None,
-    engine: Engine = HERE,
-    dry_run: bool = False,
-    progress: Progress = silent,
+    options: Transform, *, data: RawData | None = None, engine: Engine = HERE, progress: Progress = silent
 ) -> Transformed:
-    """Build one version of the dataset in OUT/organized from what `extract` left in OUT/raw.
+    """Build one version of the dataset in OUT/organized from what `extract` left in OUT/raw, or from `data`.
 
     Raises what the steps raise; nothing of a dataset is left where one of them does.
     """
-    labelling, wishes, wanted = Labelling(labels, min_readers, no_finding), wishes or Wishes(), sizes or SplitSizes()
-    with files.locked(out):
-        data = raw.read(out)
+    labelling = Labelling(options.labels, options.min_readers, options.no_finding)
+    wishes, wanted, seed = _wishes(options), options.sizes, options.seed
+    with files.locked(options.out, writing=not options.dry_run):
+        data = data or raw.read(options.out)
         folder_of_pictures = _require_pictures(data)
-        earlier, before = _earlier(previous)
-        cache = None if dry_run else out / "cache" / "pictures.parquet"
+        earlier, before = _earlier(options.previous)
+        cache = None if options.dry_run else options.out / "cache" / "pictures.parquet"
 
         found = pictures.find(folder_of_pictures)
-        rows = _rows(data, found, wishes, earlier, add)
+        rows = _rows(data, found, wishes, earlier, options.add)
         labelled = found.join(rows.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
         valid = _require_any(findings.require_pictures(rows.valid, inspected))
@@ -170,11 +168,12 @@ def transform(
             valid.findings, grouping.groups, wanted, rows.taxonomy, seed=seed, previous=before, move=rows.moved
         )
         proven = proof.of(valid.findings, assignment, wanted, rows.taxonomy, seed=seed, previous=before)
-        asked_for = _settings(labelling, wishes, wanted, seed, valid)
+        asked_for = _settings(options, wishes, valid)
         account = Account(data.name, asked_for, proven, valid.rejected, valid.lost)
         built = plan.build(valid.findings, inspected, assignment, rows.taxonomy, labelling, account)
 
-        organized = out / manifest.UNIT
+        organized = options.out / manifest.UNIT
+        written = not options.dry_run and yolo.write(built, organized, pictures=folder_of_pictures, progress=progress)
         return Transformed(
             organized=organized,
             version=built.version,
@@ -188,40 +187,62 @@ def transform(
             unlabelled_pictures=found.join(valid.findings, on="image_id", how="anti").height,
             worst=proven["worst"] | {"class_name": rows.taxonomy.name(proven["worst"]["class_id"])},
             difference=_difference(earlier, built, rows.taxonomy),
-            written=not dry_run and yolo.write(built, organized, pictures=folder_of_pictures, progress=progress),
+            written=written,
             notes=(*rows.notes, *valid.notes, *grouping.warnings),
         )
 
 
-def load(
-    out: Path,
-    address: str,
-    *,
-    keep_old: bool = False,
-    engine: Engine = HERE,
-    dry_run: bool = False,
-    progress: Progress = silent,
-) -> Published:
+def load(options: Load, *, engine: Engine = HERE, progress: Progress = silent) -> Published:
     """Publish OUT/organized to STORE/organized and verify it there."""
-    with files.locked(out), closing(storage.open_store(address, engine=engine)) as store:
-        return publish.publish(manifest.unit_root(out), store, keep_old=keep_old, dry_run=dry_run, progress=progress)
+    writing = not options.dry_run
+    with (
+        files.locked(options.out, writing=writing),
+        closing(storage.open_store(options.store_address, engine=engine)) as store,
+    ):
+        root = manifest.unit_root(options.out)
+        return publish.publish(root, store, keep_old=options.keep_old, dry_run=options.dry_run, progress=progress)
 
 
-def pull(address: str, out: Path, *, wanted: Sequence[Split] | None = None, progress: Progress = silent) -> Pulled:
+def pull(options: Pull, *, progress: Progress = silent) -> Pulled:
     """Bring a published dataset back to OUT/organized: distinct bytes once, links for the rest, verified."""
-    with files.locked(out), closing(storage.open_store(address)) as store:
+    into = options.out / manifest.UNIT
+    writing = not options.dry_run
+    with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as store:
         prefix = layout.resolve_prefix(store)
-        return storage.pull.pull(store, out / manifest.UNIT, prefix=prefix, splits=wanted, progress=progress)
+        return storage.pull.pull(
+            store, into, prefix=prefix, splits=options.splits, dry_run=options.dry_run, progress=progress
+        )
 
 
-def _preflight(source: str, annotations: Path | None, boxes: Boxes) -> None:
+def _held(store: Store) -> tuple[str | None, tuple[str, ...]]:
+    """The version in the store, and what is to be said where it cannot be told."""
+    try:
+        table = layout.read_manifest(store)
+    except (DatasetError, StoreError) as trouble:
+        return None, (str(trouble),)
+    return None if table is None else manifest.version(table), ()
+
+
+def _wishes(options: Transform) -> Wishes:
+    return classes.wishes(options.classes, options.map, keep=options.keep_classes, drop=options.drop_classes)
+
+
+def _folder(options: Extract) -> RawData:
+    return folder.find(Path(options.source), annotations=options.annotations, boxes=options.boxes)
+
+
+def _preflight(options: Extract) -> None:
     """Raise now what would make an extract fail: no credentials, no folder, no number."""
-    if source == "kaggle":
-        kaggle.preflight(anonymous=annotations is not None)
-    elif source.startswith("synthetic:"):
-        synthetic.parse_count(source)
+    if options.source == "kaggle":
+        kaggle.preflight(anonymous=options.annotations is not None)
+    elif options.source.startswith("synthetic:"):
+        synthetic.parse_count(options.source)
     else:
-        folder.find(Path(source), annotations=annotations, boxes=boxes)
+        _folder(options)
+
+
+def _is_folder(source: str) -> bool:
+    return source != "kaggle" and not source.startswith("synthetic:")
 
 
 def _require_pictures(data: RawData) -> Path:
@@ -303,14 +324,14 @@ def _earlier(address: str | None) -> tuple[_Earlier | None, pl.DataFrame | None]
     return earlier, earlier.assignment
 
 
-def _settings(labelling: Labelling, wishes: Wishes, wanted: SplitSizes, seed: int, valid: Validated) -> dict[str, Any]:
+def _settings(options: Transform, wishes: Wishes, valid: Validated) -> dict[str, Any]:
     """What the run was asked for, as summary.json holds it."""
     return {
-        "labels": labelling.labels,
-        "min_readers": labelling.min_readers,
-        "no_finding": labelling.no_finding,
-        "seed": seed,
-        "sizes": asdict(wanted),
+        "labels": options.labels,
+        "min_readers": options.min_readers,
+        "no_finding": options.no_finding,
+        "seed": options.seed,
+        "sizes": asdict(options.sizes),
         "boxes": valid.frame,
         "map": dict(wishes.renamed),
         "keep_classes": list(wishes.kept),

@@ -16,12 +16,14 @@ from PIL import Image
 
 from radloop import detectors, files, pixels, storage, tree
 from radloop.catalog import truth, version
+from radloop.catalog.classes import wishes
 from radloop.dataset import pictures
-from radloop.detectors.names import Wishes
+from radloop.detectors import names
 from radloop.engines import HERE, Engine
 from radloop.errors import StoreError, UsageError
 from radloop.feedback import records
 from radloop.feedback.records import PictureMeasures
+from radloop.options import Simulate
 from radloop.pipelines import playing
 from radloop.pipelines.playing import Making, Run, Share, Shown
 from radloop.predictions import Detector
@@ -34,8 +36,6 @@ from radloop.storage import Store, layout, pull
 from radloop.storage.change import Row
 from radloop.tables import Split
 from radloop.taxonomy import Taxonomy
-
-DEFAULT_SPLITS: Final[tuple[Split, ...]] = ("test", "production")
 
 # One stage: requests are those that were sent and ended, feedback those that were answered and written.
 # per_second: answers. Latencies: of answers and errors, from the intended moment, tries and waiting included.
@@ -77,73 +77,65 @@ class Simulation:
     notes: tuple[str, ...]
 
 
+class _Known(NamedTuple):
+    """What the dataset in a store says of its pictures."""
+
+    classes: Taxonomy
+    truth: pl.DataFrame | None  # TRUTH; None: unknown
+    notes: tuple[str, ...]
+
+
 def simulate(
-    out: Path,
-    address: str,
-    *,
-    feedback: Path | None = None,
-    log: Path | None = None,
-    splits: Sequence[Split] | None = None,
-    detector: str | Detector = "random",
-    wishes: Wishes | None = None,
-    load_pattern: str = "1,2,3,5,3,2,1",
-    stage_seconds: float = 60.0,
-    request_timeout: float = 5.0,
-    inference_ms: float = 100.0,
-    arrival: str = "workers",
-    drift: str = "",
-    triton_url: str | None = None,
-    seed: int = 0,
-    durable: bool = False,
-    engine: Engine = HERE,
-    dry_run: bool = False,
-    progress: Progress = silent,
+    options: Simulate, *, detector: Detector | None = None, engine: Engine = HERE, progress: Progress = silent
 ) -> Simulation:
     """Show the pictures of a store to a detector, stage by stage, and write a feedback file for each answer.
 
-    SIGTERM and Ctrl-C finish and write what is in flight, and the run ends as usual; a second signal ends it hard.
-    A detector that is not ready yet is waited for, for as long as a stage lasts. Raises UsageError, StoreError,
-    DetectorError or TaxonomyError before anything is sent.
-    """
-    plan, drifts = _plan(load_pattern, arrival, drift, stage_seconds, patience_seconds=request_timeout, seed=seed)
-    stop, stages = threading.Event(), len(plan.loads)
+    `detector` is one that was made already, in the place of the one that the options name. SIGTERM and Ctrl-C finish
+    and write what is in flight, and the run ends as usual; a second signal ends it hard. A detector that is not ready
+    yet is waited for, for as long as a stage lasts.
 
-    with closing(storage.open_store(address)) as store:
-        prefix, rows, notes = _pictures_of(store, splits or DEFAULT_SPLITS)
+    Raises UsageError, StoreError, DetectorError or TaxonomyError before anything is sent.
+    """
+    plan, drifts = _plan(options)
+    stop, stages = threading.Event(), len(plan.loads)
+    cache = options.out / "cache"
+
+    with closing(storage.open_store(options.store_address)) as store:
+        prefix, rows, notes = _pictures_of(store, options.splits)
         known = _known(store, prefix, rows["image_id"])
-        options = {"wishes": wishes, "triton_url": triton_url, "timeout_s": request_timeout, "truth": known.truth}
-        make = _making(detector, classes=known.classes, seed=seed, inference_ms=inference_ms, **options)
-        ready = hospital.when_ready(partial(make, stop=stop), seconds=stage_seconds, progress=progress)
+        make = partial(_made, detector) if detector else _making(options, known)
+        ready = hospital.when_ready(partial(make, stop=stop), seconds=options.stage_seconds, progress=progress)
         run = Run.new(
             ready,
             classes=known.classes,
-            feedback=feedback or out / "feedback",
-            log=log or out / "logs" / "online_data.log",
-            seed=seed,
-            durable=durable,
+            feedback=options.feedback_folder,
+            log=options.log_file,
+            seed=options.seed,
+            durable=options.durable,
         )
-        summary = partial(_summary, run, address, notes=(*notes, *known.notes, *detectors.notes(ready)))
-        if dry_run:
+        notes = (*notes, *known.notes, *detectors.notes(ready))
+        summary = partial(_summary, run, options.store_address, notes=notes)
+        if options.dry_run:
             nothing = [Tally(stage, loaded) for stage, loaded in enumerate(plan.loads, 1)]
             return summary(rows.height, nothing, ran=False, stopped=False)
-        with files.locked(out / "cache" / "shown"):
-            plain, lost = _fetch(store, prefix, rows, out / "cache", engine=engine, progress=progress)
-            shown = _drifted(plain, drifts, stages, out / "cache" / "shown", engine=engine, progress=progress)
+        with files.locked(cache / "shown"):
+            plain, lost = _fetch(store, prefix, rows, cache, engine=engine, progress=progress)
+            shown = _drifted(plain, drifts, stages, cache / "shown", engine=engine, progress=progress)
 
     found = set() if known.truth is None else set(known.truth["image_id"])
     share = Share(run, plan, make, shown, [picture.image_id in found for picture in plain], drifts)
-    start = {"load": plan.loads, "arrival": arrival, "drift": drift, "pictures": len(plain)}
+    start = {"load": plan.loads, "arrival": options.arrival, "drift": options.drift, "pictures": len(plain)}
     summary = partial(summary, len(plain), lost=lost)
     return _play(share, ready, summary, engine, start=start, stop=stop, progress=progress)
 
 
-def _plan(
-    pattern: str, arrival: str, drift: str, stage_seconds: float, *, patience_seconds: float, seed: int
-) -> tuple[hospital.Plan, tuple[Drift, ...]]:
+def _plan(options: Simulate) -> tuple[hospital.Plan, tuple[Drift, ...]]:
     """What the hospital does, and what changes about its pictures. Raises UsageError."""
-    loads, per_second, drifts = load.parse_pattern(pattern), load.parse_arrival(arrival), drifting.parse(drift)
+    loads, per_second = load.parse_pattern(options.load_pattern), load.parse_arrival(options.arrival)
+    drifts = drifting.parse(options.drift)
     _require_stages(drifts, len(loads))
-    return hospital.Plan(loads, stage_seconds, per_second, patience_seconds=patience_seconds, seed=seed), drifts
+    patience = options.request_timeout
+    return hospital.Plan(loads, options.stage_seconds, per_second, patience_seconds=patience, seed=options.seed), drifts
 
 
 def _play(
@@ -173,9 +165,19 @@ def _play(
     return done
 
 
-def _making(detector: str | Detector, **options: Any) -> Making:
-    """How any process gets the detector; one that was made already is copied to it."""
-    return partial(detectors.create, detector, **options) if isinstance(detector, str) else partial(_made, detector)
+def _making(options: Simulate, known: _Known) -> Making:
+    """How any process gets the detector that the options name."""
+    return partial(
+        detectors.create,
+        options.detector,
+        classes=known.classes,
+        seed=options.seed,
+        inference_ms=options.inference_ms,
+        timeout_s=options.request_timeout,
+        truth=known.truth,
+        wishes=names.wishes(options.model_classes, wishes(None, options.map).renamed),
+        triton_url=options.triton_url,
+    )
 
 
 def _made(detector: Detector, *, stop: threading.Event) -> Detector:
@@ -250,14 +252,6 @@ def _pictures_of(store: Store, splits: Sequence[Split]) -> tuple[str, pl.DataFra
             f"{store.address} holds no pictures of {', '.join(splits)}. Choose other --splits, or run `radloop load`."
         )
     return prefix, rows, notes
-
-
-class _Known(NamedTuple):
-    """What the dataset in a store says of its pictures."""
-
-    classes: Taxonomy
-    truth: pl.DataFrame | None  # TRUTH; None: unknown
-    notes: tuple[str, ...]
 
 
 def _known(store: Store, prefix: str, image_ids: pl.Series) -> _Known:

@@ -17,6 +17,7 @@ from radloop.dataset import yolo
 from radloop.errors import DatasetError
 from radloop.feedback import cache, guard, retraining, reviews
 from radloop.feedback.retraining import Decided
+from radloop.options import Retrain
 from radloop.progress import Progress, silent
 from radloop.storage import Store, publish
 from radloop.storage.publish import Published
@@ -24,7 +25,6 @@ from radloop.tables import HELD_OUT
 from radloop.taxonomy import Taxonomy
 
 UNIT: Final = f"{manifest.UNIT}/{manifest.RETRAIN}"
-_DEFAULT: Final = Rule()
 
 
 @dataclass(frozen=True)
@@ -39,31 +39,23 @@ class Retrained:
     refused: pl.DataFrame  # kind (feedback or review), file, image_id, code, reason
     published: Published | None  # None also with --dry-run
     notes: tuple[str, ...]
+    done: bool = True  # False with --dry-run
 
 
-def retrain(
-    out: Path,
-    store: str,
-    *,
-    feedback: Path,
-    reviewed: Path,
-    dataset: Path,
-    rule: Rule = _DEFAULT,
-    jobs: int = 1,
-    dry_run: bool = False,
-    progress: Progress = silent,
-) -> Retrained:
+def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
     """Build the re-training data in the dataset's `retrain/` and publish them to STORE/organized/retrain.
 
-    `feedback` and `reviewed` are the folders of feedback and reviews. Where nothing trains nothing is written or
-    published, and what was there stays. Raises what the steps raise; the old re-training data then stand as they were.
+    Where nothing trains nothing is written or published, and what was there stays. Raises what the steps raise; the old
+    re-training data then stand as they were.
     """
-    with files.locked(out), closing(storage.open_store(store)) as target:
+    feedback, reviewed = options.feedback_folder, options.reviews_folder
+    rule, writing = options.rule, not options.dry_run
+    with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as target:
         target.preflight()
-        known = version.read(dataset)
+        known = version.read(options.dataset_folder)
         classes = known.taxonomy
-        kept = None if dry_run else cache.path(out, feedback, classes)
-        found = cache.read(feedback, classes, kept, jobs=jobs, progress=progress)
+        kept = cache.path(options.out, feedback, classes) if writing else None
+        found = cache.read(feedback, classes, kept, jobs=options.jobs, progress=progress)
 
         judged = guard.judge(found.feedback, known.images)
         decided = retraining.decide(found, judged, reviews.read(reviewed, classes), rule)
@@ -74,15 +66,15 @@ def retrain(
             return Retrained(folder, None, None, report, why, refused, None, (_why_nothing(decided, feedback),))
 
         round_id, documents = _documents(decided, reviewed, report, classes)
-        if not dry_run:
+        if writing:
             documents = _earlier_rounds(folder, target) | documents
         built = unit.build(decided.rows, known, documents, include_held_out=rule.include_held_out)
 
         published = None
-        if not dry_run:
+        if writing:
             yolo.write(built, folder, pictures=known.root, progress=progress)
             published = publish.publish(folder, target, prefix=UNIT, progress=progress)
-        return Retrained(folder, built.version, round_id, report, why, refused, published, ())
+        return Retrained(folder, built.version, round_id, report, why, refused, published, (), done=writing)
 
 
 def _report(decided: Decided, classes: Taxonomy, rule: Rule, *, dataset_version: str) -> dict[str, Any]:

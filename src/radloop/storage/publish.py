@@ -33,6 +33,7 @@ class Published:
     unchanged: int
     removed: int
     notes: tuple[str, ...] = ()
+    done: bool = True  # False with `dry_run`
 
 
 class _Held(NamedTuple):
@@ -79,6 +80,7 @@ def publish(
         unchanged=len(change.unchanged),
         removed=len(change.gone),
         notes=(*held.notes, *_notes(change)),
+        done=not dry_run,
     )
 
 

@@ -21,13 +21,14 @@ from radloop.tables import Split
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull brought."""
+    """What a pull brought, or with `dry_run` would bring."""
 
     version: str | None  # None where the store has no manifest
     files: int
     received_files: int  # whose bytes travelled: each distinct content once
     received_bytes: int
     notes: tuple[str, ...] = ()
+    done: bool = True  # False with `dry_run`
 
 
 def pull(
@@ -36,6 +37,7 @@ def pull(
     *,
     prefix: str = manifest.UNIT,
     splits: Sequence[Split] | None = None,
+    dry_run: bool = False,
     progress: Progress = silent,
 ) -> Pulled:
     """Make the folder `root` the dataset under `prefix`, or its `splits` and every file that belongs to no split.
@@ -57,12 +59,23 @@ def pull(
     rows = list(rows_of(table))
     cache = root.parent / f".{root.name}.pull"
     with explained(str(root)):
-        files.recover_tree(root)
+        if not dry_run:
+            files.recover_tree(root)
         old = _local(root)
         reused = _sound_files(root, old, {row.md5 for row in rows})
         travelling = [row for row in rows if row.md5 not in reused]
+        received = {_content(row): row.bytes for row in travelling}
+        pulled = Pulled(
+            version=None if whole is None else manifest.version(whole),
+            files=len(rows),
+            received_files=len(received),
+            received_bytes=sum(received.values()),
+            notes=tuple(notes),
+            done=not dry_run,
+        )
+        if dry_run:
+            return pulled
         placed = fetch(store, travelling, cache, prefix=prefix, progress=progress)
-        received = {placed[row.key]: row.bytes for row in travelling}
         placed |= {row.key: reused[row.md5] for row in rows if row.md5 in reused}
         manifest_file = None if whole is None else manifest.encode(table)
         gone = set() if old is None else set(old["key"].to_list()) - placed.keys()
@@ -70,13 +83,7 @@ def pull(
             root, root.parent / f".{root.name}.new", placed, manifest_file=manifest_file, gone=gone, progress=progress
         )
         shutil.rmtree(cache, ignore_errors=True)
-    return Pulled(
-        version=None if whole is None else manifest.version(whole),
-        files=len(rows),
-        received_files=len(received),
-        received_bytes=sum(received.values()),
-        notes=tuple(notes),
-    )
+    return pulled
 
 
 def _local(root: Path) -> pl.DataFrame | None:

@@ -9,10 +9,10 @@ import polars as pl
 import streamlit as st
 
 from radloop.dashboard import figures, layout, loading
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.measures import drift
 from radloop.measures.drift import Permuted
+from radloop.options import Dashboard
 from radloop.tables import SPLITS
 from radloop.taxonomy import Taxonomy
 
@@ -82,7 +82,7 @@ def _permute_windows(said: Feedback, first: Window, second: Window, summary: str
     )
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """Every question at once, and one of them opened."""
     kind = st.session_state.get("drift-kind", _LABELS)
     found = layout.dataset(inputs) if kind == _LABELS else layout.quiet_dataset(inputs)

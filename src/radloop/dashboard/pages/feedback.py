@@ -10,28 +10,28 @@ import streamlit as st
 from radloop.catalog.judging import Judged
 from radloop.catalog.rule import Rule
 from radloop.dashboard import figures, layout, loading, loop
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Feedback
 from radloop.errors import RadloopError
 from radloop.measures import counts
+from radloop.options import Dashboard
 
 MOST_LISTED: Final = 1000
 _VIEWS: Final = ("What it said", "Against the truth", "Latency and errors")
 _ANY: Final = "(any)"
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """What was said, against the truth, and how the run went."""
     said = layout.quiet_feedback(inputs)
     layout.head("Feedback", "What does the model say, and how often is it right?", simulated=layout.marks(None, said))
     view = st.segmented_control("View", _VIEWS, default=_VIEWS[0], required=True)
     if view == _VIEWS[2]:
-        _log(inputs.log)
+        _log(inputs.log_file)
         return
     said = layout.feedback(inputs)
     if said is None:
         return
-    rule = loading.last_rule(inputs.retrain)
+    rule = loading.last_rule(inputs.retrain_table)
     if view == _VIEWS[0]:
         layout.default_classes(inputs)
         _said(said, rule)
@@ -104,7 +104,7 @@ def _table(said: Feedback) -> None:
         layout.open_review(newest["feedback_id"][row])
 
 
-def _truth(inputs: Inputs, said: Feedback, rule: Rule) -> None:
+def _truth(inputs: Dashboard, said: Feedback, rule: Rule) -> None:
     found = layout.dataset(inputs)
     if found is None:
         return
@@ -204,8 +204,8 @@ def _thresholds(judged: Judged, rule: Rule) -> None:
     layout.chart("What another threshold would keep: precision and recall", figure, judged.thresholds, key="thresholds")
 
 
-def _log(path: Path | None) -> None:
-    if path is None or not path.is_file():
+def _log(path: Path) -> None:
+    if not path.is_file():
         layout.missing(layout.absent("log", path), "radloop simulate")
         return
     try:

@@ -7,10 +7,10 @@ import polars as pl
 import streamlit as st
 
 from radloop.dashboard import figures, layout, loading, pictures
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset
 from radloop.measures import counts
 from radloop.measures.counts import Heatmaps
+from radloop.options import Dashboard
 from radloop.tables import CLASS_ID
 from radloop.taxonomy import Taxonomy
 
@@ -39,7 +39,7 @@ def _ratio(dataset: Dataset) -> float:
     return float(middle) if isinstance(middle, float) and 0 < middle < float("inf") else 1.0
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """A panel for each split that is chosen."""
     found = layout.dataset(inputs)
     layout.head(
@@ -61,7 +61,7 @@ def page(inputs: Inputs) -> None:
     layout.download(_cells(heat), key=f"heatmap-{class_id}")
 
 
-def _panel(inputs: Inputs, found: Dataset, cells: npt.NDArray[np.int64], name: str, split: str) -> None:
+def _panel(inputs: Dashboard, found: Dataset, cells: npt.NDArray[np.int64], name: str, split: str) -> None:
     background = pictures.mean(found, inputs.images, split if found.has_splits else None)
     figure = figures.empty(height=460, legend=False)
     if background is not None:

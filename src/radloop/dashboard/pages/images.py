@@ -1,16 +1,15 @@
 """Images: one radiograph at a time, in its true proportions, with whoever's boxes."""
 
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import polars as pl
 import streamlit as st
 
 from radloop.dashboard import layout, pictures, radiograph, samples
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.errors import RadloopError
+from radloop.options import Dashboard
 from radloop.tables import SPLITS
 from radloop.taxonomy import NOTHING
 
@@ -19,7 +18,7 @@ GALLERY: Final = 12
 _ANY: Final = "(any)"
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """A list to choose from and the picture, or twelve small pictures."""
     found = layout.dataset(inputs)
     said = layout.quiet_feedback(inputs)
@@ -115,7 +114,7 @@ def _forget() -> None:
 
 
 @st.fragment
-def _viewer(inputs: Inputs, found: Dataset, said: Feedback | None, image_id: str) -> None:
+def _viewer(inputs: Dashboard, found: Dataset, said: Feedback | None, image_id: str) -> None:
     drawn = samples.layers(found, said, image_id)
     names = [layer.name for layer in drawn]
     wanted = st.pills("Boxes of", names, selection_mode="multi", default=names, key=f"layers-{image_id}") or []
@@ -135,10 +134,10 @@ def _viewer(inputs: Inputs, found: Dataset, said: Feedback | None, image_id: str
         if found.root is not None
         else "In the stretched proportions of the table: it does not tell the film's own."
     )
-    _everything(inputs.dataset, found, image_id)
+    _everything(found, image_id)
 
 
-def _everything(place: Path | None, found: Dataset, image_id: str) -> None:
+def _everything(found: Dataset, image_id: str) -> None:
     with st.expander("Everything known of this image"):
         rows = found.rows.filter(pl.col("image_id") == image_id)
         st.dataframe(rows, hide_index=True, key="rows-of-image")
@@ -151,7 +150,7 @@ def _everything(place: Path | None, found: Dataset, image_id: str) -> None:
         st.code(f"radloop explain {image_id}", language="bash")
 
 
-def _gallery(inputs: Inputs, found: Dataset, listed: pl.DataFrame) -> None:
+def _gallery(inputs: Dashboard, found: Dataset, listed: pl.DataFrame) -> None:
     pages = (listed.height - 1) // GALLERY + 1
     number = st.number_input(f"Page of {pages:,}", 1, pages, 1)
     part = listed.slice((int(number) - 1) * GALLERY, GALLERY)
@@ -161,7 +160,7 @@ def _gallery(inputs: Inputs, found: Dataset, listed: pl.DataFrame) -> None:
                 _thumbnail(inputs, found, row["image_id"], row["classes"] or NOTHING)
 
 
-def _thumbnail(inputs: Inputs, found: Dataset, image_id: str, classes: str) -> None:
+def _thumbnail(inputs: Dashboard, found: Dataset, image_id: str, classes: str) -> None:
     try:
         path = pictures.find(found, inputs.images, image_id)
         st.image(pictures.proportions(path, pictures.frame(found, image_id), pictures.THUMBNAIL_PX), alt=image_id)

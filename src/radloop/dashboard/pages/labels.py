@@ -5,9 +5,9 @@ import polars as pl
 import streamlit as st
 
 from radloop.dashboard import figures, layout, loading
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset
 from radloop.measures import counts
+from radloop.options import Dashboard
 from radloop.taxonomy import NOTHING
 
 
@@ -36,7 +36,7 @@ def _shapes(dataset: Dataset) -> pl.DataFrame:
     return counts.box_shapes(dataset.labels, dataset.taxonomy)
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """Four views of the labels."""
     found = layout.dataset(inputs)
     layout.head(

@@ -6,10 +6,10 @@ import polars as pl
 import streamlit as st
 
 from radloop.dashboard import figures, layout, loading
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset
 from radloop.measures import agreement, counts
 from radloop.measures.agreement import Readings
+from radloop.options import Dashboard
 from radloop.taxonomy import NOTHING
 
 _VIEWS: Final = ("By class", "By pair of readers", "Who read what", "Most disagreed on")
@@ -71,7 +71,7 @@ def _reader_splits(dataset: Dataset) -> pl.DataFrame:
     return counts.reader_splits(dataset.readings)
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """Agreement on the image and on the box, over all images and over those with a finding."""
     found = layout.dataset(inputs)
     layout.head("Readers", "How far do the readers agree, and who read what?", simulated=layout.marks(found))

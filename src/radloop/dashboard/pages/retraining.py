@@ -9,11 +9,11 @@ import streamlit as st
 from radloop import tree
 from radloop.catalog.rule import Rule
 from radloop.dashboard import figures, layout, loading, loop
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
 from radloop.feedback import retraining
 from radloop.feedback.retraining import Decided
+from radloop.options import Dashboard
 from radloop.taxonomy import NOTHING, Taxonomy
 
 _FATES = {
@@ -25,7 +25,7 @@ _FATES = {
 }
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """What would be learned now, and what the last round holds."""
     found, said = layout.quiet_dataset(inputs), layout.quiet_feedback(inputs)
     reviewed = layout.reviews(inputs)
@@ -36,7 +36,7 @@ def page(inputs: Inputs) -> None:
     )
     view = st.segmented_control("View", ["If it ran now", "The last round"], default="If it ran now", required=True)
     if view == "The last round":
-        _last(inputs.retrain)
+        _last(inputs.retrain_table)
         return
     found, said = layout.dataset(inputs), layout.feedback(inputs)
     if found is None or said is None or reviewed is None:
@@ -44,7 +44,7 @@ def page(inputs: Inputs) -> None:
     if not loop.has_images(found):
         layout.missing("A table alone does not tell which images are held out.", "radloop transform")
         return
-    _now(found, said, reviewed, loading.last_rule(inputs.retrain))
+    _now(found, said, reviewed, loading.last_rule(inputs.retrain_table))
 
 
 def _now(found: Dataset, said: Feedback, reviewed: Reviewed, last: Rule) -> None:
@@ -126,8 +126,8 @@ def _balance(found: Dataset, decided: Decided) -> None:
     layout.chart(title, figure, balance, key="balance", units=most)
 
 
-def _last(path: Path | None) -> None:
-    if path is None or not path.is_file():
+def _last(path: Path) -> None:
+    if not path.is_file():
         layout.missing(layout.absent("retrain", path), "radloop retrain")
         return
     try:

@@ -12,11 +12,11 @@ import streamlit as st
 from radloop.catalog.rule import Rule
 from radloop.dashboard import drafts, layout, loading, loop, pictures, radiograph, samples
 from radloop.dashboard.drafts import Draft
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.dashboard.samples import Layer
 from radloop.errors import RadloopError
 from radloop.feedback import reviews
+from radloop.options import Dashboard
 from radloop.tables import Verdict
 from radloop.taxonomy import Taxonomy
 
@@ -26,7 +26,7 @@ _SIDES: Final = ("left", "top", "right", "bottom")
 _DRAFT: Final = "draft"
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """One feedback after the other, the most worthwhile first."""
     found, said = layout.quiet_dataset(inputs), layout.quiet_feedback(inputs)
     reviewed = layout.reviews(inputs)
@@ -38,9 +38,6 @@ def page(inputs: Inputs) -> None:
     found, said = layout.dataset(inputs), layout.feedback(inputs)
     if found is None or said is None or reviewed is None:
         return
-    if inputs.reviews is None:
-        layout.missing("No folder for reviews was named (`--reviews`).", "radloop dashboard --reviews DIR")
-        return
     if not loop.has_images(found):
         layout.missing("A table alone does not tell which images are held out.", "radloop transform")
         return
@@ -50,7 +47,7 @@ def page(inputs: Inputs) -> None:
         st.success("Nothing is left to review: every feedback that could train is settled.")
         return
     image_id = str(said.records.feedback.filter(pl.col("feedback_id") == feedback_id)["image_id"][0])
-    draft = _draft(said, feedback_id, image_id, loading.last_rule(inputs.retrain))
+    draft = _draft(said, feedback_id, image_id, loading.last_rule(inputs.retrain_table))
     _desk(inputs, found, reviewed, draft, reviewer)
 
 
@@ -113,14 +110,14 @@ def _draft(said: Feedback, feedback_id: str, image_id: str, rule: Rule) -> Draft
 
 
 @st.fragment
-def _desk(inputs: Inputs, found: Dataset, reviewed: Reviewed, draft: Draft, reviewer: str | None) -> None:
+def _desk(inputs: Dashboard, found: Dataset, reviewed: Reviewed, draft: Draft, reviewer: str | None) -> None:
     frame = pictures.frame(found, draft.image_id)
     left, right = st.columns([5, 3], gap="medium")
     with right:
         _steps(draft)
         _add(draft, frame, found.taxonomy)
         _list(draft, found.taxonomy)
-        _verdicts(inputs.reviews, draft, reviewer, _earlier(reviewed, draft.feedback_id), found.taxonomy)
+        _verdicts(inputs.reviews_folder, draft, reviewer, _earlier(reviewed, draft.feedback_id), found.taxonomy)
     with left:
         _picture(inputs, found, draft, frame)
 
@@ -135,7 +132,7 @@ def _steps(draft: Draft) -> None:
     st.button("Reveal the model's boxes", shortcut="v", type="primary", width="stretch", on_click=draft.reveal)
 
 
-def _picture(inputs: Inputs, found: Dataset, draft: Draft, frame: tuple[int, int]) -> None:
+def _picture(inputs: Dashboard, found: Dataset, draft: Draft, frame: tuple[int, int]) -> None:
     low, high = st.slider("Window (gray values shown from black to white)", 0, 255, (0, 255), key="review-window")
     try:
         path = pictures.find(found, inputs.images, draft.image_id)

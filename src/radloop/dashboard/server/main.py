@@ -2,8 +2,9 @@
 
 import sys
 
+from radloop import settings
 from radloop.dashboard import app
-from radloop.dashboard.inputs import Inputs
+from radloop.options import Dashboard
 
 if __name__ == "__main__":  # what Streamlit calls a script that it runs
-    app.main(Inputs.parse(sys.argv[1:]))
+    app.main(settings.parse(Dashboard, sys.argv[1:]))
