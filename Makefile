@@ -20,7 +20,7 @@ demo: $(VENV)/base ## the whole job on made-up data: no account, no server
 	$(BIN)/radloop demo
 
 test: $(VENV)/dev machine ## every test; installs what the machine lacks
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 20 --durations-min 1
 
 test-fast: $(VENV)/dev ## the tests for daily work, under three minutes
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from radloop.tables import CLASS_NAMES, SPLITS
+from radloop.tables import CLASS_ID, SPLITS
+from radloop.vindr.classes import TAXONOMY
 
 SHARES = dict(zip(SPLITS, (11_500, 750, 750, 1_000, 500, 500), strict=True))
 
 
 def read(path: Path, *, seed: int = 0) -> pl.DataFrame:
-    """The columns of annotations.parquet that the measures need; splits at random in the usual shares.
+    """The columns of ANNOTATIONS that the measures need; splits at random in the usual shares.
 
     The file tells no sizes: each picture is taken to be 2000 × 2400 pixels, or as large as its outermost box.
     """
@@ -25,10 +26,10 @@ def read(path: Path, *, seed: int = 0) -> pl.DataFrame:
         for end in ("min", "max")
         for axis, side in (("x", "width"), ("y", "height"))
     ]
-    names = dict(enumerate(CLASS_NAMES))
+    number = pl.col("class_id").cast(CLASS_ID)
     rows = table.select(
-        "image_id", "rad_id", pl.col("class_id").cast(pl.Int8), *corners, "width", "height",
-        class_name=pl.col("class_id").replace_strict(names, return_dtype=pl.String),
+        "image_id", "rad_id", TAXONOMY.from_file(number).alias("class_id"), *corners, "width", "height",
+        class_name=TAXONOMY.named(number),
     )  # fmt: skip
     return rows.join(_splits(rows["image_id"].unique().sort(), seed), on="image_id", maintain_order="left")
 

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.harness import Bench, Contestant, Section, verdict
+from radloop.vindr.classes import TAXONOMY
 
 PAGES = ("overview", "labels", "readers", "drift", "heatmaps", "images", "feedback", "review", "retraining")
 
@@ -63,7 +64,7 @@ def make(given: Path, fresh: Path, *, tables: str, files: int) -> Callable[[], i
         for number in range(files):
             image_id = names[number % len(names)]
             (folder / f"{image_id}.{number}.json").write_text(json.dumps(bare(image_id, number), indent=2))
-        cache.read(folder, cache.path(given, folder))
+        cache.read(folder, TAXONOMY, cache.path(given, folder, TAXONOMY))
         return files
 
     return work
@@ -75,7 +76,7 @@ def bare(image_id: str, number: int) -> dict[str, object]:
     hour, minute = divmod(minute, 60)
     return {
         "image_id": image_id,
-        "class_id": number % 14,
+        "class_id": number % len(TAXONOMY),
         "confidence": (number * 37 % 100) / 100,
         "bbox": [0.3 + number % 40 / 100, 0.5, 0.2, 0.2],
         "timestamp": f"2026-01-{1 + number % 28:02}T{hour:02}:{minute:02}:{second:02}+00:00",
@@ -88,7 +89,7 @@ def look(given: Path, fresh: Path, *, page: str) -> Callable[[], dict[str, float
     logging.disable(logging.CRITICAL)
     from streamlit.testing.v1 import AppTest
 
-    from radloop.dashboard.inputs import Inputs
+    from radloop.options import Dashboard
 
     import_module(f"radloop.dashboard.pages.{page}")
 
@@ -97,7 +98,7 @@ def look(given: Path, fresh: Path, *, page: str) -> Callable[[], dict[str, float
 
         importlib.import_module(f"radloop.dashboard.pages.{page}").page(inputs)
 
-    inputs = Inputs(dataset=given, feedback=given / "feedback", reviews=given / "reviews")
+    inputs = Dashboard(dataset=given, feedback=given / "feedback", reviews=given / "reviews")
     test = AppTest.from_function(script, args=(page, inputs), default_timeout=600)
 
     def work() -> dict[str, float]:
@@ -128,11 +129,12 @@ def one_more(given: Path, fresh: Path) -> Callable[[], int]:
     logging.disable(logging.CRITICAL)
     from radloop.dashboard import loading
 
-    loading.feedback(given / "feedback")
+    classes = loading.default_classes()
+    loading.feedback(given / "feedback", classes)
     (given / "feedback" / "one-more.json").write_text(json.dumps(bare("one-more", 0)))
 
     def work() -> int:
-        loading.feedback(given / "feedback")
+        loading.feedback(given / "feedback", classes)
         return 1
 
     return work

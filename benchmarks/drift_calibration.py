@@ -18,6 +18,7 @@ from scipy import stats
 
 from benchmarks import annotations_csv
 from radloop.measures import drift
+from radloop.vindr.classes import TAXONOMY
 
 PAIRS = ((1_000, 750), (11_500, 500))
 Images = pl.DataFrame
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=2_000)
     options = parser.parse_args()
     table = annotations_csv.read(options.annotations).drop("split")
-    images = with_pictures(drift.of_annotations(table), seed=1)
+    images = with_pictures(drift.of_annotations(table, TAXONOMY), seed=1)
     for sizes in PAIRS:
         no_drift(table, images, sizes, options.splits)
     for sizes in PAIRS:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import polars as pl
 
+from radloop.catalog.rule import Rule
 from radloop.engines import Local
-from radloop.feedback import records, retraining
+from radloop.feedback import reading, records, retraining
+from radloop.vindr.classes import TAXONOMY
 
 IMAGES = 15_000
 
@@ -40,37 +42,31 @@ def write(folder: Path, names: range) -> None:
 
 
 def quality(count: int, spec: str, jobs: int) -> None:
-    from radloop import detectors  # not above: who only makes files shall not pay for these
-    from radloop.dataset import version
-    from radloop.dataset.splits import SplitSizes
-    from radloop.measures import evaluation
+    from radloop import detectors, options  # not above: who only makes files shall not pay for these
+    from radloop.catalog import truth, version
     from radloop.pipelines import offline, reviewing
     from radloop.pipelines import retraining as pipeline
+    from radloop.split_sizes import SplitSizes
 
     sizes = SplitSizes(training=40, validation=10, test=10, staging=10, canary=10, production=count)
     with tempfile.TemporaryDirectory() as place:
-        out, store = Path(place) / "out", str(Path(place) / "store")
-        parts = {"feedback": out / "feedback", "reviewed": out / "reviews", "dataset": out}
-        offline.etl(
-            f"synthetic:{count + 80}",
-            out,
-            store,
-            extracting={"seed": 1, "jobs": jobs},
-            transforming={"sizes": sizes},
-            engine=Local(jobs),
-        )
+        out = Path(place) / "out"
+        etl = options.Etl(source=f"synthetic:{count + 80}", out=out, sizes=sizes, seed=1, jobs=jobs)
+        offline.etl(etl, engine=Local(jobs))
+        retrain = options.Retrain(out=out, jobs=jobs)
         known = version.read(out)
-        truth = evaluation.consensus(known.readings.filter(split="production"))
-        ask(detectors.create(spec, truth=truth), known, parts["feedback"])
-        print(f"{count:,} production images, {truth.height:,} boxes that two readers agree on; detector {spec}")
+        boxes = truth.of(known.readings.filter(split="production"))
+        ask(detectors.create(spec, known.taxonomy, truth=boxes), known, retrain.feedback_folder)
+        print(f"{count:,} production images, {boxes.height:,} boxes that two readers agree on; detector {spec}")
         print(f"{'labels':28}{'images':>8}{'boxes':>7}{'right':>7}{'precision':>22}{'recall':>22}")
 
-        sure = records.read(parts["feedback"]).detections.filter(pl.col("confidence") > retraining.MIN_CONFIDENCE)
-        tell("every box above 0.9", sure, truth)
-        tell("the rule", trained(pipeline.retrain(out, store, **parts)), truth)
+        confident = pl.col("confidence") > Rule().min_confidence
+        sure = reading.read(retrain.feedback_folder, known.taxonomy).detections.filter(confident)
+        tell("every box above 0.9", sure, boxes)
+        tell("the rule", trained(pipeline.retrain(retrain)), boxes)
         for _ in range(2):  # the second time a third reader adjudicates
-            reviewing.simulate(out, **parts)
-        tell("after a simulated review", trained(pipeline.retrain(out, store, **parts)), truth)
+            reviewing.simulate(options.Review(out=out, simulated=True, jobs=jobs))
+        tell("after a simulated review", trained(pipeline.retrain(retrain)), boxes)
 
 
 def ask(detector, known, folder: Path) -> None:
@@ -86,7 +82,7 @@ def ask(detector, known, folder: Path) -> None:
         found = [Detection(class_id=class_id, confidence=p, bbox=tuple(box)) for class_id, p, box in boxes]
         feedback = Feedback(
             image_id=image_id,
-            class_id=found[0].class_id if found else 14,
+            class_id=found[0].class_id if found else TAXONOMY.nothing,
             confidence=found[0].confidence if found else 1 - said.highest_score,
             bbox=found[0].bbox if found else None,
             detections=found,
@@ -98,13 +94,13 @@ def ask(detector, known, folder: Path) -> None:
 
 
 def trained(done) -> pl.DataFrame:
-    return retraining.from_csv((done.folder / "retrain.csv").read_bytes())
+    return retraining.from_csv((done.folder / "retrain.csv").read_bytes(), TAXONOMY)
 
 
 def tell(name: str, rows: pl.DataFrame, truth: pl.DataFrame) -> None:
     from radloop.pipelines import evaluating
 
-    figures = evaluating.labels(rows, truth)
+    figures = evaluating.labels(rows, truth, TAXONOMY)
     counts = f"{figures['images']:8,}{figures['labels']:7,}{figures['correct']:7,}"
     shares = [
         f"{figures[each]:.2f} ({figures[f'{each}_low']:.2f} to {figures[f'{each}_high']:.2f})"

@@ -308,7 +308,8 @@ def make_annotations(given: Path, fresh: Path, *, images: int, base: int) -> Cal
 def annotations(given: Path, fresh: Path) -> Callable[[], dict[str, float]]:
     """The steps of the pipeline, pictures made up."""
     from benchmarks.labels import build
-    from radloop.dataset import findings, splits
+    from radloop.catalog import classes
+    from radloop.dataset import findings, proof, splits
     from radloop.sources import raw
     from radloop.tables import GROUPS
 
@@ -320,15 +321,17 @@ def annotations(given: Path, fresh: Path) -> Callable[[], dict[str, float]]:
         with steps.step("read train_meta.csv"):
             sizes = raw.read_sizes(given / "train_meta.csv")
         with steps.step("validate"):
-            valid = findings.validate(rows, sizes=sizes, boxes="auto")
+            resolved = classes.resolve(rows)
+            valid = findings.validate(rows, resolved, sizes=sizes, boxes="auto")
         del rows, sizes
         with steps.step("group"):
             nothing = pl.DataFrame(schema=GROUPS)
             grouping = splits.group(valid.findings["image_id"], patients=valid.patients, duplicates=nothing)
         with steps.step("assign"):
-            assignment = splits.assign(valid.findings, grouping.groups, splits.SplitSizes(), seed=0)
+            wanted, listed = splits.SplitSizes(), resolved.taxonomy
+            assignment = splits.assign(valid.findings, grouping.groups, wanted, listed, seed=0)
         with steps.step("proof"):
-            splits.proof(valid.findings, assignment, splits.SplitSizes(), seed=0)
+            proof.of(valid.findings, assignment, wanted, listed, seed=0)
         pictures = imagined(assignment["image_id"])
         with steps.step("plan"):
             build(valid.findings, pictures, assignment)

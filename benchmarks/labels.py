@@ -17,14 +17,14 @@ from PIL import Image
 
 from benchmarks.harness import Bench, Contestant, Limit, Section, Verdict, verdict
 from radloop.dataset import plan, yolo
-from radloop.dataset.plan import Plan
+from radloop.dataset.plan import Account, Labelling, Plan
 from radloop.sources import synthetic
-from radloop.tables import ANNOTATION_COLUMNS, ASSIGNMENT, FINDINGS, NO_FINDING, PICTURES, REJECTED
+from radloop.tables import ANNOTATION_COLUMNS, ASSIGNMENT, CLASS_ID, EDGES, FINDINGS, PICTURES, REJECTED
+from radloop.vindr.classes import TAXONOMY
 
 SPLITS = {"training": 11_500, "validation": 750, "test": 750, "staging": 1_000, "canary": 500, "production": 500}
 REAL_PICTURE_BYTES = 747_000  # the mean of VinBigData's 1024×1024 PNG
 DATUMARO = "told the sizes, Datumaro takes some four times the floor: a fifth of that is below the floor"
-EDGES = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
 
 
 def run(bench: Bench) -> Section:
@@ -175,7 +175,7 @@ def read_annotations(path: Path | None, images: int) -> pl.DataFrame:
         rows = pl.read_csv(path)
         rows = rows.join(rows.select("image_id").unique().sort("image_id").head(images), on="image_id", how="semi")
     coordinates = [pl.col(name).cast(pl.Float64) for name in ANNOTATION_COLUMNS[4:]]
-    return rows.with_columns(*coordinates, pl.col("class_id").cast(pl.Int8)).with_columns(
+    return rows.with_columns(*coordinates, pl.col("class_id").cast(CLASS_ID)).with_columns(
         width=pl.max_horizontal(2_400, pl.col("x_max").max().over("image_id").ceil()).cast(pl.Int32),
         height=pl.max_horizontal(2_600, pl.col("y_max").max().over("image_id").ceil()).cast(pl.Int32),
     )
@@ -189,10 +189,11 @@ def as_findings(rows: pl.DataFrame) -> pl.DataFrame:
             y_min_norm=pl.col("y_min") / pl.col("height"),
             x_max_norm=pl.col("x_max") / pl.col("width"),
             y_max_norm=pl.col("y_max") / pl.col("height"),
+            class_id=TAXONOMY.from_file(pl.col("class_id")),
         )
         .select(FINDINGS.names())
         .match_to_schema(FINDINGS)
-        .sort("image_id", "rad_id", "class_id", *EDGES)
+        .sort("image_id", "rad_id", "class_id", *EDGES, nulls_last=True)
     )
 
 
@@ -227,14 +228,15 @@ def build(findings: pl.DataFrame, pictures: pl.DataFrame, assignment: pl.DataFra
         findings,
         pictures,
         assignment,
-        labels="per-reader",
-        min_readers=1,
-        no_finding="background",
-        rejected=pl.DataFrame(schema=REJECTED),
-        lost=pl.DataFrame(schema={"image_id": pl.String, "rad_id": pl.String}),
-        proof={},
-        source="benchmark",
-        settings={},
+        TAXONOMY,
+        Labelling(),
+        Account(
+            source="benchmark",
+            settings={},
+            proof={},
+            rejected=pl.DataFrame(schema=REJECTED),
+            lost=pl.DataFrame(schema={"image_id": pl.String, "rad_id": pl.String}),
+        ),
     )
 
 
@@ -254,7 +256,7 @@ def write_list(made: Plan, path: Path) -> None:
 
 def readings(findings: pl.DataFrame) -> list[tuple[str, str, list[int], list[list[float]]]]:
     """For each reading: image_id, rad_id, classes and boxes as x_min, y_min, x_max, y_max fractions."""
-    drawn = pl.col("class_id") != NO_FINDING
+    drawn = pl.col("class_id").is_not_null()
     each = findings.group_by("image_id", "rad_id", maintain_order=True).agg(
         pl.col("class_id").filter(drawn), boxes=pl.concat_list(EDGES).filter(drawn)
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from radloop.sources import radiograph, synthetic
+from radloop.sources import synthetic
 
 SIDE_PX = 64
 DRAWN = 300
@@ -42,7 +42,7 @@ def _variations(seed: int) -> tuple[np.ndarray, np.ndarray]:
     drawn = []
     for index in range(DRAWN):
         known = synthetic.patient(index, seed=seed)
-        drawn.append(radiograph.picture(known.image_id, known.boxes, known.classes, side_px=SIDE_PX).ravel())
+        drawn.append(synthetic.picture(known, side_px=SIDE_PX).ravel())
     table = np.array(drawn, dtype=np.float64)
     mean = table.mean(axis=0)
     _, lengths, directions = np.linalg.svd(table - mean, full_matrices=False)

@@ -15,10 +15,11 @@ from benchmarks import annotations_csv
 from benchmarks.harness import Bench, Contestant, Section, verdict
 from radloop.measures import agreement, counts, drift
 from radloop.sources import synthetic
-from radloop.tables import NO_FINDING
+from radloop.tables import EDGES
+from radloop.vindr.classes import TAXONOMY
 
 SIDE = 128  # cells of the heatmap
-BOX = ["x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm"]
+BOX = [*EDGES]
 
 
 def run(bench: Bench) -> Section:
@@ -65,7 +66,7 @@ def make(given: Path, fresh: Path, *, images: int, annotations: str | None) -> C
 def compare(given: Path, fresh: Path) -> Callable[[], dict[str, float]]:
     """Processor seconds of both sides for each question; stops where the answers differ."""
     table = annotations_csv.read(given / "train.csv")
-    frame = table.to_pandas()
+    frame = table.with_columns(TAXONOMY.to_file(pl.col("class_id"))).to_pandas()  # as such dashboards read train.csv
     all_pages(table)  # imports and caches of both sides are warm
 
     def work() -> dict[str, float]:
@@ -98,29 +99,30 @@ def same(expected: object, found: object) -> bool:
 
 
 def all_pages(table: pl.DataFrame) -> None:
-    for measure in (
-        counts.totals, counts.classes, counts.split_sizes, counts.class_shares, counts.together, counts.box_shapes,
-        counts.readers, counts.reader_classes, counts.reader_splits, counts.heatmaps,
-    ):  # fmt: skip
+    for measure in (counts.totals, counts.split_sizes, counts.readers, counts.reader_splits):
         measure(table)
+    for measure in (
+        counts.classes, counts.class_shares, counts.together, counts.box_shapes, counts.reader_classes, counts.heatmaps,
+    ):  # fmt: skip
+        measure(table, TAXONOMY)
     counts.labels_per(table, "image")
     counts.labels_per(table, "reading")
-    looked = agreement.readings(table)
+    looked = agreement.readings(table, TAXONOMY)
     agreement.one_class(looked)
     agreement.by_class(looked)
     agreement.by_pair(looked)
     matched = agreement.match(table)
-    agreement.boxes_by_class(matched)
-    agreement.boxes_by_pair(matched)
+    agreement.boxes_by_class(matched, TAXONOMY)
+    agreement.boxes_by_pair(matched, TAXONOMY)
     agreement.most_disputed(matched)
-    images = drift.of_annotations(table)
+    images = drift.of_annotations(table, TAXONOMY)
     drift.compare(images.filter(split="training"), images.filter(split="production"))
 
 
 def labels_loop(frame: pd.DataFrame) -> dict[tuple[str, int], int]:
     found: dict[tuple[str, int], int] = {}
     for _, group in frame.groupby(["image_id", "rad_id"]):
-        key = group["split"].iloc[0], int((group["class_id"] != NO_FINDING).sum())
+        key = group["split"].iloc[0], int((group["class_id"] != TAXONOMY.nothing).sum())
         found[key] = found.get(key, 0) + 1
     return found
 
@@ -131,8 +133,8 @@ def labels(table: pl.DataFrame) -> dict[tuple[str, int], int]:
 
 def heatmaps_loop(frame: pd.DataFrame) -> np.ndarray:
     splits = list(annotations_csv.SHARES)
-    painted = np.zeros((len(splits), NO_FINDING, SIDE, SIDE), dtype=np.int64)
-    for _, row in frame[frame["class_id"] != NO_FINDING].iterrows():
+    painted = np.zeros((len(splits), len(TAXONOMY), SIDE, SIDE), dtype=np.int64)
+    for _, row in frame[frame["class_id"] != TAXONOMY.nothing].iterrows():
         left, top = (int(np.floor(SIDE * row[name])) for name in BOX[:2])
         right, bottom = (int(np.ceil(SIDE * row[name])) for name in BOX[2:])
         painted[splits.index(row["split"]), row["class_id"], top:bottom, left:right] += 1
@@ -145,7 +147,7 @@ def agreement_loop(frame: pd.DataFrame) -> np.ndarray:
         said = set(group["class_id"])
         images += 1
         agreeing += len(said) == 1
-        if said != {NO_FINDING}:
+        if said != {TAXONOMY.nothing}:
             with_finding += 1
             agreeing_with_finding += len(said) == 1
     return np.array([agreeing / images, agreeing_with_finding / with_finding])
@@ -153,7 +155,7 @@ def agreement_loop(frame: pd.DataFrame) -> np.ndarray:
 
 def classes_loop(frame: pd.DataFrame) -> list[tuple[int, int, int]]:
     found = []
-    for class_id in range(15):
+    for class_id in range(len(TAXONOMY) + 1):
         rows = frame[frame["class_id"] == class_id]
         by_readers = [group["rad_id"].nunique() for _, group in rows.groupby("image_id")]
         found.append((len(rows), sum(number >= 2 for number in by_readers), sum(number >= 3 for number in by_readers)))
@@ -161,9 +163,9 @@ def classes_loop(frame: pd.DataFrame) -> list[tuple[int, int, int]]:
 
 
 def shapes_loop(frame: pd.DataFrame) -> np.ndarray:
-    boxes = frame[frame["class_id"] != NO_FINDING]
+    boxes = frame[frame["class_id"] != TAXONOMY.nothing]
     area = boxes.apply(lambda row: (row[BOX[2]] - row[BOX[0]]) * (row[BOX[3]] - row[BOX[1]]), axis=1)
-    return np.array([area[boxes["class_id"] == class_id].median() for class_id in range(NO_FINDING)])
+    return np.array([area[boxes["class_id"] == class_id].median() for class_id in range(len(TAXONOMY))])
 
 
 def pairs_loop(frame: pd.DataFrame) -> dict[tuple[str, str, int], list[int]]:
@@ -179,7 +181,7 @@ def pairs_loop(frame: pd.DataFrame) -> dict[tuple[str, str, int], list[int]]:
 
 
 def pairs(table: pl.DataFrame) -> dict[tuple[str, str, int], list[int]]:
-    figures = agreement.by_pair(agreement.readings(table), resamples=1)
+    figures = agreement.by_pair(agreement.readings(table, TAXONOMY), resamples=1)
     figures = figures.filter(pl.col("population") == "all", pl.sum_horizontal("both", "only_a", "only_b") > 0)
     rows = figures.drop_nulls("class_id").select("reader_a", "reader_b", "class_id", "both", "only_a", "only_b")
     return {(a, b, class_id): cells for a, b, class_id, *cells in rows.iter_rows()}
@@ -187,9 +189,9 @@ def pairs(table: pl.DataFrame) -> dict[tuple[str, str, int], list[int]]:
 
 def boxes_loop(frame: pd.DataFrame) -> np.ndarray:
     """F1 of the boxes of each class at an IoU of 0.4."""
-    matches, asked = np.zeros(NO_FINDING), np.zeros(NO_FINDING)
+    matches, asked = np.zeros(len(TAXONOMY)), np.zeros(len(TAXONOMY))
     readers_of = frame.groupby("image_id")["rad_id"].unique()
-    for (image_id, class_id), group in frame[frame["class_id"] != NO_FINDING].groupby(["image_id", "class_id"]):
+    for (image_id, class_id), group in frame[frame["class_id"] != TAXONOMY.nothing].groupby(["image_id", "class_id"]):
         for a, b in itertools.combinations(readers_of[image_id], 2):
             drawn_a, drawn_b = (group.loc[group["rad_id"] == reader, BOX].to_numpy() for reader in (a, b))
             asked[class_id] += len(drawn_a) + len(drawn_b)
@@ -208,7 +210,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def boxes(table: pl.DataFrame) -> np.ndarray:
-    return agreement.boxes_by_class(agreement.match(table), resamples=1)["f1"].to_numpy()[:NO_FINDING]
+    return agreement.boxes_by_class(agreement.match(table), TAXONOMY, resamples=1)["f1"].to_numpy()[: len(TAXONOMY)]
 
 
 def number(reader: str) -> int:
@@ -217,18 +219,18 @@ def number(reader: str) -> int:
 
 QUESTIONS: tuple[tuple[str, Callable[[pd.DataFrame], object], Callable[[pl.DataFrame], object]], ...] = (
     ("labels per sample", labels_loop, labels),
-    ("heatmaps by split and class", heatmaps_loop, lambda table: counts.heatmaps(table, side=SIDE).counts),
+    ("heatmaps by split and class", heatmaps_loop, lambda table: counts.heatmaps(table, TAXONOMY, side=SIDE).counts),
     (
         "agreement, one class per image",
         agreement_loop,
-        lambda table: agreement.one_class(agreement.readings(table))["share"].to_numpy(),
+        lambda table: agreement.one_class(agreement.readings(table, TAXONOMY))["share"].to_numpy(),
     ),
     (
         "classes seen by 2 and 3 readers",
         classes_loop,
-        lambda table: counts.classes(table).select("rows", "seen_by_2", "seen_by_3").rows(),
+        lambda table: counts.classes(table, TAXONOMY).select("rows", "seen_by_2", "seen_by_3").rows(),
     ),
     ("agreement of each pair and class", pairs_loop, pairs),
     ("boxes matched, F1 per class", boxes_loop, boxes),
-    ("median box area per class", shapes_loop, lambda table: counts.box_shapes(table)["area_p50"].to_numpy()),
+    ("median box area per class", shapes_loop, lambda table: counts.box_shapes(table, TAXONOMY)["area_p50"].to_numpy()),
 )

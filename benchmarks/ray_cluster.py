@@ -24,6 +24,7 @@ import ray_cluster
 from radloop import engines
 from radloop.dataset import pictures
 from radloop.engines import HERE, Engine
+from radloop.options import Extract, Transform
 from radloop.pipelines import offline
 from radloop.progress import silent
 
@@ -45,10 +46,10 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def version(out: Path, extracted: Path, **options: object) -> str:
+def version(out: Path, extracted: Path, **running: object) -> str:
     """The version id of a transform that begins anew."""
-    offline.extract(str(extracted), out)
-    return offline.transform(out, **options).version
+    offline.extract(Extract(source=str(extracted), out=out))
+    return offline.transform(Transform(out=out), **running).version
 
 
 def look(folder: Path, engine: Engine) -> None:
@@ -128,7 +129,7 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
-        raw = offline.extract(f"synthetic:{given.pictures}", made / "made", jobs=os.cpu_count() or 1)
+        raw = offline.extract(Extract(source=f"synthetic:{given.pictures}", out=made / "made"))
         (made / "made" / "raw" / "synthetic.json").unlink()
         names = names_of(raw.pictures, given.names, made / "names")
         with ray_cluster.running() as cluster:

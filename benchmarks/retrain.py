@@ -14,6 +14,7 @@ import polars as pl
 from benchmarks import feedback
 from benchmarks.harness import Bench, Contestant, Limit, Section
 from radloop.feedback import cache, guard, retraining, reviews
+from radloop.vindr.classes import TAXONOMY
 
 NEW = 1_000
 PANDAS = (
@@ -95,9 +96,9 @@ def everything(given: Path, fresh: Path, *, jobs: int) -> Callable[[], int]:
     images = known_images()
 
     def work() -> int:
-        found = cache.read(given / "feedback", fresh / "kept", jobs=jobs)
+        found = cache.read(given / "feedback", TAXONOMY, fresh / "kept", jobs=jobs)
         decided = retraining.decide(found, guard.judge(found.feedback, images), reviews.NONE)
-        retraining.csv(decided.rows)
+        retraining.csv(decided.rows, TAXONOMY)
         return sum(retraining.count(decided.fates).values())
 
     return work

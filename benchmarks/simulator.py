@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.harness import Bench, Contestant, Limit, Section
+from radloop.options import Simulate
 from radloop.pipelines import online
 from radloop.predictions import Picture, Predictions
 
@@ -108,9 +109,10 @@ def play(
     store, detector = str(given / "store"), AtOnce(answer_seconds)
 
     def simulate(load_pattern: str, stage_seconds: float, detector: AtOnce) -> int:
-        done = online.simulate(
-            fresh, store, detector=detector, splits=["test"], load_pattern=load_pattern, stage_seconds=stage_seconds
+        told = Simulate(
+            out=fresh, store=store, splits=("test",), load_pattern=load_pattern, stage_seconds=stage_seconds
         )
+        done = online.simulate(told, detector=detector)
         return done.total["feedback"]
 
     simulate("1", 0.1, AtOnce())

@@ -14,20 +14,13 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 from browser_session import Browser, served, window  # noqa: E402
-from radloop.dashboard.inputs import Inputs  # noqa: E402
+from radloop.options import Dashboard  # noqa: E402
 
 
 def main(out: Path) -> None:
-    inputs = Inputs(
-        dataset=out / "organized",
-        feedback=out / "feedback",
-        reviews=out / "reviews",
-        retrain=out / "organized" / "retrain" / "retrain.csv",
-        log=out / "logs" / "online_data.log",
-    )
     with (
         tempfile.TemporaryDirectory() as scratch,
-        served(inputs, Path(scratch) / "log") as address,
+        served(Dashboard(out=out), Path(scratch) / "log") as address,
         window(address) as browser,
     ):
         for page in ("", "labels", "readers", "drift", "heatmaps", "images", "feedback", "re-training"):

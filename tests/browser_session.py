@@ -1,5 +1,6 @@
 """A dashboard and a real Chromium that looks at it; what is asked of any other host is refused and noted."""
 
+import dataclasses
 import os
 import shutil
 import socket
@@ -17,7 +18,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Error, Page, Request, Route, sync_playwright
 
-from radloop.dashboard.inputs import Inputs
+from radloop import settings
+from radloop.options import Dashboard
 
 _QUIET = (
     "--no-sandbox",  # root has no namespace of its own to run it in
@@ -42,12 +44,13 @@ def chromium() -> str:
 
 
 @contextmanager
-def served(inputs: Inputs, log: Path) -> Iterator[str]:
+def served(inputs: Dashboard, log: Path) -> Iterator[str]:
     """A dashboard of its own; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "radloop.cli", "dashboard", f"--port={port}", *inputs.arguments()]
+    words = settings.words(dataclasses.replace(inputs, port=port))
+    command = [sys.executable, "-m", "radloop.cli", "dashboard", *words]
     with log.open("wb") as output:
         server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
@@ -136,13 +139,28 @@ def window(address: str, *, width: int = 1280, height: int = 800) -> Iterator[Br
     with sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=chromium(), args=list(_QUIET))
         try:
-            page = program.new_page(viewport={"width": width, "height": height})
-            page.set_default_timeout(60_000)
-            browser = Browser(page, address)
-            page.route("**/*", browser.guard)
-            page.goto(address)
-            page.wait_for_function("localStorage.getItem('radloop') === 'visited'")
-            browser.open("")
-            yield browser
+            yield _visit(program.new_page(viewport={"width": width, "height": height}), address)
         finally:
             program.close()
+
+
+@contextmanager
+def beside(browser: Browser, address: str) -> Iterator[Browser]:
+    """A window of the same Chromium on another dashboard: two of them cannot be driven at once."""
+    program = browser.page.context.browser
+    assert program is not None
+    page = program.new_page(viewport=browser.page.viewport_size)
+    try:
+        yield _visit(page, address)
+    finally:
+        page.close()
+
+
+def _visit(page: Page, address: str) -> Browser:
+    page.set_default_timeout(60_000)
+    browser = Browser(page, address)
+    page.route("**/*", browser.guard)
+    page.goto(address)
+    page.wait_for_function("localStorage.getItem('radloop') === 'visited'")
+    browser.open("")
+    return browser

@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+import taxonomies
+
 # The machine may be slow and shared: an example has no deadline, and a failing one is printed to be run again.
 settings.register_profile(
     "radloop", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -17,3 +19,9 @@ def _no_settings_from_outside(monkeypatch):
     for name in list(os.environ):
         if name.startswith(("RADLOOP_", "RCLONE_", "KAGGLE_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(params=taxonomies.EVERY.values(), ids=taxonomies.EVERY)
+def classes(request):
+    """Each list of classes in turn, for tests of what does not depend on which ones they are."""
+    return request.param

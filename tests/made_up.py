@@ -4,13 +4,15 @@ import csv
 from pathlib import Path
 
 from radloop.sources import synthetic
+from radloop.taxonomy import Taxonomy
+from taxonomies import VINDR
 
 SIDE_PX = 64
 
 
-def films(folder: Path, count: int = 40, *, seed: int = 0) -> Path:
+def films(folder: Path, count: int = 40, *, seed: int = 0, classes: Taxonomy = VINDR) -> Path:
     """`count` patients in `folder`."""
-    synthetic.generate(folder, count, seed=seed, jobs=1, side_px=SIDE_PX)
+    synthetic.generate(folder, count, seed=seed, jobs=1, classes=classes, side_px=SIDE_PX)
     (folder / "synthetic.json").unlink()
     return folder
 

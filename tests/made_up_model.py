@@ -15,8 +15,12 @@ def write(
     gives: tuple[int | str, ...] | None = None,
     element: int = FLOAT,
     inputs: int = 1,
+    names: object = None,
 ) -> Path:
-    """A model with `inputs` pictures of the shape `takes`; a string is a free dimension."""
+    """A model with `inputs` pictures of the shape `takes`; a string is a free dimension.
+
+    `names` are those of its classes, as its metadata has them: written by `repr`, unless they are a text.
+    """
     values = answer.astype(np.float32)
     constant = b"".join(_number(1, size) for size in values.shape)
     constant += _number(2, FLOAT) + _bytes(8, b"answer") + _bytes(9, values.tobytes())
@@ -25,7 +29,11 @@ def write(
     for number in range(inputs):
         graph += _bytes(11, _tensor(f"images{number}", element, takes))
     graph += _bytes(12, _tensor("output0", FLOAT, gives or values.shape))
-    path.write_bytes(_number(1, 8) + _bytes(8, _bytes(1, b"") + _number(2, 17)) + _bytes(7, graph))
+    model = _number(1, 8) + _bytes(8, _bytes(1, b"") + _number(2, 17)) + _bytes(7, graph)
+    if names is not None:
+        text = names if isinstance(names, str) else repr(names)
+        model += _bytes(14, _bytes(1, b"names") + _bytes(2, text.encode()))
+    path.write_bytes(model)
     return path
 
 
@@ -35,6 +43,14 @@ def answer(*found: tuple[int, float, tuple[float, float, float, float]], classes
     for number, (class_id, score, box) in enumerate(found):
         values[0, :4, number] = box
         values[0, 4 + class_id, number] = score
+    return values
+
+
+def ended(*found: tuple[int, float, tuple[float, float, float, float]], rows: int = 300) -> np.ndarray:
+    """The answer (1, rows, 6) of a model that suppresses by itself: class, score, x1 y1 x2 y2 in pixels."""
+    values = np.zeros((1, rows, 6))
+    for number, (class_id, score, box) in enumerate(found):
+        values[0, number] = (*box, score, class_id)
     return values
 
 

@@ -3,25 +3,31 @@
 from pathlib import Path
 
 import made_up
-from radloop.dashboard.inputs import Inputs
-from radloop.dataset.splits import SplitSizes
+import taxonomies
+from radloop.options import Dashboard, Etl, Retrain, Review, Simulate
 from radloop.pipelines import offline, online, retraining, reviewing
+from radloop.split_sizes import SplitSizes
+from radloop.taxonomy import Taxonomy
+from taxonomies import VINDR
 
 SIZES = SplitSizes.parse("training=12,validation=4,test=8,staging=4,canary=4,production=8")
 
 
-def run(out: Path) -> Inputs:
+def run(out: Path, classes: Taxonomy = VINDR) -> Dashboard:
     """Make it, and say where its parts lie."""
-    films = made_up.films(out / "films")
-    store = str(out / "store")
-    offline.etl(str(films), out, store, extracting={}, transforming={"sizes": SIZES})
-    online.simulate(out, store, detector="oracle:0.5", load_pattern="1,1", stage_seconds=0.2, drift="brightness:0.3@2")
-    parts = {"feedback": out / "feedback", "dataset": out / "organized", "reviewed": out / "reviews"}
-    reviewing.simulate(out, **parts)
-    retraining.retrain(out, store, **parts)
+    films = made_up.films(out / "films", classes=classes)
+    offline.etl(Etl(out=out, source=str(films), sizes=SIZES, classes=taxonomies.named(classes, films)))
+    online.simulate(
+        Simulate(
+            out=out, detector="oracle:0.5", load_pattern="1,1", stage_seconds=0.2, drift="brightness:0.3@2", jobs=1
+        )
+    )
+    reviewing.simulate(Review(out=out, simulated=True))
+    retraining.retrain(Retrain(out=out))
     for review in sorted((out / "reviews").iterdir())[:3]:
         review.unlink()  # so that something is left to review
-    return Inputs(
+    return Dashboard(
+        out=out,
         dataset=out / "organized",
         feedback=out / "feedback",
         reviews=out / "reviews",

@@ -28,6 +28,21 @@ def test_sums_follow_the_drawn_images() -> None:
     assert found.tolist() == [[7, 6], [5, 0]]
 
 
+def test_sums_in_parts_are_the_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    weights = bootstrap.draw_images(20, 9, seed=1)
+    summed = [(rng.integers(0, 7, 50), rng.integers(0, 20, 50), rng.random(50)) for _ in range(2)]
+    monkeypatch.setattr(bootstrap, "AT_ONCE", 30)  # three keys with their ten draws
+    parts = list(bootstrap.sums_by_part(summed, 7, weights))
+    assert [(part.start, part.stop) for part, _ in parts] == [(0, 3), (3, 6), (6, 7)]
+    for place, one in enumerate(summed):
+        whole = bootstrap.sums(*one, 7, weights)
+        np.testing.assert_array_equal(np.concatenate([found[place] for _, found in parts]), whole)
+    empty = np.array([], dtype=np.int64)
+    ((part, (none,)),) = bootstrap.sums_by_part([(empty, empty, empty)], 0, weights)
+    assert (part, none.shape) == (slice(0, 0), (0, 10))
+
+
 def test_ratio_of_nothing_is_missing() -> None:
     assert np.isnan(bootstrap.ratio(np.array([0.0]), np.array([0.0])))[0]
 

@@ -11,13 +11,15 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from radloop import manifest, sealed
-from radloop.dataset import plan, splits, trainer_rules, yolo
-from radloop.dataset.plan import Plan
+from radloop import manifest, sealed, tree
+from radloop.dataset import plan, proof, splits, trainer_rules, yolo
+from radloop.dataset.plan import Account, Labelling, Plan
 from radloop.dataset.splits import SplitSizes
 from radloop.errors import DatasetError
 from radloop.pipelines import checking
 from radloop.tables import FINDINGS, GROUPS, MANIFEST, PICTURES, REJECTED
+from radloop.taxonomy import Taxonomy
+from taxonomies import SPINE, VINDR
 
 SIZES = SplitSizes(training=6, validation=2, test=2, staging=1, canary=1, production=1)
 IMAGES = [f"image{number:02}" for number in range(13)]
@@ -30,7 +32,7 @@ def png(seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def build(pictures: Path) -> Plan:
+def build(pictures: Path, classes: Taxonomy = VINDR, no_finding: str = "background") -> Plan:
     """Thirteen images, two readers each; every second image has a box; the first two share a patient."""
     pictures.mkdir(exist_ok=True)
     finding_rows, picture_rows = [], []
@@ -40,23 +42,24 @@ def build(pictures: Path) -> Plan:
         md5 = hashlib.md5(data).hexdigest()
         measured = (16, 16, 120.0, 70.0, 9.0, md5[:16], None)
         picture_rows.append((image_id, f"{image_id}.png", len(data), md5, md5, *measured))
-        box = (number % 4, 0.25, 0.25, 0.75, 0.75) if number % 2 else (14, None, None, None, None)
+        box = (number % 4, 0.25, 0.25, 0.75, 0.75) if number % 2 else (None,) * 5
         finding_rows += [(image_id, rad_id, *box, 1000, 1200) for rad_id in ("R8", "R9")]
     findings = pl.DataFrame(finding_rows, schema=FINDINGS, orient="row")
     groups = pl.DataFrame({"image_id": IMAGES, "group": [IMAGES[0], *IMAGES[:1], *IMAGES[2:]]}, schema=GROUPS)
-    assignment = splits.assign(findings, groups, SIZES, seed=0)
+    assignment = splits.assign(findings, groups, SIZES, classes, seed=0)
     return plan.build(
         findings,
         pl.DataFrame(picture_rows, schema=PICTURES, orient="row"),
         assignment,
-        labels="per-reader",
-        min_readers=1,
-        no_finding="background",
-        rejected=pl.DataFrame(schema=REJECTED),
-        lost=pl.DataFrame(schema={"image_id": pl.String, "rad_id": pl.String}),
-        proof=splits.proof(findings, assignment, SIZES, seed=0),
-        source="folder",
-        settings={},
+        classes,
+        Labelling(no_finding=no_finding),
+        Account(
+            source="folder",
+            settings={},
+            proof=proof.of(findings, assignment, SIZES, classes, seed=0),
+            rejected=pl.DataFrame(schema=REJECTED),
+            lost=pl.DataFrame(schema={"image_id": pl.String, "rad_id": pl.String}),
+        ),
     )
 
 
@@ -109,6 +112,12 @@ def test_what_radloop_wrote_has_no_violation(organized: Path) -> None:
     assert report.version == build(organized.parents[1] / "raw").version
     assert report.counts == {"pictures": 26, "labels": 26, "boxes": 12, "empty labels": 14}
     assert len(report.checked) == 3
+
+
+def test_a_dataset_of_any_classes_has_no_violation(classes: Taxonomy, tmp_path: Path) -> None:
+    for no_finding in ("background", "class"):
+        yolo.write(build(tmp_path / "raw", classes, no_finding), tmp_path / "organized", pictures=tmp_path / "raw")
+        assert checking.check(tmp_path).violations.rows() == []
 
 
 def test_every_rule_has_its_consequence() -> None:
@@ -346,6 +355,50 @@ def test_what_datumaro_wrote_is_judged(
     dataset = datumaro.Dataset.from_iterable(items, categories=["a", "b"])
     dataset.export(str(tmp_path / "out"), form, save_media=True)
     assert rules(checking.check(tmp_path / "out")) == expected
+
+
+OTHER_NAMES = tree.classes_txt(("Effusion", *VINDR.names[1:]))
+
+
+@pytest.mark.parametrize(
+    ("key", "data", "detail"),
+    [
+        pytest.param(
+            "classes.txt", OTHER_NAMES, "class 0 is 'Effusion' instead of 'Aortic enlargement'", id="classes.txt"
+        ),
+        pytest.param(
+            "data.yaml",
+            tree.data_yaml({"train": "training/images", "val": "validation/images"}, SPINE.names),
+            "class 0 is 'Osteophytes'",
+            id="data.yaml",
+        ),
+        pytest.param("data-canary.yaml", b"names: 3\ntrain: a", "0 classes instead of 14", id="another yaml"),
+        pytest.param("classes.txt", tree.classes_txt(VINDR.names[:5]), "5 classes instead of 14", id="too few"),
+        pytest.param(
+            "classes.txt", tree.classes_txt(VINDR.file_names(with_nothing=True)), "15 classes in classes.txt", id="one"
+        ),
+        pytest.param("classes.txt", b"0 \xff", "0 classes instead of 14", id="not UTF-8"),
+    ],
+)
+def test_files_that_name_other_classes_are_found(organized: Path, key: str, data: bytes, detail: str) -> None:
+    relist(organized, **{key: data})
+    found = checking.check(organized).violations.filter(rule="classes-differ")
+    assert found["key"].to_list() == [key]
+    assert detail in found["detail"][0]
+
+
+def test_a_summary_of_other_classes_is_found(organized: Path) -> None:
+    summary = json.loads((organized / "summary.json").read_text())
+    for names, rule in ((SPINE.names, "classes-differ"), ([1], "summary-wrong"), ("a", "summary-wrong")):
+        relist(organized, **{"summary.json": json.dumps(summary | {"classes": names}).encode()})
+        assert rule in rules(checking.check(organized))
+
+
+def test_a_dataset_of_before_summaries_named_classes_is_sound(organized: Path) -> None:
+    summary = json.loads((organized / "summary.json").read_text())
+    del summary["classes"]
+    relist(organized, **{"summary.json": json.dumps(summary).encode()})
+    assert checking.check(organized).sound
 
 
 def test_summary_counts_what_is_there(organized: Path) -> None:

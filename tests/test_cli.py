@@ -97,13 +97,3 @@ def test_bad_environment_variable_is_named(monkeypatch, capsys):
     monkeypatch.setenv("RADLOOP_JOBS", "several")
     assert run("transform") == 2
     assert "RADLOOP_JOBS" in capsys.readouterr().err
-
-
-def test_known_rclone_names_make_the_store(monkeypatch):
-    from radloop import settings
-
-    monkeypatch.setenv("RCLONE_CONTAINER", "object-persist-project19")
-    assert settings.load().store_address == "chi_tacc:object-persist-project19"
-    monkeypatch.setenv("RADLOOP_STORE", "/a/folder")
-    assert settings.load().store_address == "/a/folder"
-    assert settings.load(store="s3:bucket").store_address == "s3:bucket"

@@ -9,20 +9,25 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 import made_up
-from radloop import cli, manifest
-from radloop.dataset import version
-from radloop.dataset.splits import SplitSizes
+import written_loop
+from feedback_files import bare, put
+from radloop import boxes, cli, manifest, options
+from radloop.catalog import truth, version
+from radloop.catalog.rule import Rule
 from radloop.errors import DatasetError
-from radloop.feedback import cache, guard, records, reviews
-from radloop.feedback import retraining as rule
+from radloop.feedback import cache, guard, reading, records, reviews
 from radloop.feedback.records import Detection, Feedback, Model
+from radloop.feedback.retraining import decide
 from radloop.feedback.reviews import Finding, Review
-from radloop.pipelines import checking, evaluating, offline, retraining, reviewing
-from radloop.tables import HELD_OUT
+from radloop.pipelines import checking, offline, retraining, reviewing
+from radloop.split_sizes import SplitSizes
+from radloop.tables import EDGES, HELD_OUT
+from taxonomies import SPINE, VINDR
 
 SIZES = SplitSizes.parse("training=16,validation=4,test=4,staging=4,canary=4,production=8")
 HEART = (0.5, 0.6, 0.4, 0.2)
@@ -38,8 +43,13 @@ def films(tmp_path_factory):
 def published(films, tmp_path_factory):
     """A dataset and the store it was published to; tests work on links to it."""
     place = tmp_path_factory.mktemp("published")
-    offline.etl(str(films), place / "out", str(place / "store"), extracting={}, transforming={"sizes": SIZES})
+    offline.etl(etl(films, place))
     return place
+
+
+def etl(films: Path, place: Path, **more) -> options.Etl:
+    told = {"source": str(films), "out": place / "out", "store": str(place / "store"), "sizes": SIZES}
+    return options.Etl(**told | more)
 
 
 @pytest.fixture
@@ -53,10 +63,12 @@ def images(place: Path, *splits: str) -> list[str]:
     return table.filter(pl.col("split").is_in(splits))["image_id"].to_list()
 
 
-def give(place: Path, image_id: str, *boxes: tuple, number: int = 0, folder: str = "feedback", **known) -> Feedback:
-    """Write a feedback with boxes (class, confidence, cxcywh)."""
-    found = [Detection(class_id=class_id, confidence=p, bbox=box) for class_id, p, box in boxes]
-    top = max(found, key=lambda one: one.confidence, default=Detection(class_id=14, confidence=0.8, bbox=HEART))
+def give(place: Path, image_id: str, *drawn: tuple, number: int = 0, folder: str = "feedback", **known) -> Feedback:
+    """Write a feedback with `drawn` boxes (class, confidence, cxcywh)."""
+    found = [Detection(class_id=class_id, confidence=p, bbox=box) for class_id, p, box in drawn]
+    top = max(
+        found, key=lambda one: one.confidence, default=Detection(class_id=VINDR.nothing, confidence=0.8, bbox=HEART)
+    )
     feedback = Feedback(
         image_id=image_id,
         class_id=top.class_id,
@@ -73,8 +85,8 @@ def give(place: Path, image_id: str, *boxes: tuple, number: int = 0, folder: str
     return feedback
 
 
-def look(place: Path, feedback: Feedback, verdict: str, *boxes: tuple, **known) -> None:
-    found = [Finding(class_id=class_id, bbox=box) for class_id, box in boxes]
+def look(place: Path, feedback: Feedback, verdict: str, *drawn: tuple, **known) -> None:
+    found = [Finding(class_id=class_id, bbox=box) for class_id, box in drawn]
     review = Review(
         **{
             "feedback_id": feedback.feedback_id,
@@ -86,19 +98,12 @@ def look(place: Path, feedback: Feedback, verdict: str, *boxes: tuple, **known) 
             **known,
         }
     )
-    reviews.write(place / "out" / "reviews", review)
+    reviews.write(place / "out" / "reviews", review, VINDR)
 
 
-def retrain(place: Path, *, folder: str = "feedback", **options) -> retraining.Retrained:
+def retrain(place: Path, *, folder: str = "feedback", **more) -> retraining.Retrained:
     out = place / "out"
-    return retraining.retrain(
-        out,
-        str(place / "store"),
-        feedback=out / folder,
-        reviewed=out / "reviews",
-        dataset=out / "organized",
-        **options,
-    )
+    return retraining.retrain(options.Retrain(out=out, store=str(place / "store"), feedback=out / folder, **more))
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -193,7 +198,7 @@ def test_include_held_out_is_written_into_every_output(place):
     assert b"--include-held-out was used" in unit["data-retrain.yaml"]
     assert pl.read_csv(unit["withheld.csv"])["included"].to_list() == [True]
     report = json.loads((place / "store/organized/retrain/report.json").read_bytes())
-    assert report["settings"]["include_held_out"]
+    assert report["rule"] == Rule(include_held_out=True).document()
     assert report["included_although_held_out"] == 1
 
 
@@ -229,6 +234,65 @@ def test_every_file_is_counted_and_bad_ones_are_listed_and_stay(place, capsys):
     refused = pl.read_csv(place / "store/organized/retrain/refused.csv")
     assert refused["file"].to_list() == ["folder.json", "half.json", "stranger.json"]
     assert (folder / "half.json").exists()
+
+
+def test_refusals_are_counted_by_their_code_and_never_by_their_words(place):
+    """The inputs whose counts were once cut out of prose: "Expected", "" and "feedback_id twin" for twin2."""
+    give(place, images(place, "production")[0], (3, 0.95, HEART))
+    folder = place / "out" / "feedback"
+    for number in range(2):
+        put(folder, f"type-{number}.json", bare(image_id="x", confidence=f"high {number}"))
+        put(folder, f"twin-{number}.json", bare(image_id="x", feedback_id="twin2"))
+    put(folder, "twin-2.json", bare(image_id="x", feedback_id="twin2"))
+    put(folder, "missing.json", {key: value for key, value in bare().items() if key != "confidence"})
+    put(folder, "array.json", b"[1]")
+    put(folder, "digits.json", bare(class_id=99))
+    put(place / "out" / "reviews", "f1.ann.0.json", b"{")
+    done = retrain(place)
+
+    expected = {
+        "bad-confidence": 2,
+        "feedback-id-twice": 2,
+        "class-unknown": 1,
+        "image-unknown": 1,
+        "missing-confidence": 1,
+        "not-an-object": 1,
+    }
+    assert done.report["refused"] == expected
+    assert list(done.report["refused"]) == list(expected)
+    assert done.report["reviews_refused"] == {"not-json": 1}
+    refused = pl.read_csv(place / "out/organized/retrain/refused.csv")
+    assert refused.columns == ["kind", "file", "image_id", "code", "reason"]
+    by_file = {file: (code, reason) for file, code, reason in refused.select("file", "code", "reason").rows()}
+    assert by_file["type-1.json"] == ("bad-confidence", 'confidence "high 1": expected a number')
+    assert by_file["missing.json"] == ("missing-confidence", "confidence is missing")
+    assert by_file["twin-2.json"] == (
+        "feedback-id-twice",
+        "feedback_id twin2 is also that of a file which comes before this one by name",
+    )
+    assert by_file["f1.ann.0.json"] == ("not-json", "it is not JSON: the data are truncated")
+    assert dict(done.reasons.filter(fate="refused").select("code", "feedback").iter_rows()) == expected
+
+
+def test_summary_names_each_reason_with_an_example(place, capsys):
+    put(place / "out" / "feedback", "x.json", bare(confidence="high"))
+    give(place, images(place, "production")[0], (3, 0.5, HEART))
+    assert run("retrain", "--out", place / "out", "--store", place / "store", "--min-confidence", "0.6") == 0
+    printed = capsys.readouterr().out
+    for words in ("bad-confidence", 'confidence "high": expected a number', "low-confidence", "no box above 0.6"):
+        assert words in printed
+
+
+def test_report_holds_the_rule_of_its_round(place):
+    give(place, images(place, "production")[0], (3, 0.7, HEART))
+    assert retrain(place, min_confidence=0.6).report["fates"]["kept"] == 1
+    report = json.loads((place / "store/organized/retrain/report.json").read_bytes())
+    assert report["rule"] == {
+        "min_confidence": 0.6,
+        "doubtful": 0.25,
+        "require_review": False,
+        "include_held_out": False,
+    }
 
 
 def test_reviews_that_trained_go_with_their_round_and_no_round_is_lost(place):
@@ -275,7 +339,7 @@ def test_order_of_files_increments_and_processes_do_not_change_a_byte(place, mon
         give(place, image_id, (3, min(confidence, 1.0), HEART), number=number, folder="late")
         if number == len(said) // 2:
             retrain(place, folder="late")
-    monkeypatch.setattr(records, "_WORTH_PROCESSES", 1)
+    monkeypatch.setattr(reading, "_WORTH_PROCESSES", 1)
     retrain(place, folder="late", jobs=2)
     assert trained(place) == once
 
@@ -286,36 +350,51 @@ def test_cached_feedback_is_what_reading_all_of_it_gives(place):
     for image_id in ids[:4]:
         give(place, image_id, (3, 0.95, HEART))
     (folder / "half.json").write_text("{")
-    cache.read(folder, kept)
+    cache.read(folder, VINDR, kept)
     give(place, ids[5], (4, 0.95, HEART))
     (folder / "half.json").write_text((folder / f"{ids[0]}.json").read_text())  # mended in place: a twin of another
     (folder / f"{ids[1]}.json").unlink()
     for name in (b"\xff.json", "ä.json".encode()):  # the first is no text
         (folder / os.fsdecode(name)).write_text((folder / f"{ids[2]}.json").read_text().replace(ids[2], ids[3]))
 
-    cached, whole = cache.read(folder, kept), records.read(folder)
+    cached, whole = cache.read(folder, VINDR, kept), reading.read(folder, VINDR)
     assert cached.feedback.equals(whole.feedback)
     assert cached.detections.equals(whole.detections)
     assert cached.refused.equals(whole.refused)
     for part in kept.iterdir():
         part.write_bytes(part.read_bytes()[:-9])
-    assert cache.read(folder, kept).feedback.equals(whole.feedback)
+    assert cache.read(folder, VINDR, kept).feedback.equals(whole.feedback)
     shutil.rmtree(folder)
-    assert cache.read(folder, kept).feedback.is_empty()
+    assert cache.read(folder, VINDR, kept).feedback.is_empty()
+
+
+def test_cache_never_mixes_lists_of_classes(place):
+    folder, out = place / "out" / "feedback", place / "out"
+    for image_id, class_id in zip(images(place, "production"), (3, 7, 10), strict=False):
+        give(place, image_id, (class_id, 0.95, HEART))
+    give(place, images(place, "test")[0])
+    assert cache.path(out, folder, VINDR) != cache.path(out, folder, SPINE)
+    for classes in (VINDR, SPINE, VINDR, VINDR, SPINE):
+        cached, whole = cache.read(folder, classes, place / "one"), reading.read(folder, classes)
+        assert cached.feedback.equals(whole.feedback)
+        assert cached.detections.equals(whole.detections)
+        assert cached.refused.equals(whole.refused)
+    assert cached.feedback["class_id"].to_list() == [3, None]  # 7 of seven classes: nothing found
+    assert cached.refused["code"].to_list() == ["class-unknown"] * 2  # 10, and VinBigData's "nothing found"
 
 
 def test_cache_keeps_parts_and_a_second_process_leaves_them_alone(place, monkeypatch):
     folder, kept = place / "out" / "feedback", place / "out" / "cache" / "kept"
     for image_id in images(place, "production", "test", "training")[:9]:
         give(place, image_id, (3, 0.95, HEART))
-    monkeypatch.setattr(records, "CHUNK", 4)
-    whole = records.read(folder)
+    monkeypatch.setattr(reading, "CHUNK", 4)
+    whole = reading.read(folder, VINDR)
     with cache._locked(kept) as ours:
         assert ours
-        assert cache.read(folder, kept).feedback.equals(whole.feedback)
+        assert cache.read(folder, VINDR, kept).feedback.equals(whole.feedback)
         assert not list(kept.iterdir())
     for _ in range(2):
-        found = cache.read(folder, kept)
+        found = cache.read(folder, VINDR, kept)
         assert found.feedback.equals(whole.feedback)
         assert found.detections.equals(whole.detections)
         assert len(list(kept.iterdir())) == 3
@@ -325,22 +404,24 @@ def test_what_was_read_before_a_kill_is_not_read_again(place, monkeypatch):
     folder, kept = place / "out" / "feedback", place / "out" / "cache" / "kept"
     for image_id in images(place, "production", "test", "training")[:9]:
         give(place, image_id, (3, 0.95, HEART))
-    whole, opened = records.read(folder), []
-    read_some = records.read_some
+    whole, opened = reading.read(folder, VINDR), []
+    read_some = reading.read_some
 
-    def killed_at_the_second(folder, names):
+    def killed_at_the_second(folder, nothing, names):
         if opened:
             raise KeyboardInterrupt
         opened.extend(names)
-        return read_some(folder, names)
+        return read_some(folder, nothing, names)
 
-    monkeypatch.setattr(records, "CHUNK", 4)
-    monkeypatch.setattr(records, "read_some", killed_at_the_second)
+    monkeypatch.setattr(reading, "CHUNK", 4)
+    monkeypatch.setattr(reading, "read_some", killed_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        cache.read(folder, kept)
+        cache.read(folder, VINDR, kept)
     again = []
-    monkeypatch.setattr(records, "read_some", lambda folder, names: again.extend(names) or read_some(folder, names))
-    assert cache.read(folder, kept).feedback.equals(whole.feedback)
+    monkeypatch.setattr(
+        reading, "read_some", lambda folder, nothing, names: again.extend(names) or read_some(folder, nothing, names)
+    )
+    assert cache.read(folder, VINDR, kept).feedback.equals(whole.feedback)
     assert not {*again} & {*opened}
     assert len(again) + len(opened) == 9
 
@@ -350,10 +431,10 @@ def test_feedback_that_was_replaced_is_read_again(place):
     image_id, other = images(place, "production")[:2]
     give(place, image_id, (3, 0.95, HEART))
     give(place, other, (3, 0.95, HEART))
-    cache.read(folder, kept)
+    cache.read(folder, VINDR, kept)
     (folder / f"{image_id}.json").unlink()
     give(place, image_id, (4, 0.95, HEART), number=1)
-    assert cache.read(folder, kept).feedback.equals(records.read(folder).feedback)
+    assert cache.read(folder, VINDR, kept).feedback.equals(reading.read(folder, VINDR).feedback)
 
 
 def test_next_version_holds_what_was_retrained_and_says_what_changed(films, place):
@@ -364,8 +445,8 @@ def test_next_version_holds_what_was_retrained_and_says_what_changed(films, plac
     retrain(place)
 
     table = place / "out" / "organized" / "retrain" / "retrain.csv"
-    following = {"sizes": SIZES, "previous": str(place / "store"), "add": table}
-    offline.etl(str(films), place / "next", str(place / "store2"), extracting={}, transforming=following)
+    following = {"out": place / "next", "store": str(place / "store2")}
+    offline.etl(etl(films, place, previous=str(place / "store"), add=table, **following))
 
     assert checking.check(place / "store2").sound
     before, after = version.read(place / "out"), version.read(place / "next")
@@ -381,34 +462,44 @@ def test_next_version_holds_what_was_retrained_and_says_what_changed(films, plac
     assert after.readings.drop("split", "used").equals(before.readings.drop("split", "used"))
 
     give(place, moved, (3, 0.95, HEART), number=9)  # in the next version it is a training image
-    again = retraining.retrain(
-        place / "next",
-        str(place / "store2"),
-        feedback=place / "out" / "feedback",
-        reviewed=place / "out" / "reviews",
-        dataset=place / "next" / "organized",
-    )
-    assert again.report["unused"] == {"a training image without a review": 1, "superseded": 1}
+    parts = {"feedback": place / "out" / "feedback", "reviews": place / "out" / "reviews"}
+    again = retraining.retrain(options.Retrain(**following, **parts))
+    assert again.report["unused"] == {"superseded": 1, "training-image": 1}
+
+
+def test_loop_goes_round_on_any_classes(tmp_path, classes):
+    folders = written_loop.run(tmp_path, classes)
+    queued = reviewing.order(options.Review(out=tmp_path, queue=True))
+    assert set(queued.queue["class_name"]) <= {*classes.names, "No finding"}
+    assert queued.queue["class_id"].is_between(0, classes.nothing).all()
+    assert reviewing.simulate(options.Review(out=tmp_path, simulated=True)).written > 0
+    shutil.rmtree(folders.dataset / "retrain")
+    done = retraining.retrain(options.Retrain(out=tmp_path))
+
+    unit = tmp_path / "store" / "organized" / "retrain"
+    rows = pl.read_csv(unit / "retrain.csv", infer_schema=False)
+    assert done.report["fates"]["kept"] == rows["feedback_id"].n_unique() > 0
+    assert done.report["fates"]["refused"] == done.refused.height == 0
+    assert done.report["classes"].keys() == set(rows["class_name"])
+    numbers = {name: str(number) for number, name in enumerate((*classes.names, "No finding"))}
+    assert rows["class_id"].to_list() == [numbers[name] for name in rows["class_name"]]
+    assert yaml.safe_load((unit / "data-retrain.yaml").read_bytes())["names"] == dict(enumerate(classes.names))
+    boxed = rows.filter(pl.col("x_min").is_not_null())
+    lines = [line for path in (unit / "labels").iterdir() for line in path.read_text().splitlines()]
+    assert sorted(line.split()[0] for line in lines) == sorted(boxed["class_id"])
 
 
 def test_dataset_keeps_its_retraining_data_when_it_is_built_again(films, place):
     give(place, images(place, "production")[0], (3, 0.95, HEART))
     retrain(place)
     before = trained(place)
-    offline.etl(
-        str(films),
-        place / "out",
-        str(place / "store"),
-        extracting={},
-        transforming={"sizes": SIZES, "labels": "consensus"},
-    )
+    offline.etl(etl(films, place, labels="consensus"))
     assert trained(place) == before
     assert retrain(place).report["images"] == 1
 
 
 def test_fifteen_class_dataset_gets_fifteen_class_retraining_data(films, tmp_path):
-    options = {"sizes": SIZES, "no_finding": "class"}
-    offline.etl(str(films), tmp_path / "out", str(tmp_path / "store"), extracting={}, transforming=options)
+    offline.etl(etl(films, tmp_path, no_finding="class"))
     image_id = images(tmp_path, "production")[0]
     look(tmp_path, give(tmp_path, image_id), "normal")
     retrain(tmp_path)
@@ -420,43 +511,64 @@ def test_fifteen_class_dataset_gets_fifteen_class_retraining_data(films, tmp_pat
 
 
 def test_picture_that_was_not_pulled_is_an_error_with_the_way_out(place, tmp_path):
-    offline.pull(str(place / "store"), tmp_path / "part" / "out", wanted=("training", "validation"))
+    offline.pull(
+        options.Pull(out=tmp_path / "part" / "out", store=str(place / "store"), splits=("training", "validation"))
+    )
     give(tmp_path / "part", images(place, "production")[0], (3, 0.95, HEART))
     with pytest.raises(DatasetError, match="pull all of it"):
         retrain(tmp_path / "part")
 
 
 def test_simulated_review_settles_everything_that_may_train(place):
-    parts = {"feedback": place / "out/feedback", "reviewed": place / "out/reviews", "dataset": place / "out"}
+    queue = options.Review(out=place / "out", queue=True)
     for image_id in images(place, "production", "training", "test"):
         give(place, image_id, (3, 0.95, HEART))
-    queued = reviewing.order(place / "out", **parts)
+    queued = reviewing.order(queue)
     assert queued.queue.height == 24
     assert set(queued.queue["split"]) == {"production", "training"}
 
-    first = reviewing.simulate(place / "out", **parts)
+    first = simulated(place)
     assert first.looked_at == 24
-    second = reviewing.simulate(place / "out", **parts)
+    second = simulated(place)
     assert second.looked_at == first.disputed
     assert second.disputed == 0
-    assert reviewing.order(place / "out", **parts).queue.is_empty()
+    assert reviewing.order(queue).queue.is_empty()
+    third = simulated(place)
+    assert (third.written, third.verdicts) == (0, {})
     assert set(retrain(place).report["rows"]) == {"simulated-review"}
 
 
 def test_review_that_was_killed_between_two_readers_is_completed_by_the_next_run(place):
-    parts = {"feedback": place / "out/feedback", "reviewed": place / "out/reviews", "dataset": place / "out"}
+    folder = place / "out" / "reviews"
     for image_id in images(place, "production", "training"):
         give(place, image_id, (3, 0.95, HEART))
-    reviewing.simulate(place / "out", **parts)
-    whole = {path.name: path.read_bytes() for path in parts["reviewed"].iterdir()}
+    simulated(place)
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     readers = Counter(name.split(".")[0] for name in whole)
     twice = next(feedback_id for feedback_id, count in readers.items() if count == 2)
-    written = sorted(parts["reviewed"].glob(f"{twice}.*"), key=lambda path: json.loads(path.read_bytes())["timestamp"])
+    written = sorted(folder.glob(f"{twice}.*"), key=lambda path: json.loads(path.read_bytes())["timestamp"])
     written[1].unlink()
 
-    assert reviewing.simulate(place / "out", **parts).written >= 1
+    assert simulated(place).written >= 1
     assert written[1].read_bytes() == whole[written[1].name]
-    assert whole.items() <= {path.name: path.read_bytes() for path in parts["reviewed"].iterdir()}.items()
+    assert whole.items() <= {path.name: path.read_bytes() for path in folder.iterdir()}.items()
+
+
+def test_review_of_a_person_ends_what_a_killed_run_owes(place):
+    given = {}
+    for image_id in images(place, "production", "training"):
+        feedback = give(place, image_id, (3, 0.95, HEART))
+        given[feedback.feedback_id] = feedback
+    simulated(place)
+    readers = Counter(name.split(".")[0] for name in written_reviews(place))
+    twice = next(feedback_id for feedback_id, count in readers.items() if count == 2)
+    paths = sorted(
+        (place / "out/reviews").glob(f"{twice}.*"), key=lambda one: json.loads(one.read_bytes())["timestamp"]
+    )
+    paths[1].unlink()
+    look(place, given[twice], "normal")
+    simulated(place)
+    assert not paths[1].exists()
 
 
 def test_review_needs_to_be_told_which(place, capsys):
@@ -466,12 +578,11 @@ def test_review_needs_to_be_told_which(place, capsys):
 
 def test_evaluation_judges_each_detector_by_what_readers_agree_on(place, capsys):
     known = version.read(place / "out")
-    truth = evaluating.evaluation.consensus(known.readings)
+    drawn = truth.of(known.readings)
     for image_id in images(place, "production", "test", "training"):
-        boxes = evaluating.evaluation.boxes.xyxy_to_cxcywh(
-            truth.filter(image_id=image_id).select("^.*norm$").to_numpy()
-        )
-        found = zip(truth.filter(image_id=image_id)["class_id"], boxes.round(6).tolist(), strict=True)
+        here = drawn.filter(image_id=image_id)
+        corners = boxes.xyxy_to_cxcywh(here.select(EDGES).to_numpy())
+        found = zip(here["class_id"], corners.round(6).tolist(), strict=True)
         give(place, image_id, *((class_id, 0.95, tuple(box)) for class_id, box in found))
     assert run("evaluate", "--out", place / "out", "--json") == 0
 
@@ -530,10 +641,70 @@ def test_any_bytes_are_counted_once_and_never_a_traceback(tmp_path_factory, feed
     for number, data in enumerate(said):
         (folder / "reviews" / f"{FEEDBACK_ID}.ann.{number}.json").write_bytes(data)
 
-    found, looked = cache.read(folder, folder / "kept"), reviews.read(folder / "reviews")
-    decided = rule.decide(found, guard.judge(found.feedback, KNOWN), looked)
+    found, looked = cache.read(folder, VINDR, folder / "kept"), reviews.read(folder / "reviews", VINDR)
+    decided = decide(found, guard.judge(found.feedback, KNOWN), looked)
 
     assert sorted(decided.fates["file"]) == sorted(f"{number}.json" for number in range(len(feedback)))
     assert set(decided.fates.filter(fate="kept")["feedback_id"]) == set(decided.rows["feedback_id"])
     assert decided.rows["image_id"].n_unique() <= 1
     assert looked.reviews.height + looked.refused.height == len(said)
+
+
+def simulated(place: Path, **more) -> reviewing.Reviewed:
+    return reviewing.simulate(options.Review(out=place / "out", simulated=True, **more))
+
+
+def written_reviews(place: Path) -> dict[str, bytes]:
+    return tree(place / "out" / "reviews") if (place / "out" / "reviews").exists() else {}
+
+
+def test_simulated_radiologists_see_no_held_out_and_no_strange_image(place):
+    known = version.read(place / "out").images.filter(split="test")
+    for image_id, _, _, md5, _ in known.iter_rows():
+        give(place, image_id, (3, 0.95, HEART))
+        give(place, f"copy-of-{image_id}", (3, 0.95, HEART), image_md5=md5)
+    give(place, "stranger", (3, 0.95, HEART))
+    assert simulated(place).looked_at == 0
+    assert written_reviews(place) == {}
+
+
+def test_simulated_radiologists_leave_alone_what_a_person_has_reviewed(place):
+    for image_id in images(place, "production", "training"):
+        look(place, give(place, image_id, (3, 0.95, HEART)), "normal")
+    before = written_reviews(place)
+    assert simulated(place).written == 0
+    assert written_reviews(place) == before
+
+
+def test_simulated_radiologists_of_another_seed_do_not_read_all_again(place):
+    ids = images(place, "production", "training")
+    for image_id in ids:
+        give(place, image_id, (3, 0.95, HEART))
+    simulated(place, seed=1)
+    for seed in range(1, 9):
+        simulated(place, seed=seed)
+    said = [json.loads(data) for data in written_reviews(place).values()]
+    assert {one["feedback_id"].split("-")[1] for one in said} == {image_id[:12] for image_id in ids}
+    assert max(Counter((one["feedback_id"], one["reviewer"]) for one in said).values()) == 1
+    assert max(Counter(one["feedback_id"] for one in said if "adjudicates" not in one).values()) <= 2
+
+
+def test_simulated_review_that_is_not_to_be_written_is_counted_alone(place):
+    for image_id in images(place, "production"):
+        give(place, image_id, (3, 0.95, HEART))
+    planned = simulated(place, dry_run=True).written
+    assert planned > 0
+    assert written_reviews(place) == {}
+    assert simulated(place).written == planned
+
+
+def test_simulated_radiologists_call_normal_what_all_readers_called_normal(place):
+    readings = version.read(place / "out").readings
+    drawn = set(readings.filter(pl.col("class_id").is_not_null())["image_id"])
+    normal = [image_id for image_id in images(place, "production", "training") if image_id not in drawn]
+    assert normal
+    for number in range(20):
+        for image_id in normal:
+            give(place, image_id, (3, 0.95, HEART), number=number)
+        simulated(place, seed=number)
+    assert {json.loads(data)["verdict"] for data in written_reviews(place).values()} <= {"normal", "reject"}

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
-from radloop import settings
+from radloop import options, settings
 
 ROOT = Path(__file__).parent.parent
 DOCKER = ROOT / "deployment" / "docker"
@@ -151,10 +151,10 @@ def test_start_installs_nothing(file, name):
 
 
 def test_every_setting_stands_in_the_settings_file_under_a_comment():
-    known = {settings.environment_name(field) for field in settings.Settings.model_fields}
-    elsewhere = {"RADLOOP_LOAD_PATTERN", "RADLOOP_STAGE_SECONDS", "RADLOOP_REQUEST_TIMEOUT"}  # by their older names
     of_clusters = {"RADLOOP_ENGINE", "RADLOOP_RAY_ADDRESS"}  # the containers are one machine, without Ray
-    assert known - WIRED - elsewhere - of_clusters - settings_file().keys() == set()
+    known = WIRED | of_clusters | settings_file().keys()
+    told = {setting.variables for step in options.STEPS for setting in settings.of(step) if setting.variables}
+    assert [names for names in told if not known & set(names)] == []
     for block in (DOCKER / "settings.env").read_text(encoding="utf-8").strip().split("\n\n"):
         assert block.startswith("# "), block
 

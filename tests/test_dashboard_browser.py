@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 import small_loop
-from browser_session import Browser, chromium, served, window
+from browser_session import Browser, beside, chromium, served, window
 from radloop.feedback import reviews
+from taxonomies import SPINE, VINDR
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +31,14 @@ def address(inputs, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser(address):
     with window(address) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def spine(browser, tmp_path_factory):
+    """A window on the loop of another dataset: seven findings of the spine."""
+    inputs = small_loop.run(tmp_path_factory.mktemp("spine"), SPINE)
+    with served(inputs, tmp_path_factory.mktemp("server") / "log") as address, beside(browser, address) as found:
         yield found
 
 
@@ -73,6 +82,21 @@ def test_page_opens_without_an_error_and_asks_no_other_host(page, browser, tmp_p
     assert shot.stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page or "overview")
+def test_page_of_seven_classes_opens_and_names_no_other(page, spine):
+    spine.open(page)
+    assert spine.page.locator("[data-testid=stException]").count() == 0
+    assert spine.page.locator("[data-testid=stAlertContentError]").count() == 0
+    text = spine.page.locator("body").inner_text() + spine.page.locator("body").evaluate(
+        "body => [...body.querySelectorAll('svg text')].map(text => text.textContent).join()"
+    )
+    others = [name for name in VINDR.names if name not in "\n".join(SPINE.names)]
+    assert [name for name in others if name in text] == []
+    if page in ("", "labels", "readers", "heatmaps", "re-training"):
+        assert SPINE.names[0] in text
+    assert spine.outside == []
+
+
 def test_dark_is_the_default_and_light_a_choice(browser):
     browser.open("labels")
     colour = "getComputedStyle(document.querySelector('.stApp')).backgroundColor"
@@ -99,6 +123,19 @@ def test_picture_keeps_the_proportions_of_the_film(browser):
     assert drawn == pytest.approx(film, rel=0.02)
 
 
+def test_every_box_on_a_picture_has_its_name(spine):
+    spine.open("images")
+    spine.page.wait_for_function("document.querySelector('.js-plotly-plot .textpoint')")
+    legend, names = spine.page.evaluate(
+        """() => {
+            const texts = (selector) => [...document.querySelectorAll(selector)].map((text) => text.textContent)
+            return [texts('.js-plotly-plot .legendtext'), texts('.js-plotly-plot .textpoint')]
+        }"""
+    )
+    assert len(names) == sum(int(entry.rpartition("(")[2].rstrip(")")) for entry in legend)
+    assert len(names) > len(legend)
+
+
 def test_review_by_mouse_and_keyboard_ends_in_a_valid_file(browser, inputs):
     before = {name for name in os.listdir(inputs.reviews) if name.endswith(".json")}
     begin_review(browser, "reader-7")
@@ -119,7 +156,7 @@ def test_review_by_mouse_and_keyboard_ends_in_a_valid_file(browser, inputs):
     await_button(browser, "Correct")
     browser.page.keyboard.press("e")
     name = wait_for_new(inputs.reviews, before, browser)
-    review = reviews.decode((inputs.reviews / name).read_bytes(), name=name)
+    review = reviews.decode((inputs.reviews / name).read_bytes(), VINDR, name=name)
     assert (review.verdict, review.reviewer, review.simulated) == ("correct", "reader-7", False)
     drawn = review.findings[0]
     assert drawn.bbox == pytest.approx((0.4, 0.35, 0.2, 0.1), abs=0.02)
@@ -141,5 +178,5 @@ def test_two_radiologists_at_once_lose_nothing(address, browser, inputs):
         one.page.keyboard.press("n")
         written.append(wait_for_new(inputs.reviews, before | set(written), one))
     assert {name.split(".")[1] for name in written} == {"first", "second"}
-    assert reviews.read(inputs.reviews).refused.is_empty()
+    assert reviews.read(inputs.reviews, VINDR).refused.is_empty()
     with_second.close()

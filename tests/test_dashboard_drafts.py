@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from radloop.catalog.rule import Rule
 from radloop.dashboard import drafts
 from radloop.dashboard.drafts import Drawn
 from radloop.feedback import reviews
+from radloop.tables import CLASS_ID, EDGES
+from radloop.vindr.classes import TAXONOMY as VINDR
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 FRAME = (2000, 3000)
@@ -18,23 +21,30 @@ HEART = (0.4, 0.5, 0.7, 0.8)
 
 def detections(*found: tuple[int, float]) -> pl.DataFrame:
     rows = [(class_id, confidence, *HEART) for class_id, confidence in found]
-    names = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
-    schema = {"class_id": pl.Int8, "confidence": pl.Float64} | dict.fromkeys(names, pl.Float64)
+    schema = {"class_id": CLASS_ID, "confidence": pl.Float64} | dict.fromkeys(EDGES, pl.Float64)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def written(review: reviews.Review, folder) -> reviews.Review:
-    path = reviews.write(folder, review)
-    return reviews.decode(path.read_bytes(), name=path.name)
+    path = reviews.write(folder, review, VINDR)
+    return reviews.decode(path.read_bytes(), VINDR, name=path.name)
 
 
-def test_boxes_below_a_quarter_are_not_shown():
-    draft = drafts.begin("f", "i", detections((3, 0.9), (7, 0.25), (0, 0.24)))
-    assert [box.class_id for box in draft.shown] == [3, 7]
+@pytest.mark.parametrize(
+    ("doubtful", "shown"), [(0.25, [3, 7]), (0.24, [3, 7, 0]), (0.6, [3])], ids=["default", "lower", "higher"]
+)
+def test_boxes_that_the_rule_takes_for_nothing_are_not_shown(doubtful, shown):
+    draft = drafts.begin("f", "i", detections((3, 0.9), (7, 0.25), (0, 0.24)), Rule(doubtful=doubtful))
+    assert [box.class_id for box in draft.shown] == shown
+
+
+def test_drawn_boxes_are_a_layer_of_the_picture():
+    table = drafts.table([Drawn(299, HEART)])
+    assert table.row(0) == (299, None, *HEART)
 
 
 def test_models_boxes_join_only_when_revealed_and_only_once():
-    draft = drafts.begin("f", "i", detections((3, 0.9)))
+    draft = drafts.begin("f", "i", detections((3, 0.9)), Rule())
     assert draft.drawn == []
     draft.reveal()
     draft.reveal()
@@ -43,7 +53,7 @@ def test_models_boxes_join_only_when_revealed_and_only_once():
 
 
 def test_removing_or_adding_a_box_is_an_edit():
-    draft = drafts.begin("f", "i", detections((3, 0.9), (7, 0.5)))
+    draft = drafts.begin("f", "i", detections((3, 0.9), (7, 0.5)), Rule())
     draft.reveal()
     del draft.drawn[0]
     assert draft.edited
@@ -53,7 +63,7 @@ def test_removing_or_adding_a_box_is_an_edit():
     ("verdict", "findings"), [("accept", [3]), ("correct", [7, 3]), ("normal", []), ("reject", None)]
 )
 def test_review_holds_what_its_verdict_means(tmp_path, verdict, findings):
-    draft = drafts.begin("f", "i", detections((3, 0.9)))
+    draft = drafts.begin("f", "i", detections((3, 0.9)), Rule())
     draft.drawn.append(Drawn(7, (0.1, 0.1, 0.2, 0.2)))
     draft.reveal()
     review = written(draft.review(verdict, reviewer="r-1", now=NOON, comment="  seen  "), tmp_path)
@@ -63,7 +73,7 @@ def test_review_holds_what_its_verdict_means(tmp_path, verdict, findings):
 
 
 def test_accepted_box_is_the_one_shown(tmp_path):
-    draft = drafts.begin("f", "i", detections((3, 0.9)))
+    draft = drafts.begin("f", "i", detections((3, 0.9)), Rule())
     review = written(draft.review("accept", reviewer="r-1", now=NOON), tmp_path)
     assert review.findings[0].bbox == pytest.approx((0.55, 0.65, 0.3, 0.3))
 

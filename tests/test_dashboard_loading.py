@@ -8,7 +8,9 @@ import pytest
 
 from radloop.dashboard import loading
 from radloop.errors import DatasetError, FeedbackError
-from radloop.feedback import records
+from radloop.feedback import reading
+from radloop.taxonomy import Taxonomy
+from radloop.vindr.classes import TAXONOMY as VINDR
 
 HEADER = "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max"
 
@@ -42,36 +44,79 @@ def test_boxes_of_a_table_are_fractions_of_1024_pixels(tmp_path):
 
 
 def test_tables_own_frame_is_used_where_it_has_one(tmp_path):
-    found = table(tmp_path / "t.csv", "a,,3,R8,200,0,400,100,2000,1000", header=HEADER + ",width,height")
+    found = table(tmp_path / "t.csv", "a,Cardiomegaly,3,R8,200,0,400,100,2000,1000", header=HEADER + ",width,height")
     assert found.rows.select("x_min_norm", "y_max_norm").row(0) == (0.1, 0.1)
 
 
 def test_table_without_readers_has_one(tmp_path):
-    found = table(tmp_path / "t.csv", "a,3,1,1,9,9", header="image_id,class_id,x_min,y_min,x_max,y_max")
+    found = table(tmp_path / "t.csv", "a,Cyst,1,1,9,9", header="image_id,class_name,x_min,y_min,x_max,y_max")
     assert found.rows["rad_id"].to_list() == ["R0"]
 
 
 @pytest.mark.parametrize(
-    ("row", "reason"),
+    ("row", "code", "reason"),
     [
-        pytest.param(",Cardiomegaly,3,R8,1,1,9,9,test", "no image_id", id="no image"),
-        pytest.param("a,<script>,,R8,1,1,9,9,test", "unknown class", id="class by a strange name"),
-        pytest.param("a,,15,R8,1,1,9,9,test", "unknown class", id="class 15"),
-        pytest.param("a,,3,R8,1,1,9,9,exam", "unknown split", id="split"),
-        pytest.param("a,,3,R8,9,1,1,9,test", "not a box", id="turned round"),
-        pytest.param("a,,3,R8,1,1,nan,9,test", "not a box", id="not a number"),
-        pytest.param("a,,3,R8,,,,,test", "not a box", id="finding without a box"),
+        pytest.param(",Cardiomegaly,3,R8,1,1,9,9,test", "image-missing", "no image_id", id="no image"),
+        pytest.param("a,,,R8,1,1,9,9,test", "class-missing", "the row names no class", id="no class"),
+        pytest.param(
+            "a,,15,R8,1,1,9,9,test", "class-unknown", "the class is unknown: class_id '15'", id="an id without a name"
+        ),
+        pytest.param("a,,3,R8,1,1,9,9,exam", "split-unknown", "unknown split", id="split"),
+        pytest.param("a,,3,R8,9,1,1,9,test", "box-invalid", "not a box", id="turned round"),
+        pytest.param("a,,3,R8,1,1,nan,9,test", "box-invalid", "not a box", id="not a number"),
+        pytest.param("a,,3,R8,,,,,test", "box-invalid", "not a box", id="finding without a box"),
     ],
 )
-def test_row_that_cannot_be_used_is_refused_and_counted(tmp_path, row, reason):
-    found = table(tmp_path / "t.csv", "b,,3,R8,1,1,9,9,test", row, header=HEADER + ",split")
+def test_row_that_cannot_be_used_is_refused_and_counted(tmp_path, row, code, reason):
+    found = table(tmp_path / "t.csv", "b,Cardiomegaly,3,R8,1,1,9,9,test", row, header=HEADER + ",split")
     assert found.rows["image_id"].to_list() == ["b"]
-    assert found.refused.rows() == [(reason, 1)]
+    assert found.refused.rows() == [(code, reason, 1)]
+
+
+def test_rows_refused_for_one_kind_of_reason_are_one_count(tmp_path):
+    named = "b,Cardiomegaly,3,R8,1,1,9,9"
+    found = table(tmp_path / "t.csv", named, "a,,15,R8,1,1,9,9", "a,,16,R8,1,1,9,9", "a,,,R8,1,1,9,9")
+    counted = found.refused.select("code", "rows").rows()
+    assert counted == [("class-unknown", 2), ("class-missing", 1)]
+
+
+def test_table_names_its_own_classes_and_the_page_says_how_they_were_read(tmp_path):
+    found = table(tmp_path / "t.csv", "a,Osteophytes,7,R8,1,1,9,9", "a,Cyst,9,R8,1,1,9,9")
+    assert found.taxonomy == Taxonomy(("Cyst", "Osteophytes"))
+    assert found.rows["class_id"].to_list() == [1, 0]
+    assert any("class_id is not used" in note for note in found.notes)
+
+
+def test_nothing_found_is_null_within(tmp_path):
+    found = table(tmp_path / "t.csv", "a,Cyst,0,R8,1,1,9,9", "b,no finding,1,R8,,,,")
+    assert found.rows.select("class_id", "class_name").rows() == [(0, "Cyst"), (None, "No finding")]
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        pytest.param("a,<script>,,R8,1,1,9,9", "Names that are not among the classes", id="undeclared"),
+        pytest.param("a,cardiomegaly ,3,R8,1,1,9,9", None, id="another case"),
+    ],
+)
+def test_name_that_nobody_declared_refuses_the_table(tmp_path, row, sentence):
+    rows = ("b,Cardiomegaly,3,R8,1,1,9,9", row)
+    if sentence is None:
+        assert table(tmp_path / "t.csv", *rows).rows["class_id"].to_list() == [3, 3]
+        return
+    with pytest.raises(DatasetError, match=sentence) as refused:
+        table(tmp_path / "t.csv", *rows)
+    assert "radloop etl --source FOLDER" in str(refused.value)
+
+
+def test_ids_without_a_name_are_not_guessed(tmp_path):
+    with pytest.raises(DatasetError, match="not guessed"):
+        table(tmp_path / "t.csv", "a,3,1,1,9,9", header="image_id,class_id,x_min,y_min,x_max,y_max")
 
 
 def test_box_over_the_edge_is_refused_and_many_refuse_the_table(tmp_path):
-    inside = ["a,,3,R8,1,1,9,9"] * 200
-    assert table(tmp_path / "one.csv", *inside, "b,,3,R8,1,1,1100,9").refused.rows() == [("box outside the picture", 1)]
+    inside = ["a,Cardiomegaly,3,R8,1,1,9,9"] * 200
+    assert table(tmp_path / "one.csv", *inside, "b,,3,R8,1,1,1100,9").refused["code"].to_list() == ["box-outside"]
     with pytest.raises(DatasetError, match="not in 1024×1024"):
         table(tmp_path / "many.csv", *inside, *["b,,3,R8,1,1,2000,9"] * 5)
 
@@ -84,37 +129,38 @@ def test_file_that_is_no_table_is_refused(tmp_path, text):
 
 
 def test_changed_table_is_read_again(tmp_path):
-    assert table(tmp_path / "t.csv", "a,,3,R8,1,1,9,9").rows.height == 1
-    assert table(tmp_path / "t.csv", "a,,3,R8,1,1,9,9", "b,,3,R8,1,1,9,9").rows.height == 2
+    assert table(tmp_path / "t.csv", "a,Cyst,0,R8,1,1,9,9").rows.height == 1
+    assert table(tmp_path / "t.csv", "a,Cyst,0,R8,1,1,9,9", "b,Cyst,0,R8,1,1,9,9").rows.height == 2
 
 
 def test_one_more_feedback_file_reads_that_file_alone(tmp_path, monkeypatch):
     for number in range(5):
         bare(tmp_path, f"image{number}")
-    assert loading.feedback(tmp_path).records.feedback.height == 5
+    assert loading.feedback(tmp_path, VINDR).records.feedback.height == 5
     opened = []
-    read = records.read
-    monkeypatch.setattr(records, "read", lambda folder, names: opened.extend(names) or read(folder, names))
+    read = reading.read
+    monkeypatch.setattr(
+        reading, "read", lambda folder, classes, names: opened.extend(names) or read(folder, classes, names)
+    )
     bare(tmp_path, "one-more")
-    found = loading.feedback(tmp_path)
+    found = loading.feedback(tmp_path, VINDR)
     assert (found.records.feedback.height, opened) == (6, ["one-more.json"])
-    assert loading.feedback(tmp_path).key == found.key
+    assert loading.feedback(tmp_path, VINDR).key == found.key
     assert opened == ["one-more.json"]
 
 
 def test_feedback_that_went_away_is_gone(tmp_path):
     bare(tmp_path, "a")
     bare(tmp_path, "b")
-    before = loading.feedback(tmp_path)
+    before = loading.feedback(tmp_path, VINDR)
     (tmp_path / "a.json").unlink()
-    after = loading.feedback(tmp_path)
+    after = loading.feedback(tmp_path, VINDR)
     assert after.records.feedback["image_id"].to_list() == ["b"]
     assert after.key != before.key
 
 
 def test_reviews_without_a_folder_are_none(tmp_path):
-    assert loading.reviews(tmp_path / "nowhere").reviews.reviews.is_empty()
-    assert loading.reviews(None).reviews.reviews.is_empty()
+    assert loading.reviews(tmp_path / "nowhere", VINDR).reviews.reviews.is_empty()
 
 
 def test_log_keeps_its_good_lines(tmp_path):

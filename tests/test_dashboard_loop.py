@@ -1,11 +1,23 @@
 """The pages' numbers are those of the commands."""
 
+import shutil
+from dataclasses import replace
+
+import polars as pl
 import pytest
 
 import small_loop
+import taxonomies
+import written_loop
+from radloop import options
+from radloop.catalog.judging import Judged
+from radloop.catalog.rule import Rule
 from radloop.dashboard import loading, loop
-from radloop.feedback import retraining as rule
+from radloop.feedback import records
+from radloop.feedback import retraining as deciding
 from radloop.pipelines import evaluating, retraining, reviewing
+
+DETECTOR = ("oracle", "1")  # of written_loop
 
 
 @pytest.fixture(scope="module")
@@ -13,40 +25,111 @@ def inputs(tmp_path_factory):
     return small_loop.run(tmp_path_factory.mktemp("loop"))
 
 
+def read(inputs):
+    found = loading.dataset(inputs.dataset)
+    feedback = loading.feedback(inputs.feedback, found.taxonomy)
+    return found, feedback, loading.reviews(inputs.reviews, found.taxonomy)
+
+
 @pytest.fixture(scope="module")
 def parts(inputs):
-    return loading.dataset(inputs.dataset), loading.feedback(inputs.feedback), loading.reviews(inputs.reviews)
+    return read(inputs)
 
 
-def test_evaluation_is_that_of_the_command(inputs, parts, tmp_path):
+@pytest.fixture
+def spine(tmp_path):
+    return written_loop.run(tmp_path / "out", taxonomies.SPINE)
+
+
+@pytest.mark.parametrize("rule", [Rule(), Rule(min_confidence=0.6)], ids=["default", "lower"])
+def test_evaluation_is_that_of_the_command(rule, inputs, parts, tmp_path):
     found, said, _ = parts
-    (told,) = evaluating.evaluate(tmp_path, feedback=inputs.feedback, dataset=inputs.dataset).models
+    asked = {"feedback": inputs.feedback, "dataset": inputs.dataset, "min_confidence": rule.min_confidence, "seed": 3}
+    (command,) = evaluating.evaluate(options.Evaluate(out=tmp_path, **asked)).models
     ((model, version, images),) = loop.models(found, said).rows()
-    judged = loop.evaluated(found, said, model, version)
-    assert images == judged.images == told.images
-    assert judged.precision[0.4].row(-1, named=True)["ap"] == told.map_40["ap"]
-    assert judged.precision[0.5].row(-1, named=True)["ap_low"] == told.map_50["ap_low"]
-    assert judged.calibration.equals(told.calibration)
-    assert loop.against_readers(found, said, model, version).equals(told.readers)
+    judged = loop.evaluated(found, said, (model, version), rule, 3)
+    assert images == judged.images == command.images
+    assert judged.precision[0.4].row(-1, named=True)["ap"] == command.map_40["ap"]
+    assert judged.precision[0.5].row(-1, named=True)["ap_low"] == command.map_50["ap_low"]
+    assert judged.labels.row(-1, named=True)["labels"] == command.pseudo_labels["labels"]
+    assert judged.calibration.equals(command.calibration)
+    assert loop.against_readers(found, said, (model, version)).equals(command.readers)
+
+
+def answer(inputs, image_id, feedback_id, *, minute, confidence, bbox=(0.5, 0.5, 0.2, 0.2)):
+    """One feedback more of the same detector, of one box."""
+    records.write(
+        inputs.feedback,
+        records.Feedback(
+            image_id=image_id,
+            class_id=0,
+            confidence=confidence,
+            bbox=bbox,
+            timestamp=f"2026-02-02T12:{minute:02}:00+00:00",
+            model=records.Model(name=DETECTOR[0], version=DETECTOR[1]),
+            feedback_id=feedback_id,
+        ),
+    )
+
+
+def figures(judged: Judged) -> tuple:
+    return judged.images, judged.truth, judged.precision[0.4].rows(), judged.calibration.rows()
+
+
+def judged(inputs) -> Judged:
+    found, said, _ = read(inputs)
+    return loop.evaluated(found, said, DETECTOR, Rule(), 0)
+
+
+def test_images_of_training_are_not_judged(spine):
+    before = judged(spine)
+    training = loading.dataset(spine.dataset).rows.filter(split="training")["image_id"].unique().sort()
+    for number, image_id in enumerate(training):
+        answer(spine, image_id, f"t{number}", minute=number, confidence=0.99)
+    found, said, _ = read(spine)
+    assert said.records.feedback["image_id"].is_in(training.implode()).sum() == len(training)
+    assert figures(judged(spine)) == figures(before)
+    assert loop.models(found, said)["images"].to_list() == [before.images]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["newest written last", "newest written first"])
+def test_newest_feedback_on_an_image_is_the_one_that_is_judged(order, spine, tmp_path):
+    alone = replace(spine, feedback=tmp_path / "alone")
+    shutil.copytree(spine.feedback, alone.feedback)
+    image_id = loading.dataset(spine.dataset).rows.filter(split="test")["image_id"][0]
+    answers = [
+        lambda into: answer(into, image_id, "b-older", minute=1, confidence=0.97, bbox=(0.2, 0.2, 0.1, 0.1)),
+        lambda into: answer(into, image_id, "a-newer", minute=2, confidence=0.93, bbox=(0.8, 0.8, 0.1, 0.1)),
+    ]
+    (alone.feedback / f"{image_id}.json").unlink()  # one of January, older than both
+    answers[1](alone)
+    for place in order:
+        answers[place](spine)
+    assert read(spine)[1].records.feedback.filter(image_id=image_id).height == 3
+    assert figures(judged(spine)) == figures(judged(alone))
 
 
 def test_next_round_is_that_of_the_command(inputs, parts, tmp_path):
-    decided = loop.decided(*parts, rule.MIN_CONFIDENCE, False)
-    told = retraining.retrain(
-        tmp_path,
-        str(tmp_path / "store"),
-        feedback=inputs.feedback,
-        reviewed=inputs.reviews,
-        dataset=inputs.dataset,
-        dry_run=True,
-    )
-    assert rule.count(decided.fates) == told.report["fates"]
-    assert decided.rows["image_id"].n_unique() == told.report["images"]
+    for rule in (Rule(), Rule(min_confidence=0.5), Rule(require_review=True), Rule(include_held_out=True)):
+        decided = loop.decided(*parts, rule)
+        asked = {name: value for name, value in rule.document().items() if name != "doubtful"}
+        folders = {"feedback": inputs.feedback, "reviews": inputs.reviews, "dataset": inputs.dataset}
+        command = retraining.retrain(options.Retrain(out=tmp_path, dry_run=True, **folders, **asked))
+        assert deciding.count(decided.fates) == command.report["fates"]
+        assert decided.rows["image_id"].n_unique() == command.report["images"]
 
 
-def test_queue_is_that_of_the_command(inputs, parts, tmp_path):
-    told = reviewing.order(tmp_path, feedback=inputs.feedback, reviewed=inputs.reviews, dataset=inputs.dataset)
-    assert loop.queued(*parts)["feedback_id"].to_list() == told.queue["feedback_id"].to_list()
+@pytest.mark.parametrize("seed", [0, 7])
+def test_queue_is_that_of_the_command(seed, inputs, parts, tmp_path):
+    asked = {"feedback": inputs.feedback, "reviews": inputs.reviews, "dataset": inputs.dataset}
+    command = reviewing.order(options.Review(out=tmp_path, queue=True, seed=seed, **asked))
+    assert loop.queued(*parts, seed)["feedback_id"].to_list() == command.queue["feedback_id"].to_list()
+
+
+def test_last_rule_is_that_of_the_report_else_the_default(tmp_path):
+    rule = Rule(min_confidence=0.35, require_review=True)
+    assert loading.last_rule(written_loop.run(tmp_path, taxonomies.SPINE, rule=rule).retrain) == rule
+    assert loading.last_rule(tmp_path / "nowhere" / "retrain.csv") == Rule()
 
 
 def test_balance_counts_an_image_once_and_replaces_the_readers_of_a_reviewed_one(parts):
@@ -60,6 +143,6 @@ def test_balance_counts_an_image_once_and_replaces_the_readers_of_a_reviewed_one
 def test_every_box_and_every_silence_is_in_one_bin(parts):
     said = parts[1]
     held = loop.confidences(said)
-    silent = said.records.feedback.filter(class_id=14).height
+    silent = said.records.feedback.filter(pl.col("class_id").is_null()).height
     assert held.filter(kind="boxes")["count"].sum() == said.records.detections.height
     assert held.filter(kind="no finding")["count"].sum() == silent

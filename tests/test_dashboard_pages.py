@@ -1,19 +1,23 @@
 """Every page stays up and says what it lacks or refuses, whatever its inputs are."""
 
 import dataclasses
+import json
 import os
 import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import small_loop
-from radloop.dashboard.inputs import Inputs
+import written_loop
+from app_pages import OF_DATASET, PAGES, every_view, opened, said, written
+from radloop.catalog.rule import Rule
+from radloop.dashboard import loading, loop
 from radloop.feedback import reviews
-
-PAGES = ("overview", "labels", "readers", "drift", "heatmaps", "images", "feedback", "review", "retraining")
-OF_DATASET = ("overview", "labels", "readers", "drift", "heatmaps", "images")
+from radloop.options import Dashboard
+from radloop.vindr.classes import TAXONOMY as VINDR
 
 
 @pytest.fixture(scope="module")
@@ -28,44 +32,10 @@ def copied(made, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(made.dataset.parent, out)
     parts = {
-        name: path and out / path.relative_to(made.dataset.parent) for name, path in dataclasses.asdict(made).items()
+        name: out / value.relative_to(made.dataset.parent) if isinstance(value, Path) else value
+        for name, value in dataclasses.asdict(made).items()
     }
-    return Inputs(**parts)
-
-
-def opened(page: str, inputs: Inputs, **query: str) -> AppTest:
-    def script(page, inputs):  # its source is run alone
-        import importlib
-
-        importlib.import_module(f"radloop.dashboard.pages.{page}").page(inputs)
-
-    test = AppTest.from_function(script, args=(page, inputs), default_timeout=60)
-    for name, value in query.items():
-        test.query_params[name] = value
-    test.run()
-    assert [error.message for error in test.exception] == []
-    return test
-
-
-def every_view(test: AppTest) -> list[AppTest]:
-    """The page in each of its views."""
-    seen = [test]
-    for view in test.segmented_control[0].options if test.segmented_control else []:
-        test.segmented_control[0].set_value(view).run()
-        assert [error.message for error in test.exception] == []
-        seen.append(test)
-    return seen
-
-
-def written(test: AppTest) -> str:
-    """Every word on the page, as Markdown."""
-    parts = [*test.markdown, *test.caption, *test.info, *test.error, *test.warning, *test.success, *test.code]
-    return "\n".join(part.value for part in parts)
-
-
-def said(test: AppTest) -> str:
-    """Every word on the page, as it reads."""
-    return written(test).replace("\\", "")
+    return Dashboard(**parts)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -75,19 +45,20 @@ def test_page_shows_every_view_of_a_whole_loop(page, made):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_page_without_inputs_names_the_command_that_makes_them(page):
-    test = opened(page, Inputs())
+def test_page_without_inputs_names_the_command_that_makes_them(page, tmp_path):
+    test = opened(page, Dashboard(out=tmp_path / "nowhere"))
     assert any(code.value.startswith("radloop ") for code in test.code)
-    every_view(test)
+    assert list(every_view(test))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_page_with_empty_folders_names_the_command_that_makes_them(page, tmp_path):
-    empty = Inputs(*(tmp_path,) * 6)
+    names = ("dataset", "feedback", "reviews", "retrain", "images", "log")
+    empty = Dashboard(**dict.fromkeys(names, tmp_path))
     test = opened(page, empty)
     assert "radloop" in said(test)
-    every_view(test)
+    assert list(every_view(test))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -100,7 +71,7 @@ def test_page_with_damaged_files_says_that_they_are_refused(page, copied):
         path.write_bytes(b"[]")
     test = opened(page, copied)
     assert "Refused" in said(test)
-    every_view(test)
+    assert list(every_view(test))
 
 
 @pytest.mark.slow
@@ -110,29 +81,39 @@ def test_page_shows_a_table_alone(page, with_split, made, tmp_path):
     table = pl.read_csv(made.dataset / "scaled_bounding_boxes.csv")
     path = tmp_path / "scaled_bounding_boxes.csv"
     (table if with_split else table.drop("split")).write_csv(path)
-    for test in every_view(opened(page, Inputs(dataset=path))):
+    for test in every_view(opened(page, Dashboard(dataset=path))):
         assert "training" not in said(test) or with_split
 
 
 def test_table_without_splits_shows_none(made, tmp_path):
     pl.read_csv(made.dataset / "scaled_bounding_boxes.csv").drop("split").write_csv(tmp_path / "table.csv")
-    assert "no splits" in said(opened("overview", Inputs(dataset=tmp_path / "table.csv")))
+    assert "no splits" in said(opened("overview", Dashboard(dataset=tmp_path / "table.csv")))
 
 
 def test_table_in_original_pixels_is_refused_with_the_way_out(made):
-    text = said(opened("overview", Inputs(dataset=made.dataset.parent / "films" / "train.csv")))
+    text = said(opened("overview", Dashboard(dataset=made.dataset.parent / "films" / "train.csv")))
     assert "Refused" in text
     assert "radloop etl" in text
 
 
-def test_class_named_script_is_a_refused_row_and_text(made, tmp_path):
+def test_class_that_nobody_declared_refuses_the_table_as_text(made, tmp_path):
     table = pl.read_csv(made.dataset / "scaled_bounding_boxes.csv", infer_schema=False)
     hostile = table.head(1).with_columns(
         class_name=pl.lit("<script>alert(1)</script>"), class_id=pl.lit(None, pl.String)
     )
     pl.concat([table, hostile]).write_csv(tmp_path / "table.csv")
-    test = opened("overview", Inputs(dataset=tmp_path / "table.csv"))
-    assert "Refused rows: 1, unknown class" in said(test)
+    test = opened("overview", Dashboard(dataset=tmp_path / "table.csv"))
+    assert "Refused: " in said(test).replace("*", "")
+    assert "'<script>alert(1)</script>' (1 rows)" in said(test)
+    assert "<script>" not in written(test)
+
+
+def test_rows_of_an_unknown_class_are_counted_with_an_example(made, tmp_path):
+    table = pl.read_csv(made.dataset / "scaled_bounding_boxes.csv", infer_schema=False)
+    unknown = [table.head(1).with_columns(class_name=pl.lit(None), class_id=pl.lit(id_)) for id_ in ("77", "78")]
+    pl.concat([table, *unknown], how="vertical_relaxed").write_csv(tmp_path / "table.csv")
+    test = opened("overview", Dashboard(dataset=tmp_path / "table.csv"))
+    assert "Refused rows: 2, the class is unknown: class_id '77', and the like." in said(test)
 
 
 def test_markdown_in_a_readers_name_stays_text(made, tmp_path):
@@ -140,7 +121,7 @@ def test_markdown_in_a_readers_name_stays_text(made, tmp_path):
     evil = "![x](http://elsewhere.example/x.png)"
     normal = pl.col("class_id") == "14"
     table.with_columns(rad_id=pl.when(normal).then(pl.lit(evil)).otherwise("rad_id")).write_csv(tmp_path / "table.csv")
-    text = written(opened("overview", Inputs(dataset=tmp_path / "table.csv")))
+    text = written(opened("overview", Dashboard(dataset=tmp_path / "table.csv")))
     assert "x.png" in text.replace("\\", "")
     assert "](" not in text
 
@@ -157,7 +138,7 @@ def test_image_id_with_a_path_in_it_is_refused(made, tmp_path):
     (tmp_path / "pictures").mkdir()
     some = next((made.dataset / "training" / "images").iterdir())
     shutil.copy(some, tmp_path / "secret.png")
-    test = opened("images", Inputs(dataset=tmp_path / "table.csv", images=tmp_path / "pictures"))
+    test = opened("images", Dashboard(dataset=tmp_path / "table.csv", images=tmp_path / "pictures"))
     assert "no file is looked for" in said(test)
 
 
@@ -194,6 +175,12 @@ def test_what_is_simulated_is_marked_on_every_page_that_shows_it(made):
         assert "Simulated" in said(test), page
 
 
+def test_too_few_images_to_say_is_said_and_not_drawn(made):
+    test = opened("drift", made)
+    assert "Too few images in training or production to answer any of the" in said(test)
+    assert "No difference found" not in said(test)
+
+
 def test_chosen_image_is_the_one_of_the_address(made):
     image_id = pl.read_parquet(made.dataset / "annotations.parquet")["image_id"][7]
     assert f"radloop explain {image_id}" in said(opened("images", made, image=image_id))
@@ -213,7 +200,7 @@ def test_verdict_is_written_once_under_the_pseudonym(verdict, copied):
     before = set(os.listdir(copied.reviews))
     decide(opened("review", copied), verdict)
     (new,) = set(os.listdir(copied.reviews)) - before
-    review = reviews.decode((copied.reviews / new).read_bytes(), name=new)
+    review = reviews.decode((copied.reviews / new).read_bytes(), VINDR, name=new)
     assert (review.verdict, review.reviewer, review.simulated) == (verdict, "reader-7", False)
 
 
@@ -234,6 +221,55 @@ def test_nothing_can_be_decided_before_looking_and_without_a_name(made):
     assert all(test.button(key=key).disabled for key in ("accept", "correct", "normal", "reject"))
     test.text_input(key="reviewer").set_value("Dr. House").run()
     assert "Letters, digits and" in said(test)
+
+
+def test_review_begins_with_what_the_seed_of_the_setting_puts_first(tmp_path):
+    inputs = written_loop.run(tmp_path, VINDR)
+    found = loading.dataset(inputs.dataset)
+    parts = loading.feedback(inputs.feedback, found.taxonomy), loading.reviews(inputs.reviews, found.taxonomy)
+
+    def first(seed):
+        return loop.queued(found, *parts, seed)["feedback_id"][0]
+
+    other = next(seed for seed in range(100) if first(seed) != first(0))  # whose lot falls on that of seed 0
+    for seed in (0, other):
+        test = opened("review", dataclasses.replace(inputs, seed=seed))
+        assert test.session_state["draft"].feedback_id == first(seed)
+
+
+def test_threshold_of_the_last_round_is_the_one_on_the_pages(copied):
+    report = copied.retrain.with_name("report.json")
+    report.write_text(json.dumps({"rule": Rule(min_confidence=0.45, require_review=True).document()}))
+    test = opened("retraining", copied)
+    assert test.slider[0].value == 0.45
+    assert test.toggle[0].value
+    assert "radloop retrain --min-confidence 0.45 --require-review" in said(test)
+    for view in every_view(opened("feedback", copied)):
+        lines = [
+            shape["x0"]
+            for chart in view.get("plotly_chart")
+            for shape in json.loads(chart.proto.spec)["layout"].get("shapes", [])
+        ]
+        assert set(lines) <= {0.45}
+        if view.segmented_control[0].value == "What it said":
+            assert lines
+        if view.segmented_control[0].value == "Against the truth":
+            assert lines
+            assert "Right above 0.45" in [metric.label for metric in view.metric]
+
+
+def test_round_that_let_held_out_images_train_says_so(copied):
+    report = copied.retrain.with_name("report.json")
+    report.write_text(json.dumps({"rule": Rule(include_held_out=True).document()}))
+    test = opened("retraining", copied)
+    assert "Held-out images train, too" in said(test)
+    assert "radloop retrain --include-held-out" in said(test)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"rule": {"min_confidence": "high"}}'], ids=["empty", "a list", "text"])
+def test_report_that_tells_no_rule_leaves_the_default(text, copied):
+    copied.retrain.with_name("report.json").write_text(text)
+    assert opened("retraining", copied).slider[0].value == Rule().min_confidence
 
 
 def test_folder_that_cannot_be_written_is_said_and_the_draft_stays(copied):

@@ -4,9 +4,10 @@ import pytest
 from made_up_model import answer, write
 from radloop import detectors
 from radloop.detectors import create
-from radloop.errors import TransientDetectorError, UsageError
-from radloop.measures.evaluation import TRUTH
+from radloop.errors import TaxonomyError, TransientDetectorError, UsageError
 from radloop.predictions import Picture
+from radloop.tables import TRUTH
+from taxonomies import SPINE, VINDR
 
 NOWHERE = "http://127.0.0.1:1"  # nobody listens
 NO_TRUTH = pl.DataFrame(schema=TRUTH)
@@ -14,7 +15,8 @@ NO_TRUTH = pl.DataFrame(schema=TRUTH)
 
 def test_each_detector_is_named_by_its_spec(tmp_path):
     model = write(tmp_path / "mine.onnx", answer())
-    made = [create("random"), create("oracle:0.5", truth=NO_TRUTH), create(f"onnx:{model}"), create("onnx:tiny")]
+    made = [create("random", VINDR), create("oracle:0.5", VINDR, truth=NO_TRUTH)]
+    made += [create(f"onnx:{model}", VINDR), create("onnx:tiny", VINDR)]
     assert [detector.name for detector in made] == ["random", "oracle", "mine", "tiny"]
     assert [detector.version for detector in made[:2]] == ["1", "noise-0.5"]
     assert made[2].version != made[3].version
@@ -37,17 +39,17 @@ def test_each_detector_is_named_by_its_spec(tmp_path):
 )
 def test_another_spec_is_a_usage_error_that_shows_one(spec):
     with pytest.raises(UsageError, match=r"--detector.*(random|NOISE|http)"):
-        create(spec, truth=NO_TRUTH)
+        create(spec, VINDR, truth=NO_TRUTH)
 
 
 def test_oracle_without_the_truth_is_a_usage_error():
     with pytest.raises(UsageError, match="truth"):
-        create("oracle:1")
+        create("oracle:1", VINDR)
 
 
 def test_triton_without_any_address_is_a_usage_error():
     with pytest.raises(UsageError, match="TRITON_URL"):
-        create("triton")
+        create("triton", VINDR)
 
 
 @pytest.mark.parametrize(
@@ -62,27 +64,34 @@ def test_triton_without_any_address_is_a_usage_error():
 )
 def test_address_of_a_triton_names_server_and_model(monkeypatch, address, expected):
     asked = []
-    monkeypatch.setattr(
-        "radloop.detectors.triton.Triton", lambda url, *, model, **_: asked.append((url, model)) or create("random")
-    )
-    create(f"triton:{address}")
-    create("triton", triton_url=address)
+    monkeypatch.setattr("radloop.detectors.triton.Triton", lambda url, _, *, model, **__: asked.append((url, model)))
+    create(f"triton:{address}", VINDR)
+    create("triton", VINDR, triton_url=address)
     assert asked == [expected, expected]
 
 
 def test_server_that_is_not_there_yet_is_worth_another_try():
     with pytest.raises(TransientDetectorError, match=f"{NOWHERE} cannot be reached: .*refused") as failed:
-        create(f"triton:{NOWHERE}")
+        create(f"triton:{NOWHERE}", VINDR)
     assert failed.value.kind == "connection"
 
 
 def test_random_and_oracle_never_decode_the_picture():
     unreadable = Picture("a1", b"not a picture")
-    create("random").predict(unreadable)
-    create("oracle:1", truth=NO_TRUTH).predict(unreadable)
+    create("random", VINDR).predict(unreadable)
+    create("oracle:1", VINDR, truth=NO_TRUTH).predict(unreadable)
 
 
 def test_every_spec_in_the_usage_message_is_one():
     assert [form.split(":")[0] for form in detectors._FORMS.replace(" or ", ", ").split(", ")] == [
         "random", "oracle", "onnx", "onnx", "triton",
     ]  # fmt: skip
+
+
+def test_the_tiny_detector_is_of_vindr_alone():
+    with pytest.raises(TaxonomyError, match=r"tiny\.onnx.*dataset alone has .*'Osteophytes'.*model alone has .*'ILD'"):
+        create("onnx:tiny", SPINE)
+
+
+def test_a_detector_that_has_nothing_to_say_says_nothing(classes):
+    assert detectors.notes(create("random", classes)) == ()

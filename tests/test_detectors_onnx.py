@@ -8,15 +8,19 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from made_up_model import HALF, answer, write
+from made_up_model import HALF, answer, ended, write
 from radloop import boxes
 from radloop.detectors.chance import Chance
+from radloop.detectors.names import Wishes
 from radloop.detectors.onnx import TINY, Onnx
-from radloop.errors import DetectorError
+from radloop.errors import DetectorError, TaxonomyError
 from radloop.measures import evaluation
 from radloop.predictions import Picture
-from radloop.sources import radiograph, synthetic
+from radloop.sources import synthetic
 from radloop.tables import DETECTIONS
+from radloop.taxonomy import Taxonomy
+from radloop.vindr import film as films
+from taxonomies import SPINE, VINDR
 
 HEART = (3, 0.93, (16.0, 20.0, 8.0, 4.0))
 
@@ -29,8 +33,7 @@ def picture(width=64, height=64):
 
 def film(index, *, seed=51):
     known = synthetic.patient(index, seed=seed)
-    pixels = radiograph.picture(known.image_id, known.boxes, known.classes, side_px=320)
-    return Picture(known.image_id, radiograph.encode(pixels)), known
+    return Picture(known.image_id, films.encode(synthetic.picture(known, side_px=320))), known
 
 
 @pytest.mark.parametrize(
@@ -42,7 +45,7 @@ def film(index, *, seed=51):
     ],
 )
 def test_answer_of_the_model_is_told_in_fractions_of_the_picture(tmp_path, takes, classes):
-    detector = Onnx(write(tmp_path / "m.onnx", answer(HEART, classes=classes), takes=takes))
+    detector = Onnx(write(tmp_path / "m.onnx", answer(HEART, classes=classes), takes=takes), VINDR)
     said = detector.predict(picture())
     assert said.class_ids.tolist() == [3]
     assert said.confidences == pytest.approx([0.93])
@@ -50,21 +53,21 @@ def test_answer_of_the_model_is_told_in_fractions_of_the_picture(tmp_path, takes
 
 
 def test_picture_that_is_not_square_is_letterboxed(tmp_path):
-    detector = Onnx(write(tmp_path / "m.onnx", answer(HEART)))
+    detector = Onnx(write(tmp_path / "m.onnx", answer(HEART)), VINDR)
     (box,) = detector.predict(picture(width=200, height=100)).cxcywh_norm.tolist()
     assert box == pytest.approx([0.5, 0.75, 0.25, 0.25])
 
 
 def test_threshold_hides_what_is_less_sure(tmp_path):
     path = write(tmp_path / "m.onnx", answer(HEART))
-    said = Onnx(path, min_confidence=0.95).predict(picture())
+    said = Onnx(path, VINDR, min_confidence=0.95).predict(picture())
     assert len(said.class_ids) == 0
     assert said.highest_score == pytest.approx(0.93)
 
 
 def test_name_is_the_files_and_version_its_content(tmp_path):
     path = write(tmp_path / "lungs-v2.onnx", answer(HEART))
-    detector = Onnx(path)
+    detector = Onnx(path, VINDR)
     assert detector.name == "lungs-v2"
     assert detector.version == hashlib.md5(path.read_bytes()).hexdigest()[:12]
 
@@ -74,22 +77,22 @@ def test_name_is_the_files_and_version_its_content(tmp_path):
     [
         pytest.param({"answer": np.zeros((1, 84, 5))}, "data.yaml", id="eighty classes"),
         pytest.param({"answer": answer(), "takes": (1, 32, 32, 3)}, "one picture", id="channels last"),
-        pytest.param({"answer": answer(), "element": HALF}, "half=False", id="half precision"),
+        pytest.param({"answer": answer(), "element": HALF}, "without half", id="half precision"),
         pytest.param({"answer": answer(), "inputs": 2}, "2 inputs", id="two inputs"),
     ],
 )
 def test_model_of_another_shape_is_refused_at_the_start(tmp_path, changes, way_out):
     path = write(tmp_path / "m.onnx", **changes)
     with pytest.raises(DetectorError, match=rf"m\.onnx .*{way_out}"):
-        Onnx(path)
+        Onnx(path, VINDR)
 
 
 def test_missing_and_broken_files_are_named(tmp_path):
     with pytest.raises(DetectorError, match=r"nowhere\.onnx cannot be read: No such file"):
-        Onnx(tmp_path / "nowhere.onnx")
+        Onnx(tmp_path / "nowhere.onnx", VINDR)
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     with pytest.raises(DetectorError, match=r"broken\.onnx is no model that ONNX Runtime"):
-        Onnx(tmp_path / "broken.onnx")
+        Onnx(tmp_path / "broken.onnx", VINDR)
 
 
 def test_without_onnx_runtime_the_error_says_what_to_install(tmp_path, monkeypatch):
@@ -103,11 +106,11 @@ def test_without_onnx_runtime_the_error_says_what_to_install(tmp_path, monkeypat
     path = write(tmp_path / "m.onnx", answer(HEART))
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(DetectorError, match=r"pip install 'radloop\[onnx\]'"):
-        Onnx(path)
+        Onnx(path, VINDR)
 
 
 def test_threads_get_the_answers_that_one_caller_gets():
-    detector = Onnx(TINY, min_confidence=0.05)
+    detector = Onnx(TINY, VINDR, min_confidence=0.05)
     pictures = [film(index)[0] for index in range(12)]
     alone = [detector.predict(one) for one in pictures]
     with ThreadPoolExecutor(8) as threads:
@@ -132,13 +135,13 @@ def test_tiny_model_is_clearly_better_than_chance():
             for one, _ in known
             for class_id, confidence, box in zip(*told(detector.predict(one)), strict=True)
         )
-        return said, evaluation.average_precision(said, truth, images, resamples=2)["ap"][-1]
+        return said, evaluation.average_precision(said, truth, images, VINDR, resamples=2)["ap"][-1]
 
-    said, tiny = precision(Onnx(TINY, min_confidence=0.01))
-    _, chance = precision(Chance())
+    said, tiny = precision(Onnx(TINY, VINDR, min_confidence=0.01))
+    _, chance = precision(Chance(VINDR))
     assert tiny > 0.4
     assert chance < 0.05
-    sure = evaluation.match(said, truth).filter(pl.col("confidence") > evaluation.PSEUDO_LABEL)
+    sure = evaluation.match(said, truth).filter(pl.col("confidence") > 0.9)
     assert len(sure) > 0.25 * len(truth)
     assert sure["correct"].mean() > 0.9
 
@@ -155,3 +158,68 @@ def table(found):
 
 def test_tiny_model_is_small():
     assert TINY.stat().st_size < 2_000_000
+
+
+def test_names_in_the_file_decide_which_score_is_whose(tmp_path):
+    told = dict(enumerate(["No finding", *reversed(SPINE.names)]))
+    path = write(tmp_path / "spine.onnx", answer((1, 0.9, (16, 16, 8, 8)), classes=8), names=told)
+    detector = Onnx(path, SPINE)
+    assert detector.predict(picture()).class_ids.tolist() == [6]
+    assert detector.notes == ()
+
+
+def test_model_that_suppresses_by_itself_is_read(tmp_path):
+    values = ended((6, 0.9, (12, 12, 20, 20)))
+    for name, gives in (("fixed", None), ("free", ("batch", 300, 6)), ("all-free", ("batch", "boxes", "row"))):
+        path = write(tmp_path / f"{name}.onnx", values, gives=gives, names=dict(enumerate(SPINE.names)))
+        said = Onnx(path, SPINE).predict(picture(width=200, height=100))
+        assert said.class_ids.tolist() == [6]
+        assert said.cxcywh_norm.tolist() == [pytest.approx([0.5, 0.5, 0.25, 0.5])]
+        assert said.highest_score == pytest.approx(0.9)
+
+
+def test_other_names_are_refused_or_renamed(tmp_path):
+    told = ["cat", "dog"]
+    path = write(tmp_path / "pets.onnx", answer((1, 0.9, (16, 16, 8, 8)), classes=2), names=told)
+    with pytest.raises(TaxonomyError, match=r"pets\.onnx has other classes.*'Katze'.*'cat'"):
+        Onnx(path, Taxonomy(("Katze", "Hund")))
+    renamed = Wishes(renamed={"cat": "Katze", "dog": "Hund"})
+    assert Onnx(path, Taxonomy(("Hund", "Katze")), wishes=renamed).predict(picture()).class_ids.tolist() == [0]
+    declared = Wishes(declared=Taxonomy(("Katze", "Hund")))
+    assert Onnx(path, Taxonomy(("Hund", "Katze")), wishes=declared).predict(picture()).class_ids.tolist() == [0]
+
+
+def test_names_that_cannot_be_read_stop_unless_others_are_declared(tmp_path, classes):
+    path = write(tmp_path / "m.onnx", answer(classes=len(classes)), names="{0: ")
+    with pytest.raises(DetectorError, match="--model-classes"):
+        Onnx(path, classes)
+    assert Onnx(path, classes, wishes=Wishes(declared=classes)).notes == ()
+
+
+def test_model_without_names_is_taken_by_its_count_and_that_is_noted(tmp_path, classes):
+    for count in (len(classes), len(classes) + 1):
+        detector = Onnx(write(tmp_path / "m.onnx", answer(classes=count)), classes)
+        assert "tells no names" in detector.notes[0]
+    with pytest.raises(DetectorError, match=f"scores of {len(classes)} or {len(classes) + 1} classes"):
+        Onnx(write(tmp_path / "m.onnx", answer(classes=len(classes) + 2)), classes)
+
+
+def test_model_that_names_more_than_it_scores_is_refused(tmp_path, classes):
+    path = write(tmp_path / "m.onnx", answer(classes=len(classes) + 1), names=list(classes.names))
+    with pytest.raises(DetectorError, match=rf"m\.onnx gives .*scores of {len(classes)} classes"):
+        Onnx(path, classes)
+
+
+def test_tiny_model_names_its_classes():
+    turned = Taxonomy(tuple(reversed(VINDR.names)))
+    here, there = (Onnx(TINY, classes, min_confidence=0.05) for classes in (VINDR, turned))
+    assert here.notes == there.notes == ()
+    found = 0
+    for one, _ in map(film, range(12)):
+        said, again = here.predict(one), there.predict(one)
+        assert said.confidences.tolist() == again.confidences.tolist()
+        assert sorted(VINDR.names[number] for number in said.class_ids) == sorted(
+            turned.names[number] for number in again.class_ids
+        )
+        found += len(said.class_ids)
+    assert found > 5

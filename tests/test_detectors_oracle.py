@@ -1,13 +1,15 @@
+import hashlib
+
 import numpy as np
 import polars as pl
 import pytest
 
 from radloop.detectors.oracle import Oracle
 from radloop.measures import evaluation
-from radloop.measures.evaluation import TRUTH
 from radloop.predictions import Picture
 from radloop.sources import synthetic
-from radloop.tables import DETECTIONS
+from radloop.tables import DETECTIONS, TRUTH
+from taxonomies import SPINE, VINDR
 
 PATIENTS = [synthetic.patient(index, seed=31) for index in range(1500)]
 IMAGES = [known.image_id for known in PATIENTS]
@@ -37,7 +39,7 @@ TRUTH_OF_ALL = truth_of(PATIENTS)
 
 
 def oracle(noise, **changes):
-    return Oracle(TRUTH_OF_ALL, noise=noise, **{"min_confidence": 0.25} | changes)
+    return Oracle(TRUTH_OF_ALL, VINDR, noise=noise, **{"min_confidence": 0.25} | changes)
 
 
 def test_without_noise_it_says_the_truth():
@@ -55,8 +57,8 @@ def test_normal_image_has_nothing_with_certainty_without_noise():
 
 
 def test_rows_of_no_finding_are_no_truth():
-    normal = pl.DataFrame([("a1", 14, None, None, None, None)], schema=TRUTH, orient="row")
-    assert len(Oracle(normal, noise=0, min_confidence=0.25).predict(Picture("a1", b"")).class_ids) == 0
+    normal = pl.DataFrame([("a1", None, None, None, None, None)], schema=TRUTH, orient="row")
+    assert len(Oracle(normal, VINDR, noise=0, min_confidence=0.25).predict(Picture("a1", b"")).class_ids) == 0
 
 
 def test_answer_follows_from_seed_and_image_alone():
@@ -101,3 +103,25 @@ def test_doubt_below_the_threshold_counts_against_finding_nothing():
             assert answer.highest_score == answer.confidences[0]
         else:
             assert answer.highest_score <= 0.25
+
+
+def test_oracle_of_other_classes_errs_as_much_and_knows_them_all():
+    known = [synthetic.patient(index, seed=31, classes=SPINE) for index in range(600)]
+    truth = truth_of(known)
+    detector = Oracle(truth, SPINE, noise=1, min_confidence=0.25)
+    found = [(one.image_id, detector.predict(Picture(one.image_id, b"")).class_ids.tolist()) for one in known]
+    assert {class_id for _, ids in found for class_id in ids} == set(range(len(SPINE)))
+    assert 0.5 < sum(len(ids) for _, ids in found) / len(truth) < 1.2
+    exact = Oracle(truth, SPINE, noise=0, min_confidence=0.25)
+    for one in known[:50]:
+        assert sorted(exact.predict(Picture(one.image_id, b"")).class_ids.tolist()) == sorted(one.classes.tolist())
+
+
+def test_answers_of_a_seed_are_those_that_they_were():
+    """The digest is of the first release, which knew no classes but these."""
+    digest, detector = hashlib.md5(), oracle(1, seed=3)
+    for image_id in IMAGES[:300]:
+        said = detector.predict(Picture(image_id, b""))
+        rounded = [said.confidences.round(6), said.cxcywh_norm.round(6) + 0.0]
+        digest.update(said.class_ids.tobytes() + b"".join(one.tobytes() for one in rounded))
+    assert digest.hexdigest() == "3fa28c86fa96f41e12be929a3306c416"

@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from made_up_model import ended
+from radloop.detectors.names import Wishes
 from radloop.detectors.onnx import TINY, Onnx
 from radloop.detectors.triton import Triton
-from radloop.errors import DetectorError, TransientDetectorError
+from radloop.errors import DetectorError, TaxonomyError, TransientDetectorError
 from radloop.predictions import Picture
-from radloop.sources import radiograph, synthetic
+from radloop.sources import synthetic
+from radloop.taxonomy import Taxonomy
+from radloop.vindr import film as films
+from taxonomies import SPINE, VINDR
 
 pytest_plugins = ("triton_server",)
 
@@ -33,8 +38,7 @@ def picture():
 
 def film(index):
     known = synthetic.patient(index, seed=52)
-    pixels = radiograph.picture(known.image_id, known.boxes, known.classes, side_px=320)
-    return Picture(known.image_id, radiograph.encode(pixels))
+    return Picture(known.image_id, films.encode(synthetic.picture(known, side_px=320)))
 
 
 def by_place(said):
@@ -113,13 +117,13 @@ def heart():
 
 
 def test_version_is_the_newest_that_the_server_tells(server):
-    detector = Triton(server.url, model="mine")
+    detector = Triton(server.url, VINDR, model="mine")
     assert (detector.name, detector.version) == ("mine", "10")
 
 
 def test_answer_in_json_is_read_too(server):
     server.infers(200, numbers(heart()))
-    said = Triton(server.url, model="mine").predict(picture())
+    said = Triton(server.url, VINDR, model="mine").predict(picture())
     assert said.class_ids.tolist() == [3]
     assert said.cxcywh_norm.tolist() == [pytest.approx([0.5, 0.625, 0.25, 0.125])]
 
@@ -137,7 +141,7 @@ def test_answer_in_json_is_read_too(server):
 def test_server_or_model_that_is_not_ready_yet_is_worth_another_try(server, path, status, body):
     server.answers[path] = (status, body)
     with pytest.raises(TransientDetectorError, match=f"mine answered {status}") as failed:
-        Triton(server.url, model="mine")
+        Triton(server.url, VINDR, model="mine")
     assert failed.value.kind == f"status {status}"
 
 
@@ -146,7 +150,7 @@ def test_model_that_the_server_does_not_have_is_final_and_the_others_are_named(s
     with pytest.raises(
         DetectorError, match=r"yours answered 404: unknown model\. The server has: another, others"
     ) as no:
-        Triton(server.url, model="yours")
+        Triton(server.url, VINDR, model="yours")
     assert not isinstance(no.value, TransientDetectorError)
 
 
@@ -154,7 +158,7 @@ def test_model_that_the_server_does_not_have_is_final_and_the_others_are_named(s
 def test_another_kind_of_server_is_final(server, body):
     server.answers["/v2/models/mine"] = (200, body)
     with pytest.raises(DetectorError, match="no KServe v2 server") as failed:
-        Triton(server.url, model="mine")
+        Triton(server.url, VINDR, model="mine")
     assert not isinstance(failed.value, TransientDetectorError)
 
 
@@ -172,7 +176,7 @@ def test_another_kind_of_server_is_final(server, body):
 def test_model_of_another_shape_is_refused_at_the_start(server, changes, way_out):
     server.answers["/v2/models/mine"] = (200, json.dumps(METADATA | changes).encode())
     with pytest.raises(DetectorError, match=f"{server.url}/mine .*{way_out}"):
-        Triton(server.url, model="mine")
+        Triton(server.url, VINDR, model="mine")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +192,7 @@ def test_model_of_another_shape_is_refused_at_the_start(server, changes, way_out
     ],
 )
 def test_request_that_cannot_succeed_is_final(server, status, body, kind):
-    detector = Triton(server.url, model="mine")
+    detector = Triton(server.url, VINDR, model="mine")
     server.infers(status, body)
     with pytest.raises(DetectorError) as failed:
         detector.predict(picture())
@@ -198,7 +202,7 @@ def test_request_that_cannot_succeed_is_final(server, status, body, kind):
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 429, 408])
 def test_request_that_may_succeed_later_is_transient(server, status):
-    detector = Triton(server.url, model="mine")
+    detector = Triton(server.url, VINDR, model="mine")
     server.infers(status, b"")
     with pytest.raises(TransientDetectorError) as failed:
         detector.predict(picture())
@@ -208,7 +212,7 @@ def test_request_that_may_succeed_later_is_transient(server, status):
 
 
 def test_server_that_accepts_and_never_answers_is_timed_out(server):
-    detector = Triton(server.url, model="mine", timeout_s=0.2)
+    detector = Triton(server.url, VINDR, model="mine", timeout_s=0.2)
     server.infers(200, None)
     began = time.monotonic()
     with pytest.raises(TransientDetectorError, match=r"did not answer within 0\.2 s") as failed:
@@ -219,14 +223,39 @@ def test_server_that_accepts_and_never_answers_is_timed_out(server):
 
 def test_picture_that_cannot_be_decoded_is_never_sent(server):
     with pytest.raises(DetectorError) as failed:
-        Triton(server.url, model="mine").predict(UNREADABLE)
+        Triton(server.url, VINDR, model="mine").predict(UNREADABLE)
     assert failed.value.kind == "picture"
+
+
+def test_classes_of_a_served_model_are_named_by_the_user_or_taken_in_order(server):
+    server.infers(200, numbers(heart()))
+    assert "tells no names" in Triton(server.url, VINDR, model="mine").notes[0]
+    turned = Wishes(declared=Taxonomy(tuple(reversed(VINDR.names))))
+    named = Triton(server.url, VINDR, model="mine", wishes=turned)
+    assert named.notes == ()
+    assert [VINDR.names[number] for number in named.predict(picture()).class_ids] == [VINDR.names[-4]]
+    with pytest.raises(TaxonomyError, match=f"{server.url}/mine has other classes"):
+        Triton(server.url, SPINE, model="mine", wishes=turned)
+    with pytest.raises(DetectorError, match="scores of 7 or 8 classes"):
+        Triton(server.url, SPINE, model="mine")
+
+
+def test_served_model_that_suppresses_by_itself_is_read(server):
+    outputs = [METADATA["outputs"][0] | {"shape": [-1, 300, 6]}]
+    server.answers["/v2/models/mine"] = (200, json.dumps(METADATA | {"outputs": outputs}).encode())
+    server.infers(200, numbers(ended((6, 0.9, (12, 12, 20, 20)))))
+    said = Triton(server.url, SPINE, model="mine").predict(picture())
+    assert said.class_ids.tolist() == [6]
+    assert said.cxcywh_norm.tolist() == [pytest.approx([0.5, 0.5, 0.25, 0.25])]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["chest_xray_detector", "batched"])
 def test_real_triton_predicts_what_onnx_runtime_does(triton, model):
-    here, there = Onnx(TINY, min_confidence=0.05), Triton(triton.url, model=model, timeout_s=60, min_confidence=0.05)
+    here, there = (
+        Onnx(TINY, VINDR, min_confidence=0.05),
+        Triton(triton.url, VINDR, model=model, timeout_s=60, min_confidence=0.05),
+    )
     pictures = [film(index) for index in range(30)]
     with ThreadPoolExecutor(6) as threads:
         answers = list(threads.map(there.predict, pictures))
@@ -241,19 +270,19 @@ def test_real_triton_predicts_what_onnx_runtime_does(triton, model):
 @pytest.mark.slow
 def test_real_tritons_model_that_fails_is_transient(triton):
     with pytest.raises(TransientDetectorError, match="answered 500") as failed:
-        Triton(triton.url, model="fails", timeout_s=60).predict(film(0))
+        Triton(triton.url, VINDR, model="fails", timeout_s=60).predict(film(0))
     assert failed.value.kind == "status 500"
 
 
 @pytest.mark.slow
 def test_real_triton_without_the_model_says_so(triton):
     with pytest.raises(DetectorError, match=r"answered 40[04]: Request for unknown model: 'nowhere' is not found"):
-        Triton(triton.url, model="nowhere", timeout_s=60)
+        Triton(triton.url, VINDR, model="nowhere", timeout_s=60)
 
 
 @pytest.mark.slow
 def test_real_triton_that_stops_and_starts_is_lost_and_found(triton):
-    detector, one = Triton(triton.url, timeout_s=60), film(0)
+    detector, one = Triton(triton.url, VINDR, timeout_s=60), film(0)
     before = detector.predict(one)
     triton.stop()
     with pytest.raises(TransientDetectorError) as failed:

@@ -7,12 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from made_up_model import answer
-from radloop import boxes
+from made_up_model import answer, ended
+from radloop import boxes, pixels, taxonomy
+from radloop.detectors.names import Scores, Wishes, match
 from radloop.detectors.yolo import Frame, Shape, check_shapes, decode, letterbox, prepare
 from radloop.errors import DetectorError
 from radloop.predictions import Picture
+from taxonomies import SPINE, VINDR
 
+
+def scores_of(classes):
+    """A model that tells no names."""
+    return match(classes, None, Wishes(), model="m.onnx")
+
+
+SCORES = scores_of(VINDR)
 WHOLE = Frame(left=0, top=0, width=100, height=100)
 
 
@@ -22,8 +31,8 @@ def png(pixels):
     return buffer.getvalue()
 
 
-def found(values, *, frame=WHOLE, min_confidence=0.25, **changes):
-    said = decode(values, frame, min_confidence=min_confidence, **changes)
+def found(values, *, frame=WHOLE, scores=SCORES, min_confidence=0.25, **changes):
+    said = decode(values, frame, scores, min_confidence=min_confidence, **changes)
     return [
         (class_id, round(confidence, 3), *np.round(box, 3).tolist())
         for class_id, confidence, box in zip(
@@ -45,15 +54,42 @@ def found(values, *, frame=WHOLE, min_confidence=0.25, **changes):
     ],
 )
 def test_a_yolo_head_of_14_or_15_classes_is_taken(taken, given, expected):
-    assert check_shapes("m.onnx", taken, given) == expected
+    assert check_shapes("m.onnx", taken, given, SCORES) == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param([1, 11, 8400], id="anchors"),
+        pytest.param([1, 12, 8400], id="anchors, with No finding"),
+        pytest.param([1, 300, 6], id="end to end"),
+        pytest.param(["batch", 300, 6], id="end to end, free batch"),
+        pytest.param([-1, -1, 6], id="end to end, free boxes"),
+        pytest.param([-1, -1, -1], id="free"),
+        pytest.param(["batch", "rows", "anchors"], id="free, as ONNX writes it"),
+    ],
+)
+def test_both_heads_of_seven_classes_are_taken(given):
+    assert check_shapes("m.onnx", [1, 3, 640, 640], given, scores_of(SPINE)) == Shape(3, 640, 640)
+
+
+def test_heads_are_refused_with_what_is_given_and_what_is_needed():
+    with pytest.raises(DetectorError) as refused:
+        check_shapes("m.onnx", [1, 3, 640, 640], [1, 84, 8400], scores_of(SPINE))
+    assert str(refused.value).startswith("m.onnx gives [1, 84, 8400], not [1, 11 or 12, anchors]")
+    for words in ("scores of 7 or 8 classes", "[1, N, 6] (x1 y1 x2 y2 confidence class)", "data.yaml"):
+        assert words in str(refused.value)
 
 
 @pytest.mark.parametrize(
     ("taken", "given", "way_out"),
     [
         pytest.param([1, 3, 640, 640], [1, 84, 8400], "data.yaml", id="another number of classes"),
-        pytest.param([1, 3, 640, 640], [1, 300, 6], "nms=False", id="suppression in the model"),
-        pytest.param([1, 3, 640, 640], [1, 18], "nms=False", id="no anchors"),
+        pytest.param([1, 3, 640, 640], [1, 300, 7], "N, 6", id="suppression, of another form"),
+        pytest.param([1, 3, 640, 640], [1, 6, 300], "N, 6", id="suppression, turned"),
+        pytest.param([1, 3, 640, 640], [1, 84, "anchors"], "data.yaml", id="another number, free anchors"),
+        pytest.param([1, 3, 640, 640], [2, 300, 6], "N, 6", id="two pictures"),
+        pytest.param([1, 3, 640, 640], [1, 18], "anchors", id="no anchors"),
         pytest.param([8, 3, 640, 640], [8, 18, 8400], "batch=1", id="a fixed batch"),
         pytest.param([1, 640, 640, 3], [1, 18, 8400], "one picture", id="channels last"),
         pytest.param([3, 640, 640], [18, 8400], "one picture", id="no batch"),
@@ -62,7 +98,7 @@ def test_a_yolo_head_of_14_or_15_classes_is_taken(taken, given, expected):
 )
 def test_another_head_is_refused_with_the_way_out(taken, given, way_out):
     with pytest.raises(DetectorError, match=rf"^m\.onnx .*\[.*\].*{way_out}"):
-        check_shapes("m.onnx", taken, given)
+        check_shapes("m.onnx", taken, given, SCORES)
 
 
 def test_letterbox_keeps_the_ratio_and_pads_the_rest():
@@ -82,11 +118,27 @@ def test_picture_of_the_models_size_is_not_touched():
 
 
 def test_tensor_is_the_picture_in_0_to_1_once_for_each_channel():
-    gray = np.array([[0, 51], [102, 255]], dtype=np.uint8)
-    tensor, _ = prepare(Picture("a1", png(gray)), Shape(3, 2, 2))
+    gray = np.repeat([[0, 51], [102, 255]], 6, axis=1).repeat(6, axis=0).astype(np.uint8)
+    tensor, _ = prepare(Picture("a1", png(gray)), Shape(3, 12, 12))
     assert tensor.dtype == np.float32
-    assert tensor.shape == (1, 3, 2, 2)
+    assert tensor.shape == (1, 3, 12, 12)
     assert np.allclose(tensor, gray / 255)
+
+
+def test_sixteen_bits_are_shown_as_the_eight_that_they_are_of():
+    """As /work/shared/cases' full-sixteen-bits: Pillow alone makes them white."""
+    gray = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    eight, sixteen = Picture("a1", png(gray)), Picture("a1", png(gray.astype(np.uint16) * 257))
+    assert (eight.gray == gray).all()
+    assert (sixteen.gray == gray).all()
+    assert (sixteen.gray == pixels.decode(sixteen.data)).all()  # which is what the picture pass measures
+    shape = Shape(1, 40, 50)
+    assert (prepare(eight, shape)[0] == prepare(sixteen, shape)[0]).all()
+
+
+def test_low_values_of_sixteen_bits_do_not_wrap():
+    rising = np.linspace(0, 65_535, 40 * 50).reshape(40, 50).astype(np.uint16)
+    assert (Picture("a1", png(rising)).gray == rising >> 8).all()
 
 
 @pytest.mark.parametrize("data", [b"", b"not a picture", png(np.zeros((64, 64), dtype=np.uint8))[:60]])
@@ -105,7 +157,7 @@ def test_box_in_the_input_becomes_the_same_box_in_the_picture(width, height, box
     frame = letterbox(np.zeros((height, width), dtype=np.uint8), width=64, height=48)[1]
     x, y, w, h = box
     in_input = (frame.left + x * frame.width, frame.top + y * frame.height, w * frame.width, h * frame.height)
-    (said,) = decode(answer((3, 0.9, in_input)), frame, min_confidence=0.25).cxcywh_norm
+    (said,) = decode(answer((3, 0.9, in_input)), frame, SCORES, min_confidence=0.25).cxcywh_norm
     assert np.abs(said - box).max() < 1e-9
 
 
@@ -126,13 +178,13 @@ def test_suppression_is_within_a_class_only():
 
 
 def test_fifteenth_class_is_no_detection_and_no_doubt():
-    said = decode(answer((14, 0.9, (50, 50, 20, 20)), classes=15), WHOLE, min_confidence=0.25)
+    said = decode(answer((14, 0.9, (50, 50, 20, 20)), classes=15), WHOLE, SCORES, min_confidence=0.25)
     assert len(said.class_ids) == 0
     assert said.highest_score == 0
 
 
 def test_highest_score_is_that_of_all_candidates_also_below_the_threshold():
-    said = decode(answer((3, 0.2, (50, 50, 20, 20)), (4, 0.1, (50, 50, 20, 20))), WHOLE, min_confidence=0.25)
+    said = decode(answer((3, 0.2, (50, 50, 20, 20)), (4, 0.1, (50, 50, 20, 20))), WHOLE, SCORES, min_confidence=0.25)
     assert len(said.class_ids) == 0
     assert said.highest_score == pytest.approx(0.2)
 
@@ -164,7 +216,7 @@ def test_a_model_that_sees_everything_everywhere_is_answered_in_bounded_time():
 )
 def test_answer_that_is_none_is_an_error(broken):
     with pytest.raises(DetectorError, match="answer") as failed:
-        decode(broken, WHOLE, min_confidence=0.25)
+        decode(broken, WHOLE, SCORES, min_confidence=0.25)
     assert failed.value.kind == "answer"
 
 
@@ -179,8 +231,8 @@ def test_suppression_is_that_of_supervision(data, count, max_iou):
     scores = data.draw(st.permutations([0.3 + 0.6 * rank / 40 for rank in range(count)]))
     corners = np.array([(x, y, x + w, y + h) for x, y, w, h, _ in rows], dtype=float).reshape(-1, 4)
     classes = np.array([row[4] for row in rows], dtype=float)
-    values = np.zeros((1, 18, count))
-    values[0, :4] = boxes.xyxy_to_cxcywh(corners).T
+    values = np.zeros((1, 18, max(count, 7)))  # six are a head of the other kind
+    values[0, :4, :count] = boxes.xyxy_to_cxcywh(corners).T
     values[0, 4 + classes.astype(int), np.arange(count)] = scores
 
     kept = sv.detection.utils.iou_and_nms.box_non_max_suppression(
@@ -188,3 +240,87 @@ def test_suppression_is_that_of_supervision(data, count, max_iou):
     ) if count else np.zeros(0, dtype=bool)  # fmt: skip
     expected = sorted(zip(np.array(scores)[kept], classes[kept], strict=True), reverse=True)
     assert [row[:2] for row in found(values, max_iou=max_iou)] == [(c, round(s, 3)) for s, c in expected]
+
+
+def test_scores_go_to_the_classes_that_have_their_names():
+    told = ["No finding", *reversed(SPINE.names)]
+    scores = match(SPINE, told, Wishes(), model="m.onnx")
+    box = (50, 50, 20, 20)
+    values = answer((1, 0.9, box), (7, 0.8, box), (0, 0.95, box), classes=8)
+    assert [row[:2] for row in found(values, scores=scores)] == [(6, 0.9), (0, 0.8)]
+    assert decode(values, WHOLE, scores, min_confidence=0.25).highest_score == 0.9
+    rows = ended((1, 0.9, (40, 40, 60, 60)), (7, 0.8, (40, 40, 60, 60)), (0, 0.95, (40, 40, 60, 60)))
+    assert found(rows, scores=scores) == found(values, scores=scores)
+    assert decode(rows, WHOLE, scores, min_confidence=0.25).highest_score == 0.9
+
+
+def test_rows_of_a_model_that_suppresses_are_taken_as_they_are():
+    box, beside = (40, 40, 60, 60), (41, 40, 61, 60)
+    rows = ended((3, 0.6, box), (3, 0.9, beside), (0, 0.2, box))
+    assert found(rows) == [(3, 0.9, 0.51, 0.5, 0.2, 0.2), (3, 0.6, 0.5, 0.5, 0.2, 0.2)]
+    assert decode(rows, WHOLE, SCORES, min_confidence=0.95).highest_score == 0.9
+    assert found(ended()) == []
+    assert decode(ended(), WHOLE, SCORES, min_confidence=0.25).highest_score == 0
+
+
+def test_both_heads_say_the_same_of_the_same_boxes():
+    frame = Frame(left=10, top=20, width=80, height=60)
+    corners = [
+        (3, 0.9, (5, 30, 50, 50)),
+        (8, 0.7, (60, 22, 80, 70)),
+        (8, 0.5, (12, 25, 40, 44)),
+        (4, 0.9, (40, 2, 60, 9)),
+    ]
+    centres = [(c, s, ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)) for c, s, (x1, y1, x2, y2) in corners]
+    assert found(ended(*corners), frame=frame) == found(answer(*centres), frame=frame) != []
+
+
+def test_as_many_rows_as_classes_do_not_confuse_the_heads():
+    many = scores_of(taxonomy.Taxonomy(tuple(f"c{number}" for number in range(296))))
+    assert found(ended((295, 0.9, (40, 40, 60, 60))), scores=many) == [(295, 0.9, 0.5, 0.5, 0.2, 0.2)]
+
+
+@pytest.mark.parametrize("class_id", [15, -1, 2.5, np.nan, np.inf])
+def test_row_of_a_class_that_the_model_cannot_have_is_an_error(class_id):
+    with pytest.raises(DetectorError, match="classes other than 0 to 14") as failed:
+        found(ended((class_id, 0.9, (40, 40, 60, 60))))
+    assert failed.value.kind == "answer"
+
+
+def test_rows_that_fill_the_tensor_up_may_name_any_class():
+    rows = ended((3, 0.9, (40, 40, 60, 60)))
+    rows[0, 1:, 5] = -1
+    assert [row[:2] for row in found(rows)] == [(3, 0.9)]
+
+
+@pytest.mark.parametrize(("score", "edge"), [(4.2, 1.0), (-0.5, 1.0), (np.nan, 1.0), (0.5, np.inf)])
+def test_row_that_is_none_is_an_error(score, edge):
+    with pytest.raises(DetectorError, match="scores outside 0"):
+        found(ended((3, score, (0, 0, edge, 1))))
+
+
+def test_row_outside_the_picture_or_turned_inside_out_is_no_detection():
+    frame = Frame(left=0, top=20, width=100, height=60)
+    assert found(ended((3, 0.9, (40, 0, 60, 15)), (3, 0.8, (60, 60, 40, 40))), frame=frame) == []
+
+
+def test_answer_of_another_shape_says_what_is_given_and_needed():
+    with pytest.raises(DetectorError, match=r"shape \[1, 84, 10\], not \[1, 11 or 12, anchors\]") as failed:
+        found(np.zeros((1, 84, 10)), scores=scores_of(SPINE))
+    assert failed.value.kind == "answer"
+
+
+def test_model_that_names_its_classes_has_as_many():
+    scores = Scores(tuple(range(7)), (7,))
+    with pytest.raises(DetectorError, match=r"not \[1, 11, anchors\] .*scores of 7 classes"):
+        found(np.zeros((1, 12, 10)), scores=scores)
+
+
+@pytest.mark.parametrize(("shift", "kept"), [(9, 2), (7, 2), (5, 1), (2, 1)])
+def test_an_overlap_of_more_than_half_is_suppressed(shift, kept):
+    """Boxes of 18 px: shifted by 7 they have an IoU of 0.44, by 5 of 0.57."""
+    assert len(found(answer((3, 0.9, (50, 50, 18, 18)), (3, 0.8, (50 + shift, 50, 18, 18))))) == kept
+
+
+def test_what_is_exactly_at_the_threshold_is_not_told():
+    assert found(answer((3, 0.25, (50, 50, 20, 20)))) == found(ended((3, 0.25, (40, 40, 60, 60)))) == []

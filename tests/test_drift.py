@@ -8,15 +8,17 @@ import polars as pl
 import pytest
 from scipy import stats
 
+import taxonomies
 from radloop.measures import drift
 from radloop.tables import DETECTIONS, FEEDBACK, FINDINGS
+from radloop.taxonomy import Taxonomy
 
 Box = tuple[float, float, float, float]
 HEART = (0.25, 0.5, 0.75, 0.75)
 
 
-def row(image_id: str, rad_id: str, class_id: int, box: Box | None = None) -> tuple[object, ...]:
-    corners = (None,) * 4 if class_id == 14 else box or HEART
+def row(image_id: str, rad_id: str, class_id: int | None, box: Box | None = None) -> tuple[object, ...]:
+    corners = (None,) * 4 if class_id is None else box or HEART
     return (image_id, rad_id, class_id, *corners, 1000, 1000)
 
 
@@ -48,16 +50,19 @@ def figure(figures: pl.DataFrame, summary: str) -> dict[str, object]:
     return figures.filter(pl.col("summary") == summary).row(0, named=True)
 
 
-def test_annotations_become_one_row_per_image() -> None:
+def test_annotations_become_one_row_per_image(classes: Taxonomy) -> None:
     found = drift.of_annotations(
         table(
             row("a", "R9", 3, (0.0, 0.0, 0.5, 0.5)),
             row("a", "R10", 3, (0.5, 0.5, 1.0, 1.0)),
             row("a", "R10", 0, (0.0, 0.0, 1.0, 1.0)),
-            row("b", "R9", 14),
-            row("b", "R10", 14),
-        )
+            row("b", "R9", None),
+            row("b", "R10", None),
+        ),
+        classes,
     )
+    seen = [name for name in found.columns if name.startswith("class_")]
+    assert seen == [f"class_{class_id}" for class_id in range(len(classes))]
     a, b = found.rows(named=True)
     assert (a["image_id"], a["readers"], a["finding"], a["class_3"], a["class_0"], a["class_1"]) == (
         "a", "R10+R9", True, True, True, False,
@@ -66,15 +71,20 @@ def test_annotations_become_one_row_per_image() -> None:
     assert (b["readers"], b["finding"], b["boxes"], b["x"]) == ("R10+R9", False, None, None)
 
 
-def test_two_feedbacks_on_one_image_are_one_image() -> None:
+def test_two_feedbacks_on_one_image_are_one_image(classes: Taxonomy) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     said = [
         {"feedback_id": "f1", "image_id": "a", "timestamp": now, "class_id": 3, "confidence": 0.9, "mean": 100.0},
-        {"feedback_id": "f2", "image_id": "a", "timestamp": now, "class_id": 14, "confidence": 0.8, "mean": 120.0},
-        {"feedback_id": "f3", "image_id": "b", "timestamp": now, "class_id": 14, "confidence": 0.8, "mean": None},
+        {"feedback_id": "f2", "image_id": "a", "timestamp": now, "class_id": None, "confidence": 0.8, "mean": 120.0},
+        {"feedback_id": "f3", "image_id": "b", "timestamp": now, "class_id": None, "confidence": 0.8, "mean": None},
     ]
     boxes = [("f1", "a", 3, 0.9, *HEART), ("f1", "a", 0, 0.5, *HEART), ("f9", "z", 0, 0.5, *HEART)]
-    found = drift.of_feedback(pl.DataFrame(said, schema=FEEDBACK), pl.DataFrame(boxes, schema=DETECTIONS, orient="row"))
+    boxes.append(("of another week", "a", 5, 0.1, *HEART))
+    found = drift.of_feedback(
+        pl.DataFrame(said, schema=FEEDBACK), pl.DataFrame(boxes, schema=DETECTIONS, orient="row"), classes
+    )
+    assert (found["class_0"].to_list(), found[f"class_{len(classes) - 1}"].to_list()) == ([True, False], [False, False])
+    assert f"class_{classes.nothing}" not in found.columns
     a, b = found.rows(named=True)
     assert (a["finding"], a["boxes"], a["picture_mean"]) == (True, 1.0, 110.0)
     assert (a["confidence"], a["area"]) == pytest.approx((0.7, 0.125))
@@ -124,6 +134,33 @@ def test_mid_p_by_hand() -> None:
 def test_what_is_too_rare_is_not_tested() -> None:
     found = figure(drift.compare(images(100, 1), images(100, 2)), "class_12")
     assert (found["verdict"], found["p_value"], found["q_value"], found["shift"]) == ("too few", None, None, None)
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(19, "too few"), (20, "none")])
+def test_each_set_needs_twenty_images_with_a_value(count: int, verdict: str) -> None:
+    first, second = images(100, 1), images(count, 2)
+    for pair in ((first, second), (second, first)):
+        assert figure(drift.compare(*pair), "picture_mean")["verdict"] == verdict
+
+
+@pytest.mark.parametrize(("seen", "verdict"), [(9, "too few"), (10, "none"), (90, "none"), (91, "too few")])
+def test_five_images_with_and_without_the_finding_have_to_be_expected(seen: int, verdict: str) -> None:
+    finding = np.arange(100) < seen
+    every = pl.DataFrame({"image_id": [f"i{n}" for n in range(100)], "finding": finding})
+    pair = every.gather_every(2), every.gather_every(2, 1)  # 50 images each
+    assert figure(drift.compare(*pair), "finding")["verdict"] == verdict
+
+
+def test_what_is_found_once_among_many_questions_is_no_alarm() -> None:
+    """Twenty questions, of which one has a p-value of 0.02, as one in fifty has by chance."""
+    alone = pl.DataFrame({"finding": [True] * 30 + [False] * 70}), pl.DataFrame({"finding": [True] * 15 + [False] * 85})
+    figures = drift.compare(*alone)
+    assert figure(figures, "finding")["p_value"] < 0.05
+    assert figure(figures, "finding")["verdict"] == "drift"
+    same = {f"class_{n}": [True] * 30 + [False] * 70 for n in range(20)}
+    figures = drift.compare(*(part.with_columns(pl.DataFrame(same)) for part in alone))
+    assert figure(figures, "finding")["q_value"] > 0.05
+    assert figure(figures, "finding")["verdict"] == "none"
 
 
 def test_sets_without_images_or_spread_are_too_few_and_no_error() -> None:
@@ -183,6 +220,30 @@ def test_drift_beside_a_change_of_readers_is_still_drift() -> None:
     assert drift.permute(first, missed, "finding", permutations=400, within_readers=True).p_value < 0.01
 
 
+SHIFTS = {  # of the share of yes among the images of two groups of readers, who read other shares of the two sets
+    "it all but vanishes": (0.0, "readers"),
+    "less than half is left": (0.07, "readers"),
+    "more than half is left": (0.13, "unclear"),
+    "it is as large as before": (0.25, "unclear"),
+}
+
+
+@pytest.mark.parametrize(("left", "verdict"), SHIFTS.values(), ids=SHIFTS)
+def test_readers_explain_a_shift_that_is_halved_among_their_own_images(left: float, verdict: str) -> None:
+    figures = pl.DataFrame(
+        {
+            "q_value": [0.001],
+            "p_value": [0.001],
+            "p_shift": [0.001],
+            "shift": [-0.2],
+            "shift_within_readers": [left],
+            "p_within_readers": [0.3],
+        }
+    )
+    assert drift._judge(figures, with_readers=True)["verdict"].to_list() == [verdict]
+    assert drift._judge(figures, with_readers=False)["verdict"].to_list() == ["drift"]
+
+
 def test_sets_that_no_reader_shares_are_unclear() -> None:
     found = drift.compare(images(300, 1, readers=("R1",), ill=0.2), images(300, 2, readers=("R2",), ill=0.6))
     assert figure(found, "finding")["verdict"] == "unclear"
@@ -235,7 +296,7 @@ def clustered_table(count: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     for n in range(count):
         group = ("R8", "R9", "R10") if rng.random() < 0.4 else ("R1", "R2", "R3")
         if rng.random() > (0.7 if "R8" in group else 0.1):
-            rows += [row(f"i{n}", reader, 14) for reader in group]
+            rows += [row(f"i{n}", reader, None) for reader in group]
             continue
         x, y = rng.uniform(0.1, 0.6, 2)
         for reader in group:
@@ -244,7 +305,7 @@ def clustered_table(count: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
                 rows.append(row(f"i{n}", reader, int(class_id), (x + dx, y + dy, x + dx + side, y + dy + side)))
     annotations = table(*rows)
     pictures = pl.Series("picture_mean", rng.normal(130, 20, count))
-    return annotations, drift.of_annotations(annotations).with_columns(pictures)
+    return annotations, drift.of_annotations(annotations, taxonomies.TWENTY).with_columns(pictures)
 
 
 def draw(every: pl.DataFrame, sizes: tuple[int, int], rng: np.random.Generator) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import taxonomies
 from radloop.measures import evaluation
-from radloop.tables import DETECTIONS, FINDINGS
+from radloop.tables import DETECTIONS, FINDINGS, TRUTH
+from radloop.taxonomy import Taxonomy
 
 Box = tuple[float, float, float, float]
 HERE, THERE = (0.0, 0.0, 0.2, 0.2), (0.6, 0.6, 0.8, 0.8)
@@ -16,7 +18,7 @@ HALF = (0.0, 0.0, 0.2, 0.09)  # IoU 0.45 with HERE
 
 
 def truth(*rows: tuple[str, int, Box]) -> pl.DataFrame:
-    return pl.DataFrame([(image, class_id, *box) for image, class_id, box in rows], evaluation.TRUTH, orient="row")
+    return pl.DataFrame([(image, class_id, *box) for image, class_id, box in rows], TRUTH, orient="row")
 
 
 def predicted(*rows: tuple[str, int, float, Box]) -> pl.DataFrame:
@@ -31,21 +33,22 @@ TWO = truth(("a", 3, HERE), ("b", 3, HERE))
 RIGHT_WRONG_RIGHT = predicted(("a", 3, 0.95, HERE), ("b", 3, 0.8, THERE), ("b", 3, 0.7, HERE))
 
 
-def test_average_precision_worked_by_hand() -> None:
-    found = evaluation.average_precision(RIGHT_WRONG_RIGHT, TWO, ["a", "b"])
+def test_average_precision_worked_by_hand(classes: Taxonomy) -> None:
+    found = evaluation.average_precision(RIGHT_WRONG_RIGHT, TWO, ["a", "b"], classes)
     # Precision 1 up to recall 0.5 (51 of the 101 points), 2/3 up to recall 1 (50 points).
-    heart, mean = found.row(3, named=True), found.row(14, named=True)
+    heart, mean = found.row(3, named=True), found.row(len(classes), named=True)
     assert heart["ap"] == pytest.approx((51 + 50 * 2 / 3) / 101)
-    assert (heart["class_name"], heart["truth"], heart["predictions"]) == ("Cardiomegaly", 2, 3)
-    assert (mean["class_id"], mean["ap"]) == (None, pytest.approx(heart["ap"]))
-    assert found["ap"].null_count() == 13
+    assert (heart["class_name"], heart["truth"], heart["predictions"]) == (classes.names[3], 2, 3)
+    assert (mean["class_id"], mean["class_name"], mean["ap"]) == (None, None, pytest.approx(heart["ap"]))
+    assert found["class_id"].to_list() == [*range(len(classes)), None]
+    assert found["ap"].null_count() == len(classes) - 1
 
 
-def test_overlap_decides_what_is_found() -> None:
+def test_overlap_decides_what_is_found(classes: Taxonomy) -> None:
     loose = predicted(("a", 3, 0.9, HALF))
     one = truth(("a", 3, HERE))
-    assert evaluation.average_precision(loose, one, ["a"], min_iou=0.4)["ap"][3] == pytest.approx(1)
-    assert evaluation.average_precision(loose, one, ["a"], min_iou=0.5)["ap"][3] == 0
+    assert evaluation.average_precision(loose, one, ["a"], classes, min_iou=0.4)["ap"][3] == pytest.approx(1)
+    assert evaluation.average_precision(loose, one, ["a"], classes, min_iou=0.5)["ap"][3] == 0
 
 
 def test_second_box_on_one_truth_is_wrong() -> None:
@@ -58,29 +61,63 @@ def test_a_box_of_another_class_or_image_is_wrong() -> None:
     assert not evaluation.match(said, truth(("a", 3, HERE)))["correct"].any()
 
 
-def test_a_box_on_a_normal_image_costs_precision() -> None:
+def test_a_box_on_a_normal_image_costs_precision(classes: Taxonomy) -> None:
     said = predicted(("normal", 3, 0.99, HERE), ("a", 3, 0.9, HERE))
-    found = evaluation.average_precision(said, truth(("a", 3, HERE)), ["a", "normal"])
+    found = evaluation.average_precision(said, truth(("a", 3, HERE)), ["a", "normal"], classes)
     assert found["ap"][3] == pytest.approx(0.5)
-    assert evaluation.average_precision(said, truth(("a", 3, HERE)), ["a"])["ap"][3] == pytest.approx(1)
+    assert evaluation.average_precision(said, truth(("a", 3, HERE)), ["a"], classes)["ap"][3] == pytest.approx(1)
 
 
-def test_no_prediction_finds_nothing_and_no_truth_has_no_figure() -> None:
-    assert evaluation.average_precision(predicted(), TWO, ["a", "b"])["ap"].to_list()[3] == 0
-    nothing = evaluation.average_precision(RIGHT_WRONG_RIGHT, truth(), ["a", "b"])
-    assert nothing["ap"].null_count() == 15
-    assert evaluation.average_precision(predicted(), truth(), [])["ap"].null_count() == 15
+def test_no_prediction_finds_nothing_and_no_truth_has_no_figure(classes: Taxonomy) -> None:
+    assert evaluation.average_precision(predicted(), TWO, ["a", "b"], classes)["ap"].to_list()[3] == 0
+    nothing = evaluation.average_precision(RIGHT_WRONG_RIGHT, truth(), ["a", "b"], classes)
+    assert nothing["ap"].null_count() == len(classes) + 1
+    assert evaluation.average_precision(predicted(), truth(), [], classes)["ap"].null_count() == len(classes) + 1
 
 
-def test_pseudo_labels_are_strictly_above_the_threshold() -> None:
+def test_mean_is_over_the_classes_that_have_truth_and_no_other(classes: Taxonomy) -> None:
+    known = truth(("a", 0, HERE), ("a", 3, HERE))
+    said = predicted(("a", 0, 0.9, HERE), ("a", 5, 0.99, HERE))
+    found = evaluation.average_precision(said, known, ["a"], classes)
+    assert found.drop_nulls("ap").select("class_id", "ap").rows() == [(0, 1.0), (3, 0.0), (None, 0.5)]
+    assert found["truth"].sum() == 2 * 2
+    assert found.row(5, named=True)["predictions"] == 1
+
+
+def test_what_lies_on_other_images_is_not_counted(classes: Taxonomy) -> None:
+    found = evaluation.average_precision(RIGHT_WRONG_RIGHT, TWO, ["a"], classes).row(3, named=True)
+    assert (found["truth"], found["predictions"], found["ap"]) == (1, 1, pytest.approx(1))
+    matched = evaluation.match(RIGHT_WRONG_RIGHT, TWO)
+    labels = evaluation.pseudo_labels(matched, TWO, ["a"], classes, min_confidence=0.0).row(3, named=True)
+    assert (labels["truth"], labels["labels"], labels["correct"]) == (1, 1, 1)
+    assert evaluation.calibration(matched, ["a"])["predictions"].sum() == 1
+
+
+def test_a_thousand_classes_are_judged() -> None:
+    many = Taxonomy(tuple(f"class {number}" for number in range(1000)))
+    known = truth(*((image, class_id, HERE) for class_id in (0, 500, 999) for image in ("a", "b")))
+    said = predicted(*((image, class_id, 0.9, HERE) for class_id in (0, 999) for image in ("a", "b")))
+    found = evaluation.average_precision(said, known, ["a", "b"], many)
+    assert found.drop_nulls("ap").select("class_id", "ap").rows() == [
+        (0, pytest.approx(1)),
+        (500, 0.0),
+        (999, pytest.approx(1)),
+        (None, pytest.approx(2 / 3)),
+    ]
+
+
+def test_pseudo_labels_are_strictly_above_the_threshold(classes: Taxonomy) -> None:
     said = predicted(("a", 3, 0.95, HERE), ("b", 3, 0.9, HERE), ("b", 0, 0.91, HERE))
-    found = evaluation.pseudo_labels(evaluation.match(said, TWO), TWO, ["a", "b", "c"])
-    everything = found.row(14, named=True)
+    matched = evaluation.match(said, TWO)
+    found = evaluation.pseudo_labels(matched, TWO, ["a", "b", "c"], classes, min_confidence=0.9)
+    everything = found.row(len(classes), named=True)
     assert (everything["truth"], everything["labels"], everything["correct"]) == (2, 2, 1)
     assert (everything["precision"], everything["recall"]) == (0.5, 0.5)
     assert found.row(3, named=True)["precision"] == 1
     assert found.row(0, named=True)["precision"] == 0
     assert found.row(0, named=True)["recall"] is None
+    every = evaluation.pseudo_labels(matched, TWO, ["a", "b", "c"], classes, min_confidence=0.5).row(-1, named=True)
+    assert (every["labels"], every["correct"], every["recall"]) == (3, 2, 1.0)
 
 
 def test_thresholds_trade_labels_for_precision() -> None:
@@ -89,6 +126,7 @@ def test_thresholds_trade_labels_for_precision() -> None:
     assert (at[0.0]["labels"], at[0.0]["precision"], at[0.0]["recall"]) == (3, pytest.approx(2 / 3), 1.0)
     assert (at[0.9]["labels"], at[0.9]["precision"], at[0.9]["recall"]) == (1, 1.0, 0.5)
     assert (at[0.99]["labels"], at[0.99]["precision"]) == (0, None)
+    assert [at[step]["labels"] for step in (0.95, 0.94, 0.8, 0.7)] == [0, 1, 1, 2]  # strictly above
 
 
 def test_calibration_counts_each_confidence_in_one_bin() -> None:
@@ -102,7 +140,7 @@ def test_calibration_counts_each_confidence_in_one_bin() -> None:
     assert evaluation.calibration_error(found.with_columns(predictions=0)) is None
 
 
-def annotated(*rows: tuple[str, str, int, Box | None]) -> pl.DataFrame:
+def annotated(*rows: tuple[str, str, int | None, Box | None]) -> pl.DataFrame:
     return pl.DataFrame(
         [(image, reader, class_id, *(box or (None,) * 4), 1000, 1000) for image, reader, class_id, box in rows],
         FINDINGS,
@@ -115,27 +153,27 @@ READ = annotated(
     ("a", "R2", 3, NEAR),
     ("a", "R2", 3, THERE),
     ("a", "R3", 0, HERE),
-    ("b", "R1", 14, None),
-    ("b", "R2", 14, None),
+    ("b", "R1", None, None),
+    ("b", "R2", None, None),
 )
 
 
-def test_consensus_is_what_two_readers_drew() -> None:
-    found = evaluation.consensus(READ)
-    assert found.select("image_id", "class_id").rows() == [("a", 3)]
-    assert found.select("x_min_norm", "x_max_norm").row(0) == pytest.approx((0.025, 0.225))
-    assert evaluation.consensus(READ, min_readers=1).height == 3
-    assert evaluation.consensus(READ.clear()).is_empty()
-
-
-def test_each_reader_is_a_truth_of_its_own() -> None:
-    found = evaluation.by_reader(predicted(("a", 3, 0.9, HERE)), READ, ["a", "b"])
+def test_each_reader_is_a_truth_of_its_own(classes: Taxonomy) -> None:
+    found = evaluation.by_reader(predicted(("a", 3, 0.9, HERE)), READ, ["a", "b"], classes)
     # R2 has two boxes, the prediction finds one: precision 1 up to recall 0.5.
     assert found.rows() == [
         ("R1", 2, 1, pytest.approx(1)),
         ("R2", 2, 2, pytest.approx(51 / 101)),
         ("R3", 1, 1, 0.0),
     ]
+    normal = evaluation.by_reader(predicted(("b", 3, 0.9, HERE)), READ, ["b"], classes)
+    assert normal.rows() == [("R1", 1, 0, None), ("R2", 1, 0, None)]
+
+
+def test_a_reader_is_asked_about_the_images_that_this_reader_read_alone(classes: Taxonomy) -> None:
+    read = annotated(("a", "R1", 3, HERE), ("b", "R2", 3, HERE))
+    found = evaluation.by_reader(predicted(("b", 3, 0.99, THERE), ("a", 3, 0.9, HERE)), read, ["a", "b"], classes)
+    assert found.rows() == [("R1", 1, 1, pytest.approx(1)), ("R2", 1, 1, 0.0)]
 
 
 spots = st.builds(lambda x, y: (x / 10, y / 10, x / 10 + 0.2, y / 10 + 0.2), st.integers(0, 4), st.integers(0, 1))
@@ -147,25 +185,37 @@ said_boxes = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([0, 3, 5
 
 
 @settings(max_examples=60, deadline=None)
-@given(known_boxes, said_boxes)
+@given(known_boxes, said_boxes, st.sampled_from(list(taxonomies.EVERY.values())))
 def test_interval_is_of_the_same_figure_as_coco(
-    known: list[tuple[str, int, Box]], said: list[tuple[str, int, float, Box]]
+    known: list[tuple[str, int, Box]], said: list[tuple[str, int, float, Box]], classes: Taxonomy
 ) -> None:
     images = pl.Series(["a", "b", "c"])
     matched = evaluation.match(predicted(*said), truth(*known))
-    own = evaluation._drawn_precision(matched, truth(*known), images, 1, 0)[:, 0]
-    coco = evaluation._coco_precision(predicted(*said), truth(*known), images, 0.4)
+    own = evaluation._drawn_precision(matched, truth(*known), images, classes, 1, 0)[:, 0]
+    coco = evaluation._coco_precision(predicted(*said), truth(*known), classes, 0.4)
     np.testing.assert_allclose(own, coco, atol=1e-9)
 
 
-def test_intervals_hold_the_figure() -> None:
+def test_intervals_hold_the_figure(classes: Taxonomy) -> None:
     rng = np.random.default_rng(1)
     images = [f"i{number:03}" for number in range(120)]
     known = truth(*((image, 3, HERE) for image in images))
     said = predicted(*((image, 3, 0.9 + 0.1 * rng.random(), HERE if rng.random() < 0.7 else THERE) for image in images))
-    ap = evaluation.average_precision(said, known, images).row(3, named=True)
-    labels = evaluation.pseudo_labels(evaluation.match(said, known), known, images).row(14, named=True)
+    ap = evaluation.average_precision(said, known, images, classes).row(3, named=True)
+    matched = evaluation.match(said, known)
+    labels = evaluation.pseudo_labels(matched, known, images, classes, min_confidence=0.9).row(-1, named=True)
     assert ap["ap_low"] < ap["ap"] < ap["ap_high"]
     assert labels["precision_low"] < labels["precision"] < labels["precision_high"]
     assert labels["precision_low"] > 0.5
     assert labels["precision_high"] < 0.9
+
+
+def test_intervals_are_the_same_however_few_draws_are_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [f"i{number}" for number in range(30)]
+    known = truth(*((image, 3, HERE) for image in images))
+    said = predicted(
+        *((image, 3, 0.5 + place / 100, HERE if place % 3 else THERE) for place, image in enumerate(images))
+    )
+    whole = evaluation.average_precision(said, known, images, taxonomies.SPINE)
+    monkeypatch.setattr(evaluation.bootstrap, "AT_ONCE", 100)  # three draws
+    assert evaluation.average_precision(said, known, images, taxonomies.SPINE).equals(whole)

@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from radloop.catalog import classes as catalog
+from radloop.catalog.classes import Wishes
 from radloop.dataset import findings
 from radloop.errors import RadloopError
 from radloop.sources import raw
-from radloop.tables import ANNOTATION_COLUMNS, CLASS_NAMES, FINDINGS, REJECTED
+from radloop.tables import ANNOTATION_COLUMNS, FINDINGS, REJECTED
+from taxonomies import SPINE, VINDR
 
 NORMAL = {"class_name": "No finding", "class_id": "14", "x_min": "", "y_min": "", "x_max": "", "y_max": ""}
 
@@ -36,8 +39,17 @@ def sizes(*image_ids, width=1000, height=2000):
     return pl.DataFrame({"image_id": image_ids} | side).cast({"width": pl.Int32, "height": pl.Int32})
 
 
+def validated(rows, *, wishes=None, **options):
+    resolved = catalog.resolve(rows, wishes or Wishes(declared=VINDR))
+    return findings.validate(rows, resolved, **options)
+
+
 def validate(*rows, known=None, boxes="original", **options):
-    return findings.validate(table(*rows), sizes=sizes("a1", "b2") if known is None else known, boxes=boxes, **options)
+    return validated(table(*rows), sizes=sizes("a1", "b2") if known is None else known, boxes=boxes, **options)
+
+
+def codes(valid):
+    return valid.rejected["code"].to_list()
 
 
 def reasons(valid):
@@ -58,7 +70,7 @@ def test_boxes_of_the_small_pictures_are_divided_by_their_side():
 
 def test_no_finding_has_no_box():
     valid = validate(normal())
-    assert valid.findings.rows() == [("a1", "R9", 14, None, None, None, None, 1000, 2000)]
+    assert valid.findings.rows() == [("a1", "R9", None, None, None, None, None, 1000, 2000)]
     assert valid.lost.is_empty()
 
 
@@ -102,11 +114,10 @@ def test_image_ids_that_are_file_names_are_kept(image_id):
         pytest.param({"rad_id": ""}, "rad_id is not made of letters, digits and hyphens: rad_id ''", id="no reader"),
         pytest.param({"rad_id": "R9\n"}, None, id="reader with a newline at its end"),
         pytest.param({"class_id": "", "class_name": " "}, "the row names no class", id="no class"),
-        pytest.param({"class_id": "15"}, "the class is unknown: class_id '15'", id="id over 14"),
-        pytest.param({"class_id": "-1"}, "the class is unknown: class_id '-1'", id="id below 0"),
+        pytest.param({"class_id": "15", "class_name": ""}, "the class is unknown: class_id '15'", id="id over 14"),
+        pytest.param({"class_id": "-1", "class_name": ""}, "the class is unknown: class_id '-1'", id="id below 0"),
         pytest.param({"class_id": "3.5"}, "the class is unknown: class_id '3.5'", id="id between"),
         pytest.param({"class_id": "nan"}, "the class is unknown: class_id 'nan'", id="id NaN"),
-        pytest.param({"class_name": "Broken rib"}, "the class is unknown: class_name 'Broken rib'", id="name"),
         pytest.param(
             {"class_id": "1"},
             "class_id and class_name disagree: class_id '1', class_name 'Cardiomegaly'",
@@ -127,6 +138,11 @@ def test_image_ids_that_are_file_names_are_kept(image_id):
         pytest.param({"x_min": "500"}, "the box is inverted: x_min '500', x_max '300'", id="inverted"),
         pytest.param({"y_min": "400"}, "the box has no area: y_min '400', y_max '400'", id="no area"),
         pytest.param({"y_min": "399.99"}, "the box has no area: y_min '399.99', y_max '400'", id="a line in a label"),
+        pytest.param(
+            {"x_min": "0", "y_min": "0", "x_max": "1", "y_max": "1.0"},
+            "the box is 0, 0, 1, 1, which stands for no box",
+            id="what stands for no box elsewhere",
+        ),
         pytest.param({"x_min": "-40"}, "the box lies outside the picture: x_min '-40'", id="negative"),
         pytest.param(
             {"x_max": "1002"},
@@ -160,14 +176,15 @@ def test_image_ids_that_are_file_names_are_kept(image_id):
     ],
 )
 def test_a_bad_row_is_refused_with_its_reason(changes, reason):
-    valid = validate(annotation(**changes), annotation("b2"), source="mine")
+    valid = validate(annotation(**changes), annotation("b2"), annotation("b2", rad_id="R8"), source="mine")
     if reason is None:
         assert valid.rejected.is_empty()
         return
     assert valid.rejected.select("source", "line", "reason").rows() == [("mine", 2, reason)]
-    assert valid.rejected.row(0)[3:] == tuple((annotation() | changes)[name] for name in ANNOTATION_COLUMNS)
+    assert valid.rejected["code"].str.contains("^[a-z0-9]+(-[a-z0-9]+)+$").all()
+    assert valid.rejected.row(0)[4:] == tuple((annotation() | changes)[name] for name in ANNOTATION_COLUMNS)
     assert valid.rejected.schema == REJECTED
-    assert valid.findings["image_id"].to_list() == ["b2"]
+    assert valid.findings["image_id"].to_list() == ["b2", "b2"]
 
 
 @pytest.mark.parametrize("box", [{"x_min": "-1"}, {"x_max": "1001"}, {"y_min": "-0.5"}, {"y_max": "2001"}])
@@ -207,8 +224,9 @@ def test_no_finding_beside_a_refused_finding_is_lost():
 
 def test_no_finding_twice_is_normal():
     valid = validate(normal(), normal())
-    assert valid.findings["class_id"].to_list() == [14]
+    assert valid.findings["class_id"].to_list() == [None]
     assert reasons(valid) == ["the row repeats another"]
+    assert codes(valid) == ["row-repeats"]
 
 
 def test_a_reading_that_keeps_a_row_is_not_lost():
@@ -218,6 +236,61 @@ def test_a_reading_that_keeps_a_row_is_not_lost():
 
 def test_a_row_that_names_no_reading_loses_none():
     assert validate(annotation(image_id="../x"), annotation(rad_id="")).lost.is_empty()
+
+
+# classes that the user leaves out
+
+KEEP_HEART = Wishes(declared=VINDR, kept=("Cardiomegaly",))
+ILD = {"class_name": "ILD", "class_id": "5"}
+
+
+def test_a_class_left_out_is_refused_beside_what_its_reading_keeps():
+    valid = validate(annotation(), annotation(**ILD), annotation(**ILD), wishes=KEEP_HEART)
+    assert valid.findings["class_id"].to_list() == [0]
+    assert reasons(valid) == ["the class is left out: class_name 'ILD'"] * 2
+    assert codes(valid) == ["class-dropped"] * 2
+    assert valid.lost.is_empty()
+
+
+def test_a_reading_of_nothing_but_left_out_classes_found_nothing():
+    other = {"class_name": "", "class_id": "7"}
+    valid = validate(annotation(**ILD), annotation(**ILD), annotation(**other), annotation("b2"), wishes=KEEP_HEART)
+    assert valid.findings.select("image_id", "class_id", "x_min_norm").rows() == [("a1", None, None), ("b2", 0, 0.1)]
+    assert codes(valid) == ["class-dropped"] * 2
+    assert valid.lost.is_empty()
+    assert "1 readings drew only classes that are left out" in valid.notes[1]
+    assert valid.origins["class_name"].to_list() == ["", "Cardiomegaly"]
+
+
+def test_the_box_of_a_left_out_finding_is_not_looked_at():
+    valid = validate(annotation(**ILD, x_min="x"), annotation("b2", **ILD, x_max="9000"), wishes=KEEP_HEART)
+    assert valid.findings["class_id"].to_list() == [None, None]
+    assert valid.rejected.is_empty()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(annotation(x_min="x"), id="refused finding"),
+        pytest.param(normal(), id="No finding"),
+        pytest.param(annotation(class_name="", class_id="99"), id="unknown class"),
+    ],
+)
+def test_a_left_out_finding_never_makes_a_reading_normal_that_lost_another_row(other):
+    valid = validate(annotation(**ILD), other, wishes=KEEP_HEART)
+    assert valid.findings.is_empty()
+    assert "class-dropped" in codes(valid)
+    assert valid.lost.rows() == [("a1", "R9")]
+
+
+def test_findings_of_any_classes_are_numbered_by_their_own_list():
+    rows = [
+        annotation(class_name=name, class_id=str(number), rad_id=f"R{number}")
+        for number, name in enumerate(SPINE.names)
+    ]
+    valid = validate(*rows, normal(rad_id="R7", class_id="7"), wishes=Wishes())
+    assert valid.findings["class_id"].to_list() == [*range(7), None]
+    assert "only whether boxes fit was looked at" in valid.notes[0]
 
 
 # sizes
@@ -240,7 +313,7 @@ def test_rows_that_disagree_about_the_size_are_refused():
 
 
 def test_sizes_are_not_needed_for_boxes_of_the_small_pictures():
-    valid = findings.validate(table(annotation(), normal("b2")), sizes=None, boxes="scaled")
+    valid = validated(table(annotation(), normal("b2")), sizes=None, boxes="scaled")
     assert len(valid.findings) == 2
 
 
@@ -280,6 +353,7 @@ def test_rows_without_a_sound_picture_are_refused():
         (3, "the picture cannot be used: it is cut", "b2"),
         (5, "no picture of the image was found", "c3"),
     ]
+    assert codes(left) == ["picture-unusable", "picture-unusable", "picture-missing"]
     assert left.rejected.schema == REJECTED
     assert left.lost.rows() == [("b2", "R1"), ("b2", "R9"), ("c3", "R9")]
     assert len(left.origins) == 1
@@ -296,7 +370,7 @@ def test_no_rows_left_is_no_error_here():
 LIKELY = (
     {
         "image_id": ["a1", "b2", "c3"],
-        "class_name": [*CLASS_NAMES, "cardiomegaly "],
+        "class_name": [*VINDR.names, "No finding", "cardiomegaly "],
         "class_id": [str(class_id) for class_id in range(16)],
         "rad_id": ["R8", "R9", "R1"],
         "width": ["", "1000", "1024"],
@@ -337,7 +411,7 @@ def any_table(rng):
         row = {name: rng.choice(LIKELY.get(name, HOSTILE)) for name in columns}
         class_id = int(row.get("class_id", "15"))
         if class_id < 15 and rng.random() < 0.8:
-            row["class_name"] = CLASS_NAMES[class_id]
+            row["class_name"] = VINDR.name(class_id)
         for name in columns:
             if rng.random() < damage:
                 text = "".join(rng.choice(LETTERS) for _ in range(rng.randint(0, 6)))
@@ -352,12 +426,12 @@ def written(columns, rows):
     return text.getvalue().encode()
 
 
-def run(path, table, boxes, known):
+def run(path, table, boxes, known, wishes):
     """What is read and validated; the error's type where it is one."""
     path.write_bytes(written(*table))
     try:
         rows, broken = raw.read_annotations(path)
-        return findings.validate(rows, sizes=known, boxes=boxes), rows, broken
+        return validated(rows, wishes=wishes, sizes=known, boxes=boxes), rows, broken
     except RadloopError as error:
         return type(error)
 
@@ -370,9 +444,10 @@ def loses_no_row(result, rows):
     assert len(read) + len(broken) == len([row for row in rows if len(row) > 1 or row[0].strip()])
     assert set(valid.rejected["line"]).isdisjoint(valid.origins["line"])
     assert valid.findings.schema == FINDINGS
-    assert valid.findings.filter(pl.col("class_id") < 14).null_count().sum_horizontal().sum() == 0
+    assert valid.findings.filter(pl.col("class_id").is_not_null()).null_count().sum_horizontal().sum() == 0
     assert "SECRET" not in valid.rejected.write_csv() + broken.write_csv()
     readings = valid.findings.select("image_id", "rad_id")
+    assert valid.rejected.filter(pl.col("code").is_null() | pl.col("reason").is_null()).is_empty()
     assert valid.lost.join(readings, on=["image_id", "rad_id"], how="semi").is_empty()
 
 
@@ -391,14 +466,22 @@ def same_but_for_the_lines(first, second):
 KNOWN = [None, sizes("a1", "b2", "c3"), sizes("a1", width=1024, height=1024)]
 
 
-@given(rng=st.randoms(), boxes=st.sampled_from(["auto", "original", "scaled"]), known=st.sampled_from(KNOWN))
+WISHES = [Wishes(declared=VINDR), Wishes(declared=VINDR, dropped=VINDR.names[4:]), Wishes()]
+
+
+@given(
+    rng=st.randoms(),
+    boxes=st.sampled_from(["auto", "original", "scaled"]),
+    known=st.sampled_from(KNOWN),
+    wishes=st.sampled_from(WISHES),
+)
 @settings(max_examples=300)
-def test_any_table_loses_no_row(tmp_path_factory, rng, boxes, known):
+def test_any_table_loses_no_row(tmp_path_factory, rng, boxes, known, wishes):
     columns, rows, shuffled = any_table(rng)
     path = tmp_path_factory.getbasetemp() / "train.csv"
-    result = run(path, (columns, rows), boxes, known)
+    result = run(path, (columns, rows), boxes, known, wishes)
     loses_no_row(result, rows)
-    same_but_for_the_lines(result, run(path, (columns, shuffled), boxes, known))
+    same_but_for_the_lines(result, run(path, (columns, shuffled), boxes, known, wishes))
 
 
 @pytest.mark.slow
@@ -406,11 +489,12 @@ def test_any_table_loses_no_row(tmp_path_factory, rng, boxes, known):
     rng=st.integers(0, 2**64).map(Random),
     boxes=st.sampled_from(["auto", "original", "scaled"]),
     known=st.sampled_from(KNOWN),
+    wishes=st.sampled_from(WISHES),
 )
 @settings(max_examples=10_000)
-def test_ten_thousand_tables_lose_no_row(tmp_path_factory, rng, boxes, known):
+def test_ten_thousand_tables_lose_no_row(tmp_path_factory, rng, boxes, known, wishes):
     columns, rows, _ = any_table(rng)
-    loses_no_row(run(tmp_path_factory.getbasetemp() / "train.csv", (columns, rows), boxes, known), rows)
+    loses_no_row(run(tmp_path_factory.getbasetemp() / "train.csv", (columns, rows), boxes, known, wishes), rows)
 
 
 @pytest.mark.slow
@@ -420,5 +504,5 @@ def test_a_million_rows_are_validated():
         [rows.with_columns(pl.format("{}-{}", "image_id", pl.lit(at)).alias("image_id")) for at in range(1000)]
     )
     known = rows.select("image_id", pl.lit(1000, pl.Int32).alias("width"), pl.lit(2000, pl.Int32).alias("height"))
-    valid = findings.validate(rows, sizes=known, boxes="original")
+    valid = validated(rows, sizes=known, boxes="original")
     assert len(valid.findings) + len(valid.rejected) == 1_000_000

@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 from radloop.dataset import frames
 from radloop.errors import AnnotationError
 from radloop.sources import synthetic
+from radloop.tables import CLASS_ID
+from radloop.vindr.places import MIDDLES
 
 FILMS = np.array([(2336, 2836), (2304, 2880), (3072, 3072), (2540, 3072), (2048, 2500), (2430, 1994), (3056, 2544)])
 PLACES = {0: (0.55, 0.34), 3: (0.55, 0.62), 8: (0.3, 0.4), 10: (0.25, 0.7), 11: (0.7, 0.2)}
+
+
+def prove(boxes, *, middles=MIDDLES, **options):
+    return frames.prove(boxes, middles=middles, **options)
 
 
 def films(count, *, seed=0, sizes=FILMS):
@@ -27,7 +33,7 @@ def films(count, *, seed=0, sizes=FILMS):
             rows.append((f"a{film}", class_id, *np.round(box), width, height))
     schema = ["image_id", "class_id", "x_min", "y_min", "x_max", "y_max", "width", "height"]
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(
-        pl.col("class_id").cast(pl.Int8), pl.col("width", "height").cast(pl.Int32)
+        pl.col("class_id").cast(CLASS_ID), pl.col("width", "height").cast(pl.Int32)
     )
 
 
@@ -56,7 +62,7 @@ def with_sizes(boxes, width, height):
     ],
 )
 def test_the_proof_goes_before_the_name(boxes, frame, name):
-    assert frames.prove(boxes, said="auto", name=name).frame == frame
+    assert prove(boxes, said="auto", name=name).frame == frame
 
 
 @pytest.mark.parametrize(
@@ -84,7 +90,7 @@ def test_the_proof_goes_before_the_name(boxes, frame, name):
 )
 def test_each_classic_error_is_named(boxes, said, message):
     with pytest.raises(AnnotationError, match=message):
-        frames.prove(boxes, said=said, name="train.csv")
+        prove(boxes, said=said, name="train.csv")
 
 
 @pytest.mark.parametrize(
@@ -100,30 +106,30 @@ def test_each_classic_error_is_named(boxes, said, message):
     ],
 )
 def test_few_boxes_prove_nothing(boxes, said, name, frame):
-    assert frames.prove(boxes, said=said, name=name).frame == frame
+    assert prove(boxes, said=said, name=name).frame == frame
 
 
 def test_few_boxes_without_a_telling_name_ask_for_the_flag():
     with pytest.raises(AnnotationError, match="Pass --boxes original or --boxes scaled"):
-        frames.prove(scaled(films(4)), said="auto", name="mine.csv")
+        prove(scaled(films(4)), said="auto", name="mine.csv")
 
 
 def test_a_single_misfit_is_left_to_the_rows():
     boxes = films(3)
     wide, low = boxes.head(1).with_columns(x_max=pl.lit(9000.0)), boxes.tail(1).with_columns(y_min=pl.lit(-50.0))
     boxes = pl.concat([boxes, wide, low])
-    assert frames.prove(boxes, said="auto", name="train.csv").frame == "original"
+    assert prove(boxes, said="auto", name="train.csv").frame == "original"
 
 
 def test_more_than_one_percent_of_misfits_stop_the_run():
     boxes = films(60)
     bad = boxes.head(3).with_columns(x_max=pl.lit(9000.0))
     with pytest.raises(AnnotationError, match="3 of 243 boxes do not fit"):
-        frames.prove(pl.concat([boxes, bad]), said="auto", name="train.csv")
+        prove(pl.concat([boxes, bad]), said="auto", name="train.csv")
 
 
 def test_a_table_of_one_film_size_is_no_alarm():
-    assert frames.prove(films(60, sizes=np.array([(2336, 2836)])), said="auto", name="train.csv").frame == "original"
+    assert prove(films(60, sizes=np.array([(2336, 2836)])), said="auto", name="train.csv").frame == "original"
 
 
 @given(
@@ -141,14 +147,14 @@ def test_any_boxes_are_a_verdict_or_one_error(places, said):
     ]
     with suppress(AnnotationError):
         boxes = pl.DataFrame(rows, schema=films(1).schema, orient="row")
-        assert frames.prove(boxes, said=said, name="train.csv").frame in ("original", "scaled")
+        assert prove(boxes, said=said, name="train.csv").frame in ("original", "scaled")
 
 
 def _alarms(make, *, trials):
     count = 0
     for seed in range(trials):
         try:
-            frames.prove(make(films(25, seed=seed)), said="auto", name="train.csv")
+            prove(make(films(25, seed=seed)), said="auto", name="train.csv")
         except AnnotationError:
             count += 1
     return count / trials
@@ -166,9 +172,40 @@ def test_a_hundred_boxes_on_25_films_show_the_error(error):
     assert _alarms(error, trials=60) >= 0.95
 
 
+@pytest.mark.parametrize(
+    ("boxes", "name", "frame"),
+    [
+        pytest.param(films(60), "scaled_bounding_boxes.csv", "original", id="over 1024 pixels"),
+        pytest.param(scaled(films(60)), "train.csv", "original", id="by the name, whatever the places say"),
+        pytest.param(scaled(films(60)), "scaled_bounding_boxes.csv", "scaled", id="by the other name"),
+        pytest.param(with_sizes(scaled(films(60)), 1024, 1024), "mine.csv", "scaled", id="one frame"),
+    ],
+)
+def test_places_of_unknown_classes_prove_nothing_and_the_note_says_so(boxes, name, frame):
+    proof = prove(boxes, said="auto", name=name, middles=None)
+    assert proof.frame == frame
+    assert "only whether boxes fit was looked at" in proof.note
+    assert "only whether" not in prove(films(60), said="auto", name=name).note
+
+
+@pytest.mark.parametrize(
+    ("boxes", "said", "message"),
+    [
+        pytest.param(films(60), "scaled", "were not rescaled. Pass --boxes original", id="not rescaled"),
+        pytest.param(with_sizes(films(60), 1024, 1024), "auto", "not rescaled.*train_meta.csv", id="only 1024"),
+        pytest.param(with_sizes(films(60), None, None), "auto", "no original size is known", id="no sizes"),
+        pytest.param(with_sizes(films(60), 700, 700), "auto", "do not fit.*sizes are not those", id="wrong sizes"),
+        pytest.param(scaled(films(60)), "auto", "Pass --boxes original or --boxes scaled", id="nothing tells"),
+    ],
+)
+def test_boxes_of_unknown_classes_still_have_to_fit(boxes, said, message):
+    with pytest.raises(AnnotationError, match=message):
+        prove(boxes, said=said, name="mine.csv", middles=None)
+
+
 def test_the_verdict_does_not_depend_on_the_order():
     boxes = films(60)
-    notes = {frames.prove(boxes.sample(fraction=1, shuffle=True, seed=n), said="auto", name="x").note for n in range(5)}
+    notes = {prove(boxes.sample(fraction=1, shuffle=True, seed=n), said="auto", name="x").note for n in range(5)}
     assert len(notes) == 1
 
 
@@ -186,9 +223,9 @@ FOUND_AT_LEAST = {"sizes swapped": 0.95, "rescaled by swapped sizes": 0.95, "res
 def test_rates_of_the_documentation_hold_on_the_synthetic_source():
     """About 100 boxes, on 12 films of the published shape: docs/scale-proof.md."""
     rows, sizes = synthetic.annotations(1500, seed=0)
-    boxes = rows.filter(pl.col("class_id").cast(pl.Int8) < 14).join(sizes, on="image_id").select(
+    boxes = rows.filter(pl.col("x_min") != "").join(sizes, on="image_id").select(
         "image_id",
-        pl.col("class_id").cast(pl.Int8),
+        pl.col("class_id").cast(CLASS_ID),
         *(pl.col(side).cast(pl.Float64) for side in ("x_min", "y_min", "x_max", "y_max")),
         pl.col("dim1").cast(pl.Int32).alias("width"),
         pl.col("dim0").cast(pl.Int32).alias("height"),
@@ -200,12 +237,54 @@ def test_rates_of_the_documentation_hold_on_the_synthetic_source():
         table = boxes.filter(pl.col("image_id").is_in(some.head(12).implode()))
         for error, make in ERRORS.items():
             try:
-                frames.prove(
-                    make(table), said="auto", name="train.csv" if "sizes" in error else "scaled_bounding_boxes.csv"
-                )
+                prove(make(table), said="auto", name="train.csv" if "sizes" in error else "scaled_bounding_boxes.csv")
             except AnnotationError:
                 stopped[error] += 1
     assert stopped["none"] == stopped["none, rescaled"] == 0
     assert {error: stopped[error] / 100 >= rate for error, rate in FOUND_AT_LEAST.items()} == dict.fromkeys(
         FOUND_AT_LEAST, True
     )
+
+
+@pytest.mark.parametrize(("side", "proven"), [(1250, False), (1300, False), (1400, True), (1500, True)])
+def test_places_that_speak_for_one_frame_but_not_decisively_prove_nothing(side, proven):
+    """A likelihood ratio of e^5 is not enough, one of e^9 is."""
+    boxes = scaled(films(30, sizes=np.array([(side, side)])))
+    if proven:
+        assert "prove it" in prove(boxes, said="auto", name="mine.csv").note
+    else:
+        with pytest.raises(AnnotationError, match="do not prove"):
+            prove(boxes, said="auto", name="mine.csv")
+
+
+def partly_rescaled(share):
+    """Small originals, of which a share of the films was rescaled."""
+    boxes = films(300, sizes=FILMS // 3).cast(dict.fromkeys(("x_min", "y_min", "x_max", "y_max"), pl.Float64))
+    ids = boxes["image_id"].unique().sort()
+    some = pl.col("image_id").is_in(ids[: int(share * len(ids))].implode())
+    return pl.concat([scaled(boxes.filter(some)), boxes.filter(~some)])
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        pytest.param(scaled(films(13)).head(49), id="one box fewer than fifty"),
+        pytest.param(partly_rescaled(0.65), id="two thirds in one frame, the rest in another"),
+        pytest.param(
+            scaled(films(60)).with_columns(pl.col("x_min", "y_min", "x_max", "y_max") / 2), id="pixels of 512×512"
+        ),
+    ],
+)
+def test_boxes_that_no_frame_explains_well_prove_none(boxes):
+    with pytest.raises(AnnotationError, match="do not prove"):
+        prove(boxes, said="auto", name="mine.csv")
+
+
+def test_fifty_boxes_prove_a_frame():
+    assert prove(scaled(films(13)).head(50), said="auto", name="mine.csv").frame == "scaled"
+
+
+def test_one_bad_row_does_not_hide_the_proof_of_a_small_table():
+    row = pl.int_range(pl.len()) == 7
+    boxes = scaled(films(15)).with_columns(x_max=pl.when(row).then(1500.0).otherwise("x_max"))
+    assert prove(boxes, said="auto", name="mine.csv").frame == "scaled"

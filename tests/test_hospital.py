@@ -297,3 +297,16 @@ def test_hospital_is_made_up_the_same_way_for_the_same_seed():
     assert places != [hospital.made_up(f"i{number}", seed=2) for number in range(200)]
     assert {site for site, _, _ in places} == {"north", "south", "clinic"}
     assert {view for _, view, _ in places} == {"PA", "AP"}
+
+
+@pytest.mark.parametrize(("started", "ended", "late"), [(10.0, 99.0, 0), (10.009, 10.5, 0), (10.011, 10.012, 1)])
+def test_late_is_what_was_sent_late_not_what_took_long(started, ended, late):
+    tally = Tally(1, 1)
+    tally.add(Answer(hospital.Visit(1, 1, 0), NOTHING, None, 10.0, started, ended, 1))
+    assert (tally.late, tally.answered, tally.retries) == (late, 1, 0)
+    assert tally.latencies_ms == [pytest.approx((ended - 10.0) * 1000)]
+
+
+def test_seconds_of_a_run_are_those_of_its_stages_together():
+    whole = hospital.total([Tally(1, 1, seconds=2.0, late=1), Tally(2, 3, seconds=1.5, late=2, dropped=4)])
+    assert (whole.seconds, whole.late, whole.dropped) == (3.5, 3, 4)

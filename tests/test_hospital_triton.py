@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from radloop.errors import TransientDetectorError
-from radloop.feedback import records
+from radloop.feedback import reading
+from radloop.options import Simulate
 from radloop.pipelines import online
+from radloop.progress import silent
+from taxonomies import VINDR
 from test_detectors_triton import Server, film, heart, numbers
 
 pytest_plugins = ("triton_server",)
@@ -52,9 +55,10 @@ def journal(log: Path, event: str) -> list[dict]:
     return [line for line in lines if line["event"] == event]
 
 
-def play(store, out, detector, **changes):
+def play(store, out, detector, *, progress=silent, **changes):
     """A run that ends when a test has seen what it waits for."""
-    return online.simulate(out, str(store), **{"detector": detector, "stage_seconds": 1.0} | changes)
+    told = {"out": out, "store": str(store), "stage_seconds": 1.0, "detector": detector} | changes
+    return online.simulate(Simulate(**told), progress=progress)
 
 
 def end_the_run():
@@ -64,7 +68,7 @@ def end_the_run():
 
 
 def assert_nothing_lost(done):
-    found = records.read(done.feedback)
+    found = reading.read(done.feedback, VINDR)
     assert found.refused.is_empty()
     assert found.feedback.height == done.total["feedback"] == done.stages["feedback"].sum()
     assert sorted(line["file"] for line in journal(done.log, "request")) == sorted(found.feedback["file"])

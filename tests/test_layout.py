@@ -1,13 +1,29 @@
 """Rules of the code that no linter knows."""
 
 import ast
+import io
 import re
+import tokenize
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from radloop.dashboard.figures import SPLIT_COLOURS
+from radloop.dataset.splits import SplitSizes
+from radloop.tables import HELD_OUT, SPLITS
+from radloop.vindr.classes import TAXONOMY as VINDR
+
 ROOT = Path(__file__).parent.parent
-MODULES = sorted((ROOT / "src").rglob("*.py"))
+SRC = ROOT / "src" / "radloop"
+MODULES = sorted(SRC.rglob("*.py"))
+MOST_LINES = 400
+MOST_LINES_OF_A_FUNCTION = 60
+MOST_PARAMETERS_OF_A_PIPELINE = 8
+
+# The count of VinBigData's classes and of these with "No finding", however they are written.
+COUNT_OF_CLASSES = re.compile(r"\b(class(es)?|ids?)\s*(of\s*)?1[345]\b|\b1[345] (class|finding)|0\s?\.\.\s?1[345]\b")
+NAME_OF_A_CLASS = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in VINDR.names))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT / "src" / "radloop").as_posix())
@@ -28,3 +44,62 @@ def test_every_locked_package_has_hashes():
     for path in (ROOT / "requirements").glob("*.txt"):
         requirements = re.split(r"\n(?=\S)", path.read_text(encoding="utf-8"))
         assert [line for line in requirements if "==" in line and "--hash=sha256:" not in line] == []
+
+
+def name(path):
+    return path.relative_to(SRC).as_posix()
+
+
+def functions(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def test_no_module_is_longer_than_a_person_reads():
+    lines = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_no_function_is_longer_than_a_screen():
+    long = [
+        (name(path), function.name, lines)
+        for path in MODULES
+        for function in functions(path)
+        if (lines := (function.end_lineno or 0) - function.lineno + 1) > MOST_LINES_OF_A_FUNCTION
+    ]
+    assert long == []
+
+
+def test_no_pipeline_asks_for_more_than_eight_things():
+    many = [
+        (name(path), function.name, count)
+        for path in (SRC / "pipelines").glob("*.py")
+        for function in functions(path)
+        if (count := len(function.args.args) + len(function.args.kwonlyargs)) > MOST_PARAMETERS_OF_A_PIPELINE
+    ]
+    assert many == []
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent.name != "vindr"], ids=name)
+def test_only_the_room_of_vindr_knows_its_classes(path):
+    text = path.read_text(encoding="utf-8")
+    assert NAME_OF_A_CLASS.findall(text) == []
+    assert [found.group() for found in COUNT_OF_CLASSES.finditer(text)] == []
+    numbers = tokenize.generate_tokens(io.StringIO(text).readline)
+    assert [token.start for token in numbers if token.type == tokenize.NUMBER and token.string in ("14", "15")] == []
+
+
+def test_only_few_rooms_look_into_the_room_of_vindr():
+    looking = {
+        name(path)
+        for path in MODULES
+        if path.parent.name != "vindr"
+        and re.search(r"from radloop\.?vindr|radloop\.vindr|import vindr", path.read_text())
+    }
+    assert looking <= {"domain.py", "catalog/classes.py", "catalog/version.py", "sources/synthetic.py"}
+
+
+def test_every_split_has_a_size_and_a_colour_and_is_held_out_or_trains():
+    assert tuple(field.name for field in fields(SplitSizes)) == SPLITS
+    assert {*HELD_OUT, "training", "production"} == set(SPLITS)
+    assert set(SPLIT_COLOURS) == {"all", *SPLITS}

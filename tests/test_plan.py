@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 from radloop import manifest
 from radloop.boxes import xyxy_to_cxcywh
 from radloop.dataset import plan, trainer_rules
+from radloop.dataset.plan import Account, Labelling
 from radloop.errors import DatasetError
 from radloop.tables import (
     ANNOTATION_COLUMNS,
     ANNOTATIONS,
     ASSIGNMENT,
-    CLASS_NAMES,
     CONSENSUS,
     FINDINGS,
     MANIFEST,
-    NO_FINDING,
     PICTURES,
     REJECTED,
 )
+from taxonomies import EVERY, VINDR
 
 HEART = (0.3, 0.5, 0.7, 0.9)
 LUNG = (0.1, 0.1, 0.4, 0.6)
@@ -36,11 +36,11 @@ WHOLE_PICTURE = "14 0.500000 0.500000 1.000000 1.000000\n"
 
 
 def finding(image_id="a1", rad_id="R8", class_id=3, box=HEART):
-    return (image_id, rad_id, class_id, *(box if class_id != NO_FINDING else (None,) * 4), 2000, 2500)
+    return (image_id, rad_id, class_id, *(box if class_id is not None else (None,) * 4), 2000, 2500)
 
 
 def normal(image_id="a1", rad_id="R8"):
-    return finding(image_id, rad_id, NO_FINDING)
+    return finding(image_id, rad_id, None)
 
 
 def table(*rows) -> pl.DataFrame:
@@ -52,7 +52,16 @@ def picture_of(image_id: str, suffix=".png") -> dict:
     return {"image_id": image_id, "path": f"train/{name}", "bytes": 700, "md5": hashlib.md5(name.encode()).hexdigest()}
 
 
-def build(findings: pl.DataFrame, *, split="training", pictures=None, **changes) -> plan.Plan:
+def build(
+    findings: pl.DataFrame,
+    *,
+    split="training",
+    pictures=None,
+    classes=VINDR,
+    rejected=NOTHING_REJECTED,
+    lost=NOTHING_LOST,
+    **labelling,
+) -> plan.Plan:
     """A plan of these findings, all of them in one split where `split` is no mapping."""
     image_ids = findings["image_id"].unique().sort().to_list()
     where = split if isinstance(split, dict) else dict.fromkeys(image_ids, split)
@@ -62,17 +71,9 @@ def build(findings: pl.DataFrame, *, split="training", pictures=None, **changes)
         findings,
         pl.DataFrame([known | row for row in rows], schema=PICTURES),
         pl.DataFrame([(i, i, where[i]) for i in image_ids], schema=ASSIGNMENT, orient="row"),
-        **{
-            "labels": "per-reader",
-            "min_readers": 1,
-            "no_finding": "background",
-            "rejected": NOTHING_REJECTED,
-            "lost": NOTHING_LOST,
-            "proof": {"seed": 0},
-            "source": "folder",
-            "settings": {"seed": 0},
-        }
-        | changes,
+        classes,
+        Labelling(**labelling),
+        Account(source="folder", settings={"seed": 0}, proof={"seed": 0}, rejected=rejected, lost=lost),
     )
 
 
@@ -139,6 +140,25 @@ def test_no_finding_as_a_class_is_one_box_around_the_whole_picture():
     assert len(yaml.safe_load(built.documents["data.yaml"])["names"]) == 15
 
 
+@pytest.mark.parametrize("no_finding", ["background", "class"])
+def test_every_file_names_the_classes_of_the_dataset(classes, no_finding):
+    rows = table(finding(class_id=len(classes) - 1), normal(rad_id="R9"))
+    built = build(rows, classes=classes, no_finding=no_finding)
+    names = list(classes.file_names(with_nothing=no_finding == "class"))
+    assert list(yaml.safe_load(built.documents["data.yaml"])["names"].values()) == names
+    assert built.documents["classes.txt"].decode().splitlines() == [f"{n} {name}" for n, name in enumerate(names)]
+    assert summary_of(built)["classes"] == list(classes.names)
+    assert [(int(row["class_id"]), row["class_name"]) for row in scaled_rows(built)] == [
+        (len(classes) - 1, classes.names[-1]),
+        (len(classes), "No finding"),
+    ]
+    annotations = pl.read_parquet(io.BytesIO(built.documents["annotations.parquet"]))
+    assert annotations["class_id"].to_list() == [len(classes) - 1, len(classes)]
+    assert annotations["class_name"].to_list() == [classes.names[-1], "No finding"]
+    whole = f"{len(classes)} 0.500000 0.500000 1.000000 1.000000\n"
+    assert labels_of(built)["training/labels/a1_R9.txt"] == (whole if no_finding == "class" else "")
+
+
 def test_two_readings_of_one_file_name_are_an_error():
     with pytest.raises(DatasetError, match=r"would both be the file a_R1_R2"):
         build(table(finding("a", "R1_R2"), finding("a_R1", "R2")))
@@ -150,7 +170,7 @@ def test_two_readings_of_one_file_name_are_an_error():
         st.tuples(
             st.sampled_from(["a1", "b 2", "ü.3"]),
             st.sampled_from(["R8", "R9"]),
-            st.integers(0, 14),
+            st.none() | st.integers(0, 6),
             st.lists(st.floats(0, 1), min_size=4, max_size=4),
         ),
         min_size=1,
@@ -158,22 +178,25 @@ def test_two_readings_of_one_file_name_are_an_error():
     ),
     st.sampled_from(["per-reader", "consensus"]),
     st.sampled_from(["background", "class"]),
+    st.sampled_from(list(EVERY.values())),
     st.randoms(use_true_random=False),
 )
-def test_labels_pass_the_trainers_rules_and_do_not_depend_on_the_order_of_rows(rows, labels, no_finding, shuffler):
+def test_labels_pass_the_trainers_rules_and_do_not_depend_on_the_order_of_rows(
+    rows, labels, no_finding, classes, shuffler
+):
     findings = [
         finding(image_id, rad_id, class_id, (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)))
         for image_id, rad_id, class_id, (x1, y1, x2, y2) in rows
     ]
-    built = build(table(*findings), labels=labels, no_finding=no_finding)
+    built = build(table(*findings), classes=classes, labels=labels, no_finding=no_finding)
     texts = [text.encode() for text in built.labels["text"]]
-    classes = 14 if no_finding == "background" else 15
-    assert trainer_rules.judge_labels(built.labels["key"].to_list(), texts, classes) == []
+    number = len(classes) + (no_finding == "class")
+    assert trainer_rules.judge_labels(built.labels["key"].to_list(), texts, number) == []
     assert built.labels["md5"].to_list() == [hashlib.md5(text).hexdigest() for text in texts]
     assert built.labels["bytes"].to_list() == [len(text) for text in texts]
 
     shuffler.shuffle(findings)
-    again = build(table(*findings), labels=labels, no_finding=no_finding)
+    again = build(table(*findings), classes=classes, labels=labels, no_finding=no_finding)
     assert again.version == built.version
     assert again.documents == built.documents
     assert manifest.encode(again.manifest) == manifest.encode(built.manifest)
@@ -220,14 +243,14 @@ def test_a_consensus_has_one_label_for_each_image_and_no_reader():
 
 
 def test_a_fused_box_keeps_its_readers_support_and_spread():
-    built = build(three_readers(3, NO_FINDING, 3), labels="consensus", min_readers=2)
+    built = build(three_readers(3, None, 3), labels="consensus", min_readers=2)
     (box,) = consensus_of(built)
     assert (box["support"], box["readers"], box["rad_ids"], box["kept"]) == (2, 3, ["R10", "R9"], True)
     assert box["spread"] == pytest.approx(0)
 
 
 def test_classes_are_never_fused_and_a_box_of_too_few_readers_is_told_but_not_written():
-    built = build(three_readers(3, 0, NO_FINDING), labels="consensus", min_readers=2)
+    built = build(three_readers(3, 0, None), labels="consensus", min_readers=2)
     assert labels_of(built) == {"training/labels/a1.txt": ""}
     assert [(box["class_id"], box["support"], box["kept"]) for box in consensus_of(built)] == [
         (0, 1, False),
@@ -235,8 +258,20 @@ def test_classes_are_never_fused_and_a_box_of_too_few_readers_is_told_but_not_wr
     ]
 
 
+def test_a_box_needs_no_more_readers_than_have_read_its_image():
+    """Most images are read once, one is read twice: the truth of the others does not hang on that one."""
+    rows = table(finding("once"), finding("twice", "R8"), normal("twice", "R9"), finding("both"), finding("both", "R9"))
+    built = build(rows, labels="consensus", min_readers=2)
+    assert {key: text.count("\n") for key, text in labels_of(built).items()} == {
+        "training/labels/once.txt": 1,
+        "training/labels/twice.txt": 0,
+        "training/labels/both.txt": 1,
+    }
+    assert {box["image_id"]: box["kept"] for box in consensus_of(built)} == {"once": True, "twice": False, "both": True}
+
+
 def test_the_consensus_of_normal_readings_is_an_empty_label():
-    built = build(three_readers(NO_FINDING, NO_FINDING, NO_FINDING), labels="consensus")
+    built = build(three_readers(None, None, None), labels="consensus")
     assert labels_of(built) == {"training/labels/a1.txt": ""}
     assert pl.read_parquet(io.BytesIO(built.documents["consensus.parquet"])).schema == CONSENSUS
 
@@ -269,7 +304,7 @@ def test_every_split_can_be_validated_on_by_a_yaml_of_its_own():
     for content in yamls.values():
         assert set(content) == {"train", "val", "test", "names"}
         assert (content["train"], content["test"]) == ("training/images", "test/images")
-        assert content["names"] == dict(enumerate(CLASS_NAMES[:14]))
+        assert content["names"] == dict(enumerate(VINDR.names))
 
 
 def test_a_split_without_images_has_no_yaml_to_stop_the_trainer():
@@ -285,7 +320,9 @@ def test_classes_are_listed_by_number():
 
 def test_the_summary_counts_what_was_planned():
     rows = table(finding("a", "R8"), finding("a", "R8", 0), normal("a", "R9"), normal("b", "R9"))
-    rejected = pl.DataFrame([{"source": "train.csv", "line": 7, "reason": "x_max is missing"}], schema=REJECTED)
+    rejected = pl.DataFrame(
+        [{"source": "train.csv", "line": 7, "code": "box-missing", "reason": "x_max is missing"}], schema=REJECTED
+    )
     built = build(rows, split={"a": "training", "b": "test"}, rejected=rejected)
     assert summary_of(built) == {
         "total_unique_images": 2,
@@ -295,6 +332,7 @@ def test_the_summary_counts_what_was_planned():
         "splits": {"training": 1, "validation": 0, "test": 1, "staging": 0, "canary": 0, "production": 0},
         "version": built.version,
         "source": "folder",
+        "classes": list(VINDR.names),
         "settings": {"seed": 0},
         "boxes_written": 2,
         "boxes_cut_at_the_edge": 0,
@@ -326,11 +364,24 @@ def test_annotations_hold_every_finding_with_its_split_group_and_picture():
 
 
 def test_rejected_rows_come_back_as_they_were():
-    reason = 'class "heart, big" is none of the fifteen'
-    row = {"source": "train.csv", "line": 3, "reason": reason, "image_id": "x", "class_name": "heart, big"}
+    reason = 'class "heart, big" is unknown'
+    row = {
+        "source": "train.csv",
+        "line": 3,
+        "code": "class-unknown",
+        "reason": reason,
+        "image_id": "x",
+        "class_name": "heart, big",
+    }
     built = build(table(finding()), rejected=pl.DataFrame([row], schema=REJECTED))
     (read,) = csv.DictReader(io.StringIO(built.documents["rejected.csv"].decode()))
-    assert (read["line"], read["reason"], read["class_name"], read["x_min"]) == ("3", reason, "heart, big", "")
+    assert (read["line"], read["code"], read["reason"], read["class_name"], read["x_min"]) == (
+        "3",
+        "class-unknown",
+        reason,
+        "heart, big",
+        "",
+    )
 
 
 # the manifest

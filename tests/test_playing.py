@@ -1,6 +1,7 @@
 """A run of the simulator dealt out to many: nothing is played twice, nothing is left out of the report."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radloop.feedback import records
+from radloop.feedback import reading
 from radloop.feedback.records import Model, PictureMeasures
 from radloop.pipelines import playing
 from radloop.pipelines.playing import Run, Share, Shown
 from radloop.predictions import Picture, Predictions
 from radloop.simulation import hospital
-from radloop.simulation.hospital import Plan, Tally
+from radloop.simulation.hospital import Answer, Plan, Tally, Visit
 from radloop.simulation.journal import Journal
+from taxonomies import SPINE
 
 
 class Finder:
@@ -39,7 +41,7 @@ def whole(folder: Path, plan: Plan, count: int = 6) -> Share:
     ]
     for picture in shown:
         picture.path.write_bytes(b"picture")
-    run = Run("r1", Model(name="finder", version="1"), folder / "feedback", folder / "logs" / "log", 0, False)
+    run = Run("r1", Model(name="finder", version="1"), SPINE, folder / "feedback", folder / "logs" / "log", 0, False)
     run.feedback.mkdir(exist_ok=True)
     return Share(run, plan, make, [shown] * len(plan.loads), [False] * count, [])
 
@@ -85,7 +87,7 @@ def test_share_that_is_played_late_goes_on_where_the_clock_is(tmp_path):
     stopping.join()
 
     assert tallies[0].requests == 0
-    assert tallies[1].requests == len(records.read(share.run.feedback).feedback) > 0
+    assert tallies[1].requests == len(reading.read(share.run.feedback, SPINE).feedback) > 0
     assert (running.parent / f"{attempt}.log").exists()
 
 
@@ -99,7 +101,7 @@ def test_attempts_at_one_share_write_different_feedback(tmp_path):
     share = whole(tmp_path, Plan([1], 0.2))
     begun(share)
     tallies = [playing.play_apart(datetime.now(UTC), share)[1] for _ in range(2)]
-    found = records.read(share.run.feedback).feedback
+    found = reading.read(share.run.feedback, SPINE).feedback
     assert found["feedback_id"].is_unique().all()
     assert found.height == hospital.total([tally for one in tallies for tally in one]).answered
 
@@ -142,3 +144,16 @@ def test_arrivals_of_the_past_are_not_played_again():
     )
     assert (tallies[0].requests, tallies[0].dropped) == (0, 0)
     assert {answer.visit.stage for answer in told} == {2}
+
+
+def test_feedback_tells_when_a_picture_arrived_and_when_its_answer_came(tmp_path, classes):
+    share = whole(tmp_path, Plan([1], 1.0))
+    run = replace(share.run, classes=classes)
+    answer = Answer(Visit(7, 1, 0), Finder().predict(Picture("i0", b"")), None, 100.0, 100.5, 101.25, 2)
+    with Journal(run.log, run.id) as journal:
+        written = playing._Clerk(run, journal, "")._as_feedback(answer, share.shown[0][0])
+    arrived, answered = (datetime.fromisoformat(time) for time in (written.arrived_at, written.timestamp))
+    assert answered - arrived == timedelta(seconds=1.25)
+    assert written.latency_ms == 1250.0
+    assert (written.class_id, written.class_name, written.split) == (3, classes.names[3], "test")
+    assert [one.class_name for one in written.detections] == [classes.names[3]]

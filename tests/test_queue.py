@@ -1,34 +1,35 @@
 """The queue: what readers differ on, what the model doubts, what is rare; and some by lot."""
 
 from datetime import UTC, datetime, timedelta
+from math import log
 
 import polars as pl
 import pytest
 
 from radloop.feedback import queue
-from radloop.tables import DETECTIONS, FEEDBACK, QUEUE
+from radloop.tables import CLASS_ID, DETECTIONS, FEEDBACK, QUEUE
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 BOX = (0.1, 0.1, 0.3, 0.3)
 # class 3: both readers on nine images of ten; class 7: one of two; class 12: both, on one image
 ANNOTATIONS = pl.DataFrame(
     [(f"a{n}", reader, 3) for n in range(9) for reader in ("R1", "R2")]
-    + [("a9", "R1", 3), ("a9", "R2", 14)]
+    + [("a9", "R1", 3), ("a9", "R2", None)]
     + [(f"b{n}", "R1", 7) for n in range(9)]
-    + [(f"b{n}", "R2", 14) for n in range(9)]
+    + [(f"b{n}", "R2", None) for n in range(9)]
     + [("c", reader, 12) for reader in ("R1", "R2")],
-    schema={"image_id": pl.String, "rad_id": pl.String, "class_id": pl.Int8},
+    schema={"image_id": pl.String, "rad_id": pl.String, "class_id": CLASS_ID},
     orient="row",
 )
 
 
 def tables(*said: tuple, disputed: tuple = ()) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Feedback as (id, class, confidence); class 14: nothing found."""
+    """Feedback as (id, class, confidence); class None: nothing found."""
     feedback = [
         {"feedback_id": name, "image_id": f"i-{name}", "class_id": class_id, "confidence": p, "timestamp": NOON}
         for name, class_id, p in said
     ]
-    found = [(name, f"i-{name}", class_id, p, *BOX) for name, class_id, p in said if class_id != 14]
+    found = [(name, f"i-{name}", class_id, p, *BOX) for name, class_id, p in said if class_id is not None]
     table = pl.DataFrame(feedback, schema=FEEDBACK).with_columns(disputed=pl.col("feedback_id").is_in(list(disputed)))
     return table, pl.DataFrame(found, schema=DETECTIONS, orient="row")
 
@@ -43,7 +44,7 @@ def order(*said: tuple, seed: int = 0, audit_share: float = 0.0, **known) -> pl.
         pytest.param(("x", 7, 0.6), ("y", 3, 0.6), id="readers differ on the class"),
         pytest.param(("x", 3, 0.6), ("y", 3, 0.95), id="the model is less sure"),
         pytest.param(("x", 12, 0.6), ("y", 3, 0.6), id="the class is rare"),
-        pytest.param(("x", 3, 0.6), ("y", 14, 0.99), id="something was found"),
+        pytest.param(("x", 3, 0.6), ("y", None, 0.99), id="something was found"),
     ],
 )
 def test_what_is_worth_more_comes_first(first, second):
@@ -111,3 +112,59 @@ def test_candidates_are_the_newest_feedback_of_each_image_that_may_train_and_is_
     standing = pl.DataFrame({"feedback_id": ["settled", "disputed"], "disputed": [False, True]})
     found = queue.candidates(known, standing)
     assert sorted(found.select("feedback_id", "disputed").rows()) == [("disputed", True), ("new", False)]
+
+
+def test_factors_are_what_they_are_said_to_be():
+    """20 images: class 3 on 10 of them, class 7 on 9, class 12 on one, nothing found on 10; nobody saw class 5."""
+    said = [("three", 3, 0.6), ("seven", 7, 0.5), ("twelve", 12, 0.5), ("five", 5, 0.5), ("none", None, 0.5)]
+    rows = {row["feedback_id"]: row for row in order(*said).iter_rows(named=True)}
+
+    def rarity(images: int) -> float:
+        return log(21 / (images + 1)) / log(21)
+
+    assert {name: row["rarity"] for name, row in rows.items()} == pytest.approx(
+        {"three": rarity(10), "seven": rarity(9), "twelve": rarity(1), "five": 1.0, "none": rarity(10)}
+    )
+    assert {name: row["disagreement"] for name, row in rows.items()} == pytest.approx(
+        {"three": 0.1, "seven": 1.0, "twelve": 0.05, "five": 1.0, "none": 1.0}
+    )
+    assert {name: row["uncertainty"] for name, row in rows.items()} == pytest.approx(
+        {"three": 0.96, "seven": 1.0, "twelve": 1.0, "five": 1.0, "none": 1.0}
+    )
+
+
+def test_of_two_classes_on_which_readers_differ_alike_the_rarer_comes_first():
+    both = pl.DataFrame(
+        [(f"a{n}", "R1", 1 if n else 2) for n in range(9)] + [(f"a{n}", "R2", None) for n in range(9)],
+        schema=ANNOTATIONS.schema,
+        orient="row",
+    )
+    for said in ([("a", 1, 0.6), ("b", 2, 0.6)], [("b", 1, 0.6), ("a", 2, 0.6)]):
+        ordered = queue.order(*tables(*said), both, seed=0, audit_share=0.0)
+        assert ordered["feedback_id"].to_list() == [name for name, *_ in reversed(said)]
+
+
+def test_worst_box_of_several_counts():
+    feedback, detections = tables(("x", 3, 0.99), ("y", 3, 0.7))
+    more = detections.filter(feedback_id="x").with_columns(class_id=pl.lit(12, CLASS_ID), confidence=pl.lit(0.5))
+    ordered = queue.order(feedback, pl.concat([detections, more]), ANNOTATIONS, seed=0, audit_share=0.0)
+    first = ordered.row(0, named=True)
+    assert first["feedback_id"] == "x"
+    assert first["uncertainty"] == 1.0
+    assert first["rarity"] == pytest.approx(log(21 / 2) / log(21))
+    assert first["disagreement"] == pytest.approx(0.1)
+
+
+def test_share_of_the_lot_is_rounded():
+    for count, audits in ((4, 0), (6, 1), (14, 1), (16, 2)):
+        said = [(f"f{n}", 3, 0.6) for n in range(count)]
+        assert order(*said, audit_share=0.1)["audit"].sum() == audits
+
+
+def test_disputed_feedback_is_never_drawn_by_lot():
+    said = [(f"f{n}", 3, 0.6) for n in range(20)]
+    ordered = order(*said, audit_share=0.5, disputed=tuple(name for name, *_ in said[:10]))
+    assert ordered.head(10)["disputed"].all()
+    assert not ordered.filter("disputed")["audit"].any()
+    assert ordered["audit"].sum() == 5
+    assert (ordered.filter("disputed")["disagreement"] == 1.0).all()

@@ -11,6 +11,7 @@ from radloop.errors import AnnotationError, SourceError
 from radloop.sources import raw
 from radloop.sources.raw import RawData
 from radloop.tables import ANNOTATION_COLUMNS, REJECTED
+from taxonomies import SPINE
 
 HEADER = ",".join(ANNOTATION_COLUMNS)
 ROW = "a1,Cardiomegaly,3,R9,10,20,30,40"
@@ -151,12 +152,13 @@ def test_what_is_no_row_is_rejected_with_its_line(csv_file, record, reason):
     rows, rejected = raw.read_annotations(csv_file(content), source="mine")
     assert len(rows) == 2
     assert rejected.select("source", "line", "reason").rows() == [("mine", 3, reason)]
+    assert rejected["code"].str.contains("^[a-z0-9-]+$").all()
     assert rejected.schema == REJECTED
 
 
 def test_a_rejected_row_shows_what_it_had(csv_file):
     _, rejected = raw.read_annotations(csv_file(f"{HEADER}\n".encode() + b"a1,Cardio\xffmegaly\n"))
-    assert rejected.row(0)[3:6] == ("a1", "Cardio\ufffdmegaly", None)
+    assert rejected.row(0)[4:7] == ("a1", "Cardio\ufffdmegaly", None)
 
 
 def test_a_slipped_row_never_shows_a_patient(csv_file):
@@ -275,3 +277,14 @@ def test_source_json_is_plain(tmp_path):
         "sizes": None,
         "pictures": None,
     }
+
+
+def test_the_sources_own_classes_are_kept(tmp_path):
+    (tmp_path / "boxes.csv").touch()
+    named = RawData("synthetic:3", tmp_path / "boxes.csv", "original", None, None, SPINE)
+    raw.write(named, tmp_path)
+    assert raw.read(tmp_path).classes == SPINE
+    path = tmp_path / "raw" / "source.json"
+    path.write_text(path.read_text().replace('"Osteophytes"', "7"))
+    with pytest.raises(SourceError, match="damaged"):
+        raw.read(tmp_path)

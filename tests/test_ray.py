@@ -16,12 +16,14 @@ import made_up
 import ray_cluster
 from radloop import cli, engines
 from radloop.dataset import pictures
-from radloop.dataset.splits import SplitSizes
 from radloop.engines import Engine
 from radloop.errors import EngineError
-from radloop.feedback import records
+from radloop.feedback import reading
+from radloop.options import Extract, Load, Pull, Simulate, Transform
 from radloop.pipelines import offline, online
+from radloop.split_sizes import SplitSizes
 from radloop.storage import spread
+from radloop.vindr.classes import TAXONOMY as VINDR
 
 pytest_plugins = ("swift_server",)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -58,8 +60,8 @@ def engine(cluster: ray_cluster.Cluster) -> Iterator[Engine]:
 def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset that one machine made of a hundred pictures; nothing changes it."""
     out = tmp_path_factory.mktemp("local")
-    offline.extract(str(made_up.films(out / "films", 100)), out)
-    offline.transform(out, sizes=SIZES)
+    offline.extract(Extract(source=str(made_up.films(out / "films", 100)), out=out))
+    offline.transform(Transform(out=out, sizes=SIZES))
     return out
 
 
@@ -103,10 +105,10 @@ def test_version_and_bytes_are_those_of_one_machine(local, cluster, tmp_path, mo
 
 def test_node_killed_among_the_pictures_changes_nothing(local, cluster, tmp_path, monkeypatch, capsys):
     small_shards(monkeypatch)
-    offline.extract(str(local / "films"), tmp_path)
+    offline.extract(Extract(source=str(local / "films"), out=tmp_path))
     progress = killing(cluster, "pictures")
     with engines.opened("ray", address=cluster.address) as engine:
-        offline.transform(tmp_path, sizes=SIZES, engine=engine, progress=progress)
+        offline.transform(Transform(out=tmp_path, sizes=SIZES), engine=engine, progress=progress)
     assert progress.killed
     assert capsys.readouterr().out == ""  # what Ray tells of the lost node is no output of a command
     assert tree(tmp_path / "organized") == tree(local / "organized")
@@ -117,11 +119,12 @@ def test_node_killed_in_the_upload_changes_nothing(local, cluster, engine, shelf
     monkeypatch.setenv("RCLONE_CONFIG", str(shelf))
     progress = killing(cluster, "uploaded files")
     store = f"shelf:{tmp_path / 'store'}"
-    published = offline.load(local, store, engine=engine, progress=progress)
+    published = offline.load(Load(out=local, store=store), engine=engine, progress=progress)
     assert progress.killed
     assert published.sent_files
-    assert offline.load(local, store).unchanged == pl.read_parquet(local / "organized" / "manifest.parquet").height
-    offline.pull(store, tmp_path / "pulled")
+    unchanged = offline.load(Load(out=local, store=store)).unchanged
+    assert unchanged == pl.read_parquet(local / "organized" / "manifest.parquet").height
+    offline.pull(Pull(out=tmp_path / "pulled", store=store))
     assert tree(tmp_path / "pulled" / "organized") == tree(local / "organized")
 
 
@@ -131,11 +134,12 @@ def test_real_swift_is_sent_to_and_asked_for_copies_by_all_nodes(
 ):
     small_shards(monkeypatch)
     shelf.write_text(f"{shelf.read_text()}\n{swift.config.read_text()}")
-    published = offline.load(local, f"chi_tacc:{container}", engine=engine)
+    published = offline.load(Load(out=local, store=f"chi_tacc:{container}"), engine=engine)
     assert published.sent_files
     assert published.copied == 200  # each picture once, for three readers
-    assert offline.load(local, f"chi_tacc:{container}").unchanged == published.sent_files + published.copied
-    offline.pull(f"chi_tacc:{container}", tmp_path)
+    again = offline.load(Load(out=local, store=f"chi_tacc:{container}"))
+    assert again.unchanged == published.sent_files + published.copied
+    offline.pull(Pull(out=tmp_path, store=f"chi_tacc:{container}"))
     assert tree(tmp_path / "organized") == tree(local / "organized")
 
 
@@ -145,7 +149,7 @@ def test_node_that_does_not_know_the_remote_is_named(local, engine, tmp_path, mo
     config.write_text("[attic]\ntype = local\n")
     monkeypatch.setenv("RCLONE_CONFIG", str(config))
     with pytest.raises(EngineError, match=r"Ray node 127.0.0.1 .* cannot reach the store: .*attic"):
-        offline.load(local, f"attic:{tmp_path / 'store'}", engine=engine)
+        offline.load(Load(out=local, store=f"attic:{tmp_path / 'store'}"), engine=engine)
     assert not list((tmp_path / "store").rglob("*.png"))
 
 
@@ -237,20 +241,14 @@ def test_node_killed_in_a_simulation_loses_no_reported_feedback(local, cluster, 
         if before < 3 <= len(attempts):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    done = online.simulate(
-        tmp_path,
-        str(local),
-        splits=["production"],
-        load_pattern="4,4",
-        stage_seconds=100,
-        inference_ms=20,
-        engine=engine,
-        progress=progress,
+    told = Simulate(
+        out=tmp_path, store=str(local), splits=("production",), load_pattern="4,4", stage_seconds=100, inference_ms=20
     )
+    done = online.simulate(told, engine=engine, progress=progress)
 
     lines = [json.loads(line) for line in done.log.read_text().splitlines()]
     reported = [line["file"] for line in lines if line["event"] == "request"]
-    found = records.read(done.feedback)
+    found = reading.read(done.feedback, VINDR)
     assert done.stopped
     assert len(attempts) == 3
     assert found.refused.is_empty()
@@ -263,17 +261,17 @@ def test_node_killed_in_a_simulation_loses_no_reported_feedback(local, cluster, 
 
 
 def test_simulation_by_two_nodes_is_one_report(local, engine, tmp_path):
-    done = online.simulate(
-        tmp_path,
-        str(local),
-        splits=["production"],
+    told = Simulate(
+        out=tmp_path,
+        store=str(local),
+        splits=("production",),
         load_pattern="1,3",
         stage_seconds=2,
         arrival="poisson:20",
         inference_ms=20,
-        engine=engine,
     )
-    found = records.read(done.feedback).feedback
+    done = online.simulate(told, engine=engine)
+    found = reading.read(done.feedback, VINDR).feedback
     assert found.height == done.total["feedback"] == done.stages["feedback"].sum()
     assert done.stages["load"].to_list() == [1, 3]
     assert done.stages["seconds"].to_list() == [2.0, 2.0]

@@ -6,12 +6,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from radloop import readers
-from radloop.readers import READERS, reading, typical_box
+import taxonomies
+from radloop import domain, readers
+from radloop.vindr import habits as vindr
+from radloop.vindr.places import typical_box
+from taxonomies import VINDR
 
+READERS = vindr.READERS
 HEART = 3
 NODULE = 8
 EFFUSION, THICKENING = 10, 11
+
+
+KNOWN = domain.of(VINDR)
+
+
+def reading(boxes, classes, *, known: domain.Domain = KNOWN, place: readers.Place | None = None, **options: object):
+    return readers.reading(boxes, classes, known.habits, place=place or known.typical_box, **options)
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -34,29 +45,32 @@ def iou(first: readers.Boxes, second: readers.Boxes) -> readers.Boxes:
     return shared / (areas[0] + areas[1] - shared)
 
 
-@given(truths(), st.integers(0, 2**32), st.sampled_from([*READERS, "M-tiny", None]))
-def test_without_noise_a_reading_is_the_truth(truth, seed, reader):
-    boxes, classes = truth
-    drawn = reading(boxes, classes, rng=rng(seed), reader=reader, noise=0.0)
+LISTS = st.sampled_from(list(taxonomies.EVERY.values()))  # a class below seven is in each
+
+
+@given(truths(), LISTS, st.integers(0, 2**32), st.sampled_from([*READERS, "M-tiny", None]))
+def test_without_noise_a_reading_is_the_truth(truth, names, seed, reader):
+    boxes, classes = truth[0], truth[1] % len(names)
+    drawn = reading(boxes, classes, known=domain.of(names), rng=rng(seed), reader=reader, noise=0.0)
     assert np.array_equal(drawn.boxes, boxes)
     assert np.array_equal(drawn.classes, classes)
     assert np.array_equal(drawn.origins, np.arange(len(classes)))
 
 
-@given(truths(), st.integers(0, 2**32), st.floats(0.0, 3.0), st.sampled_from([*READERS, None]))
-def test_every_box_drawn_is_a_box_in_the_picture(truth, seed, noise, reader):
-    boxes, classes = truth
-    drawn = reading(boxes, classes, rng=rng(seed), reader=reader, noise=noise)
+@given(truths(), LISTS, st.integers(0, 2**32), st.floats(0.0, 3.0), st.sampled_from([*READERS, None]))
+def test_every_box_drawn_is_a_box_in_the_picture(truth, names, seed, noise, reader):
+    boxes, classes = truth[0], truth[1] % len(names)
+    drawn = reading(boxes, classes, known=domain.of(names), rng=rng(seed), reader=reader, noise=noise)
     assert len(drawn.boxes) == len(drawn.classes) == len(drawn.origins)
     assert ((drawn.boxes >= 0) & (drawn.boxes <= 1)).all()
     assert (drawn.boxes[:, 0] < drawn.boxes[:, 2]).all()
     assert (drawn.boxes[:, 1] < drawn.boxes[:, 3]).all()
 
 
-@given(truths(), st.integers(0, 2**32))
-def test_origins_tell_true_boxes_from_false_alarms(truth, seed):
-    boxes, classes = truth
-    drawn = reading(boxes, classes, rng=rng(seed), noise=2.0)
+@given(truths(), LISTS, st.integers(0, 2**32))
+def test_origins_tell_true_boxes_from_false_alarms(truth, names, seed):
+    boxes, classes = truth[0], truth[1] % len(names)
+    drawn = reading(boxes, classes, known=domain.of(names), rng=rng(seed), noise=2.0)
     true = drawn.origins >= 0
     assert np.array_equal(drawn.classes[true], classes[drawn.origins[true]])
     assert not set(drawn.classes[~true].tolist()) & set(classes.tolist())
@@ -120,7 +134,7 @@ def test_two_readers_overlap_as_the_real_ones_do(class_id, median):
     truth = np.concatenate([corners, corners + 0.2], axis=1)
     classes = np.full(len(truth), class_id)
     source = rng(1)
-    first, second = (readers._jitter(truth, classes, rng=source, noise=1.0) for _ in range(2))
+    first, second = (readers._jitter(truth, KNOWN.habits.edges[classes], rng=source, noise=1.0) for _ in range(2))
     assert np.median(iou(first, second)) == pytest.approx(median, abs=0.05)
 
 
@@ -129,3 +143,30 @@ def test_typical_boxes_have_an_area(class_id, seed):
     x_min, y_min, x_max, y_max = typical_box(class_id, rng(seed))
     assert x_min < x_max
     assert y_min < y_max
+
+
+@pytest.mark.parametrize("count", [1, 7, 20, 300])
+def test_readers_of_other_classes_miss_as_much_and_invent_as_much_in_all(count):
+    known = domain.of(taxonomies.Taxonomy(tuple(f"c{number}" for number in range(count))))
+    none, source = (np.empty((0, 4)), np.empty(0, dtype=np.int64)), rng()
+    one = np.array([[0.4, 0.4, 0.5, 0.5]]), np.array([count - 1])
+    invented = np.mean([len(reading(*none, known=known, rng=source).classes) for _ in range(3000)])
+    seen = np.mean([0 in reading(*one, known=known, rng=source).origins for _ in range(3000)])
+    everywhere = np.mean([len(reading(*none, rng=source).classes) for _ in range(3000)])
+    assert invented == pytest.approx(everywhere * min(count, len(VINDR)) / len(VINDR), abs=0.06)
+    assert seen == pytest.approx(KNOWN.habits.seen.mean(), abs=0.03)
+
+
+def test_what_is_known_of_other_classes_is_no_place_of_a_chest(classes):
+    known = domain.of(classes)
+    assert (known.middles is None) == (classes != VINDR)
+    assert known.shares.sum() == pytest.approx(1)
+    assert len(known.shares) == len(known.habits) == len(classes)
+    assert known.habits.rates("R9")[0].shape == known.habits.rates("nobody")[1].shape == (len(classes),)
+
+
+@given(st.integers(0, 2**32))
+def test_boxes_of_other_classes_lie_in_the_picture(seed):
+    x_min, y_min, x_max, y_max = domain.of(taxonomies.SPINE).typical_box(3, rng(seed))
+    assert 0 <= x_min < x_max <= 1
+    assert 0 <= y_min < y_max <= 1

@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import any_classes
+from radloop.catalog.rule import Rule
 from radloop.feedback import guard, retraining, reviews
-from radloop.feedback.records import Records
+from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
-from radloop.tables import DETECTIONS, FEEDBACK, REFUSED_FILES, RETRAINING, REVIEW_FINDINGS, REVIEWS
+from radloop.tables import DETECTIONS, EDGES, FEEDBACK, REFUSED_FILES, RETRAINING, REVIEW_FINDINGS, REVIEWS
+from taxonomies import EVERY, VINDR
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 HEART = (0.3, 0.5, 0.7, 0.7)
@@ -29,7 +32,7 @@ def records(*said: tuple, refused: tuple = ()) -> Records:
     """Feedback as (id, image, boxes (class, confidence, corners), **known), a minute apart."""
     feedback, detections = [], []
     for minute, (feedback_id, image_id, found, *known) in enumerate(said):
-        top = max(found, key=lambda box: box[1], default=(14, 0.8))
+        top = max(found, key=lambda box: box[1], default=(None, 0.8))
         row = {
             "feedback_id": feedback_id,
             "image_id": image_id,
@@ -74,13 +77,24 @@ def reviewed(*said: tuple) -> Reviews:
     )
 
 
-def decide(said: Records, reviews_said: Reviews = reviews.NONE, **options) -> retraining.Decided:
-    return retraining.decide(said, guard.judge(said.feedback, IMAGES), reviews_said, **options)
+def decide(said: Records, reviews_said: Reviews = reviews.NONE, **rule) -> retraining.Decided:
+    return retraining.decide(said, guard.judge(said.feedback, IMAGES), reviews_said, Rule(**rule))
 
 
-def fate(*said, reviews_said: Reviews = reviews.NONE, of: str = "f1", **options) -> tuple[str, str | None]:
-    fates = decide(records(*said), reviews_said, **options).fates
-    return fates.filter(feedback_id=of).select("fate", "reason").row(0)
+def fate(*said, reviews_said: Reviews = reviews.NONE, of: str = "f1", **rule) -> tuple[str, str | None, str | None]:
+    fates = decide(records(*said), reviews_said, **rule).fates
+    return fates.filter(feedback_id=of).select("fate", "code", "reason").row(0)
+
+
+KEPT = ("kept", None, None)
+NOTHING_FOUND = ("unused", "nothing-found", "nothing found")
+DOUBTFUL = ("unused", "doubtful-box", "a doubtful box")
+HELD_OUT = ("withheld", "held-out-image", "the image is held out")
+SUPERSEDED = ("unused", "superseded", "superseded")
+
+
+def unsure(threshold: str) -> tuple[str, str, str]:
+    return "unused", "low-confidence", f"no box above {threshold}"
 
 
 def test_sure_prediction_on_a_production_image_is_a_row():
@@ -90,7 +104,7 @@ def test_sure_prediction_on_a_production_image_is_a_row():
         "image_id": "prod1",
         "class_id": 3,
         "rad_id": "M-tinyv2",
-        **dict(zip(("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm"), HEART, strict=True)),
+        **dict(zip(EDGES, HEART, strict=True)),
         "split": "production",
         "source": "prediction",
         "confidence": 0.95,
@@ -103,21 +117,29 @@ def test_sure_prediction_on_a_production_image_is_a_row():
 @pytest.mark.parametrize(
     ("image_id", "found", "expected"),
     [
-        pytest.param("prod1", [(3, 0.9, HEART)], ("unused", "no box above 0.9"), id="not above the threshold"),
-        pytest.param("prod1", [(3, 0.95, HEART), (1, 0.9, HEART)], ("unused", "a doubtful box"), id="at the threshold"),
-        pytest.param("prod1", [(3, 0.95, HEART), (1, 0.25, HEART)], ("unused", "a doubtful box"), id="a doubtful box"),
-        pytest.param("prod1", [(3, 0.95, HEART), (1, 0.2, HEART)], ("kept", None), id="a box that nobody believes"),
-        pytest.param("prod1", [], ("unused", "nothing found (class 14)"), id="class 14"),
-        pytest.param("train1", [(3, 0.95, HEART)], ("unused", "a training image without a review"), id="training"),
-        pytest.param("test1", [(3, 0.95, HEART)], ("withheld", "the image is held out"), id="test"),
-        pytest.param("val1", [], ("withheld", "the image is held out"), id="validation, nothing found"),
+        pytest.param("prod1", [(3, 0.9, HEART)], unsure("0.9"), id="not above the threshold"),
+        pytest.param("prod1", [(3, 0.95, HEART), (1, 0.9, HEART)], DOUBTFUL, id="at the threshold"),
+        pytest.param("prod1", [(3, 0.95, HEART), (1, 0.25, HEART)], DOUBTFUL, id="a doubtful box"),
+        pytest.param("prod1", [(3, 0.95, HEART), (1, 0.2, HEART)], KEPT, id="a box that nobody believes"),
+        pytest.param("prod1", [], NOTHING_FOUND, id="nothing found"),
         pytest.param(
-            "stranger", [(3, 0.95, HEART)], ("refused", "the dataset has no image of this id"), id="unknown image"
+            "train1",
+            [(3, 0.95, HEART)],
+            ("unused", "training-image", "a training image without a review"),
+            id="training",
+        ),
+        pytest.param("test1", [(3, 0.95, HEART)], HELD_OUT, id="test"),
+        pytest.param("val1", [], HELD_OUT, id="validation, nothing found"),
+        pytest.param(
+            "stranger",
+            [(3, 0.95, HEART)],
+            ("refused", "image-unknown", "the dataset has no image of this id"),
+            id="unknown image",
         ),
         pytest.param(
             "prod1",
             [(3, 0.95, (-0.01, 0.2, 0.00005, 0.4))],
-            ("refused", "a box has no area inside the picture"),
+            ("refused", "box-without-area", "a box has no area inside the picture"),
             id="flat once cut",
         ),
     ],
@@ -128,8 +150,14 @@ def test_feedback_without_a_review(image_id, found, expected):
 
 def test_another_threshold_moves_what_is_doubtful():
     said = ("f1", "prod1", [(3, 0.8, HEART)])
-    assert fate(said, min_confidence=0.7) == ("kept", None)
-    assert fate(said, min_confidence=0.85) == ("unused", "no box above 0.85")
+    assert fate(said, min_confidence=0.7) == KEPT
+    assert fate(said, min_confidence=0.85) == unsure("0.85")
+
+
+def test_rule_says_from_where_on_a_box_is_doubtful():
+    said = ("f1", "prod1", [(3, 0.95, HEART), (1, 0.2, HEART)])
+    assert fate(said, doubtful=0.2) == DOUBTFUL
+    assert fate(said, doubtful=0.21) == KEPT
 
 
 @pytest.mark.parametrize(
@@ -137,7 +165,7 @@ def test_another_threshold_moves_what_is_doubtful():
     [
         pytest.param("accept", [(3, HEART)], [3], id="accepted"),
         pytest.param("correct", [(3, HEART), (7, HEART)], [3, 7], id="corrected"),
-        pytest.param("normal", [], [14], id="normal"),
+        pytest.param("normal", [], [None], id="normal"),
         pytest.param("reject", [], [], id="rejected"),
     ],
 )
@@ -149,10 +177,11 @@ def test_review_decides_what_trains(verdict, boxes, classes, image_id):
     assert decided.fates["fate"].to_list() == ["kept" if classes else "unused"]
 
 
-def test_normal_is_one_row_without_a_box():
+def test_normal_is_one_row_without_a_box(classes):
     decided = decide(records(("f1", "prod1", [(5, 0.5, HEART)])), reviewed(("f1", "prod1", "ann", "normal", [])))
-    head, row = retraining.csv(decided.rows).decode().splitlines()
-    assert row.startswith("prod1,No finding,14,ann,,,,,1024,1024,production,review,,tiny v2,f1,2026-01-02T13:00:00")
+    head, row = retraining.csv(decided.rows, classes).decode().splitlines()
+    start = f"prod1,No finding,{len(classes)},ann,,,,,1024,1024,production,review,,tiny v2,f1,2026-01-02T13:00:00"
+    assert row.startswith(start)
     assert head.startswith("image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max,width,height,split,source")
 
 
@@ -168,29 +197,38 @@ def test_held_out_image_trains_only_where_the_flag_says_so_and_its_row_tells():
 
 def test_copy_of_a_held_out_picture_under_another_name_is_told_as_what_it_is():
     said = ("f1", "prod1", [(3, 0.95, HEART)], {"image_md5": f"{3:032x}"})
-    assert fate(said) == ("withheld", "the picture is a held-out image's")
+    assert fate(said) == ("withheld", "held-out-picture", "the picture is a held-out image's")
     assert decide(records(said), include_held_out=True).rows["split"].to_list() == ["test"]
+    strange = ("f1", "renamed", *said[2:])
+    assert fate(strange) == ("withheld", "held-out-picture", "the picture is a held-out image's")
+    assert fate(strange, include_held_out=True) == ("refused", *guard.UNKNOWN)
 
 
 def test_newest_feedback_of_an_image_counts():
     old, new = ("f1", "prod1", [(3, 0.95, HEART)]), ("f2", "prod1", [])
-    assert fate(old, new) == ("unused", "superseded")
-    assert fate(old, new, of="f2") == ("unused", "nothing found (class 14)")
+    assert fate(old, new) == SUPERSEDED
+    assert fate(old, new, of="f2") == NOTHING_FOUND
+
+
+def test_newest_is_by_time_and_not_by_id():
+    old, new = ("f2", "prod1", [(3, 0.95, HEART)]), ("f1", "prod1", [])
+    assert fate(old, new, of="f2") == SUPERSEDED
+    assert fate(old, new, of="f1") == NOTHING_FOUND
 
 
 def test_later_prediction_does_not_take_back_what_a_radiologist_said():
     old, new = ("f1", "prod1", [(3, 0.95, HEART)]), ("f2", "prod1", [])
     said = reviewed(("f1", "prod1", "ann", "accept", [(3, HEART)]))
-    assert fate(old, new, reviews_said=said) == ("kept", None)
-    assert fate(old, new, reviews_said=said, of="f2") == ("unused", "superseded")
+    assert fate(old, new, reviews_said=said) == KEPT
+    assert fate(old, new, reviews_said=said, of="f2") == SUPERSEDED
 
 
 def test_disputed_feedback_waits_for_somebody_who_adjudicates():
     feedback = ("f1", "prod1", [(3, 0.95, HEART)])
     two = [("f1", "prod1", "ann", "accept", [(3, HEART)]), ("f1", "prod1", "bob", "normal", [])]
-    assert fate(feedback, reviews_said=reviewed(*two)) == ("disputed", "its reviewers disagree")
+    assert fate(feedback, reviews_said=reviewed(*two)) == ("disputed", "disputed", "its reviewers disagree")
     third = ("f1", "prod1", "eve", "normal", [], {"adjudicates": True})
-    assert fate(feedback, reviews_said=reviewed(*two, third)) == ("kept", None)
+    assert fate(feedback, reviews_said=reviewed(*two, third)) == KEPT
 
 
 def test_simulated_review_is_marked_in_its_rows():
@@ -199,20 +237,23 @@ def test_simulated_review_is_marked_in_its_rows():
 
 
 def test_require_review_leaves_out_what_nobody_looked_at():
-    assert fate(("f1", "prod1", [(3, 0.95, HEART)]), require_review=True) == ("unused", "no review")
+    feedback = ("f1", "prod1", [(3, 0.95, HEART)])
+    assert fate(feedback, require_review=True) == ("unused", "no-review", "no review")
+    accepted = reviewed(("f1", "prod1", "ann", "accept", [(3, HEART)]))
+    assert fate(feedback, reviews_said=accepted, require_review=True) == KEPT
 
 
 @pytest.mark.parametrize(
-    ("feedback_id", "image_id", "reason"),
+    ("feedback_id", "image_id", "code", "reason"),
     [
-        pytest.param("f9", "prod1", "there is no feedback of this id", id="no such feedback"),
-        pytest.param("f1", "prod2", "its feedback is on image prod1", id="another image"),
+        pytest.param("f9", "prod1", "feedback-unknown", "there is no feedback of this id", id="no such feedback"),
+        pytest.param("f1", "prod2", "feedback-of-another-image", "its feedback is on image prod1", id="another image"),
     ],
 )
-def test_review_of_something_else_is_refused_and_changes_nothing(feedback_id, image_id, reason):
+def test_review_of_something_else_is_refused_and_changes_nothing(feedback_id, image_id, code, reason):
     said = reviewed((feedback_id, image_id, "ann", "normal", []))
     decided = decide(records(("f1", "prod1", [(3, 0.95, HEART)])), said)
-    assert decided.refused_reviews["reason"].to_list() == [reason]
+    assert decided.refused_reviews.select("code", "reason").rows() == [(code, reason)]
     assert decided.rows["source"].to_list() == ["prediction"]
 
 
@@ -231,9 +272,13 @@ def test_box_over_the_edge_is_cut_there_and_counted():
 
 
 def test_file_that_could_not_be_read_is_refused_with_its_reason():
-    decided = decide(records(("f1", "prod1", []), refused=(("bad.json", "truncated"),)))
+    decided = decide(records(("f1", "prod1", []), refused=(("bad.json", "not-json", "it is not JSON"),)))
     assert retraining.count(decided.fates) == {"kept": 0, "withheld": 0, "refused": 1, "disputed": 0, "unused": 1}
-    assert decided.fates.filter(file="bad.json").select("fate", "reason").row(0) == ("refused", "truncated")
+    assert decided.fates.filter(file="bad.json").select("fate", "code", "reason").row(0) == (
+        "refused",
+        "not-json",
+        "it is not JSON",
+    )
 
 
 def test_no_feedback_is_no_rows():
@@ -278,7 +323,7 @@ def test_every_feedback_ends_in_one_fate_and_no_held_out_image_trains(feedback, 
             for n, reviewer, verdict, adjudicates, simulated in opinions
         )
     )
-    came = records(*said, refused=[("bad.json", "no JSON")])
+    came = records(*said, refused=[("bad.json", "not-json", "no JSON")])
     decided = decide(came, looked, require_review=require_review)
 
     assert sorted(decided.fates["file"]) == sorted([*(f"{one[0]}.json" for one in said), "bad.json"])
@@ -299,6 +344,84 @@ def test_every_feedback_ends_in_one_fate_and_no_held_out_image_trains(feedback, 
         came.refused,
     )
     again = decide(shuffled, looked, require_review=require_review)
-    assert retraining.csv(again.rows) == retraining.csv(decided.rows)
-    assert retraining.from_csv(retraining.csv(decided.rows)).equals(decided.rows)
+    written = retraining.csv(decided.rows, VINDR)
+    assert retraining.csv(again.rows, VINDR) == written
+    assert retraining.from_csv(written, VINDR).equals(decided.rows)
+    assert decided.fates.filter(pl.col("code").is_null())["fate"].to_list() == ["kept"] * kept.height
     assert again.fates.sort("file").equals(decided.fates.sort("file"))
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("C",)), min_size=1, max_size=8)
+
+
+@given(any_classes.ANY | st.sampled_from([*EVERY.values()]), st.data())
+def test_table_on_any_classes_comes_back_as_it_was_written(classes, data):
+    numbers = data.draw(st.lists(st.none() | st.integers(0, len(classes) - 1), max_size=6))
+    rows = pl.DataFrame(
+        [
+            {
+                "image_id": data.draw(TEXTS),
+                "class_id": class_id,
+                "rad_id": "ann",
+                **({} if class_id is None else dict(zip(EDGES, HEART, strict=True))),
+                "split": "production",
+                "source": "review",
+                "model": data.draw(st.none() | TEXTS),
+                "feedback_id": "f1",
+                "timestamp": NOON,
+            }
+            for class_id in numbers
+        ],
+        schema=RETRAINING,
+    )
+    written = retraining.csv(rows, classes)
+    assert retraining.from_csv(written, classes).equals(rows)
+    told = pl.read_csv(written, infer_schema=False).select("class_name", "class_id").rows()
+    assert told == [(classes.name(number), str(len(classes) if number is None else number)) for number in numbers]
+
+
+def test_newer_feedback_that_is_withheld_or_unknown_does_not_supersede():
+    good = ("f1", "prod1", [(3, 0.95, HEART)])
+    copy = ("f2", "prod1", [(3, 0.95, HEART)], {"image_md5": f"{3:032x}"})
+    assert fate(good, copy) == KEPT
+    assert fate(good, copy, of="f2")[0] == "withheld"
+
+
+def test_review_of_superseded_feedback_is_not_among_those_that_were_used():
+    old, new = ("f1", "prod1", []), ("f2", "prod1", [])
+    said = reviewed(("f1", "prod1", "ann", "normal", []), ("f2", "prod1", "ann", "normal", []))
+    decided = decide(records(old, new), said)
+    assert decided.reviews["feedback_id"].to_list() == ["f2"]
+    rejected = reviewed(("f2", "prod1", "ann", "reject", []))
+    assert decide(records(old, new), rejected).reviews["feedback_id"].to_list() == ["f2"]
+
+
+def test_fused_box_is_the_mean_weighted_by_confidence():
+    decided = decide(records(("f1", "prod1", [(3, 1.0, HEART), (3, 0.92, (0.34, 0.5, 0.7, 0.7))])))
+    assert decided.rows["x_min_norm"].to_list() == [pytest.approx((0.3 + 0.92 * 0.34) / 1.92)]
+    assert decided.rows["confidence"].to_list() == [pytest.approx(0.96)]
+
+
+def test_box_that_nobody_believes_may_lie_outside():
+    outside = (-0.01, 0.2, 0.00005, 0.4)
+    assert fate(("f1", "prod1", [(3, 0.95, HEART), (1, 0.1, outside)])) == KEPT
+
+
+@pytest.mark.parametrize(
+    ("model", "rad_id"),
+    [(None, "M-unknown"), ("", "M-unknown"), ("__", "M-unknown"), ("a_b c.1", "M-abc1"), ("x" * 60, "M-" + "x" * 48)],
+)
+def test_model_is_the_reader_of_its_rows(model, rad_id):
+    decided = decide(records(("f1", "prod1", [(3, 0.95, HEART)], {"model": model})))
+    assert decided.rows["rad_id"].to_list() == [rad_id]
+
+
+def test_only_boxes_above_the_threshold_become_rows():
+    decided = decide(records(("f1", "prod1", [(3, 0.95, HEART), (5, 0.1, HEART)])))
+    assert decided.rows["class_id"].to_list() == [3]
+
+
+def test_rows_are_sorted_and_a_normal_one_comes_last():
+    said = reviewed(("f1", "prod1", "ann", "correct", [(7, HEART), (3, HEART)]), ("f2", "prod2", "ann", "normal", []))
+    decided = decide(records(("f2", "prod2", []), ("f1", "prod1", [])), said)
+    assert decided.rows.select("image_id", "class_id").rows() == [("prod1", 3), ("prod1", 7), ("prod2", None)]

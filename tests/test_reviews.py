@@ -4,19 +4,22 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import any_classes
 from radloop.errors import FeedbackError
-from radloop.feedback import radiologists, reviews
+from radloop.feedback import reviews
 from radloop.feedback.reviews import Finding, Review
 from radloop.tables import REVIEW_FINDINGS, REVIEWS
+from taxonomies import EVERY, SPINE, VINDR
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 HEART = Finding(class_id=3, bbox=(0.5, 0.6, 0.4, 0.2))
 SAME_HEART = Finding(class_id=3, bbox=(0.51, 0.6, 0.4, 0.2))
+ELSEWHERE = Finding(class_id=3, bbox=(0.2, 0.2, 0.1, 0.1))
+EDGE = Finding(class_id=3, bbox=(0.68, 0.6, 0.4, 0.2))  # an IoU of 0.38 with HEART
 EFFUSION = Finding(class_id=10, bbox=(0.2, 0.7, 0.1, 0.1))
 
 
@@ -37,14 +40,15 @@ def review(reviewer="ann", verdict="correct", findings=(HEART,), minute=0, **cha
 
 def standing(folder, *written):
     for one in written:
-        reviews.write(folder, one)
-    return reviews.standing(reviews.read(folder)).row(0, named=True)
+        reviews.write(folder, one, VINDR)
+    return reviews.standing(reviews.read(folder, VINDR)).row(0, named=True)
 
 
-def test_review_is_read_as_it_was_written(tmp_path):
-    path = reviews.write(tmp_path, review(findings=[HEART, EFFUSION], comment="portable film"))
+def test_review_is_read_as_it_was_written(tmp_path, classes):
+    last = Finding(class_id=len(classes) - 1, bbox=(0.2, 0.7, 0.1, 0.1))
+    path = reviews.write(tmp_path, review(findings=[HEART, last], comment="portable film"), classes)
 
-    read = reviews.read(tmp_path)
+    read = reviews.read(tmp_path, classes)
     assert read.reviews.schema == REVIEWS
     assert read.findings.schema == REVIEW_FINDINGS
     row = read.reviews.row(0, named=True)
@@ -59,10 +63,11 @@ def test_review_is_read_as_it_was_written(tmp_path):
     file, class_id, *corners = read.findings.row(0)
     assert (file, class_id) == (path.name, 3)
     assert corners == pytest.approx([0.3, 0.5, 0.7, 0.7])
+    assert read.findings["class_id"].to_list() == [3, len(classes) - 1]
 
 
 def test_file_holds_the_fields_of_the_contract(tmp_path):
-    written = json.loads(reviews.write(tmp_path, review()).read_bytes())
+    written = json.loads(reviews.write(tmp_path, review(), VINDR).read_bytes())
     assert written == {
         "feedback_id": "f1",
         "image_id": "a1",
@@ -74,65 +79,94 @@ def test_file_holds_the_fields_of_the_contract(tmp_path):
 
 
 def test_review_of_more_boxes_than_anybody_draws_is_refused(tmp_path):
-    with pytest.raises(FeedbackError, match="length <= 1000"):
-        reviews.write(tmp_path, review(findings=[HEART] * 1001))
+    with pytest.raises(FeedbackError, match="length <= 1000") as refused:
+        reviews.write(tmp_path, review(findings=[HEART] * 1001), VINDR)
+    assert refused.value.code == "bad-findings"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_same_review_twice_is_one_file_and_another_is_added(tmp_path):
-    first = reviews.write(tmp_path, review())
-    assert reviews.write(tmp_path, review()) == first
-    assert reviews.write(tmp_path, review(minute=1)) != first
+    first = reviews.write(tmp_path, review(), VINDR)
+    assert reviews.write(tmp_path, review(), VINDR) == first
+    assert reviews.write(tmp_path, review(minute=1), VINDR) != first
     assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("changes", "code", "reason"),
     [
-        pytest.param({"reviewer": "Dr. Ann"}, "reviewer", id="a reviewer that is no pseudonym"),
-        pytest.param({"verdict": "maybe"}, "verdict", id="unknown verdict"),
-        pytest.param({"findings": None}, "without findings", id="correct without findings"),
-        pytest.param({"findings": []}, "`normal`", id="corrected to nothing"),
-        pytest.param({"verdict": "normal"}, "normal with 1 findings", id="normal with a box"),
-        pytest.param({"verdict": "reject"}, "reject with 1 findings", id="reject with a box"),
+        pytest.param({"reviewer": "Dr. Ann"}, "bad-reviewer", "a pseudonym", id="a reviewer that is no pseudonym"),
+        pytest.param({"verdict": "maybe"}, "bad-verdict", "accept, correct", id="unknown verdict"),
+        pytest.param({"findings": None}, "findings-missing", "without findings", id="correct without findings"),
+        pytest.param({"findings": []}, "findings-missing", "`normal`", id="corrected to nothing"),
         pytest.param(
-            {"findings": [Finding(class_id=14, bbox=(0.5, 0.5, 1, 1))]}, "class_id", id="class 14 as a finding"
+            {"verdict": "normal"}, "findings-contradict-verdict", "normal with 1 findings", id="normal with a box"
         ),
-        pytest.param({"findings": [Finding(class_id=1, bbox=(0.9, 0.5, 0.4, 0.1))]}, "not inside", id="a box outside"),
         pytest.param(
-            {"findings": [Finding(class_id=1, bbox=(-0.004, 0.5, 0.008, 0.1))]}, "no area", id="flat once cut"
+            {"verdict": "reject"}, "findings-contradict-verdict", "reject with 1 findings", id="reject with a box"
         ),
-        pytest.param({"timestamp": "yesterday"}, "ISO 8601", id="no time"),
-        pytest.param({"feedback_id": "../f1"}, "feedback_id", id="an id that leads out of the folder"),
+        pytest.param(
+            {"findings": [Finding(class_id=1, bbox=(0.9, 0.5, 0.4, 0.1))]},
+            "box-outside",
+            "not inside",
+            id="a box outside",
+        ),
+        pytest.param(
+            {"findings": [Finding(class_id=1, bbox=(-0.004, 0.5, 0.008, 0.1))]},
+            "box-without-area",
+            "no area",
+            id="flat once cut",
+        ),
+        pytest.param({"timestamp": "yesterday"}, "bad-timestamp", "ISO 8601", id="no time"),
+        pytest.param(
+            {"feedback_id": "../f1"}, "bad-feedback-id", "feedback_id", id="an id that leads out of the folder"
+        ),
     ],
 )
-def test_review_that_cannot_be_used_is_not_written(tmp_path, changes, reason):
-    with pytest.raises(FeedbackError, match=reason):
-        reviews.write(tmp_path, msgspec.structs.replace(review(), **changes))
+def test_review_that_cannot_be_used_is_not_written(tmp_path, changes, code, reason):
+    with pytest.raises(FeedbackError, match=reason) as refused:
+        reviews.write(tmp_path, msgspec.structs.replace(review(), **changes), VINDR)
+    assert refused.value.code == code
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("beyond", [0, 1, 900, -1_000])
+def test_finding_has_one_of_the_classes(tmp_path, classes, beyond):
+    unknown = Finding(class_id=classes.nothing + beyond, bbox=(0.5, 0.5, 1, 1))
+    with pytest.raises(FeedbackError, match=rf"class_id {unknown.class_id} .* 0\.\.{len(classes) - 1}$") as refused:
+        reviews.write(tmp_path, review(findings=[HEART, unknown]), classes)
+    assert refused.value.code == "class-unknown"
+
+
+def test_review_on_more_classes_is_refused_where_there_are_fewer(tmp_path):
+    reviews.write(tmp_path, review(findings=[EFFUSION]), VINDR)
+    read = reviews.read(tmp_path, SPINE)
+    assert read.reviews.is_empty()
+    assert read.findings.is_empty()
+    assert read.refused["code"].to_list() == ["class-unknown"]
+
+
 @pytest.mark.parametrize(
-    ("name", "data", "reason"),
+    ("name", "data", "code", "reason"),
     [
-        pytest.param("f1.ann.0.json", b"{", "truncated", id="cut off"),
-        pytest.param("f1.ann.0.json", b"", "empty", id="empty"),
-        pytest.param("other.ann.0.json", None, "its name", id="another feedback's name"),
-        pytest.param("f1.bob.0.json", None, "its name", id="another reviewer's name"),
-        pytest.param("f1.json", None, "its name", id="a feedback's name"),
+        pytest.param("f1.ann.0.json", b"{", "not-json", "truncated", id="cut off"),
+        pytest.param("f1.ann.0.json", b"", "empty", "empty", id="empty"),
+        pytest.param("other.ann.0.json", None, "bad-file-name", "its name", id="another feedback's name"),
+        pytest.param("f1.bob.0.json", None, "bad-file-name", "its name", id="another reviewer's name"),
+        pytest.param("f1.json", None, "bad-file-name", "its name", id="a feedback's name"),
     ],
 )
-def test_file_that_cannot_be_used_is_listed_with_the_reason_and_stays(tmp_path, name, data, reason):
+def test_file_that_cannot_be_used_is_listed_with_the_reason_and_stays(tmp_path, name, data, code, reason):
     (tmp_path / name).write_bytes(reviews.encode(review()) if data is None else data)
-    read = reviews.read(tmp_path)
+    read = reviews.read(tmp_path, VINDR)
     assert read.reviews.is_empty()
-    assert read.refused["file"].to_list() == [name]
+    assert read.refused.select("file", "code").rows() == [(name, code)]
     assert reason in read.refused["reason"][0]
     assert (tmp_path / name).exists()
 
 
 def test_folder_that_is_not_there_holds_no_reviews(tmp_path):
-    assert reviews.read(tmp_path / "none").reviews.is_empty()
+    assert reviews.read(tmp_path / "none", VINDR).reviews.is_empty()
 
 
 def test_newest_review_of_a_reviewer_counts(tmp_path):
@@ -178,63 +212,75 @@ def test_person_is_heard_before_what_was_simulated(tmp_path):
 OBJECTS = st.dictionaries(st.sampled_from(Review.__struct_fields__), st.none() | st.integers() | st.text())
 
 
-@given(st.binary(max_size=200) | OBJECTS.map(lambda fields: json.dumps(fields).encode()))
-def test_bytes_that_are_no_review_are_one_error(data):
-    with pytest.raises(FeedbackError, match=r"^f1\.ann\.0\.json: "):
-        reviews.decode(data, name="f1.ann.0.json")
+@given(st.binary(max_size=200) | OBJECTS.map(lambda fields: json.dumps(fields).encode()), any_classes.ANY)
+def test_bytes_that_are_no_review_are_one_error(data, classes):
+    with pytest.raises(FeedbackError, match=r"^f1\.ann\.0\.json: ") as refused:
+        reviews.decode(data, classes, name="f1.ann.0.json")
+    assert refused.value.code.replace("-", "").isalnum()
+    assert len(str(refused.value).splitlines()) == 1
 
 
-def _seen(images):
-    ids = [f"f{number}" for number in range(images)]
-    feedback = pl.DataFrame({"feedback_id": ids, "image_id": [f"a{n}" for n in range(images)]}).with_columns(
-        timestamp=pl.lit(NOON), disputed=pl.lit(value=False)
-    )
-    truth = feedback.select(
-        "image_id",
-        class_id=pl.lit(3, pl.Int8),
-        x_min_norm=0.3,
-        y_min_norm=0.5,
-        x_max_norm=0.7,
-        y_max_norm=0.7,
-    )
-    detections = truth.select(feedback["feedback_id"], "image_id", "class_id", "^.*norm$", confidence=pl.lit(0.95))
-    return feedback, detections, truth
+BOXES = st.tuples(st.floats(0.4, 0.6), st.floats(0.4, 0.6), st.floats(0.01, 0.7), st.floats(0.01, 0.7))
 
 
-def test_simulated_readers_err_as_often_as_the_real_ones():
-    feedback, detections, truth = _seen(600)
-    written = list(radiologists.review(feedback, detections, truth, seed=1))
-
-    assert all(one.simulated and one.reviewer in ("S-R8", "S-R9", "S-R10") for one in written)
-    assert 600 < len(written) < 800
-    verdicts = pl.Series([one.verdict for one in written]).value_counts()
-    assert set(verdicts.to_series(0)) == {"accept", "correct", "normal", "reject"}
-    missed = sum(one.verdict != "reject" and all(f.class_id != 3 for f in one.findings) for one in written)
-    assert 0.05 < missed / len(written) < 0.16  # cardiomegaly: 0.09, 0.16 and 0.07 by reader
-    assert all(f.bbox != (0.5, 0.6, 0.4, 0.2) for one in written if one.verdict == "correct" for f in one.findings)
+@given(any_classes.ANY | st.sampled_from([*EVERY.values()]), st.data(), st.text(max_size=9))
+def test_review_on_any_classes_comes_back_as_it_was_written(classes, data, comment):
+    found = st.lists(st.builds(Finding, class_id=st.integers(0, len(classes) - 1), bbox=BOXES), min_size=1, max_size=5)
+    written = review(findings=data.draw(found), comment=comment)
+    name = reviews.file_name(written)
+    assert reviews.decode(reviews.encode(written), classes, name=name) == written
 
 
-def test_simulated_reviews_follow_from_the_seed_and_can_be_written(tmp_path):
-    feedback, detections, truth = _seen(60)
-    one = {reviews.write(tmp_path, each).name for each in radiologists.review(feedback, detections, truth, seed=1)}
-    again = {
-        reviews.write(tmp_path, each).name
-        for each in radiologists.review(feedback.reverse(), detections.reverse(), truth.reverse(), seed=1)
-    }
-    other = {reviews.write(tmp_path, each).name for each in radiologists.review(feedback, detections, truth, seed=2)}
-    assert one == again != other
-    assert reviews.read(tmp_path).refused.is_empty()
+NORMAL = review("bob", "normal", minute=1)
 
 
-def test_third_simulated_reader_adjudicates_what_two_dispute(tmp_path):
-    feedback, detections, truth = _seen(200)
-    for each in radiologists.review(feedback, detections, truth, seed=1):
-        reviews.write(tmp_path, each)
-    disputed = reviews.standing(reviews.read(tmp_path)).filter("disputed").select("feedback_id", "disputed")
-    assert disputed.height > 0
+@pytest.mark.parametrize(
+    ("written", "disputed"),
+    [
+        pytest.param([NORMAL, review(verdict="reject")], True, id="unusable is not normal"),
+        pytest.param([review(verdict="reject"), review("bob", "reject", minute=1)], False, id="unusable to both"),
+        pytest.param(
+            [review(), review("bob", "normal", minute=1), review("eve", minute=2)], True, id="one of three differs"
+        ),
+        pytest.param(
+            [review(findings=[HEART, SAME_HEART]), review("bob", minute=1)], True, id="the same box twice and once"
+        ),
+        pytest.param(
+            [review(findings=[HEART, ELSEWHERE]), review("bob", findings=[ELSEWHERE, SAME_HEART], minute=1)],
+            False,
+            id="two boxes of a class in another order",
+        ),
+        pytest.param(
+            [review(findings=[HEART, ELSEWHERE]), review("bob", findings=[HEART, SAME_HEART], minute=1)],
+            True,
+            id="two boxes of which one is elsewhere",
+        ),
+        pytest.param(
+            [review(findings=[HEART, SAME_HEART]), review("bob", findings=[HEART, ELSEWHERE], minute=1)],
+            True,
+            id="two boxes that share one of the other's",
+        ),
+        pytest.param([review(), review("bob", findings=[EDGE], minute=1)], True, id="a box that overlaps too little"),
+    ],
+)
+def test_reviewers_mean_the_same_where_each_box_has_one_of_its_own(tmp_path, written, disputed):
+    assert standing(tmp_path, *written)["disputed"] is disputed
 
-    again = feedback.drop("disputed").join(disputed, on="feedback_id")
-    for each in radiologists.review(again, detections, truth, seed=1):
-        assert each.adjudicates
-        reviews.write(tmp_path, each)
-    assert not reviews.standing(reviews.read(tmp_path))["disputed"].any()
+
+def test_reviewers_are_counted_and_a_simulated_one_only_among_its_like(tmp_path):
+    simulated = {"simulated": True}
+    two = standing(tmp_path / "a", review("S-R8", **simulated), review("S-R9", "normal", minute=1, **simulated))
+    assert (two["reviewers"], two["disputed"]) == (2, True)
+    three = standing(tmp_path / "b", review("S-R8", "normal", **simulated), review(), review("bob", minute=1))
+    assert (three["reviewers"], three["disputed"], three["reviewer"]) == (2, False, "bob")
+
+
+def test_name_without_an_id_is_not_a_reviews(tmp_path):
+    (tmp_path / "f1.ann..json").write_bytes(reviews.encode(review()))
+    assert reviews.read(tmp_path, VINDR).refused["code"].to_list() == ["bad-file-name"]
+
+
+def test_key_that_stands_twice_is_refused(tmp_path):
+    data = reviews.encode(review()).rstrip()[:-1] + b', "verdict": "reject"}'
+    (tmp_path / "f1.ann.0.json").write_bytes(data)
+    assert reviews.read(tmp_path, VINDR).refused["code"].to_list() == ["key-twice"]

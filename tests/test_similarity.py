@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from radloop import pixels, similarity
-from radloop.sources import radiograph, synthetic
+from radloop.sources import synthetic
 from radloop.tables import GROUPS, PICTURES
 
 
 def film(index, side_px=192):
     known = synthetic.patient(index, seed=0)
-    return Image.fromarray(radiograph.picture(known.image_id, known.boxes, known.classes, side_px=side_px))
+    return Image.fromarray(synthetic.picture(known, side_px=side_px))
 
 
 def recompressed(image, quality):
@@ -176,3 +176,32 @@ def test_pairs_dismissed_by_their_main_directions_are_not_alike():
         within = similarity._squares(part) - similarity._explained(few, part)
         whole = similarity._squares(vectors) - similarity._explained(basis, vectors)
         assert (within <= whole + 1e-5).all()
+
+
+def blended(small, strange, share):
+    """A thumbnail with a share of another picture in it."""
+    mixed = (1 - share) * small.astype(float) + share * strange.astype(float)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def as_alike_as(small, strange, likeness):
+    """`small` with just so much of `strange` that they are alike by `likeness`, give or take 0.001."""
+    low, high = 0.0, 0.6
+    for _ in range(40):
+        share = (low + high) / 2
+        if similarity.likeness(small, blended(small, strange, share)) > likeness:
+            low = share
+        else:
+            high = share
+    found = blended(small, strange, low)
+    assert abs(similarity.likeness(small, found) - likeness) < 0.001
+    return found
+
+
+@pytest.mark.parametrize(("likeness", "together"), [(0.9960, True), (0.9945, True), (0.9915, False), (0.9880, False)])
+def test_two_pictures_are_one_film_from_a_likeness_of_993_in_a_thousand_on(films, likeness, together):
+    small, strange = (similarity.thumbnail(np.asarray(films[name])) for name in ("film00", "film03"))
+    other = as_alike_as(small, strange, likeness)
+    assert groups({"a": Image.fromarray(small), "b": Image.fromarray(other)}) == (
+        [("a", ["a", "b"])] if together else []
+    )

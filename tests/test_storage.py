@@ -10,10 +10,11 @@ import pytest
 
 from radloop.errors import StoreError
 from radloop.progress import silent
-from radloop.storage import folder, is_remote, open_store, publish, rclone
-from radloop.storage.folder import Digests, FolderStore, walk
-from radloop.storage.rclone import RcloneError, RcloneStore
-from tiny_unit import contents, picture, version, write_unit
+from radloop.storage import daemon, is_remote, open_store, publish, pull, rclone, verify
+from radloop.storage.daemon import RcloneError
+from radloop.storage.folder import FolderStore
+from radloop.storage.rclone import RcloneStore
+from tiny_unit import contents, version, write_unit
 
 
 @pytest.fixture
@@ -53,106 +54,16 @@ def test_text_alone_decides_what_a_store_is(address: str, remote: bool) -> None:
     assert isinstance(open_store(address), RcloneStore if remote else FolderStore)
 
 
-def test_walk_lists_links_but_does_not_follow_them(tmp_path: Path) -> None:
-    (tmp_path / "a/b").mkdir(parents=True)
-    (tmp_path / "a/b/c.txt").write_text("c")
-    (tmp_path / "elsewhere").symlink_to("/")
-    assert sorted(key for key, _ in walk(tmp_path)) == ["a/b/c.txt", "elsewhere"]
-
-
-def test_each_file_is_hashed_once_and_again_when_it_has_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_remote_without_server_side_copies_is_sent_every_name_and_tells_how_far_it_is(
+    remotes: Path, tmp_path: Path
 ) -> None:
-
-    read: list[Path] = []
-    monkeypatch.setattr(folder, "_md5", lambda path: read.append(path) or f"md5 of {path.read_text()[:3]}")
-    first, second = tmp_path / "first", tmp_path / "second"
-    first.write_text("one" * 30_000)
-    os.link(first, second)
-    digests = Digests()
-    assert set(digests.of([first, second]).values()) == {"md5 of one"}
-    assert len(read) == 1
-    digests.of([first, second])
-    assert len(read) == 1
-    first.write_text("two!")
-    assert digests.of([second]) == {second: "md5 of two"}
-
-
-def test_what_is_no_regular_file_has_no_digest(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    assert Digests().of([tmp_path / "pipe"]) == {tmp_path / "pipe": ""}
-
-
-def test_folder_store_reads_what_lies_there(tmp_path: Path) -> None:
-    (tmp_path / "organized").mkdir()
-    (tmp_path / "organized/data.yaml").write_bytes(b"names")
-    store = FolderStore(tmp_path)
-    assert store.get("organized/data.yaml") == b"names"
-    assert store.get("organized/none") is None
-    assert store.get("organized/data.yaml/none") is None
-    assert store.top() == {"organized"}
-    assert list(store.list("organized")) == ["data.yaml"]
-    assert store.list("nowhere") == {}
-    assert store.fetch("organized", ["data.yaml", "none"], tmp_path) == {"data.yaml": tmp_path / "organized/data.yaml"}
-
-
-def test_folder_store_is_refused_where_a_file_stands(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StoreError, match="is not a folder"):
-        FolderStore(tmp_path / "file/store").preflight()
-    FolderStore(tmp_path / "not/yet").preflight()
-    assert not (tmp_path / "not").exists()
-
-
-def test_read_only_folder_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(StoreError, match="no permission to write"):
-        FolderStore(tmp_path).preflight()
-
-
-def test_remote_without_server_side_copies_is_published_verified_and_pulled(remotes: Path, tmp_path: Path) -> None:
-    files = version(4) | {"training/images/a name with ünicode & % #.png": picture("u"), "training/labels/; x.txt": b""}
-    root = write_unit(tmp_path / "organized", files)
+    root = write_unit(tmp_path / "organized", version(4))
     store = RcloneStore("disk:store")
-    store.preflight()
     seen: set[str] = set()
     done = publish.publish(root, store, progress=lambda what, *_: seen.add(what))
-    assert (done.sent_files, done.copied) == (len(files), 0)
+    assert (done.sent_files, done.copied) == (len(version(4)), 0)
     assert contents(remotes / "store/organized") == contents(root)
     assert {"upload", "uploaded files"} <= seen
-    assert publish.verify(store) == []
-    assert publish.publish(root, store).unchanged == len(files)
-    publish.pull(store, tmp_path / "pulled")
-    assert contents(tmp_path / "pulled") == contents(root)
-    assert publish.resolve_prefix(store) == "organized"
-    store.close()
-
-
-def test_picture_that_arrived_damaged_is_brought_again_once_the_store_is_mended(remotes: Path, tmp_path: Path) -> None:
-    root = write_unit(tmp_path / "organized", version(2))
-    store = RcloneStore("disk:store")
-    publish.publish(root, store)
-    damaged = remotes / "store/organized/training/images/i001_R1.png"
-    damaged.write_bytes(damaged.read_bytes()[::-1])
-    with pytest.raises(StoreError, match="not what the manifest says"):
-        publish.pull(store, tmp_path / "pulled")
-    publish.publish(root, store)
-    publish.pull(store, tmp_path / "pulled")
-    assert contents(tmp_path / "pulled") == contents(root)
-    store.close()
-
-
-def test_relative_folder_keeps_what_was_fetched(remotes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = write_unit(tmp_path / "organized", version(2))
-    monkeypatch.chdir(tmp_path)
-    store = RcloneStore("disk:store")
-    publish.publish(root, store)
-    table = publish.read_manifest(store)
-    assert table is not None
-    rows = [publish.Row(**row) for row in table.select(publish.Row._fields).iter_rows(named=True)]
-    for key, path in publish.fetch(store, rows, Path("cache")).items():
-        assert path.read_bytes() == (root / key).read_bytes()
-    assert not Path("cache/incoming").exists()
     store.close()
 
 
@@ -163,8 +74,8 @@ def test_changed_label_reaches_a_remote_that_keeps_no_md5s(remotes: Path, tmp_pa
     write_unit(root, version(2, changed="2 0.2 0.2 0.1 0.1\n"))
     done = publish.publish(root, store)
     assert done.sent_files == 6
-    assert {problem.rule for problem in publish.verify(store)} == {"unverified"}
-    publish.pull(store, tmp_path / "pulled")
+    assert {problem.rule for problem in verify.verify(store)} == {"unverified"}
+    pull.pull(store, tmp_path / "pulled")
     assert contents(tmp_path / "pulled") == contents(root)
     store.close()
 
@@ -240,7 +151,7 @@ def test_what_another_try_cannot_mend_is_told_apart(error: str, sentence: str | 
 def test_environment_gives_rclone_no_leave_to_log_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RCLONE_DUMP", "RCLONE_RC_ADDR", "RCLONE_VERBOSE", "RCLONE_LOG_FILE", "RCLONE_CONFIG"):
         monkeypatch.setenv(name, "x")
-    left = rclone._environment()
+    left = daemon._environment()
     assert {name for name in left if name.startswith("RCLONE")} == {"RCLONE_CONFIG", "RCLONE_SWIFT_NO_LARGE_OBJECTS"}
 
 

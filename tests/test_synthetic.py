@@ -1,5 +1,6 @@
 """Made-up patients: the published shape, the same from the same seed, restartable."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -12,11 +13,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from radloop import similarity
 from radloop.errors import SourceError, UsageError
-from radloop.sources import radiograph, raw, synthetic
-from radloop.tables import ANNOTATION_COLUMNS, CLASS_NAMES
+from radloop.sources import raw, stamps, synthetic
+from radloop.tables import ANNOTATION_COLUMNS
+from radloop.taxonomy import Taxonomy
+from taxonomies import SPINE, TWENTY, VINDR
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +33,25 @@ def boxes(tables) -> pl.DataFrame:
     return tables[0].filter(pl.col("class_id") < 14)
 
 
-def tiny(folder: Path, count: int = 3, *, seed: int = 0, jobs: int = 1, side_px: int = 32) -> raw.RawData:
-    return synthetic.generate(folder, count, seed=seed, jobs=jobs, side_px=side_px)
+def tiny(
+    folder: Path,
+    count: int = 3,
+    *,
+    seed: int = 0,
+    jobs: int = 1,
+    side_px: int = 32,
+    classes: Taxonomy | None = None,
+) -> raw.RawData:
+    return synthetic.generate(folder, count, seed=seed, jobs=jobs, side_px=side_px, classes=classes)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_smaller_set_is_the_beginning_of_a_larger():
-    few, sizes = synthetic.annotations(40, seed=1)
-    more, more_sizes = synthetic.annotations(90, seed=1)
+def test_a_smaller_set_is_the_beginning_of_a_larger(classes):
+    few, sizes = synthetic.annotations(40, seed=1, classes=classes)
+    more, more_sizes = synthetic.annotations(90, seed=1, classes=classes)
     assert few.equals(more.head(len(few)))
     assert sizes.equals(more_sizes.head(40))
 
@@ -56,7 +68,7 @@ def test_columns_and_ids_are_those_of_the_real_files(tables):
     assert sizes["image_id"].str.contains("^[0-9a-f]{32}$").all()
     assert sizes["image_id"].n_unique() == 6000
     names = table.select("class_id", "class_name").unique()
-    assert all(CLASS_NAMES[class_id] == name for class_id, name in names.iter_rows())
+    assert all(VINDR.name(class_id) == name for class_id, name in names.iter_rows())
 
 
 def test_every_image_has_three_readers_of_seventeen(tables):
@@ -136,12 +148,7 @@ def test_rectangles_carry_two_classes_as_often_as_real_ones_and_no_row_twice(box
 @pytest.mark.slow
 def test_three_hundred_patients_are_three_hundred_films():
     patients = [synthetic.patient(index, seed=0) for index in range(300)]
-    small = np.array(
-        [
-            similarity.thumbnail(radiograph.picture(known.image_id, known.boxes, known.classes, side_px=256))
-            for known in patients
-        ]
-    )
+    small = np.array([similarity.thumbnail(synthetic.picture(known, side_px=256)) for known in patients])
     ids = [known.image_id for known in patients]
     films = pl.DataFrame(
         {"image_id": ids, "pixels_md5": ids, "phash": [similarity.phash(one) for one in small]}
@@ -168,15 +175,16 @@ def test_annotations_only_draws_nothing(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"train.csv", "train_meta.csv", "synthetic.json"}
 
 
-def test_two_runs_give_the_same_bytes(tmp_path):
+def test_two_runs_give_the_same_bytes(tmp_path, classes):
     for name in ("first", "second"):
-        tiny(tmp_path / name, 4)
+        tiny(tmp_path / name, 4, classes=classes)
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
 
 
-def test_workers_change_no_byte(tmp_path):
-    tiny(tmp_path / "one", 20, jobs=1)
-    tiny(tmp_path / "two", 20, jobs=2)
+@pytest.mark.parametrize("classes", [VINDR, SPINE], ids=len)
+def test_workers_change_no_byte(tmp_path, classes):
+    tiny(tmp_path / "one", 20, jobs=1, classes=classes)
+    tiny(tmp_path / "two", 20, jobs=2, classes=classes)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
@@ -193,7 +201,9 @@ def test_pictures_that_are_there_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"count": 2}, {"count": 5}, {"seed": 1}, {"side_px": 48}], ids=["fewer", "more", "seed", "side"]
+    "changes",
+    [{"count": 2}, {"count": 5}, {"seed": 1}, {"side_px": 48}, {"classes": SPINE}],
+    ids=["fewer", "more", "seed", "side", "classes"],
 )
 def test_a_folder_of_other_settings_ends_as_if_it_had_been_empty(tmp_path, changes):
     tiny(tmp_path / "used", 3)
@@ -260,6 +270,97 @@ def test_a_count_that_is_no_count_is_refused(source):
 
 def test_a_count_is_read():
     assert synthetic.parse_count("synthetic:600") == 600
+
+
+# Of the first release: what a seed gave once it gives for ever.
+def test_files_of_a_seed_are_those_that_they_were(tmp_path):
+    tiny(tmp_path, 6, seed=2, side_px=48)
+    digest = hashlib.md5()
+    for name, data in sorted(contents(tmp_path).items()):
+        digest.update(name.encode() + data)
+    assert digest.hexdigest() == "e687260494592e67fb8f2aa0332bd6f9"
+    table, sizes = synthetic.annotations(300, seed=5)
+    written = table.write_csv(float_precision=1).encode() + sizes.write_csv().encode()
+    assert hashlib.md5(written).hexdigest() == "ab7562d72fccb7f5ff5e2dbf33432ab0"
+
+
+@pytest.mark.parametrize("classes", [SPINE, TWENTY, Taxonomy(("only: one, #1",))], ids=len)
+def test_annotations_of_other_classes_have_their_names_and_numbers(classes):
+    table, sizes = synthetic.annotations(400, seed=3, classes=classes)
+    assert tuple(table.columns) == ANNOTATION_COLUMNS
+    pairs = dict(table.select("class_id", "class_name").unique().iter_rows())
+    assert pairs == dict(enumerate(classes.file_names(with_nothing=True)))
+    nothing = table.filter(class_id=classes.nothing)
+    assert nothing["image_id"].n_unique() == pytest.approx(200, abs=40)
+    assert nothing.filter(pl.any_horizontal(pl.col("x_min", "y_min", "x_max", "y_max").is_not_null())).is_empty()
+    found = table.filter(pl.col("class_id") < classes.nothing).join(sizes, on="image_id")
+    assert found["image_id"].is_in(nothing["image_id"].implode()).sum() == 0
+    assert (found.select("x_min", "y_min") >= 0).to_numpy().all()
+    assert found.filter(
+        (pl.col("x_max") > pl.col("dim1"))
+        | (pl.col("y_max") > pl.col("dim0"))
+        | (pl.col("x_min") >= pl.col("x_max"))
+        | (pl.col("y_min") >= pl.col("y_max"))
+    ).is_empty()
+    assert table.group_by("image_id").agg(pl.col("rad_id").n_unique())["rad_id"].unique().to_list() == [3]
+
+
+def test_readers_of_other_classes_disagree_as_radiologists_do():
+    rows = synthetic.annotations(400, seed=3, classes=SPINE)[0].filter(pl.col("class_id") < SPINE.nothing)
+    seen = rows.group_by("image_id", "class_id").agg(pl.col("rad_id").n_unique())["rad_id"]
+    assert 0.1 < (seen == 1).mean() < 0.6
+    assert 0.2 < (seen == 3).mean() < 0.8
+
+
+GRID = (np.arange(24, dtype=np.float32) + 0.5) / 12 - 1
+DISC = GRID[None] ** 2 + GRID[:, None] ** 2 < 0.8
+
+
+def seen_as(pixels: np.ndarray, box: list[float], templates: np.ndarray) -> int:
+    """The class whose pattern is most like what lies in the box."""
+    edges = [edge * len(pixels) for edge in box]
+    part = np.asarray(Image.fromarray(pixels).resize((24, 24), Image.Resampling.BILINEAR, box=edges), dtype=np.float32)
+    return int((templates @ (part[DISC] - part[DISC].mean())).argmax())
+
+
+@pytest.mark.parametrize(
+    "count", [7, pytest.param(300, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.slow)]
+)
+def test_what_is_drawn_tells_the_classes_apart(count):
+    classes = Taxonomy(tuple(f"c{number}" for number in range(count)))
+    patterns = np.stack([stamps.pattern(number, GRID[None], GRID[:, None])[DISC] for number in range(count)])
+    patterns -= patterns.mean(axis=1, keepdims=True)
+    templates = patterns / np.linalg.norm(patterns, axis=1, keepdims=True)
+    right = []
+    for index in range(140):
+        known = synthetic.patient(index, seed=5, classes=classes)
+        if len(known.classes):
+            pixels = synthetic.picture(known, classes=classes, side_px=256)
+            for class_id, box in zip(known.classes.tolist(), known.boxes.tolist(), strict=True):
+                right.append(seen_as(pixels, box, templates) == class_id)
+    assert len(right) > 150
+    assert np.mean(right) > 0.95
+
+
+def test_every_class_has_a_pattern_of_its_own_that_is_its_mirror_image():
+    patterns = [stamps.pattern(number, GRID[None], GRID[:, None]).round(3) for number in range(1000)]
+    assert len({one.tobytes() for one in patterns}) == 1000
+    assert all(np.allclose(one, one[:, ::-1], atol=2e-3) for one in patterns)
+
+
+def test_findings_of_other_classes_lie_apart_and_inside():
+    for index in range(200):
+        known = synthetic.patient(index, seed=1, classes=TWENTY)
+        assert ((known.boxes >= 0) & (known.boxes <= 1)).all()
+        low, high = known.boxes[:, None, :2], known.boxes[:, None, 2:]
+        both = (np.maximum(low, known.boxes[None, :, :2]) < np.minimum(high, known.boxes[None, :, 2:])).all(axis=2)
+        assert both.sum() == len(known.boxes)  # each with itself
+
+
+def test_picture_of_the_smallest_side_is_drawn_for_any_classes(classes):
+    for index in range(10):
+        known = synthetic.patient(index, seed=1, classes=classes)
+        assert synthetic.picture(known, classes=classes, side_px=16).shape == (16, 16)
 
 
 def _until(condition) -> None:

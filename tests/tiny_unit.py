@@ -26,6 +26,15 @@ def version(images: int, *, readers: int = 3, changed: str = "", size: int = 300
     return files
 
 
+# Two versions that differ in every way: new, changed, moved and removed keys.
+OLD = version(3) | {"test/images/moved_R1.png": picture("moved"), "test/labels/moved_R1.txt": b""}
+NEW = version(4, changed="1 0.2 0.2 0.1 0.1\n") | {
+    "training/images/moved_R1.png": picture("moved"),
+    "training/labels/moved_R1.txt": b"",
+    "training/images/i000_R1.png": picture("another"),
+}
+
+
 def write_unit(root: Path, files: dict[str, bytes]) -> Path:
     """Write `files` and their manifest; the names of one picture are links, as yolo.write makes them."""
     root.mkdir(parents=True, exist_ok=True)

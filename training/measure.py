@@ -10,40 +10,42 @@ import numpy as np
 import polars as pl
 
 from radloop import boxes, detectors
+from radloop.catalog.rule import Rule
 from radloop.measures import evaluation
-from radloop.measures.evaluation import TRUTH
 from radloop.predictions import Detector, Picture, Predictions
-from radloop.sources import radiograph, synthetic
-from radloop.tables import DETECTIONS
+from radloop.sources import synthetic
+from radloop.tables import DETECTIONS, EDGES, TRUTH
+from radloop.vindr import film
+from radloop.vindr.classes import TAXONOMY
 
 SEED = 9_001  # not train.py's, the demo's or the tests'
 SIDE = 1024  # as Kaggle's pictures
+SURE = Rule().min_confidence
 FREQUENT = (0, 3, 10, 11, 13)  # on the most images: half of all findings
 
 
 def films(count: int) -> Iterator[tuple[Picture, synthetic.Patient]]:
     for index in range(count):
         known = synthetic.patient(index, seed=SEED)
-        pixels = radiograph.picture(known.image_id, known.boxes, known.classes, side_px=SIDE)
-        yield Picture(known.image_id, radiograph.encode(pixels)), known
+        yield Picture(known.image_id, film.encode(synthetic.picture(known, side_px=SIDE))), known
 
 
 def rows(image_id: str, said: Predictions) -> pl.DataFrame:
     """What was said of one image, as DETECTIONS."""
     corners = boxes.cxcywh_to_xyxy(said.cxcywh_norm)
-    named = zip(("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm"), corners.T, strict=True)
+    named = zip(EDGES, corners.T, strict=True)
     columns = {"class_id": said.class_ids, "confidence": said.confidences, **dict(named)}
     same = {"feedback_id": pl.lit(image_id), "image_id": pl.lit(image_id)}
     return pl.DataFrame(columns).with_columns(**same).select(DETECTIONS.names()).cast(dict(DETECTIONS))
 
 
 def report(detector: Detector, said: pl.DataFrame, truth: pl.DataFrame, images: list[str]) -> None:
-    precision = evaluation.average_precision(said, truth, images)
+    precision = evaluation.average_precision(said, truth, images, TAXONOMY)
     of_all = precision.filter(pl.col("class_id").is_null()).row(0, named=True)
     frequent = precision.filter(pl.col("class_id").is_in(FREQUENT))["ap"].mean()
     matched = evaluation.match(said, truth)
     shown = matched.filter(pl.col("confidence") > detectors.MIN_CONFIDENCE)
-    sure = shown.filter(pl.col("confidence") > evaluation.PSEUDO_LABEL)
+    sure = shown.filter(pl.col("confidence") > SURE)
     error = evaluation.calibration_error(evaluation.calibration(shown, images))
     print(f"\n{detector.name} {detector.version}: {len(images)} images, {truth.height} boxes")
     print(f"mAP@0.4 {of_all['ap']:.3f} ({of_all['ap_low']:.3f} to {of_all['ap_high']:.3f}), frequent {frequent:.3f}")
@@ -51,7 +53,7 @@ def report(detector: Detector, said: pl.DataFrame, truth: pl.DataFrame, images: 
         f"above {detectors.MIN_CONFIDENCE}: {shown.height} boxes, {shown['correct'].mean():.2f} right, recall "
         f"{shown['correct'].sum() / truth.height:.2f}, calibration error {error:.3f}"
     )
-    print(f"above {evaluation.PSEUDO_LABEL}: {sure.height} boxes, {sure['correct'].sum()} right")
+    print(f"above {SURE}: {sure.height} boxes, {sure['correct'].sum()} right")
     with pl.Config(tbl_rows=20, tbl_cols=8, tbl_hide_dataframe_shape=True):
         print(precision.select("class_name", "truth", "predictions", pl.col("ap").round(3)))
 
@@ -61,7 +63,7 @@ def main() -> None:
     parser.add_argument("detectors", nargs="*", default=["onnx:tiny", "random"])
     parser.add_argument("--images", type=int, default=600)
     arguments = parser.parse_args()
-    asked = [detectors.create(spec, min_confidence=0.01) for spec in arguments.detectors]
+    asked = [detectors.create(spec, TAXONOMY, min_confidence=0.01) for spec in arguments.detectors]
     said: list[list[pl.DataFrame]] = [[] for _ in asked]
     known = []
     for picture, truth in films(arguments.images):

@@ -2,7 +2,8 @@
 
     python training/train.py src/radloop/detectors/tiny.onnx        (docs/detectors.md says what it needs)
 
-The same machine gives the same file. The output is a YOLO head's: [1, 4 + 14, anchors], boxes as cxcywh in pixels.
+The same machine gives the same file. The output is a YOLO head's: [1, 4 + 14, anchors], boxes as cxcywh in pixels; the
+file's metadata names the classes.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+import onnx
 import torch
 from scipy.optimize import minimize
 from scipy.special import expit
@@ -20,11 +22,12 @@ from torch.nn import functional
 
 from radloop import boxes
 from radloop.detectors.yolo import MAX_IOU, letterbox
-from radloop.sources import radiograph, synthetic
+from radloop.sources import synthetic
+from radloop.vindr.classes import TAXONOMY
 
 SIDE: Final = 256
 DRAWN_SIDE: Final = 320  # then scaled down, as a full picture is: the grain averages out alike
-CLASSES: Final = 14
+CLASSES: Final = len(TAXONOMY)
 STRIDES: Final = (8, 16)
 LARGE: Final = 0.16  # boxes with a longer side are the coarse grid's
 REACH: Final = 1.5  # cells from a box's middle that learn to find it
@@ -144,7 +147,7 @@ def draw(seed: int, *, ill: int, normal: int) -> Drawings:
         if not wanted[bool(len(known.classes))]:
             continue
         wanted[bool(len(known.classes))] -= 1
-        drawn = radiograph.picture(known.image_id, known.boxes, known.classes, side_px=DRAWN_SIDE)
+        drawn = synthetic.picture(known, side_px=DRAWN_SIDE)
         found.append(known.boxes)
         classes.append(known.classes)
         owners.append(np.full(len(known.classes), len(pictures)))
@@ -315,7 +318,15 @@ def main() -> None:
         opset_version=17,
         dynamo=False,
     )
+    name_classes(arguments.model)
     print(f"{arguments.model}: {arguments.model.stat().st_size:,} bytes")
+
+
+def name_classes(path: Path) -> None:
+    """Write the names of the classes into the model's metadata, as Ultralytics does."""
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"names": repr(dict(enumerate(TAXONOMY.names)))})
+    onnx.save(model, path)
 
 
 def drawn(folder: Path | None, name: str, seed: int, *, ill: int, normal: int) -> Drawings:

@@ -6,9 +6,10 @@ from streamlit import runtime
 
 from radloop import cli, settings
 from radloop.dashboard import app
-from radloop.dashboard.inputs import Inputs
+from radloop.options import Dashboard
 
-if runtime.exists():
-    app.main(Inputs.parse(sys.argv[1:], **settings.load().loop_parts))
-else:
-    cli.main(["dashboard", *sys.argv[1:]])
+if __name__ == "__main__":
+    if runtime.exists():
+        app.main(settings.parse(Dashboard, sys.argv[1:]))
+    else:
+        cli.main(["dashboard", *sys.argv[1:]])

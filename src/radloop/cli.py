@@ -1,22 +1,28 @@
-"""The command line: parse, call one pipeline, print, exit.
+"""The command line: read the options, call one pipeline, print, exit.
+
+A command is a function from its options (`radloop.options`) to a record. Its flags and its help derive from the
+options; what is heavy is imported by the command that needs it.
 
 Exit status: 0 done · 1 failed · 2 wrong usage · 3 done, but rows were refused and --strict was given.
 """
 
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from radloop import __version__, settings
-from radloop.display import Display, print_json, print_summary
+from radloop import options, parts, settings
 from radloop.errors import RadloopError, UsageError
+from radloop.progress import Progress
+from radloop.settings import Setting
 
 if TYPE_CHECKING:
     from radloop.engines import Engine
+
+S = TypeVar("S", bound=parts.Step)
 
 DONE, FAILED, WRONG_USAGE, REFUSED_ROWS = 0, 1, 2, 3
 
@@ -30,532 +36,162 @@ app = typer.Typer(
 )
 
 
-def _option(name: str, *flags: str, default: str | None = None) -> Any:
-    """The flag of one setting: its help is the setting's own description, its default stays in Settings."""
-    field = settings.Settings.model_fields[name]
-    if default is None and field.default is not None and not field.default_factory:
-        default = str(field.default)
-    shown = f"; default: {default}" if default else ""
-    return typer.Option(
-        *(flags or (f"--{name.replace('_', '-')}",)),
-        help=f"{field.description} [env: {settings.environment_name(name)}{shown}]",
-        show_default=False,
+def _command(function: Callable[[S, Progress], object]) -> Callable[[S, Progress], object]:
+    """Make a function a command of its name, with the options that its first parameter has."""
+    first, *_ = inspect.signature(function).parameters.values()
+    step: type[S] = first.annotation
+
+    def run(**flags: Any) -> None:
+        from radloop.display import Display
+
+        chosen = settings.load(step, flags)
+        with Display() as display:
+            record = function(chosen, display)
+        if isinstance(chosen, parts.Json):
+            _finish(record, chosen)
+
+    parameters = [_parameter(setting) for setting in settings.of(step) if setting.flag or setting.about.argument]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
+    app.command(function.__name__, help=step.__doc__)(run)
+    return function
+
+
+def _parameter(setting: Setting) -> inspect.Parameter:
+    """An option as typer has to see it: a text, for `settings` says what it may be, of a flag as of a variable."""
+    kind: Any = bool if setting.boolean else list[str] if setting.several else str
+    if setting.about.argument:
+        info = typer.Argument(metavar=setting.about.argument, help=setting.about.help)
+        return inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, info])
+    placeholder = None if setting.boolean else setting.kind.placeholder
+    info = typer.Option(setting.declared, metavar=placeholder, help=setting.described, show_default=False)
+    return inspect.Parameter(
+        setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, info]
     )
 
 
-Out = Annotated[Path | None, _option("out", default="./data")]
-Jobs = Annotated[int | None, _option("jobs", default="the cores there are")]
-EngineName = Annotated[str | None, _option("engine")]
-RayAddress = Annotated[str | None, _option("ray_address")]
-Seed = Annotated[int | None, _option("seed")]
-Source = Annotated[str | None, _option("source")]
-Annotations = Annotated[Path | None, _option("annotations")]
-Boxes = Annotated[str | None, _option("boxes")]
-Labels = Annotated[str | None, _option("labels")]
-MinReaders = Annotated[int | None, _option("min_readers")]
-NoFinding = Annotated[str | None, _option("no_finding")]
-Sizes = Annotated[str | None, _option("sizes")]
-Previous = Annotated[str | None, _option("previous")]
-Add = Annotated[Path | None, _option("add")]
-Store = Annotated[str | None, _option("store")]
-KeepOld = Annotated[bool | None, _option("keep_old", "--keep-old")]
-Splits = Annotated[str | None, _option("splits")]
-DetectorSpec = Annotated[str | None, _option("detector")]
-LoadPattern = Annotated[str | None, _option("load_pattern")]
-StageSeconds = Annotated[float | None, _option("stage_seconds")]
-RequestTimeout = Annotated[float | None, _option("request_timeout")]
-InferenceMs = Annotated[float | None, _option("inference_ms")]
-Arrival = Annotated[str | None, _option("arrival")]
-Drift = Annotated[str | None, _option("drift")]
-Durable = Annotated[bool | None, _option("durable", "--durable")]
-MinConfidence = Annotated[float | None, _option("min_confidence")]
-RequireReview = Annotated[bool | None, _option("require_review", "--require-review")]
-IncludeHeldOut = Annotated[bool | None, _option("include_held_out", "--include-held-out")]
-AnnotationsOnly = Annotated[bool, typer.Option("--annotations-only", help="Only the tables of a synthetic source.")]
-Dataset = Annotated[Path | None, _option("dataset")]
-Feedback = Annotated[Path | None, _option("feedback")]
-Reviews = Annotated[Path | None, _option("reviews")]
-Retrain = Annotated[Path | None, _option("retrain")]
-Images = Annotated[Path | None, _option("images")]
-Log = Annotated[Path | None, _option("log")]
-Host = Annotated[str | None, _option("host")]
-Port = Annotated[int | None, _option("port")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Look and say what would be done; write nothing.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit 3 where rows were refused.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the tables.")]
-
-
-@app.command()
-def extract(
-    out: Out = None,
-    source: Source = None,
-    annotations: Annotations = None,
-    boxes: Boxes = None,
-    annotations_only: AnnotationsOnly = False,
-    seed: Seed = None,
-    jobs: Jobs = None,
-    dry_run: DryRun = False,
-    json: Json = False,
-) -> None:
-    """Bring annotations and pictures to OUT/raw. A folder is read where it lies."""
+@_command
+def extract(chosen: options.Extract, progress: Progress) -> object:
     from radloop.pipelines import offline
 
-    chosen = settings.load(out=out, source=source, annotations=annotations, boxes=boxes, seed=seed, jobs=jobs)
-    with Display() as display:
-        extracted = offline.extract(
-            chosen.required_source,
-            chosen.out,
-            **_extract_options(chosen),
-            annotations_only=annotations_only,
-            dry_run=dry_run,
-            progress=display,
-        )
-    _finish(extracted, json=json)
+    return offline.extract(chosen, progress=progress)
 
 
-@app.command()
-def transform(
-    out: Out = None,
-    labels: Labels = None,
-    min_readers: MinReaders = None,
-    no_finding: NoFinding = None,
-    seed: Seed = None,
-    sizes: Sizes = None,
-    previous: Previous = None,
-    add: Add = None,
-    jobs: Jobs = None,
-    engine: EngineName = None,
-    ray_address: RayAddress = None,
-    dry_run: DryRun = False,
-    strict: Strict = False,
-    json: Json = False,
-) -> None:
-    """Turn OUT/raw into the YOLO dataset OUT/organized: validate, inspect the pictures, split, write."""
+@_command
+def transform(chosen: options.Transform, progress: Progress) -> object:
     from radloop.pipelines import offline
 
-    chosen = settings.load(
-        out=out,
-        labels=labels,
-        min_readers=min_readers,
-        no_finding=no_finding,
-        seed=seed,
-        sizes=sizes,
-        previous=previous,
-        add=add,
-        jobs=jobs,
-        engine=engine,
-        ray_address=ray_address,
-    )
-    with Display() as display, _engine(chosen) as where:
-        transformed = offline.transform(
-            chosen.out, **_transform_options(chosen), engine=where, dry_run=dry_run, progress=display
-        )
-    _finish(transformed, json=json, strict=strict)
+    with _engine(chosen) as engine:
+        return offline.transform(chosen, engine=engine, progress=progress)
 
 
-@app.command()
-def load(
-    out: Out = None,
-    store: Store = None,
-    keep_old: KeepOld = None,
-    engine: EngineName = None,
-    ray_address: RayAddress = None,
-    dry_run: DryRun = False,
-    json: Json = False,
-) -> None:
-    """Publish OUT/organized to STORE/organized and verify it there."""
+@_command
+def load(chosen: options.Load, progress: Progress) -> object:
     from radloop.pipelines import offline
 
-    chosen = settings.load(out=out, store=store, keep_old=keep_old, engine=engine, ray_address=ray_address)
-    with Display() as display, _engine(chosen) as where:
-        published = offline.load(
-            chosen.out, chosen.store_address, keep_old=chosen.keep_old, engine=where, dry_run=dry_run, progress=display
-        )
-    _finish(published, json=json)
+    with _engine(chosen) as engine:
+        return offline.load(chosen, engine=engine, progress=progress)
 
 
-@app.command()
-def etl(
-    out: Out = None,
-    source: Source = None,
-    annotations: Annotations = None,
-    boxes: Boxes = None,
-    labels: Labels = None,
-    min_readers: MinReaders = None,
-    no_finding: NoFinding = None,
-    seed: Seed = None,
-    sizes: Sizes = None,
-    previous: Previous = None,
-    add: Add = None,
-    store: Store = None,
-    keep_old: KeepOld = None,
-    jobs: Jobs = None,
-    engine: EngineName = None,
-    ray_address: RayAddress = None,
-    strict: Strict = False,
-    json: Json = False,
-) -> None:
-    """All three: extract, transform, load."""
+@_command
+def etl(chosen: options.Etl, progress: Progress) -> object:
     from radloop.pipelines import offline
 
-    chosen = settings.load(
-        out=out,
-        source=source,
-        annotations=annotations,
-        boxes=boxes,
-        labels=labels,
-        min_readers=min_readers,
-        no_finding=no_finding,
-        seed=seed,
-        sizes=sizes,
-        previous=previous,
-        add=add,
-        store=store,
-        keep_old=keep_old,
-        jobs=jobs,
-        engine=engine,
-        ray_address=ray_address,
-    )
-    with Display() as display, _engine(chosen) as where:
-        done = offline.etl(
-            chosen.required_source,
-            chosen.out,
-            chosen.store_address,
-            extracting=_extract_options(chosen),
-            transforming=_transform_options(chosen),
-            keep_old=chosen.keep_old,
-            engine=where,
-            progress=display,
-        )
-    _finish(done, json=json, strict=strict)
+    with _engine(chosen) as engine:
+        return offline.etl(chosen, engine=engine, progress=progress)
 
 
-@app.command()
-def pull(
-    out: Out = None,
-    store: Store = None,
-    splits: Splits = None,
-    json: Json = False,
-) -> None:
-    """Bring STORE/organized back to OUT/organized: distinct bytes once, links for the rest, verified."""
+@_command
+def pull(chosen: options.Pull, progress: Progress) -> object:
     from radloop.pipelines import offline
 
-    chosen = settings.load(out=out, store=store, splits=splits)
-    with Display() as display:
-        pulled = offline.pull(chosen.store_address, chosen.out, wanted=chosen.splits, progress=display)
-    _finish(pulled, json=json)
+    return offline.pull(chosen, progress=progress)
 
 
-@app.command()
-def simulate(
-    out: Out = None,
-    store: Store = None,
-    feedback: Feedback = None,
-    splits: Annotated[str | None, _option("splits", default="test,production")] = None,
-    detector: DetectorSpec = None,
-    load_pattern: LoadPattern = None,
-    stage_seconds: StageSeconds = None,
-    request_timeout: RequestTimeout = None,
-    inference_ms: InferenceMs = None,
-    arrival: Arrival = None,
-    drift: Drift = None,
-    seed: Seed = None,
-    durable: Durable = None,
-    log: Log = None,
-    jobs: Jobs = None,
-    engine: EngineName = None,
-    ray_address: RayAddress = None,
-    dry_run: DryRun = False,
-    json: Json = False,
-) -> None:
-    """Play a hospital: show the store's pictures to a detector under a staged load and keep its feedback."""
+@_command
+def simulate(chosen: options.Simulate, progress: Progress) -> object:
     from radloop.pipelines import online
 
-    chosen = settings.load(
-        out=out,
-        store=store,
-        feedback=feedback,
-        splits=splits,
-        detector=detector,
-        load_pattern=load_pattern,
-        stage_seconds=stage_seconds,
-        request_timeout=request_timeout,
-        inference_ms=inference_ms,
-        arrival=arrival,
-        drift=drift,
-        seed=seed,
-        durable=durable,
-        log=log,
-        jobs=jobs,
-        engine=engine,
-        ray_address=ray_address,
-    )
-    with Display() as display, _engine(chosen) as where:
-        simulated = online.simulate(
-            chosen.out,
-            chosen.store_address,
-            feedback=chosen.feedback,
-            log=chosen.log,
-            splits=chosen.splits,
-            detector=chosen.detector,
-            load_pattern=chosen.load_pattern,
-            stage_seconds=chosen.stage_seconds,
-            request_timeout=chosen.request_timeout,
-            inference_ms=chosen.inference_ms,
-            arrival=chosen.arrival,
-            drift=chosen.drift,
-            triton_url=chosen.triton_url,
-            seed=chosen.seed,
-            durable=chosen.durable,
-            engine=where,
-            dry_run=dry_run,
-            progress=display,
-        )
-    _finish(simulated, json=json)
+    with _engine(chosen) as engine:
+        return online.simulate(chosen, engine=engine, progress=progress)
 
 
-@app.command()
-def review(
-    out: Out = None,
-    feedback: Feedback = None,
-    reviews: Reviews = None,
-    dataset: Dataset = None,
-    simulated: Annotated[bool, typer.Option("--simulated", help="Let simulated radiologists write reviews.")] = False,
-    queue: Annotated[bool, typer.Option("--queue", help="Print what is most worth a look; write nothing.")] = False,
-    seed: Seed = None,
-    durable: Durable = None,
-    jobs: Jobs = None,
-    dry_run: DryRun = False,
-    json: Json = False,
-) -> None:
-    """Order the feedback by what deserves a radiologist's look, or let simulated ones review it."""
+@_command
+def review(chosen: options.Review, progress: Progress) -> object:
     from radloop.pipelines import reviewing
 
-    if simulated == queue:
-        raise UsageError("radloop review takes --queue or --simulated. People review in the dashboard.")
-    chosen = settings.load(
-        out=out, feedback=feedback, reviews=reviews, dataset=dataset, seed=seed, durable=durable, jobs=jobs
-    )
-    options: dict[str, Any] = {**_loop_options(chosen), "seed": chosen.seed, "jobs": chosen.jobs}
-    record: reviewing.Queued | reviewing.Reviewed
-    with Display() as display:
-        if queue:
-            record = reviewing.order(chosen.out, **options, progress=display)
-        else:
-            record = reviewing.simulate(
-                chosen.out, **options, durable=chosen.durable, dry_run=dry_run, progress=display
-            )
-    _finish(record, json=json)
+    return reviewing.review(chosen, progress=progress)
 
 
-@app.command()
-def retrain(
-    out: Out = None,
-    feedback: Feedback = None,
-    reviews: Reviews = None,
-    dataset: Dataset = None,
-    store: Store = None,
-    min_confidence: MinConfidence = None,
-    require_review: RequireReview = None,
-    include_held_out: IncludeHeldOut = None,
-    jobs: Jobs = None,
-    dry_run: DryRun = False,
-    strict: Strict = False,
-    json: Json = False,
-) -> None:
-    """Turn feedback and reviews into re-training data and publish them to STORE/organized/retrain."""
+@_command
+def retrain(chosen: options.Retrain, progress: Progress) -> object:
     from radloop.pipelines import retraining
 
-    chosen = settings.load(
-        out=out,
-        feedback=feedback,
-        reviews=reviews,
-        dataset=dataset,
-        store=store,
-        min_confidence=min_confidence,
-        require_review=require_review,
-        include_held_out=include_held_out,
-        jobs=jobs,
-    )
-    with Display() as display:
-        retrained = retraining.retrain(
-            chosen.out,
-            chosen.store_address,
-            **_loop_options(chosen),
-            min_confidence=chosen.min_confidence,
-            require_review=chosen.require_review,
-            include_held_out=chosen.include_held_out,
-            jobs=chosen.jobs,
-            dry_run=dry_run,
-            progress=display,
-        )
-    _finish(retrained, json=json, strict=strict)
+    return retraining.retrain(chosen, progress=progress)
 
 
-@app.command()
-def evaluate(
-    out: Out = None,
-    feedback: Feedback = None,
-    dataset: Dataset = None,
-    seed: Seed = None,
-    jobs: Jobs = None,
-    json: Json = False,
-) -> None:
-    """Judge the detectors on images whose truth is known, and how good their predictions would be as labels."""
+@_command
+def evaluate(chosen: options.Evaluate, progress: Progress) -> object:
     from radloop.pipelines import evaluating
 
-    chosen = settings.load(out=out, feedback=feedback, dataset=dataset, seed=seed, jobs=jobs)
-    parts = chosen.loop_parts
-    with Display() as display:
-        evaluated = evaluating.evaluate(
-            chosen.out,
-            feedback=parts["feedback"],
-            dataset=parts["dataset"],
-            seed=chosen.seed,
-            jobs=chosen.jobs,
-            progress=display,
-        )
-    _finish(evaluated, json=json)
+    return evaluating.evaluate(chosen, progress=progress)
 
 
-@app.command()
-def explain(
-    asked: Annotated[str, typer.Argument(metavar="IMAGE_ID|FEEDBACK_ID", help="An image, or a feedback on it.")],
-    out: Out = None,
-    feedback: Feedback = None,
-    reviews: Reviews = None,
-    dataset: Dataset = None,
-    store: Store = None,
-    jobs: Jobs = None,
-    json: Json = False,
-) -> None:
-    """Tell where every box of an image comes from and where it went, as a tree."""
+@_command
+def explain(chosen: options.Explain, progress: Progress) -> object:
     from radloop.pipelines import explaining
 
-    chosen = settings.load(out=out, feedback=feedback, reviews=reviews, dataset=dataset, store=store, jobs=jobs)
-    with Display() as display:
-        explained = explaining.explain(
-            asked, chosen.out, chosen.store_address, **_loop_options(chosen), jobs=chosen.jobs, progress=display
-        )
-    _finish(explained, json=json)
+    return explaining.explain(chosen, progress=progress)
 
 
-@app.command()
-def check(
-    place: Annotated[str, typer.Argument(metavar="DIR|STORE", help="A dataset's folder or a store (name:container).")],
-    json: Json = False,
-) -> None:
-    """Say what the trainer would drop or refuse, and whether anything is missing, changed or leaking. Exit 1 if so."""
+@_command
+def check(chosen: options.Check, progress: Progress) -> object:
     from radloop.pipelines import checking
 
-    with Display() as display:
-        report = checking.check(place, jobs=settings.load().jobs, progress=display)
-    _finish(report, json=json)
-    if not report.sound:
-        raise typer.Exit(FAILED)
+    return checking.check(chosen.place, jobs=chosen.jobs, progress=progress)
 
 
-@app.command()
-def dashboard(
-    out: Out = None,
-    dataset: Dataset = None,
-    feedback: Feedback = None,
-    reviews: Reviews = None,
-    retrain: Retrain = None,
-    images: Images = None,
-    log: Log = None,
-    host: Host = None,
-    port: Port = None,
-) -> None:
-    """Show dataset, feedback and reviews in a browser, and review there. Any of the parts may be missing."""
+@_command
+def dashboard(chosen: options.Dashboard, progress: Progress) -> NoReturn:
     from radloop.dashboard import launch
-    from radloop.dashboard.inputs import Inputs
 
-    chosen = settings.load(
-        out=out,
-        dataset=dataset,
-        feedback=feedback,
-        reviews=reviews,
-        retrain=retrain,
-        images=images,
-        log=log,
-        host=host,
-        port=port,
-    )
-    launch.serve(Inputs(**chosen.loop_parts), host=chosen.host, port=chosen.port)
+    launch.serve(chosen)
 
 
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder of the demonstration.")] = Path("./radloop-demo"),
-    images: Annotated[int, typer.Option("--images", min=6, help="Made-up patients.")] = 600,
-    sizes: Annotated[str, typer.Option("--sizes", help="Images per split.")] = settings.DEMO_SIZES,
-    seed: Seed = None,
-    jobs: Jobs = None,
-    json: Json = False,
-) -> None:
-    """The whole job on made-up data: no account, no server, no network."""
-    from radloop.dataset.splits import SplitSizes
+@_command
+def demo(chosen: options.Demo, progress: Progress) -> object:
     from radloop.pipelines import demo as demonstration
 
-    chosen = settings.load(seed=seed, jobs=jobs)
-    with Display() as display:
-        shown = demonstration.run(
-            out, images=images, sizes=SplitSizes.parse(sizes), seed=chosen.seed, jobs=chosen.jobs, progress=display
-        )
-    _finish(shown, json=json)
+    return demonstration.run(chosen, progress=progress)
 
 
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
+        from radloop import __version__
+
         typer.echo(f"radloop {__version__}")
         raise typer.Exit
 
 
-def _engine(chosen: settings.Settings) -> "AbstractContextManager[Engine]":
+def _engine(chosen: parts.Parallel) -> "AbstractContextManager[Engine]":
     from radloop import engines
 
     return engines.opened(chosen.engine, jobs=chosen.jobs, address=chosen.ray_address)
 
 
-def _extract_options(chosen: settings.Settings) -> dict[str, Any]:
-    return {
-        "annotations": chosen.annotations,
-        "boxes": chosen.boxes,
-        "seed": chosen.seed,
-        "jobs": chosen.jobs,
-    }
-
-
-def _transform_options(chosen: settings.Settings) -> dict[str, Any]:
-    from radloop.dataset.splits import SplitSizes
-
-    return {
-        "labels": chosen.labels,
-        "min_readers": chosen.min_readers,
-        "no_finding": chosen.no_finding,
-        "seed": chosen.seed,
-        "sizes": SplitSizes.parse(chosen.sizes) if chosen.sizes else None,
-        "previous": chosen.previous,
-        "add": chosen.add,
-    }
-
-
-def _loop_options(chosen: settings.Settings) -> dict[str, Path]:
-    parts = chosen.loop_parts
-    return {"feedback": parts["feedback"], "reviewed": parts["reviews"], "dataset": parts["dataset"]}
-
-
-def _finish(record: Any, *, json: bool, strict: bool = False) -> None:
-    """Print what a pipeline returned; exit 3 where rows were refused and --strict was given."""
+def _finish(record: object, chosen: parts.Json) -> None:
+    """Print what a pipeline returned, and exit by it: 1 where a check failed, 3 where --strict refused rows."""
     from radloop import summaries
+    from radloop.display import print_json, print_summary
 
-    if json:
+    if chosen.json:
         print_json(record)
     else:
         print_summary(summaries.of(record))
-    if strict and summaries.refused_rows(record):
+    if summaries.failed(record):
+        raise typer.Exit(FAILED)
+    if isinstance(chosen, parts.Strict) and chosen.strict and summaries.refused_rows(record):
         raise typer.Exit(REFUSED_ROWS)
 
 

@@ -37,8 +37,6 @@ class Display:
             )
 
     def __enter__(self) -> Self:
-        if self._bars:
-            self._bars.start()
         return self
 
     def __exit__(
@@ -49,6 +47,7 @@ class Display:
 
     def __call__(self, what: str, done: int, total: int, unit: str = "files") -> None:
         if self._bars:
+            self._bars.start()  # not before there is something to show: a server takes the terminal over
             if what not in self._tasks:
                 self._tasks[what] = self._bars.add_task(what, total=total, unit=unit)
             self._bars.update(self._tasks[what], completed=done, total=total)

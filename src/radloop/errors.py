@@ -5,6 +5,7 @@
     ├── SourceError              annotations or pictures cannot be had
     │   ├── AnnotationError      the table as a whole cannot be used (a single bad row is data, see rejected.csv)
     │   └── DownloadError        Kaggle refused, or the download is damaged
+    ├── TaxonomyError            the classes of a dataset or a model cannot be used
     ├── SplitError               groups and split sizes cannot both be kept
     ├── DatasetError             the dataset on disk is missing, damaged or not ours
     ├── StoreError               the object store refused, failed, or holds something else
@@ -44,6 +45,10 @@ class DownloadError(SourceError):
     """Kaggle refused, or what it sent is damaged."""
 
 
+class TaxonomyError(RadloopError):
+    """The classes of a dataset or a model cannot be used, or are not each other's."""
+
+
 class SplitError(RadloopError):
     """Groups and split sizes cannot both be kept."""
 
@@ -65,7 +70,11 @@ class EngineError(RadloopError):
 
 
 class FeedbackError(RadloopError):
-    """A feedback or review file cannot be used."""
+    """A feedback or review file cannot be used. `code` says under what to count it: "not-json", "box-outside" …"""
+
+    def __init__(self, message: str, *, code: str = "unusable") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class DetectorError(RadloopError):

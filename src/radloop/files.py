@@ -132,11 +132,15 @@ def _aside(current: Path) -> Path:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, writing: bool = True) -> Iterator[None]:
     """Hold `folder` against a second run of radloop. The lock ends with the process, however it ends.
 
-    Raises BusyError at once where another process holds it.
+    Who only looks (not `writing`) holds nothing and leaves nothing. Raises BusyError at once where another process
+    holds the folder.
     """
+    if not writing:
+        yield
+        return
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".radloop.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

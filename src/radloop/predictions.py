@@ -1,15 +1,13 @@
 """What a detector is given and what it answers: the one interface that every detector has."""
 
-import io
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from radloop.tables import NO_FINDING
+from radloop import pixels
 
 NOTHING_ABOVE: Final = 0.0  # the highest score of a detector that tells none
 
@@ -23,16 +21,15 @@ class Picture:
 
     @cached_property
     def gray(self) -> npt.NDArray[np.uint8]:
-        """The gray values, shape (height, width)."""
-        with Image.open(io.BytesIO(self.data)) as image:
-            return np.asarray(image.convert("L"))
+        """The gray values, shape (height, width), as the picture pass has them. Raises SourceError."""
+        return pixels.decode(self.data)
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """The detections on one image, the most confident first.
 
-    Shapes: class_ids (n,) of 0..13, confidences (n,) in [0, 1], cxcywh_norm (n, 4) as fractions of the picture.
+    Shapes: class_ids (n,) of the dataset, confidences (n,) in [0, 1], cxcywh_norm (n, 4) as fractions of the picture.
     highest_score is the highest raw class score of all candidates, also of those below the detector's threshold: where
     nothing was found, its complement is how sure the detector is of that.
     """
@@ -50,13 +47,12 @@ class Predictions:
         cxcywh_norm: npt.ArrayLike,
         highest_score: float | None = None,
     ) -> Self:
-        """Predictions in any order, and of 15-class models: class 14 ("No finding") is no detection and is dropped."""
+        """Predictions that come in any order."""
         classes = np.asarray(class_ids, dtype=np.int64).reshape(-1)
         scores = np.asarray(confidences, dtype=np.float64).reshape(-1)
         boxes = np.asarray(cxcywh_norm, dtype=np.float64).reshape(-1, 4)
-        kept = np.flatnonzero(classes != NO_FINDING)
-        order = kept[np.lexsort((classes[kept], -scores[kept]))]
-        highest = float(scores[kept].max(initial=0.0)) if highest_score is None else highest_score
+        order = np.lexsort((classes, -scores))
+        highest = float(scores.max(initial=0.0)) if highest_score is None else highest_score
         return cls(classes[order], scores[order], boxes[order], highest)
 
 

@@ -1,202 +1,272 @@
-"""Every setting, with its default: flag > environment > default.
+"""What a run is told: the options of its step, each from its flag, else from the environment, else its default.
 
-A flag is passed to `Settings` by name and wins; what no flag gives comes from the environment (`RADLOOP_` and the
-name in capitals, and the names that users of this system know); the rest are the defaults below. Settings stop at
-the command line: pipelines and steps get plain values.
+A person's words are read here and nowhere else; behind this border an option has its type. Its variable is `RADLOOP_`
+and its name in capitals, or a name that users of this system know; an empty variable is one that was not set.
 """
 
+import dataclasses
+import math
 import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import AliasChoices, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from radloop.errors import UsageError
-from radloop.tables import Split
+from radloop.option import ABOUT, About
+from radloop.parts import Step
 
-DEMO_SIZES = "training=300,validation=60,test=60,staging=30,canary=30,production=120"
+S = TypeVar("S", bound=Step)
+Given = str | bool | Sequence[str]  # a value's text, whether a flag without a value stands there, a flag's texts
+
+PREFIX: Final = "RADLOOP_"
+_LONGEST: Final = 60  # characters of a value that an error shows
+_REPEATABLE: Final = "repeatable; in the environment one a line"
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+# what many commands share stands behind what is a command's own
+_LAST: Final = ("seed", "durable", "jobs", "engine", "ray_address", "dry_run", "strict", "json")
 
 
-class Settings(BaseSettings):
-    """What a run is told. Build it with `load`, which turns a bad value into one sentence."""
+@dataclass(frozen=True)
+class Kind:
+    """How one value is read from its text; `read` raises ValueError, or UsageError where it can say more."""
 
-    model_config = SettingsConfigDict(env_prefix="RADLOOP_", extra="forbid", populate_by_name=True, frozen=True)
+    read: Callable[[str], object]
+    expected: str  # behind "it has to be"
+    placeholder: str  # behind the flag
 
-    out: Path = Field(Path("./data"), description="Folder that every other default hangs on; made when absent.")
-    jobs: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, description="Processes for pictures.")
-    engine: Literal["local", "ray"] = Field(
-        "local", description="Where the work runs: in processes of this machine, or on the nodes of a Ray cluster."
-    )
-    ray_address: str = Field(
-        "auto", description="The Ray cluster: HOST:PORT of its head, or auto, the one that this machine is a node of."
-    )
-    seed: int = Field(0, ge=0, description="Seed of every random choice.")
 
-    source: str | None = Field(None, description="kaggle, a folder, or synthetic:N (N made-up images).")
-    annotations: Path | None = Field(None, description="The CSV of boxes, instead of the source's own.")
-    boxes: Literal["auto", "original", "scaled"] = Field(
-        "auto", description="Frame of the CSV's boxes, for where the proof cannot tell: original or 1024x1024 pixels."
-    )
+@dataclass(frozen=True)
+class Setting:
+    """One option of a step, as a person names it."""
 
-    labels: Literal["per-reader", "consensus"] = Field(
-        "per-reader", description="One label file per reader and image, or one per image with the readers' boxes fused."
-    )
-    min_readers: int = Field(1, ge=1, le=17, description="Readers who must agree on a consensus box.")
-    no_finding: Literal["background", "class"] = Field(
-        "background", description='"No finding" as an empty label file, or as a fifteenth class.'
-    )
-    sizes: str | None = Field(
-        None,
-        description="Images per split, for example training=300,validation=60,…; scaled to the images there are. "
-        "Unset: 11500/750/750/1000/500/500.",
-    )
-    previous: str | None = Field(
-        None, description="The dataset of the last version, a folder or a store: its images keep their splits."
-    )
-    add: Path | None = Field(None, description="A retrain.csv to add: its production images move to training.")
-
-    store: str | None = Field(
-        None,
-        description="Where datasets are published: a folder or an rclone remote (name:container). Unset: OUT/store.",
-    )
-    keep_old: bool = Field(False, description="Do not remove from the store what the new version no longer lists.")
-    splits: Annotated[tuple[Split, ...] | None, NoDecode] = Field(
-        None, description="Splits to take, comma-separated. Unset: all."
-    )
-    dataset: Path | None = Field(
-        None, description="The dataset, a folder; for the dashboard also an annotations CSV. Unset: OUT/organized."
-    )
-    feedback: Path | None = Field(
-        None,
-        validation_alias=AliasChoices("RADLOOP_FEEDBACK", "FEEDBACK_DIR"),
-        description="Folder of feedback files; FEEDBACK_DIR names it, too. Unset: OUT/feedback.",
-    )
-    reviews: Path | None = Field(None, description="Folder of review files. Unset: OUT/reviews.")
-    retrain: Path | None = Field(None, description="A retrain.csv to show. Unset: DATASET/retrain/retrain.csv.")
-    images: Path | None = Field(None, description="Folder of pictures to show. Unset: the dataset's own.")
-    log: Path | None = Field(
-        None,
-        validation_alias=AliasChoices("RADLOOP_LOG", "LOG_FILE"),
-        description="The simulator's log; LOG_FILE names it, too. Unset: OUT/logs/online_data.log.",
-    )
-    host: str = Field("127.0.0.1", description="Address that the dashboard listens on.")
-    port: int = Field(8501, ge=1, le=65535, description="Port of the dashboard.")
-
-    rclone_container: str | None = Field(
-        None, validation_alias="RCLONE_CONTAINER", description="The store as RCLONE_REMOTE:RCLONE_CONTAINER."
-    )
-    rclone_remote: str = Field(
-        "chi_tacc", validation_alias="RCLONE_REMOTE", description="The remote of RCLONE_CONTAINER."
-    )
-
-    detector: str = Field(
-        "random", description="random, oracle:NOISE, onnx:MODEL.onnx, or triton[:http://HOST:8000/MODEL]."
-    )
-    triton_url: str | None = Field(
-        None, validation_alias="TRITON_URL", description="The server of `--detector triton` without an address."
-    )
-    load_pattern: str = Field(
-        "1,2,3,5,3,2,1",
-        validation_alias=AliasChoices("RADLOOP_LOAD_PATTERN", "LOAD_PATTERN"),
-        description="Load of each stage, workers or multiples of the arrival rate; LOAD_PATTERN names it, too.",
-    )
-    stage_seconds: float = Field(
-        60.0,
-        gt=0,
-        le=86_400,
-        validation_alias=AliasChoices("RADLOOP_STAGE_SECONDS", "DELAY_BETWEEN_STEPS"),
-        description="Seconds that a stage lasts; DELAY_BETWEEN_STEPS names it, too.",
-    )
-    request_timeout: float = Field(
-        5.0,
-        gt=0,
-        le=3600,
-        validation_alias=AliasChoices("RADLOOP_REQUEST_TIMEOUT", "REQUEST_TIMEOUT"),
-        description="Seconds after which a request has failed; REQUEST_TIMEOUT names it, too.",
-    )
-    inference_ms: float = Field(100.0, ge=0, le=3_600_000, description="What the random detector takes for a picture.")
-    arrival: str = Field(
-        "workers", description="workers: each takes the next picture; poisson:RATE: RATE arrivals a second, times load."
-    )
-    drift: str = Field(
-        "",
-        description="What changes from a stage on, such as brightness:0.2@4; also contrast, rotation (degrees) and mix "
-        "(share of pictures with a finding); several with commas.",
-    )
-    durable: bool = Field(False, description="Flush every feedback file to the disk: safe against loss of power, too.")
-
-    min_confidence: float = Field(
-        0.9, ge=0, lt=1, description="Predictions above it train; one between 0.25 and it keeps its image out."
-    )
-    require_review: bool = Field(False, description="Only what a radiologist has reviewed trains.")
-    include_held_out: bool = Field(
-        False, description="Let held-out images train, too; every output says that it was used."
-    )
-
-    @field_validator("splits", mode="before")
-    @classmethod
-    def _split_list(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+    name: str
+    about: About
+    kind: Kind
+    default: Any  # MISSING: it has to be given
+    boolean: bool = False
+    optional: bool = False  # it may be None
+    several: bool = False
 
     @property
-    def required_source(self) -> str:
-        """The source; UsageError where none was named."""
-        if not self.source:
-            raise UsageError("No source was named: --source kaggle, --source FOLDER or --source synthetic:600.")
-        return self.source
+    def flag(self) -> str | None:
+        """`--keep-old`; None for an argument without a flag, and for what the environment alone sets."""
+        return None if self.about.argument or not self.about.flag else f"--{self.name.replace('_', '-')}"
 
     @property
-    def loop_parts(self) -> dict[str, Path]:
-        """Where dataset, feedback, reviews, retrain.csv and log lie, and `images` where they are not the dataset's."""
-        dataset = self.dataset or self.out / "organized"
-        parts = {
-            "dataset": dataset,
-            "feedback": self.feedback or self.out / "feedback",
-            "reviews": self.reviews or self.out / "reviews",
-            "retrain": self.retrain or dataset / "retrain" / "retrain.csv",
-            "log": self.log or self.out / "logs" / "online_data.log",
-        }
-        return parts | ({"images": self.images} if self.images else {})
+    def counterpart(self) -> str | None:
+        """`--no-keep-old`: what a variable switches on a flag has to be able to switch off."""
+        return f"--no-{self.name.replace('_', '-')}" if self.flag and self.boolean and self.variables else None
 
     @property
-    def store_address(self) -> str:
-        """The store: the flag or RADLOOP_STORE, then RCLONE_CONTAINER, then the folder OUT/store."""
-        if self.store:
-            return self.store
-        if self.rclone_container:
-            return f"{self.rclone_remote}:{self.rclone_container}"
-        return str(self.out / "store")
+    def declared(self) -> str | None:
+        """The flag as the shell declares it, with its counterpart."""
+        return f"{self.flag}/{self.counterpart}" if self.counterpart else self.flag
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables that it is read from; of two that are set the first wins."""
+        ours = self.about.ours and not self.about.argument
+        return (*((PREFIX + self.name.upper(),) if ours else ()), *self.about.also)
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is MISSING
+
+    @property
+    def expected(self) -> str:
+        """What it may be, in words; empty where its help alone says it."""
+        if self.several and not self.about.commas:
+            return _REPEATABLE
+        if self.kind.read is str or (self.boolean and not self.variables):
+            return ""
+        return self.kind.expected
+
+    @property
+    def described(self) -> str:
+        """Its help, with its variables and its default."""
+        notes = [f"env: {', '.join(self.variables)}"] if self.variables else []
+        notes += [_REPEATABLE] if self.several and not self.about.commas else []
+        notes += ["required"] if self.required else [f"default: {self.shown}"] if self.shown else []
+        return f"{self.about.help} [{'; '.join(notes)}]" if notes else self.about.help
+
+    @property
+    def shown(self) -> str:
+        """The default as a person would write it; empty where there is none to show."""
+        if self.about.shown or self.default is False or self.default in (None, "", (), MISSING):
+            return self.about.shown
+        return self.text(self.default)
+
+    def text(self, value: object) -> str:
+        """The text that a variable holds for `value`."""
+        if isinstance(value, tuple):
+            return self._separator.join(self.text(item) for item in value)
+        if isinstance(value, bool):
+            return str(value).lower()
+        return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+    def words(self, value: Any) -> list[str]:
+        """The flags that mean `value`; none where there is no flag."""
+        if self.flag is None:
+            return []
+        if self.boolean:
+            return [flag for flag in (self.flag if value else self.counterpart,) if flag]
+        texts = [""] if value is None else value if self.several and not self.about.commas else [value]
+        return [f"{self.flag}={self.text(text)}" for text in texts or [""]]
+
+    def read(self, given: Given, named: str) -> object:
+        """The value of what was given under the name `named`. Raises UsageError, which names it."""
+        if isinstance(given, bool):
+            return given
+        if not self.several:
+            return None if self.optional and not given else self._one(str(given), named)
+        texts = [given] if isinstance(given, str) else given
+        parts = [part.strip() for text in texts for part in text.split(self._separator) if part.strip()]
+        if parts or not (self.optional or self.default):
+            return tuple(self._one(part, named) for part in parts)
+        return None if self.optional else self._one("", named)
+
+    @property
+    def _separator(self) -> str:
+        return "," if self.about.commas else "\n"
+
+    def _one(self, text: str, named: str) -> object:
+        try:
+            return self.kind.read(text)
+        except UsageError as wrong:
+            raise UsageError(f"{named}: {wrong}") from wrong
+        except ValueError:
+            raise UsageError(
+                f"{named}: {text[:_LONGEST]!r} cannot be used: it has to be {self.kind.expected}."
+            ) from None
 
 
-def load(**flags: Any) -> Settings:
-    """The settings of one run; flags that are None were not given.
+def load(step: type[S], flags: Mapping[str, Given | None] | None = None) -> S:
+    """The options of one run of `step`; a flag that is None was not given.
 
-    Raises UsageError naming the setting, its value and what it may be.
+    Raises UsageError naming the flag or the variable, its value and what it may be.
     """
-    given = {name: value for name, value in flags.items() if value is not None}
-    try:
-        return Settings(**given)
-    except ValidationError as invalid:
-        first = invalid.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "settings"
-        where = f"--{name.replace('_', '-')}" if name in given else _variable(name)
-        raise UsageError(f"{where}: {first['input']!r} cannot be used: {first['msg']}.") from invalid
+    values: dict[str, Any] = {}
+    for setting in of(step):
+        given = (flags or {}).get(setting.name)
+        named = setting.flag or setting.about.argument
+        if given is None or given == []:  # the shell's own way to say that a flag was not given
+            named = next((name for name in setting.variables if os.environ.get(name)), "")
+            given = os.environ[named] if named else None
+        if given is not None:
+            values[setting.name] = setting.read(given, named)
+        elif setting.required:
+            also = f" or {setting.variables[0]}" if setting.variables else ""
+            raise UsageError(f"{setting.flag or setting.about.argument}{also} is missing: {setting.about.help}")
+    return step(**values)
 
 
-def _variable(place: str) -> str:
-    """The variable that a value came from; `place` is a field, or the first of the names that it is read from."""
-    for info in Settings.model_fields.values():
-        if isinstance(info.validation_alias, AliasChoices) and place in info.validation_alias.choices:
-            return next(str(name) for name in info.validation_alias.choices if name in os.environ)
-    return environment_name(place)
+def parse(step: type[S], arguments: Sequence[str]) -> S:
+    """The options of a script that is not a command of radloop, from its `--flag VALUE …` and the environment."""
+    from argparse import ArgumentParser, BooleanOptionalAction
+
+    parser = ArgumentParser(prog=f"radloop {step.__name__.lower()}", allow_abbrev=False)
+    for setting in of(step):
+        if setting.flag and setting.boolean:
+            parser.add_argument(setting.flag, dest=setting.name, action=BooleanOptionalAction)
+        elif setting.flag:
+            parser.add_argument(setting.flag, dest=setting.name, action="append" if setting.several else "store")
+    return load(step, vars(parser.parse_args(arguments)))
 
 
-def environment_name(field: str) -> str:
-    """The environment variable that a field is read from."""
-    info = Settings.model_fields.get(field)
-    if info is not None and isinstance(info.validation_alias, str):
-        return info.validation_alias
-    return f"{Settings.model_config.get('env_prefix', '')}{field}".upper()
+def words(chosen: Step) -> list[str]:
+    """The command line that means `chosen`, whatever the environment says."""
+    told = [(setting, getattr(chosen, setting.name)) for setting in of(type(chosen))]
+    flags = [word for setting, value in told for word in setting.words(value)]
+    arguments = [setting.text(value) for setting, value in told if setting.about.argument]
+    return [*flags, *(("--", *arguments) if arguments else ())]
+
+
+def of(step: type[Step]) -> tuple[Setting, ...]:
+    """The options of a step, in the order of its help."""
+    hints = get_type_hints(step, include_extras=True)
+    found = [_setting(field, hints[field.name]) for field in dataclasses.fields(step) if field.init]
+    ranks = {name: rank for rank, name in enumerate(_LAST, 2)} | {"out": 0}
+    return tuple(sorted(found, key=lambda setting: 0 if setting.about.argument else ranks.get(setting.name, 1)))
+
+
+def _setting(field: "dataclasses.Field[Any]", hint: Any) -> Setting:
+    about = field.metadata.get(ABOUT)
+    if get_origin(hint) is Annotated:
+        hint, about = get_args(hint)
+    optional = get_origin(hint) is UnionType and NoneType in get_args(hint)
+    if optional:
+        (hint,) = (part for part in get_args(hint) if part is not NoneType)
+    several = get_origin(hint) is tuple
+    if several:
+        hint, _ = get_args(hint)
+    factory = field.default_factory
+    default = field.default if factory is MISSING else factory()
+    if not isinstance(about, About):
+        raise TypeError(f"{field.name} is no option: make it by radloop.option.option")
+    return Setting(field.name, about, _kind(hint, about), default, hint is bool, optional, several)
+
+
+def _kind(hint: Any, about: About) -> Kind:
+    if about.parse:
+        return Kind(about.parse, "", "TEXT")
+    if get_origin(hint) is Literal:
+        choices = get_args(hint)
+        return Kind(lambda text: choices[choices.index(text.strip())], _alternatives(choices), "|".join(choices))
+    if hint is bool:
+        return Kind(_truth, "true or false", "")
+    if hint is int or hint is float:
+        whole = hint is int
+        expected = f"a {'whole ' if whole else ''}number{_range(about)}"
+        return Kind(lambda text: _number(text, hint, about), expected, "N" if whole else "X")
+    if hint is Path:
+        return Kind(_path, "a path", "PATH")
+    if hint is str:
+        return Kind(str, "a text", "TEXT")
+    raise TypeError(f"an option cannot be a {hint}")
+
+
+def _alternatives(choices: Sequence[str]) -> str:
+    *first, last = choices
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError  # the folder where one stands is "."
+    return Path(text)
+
+
+def _truth(text: str) -> bool:
+    word = text.strip().lower()
+    if word not in (*_TRUE, *_FALSE):
+        raise ValueError
+    return word in _TRUE
+
+
+def _number(text: str, kind: type[int] | type[float], about: About) -> float:
+    value = kind(text)
+    inside = (
+        (kind is int or math.isfinite(value))
+        and (about.ge is None or value >= about.ge)
+        and (about.gt is None or value > about.gt)
+        and (about.le is None or value <= about.le)
+        and (about.lt is None or value < about.lt)
+    )
+    if not inside:
+        raise ValueError
+    return value
+
+
+def _range(about: About) -> str:
+    """
+    >>> _range(About("", ge=1, le=17)), _range(About("", ge=0, lt=1)), _range(About("", gt=0))
+    (' from 1 to 17', ' of at least 0 and below 1', ' above 0')
+    """
+    if about.ge is not None and about.le is not None:
+        return f" from {about.ge:.17g} to {about.le:.17g}"
+    bounds = (("of at least", about.ge), ("above", about.gt), ("at most", about.le), ("below", about.lt))
+    words = [f"{word} {bound:.17g}" for word, bound in bounds if bound is not None]
+    return f" {' and '.join(words)}" if words else ""

@@ -1,36 +1,21 @@
 """The columns of every table that passes between the steps, and the field's fixed words."""
 
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import polars as pl
 
-Split = Literal["training", "validation", "test", "staging", "canary", "production"]
+from radloop.words import HELD_OUT as HELD_OUT
+from radloop.words import SPLITS as SPLITS
+from radloop.words import Boxes as Boxes
+from radloop.words import Split as Split
 
-SPLITS: Final[tuple[Split, ...]] = get_args(Split)
-HELD_OUT: Final[tuple[Split, ...]] = ("validation", "test", "staging", "canary")
+# The number of a class in the taxonomy of its dataset (`radloop.taxonomy`); null: "No finding", n in files.
+CLASS_ID: Final[pl.DataType | type[pl.DataType]] = pl.Int16()
+EDGES: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")  # a box: fractions of the picture
 
-CLASS_NAMES: Final = (
-    "Aortic enlargement",
-    "Atelectasis",
-    "Calcification",
-    "Cardiomegaly",
-    "Consolidation",
-    "ILD",
-    "Infiltration",
-    "Lung Opacity",
-    "Nodule/Mass",
-    "Other lesion",
-    "Pleural effusion",
-    "Pleural thickening",
-    "Pneumothorax",
-    "Pulmonary fibrosis",
-    "No finding",
-)
-NO_FINDING: Final = 14  # no class of the detector: "this reader saw nothing"
 SINGLE_READER: Final = "R0"  # the reader of annotations that name none
 
 TIME: Final[pl.DataType | type[pl.DataType]] = pl.Datetime("us", "UTC")
-Boxes = Literal["auto", "original", "scaled"]  # what the user says of the boxes' pixels; auto: nothing
 SMALLEST_SIDE_PX: Final = 10  # the trainer refuses pictures below
 LARGEST_SIDE_PX: Final = 50_000  # no film is as large: a number above is damage
 
@@ -40,12 +25,12 @@ SCALED_SIDE_PX: Final = 1024  # Kaggle's pictures were stretched to this square,
 ANNOTATION_COLUMNS: Final = ("image_id", "class_name", "class_id", "rad_id", "x_min", "y_min", "x_max", "y_max")
 
 # One validated row of one reader. x as a fraction of the picture's width, y of its height, in [0, 1] give or
-# take one pixel; all four null for class 14. width and height: the frame that the annotations were given in.
+# take one pixel; class and box null where the reader found nothing. width and height: the frame of the annotations.
 FINDINGS: Final = pl.Schema(
     {
         "image_id": pl.String,
         "rad_id": pl.String,
-        "class_id": pl.Int8,
+        "class_id": CLASS_ID,
         "x_min_norm": pl.Float64,
         "y_min_norm": pl.Float64,
         "x_max_norm": pl.Float64,
@@ -55,9 +40,16 @@ FINDINGS: Final = pl.Schema(
     }
 )
 
-# One refused row: its line in the source (1 = the header), why, and the row as it came.
+# One refused row: its line in the source (1 = the header), why, and the row as it came. code: the kind of reason, to be
+# counted; reason: its sentence with the value.
 REJECTED: Final = pl.Schema(
-    {"source": pl.String, "line": pl.Int64, "reason": pl.String, **dict.fromkeys(ANNOTATION_COLUMNS, pl.String)}
+    {
+        "source": pl.String,
+        "line": pl.Int64,
+        "code": pl.String,
+        "reason": pl.String,
+        **dict.fromkeys(ANNOTATION_COLUMNS, pl.String),
+    }
 )
 
 # One picture of the source. path is relative to the folder of pictures. problem is null for a sound picture;
@@ -102,7 +94,7 @@ ANNOTATIONS: Final = pl.Schema(
 CONSENSUS: Final = pl.Schema(
     {
         "image_id": pl.String(),
-        "class_id": pl.Int8(),
+        "class_id": CLASS_ID,
         "x_min_norm": pl.Float64(),
         "y_min_norm": pl.Float64(),
         "x_max_norm": pl.Float64(),
@@ -114,6 +106,9 @@ CONSENSUS: Final = pl.Schema(
         "kept": pl.Boolean(),  # in the label file
     }
 )
+
+# One box of the truth of an image (`catalog.truth`); an image without one is normal.
+TRUTH: Final = pl.Schema({"image_id": pl.String(), "class_id": CLASS_ID, **dict.fromkeys(EDGES, pl.Float64())})
 
 Kind = Literal["image", "label", "yaml", "table", "document"]
 
@@ -132,14 +127,14 @@ MANIFEST: Final = pl.Schema(
 )
 
 
-# One feedback: what a model said of one image at one time. class_id and confidence are the top detection's, or 14
-# where nothing was found. What the bare five-key form does not tell is null. simulated: a `simulated` block stands.
+# One feedback: what a model said of one image at one time. class_id and confidence are the top detection's; class_id
+# is null where nothing was found. What the bare five-key form does not tell is null. simulated: it has that block.
 FEEDBACK: Final = pl.Schema(
     {
         "feedback_id": pl.String,
         "image_id": pl.String,
         "timestamp": TIME,
-        "class_id": pl.Int8,
+        "class_id": CLASS_ID,
         "confidence": pl.Float64,
         "split": pl.String,
         "image_md5": pl.String,
@@ -165,7 +160,7 @@ DETECTIONS: Final = pl.Schema(
     {
         "feedback_id": pl.String,
         "image_id": pl.String,
-        "class_id": pl.Int8,
+        "class_id": CLASS_ID,
         "confidence": pl.Float64,
         "x_min_norm": pl.Float64,
         "y_min_norm": pl.Float64,
@@ -174,8 +169,8 @@ DETECTIONS: Final = pl.Schema(
     }
 )
 
-# A file that cannot be used; it stays where it is.
-REFUSED_FILES: Final = pl.Schema({"file": pl.String, "reason": pl.String})
+# A file that cannot be used; it stays where it is. code: the kind of reason; reason: its sentence with the value.
+REFUSED_FILES: Final = pl.Schema({"file": pl.String, "code": pl.String, "reason": pl.String})
 
 Verdict = Literal["accept", "correct", "normal", "reject"]
 
@@ -199,7 +194,7 @@ REVIEWS: Final = pl.Schema(
 REVIEW_FINDINGS: Final = pl.Schema(
     {
         "file": pl.String,
-        "class_id": pl.Int8,
+        "class_id": CLASS_ID,
         "x_min_norm": pl.Float64,
         "y_min_norm": pl.Float64,
         "x_max_norm": pl.Float64,
@@ -217,6 +212,7 @@ FATES: Final = pl.Schema(
         "image_id": pl.String,
         "split": pl.String,
         "fate": pl.String,
+        "code": pl.String,
         "reason": pl.String,
         "file": pl.String,
     }
@@ -227,7 +223,7 @@ FATES: Final = pl.Schema(
 RETRAINING: Final = pl.Schema(
     {
         "image_id": pl.String,
-        "class_id": pl.Int8,
+        "class_id": CLASS_ID,
         "rad_id": pl.String,
         "x_min_norm": pl.Float64,
         "y_min_norm": pl.Float64,
@@ -257,8 +253,3 @@ QUEUE: Final = pl.Schema(
         "disputed": pl.Boolean,
     }
 )
-
-
-def class_name(class_id: pl.Expr) -> pl.Expr:
-    """The name of each class id, 0..14."""
-    return class_id.replace_strict(dict(enumerate(CLASS_NAMES)), return_dtype=pl.String)

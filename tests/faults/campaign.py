@@ -28,6 +28,7 @@ from radloop.errors import FeedbackError
 from radloop.feedback import records, reviews
 from radloop.pipelines import offline, online, retraining, reviewing  # noqa: F401
 from radloop.storage import folder, rclone  # noqa: F401
+from radloop.vindr.classes import TAXONOMY
 
 SIZES = ("--sizes", "training=1,validation=1,test=1,production=3,staging=0,canary=0")
 HOSPITAL = ("--load-pattern", "1", "--arrival", "poisson:40", "--stage-seconds", "0.2", "--inference-ms", "5")
@@ -352,9 +353,9 @@ def _unsound(now: Tree, before: Tree) -> Iterator[str]:
             continue
         try:
             if folder_name == "out/feedback":
-                records.decode(data, name=name)
+                records.decode(data, TAXONOMY, name=name)
             elif folder_name == "out/reviews":
-                reviews.decode(data, name=name)
+                reviews.decode(data, TAXONOMY, name=name)
         except FeedbackError as wrong:
             yield f"half a file: {wrong}"
     for line in now.get("out/logs/online_data.log", b"").splitlines():

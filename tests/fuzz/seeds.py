@@ -13,7 +13,8 @@ from PIL import Image
 
 from radloop import manifest
 from radloop.feedback import records, reviews
-from radloop.tables import CLASS_NAMES, MANIFEST
+from radloop.tables import MANIFEST
+from radloop.vindr.classes import TAXONOMY
 
 from . import targets
 
@@ -90,7 +91,7 @@ def _validation() -> list[bytes]:
     for at in range(60):  # enough that their frame is proved
         x, y = numbers.randint(0, 1500), numbers.randint(0, 2000)
         many.append(
-            f"a{at},{CLASS_NAMES[at % 14]},{at % 14},R{at % 17 + 1},{x},{y},{x + 400},{y + 300},2048,2560,p{at}"
+            f"a{at},{TAXONOMY.names[at % 14]},{at % 14},R{at % 17 + 1},{x},{y},{x + 400},{y + 300},2048,2560,p{at}"
         )
     return [_ROWS, _ROWS[: _ROWS.index(b"\n") + 1] * 2, "\n".join(many).encode()]
 
@@ -154,7 +155,7 @@ def _shown() -> list[bytes]:
 
 
 def _feedback() -> list[bytes]:
-    rich = records.decode(_json(_RICH), name="x")
+    rich = records.decode(_json(_RICH), TAXONOMY, name="x")
     bare = _json(_BARE)
     return [
         bare,
@@ -172,7 +173,7 @@ def _reviews() -> list[bytes]:
     reject = _json(_CORRECT, verdict="reject", findings=None)
     return [
         correct,
-        reviews.encode(reviews.decode(correct, name="f1.R1.0.json")),
+        reviews.encode(reviews.decode(correct, TAXONOMY, name="f1.R1.0.json")),
         normal,
         reject,
         targets.SEPARATOR.join([correct, accept, normal]),
@@ -216,7 +217,8 @@ SEEDS = {
 
 _CSV_WORDS = [
     *targets.ALL_COLUMNS,
-    *CLASS_NAMES,
+    *TAXONOMY.names,
+    "No finding",
     "\\x0a",
     "\\x0d\\x0a",
     ",",

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import posixpath
+import re
 import struct
 import tempfile
 import warnings
@@ -27,7 +28,8 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from radloop import manifest, pixels, settings
+from radloop import manifest, options, pixels, settings
+from radloop.catalog import classes as resolving
 from radloop.dashboard import loading, loop
 from radloop.dataset import findings, pictures, trainer_rules, yolo
 from radloop.dataset.splits import SplitSizes
@@ -37,22 +39,25 @@ from radloop.errors import (
     FeedbackError,
     SourceError,
     StoreError,
+    TaxonomyError,
     UsageError,
 )
 from radloop.feedback import cache as feedback_cache
-from radloop.feedback import records, reviews
+from radloop.feedback import reading, records, reviews
 from radloop.simulation import drifting, load
 from radloop.simulation.journal import Journal
 from radloop.sources import raw
-from radloop.storage import publish
+from radloop.storage import verify
 from radloop.storage.folder import FolderStore
-from radloop.tables import ANNOTATION_COLUMNS, MANIFEST, NO_FINDING, SPLITS
+from radloop.tables import ANNOTATION_COLUMNS, MANIFEST, SPLITS
+from radloop.vindr.classes import TAXONOMY
 
 Target = Callable[[bytes], None]
 
 SEPARATOR = b"\x1e"  # between the files of one input: no JSON text may hold it
 ALL_COLUMNS = (*ANNOTATION_COLUMNS, "width", "height", "patient_id")
 _MOST_FILES = 8
+_CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -129,8 +134,9 @@ def validation(data: bytes) -> None:
     try:
         rows, _ = raw.read_annotations(path)
         sizes = rows.select(pl.col("image_id").unique(maintain_order=True), width=2048, height=2560)
-        valid = findings.validate(rows, sizes=sizes, boxes="auto")
-    except AnnotationError as error:
+        resolved = resolving.resolve(rows, resolving.Wishes(declared=TAXONOMY))
+        valid = findings.validate(rows, resolved, sizes=sizes, boxes="auto")
+    except (AnnotationError, TaxonomyError, UsageError) as error:
         _assert_one_line(str(error))
         return
     lines = valid.origins["line"].to_list() + valid.rejected["line"].to_list()
@@ -142,7 +148,12 @@ def validation(data: bytes) -> None:
         _assert_one_line(reason)
     _assert_no_false_normal(valid)
 
-    again = findings.validate(rows.reverse(), sizes=sizes.reverse(), boxes="auto")
+    again = findings.validate(
+        rows.reverse(),
+        resolving.resolve(rows.reverse(), resolving.Wishes(declared=TAXONOMY)),
+        sizes=sizes.reverse(),
+        boxes="auto",
+    )
     assert again.findings.equals(valid.findings)
     assert again.rejected.equals(valid.rejected)
     assert again.lost.equals(valid.lost)
@@ -150,16 +161,16 @@ def validation(data: bytes) -> None:
 
 
 def _assert_finding(
-    *, image_id: str, rad_id: str, class_id: int, width: int | None, height: int | None, **norm: float | None
+    *, image_id: str, rad_id: str, class_id: int | None, width: int | None, height: int | None, **norm: float | None
 ) -> None:
     name = f"{image_id}_{rad_id}.jpeg"
     assert manifest.is_safe_key(name)
     assert len(name.encode()) <= 255
     assert "_" not in rad_id
-    assert 0 <= class_id <= NO_FINDING
-    if class_id == NO_FINDING:
+    if class_id is None:
         assert set(norm.values()) == {None}
         return
+    assert 0 <= class_id < len(TAXONOMY)
     for axis, side in (("x", width), ("y", height)):
         low, high = norm[f"{axis}_min_norm"], norm[f"{axis}_max_norm"]
         assert low < high
@@ -172,7 +183,7 @@ def _assert_finding(
 def _assert_no_false_normal(valid: findings.Validated) -> None:
     """A reading that is "No finding" has no other row, but for repeats of that one."""
     read = Counter(valid.findings.select("image_id", "rad_id").iter_rows())
-    normal = set(valid.findings.filter(class_id=NO_FINDING).select("image_id", "rad_id").iter_rows())
+    normal = set(valid.findings.filter(pl.col("class_id").is_null()).select("image_id", "rad_id").iter_rows())
     assert {read[reading] for reading in normal} <= {1}
     for row in valid.rejected.iter_rows(named=True):
         if (row["image_id"], (row["rad_id"] or "").strip()) in normal:
@@ -303,43 +314,50 @@ def feedback(data: bytes) -> None:
     taken, refused = {}, {}
     for name, part in contents.items():
         try:
-            taken[name] = records.decode(part, name=name)
+            taken[name] = records.decode(part, TAXONOMY, name=name)
         except FeedbackError as error:
-            _assert_one_line(str(error))
-            refused[name] = str(error).removeprefix(f"{name}: ") if part else "the file is empty"
+            _assert_refusal(error)
+            refused[name] = (error.code, str(error).removeprefix(f"{name}: "))
         else:
             _assert_feedback(taken[name], part)
 
-    found = records.read(folder)
+    found = reading.read(folder, TAXONOMY)
     first = {one.feedback_id: name for name, one in sorted(taken.items(), reverse=True)}  # of several with one id
     for name, one in taken.items():
         if first[one.feedback_id] != name:
-            refused[name] = f"feedback_id {one.feedback_id} is also that of a file which comes before this one by name"
-    assert dict(found.refused.iter_rows()) == refused
+            sentence = f"feedback_id {one.feedback_id} is also that of a file which comes before this one by name"
+            refused[name] = ("feedback-id-twice", sentence)
+    assert {name: (code, reason) for name, code, reason in found.refused.iter_rows()} == refused
     rows = found.feedback.rows_by_key("file", named=True, unique=True)
     assert rows.keys() == set(first.values())
     for name, row in rows.items():
         _assert_row(row, taken[name])
-    boxes = [_corners(one, box) for one in map(taken.get, rows) for box in one.found]
+    boxes = [_corners(one, box) for one in map(taken.get, rows) for box in one.found(TAXONOMY.nothing)]
     assert sorted(found.detections.rows()) == sorted(boxes)
 
-    parts = [records.read(folder, [name]) for name in reversed(contents)]
-    together = records.combine(parts)
+    parts = [reading.read(folder, TAXONOMY, [name]) for name in reversed(contents)]
+    together = reading.combine(parts)
     assert together.feedback.equals(found.feedback)
     assert together.detections.equals(found.detections)
     assert together.refused.equals(found.refused)
 
 
+def _assert_refusal(error: FeedbackError) -> None:
+    _assert_one_line(str(error))
+    assert _CODE.fullmatch(error.code)
+    assert error.code != "unusable", "nobody said what it is"
+
+
 def _assert_feedback(one: records.Feedback, data: bytes) -> None:
-    assert records.decode(records.encode(one), name="x") == one
+    assert records.decode(records.encode(one), TAXONOMY, name="x") == one
     assert one.feedback_id
     assert manifest.is_safe_key(f"{one.image_id}.json")
     assert "/" not in one.image_id
     assert not one.image_id.startswith(".")
     assert records.utc(one.timestamp) == one.timestamp
-    assert (one.bbox is None) == (one.class_id == NO_FINDING) or one.detections
-    for box in one.found:
-        assert 0 <= box.class_id < NO_FINDING
+    assert (one.bbox is None) == (one.class_id == TAXONOMY.nothing) or one.detections
+    for box in one.found(TAXONOMY.nothing):
+        assert 0 <= box.class_id < len(TAXONOMY)
         assert 0 <= box.confidence <= 1
         _assert_inside(*box.bbox)
     keys = [key for key, _ in json.loads(data, object_pairs_hook=list)]
@@ -355,8 +373,9 @@ def _assert_inside(xc: float, yc: float, width: float, height: float) -> None:
 
 
 def _assert_row(row: dict[str, object], one: records.Feedback) -> None:
-    for name in ("feedback_id", "image_id", "class_id", "confidence", "split", "image_md5", "image_phash"):
+    for name in ("feedback_id", "image_id", "confidence", "split", "image_md5", "image_phash"):
         assert row[name] == getattr(one, name)
+    assert row["class_id"] == (None if one.class_id == TAXONOMY.nothing else one.class_id)
     for name in ("latency_ms", "stage", "run_id"):
         assert row[name] == getattr(one, name)
     assert row["timestamp"].isoformat() == one.timestamp
@@ -376,17 +395,18 @@ def review(data: bytes) -> None:
     """A folder of review files: each read or refused, and what stands does not depend on their order."""
     contents = dict(_named_reviews(data.split(SEPARATOR, _MOST_FILES - 1)))
     folder = _only_files("reviews", contents)
-    taken, refused = {}, set()
+    taken: dict[str, reviews.Review] = {}
+    refused: set[tuple[str, str]] = set()
     for name, part in contents.items():
         try:
-            taken[name] = reviews.decode(part, name=name)
+            taken[name] = reviews.decode(part, TAXONOMY, name=name)
         except FeedbackError as error:
-            _assert_one_line(str(error))
-            refused.add(name)
+            _assert_refusal(error)
+            refused.add((name, error.code))
         else:
             _assert_review(taken[name])
-    found = reviews.read(folder)
-    assert set(found.refused["file"]) == refused
+    found = reviews.read(folder, TAXONOMY)
+    assert set(found.refused.select("file", "code").rows()) == refused
     assert set(found.reviews["file"]) == taken.keys()
     assert Counter(found.findings["file"]) == Counter(name for name, one in taken.items() for _ in one.findings or [])
 
@@ -413,13 +433,13 @@ def _named_reviews(parts: list[bytes]) -> Iterator[tuple[str, bytes]]:
 def _assert_review(one: reviews.Review) -> None:
     data = reviews.encode(one)
     named = f"{one.feedback_id}.{one.reviewer}.0.json"
-    assert reviews.decode(data, name=named) == one
+    assert reviews.decode(data, TAXONOMY, name=named) == one
     assert (one.findings is None) <= (one.verdict in ("reject", "normal"))
     for finding in one.findings or []:
         assert one.verdict in ("accept", "correct")
-        assert 0 <= finding.class_id < NO_FINDING
+        assert 0 <= finding.class_id < len(TAXONOMY)
         _assert_inside(*finding.bbox)
-    again = reviews.read(reviews.write(_only_files("written", {}), one).parent)
+    again = reviews.read(reviews.write(_only_files("written", {}), one, TAXONOMY).parent, TAXONOMY)
     assert again.reviews.height == 1
     assert again.findings.height == len(one.findings or [])
 
@@ -432,7 +452,7 @@ def listing(data: bytes) -> None:
         table = manifest.decode(data, name="manifest.parquet")
     except DatasetError as error:
         _assert_one_line(str(error))
-        problems = publish.verify(store)
+        problems = verify.verify(store)
         assert "manifest" in {problem.rule for problem in problems}
         return
     _assert_keys(table)
@@ -473,7 +493,7 @@ def summary(data: bytes) -> None:
     _file("organized/manifest.parquet", manifest.encode(pl.DataFrame(schema=MANIFEST)))
     _file("organized/summary.json", data)
     try:
-        problems = publish.verify(FolderStore(_folder()))
+        problems = verify.verify(FolderStore(_folder()))
     except StoreError as error:
         _assert_one_line(str(error))
         return
@@ -528,15 +548,15 @@ def shown(data: bytes) -> None:
         _assert_one_line(str(error))
         return
     assert found.rows.height + found.refused["rows"].sum() == loading.table(path, ["image_id"]).height
-    assert found.rows["class_id"].is_between(0, NO_FINDING).all()
-    for row in found.rows.filter(pl.col("class_id") != NO_FINDING).iter_rows(named=True):
+    assert found.rows["class_id"].drop_nulls().is_between(0, len(found.taxonomy) - 1).all()
+    for row in found.rows.drop_nulls("class_id").iter_rows(named=True):
         for axis, side in (("x", row["width"]), ("y", row["height"])):
             assert -1.0001 / side <= row[f"{axis}_min_norm"] < row[f"{axis}_max_norm"] <= 1 + 1.0001 / side
 
 
 def label(data: bytes) -> None:
     """A label file of somebody's dataset: looked at among many, it breaks the rules that it breaks alone."""
-    for classes in (None, 14):
+    for classes in (None, len(TAXONOMY)):
         alone = trainer_rules.judge_label("a.txt", data, classes)
         assert trainer_rules.judge_labels(["a.txt", "b.txt"], [data, b""], classes) == alone
         assert {violation.rule for violation in alone} <= trainer_rules.RULES.keys()
@@ -599,20 +619,22 @@ def environment(data: bytes) -> None:
     pairs = [line.partition("=") for line in os.fsdecode(data).replace("\0", "").split("\n")]
     given = {name: value for name, _, value in pairs if name in VARIABLES}
     with mock.patch.dict(os.environ, given):
-        try:
-            chosen = settings.load()
-        except UsageError as error:
-            _assert_one_line(str(error))
-            named = {name for name in given if name in str(error)}
-            assert named
-            return
-        assert chosen.jobs >= 1
-        assert 0 < chosen.stage_seconds <= 86_400
+        for step in options.STEPS:
+            told = {setting.name: "x" for setting in settings.of(step) if setting.required}
+            try:
+                chosen = settings.load(step, told)
+            except UsageError as error:
+                _assert_one_line(str(error))
+                named = {name for name in given if name in str(error)}
+                assert named
+                continue
+            if isinstance(chosen, options.Jobs):
+                assert chosen.jobs >= 1
+            if isinstance(chosen, options.Simulate):
+                assert 0 < chosen.stage_seconds <= 86_400
 
 
-VARIABLES = {settings.environment_name(name) for name in settings.Settings.model_fields} | {
-    *("LOAD_PATTERN", "DELAY_BETWEEN_STEPS", "REQUEST_TIMEOUT", "FEEDBACK_DIR", "LOG_FILE", "RCLONE_CONTAINER")
-}
+VARIABLES = {name for step in options.STEPS for setting in settings.of(step) for name in setting.variables}
 
 
 def picture_cache(data: bytes) -> None:
@@ -648,9 +670,9 @@ def picture_cache_seed() -> bytes:
 def rows_cache(data: bytes) -> None:
     """A file that keeps rows of feedback: one that was damaged is as if there were none."""
     kept = _only_files("rows", {"damaged.parquet": data})
-    known = records.read(_answers())
+    known = reading.read(_answers(), TAXONOMY)
     for _ in range(2):
-        found = feedback_cache.read(_answers(), kept)
+        found = feedback_cache.read(_answers(), TAXONOMY, kept)
         assert found.feedback.equals(known.feedback)
         assert found.detections.equals(known.detections)
         assert found.refused.equals(known.refused)
@@ -672,7 +694,7 @@ def _answers() -> Path:
 
 def rows_cache_seed() -> bytes:
     kept = _only_files("rows", {})
-    feedback_cache.read(_answers(), kept)
+    feedback_cache.read(_answers(), TAXONOMY, kept)
     (path,) = kept.iterdir()
     return path.read_bytes()
 

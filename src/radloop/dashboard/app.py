@@ -9,8 +9,8 @@ from typing import Final
 import streamlit as st
 
 from radloop import __version__
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.pages import drift, feedback, heatmaps, images, labels, overview, readers, retraining, review
+from radloop.options import Dashboard
 
 PAGES: Final[Mapping[str, Mapping[str, ModuleType]]] = {
     "Dataset": {
@@ -38,7 +38,7 @@ if (!localStorage.getItem("radloop")) {
 </script>"""
 
 
-def main(inputs: Inputs) -> None:
+def main(inputs: Dashboard) -> None:
     """Draw the page that the address names."""
     st.set_page_config(page_title="radloop", layout="wide", initial_sidebar_state="expanded")
     st.html(_STYLE)
@@ -53,6 +53,6 @@ def main(inputs: Inputs) -> None:
     chosen.run()
 
 
-def _page(title: str, module: ModuleType, inputs: Inputs) -> st.Page:
+def _page(title: str, module: ModuleType, inputs: Dashboard) -> st.Page:
     draw = partial(module.page, inputs)
     return st.Page(draw, title=title, url_path=title.lower(), default=module is overview)

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from radloop import boxes
+from radloop.catalog.rule import Rule
 from radloop.feedback.reviews import Finding, Review
-from radloop.tables import Verdict
+from radloop.tables import CLASS_ID, EDGES, Verdict
 
-SHOWN: Final = 0.25  # the confidence from which a model's box is shown and can be accepted
 SMALLEST_PX: Final = 3  # a shorter drag was a click
 
 Corners = tuple[float, float, float, float]  # left, top, right, bottom
@@ -66,17 +66,15 @@ class Draft:
         )
 
 
-def begin(feedback_id: str, image_id: str, detections: pl.DataFrame) -> Draft:
-    """A draft on the feedback that said `detections`."""
-    kept = detections.filter(pl.col("confidence") >= SHOWN)
+def begin(feedback_id: str, image_id: str, detections: pl.DataFrame, rule: Rule) -> Draft:
+    """A draft on the feedback that said `detections`: what the rule takes for nothing is not shown."""
+    kept = detections.filter(pl.col("confidence") >= rule.doubtful)
     return Draft(
         feedback_id,
         image_id,
         tuple(
             Drawn(class_id, (left, top, right, bottom), by_model=True)
-            for class_id, left, top, right, bottom in kept.select(
-                "class_id", "x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm"
-            ).iter_rows()
+            for class_id, left, top, right, bottom in kept.select("class_id", *EDGES).iter_rows()
         ),
     )
 
@@ -98,9 +96,8 @@ def as_fractions(corners: Corners, frame: tuple[int, int]) -> Corners:
 
 def table(drawn: Sequence[Drawn]) -> pl.DataFrame:
     """The boxes as a layer of the picture: class_id, confidence (null), the corners."""
-    names = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
     rows = [(box.class_id, None, *box.xyxy_norm) for box in drawn]
-    schema = {"class_id": pl.Int8, "confidence": pl.Float64} | dict.fromkeys(names, pl.Float64)
+    schema = {"class_id": CLASS_ID, "confidence": pl.Float64} | dict.fromkeys(EDGES, pl.Float64)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 

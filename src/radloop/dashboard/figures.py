@@ -8,7 +8,7 @@ import pandas as pd  # type: ignore[import-untyped]
 import plotly.graph_objects as go
 import polars as pl
 
-from radloop.dashboard.layout import label
+from radloop.dashboard.layout import LONGEST_NAME, label, shortened
 from radloop.tables import SPLITS
 
 ORANGE: Final = "#E69F00"
@@ -23,6 +23,7 @@ CYCLE: Final = (SKY, ORANGE, GREEN, PURPLE, VERMILION, BLUE, YELLOW, GREY)
 SPLIT_COLOURS: Final[Mapping[str, str]] = {"all": SKY, **dict(zip(SPLITS, CYCLE, strict=False))}
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "hexagon")
 
+MOST_ROWS: Final = 40  # in a chart: it stays readable, and no page grows without end
 _ROW_PX: Final = 26
 
 # Plotly looks for pandas among the loaded modules; half of it, while another session is loading it, is an error.
@@ -44,6 +45,21 @@ def empty(*, height: int = 360, x: str = "", y: str = "", legend: bool = True) -
     return figure
 
 
+def most(data: pl.DataFrame, *, of: str, size: str, what: str, besides: Sequence[str] = ()) -> tuple[pl.DataFrame, str]:
+    """The rows of the 40 values of `of` whose `size` sums to most, in their order; and the sentence that says so.
+
+    Where there are no more all rows and no sentence. `what` names them: "classes". Values that are none of these
+    stand in `besides`: they stay and are not counted.
+    """
+    counted = data.filter(~pl.col(of).is_in(besides))
+    sums = counted.group_by(of, maintain_order=True).agg(pl.col(size).sum())
+    if sums.height <= MOST_ROWS:
+        return data, ""
+    kept = sums.sort(size, descending=True, nulls_last=True, maintain_order=True).head(MOST_ROWS)[of].to_list()
+    shown = data.filter(pl.col(of).is_in([*kept, *besides]))
+    return shown, f"The {MOST_ROWS} most frequent of {sums.height:,} {what}; the data below has all."
+
+
 def bars(
     data: pl.DataFrame, *, of: str, value: str, by: str | None = None, title: str, percent: bool = False
 ) -> go.Figure:
@@ -60,7 +76,7 @@ def bars(
             marker_color=SPLIT_COLOURS.get(str(group), CYCLE[place % len(CYCLE)]),
         )
     figure.update_layout(barmode="group")
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(autorange="reversed", **_named(names))
     if percent:
         figure.update_xaxes(tickformat=".1%")
     return figure
@@ -70,7 +86,7 @@ def dots(
     data: pl.DataFrame, *, of: str, value: str, by: str, title: str, expected: str | None = None, percent: bool = False
 ) -> go.Figure:
     """A dot of `value` for each `of` and `by`, with its interval if the table has one; a line where `expected` lies."""
-    names = [label(name) for name in data[of].unique(maintain_order=True)]
+    names = data[of].unique(maintain_order=True).to_list()
     groups = data.partition_by(by, as_dict=True, maintain_order=True)
     figure = empty(height=_height(len(names) * (0.9 + 0.25 * len(groups))), x=title)
     if expected:
@@ -94,9 +110,11 @@ def dots(
             mode="markers",
             orientation="h",
             offsetgroup=str(place + 1),
+            cliponaxis=False,  # a dot at 0 or 1 is a whole one
             marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 9, "color": colour, "opacity": 0.9},
         )
-    figure.update_yaxes(autorange="reversed", type="category", categoryorder="array", categoryarray=names)
+    shown = [label(name) for name in names]
+    figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=shown, **_named(names))
     figure.update_layout(scattermode="group", scattergap=0.3)
     if percent:
         figure.update_xaxes(tickformat=".1%")
@@ -147,7 +165,8 @@ def matrix(
         ygap=1,
         hoverongaps=False,
     )
-    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(**_named(names))
+    figure.update_yaxes(autorange="reversed", **_named(names))
     return figure
 
 
@@ -165,7 +184,7 @@ def ranges(data: pl.DataFrame, *, of: str, measure: str, title: str, log: bool =
         orientation="h",
         marker_color=SKY,
     )
-    figure.update_yaxes(autorange="reversed", type="category")
+    figure.update_yaxes(autorange="reversed", **_named(data[of].to_list()))
     if log:
         figure.update_xaxes(type="log")
     return figure
@@ -178,6 +197,17 @@ def _interval(part: pl.DataFrame, value: str, colour: str) -> dict[str, Any] | N
     above = (part[high] - part[value]).to_list()
     below = (part[value] - part[low]).to_list()
     return {"type": "data", "array": above, "arrayminus": below, "color": colour, "thickness": 1, "width": 0}
+
+
+def _named(names: Sequence[str]) -> dict[str, Any]:
+    """An axis of names: also those that look like numbers, each one written, long ones shortened."""
+    axis: dict[str, Any] = {"type": "category"}
+    if any(len(name) > LONGEST_NAME for name in names):
+        axis["tickvals"] = [label(name) for name in names]
+        axis["ticktext"] = [label(shortened(name)) for name in names]
+    else:
+        axis["dtick"] = 1
+    return axis
 
 
 def _height(rows: float) -> int:

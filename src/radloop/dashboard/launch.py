@@ -6,23 +6,24 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from radloop.dashboard.inputs import Inputs
+from radloop import settings
 from radloop.errors import UsageError
+from radloop.options import Dashboard
 
 SCRIPT = Path(__file__).parent / "server" / "main.py"  # .streamlit/config.toml lies beside it
 
 
-def command(inputs: Inputs, *, host: str, port: int) -> list[str]:
+def command(options: Dashboard) -> list[str]:
     """The command line of the server; what does not depend on the run stands in its config.toml."""
-    flags = [f"--server.address={host}", f"--server.port={port}"]
-    return [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *flags, "--", *inputs.arguments()]
+    flags = [f"--server.address={options.host}", f"--server.port={options.port}"]
+    return [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *flags, "--", *settings.words(options)]
 
 
-def serve(inputs: Inputs, *, host: str, port: int) -> NoReturn:
+def serve(options: Dashboard) -> NoReturn:
     """Serve until somebody stops it. Raises UsageError where the extra `dashboard` is not installed."""
     for package in ("streamlit", "plotly"):
         if importlib.util.find_spec(package) is None:
             raise UsageError(f"The dashboard needs {package}: pip install 'radloop[dashboard]'.")
-    print(f"radloop: http://{host}:{port}", file=sys.stderr, flush=True)  # noqa: T201  where to look
-    server = command(inputs, host=host, port=port)
+    print(f"radloop: http://{options.host}:{options.port}", file=sys.stderr, flush=True)  # noqa: T201  where to look
+    server = command(options)
     os.execv(server[0], server)  # noqa: S606  the server is this process from here on

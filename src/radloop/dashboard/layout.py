@@ -11,11 +11,14 @@ import polars as pl
 import streamlit as st
 
 from radloop.dashboard import loading
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
+from radloop.options import Dashboard
+from radloop.taxonomy import Taxonomy
 
 CHART: Final = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"], "scrollZoom": False}
+MOST_SHOWN: Final = 5_000  # rows of a table on a page; its CSV has all
+LONGEST_NAME: Final = 40  # of a class on a picture or an axis
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
 
 
@@ -37,6 +40,25 @@ def label(text: object) -> str:
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def shortened(text: str, most: int = LONGEST_NAME) -> str:
+    """The beginning of a text that is too long for its place.
+
+    >>> shortened("Pneumonia, bilateral", 10)
+    'Pneumonia…'
+    """
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["a", "b", "c", "d"], 2)
+    'a, b and 2 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def head(title: str, subtitle: str, *, simulated: Sequence[str] = ()) -> None:
     """The title of a page, what it answers, and a mark for each part that is simulated."""
     st.title(title)
@@ -46,11 +68,11 @@ def head(title: str, subtitle: str, *, simulated: Sequence[str] = ()) -> None:
 
 
 def chart(says: str, figure: go.Figure, data: pl.DataFrame | None, *, key: str, units: str = "") -> None:
-    """A chart under the sentence that it shows, and the table it was drawn from."""
+    """A chart under the sentence that it shows (Markdown), and the table it was drawn from."""
     st.markdown(f"**{says}**")
     if units:
-        st.caption(units)
-    st.plotly_chart(figure, key=key, config=CHART, alt=says)
+        st.caption(units.strip())
+    st.plotly_chart(figure, key=key, config=CHART, alt=says.replace("\\", ""))
     if data is not None:
         table(data, key=key)
 
@@ -58,7 +80,9 @@ def chart(says: str, figure: go.Figure, data: pl.DataFrame | None, *, key: str, 
 def table(data: pl.DataFrame, *, key: str, opened: bool = False) -> None:
     """A table behind one click, and as a CSV file."""
     with st.expander(f"Data ({data.height:,} rows)", expanded=opened):
-        st.dataframe(data, hide_index=True, key=f"{key}-table")
+        if data.height > MOST_SHOWN:
+            st.caption(f"The first {MOST_SHOWN:,} rows; the CSV has all.")
+        st.dataframe(data.head(MOST_SHOWN), hide_index=True, key=f"{key}-table")
         download(data, key=key)
 
 
@@ -73,10 +97,10 @@ def missing(what: str, command: str) -> None:
     st.code(command, language="bash")
 
 
-def dataset(inputs: Inputs) -> Dataset | None:
+def dataset(inputs: Dashboard) -> Dataset | None:
     """The dataset; where there is none that can be used, the page says so and how to get one."""
-    path = inputs.dataset
-    if path is None or not path.exists():
+    path = inputs.dataset_folder
+    if not path.exists():
         missing(
             absent("dataset", path), "radloop etl --source synthetic:600     # or: --source MY-XRAYS, --source kaggle"
         )
@@ -88,14 +112,14 @@ def dataset(inputs: Inputs) -> Dataset | None:
         return None
 
 
-def feedback(inputs: Inputs) -> Feedback | None:
+def feedback(inputs: Dashboard) -> Feedback | None:
     """The feedback; where there is none, the page says so and how to get some."""
-    path = inputs.feedback
-    if path is None or not path.is_dir():
+    path = inputs.feedback_folder
+    if not path.is_dir():
         missing(absent("feedback", path), "radloop simulate")
         return None
     try:
-        found = loading.feedback(path)
+        found = loading.feedback(path, classes(inputs))
     except RadloopError as refused:
         st.error(f"**Refused:** {plain(refused)}")
         return None
@@ -106,18 +130,32 @@ def feedback(inputs: Inputs) -> Feedback | None:
     return found
 
 
-def quiet_dataset(inputs: Inputs) -> Dataset | None:
+def quiet_dataset(inputs: Dashboard) -> Dataset | None:
     """The dataset for a page that can do without."""
     try:
-        return loading.dataset(inputs.dataset) if inputs.dataset and inputs.dataset.exists() else None
+        return loading.dataset(inputs.dataset_folder) if inputs.dataset_folder.exists() else None
     except RadloopError:
         return None
 
 
-def quiet_feedback(inputs: Inputs) -> Feedback | None:
+def classes(inputs: Dashboard) -> Taxonomy:
+    """The classes of the dataset; without one, those of a dataset that names none."""
+    found = quiet_dataset(inputs)
+    return loading.default_classes() if found is None else found.taxonomy
+
+
+def default_classes(inputs: Dashboard) -> None:
+    """Say whose names the classes have where there is no dataset that tells its own."""
+    if quiet_dataset(inputs) is None:
+        names = listed([plain(name) for name in classes(inputs).names], 3)
+        st.caption(f"No dataset names the classes: they are read as VinBigData's ({names}).")
+
+
+def quiet_feedback(inputs: Dashboard) -> Feedback | None:
     """The feedback for a page that can do without."""
     try:
-        return loading.feedback(inputs.feedback) if inputs.feedback and inputs.feedback.is_dir() else None
+        path = inputs.feedback_folder
+        return loading.feedback(path, classes(inputs)) if path.is_dir() else None
     except RadloopError:
         return None
 
@@ -144,17 +182,15 @@ def refused_files(found: Feedback) -> None:
         table(bad, key="refused-feedback")
 
 
-def absent(what: str, path: Path | None) -> str:
+def absent(what: str, path: Path) -> str:
     """The sentence for an input that is not there."""
-    if path is None:
-        return f"No {what} was named (`--{what}`)."
     return f"There is no {what} at {plain(path)}."
 
 
-def reviews(inputs: Inputs) -> Reviewed | None:
+def reviews(inputs: Dashboard) -> Reviewed | None:
     """The reviews, or none yet; where their folder cannot be read, the page says so."""
     try:
-        return loading.reviews(inputs.reviews)
+        return loading.reviews(inputs.reviews_folder, classes(inputs))
     except RadloopError as refused:
         st.error(f"**Refused:** {plain(refused)}")
         return None

@@ -1,14 +1,14 @@
 """A radiograph in its true proportions with boxes on it, to zoom into and, for a review, to draw on."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import plotly.graph_objects as go
 
 from radloop.dashboard import figures
-from radloop.dashboard.layout import label
+from radloop.dashboard.layout import label, shortened
 from radloop.dashboard.samples import CONSENSUS, MODEL, Layer
-from radloop.tables import CLASS_NAMES
+from radloop.taxonomy import Taxonomy
 
 HEIGHT_PX: Final = 760
 LOOKING: Final = {"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
@@ -21,6 +21,7 @@ def draw(
     source: str,
     frame: tuple[int, int],
     layers: Sequence[Layer],
+    classes: Taxonomy,
     *,
     view: str,
     height: int = HEIGHT_PX,
@@ -41,7 +42,7 @@ def draw(
         x=[0, width], y=[0, high], mode="markers", marker={"opacity": 0}, hoverinfo="skip", showlegend=False
     )
     for place, layer in enumerate(layers):
-        figure.add_trace(_trace(layer, frame, *_style(layer.name, place)))
+        figure.add_traces(_traces(layer, frame, classes, *_style(layer.name, place)))
     figure.update_layout(
         height=height,
         margin={"l": 0, "r": 0, "t": 28, "b": 0, "pad": 0},
@@ -65,25 +66,36 @@ def _style(name: str, place: int) -> tuple[str, str]:
     return _READERS[place % len(_READERS)], _DASHES[place // len(_READERS) % len(_DASHES)]
 
 
-def _trace(layer: Layer, frame: tuple[int, int], colour: str, dash: str) -> Any:
+def _traces(layer: Layer, frame: tuple[int, int], classes: Taxonomy, colour: str, dash: str) -> list[go.Scatter]:
+    """The boxes, and their names: of points with gaps between them Plotly writes the first name only."""
     x: list[float | None] = []
     y: list[float | None] = []
-    text: list[str] = []
+    names: list[str] = []
     width, high = frame
     for class_id, confidence, left, top, right, bottom in layer.boxes.iter_rows():
         x += [left * width, right * width, right * width, left * width, left * width, None]
         y += [top * high, top * high, bottom * high, bottom * high, top * high, None]
-        said = CLASS_NAMES[class_id] if confidence is None else f"{CLASS_NAMES[class_id]} {confidence:.2f}"
-        text += [said, "", "", "", "", ""]
-    return go.Scatter(
+        name = label(shortened(classes.name(class_id)))
+        names.append(name if confidence is None else f"{name} {confidence:.2f}")
+    boxes = go.Scatter(
         x=x,
         y=y,
-        text=text,
         name=f"{label(layer.name)} ({layer.boxes.height})",
-        mode="lines+text",
-        textposition="top right",
-        textfont={"color": colour, "size": 12},
+        legendgroup=label(layer.name),
+        mode="lines",
         line={"color": colour, "width": 2, "dash": dash, "simplify": False},
         hoverinfo="name",
         showlegend=True,
     )
+    written = go.Scatter(
+        x=x[::6],
+        y=y[::6],
+        text=names,
+        legendgroup=label(layer.name),
+        mode="text",
+        textposition="top right",
+        textfont={"color": colour, "size": 12},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    return [boxes, written]

@@ -1,18 +1,17 @@
 """The list of images to look at, and the boxes that lie on one of them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
+from radloop.catalog import truth, version
 from radloop.dashboard.loading import Dataset, Feedback, measured
-from radloop.measures import agreement, counts, evaluation
-from radloop.tables import CLASS_NAMES, NO_FINDING, class_name
+from radloop.measures import agreement, counts
+from radloop.tables import EDGES
 
 CONSENSUS: Final = "consensus"
 MODEL: Final = "model"
-_BOX: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
 
 
 @dataclass(frozen=True)
@@ -25,21 +24,28 @@ class Layer:
 
 @measured
 def images(dataset: Dataset) -> pl.DataFrame:
-    """image_id, split (where known), classes (text), class_ids, readers, boxes, disagreement: by image_id.
+    """image_id, split (where known), class_ids, readers, boxes, classes (text), disagreement: by image_id.
 
     disagreement: 1 − F1 of the boxes of all pairs of readers; null where nobody drew one.
     """
-    finding = pl.col("class_id") != NO_FINDING
+    finding = pl.col("class_id").is_not_null()
     first = [pl.col("split").first()] if dataset.has_splits else []
     listed = dataset.rows.group_by("image_id").agg(
         *first,
-        class_name(pl.col("class_id").filter(finding).unique().sort()).str.join(", ").alias("classes"),
-        pl.col("class_id").unique().sort().alias("class_ids"),
+        pl.col("class_id").drop_nulls().unique().sort().alias("class_ids"),
         pl.col("rad_id").unique().sort().alias("readers"),
         finding.sum().alias("boxes"),
     )
+    seen = dataset.rows.filter(finding).select("image_id", "class_id").unique().sort("image_id", "class_id")
+    named = seen.with_columns(classes=dataset.taxonomy.named(pl.col("class_id")))
+    classes = named.group_by("image_id", maintain_order=True).agg(pl.col("classes").str.join(", "))
     disputed = agreement.most_disputed(_matched(dataset)).select("image_id", "disagreement")
-    return listed.join(disputed, on="image_id", how="left").sort("image_id")
+    return (
+        listed.join(classes, on="image_id", how="left")
+        .with_columns(pl.col("classes").fill_null(""))
+        .join(disputed, on="image_id", how="left")
+        .sort("image_id")
+    )
 
 
 @measured
@@ -58,11 +64,12 @@ def layers(dataset: Dataset | None, said: Feedback | None, image_id: str) -> lis
     found = []
     if dataset is not None:
         rows = dataset.rows.filter(pl.col("image_id") == image_id)
-        for rad_id in sorted(rows["rad_id"].unique()):
-            own = rows.filter(pl.col("rad_id") == rad_id, pl.col("class_id") != NO_FINDING)
+        for rad_id in rows.select("rad_id").unique().sort(*counts.reader_order())["rad_id"]:
+            own = rows.filter(pl.col("rad_id") == rad_id, pl.col("class_id").is_not_null())
             found.append(Layer(rad_id, _boxes(own)))
-        if rows["rad_id"].n_unique() > 1:
-            found.append(Layer(CONSENSUS, _boxes(evaluation.consensus(rows))))
+        readings = version.readings(rows)
+        if readings["rad_id"].n_unique() > 1:
+            found.append(Layer(CONSENSUS, _boxes(truth.of(readings))))
     if said is not None:
         theirs = said.records.feedback.filter(pl.col("image_id") == image_id)
         if theirs.height:
@@ -78,9 +85,4 @@ def detections(said: Feedback, feedback_id: str) -> pl.DataFrame:
 
 def _boxes(rows: pl.DataFrame) -> pl.DataFrame:
     confidence = pl.col("confidence") if "confidence" in rows.columns else pl.lit(None, pl.Float64).alias("confidence")
-    return rows.select("class_id", confidence, *_BOX)
-
-
-def by_class() -> Mapping[str, int]:
-    """Every finding's number by its name."""
-    return {name: number for number, name in enumerate(CLASS_NAMES[:NO_FINDING])}
+    return rows.select("class_id", confidence, *EDGES)

@@ -29,14 +29,17 @@ def merge(base: Validated, added: Validated, previous: pl.DataFrame | None) -> t
         .join(previous.select("image_id", "split").unique("image_id"), on="image_id", how="left", maintain_order="left")
         .to_series(1)
     )
-    reason = pl.select(
-        pl.when(~added.findings["image_id"].is_in(base.findings["image_id"].implode()))
+    unknown = ~added.findings["image_id"].is_in(base.findings["image_id"].implode())
+    held_out = split.is_in(HELD_OUT)
+    refusal = pl.select(
+        code=pl.when(unknown).then(pl.lit("image-unknown")).when(held_out).then(pl.lit("image-held-out")),
+        reason=pl.when(unknown)
         .then(pl.lit("the source has no image of this id"))
-        .when(split.is_in(HELD_OUT))
-        .then(pl.format("the image is held out ({}) and never trains", split))
-        .alias("reason")
-    ).to_series()
-    stays = reason.is_null()
+        .when(held_out)
+        .then(pl.format("the image is held out ({}) and never trains", split)),
+    )
+    stays = refusal["code"].is_null()
+    refused = added.origins.with_columns(refusal.get_columns()).filter(~stays)
     accepted = added.findings.filter(stays)
     replaced = pl.col("image_id").is_in(accepted["image_id"].implode())
 
@@ -46,9 +49,7 @@ def merge(base: Validated, added: Validated, previous: pl.DataFrame | None) -> t
             [base.findings.with_columns(used=~replaced), accepted.with_columns(used=pl.lit(value=True))]
         ),
         origins=pl.concat([base.origins, added.origins.filter(stays)]),
-        rejected=pl.concat(
-            [base.rejected, added.rejected, added.origins.with_columns(reason).filter(~stays)], how="vertical"
-        ),
+        rejected=pl.concat([base.rejected, added.rejected, refused]),
         lost=pl.concat([base.lost, added.lost]),
     )
     moved = accepted.filter(split.filter(stays).ne_missing("training"))["image_id"]

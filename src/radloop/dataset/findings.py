@@ -7,14 +7,15 @@ from typing import Final
 
 import polars as pl
 
+from radloop import domain
+from radloop.catalog.classes import Resolved
 from radloop.dataset import frames
 from radloop.dataset.frames import Frame
 from radloop.tables import (
     ANNOTATION_COLUMNS,
-    CLASS_NAMES,
+    CLASS_ID,
     FINDINGS,
     LARGEST_SIDE_PX,
-    NO_FINDING,
     REJECTED,
     SMALLEST_SIDE_PX,
     Boxes,
@@ -27,8 +28,13 @@ _SMALLEST_BOX_PX: Final = 0.1  # below, the six decimals of a label make it a li
 _LONGEST_ID_BYTES: Final = 200  # with reader and ending it has to stay a file name (255 bytes)
 _CONTROL: Final = r"[\p{Cc}\p{Zl}\p{Zp}]"
 _LONGEST_VALUE_SHOWN: Final = 60
+_REPEATS: Final = "row-repeats"
 
-Rule = tuple[pl.Expr, pl.Expr]  # whether it refuses a row, and the sentence
+_FINDING: Final = pl.col("kind") == "finding"
+_DROPPED: Final = pl.col("kind") == "dropped"
+_SOUND: Final = pl.col("code").is_null()
+
+Rule = tuple[pl.Expr, pl.Expr | str, pl.Expr]  # whether it refuses a row, the code, the sentence
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,12 @@ class Validated:
     lost: pl.DataFrame  # image_id, rad_id of readings that had rows and kept none: they get no label
     frame: Frame  # what the boxes proved to be in
     notes: tuple[str, ...]  # sentences for the summary
-    origins: pl.DataFrame  # REJECTED without a reason: the row that each finding was, in the findings' order
+    origins: pl.DataFrame  # REJECTED without code and reason: the row that each finding was, in the findings' order
 
 
 def validate(
     rows: pl.DataFrame,
+    resolved: Resolved,
     *,
     sizes: pl.DataFrame | None,
     boxes: Boxes,
@@ -54,28 +61,31 @@ def validate(
 ) -> Validated:
     """Sort rows into findings and refused ones; boxes become fractions of the frame that they are proved to be in.
 
-    rows: as `sources.raw.read_annotations` returns them, all text. sizes: image_id, width, height of the originals;
-    the rows' own columns go before it. boxes: what the user says of the frame; name: the file's, which decides last.
-    A refused row never leaves its reading normal: "No finding" is refused beside any other row, refused or not.
+    rows: as `sources.raw.read_annotations` returns them, all text. resolved: what their classes mean. sizes: image_id,
+    width, height of the originals; the rows' own columns go before it. boxes: what the user says of the frame; name:
+    the file's, which decides last.
+    A refused row never leaves its reading normal: "No finding" is refused beside any other row, refused or not. Only a
+    reading of which nothing is left but findings of classes that the user leaves out is one that found nothing.
     Raises AnnotationError where the frame cannot be told, or is another than was said (see `frames.prove`).
     """
-    table = _with_sizes(_parsed(rows), sizes)
-    table = table.with_columns(_ROW_REASON)
-    proof = frames.prove(_boxes(table), said=boxes, name=name)
-    table = table.with_columns(
-        frames.side(proof.frame, "width_px"), frames.side(proof.frame, "height_px")
-    ).with_columns(pl.coalesce("reason", _FRAME_REASON))
-    table = _without_repeats(table).with_columns(pl.coalesce("reason", _CONTRADICTION))
+    table = _with_sizes(_parsed(rows, resolved), sizes)
+    table = table.with_columns(_ROW_REASON).unnest("refusal")
+    middles = domain.of(resolved.taxonomy).middles
+    proof = frames.prove(_boxes(table), said=boxes, name=name, middles=middles)
+    table = table.with_columns(frames.side(proof.frame, "width_px"), frames.side(proof.frame, "height_px"))
+    for refusal in (_FRAME_REASON, _REPEATED, _CONTRADICTION):
+        table = _refuse(table, refusal)
+    table = _refuse(table.with_columns(stands_in=_stands_in()), _LEFT_OUT)
 
-    kept = table.filter(pl.col("reason").is_null()).sort(*_READING, "class", *_BOX_PX)
-    refused = table.filter(pl.col("reason").is_not_null())
+    kept = table.filter(_SOUND).sort(*_READING, "class", *_BOX_PX, nulls_last=True)
+    refused = table.filter(~_SOUND)
     return Validated(
         findings=_findings(kept),
         rejected=_in_order(_as_came(refused, source)),
         patients=_patients(rows, kept),
         lost=_lost(refused.filter("identified"), kept),
         frame=proof.frame,
-        notes=(proof.note,),
+        notes=(proof.note, *_note_of_stand_ins(kept)),
         origins=_as_came(kept, source),
     )
 
@@ -88,9 +98,12 @@ def require_pictures(validated: Validated, pictures: pl.DataFrame) -> Validated:
     problems = pictures.select("image_id", pl.col("problem").fill_null("")).unique("image_id", keep="any")
     problem = validated.findings.join(problems, on="image_id", how="left", maintain_order="left")["problem"]
     usable = (problem == "").fill_null(False)
-    reason = pl.when(pl.lit(problem).is_null()).then(pl.lit("no picture of the image was found"))
+    absent = pl.lit(problem).is_null()
     refused = validated.origins.with_columns(
-        reason.otherwise(pl.format("the picture cannot be used: {}", pl.lit(problem))).alias("reason")
+        code=pl.when(absent).then(pl.lit("picture-missing")).otherwise(pl.lit("picture-unusable")),
+        reason=pl.when(absent)
+        .then(pl.lit("no picture of the image was found"))
+        .otherwise(pl.format("the picture cannot be used: {}", pl.lit(problem))),
     ).filter(~usable)
     findings = validated.findings.filter(usable)
     return replace(
@@ -105,25 +118,18 @@ def require_pictures(validated: Validated, pictures: pl.DataFrame) -> Validated:
     )
 
 
-def _parsed(rows: pl.DataFrame) -> pl.DataFrame:
+def _parsed(rows: pl.DataFrame, resolved: Resolved) -> pl.DataFrame:
     """The rows beside what their text says, sorted by that text, so that the order they came in says nothing."""
-    ids = {name.lower(): class_id for class_id, name in enumerate(CLASS_NAMES)}
-    number = _number("class_id")
+    meanings = resolved.meanings.rename({"code": "class_code", "reason": "class_reason"})
     return (
-        rows.sort(*ANNOTATION_COLUMNS, "line")
+        rows.join(meanings, on=["class_id", "class_name"], how="left", nulls_equal=True)
+        .sort(*ANNOTATION_COLUMNS, "line")
         .with_columns(
             _text("rad_id").alias("reader"),
-            pl.when(number.is_between(0, NO_FINDING) & (number == number.floor()))
-            .then(number)
-            .cast(pl.Int8)
-            .alias("by_id"),
-            _text("class_name")
-            .str.to_lowercase()
-            .replace_strict(ids, default=None, return_dtype=pl.Int8)
-            .alias("by_name"),
-            *(_number(side).alias(f"{side}_px") for side in _SIDES),
+            pl.col("class").cast(CLASS_ID),
+            *(pl.when(_FINDING).then(_number(side)).alias(f"{side}_px") for side in _SIDES),
         )
-        .with_columns(pl.coalesce("by_id", "by_name").alias("class"), _identified().alias("identified"))
+        .with_columns(identified=_identified())
     )
 
 
@@ -161,79 +167,108 @@ def _with_sizes(table: pl.DataFrame, sizes: pl.DataFrame | None) -> pl.DataFrame
 
 def _row_rules() -> Iterable[Rule]:
     """What can be said of a row without knowing the frame."""
-    yield pl.col("image_id").fill_null("") == "", _sentence("the row names no image")
-    yield ~_safe_image_id(), _sentence("image_id is no safe file name", "image_id")
-    yield ~_safe_reader(), _sentence("rad_id is not made of letters, digits and hyphens", "rad_id")
+    no_image = pl.col("image_id").fill_null("") == ""
+    yield no_image, "image-missing", pl.lit("the row names no image")
+    yield ~_safe_image_id(), "image-unsafe", _sentence("image_id is no safe file name", "image_id")
+    reader = _sentence("rad_id is not made of letters, digits and hyphens", "rad_id")
+    yield ~_safe_reader(), "reader-unsafe", reader
 
-    yield (_text("class_id") == "") & (_text("class_name") == ""), _sentence("the row names no class")
-    yield (_text("class_id") != "") & pl.col("by_id").is_null(), _sentence("the class is unknown", "class_id")
-    yield (_text("class_name") != "") & pl.col("by_name").is_null(), _sentence("the class is unknown", "class_name")
-    yield (
-        pl.col("by_id") != pl.col("by_name"),
-        _sentence("class_id and class_name disagree", "class_id", "class_name"),
-    )
+    yield pl.col("kind") == "refused", pl.col("class_code"), pl.col("class_reason")
 
-    finding = pl.col("class") != NO_FINDING
+    nothing = pl.col("kind") == "nothing"
     for side in _SIDES:
-        given = (_text(side) != "") & ~pl.col(f"{side}_px").is_nan().fill_null(False)
-        yield ~finding & given, _sentence("'No finding' has a box", side)
-    yield finding & pl.all_horizontal(_text(side) == "" for side in _SIDES), _sentence("the finding has no box")
+        given = (_text(side) != "") & ~_number(side).is_nan().fill_null(False)
+        yield nothing & given, "normal-with-box", _sentence("'No finding' has a box", side)
+    empty = pl.all_horizontal(_text(side) == "" for side in _SIDES)
+    yield _FINDING & empty, "box-missing", pl.lit("the finding has no box")
     for side in _SIDES:
         value = pl.col(f"{side}_px")
-        yield finding & ~value.is_finite().fill_null(False), _sentence("a coordinate is not a number", side)
-        yield finding & (value.abs() > LARGEST_SIDE_PX), _sentence("a coordinate is larger than any film", side)
+        number = value.is_finite().fill_null(False)
+        yield _FINDING & ~number, "coordinate-no-number", _sentence("a coordinate is not a number", side)
+        huge = value.abs() > LARGEST_SIDE_PX
+        yield _FINDING & huge, "coordinate-huge", _sentence("a coordinate is larger than any film", side)
     for axis in "xy":
         ends = f"{axis}_min", f"{axis}_max"
         low, high = (pl.col(f"{end}_px") for end in ends)
-        yield finding & (low > high), _sentence("the box is inverted", *ends)
-        yield finding & (high - low < _SMALLEST_BOX_PX), _sentence("the box has no area", *ends)
+        yield _FINDING & (low > high), "box-inverted", _sentence("the box is inverted", *ends)
+        flat = high - low < _SMALLEST_BOX_PX
+        yield _FINDING & flat, "box-without-area", _sentence("the box has no area", *ends)
+    blank = pl.all_horizontal(pl.col(f"{side}_px") == value for side, value in zip(_SIDES, (0, 0, 1, 1), strict=True))
+    yield _FINDING & blank, "box-placeholder", pl.lit("the box is 0, 0, 1, 1, which stands for no box")
 
     bad_size = pl.col("says_size") & ~pl.col("sized")
-    yield bad_size, _sentence("width and height are no size of a picture", "width", "height")
-    yield pl.col("sizes_differ"), _sentence("the rows of the image give it several sizes")
+    yield bad_size, "size-unusable", _sentence("width and height are no size of a picture", "width", "height")
+    yield pl.col("sizes_differ"), "sizes-differ", pl.lit("the rows of the image give it several sizes")
 
 
 def _frame_rules() -> Iterable[Rule]:
     """What can be said of a row once width_px and height_px are those of the frame."""
-    yield pl.col("width_px").is_null(), _sentence("no size of the image is known")
+    yield pl.col("width_px").is_null(), "size-unknown", pl.lit("no size of the image is known")
     for axis, limit in (("x", "width_px"), ("y", "height_px")):
         below = pl.col(f"{axis}_min_px") < -frames.SLACK_PX
         beyond = pl.col(f"{axis}_max_px") > pl.col(limit) + frames.SLACK_PX
-        yield below, _sentence("the box lies outside the picture", f"{axis}_min")
-        yield beyond, _sentence("the box lies outside the picture", f"{axis}_max", limit)
+        yield below, "box-outside", _sentence("the box lies outside the picture", f"{axis}_min")
+        yield beyond, "box-outside", _sentence("the box lies outside the picture", f"{axis}_max", limit)
         seen = pl.min_horizontal(f"{axis}_max_px", limit) - pl.max_horizontal(f"{axis}_min_px", 0)
-        yield seen < _SMALLEST_BOX_PX, _sentence("nothing of the box is in the picture", f"{axis}_min", f"{axis}_max")
+        unseen = _FINDING & (seen < _SMALLEST_BOX_PX)
+        ends = f"{axis}_min", f"{axis}_max"
+        yield unseen, "box-outside", _sentence("nothing of the box is in the picture", *ends)
 
 
-def _without_repeats(table: pl.DataFrame) -> pl.DataFrame:
-    """Refuse all but one of the rows that say the same."""
-    said = pl.struct(*_READING, "class", *_BOX_PX)
-    sound = pl.col("reason").is_null()
-    first = table.with_row_index("row").filter(sound).filter(said.is_first_distinct())["row"]
-    return (
-        table.with_row_index("row")
-        .with_columns(
-            (sound & ~pl.col("row").is_in(first.implode())).alias("repeated"),
-        )
-        .with_columns(pl.when("repeated").then(pl.lit("the row repeats another")).otherwise("reason").alias("reason"))
-    )
+def _repeats() -> Iterable[Rule]:
+    """All but one of the sound rows that say the same."""
+    same = pl.struct(_SOUND.alias("sound"), *_READING, "kind", "class", *_BOX_PX)
+    yield ~_DROPPED & ~same.is_first_distinct(), _REPEATS, pl.lit("the row repeats another")
 
 
 def _contradiction() -> Iterable[Rule]:
     """Another row of the reading, even a refused one, says that its reader saw something."""
-    normal = ((pl.col("class") == NO_FINDING) & (pl.col("reason").is_null() | pl.col("repeated"))).fill_null(False)
-    yield normal & ~normal.all().over(_READING), _sentence("'No finding' contradicts another row of the same reading")
+    normal = (pl.col("kind") == "nothing") & (_SOUND | (pl.col("code") == _REPEATS))
+    contradicts = normal & ~normal.all().over(_READING)
+    sentence = pl.lit("'No finding' contradicts another row of the same reading")
+    yield contradicts, "normal-contradicted", sentence
+
+
+def _stands_in() -> pl.Expr:
+    """One row of each reading that has nothing but findings of classes that are left out: it says "nothing found"."""
+    only_dropped = (_DROPPED & _SOUND).all().over(_READING)
+    return only_dropped & (pl.int_range(pl.len()).over(_READING) == 0)
+
+
+def _note_of_stand_ins(kept: pl.DataFrame) -> Iterable[str]:
+    readings = int(kept["stands_in"].sum())
+    if readings:
+        yield f"{readings} readings drew only classes that are left out: they count as having found nothing."
+
+
+def _left_out() -> Iterable[Rule]:
+    """Findings of classes that the user leaves out."""
+    sentence = pl.concat_str(
+        pl.lit("the class is left out: "),
+        pl.when(_text("class_name") == "")
+        .then(pl.format("class_id {}", _shown("class_id")))
+        .otherwise(pl.format("class_name {}", _shown("class_name"))),
+    )
+    yield _DROPPED & ~pl.col("stands_in"), "class-dropped", sentence
 
 
 def _reason(rules: Iterable[Rule]) -> pl.Expr:
-    """The sentence of the first rule that refuses a row, else null."""
-    return pl.coalesce([pl.when(refuses).then(sentence) for refuses, sentence in rules]).alias("reason")
+    """Code and sentence of the first rule that refuses a row, else nulls, as the struct `refusal`."""
+    codes, sentences = [], []
+    for refuses, code, sentence in rules:
+        codes.append(pl.when(refuses).then(pl.lit(code) if isinstance(code, str) else code))
+        sentences.append(pl.when(refuses).then(sentence))
+    return pl.struct(code=pl.coalesce(codes), reason=pl.coalesce(sentences)).alias("refusal")
+
+
+def _refuse(table: pl.DataFrame, refusal: pl.Expr) -> pl.DataFrame:
+    """The table with code and reason of what `refusal` says of its sound rows."""
+    found = table.select(refusal).unnest("refusal")
+    return table.with_columns(pl.when(_SOUND).then(found[name]).otherwise(name).alias(name) for name in found.columns)
 
 
 def _sentence(what: str, *columns: str) -> pl.Expr:
-    """`what`, a colon, and the values of `columns`: so the part before the colon says how many rows have it."""
-    if not columns:
-        return pl.lit(what)
+    """`what`, a colon, and the values of `columns`."""
     values = ", ".join(f"{column} {{}}" for column in columns)
     return pl.format(f"{what}: {values}", *map(_shown, columns))
 
@@ -269,7 +304,7 @@ def _identified() -> pl.Expr:
 
 
 def _boxes(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(pl.col("reason").is_null() & (pl.col("class") != NO_FINDING)).select(
+    return table.filter(_SOUND & _FINDING).select(
         "image_id",
         pl.col("class").alias("class_id"),
         *(pl.col(f"{side}_px").alias(side) for side in _SIDES),
@@ -280,10 +315,7 @@ def _boxes(table: pl.DataFrame) -> pl.DataFrame:
 
 def _findings(kept: pl.DataFrame) -> pl.DataFrame:
     limits = {"x": pl.col("width_px"), "y": pl.col("height_px")}
-    norm = [
-        pl.when(pl.col("class") != NO_FINDING).then(pl.col(f"{side}_px") / limits[side[0]]).alias(f"{side}_norm")
-        for side in _SIDES
-    ]
+    norm = [(pl.col(f"{side}_px") / limits[side[0]]).alias(f"{side}_norm") for side in _SIDES]
     return kept.select(
         "image_id",
         pl.col("reader").alias("rad_id"),
@@ -326,4 +358,6 @@ def _hashed(patient_id: str) -> str:
 
 _ROW_REASON: Final = _reason(_row_rules())
 _FRAME_REASON: Final = _reason(_frame_rules())
+_REPEATED: Final = _reason(_repeats())
 _CONTRADICTION: Final = _reason(_contradiction())
+_LEFT_OUT: Final = _reason(_left_out())

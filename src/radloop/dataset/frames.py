@@ -33,27 +33,6 @@ _TYPICAL_FILM_PX: Final = (2400, 2750)  # where only the size of the 1024×1024 
 _POPULATION: Final = 0.1  # how far all films of a hospital may lie off the reference: one sd of the logarithm
 _PATIENT: Final = 0.08  # the same for one film
 
-# Where the middles of a class's boxes lie, as fractions of width and height (median of an image), and their spread (one
-# standard deviation of the logarithm). Aorta and heart tell most: they lie in the middle of every chest.
-_PLACES: Final = np.array(
-    [
-        [0.54, 0.335, 0.08, 0.14],  # aortic enlargement
-        [0.40, 0.35, 0.45, 0.41],  # atelectasis
-        [0.45, 0.38, 0.52, 0.37],  # calcification
-        [0.55, 0.61, 0.08, 0.10],  # cardiomegaly
-        [0.38, 0.44, 0.45, 0.29],  # consolidation
-        [0.45, 0.49, 0.38, 0.23],  # ILD
-        [0.40, 0.41, 0.45, 0.34],  # infiltration
-        [0.39, 0.43, 0.50, 0.37],  # lung opacity
-        [0.40, 0.42, 0.55, 0.37],  # nodule, mass
-        [0.38, 0.44, 0.56, 0.43],  # other lesion
-        [0.30, 0.68, 0.87, 0.20],  # pleural effusion
-        [0.38, 0.29, 0.61, 0.73],  # pleural thickening
-        [0.34, 0.37, 0.53, 0.46],  # pneumothorax
-        [0.40, 0.37, 0.51, 0.38],  # pulmonary fibrosis
-    ]
-)
-
 _Array = npt.NDArray[np.float64]
 _Candidate = Literal["original", "scaled", "original swapped", "scaled swapped", "scaled twice"]
 
@@ -71,6 +50,8 @@ _FRAMES: Final[Mapping[_Candidate, tuple[pl.Expr, pl.Expr]]] = {
 
 _WORDS: Final[Mapping[Frame, str]] = {"original": "original pixels", "scaled": "1024×1024 pixels"}
 _BY_NAME: Final[Mapping[str, Frame]] = {"train.csv": "original", "scaled_bounding_boxes.csv": "scaled"}
+
+_NO_PLACES: Final = " Where findings of these classes lie is not known, so only whether boxes fit was looked at."
 
 _WHAT_ELSE: Final[Mapping[_Candidate, str]] = {
     "original": "They lie as boxes in original pixels do: they were not rescaled. Pass --boxes original.",
@@ -95,21 +76,22 @@ class Proof:
     note: str
 
 
-def prove(boxes: pl.DataFrame, *, said: Boxes, name: str) -> Proof:
+def prove(boxes: pl.DataFrame, *, said: Boxes, name: str, middles: _Array | None) -> Proof:
     """The frame of a table of boxes.
 
-    boxes: image_id, class_id (0..13), x_min, y_min, x_max, y_max in pixels of the frame that is asked for, and the
-    original width and height, null where they are not known. `said` decides where the proof cannot, then the file's
-    `name`. Raises AnnotationError, with the sentence that fixes it, where another frame explains the boxes decisively
-    better, where more than 1 % of them do not fit, or where nothing tells.
+    boxes: image_id, class_id, x_min, y_min, x_max, y_max in pixels of the frame that is asked for, and the original
+    width and height, null where they are not known. middles: where the boxes of each class usually lie
+    (`domain.Domain.middles`); where that is not known, only whether the boxes fit can speak for a frame. `said` decides
+    where the proof cannot, then the file's `name`. Raises AnnotationError, with the sentence that fixes it, where
+    another frame explains the boxes decisively better, where more than 1 % of them do not fit, or where nothing tells.
     """
-    evidence = _Evidence(boxes)
+    evidence = _Evidence(boxes, middles)
     frame, why = _decide(boxes, evidence, said, name)
     _refuse_misfits(boxes, frame, evidence, name)
     other = evidence.better_than(frame)
     if other is not None:
         raise AnnotationError(f"{name}: the {len(boxes)} boxes do not lie in {_WORDS[frame]}. {_WHAT_ELSE[other]}")
-    return Proof(frame, f"The boxes are in {_WORDS[frame]}: {why}.")
+    return Proof(frame, f"The boxes are in {_WORDS[frame]}: {why}.{'' if middles is not None else _NO_PLACES}")
 
 
 def side(frame: Frame, name: str) -> pl.Expr:
@@ -181,8 +163,8 @@ def _allowed(boxes: pl.DataFrame) -> float:
 class _Evidence:
     """What the places of the boxes say of the frames, film by film."""
 
-    def __init__(self, boxes: pl.DataFrame) -> None:
-        self._boxes = boxes
+    def __init__(self, boxes: pl.DataFrame, middles: _Array | None) -> None:
+        self._boxes, self._middles = boxes, middles
         # A film of 1024×1024 pixels cannot tell one frame from the other; nor can one without a size.
         telling = (pl.col("width") != SCALED_SIDE_PX) | (pl.col("height") != SCALED_SIDE_PX)
         self._telling = boxes.filter(telling)
@@ -190,10 +172,12 @@ class _Evidence:
 
     @cached_property
     def _films(self) -> pl.DataFrame:
+        if self._middles is None:
+            return self._telling.select("image_id").unique()
         if self._telling.is_empty():
             width, height = _TYPICAL_FILM_PX
-            return _films(self._boxes).with_columns(width=pl.lit(width), height=pl.lit(height))
-        return _films(self._telling)
+            return _films(self._boxes, self._middles).with_columns(width=pl.lit(width), height=pl.lit(height))
+        return _films(self._telling, self._middles)
 
     @cached_property
     def _weights(self) -> _Array:
@@ -223,7 +207,7 @@ class _Evidence:
 
     @cached_property
     def _speaks(self) -> bool:
-        return len(self._boxes) >= FEWEST_BOXES and self.films >= FEWEST_FILMS
+        return self._middles is not None and len(self._boxes) >= FEWEST_BOXES and self.films >= FEWEST_FILMS
 
     def proven(self) -> Frame | None:
         """Original or scaled, where what explains the boxes best has one and not the other."""
@@ -248,11 +232,14 @@ class _Evidence:
                 "They are in original pixels and were not rescaled, but the only sizes known are those of the "
                 "1024×1024 pictures. Put train_meta.csv (image_id,dim0,dim1) beside it."
             )
-        others = [name for name in self._offsets if name != frame and self._fit(name)]
+        known = self._offsets if self._middles is not None else _FRAMES
+        others = [name for name in known if name != frame and self._fit(name)]
         if frame == "scaled" and ("original" in others or not others):
             return _WHAT_ELSE["original"]
-        if others:
+        if others and self._middles is not None:
             return _WHAT_ELSE[min(others, key=self._badness)]
+        if len(others) == 1:
+            return _WHAT_ELSE[others[0]]
         return "The sizes are not those of these pictures, or the boxes are damaged. Get both files again."
 
     def _wins(self, name: _Candidate, over: Frame) -> bool:
@@ -285,9 +272,9 @@ class _Evidence:
         return len(self._boxes.filter(~_fits(*_FRAMES[name]))) <= _allowed(self._boxes)
 
 
-def _films(boxes: pl.DataFrame) -> pl.DataFrame:
+def _films(boxes: pl.DataFrame, middles: _Array) -> pl.DataFrame:
     """Per image, the logarithm of where the middle of a reference of one pixel would lie, and how much that weighs."""
-    u, v, spread_u, spread_v = _PLACES.T
+    u, v, spread_u, spread_v = middles.T
     reference = pl.DataFrame(
         {"u": np.log(u), "v": np.log(v), "of_x": spread_u**-2, "of_y": spread_v**-2}
     ).with_row_index("class_id")

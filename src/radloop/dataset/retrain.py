@@ -1,22 +1,20 @@
 """The re-training data as a unit of files inside the dataset: what to link, what to write, nothing written yet."""
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 import polars as pl
 
-from radloop import boxes, manifest
-from radloop.dataset.plan import EDGES, WHOLE_PICTURE, Plan
-from radloop.dataset.version import Version
+from radloop import manifest, tree
+from radloop.catalog.version import Version
+from radloop.dataset.plan import Labelling, Plan, listed
 from radloop.errors import DatasetError
-from radloop.tables import CLASS_NAMES, MANIFEST, NO_FINDING
+from radloop.tables import MANIFEST
 
-YAML: Final = "data-retrain.yaml"
 _HELD_OUT_WARNING: Final = "# --include-held-out was used: figures on the held-out splits flatter from here on\n"
-_KINDS: Final = {".csv": "table", ".yaml": "yaml"}
+_PLACES: Final = {"train": "images", "val": "../validation/images"}  # the dataset's own, beside the unit
 
 
 def build(
@@ -27,65 +25,55 @@ def build(
     A picture is linked once for each reading of it; `source` in `images` is relative to the dataset's folder. Classes
     and normal labels are as the dataset has them. Raises DatasetError where it lacks a picture.
     """
-    fifteen = dataset.settings.get("no_finding") == "class"
-    texts = _texts(rows, normal=WHOLE_PICTURE if fifteen else "")
-    names = CLASS_NAMES if fifteen else CLASS_NAMES[:NO_FINDING]
-    every = dict(documents) | {YAML: _yaml(names, include_held_out=include_held_out)}
+    classes = dataset.taxonomy
+    labelling = Labelling(no_finding="class" if dataset.settings.get("no_finding") == "class" else "background")
+    warning = _HELD_OUT_WARNING if include_held_out else ""
+    every = dict(documents) | {tree.RETRAIN_DATA: tree.data_yaml(_PLACES, labelling.names(classes), comment=warning)}
 
-    splits = dict(rows.select("image_id", "split").iter_rows())
     pictures = {
         row["image_id"]: row
         for row in dataset.files.filter(kind="image").sort("key", descending=True).iter_rows(named=True)
     }
     images, labels = [], []
-    for (image_id, rad_id), text in sorted(texts.items()):
+    for image_id, rad_id, split, text in _texts(rows, labelling.empty(classes)):
         picture = pictures.get(image_id)
         if picture is None:
             raise DatasetError(
                 f"{dataset.root} has no picture of image {image_id}. Was it pulled with --splits? Then pull all of it."
             )
-        stem = f"{image_id}_{rad_id}"
-        common = {"image_id": image_id, "rad_id": rad_id, "split": splits[image_id]}
+        stem = tree.stem(image_id, rad_id)
+        common = {"image_id": image_id, "rad_id": rad_id, "split": split}
         key = f"images/{stem}{PurePosixPath(picture['key']).suffix}"
         images.append(
             {"key": key, "kind": "image", "bytes": picture["bytes"], "md5": picture["md5"], "source": picture["key"]}
             | common
         )
-        labels.append(_file(f"labels/{stem}.txt", text.encode(), "label") | common | {"text": text})
+        labels.append(_label(f"labels/{stem}.txt", text) | common)
 
-    listed = [_file(key, data, _KINDS.get(PurePosixPath(key).suffix, "document")) for key, data in every.items()]
-    table = pl.DataFrame([*images, *labels, *listed], schema={**MANIFEST, "source": pl.String, "text": pl.String})
-    files = table.select(MANIFEST.names()).sort("key")
+    image_files = pl.DataFrame(images, schema={**MANIFEST, "source": pl.String})
+    label_files = pl.DataFrame(labels, schema={**MANIFEST, "text": pl.String})
+    files = pl.concat([image_files.select(MANIFEST.names()), label_files.select(MANIFEST.names()), listed(every)]).sort(
+        "key"
+    )
     return Plan(
-        images=table.filter(kind="image").drop("text"),
-        labels=table.filter(kind="label").drop("source"),
-        documents=every,
-        manifest=files,
-        version=manifest.version(files),
+        images=image_files, labels=label_files, documents=every, manifest=files, version=manifest.version(files)
     )
 
 
-def _texts(rows: pl.DataFrame, *, normal: str) -> dict[tuple[str, str], str]:
-    """The label of each image and reader."""
-    lines: dict[tuple[str, str], set[str]] = defaultdict(set)
-    corners = boxes.xyxy_to_cxcywh(rows.select(pl.col(EDGES).fill_null(0)).to_numpy()).tolist()
-    for (image_id, rad_id, class_id), box in zip(
-        rows.select("image_id", "rad_id", "class_id").iter_rows(), corners, strict=True
-    ):
-        line = normal if class_id == NO_FINDING else "{} {:.6f} {:.6f} {:.6f} {:.6f}\n".format(class_id, *box)
-        lines[image_id, rad_id].add(line)
-    return {
-        reading: "".join(sorted(each, key=lambda line: (int(line.split(" ")[0] or 0), line)))
-        for reading, each in lines.items()
-    }
+def _texts(rows: pl.DataFrame, empty: str) -> list[tuple[str, str, str, str]]:
+    """image_id, rad_id, split and text of the label of each reading, sorted."""
+    named = rows.with_columns(stem=pl.format("{}_{}", "image_id", "rad_id"))
+    texts = tree.texts(named.filter(pl.col("class_id").is_not_null()))
+    return (
+        named.select("image_id", "rad_id", "split", "stem")
+        .unique(["image_id", "rad_id"])
+        .join(texts, on="stem", how="left")
+        .select("image_id", "rad_id", "split", pl.col("text").fill_null(empty))
+        .sort("image_id", "rad_id")
+        .rows()
+    )
 
 
-def _yaml(names: tuple[str, ...], *, include_held_out: bool) -> bytes:
-    """The trainer's file: the new images, judged on the dataset's own validation split beside the unit."""
-    warning = _HELD_OUT_WARNING if include_held_out else ""
-    numbered = "".join(f"  {number}: {name}\n" for number, name in enumerate(names))
-    return f"{warning}train: images\nval: ../validation/images\nnames:\n{numbered}".encode()
-
-
-def _file(key: str, data: bytes, kind: str) -> dict[str, Any]:
-    return {"key": key, "kind": kind, "bytes": len(data), "md5": hashlib.md5(data).hexdigest()}
+def _label(key: str, text: str) -> dict[str, Any]:
+    data = text.encode()
+    return {"key": key, "kind": "label", "bytes": len(data), "md5": hashlib.md5(data).hexdigest(), "text": text}

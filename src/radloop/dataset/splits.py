@@ -1,9 +1,8 @@
-"""Which image belongs to which split: whole groups, every class spread evenly, and the proof of it."""
+"""Which image belongs to which split: whole groups, every class spread evenly."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -11,8 +10,11 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from radloop.errors import SplitError, UsageError
-from radloop.tables import ASSIGNMENT, CLASS_NAMES, GROUPS, HELD_OUT, NO_FINDING, SPLITS
+from radloop.errors import SplitError
+from radloop.split_sizes import SplitSizes as SplitSizes
+from radloop.split_sizes import apportion
+from radloop.tables import ASSIGNMENT, GROUPS, HELD_OUT, SPLITS
+from radloop.taxonomy import Taxonomy
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -22,68 +24,14 @@ LARGE_GROUP_SHARE: Final = 0.01
 TOLERANCE_IMAGES: Final = 1
 TOLERANCE_SHARE: Final = 0.05
 
-_IMAGES: Final = len(CLASS_NAMES)  # what is counted of a group: its images of each class, its images, its boxes
-_BOXES: Final = _IMAGES + 1
+# The columns of counts: images of each class, images where nothing was found, images at all, boxes.
+IMAGES: Final = -2
+BOXES: Final = -1
 _UNIT = 1024
 _CANDIDATES = 100  # groups of a split that are looked at for one swap: bounds the cost for any number of images
 _SWAPS = 200  # far more than the real annotations need
 _GOOD_ENOUGH = 0.25  # of what is tolerated: many images get there by dealing alone
 _NAMED = 10  # images that an error or a warning names at most
-
-
-@dataclass(frozen=True)
-class SplitSizes:
-    """How many images each split should hold, out of their sum."""
-
-    training: int = 11_500
-    validation: int = 750
-    test: int = 750
-    staging: int = 1_000
-    canary: int = 500
-    production: int = 500
-
-    @classmethod
-    def parse(cls, text: str) -> "SplitSizes":
-        """Read "training=300,validation=60,…": all six, in any order, 0 allowed.
-
-        Raises UsageError for a split that is unknown, named twice or missing, and for what is no count.
-        """
-        counts: dict[str, int] = {}
-        for part in text.split(","):
-            name, _, count = (piece.strip() for piece in part.partition("="))
-            if name not in SPLITS:
-                raise UsageError(f"--sizes: {name[:60]!r} is no split. The splits are {', '.join(SPLITS)}.")
-            if name in counts:
-                raise UsageError(f"--sizes: {name} is named twice.")
-            if not re.fullmatch("[0-9]{1,9}", count):
-                raise UsageError(
-                    f"--sizes: {name}={count[:60]!r} is no count of images. Give a whole number, from 0 to 999999999."
-                )
-            counts[name] = int(count)
-        missing = [name for name in SPLITS if name not in counts]
-        if missing:
-            raise UsageError(f"--sizes lacks {', '.join(missing)}. Name all six; 0 leaves a split empty.")
-        if not any(counts.values()):
-            raise UsageError("--sizes: every split is 0. At least one has to hold images.")
-        return cls(**counts)
-
-    def scaled(self, total: int) -> "SplitSizes":
-        """The same shares of `total` images, by largest remainder: the sum is always `total`.
-
-        >>> SplitSizes().scaled(600)
-        SplitSizes(training=460, validation=30, test=30, staging=40, canary=20, production=20)
-        """
-        return SplitSizes(*_apportion(list(asdict(self).values()), total))
-
-
-def _apportion(weights: Sequence[int], total: int) -> list[int]:
-    """Whole numbers in proportion to `weights` that sum to `total` (largest remainder; of equal ones the first)."""
-    whole = max(sum(weights), 1)  # nothing to share out needs no weight
-    parts = [weight * total // whole for weight in weights]
-    by_remainder = sorted(range(len(weights)), key=lambda i: -(weights[i] * total % whole))
-    for i in by_remainder[: total - sum(parts)]:
-        parts[i] += 1
-    return parts
 
 
 @dataclass(frozen=True)
@@ -160,6 +108,7 @@ def assign(
     findings: pl.DataFrame,
     groups: pl.DataFrame,
     sizes: SplitSizes,
+    classes: Taxonomy,
     *,
     seed: int,
     previous: pl.DataFrame | None = None,
@@ -189,14 +138,14 @@ def assign(
         .with_columns(number=pl.col("group").rank("dense").cast(pl.Int64) - 1)
         .sort("image_id")
     )
-    counts = _count(findings, images)
-    split = _split_numbers(images.unique("number").sort("number")["split"])
+    counts = count(findings, images, classes)
+    split = numbers(images.unique("number").sort("number")["split"])
 
     settled, free = np.flatnonzero(split >= 0), np.flatnonzero(split < 0)
-    held = _sums(counts[settled], split[settled])
+    held = sums(counts[settled], split[settled])
     wanted = np.array(list(asdict(sizes.scaled(len(present))).values()))
-    room = _apportion(np.maximum(wanted - held[:, _IMAGES], 0).tolist(), int(counts[free, _IMAGES].sum()))
-    share = np.outer(held[:, _IMAGES] + room, counts.sum(axis=0)) / max(len(present), 1)
+    room = apportion(np.maximum(wanted - held[:, IMAGES], 0).tolist(), int(counts[free, IMAGES].sum()))
+    share = np.outer(held[:, IMAGES] + room, counts.sum(axis=0)) / max(len(present), 1)
 
     rng = np.random.Generator(np.random.PCG64(seed))
     split[free] = _deal(counts[free], room, share - held, rng)
@@ -233,34 +182,35 @@ def _placed(images: pl.DataFrame) -> str:
     return _named([f"{image_id} ({split})" for image_id, split in rows])
 
 
-def _split_numbers(names: pl.Series) -> Ints:
+def numbers(names: pl.Series) -> Ints:
     """0..5 in the order of SPLITS; -1 for null."""
     numbers = dict(zip(SPLITS, range(len(SPLITS)), strict=True))
     return np.array([numbers.get(name, -1) for name in names], dtype=np.int64)
 
 
-def _count(findings: pl.DataFrame, images: pl.DataFrame) -> Ints:
-    """What every group holds (n, 17): images of each class, images at all, boxes."""
-    seen = _used(findings).join(images, on="image_id").select("number", "image_id", column="class_id")
-    boxes = seen.filter(pl.col("column") != NO_FINDING).with_columns(column=_BOXES)
-    one = images.select("number", "image_id", column=_IMAGES)
-    cells = pl.concat(
-        [frame.select("number", pl.col("column").cast(pl.Int64)) for frame in (seen.unique(), one, boxes)]
+def count(findings: pl.DataFrame, images: pl.DataFrame, classes: Taxonomy) -> Ints:
+    """What every group (`number` in `images`) holds, n + 3 columns: images of each of n classes and of nothing found,
+    images at all, boxes.
+    """
+    used = findings.filter("used") if "used" in findings.columns else findings
+    width = len(classes) + 3
+    seen = used.join(images, on="image_id").select(
+        "number", "image_id", "class_id", column=classes.to_file(pl.col("class_id"))
     )
-    counts = np.zeros((images["number"].n_unique(), _BOXES + 1), dtype=np.int64)
+    boxes = seen.filter(pl.col("class_id").is_not_null()).with_columns(column=width + BOXES)
+    one = images.select("number", "image_id", column=width + IMAGES)
+    labelled = seen.drop("class_id").unique()
+    cells = pl.concat([frame.select("number", pl.col("column").cast(pl.Int64)) for frame in (labelled, one, boxes)])
+    counts = np.zeros((images["number"].n_unique(), width), dtype=np.int64)
     np.add.at(counts, (cells["number"].to_numpy(), cells["column"].to_numpy()), 1)
     return counts
 
 
-def _used(findings: pl.DataFrame) -> pl.DataFrame:
-    return findings.filter("used") if "used" in findings.columns else findings
-
-
-def _sums(counts: Ints, split: Ints) -> Ints:
-    """What every split holds (6, 17)."""
-    sums = np.zeros((len(SPLITS), counts.shape[1]), dtype=np.int64)
-    np.add.at(sums, split, counts)
-    return sums
+def sums(counts: Ints, split: Ints) -> Ints:
+    """What every split holds, in the order of SPLITS, with the columns of `count`."""
+    held = np.zeros((len(SPLITS), counts.shape[1]), dtype=np.int64)
+    np.add.at(held, split, counts)
+    return held
 
 
 def _deal(counts: Ints, room: Sequence[int], missing: Floats, rng: np.random.Generator) -> Ints:
@@ -273,12 +223,12 @@ def _deal(counts: Ints, room: Sequence[int], missing: Floats, rng: np.random.Gen
     split = np.full(len(counts), -1, dtype=np.int64)
     lots = rng.random((len(counts), len(SPLITS))).tolist()
     order = rng.permutation(len(counts))
-    rows = [[(label, row[label]) for label in range(_BOXES) if row[label]] for row in counts.tolist()]
+    rows = [[(label, images) for label, images in enumerate(row[:BOXES]) if images] for row in counts.tolist()]
     left, want = list(room), missing.T.tolist()
-    for size in np.unique(counts[:, _IMAGES])[::-1].tolist():
-        waiting = order[counts[order, _IMAGES] == size]
+    for size in np.unique(counts[:, IMAGES])[::-1].tolist():
+        waiting = order[counts[order, IMAGES] == size]
         while waiting.size:
-            images = counts[waiting, :_BOXES].sum(axis=0)  # "images at all" is the last label, for those without class
+            images = counts[waiting, :BOXES].sum(axis=0)  # "images at all" is the last label, for those without class
             rarest = int(np.argmin(np.where(images > 0, images, np.iinfo(np.int64).max)))
             theirs = counts[waiting, rarest] > 0
             wish = want[rarest]
@@ -302,10 +252,10 @@ def _even_out(counts: Ints, split: Ints, share: Floats, held: Ints, rng: np.rand
     """
     split = split.copy()
     kinds, kind = np.unique(counts, axis=0, return_inverse=True)
-    weight = np.rint(_UNIT / _tolerated(share))
-    excess = np.rint(_UNIT * (held + _sums(counts, split) - share))
+    weight = np.rint(_UNIT / tolerated(share))
+    excess = np.rint(_UNIT * (held + sums(counts, split) - share))
     for _ in range(_SWAPS):
-        if np.max(np.abs(excess) / _tolerated(share)) <= _UNIT * _GOOD_ENOUGH:
+        if np.max(np.abs(excess) / tolerated(share)) <= _UNIT * _GOOD_ENOUGH:
             break
         worst_first = np.argsort(-np.max(np.abs(excess) * weight, axis=1), kind="stable")
         swap = next(filter(None, (_best_swap(s, kinds, kind, split, weight, excess, rng) for s in worst_first)), None)
@@ -333,7 +283,7 @@ def _best_swap(
         both = _UNIT * (weight[here] + weight[there])
         slope = 2 * (weight[here] * excess[here] - weight[there] * excess[there])
         change = (b @ slope + b**2 @ both)[None, :] + (a**2 @ both - a @ slope)[:, None] - 2 * (a * both) @ b.T
-        change[a[:, _IMAGES, None] != b[None, :, _IMAGES]] = 0
+        change[a[:, IMAGES, None] != b[None, :, IMAGES]] = 0
         least = np.unravel_index(np.argmin(change), change.shape)
         if change[least] < best:
             best, pair = change[least], (int(mine[least[0]]), int(theirs[least[1]]))
@@ -348,137 +298,6 @@ def _candidates(members: Ints, kind: Ints, rng: np.random.Generator) -> Ints:
     return members[first]
 
 
-def _tolerated(share: Floats) -> Floats:
+def tolerated(share: Floats) -> Floats:
     """How far a count may lie from its share before it is called uneven."""
     return np.maximum(TOLERANCE_IMAGES, TOLERANCE_SHARE * share)
-
-
-def proof(
-    findings: pl.DataFrame,
-    assignment: pl.DataFrame,
-    sizes: SplitSizes,
-    *,
-    seed: int,
-    previous: pl.DataFrame | None = None,
-) -> dict[str, Any]:
-    """What splits.json holds: what was wanted, what every split got of every class, and how far that is off.
-
-    `expected` is the class's share of the images that the split got; `deviation` is in images, `percent` of expected.
-    `worst` is the cell with the largest deviation, measured by what is tolerated: max(1 image, 5 %).
-    """
-    kept = pl.DataFrame(schema=ASSIGNMENT) if previous is None else previous
-    moves = (
-        assignment.join(kept.select("image_id", earlier="split").unique(), on="image_id")
-        .filter(pl.col("split") != pl.col("earlier"))
-        .sort("image_id")
-    )
-    return {
-        "seed": seed,
-        "wanted": asdict(sizes.scaled(assignment.height)),
-        "continues": previous is not None,
-        "moves": [
-            {"image_id": image_id, "from": earlier, "to": split}
-            for image_id, earlier, split in moves.select("image_id", "earlier", "split").iter_rows()
-        ],
-        **_measure(findings, assignment),
-    }
-
-
-def verify(annotations: pl.DataFrame, proof: object) -> list[str]:
-    """What is wrong with a dataset's splits by its own annotations.parquet (ANNOTATIONS): one sentence each, or none.
-
-    Looks for images and groups in two splits, and counts everything again that the proof says.
-    """
-    if not isinstance(proof, dict):
-        return ["the proof is no JSON object"]
-    known = pl.col("split").is_in(SPLITS) & pl.col("class_id").is_between(0, NO_FINDING) & pl.col("group").is_not_null()
-    strange = annotations.filter(~known.fill_null(value=False)).height
-    if strange:
-        return [f"{strange} rows of the annotations have no group, no known split or no known class"]
-    images = annotations.select(ASSIGNMENT.names()).unique()
-    wrong = [
-        f"{what} {name} is in {len(splits)} splits: {', '.join(splits)}"
-        for what, column in (("image", "image_id"), ("group", "group"))
-        for name, splits in images.group_by(column)
-        .agg(pl.col("split").unique().sort())
-        .filter(pl.col("split").list.len() > 1)
-        .sort(column)
-        .iter_rows()
-    ]
-    counted = _measure(annotations, images)
-    for path, value in _leaves(counted):
-        said: Any = proof
-        for key in path:
-            said = said.get(key) if isinstance(said, dict) else None
-        if said != value:
-            wrong.append(f"the proof says {'.'.join(path)} = {said}, the annotations {value}")
-    if not proof.get("continues"):
-        slack = counted["groups"]["largest"] if counted["groups"]["of_several_images"] else 0
-        wanted = proof.get("wanted")
-        for name in SPLITS:
-            count, images_wanted = (
-                counted["splits"][name]["images"],
-                wanted.get(name) if isinstance(wanted, dict) else None,
-            )
-            if not isinstance(images_wanted, int) or abs(count - images_wanted) > slack:
-                wrong.append(f"split {name} holds {count} images where {images_wanted} were wanted")
-    return wrong
-
-
-def _measure(findings: pl.DataFrame, assignment: pl.DataFrame) -> dict[str, Any]:
-    """The part of the proof that the annotations alone can give again."""
-    images = assignment.sort("image_id").with_columns(number=pl.int_range(pl.len()))
-    counts = _count(findings, images)
-    got = _sums(counts, _split_numbers(images["split"]))
-    total = got.sum(axis=0)
-    expected = np.outer(got[:, _IMAGES], total) / max(images.height, 1)
-    deviation = got - expected
-    percent = np.divide(100 * deviation, expected, out=np.zeros_like(deviation), where=expected > 0)
-    strain = (np.abs(deviation) / _tolerated(expected))[:, :_IMAGES]
-
-    def cell(split: int, label: int) -> dict[str, Any]:
-        return {
-            "images": int(got[split, label]),
-            "expected": round(float(expected[split, label]), 3),
-            "deviation": round(float(deviation[split, label]), 3),
-            "percent": round(float(percent[split, label]), 2),
-        }
-
-    at_split, at_class = (int(i) for i in np.unravel_index(np.argmax(strain), strain.shape))
-    members = images.group_by("group").agg(images=pl.len(), splits=pl.col("split").n_unique())
-    return {
-        "images": images.height,
-        "splits": {
-            name: {"images": int(got[i, _IMAGES]), "boxes": int(got[i, _BOXES])} for i, name in enumerate(SPLITS)
-        },
-        "groups": {
-            "number": members.height,
-            "of_several_images": int((members["images"] > 1).sum()),
-            "largest": int(members["images"].max() or 0),  # type: ignore[arg-type]
-            "in_two_splits": int((members["splits"] > 1).sum()),
-        },
-        "tolerance": {"images": TOLERANCE_IMAGES, "percent": 100 * TOLERANCE_SHARE},
-        "even": bool(strain.max() <= 1),
-        "worst": {
-            "class_id": at_class,
-            "split": SPLITS[at_split],
-            **cell(at_split, at_class),
-            "of_tolerance": round(float(strain.max()), 3),
-        },
-        "classes": {
-            str(label): {
-                "name": CLASS_NAMES[label],
-                "images": int(total[label]),
-                "splits": {name: cell(i, label) for i, name in enumerate(SPLITS)},
-            }
-            for label in range(_IMAGES)
-        },
-    }
-
-
-def _leaves(tree: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, (*path, key))
-        else:
-            yield (*path, key), value

@@ -8,9 +8,11 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
+from radloop.detectors.names import Wishes
 from radloop.detectors.yolo import MIN_CONFIDENCE
 from radloop.errors import UsageError
 from radloop.predictions import Detector
+from radloop.taxonomy import Taxonomy
 
 _FORMS: Final = "random, oracle:NOISE, onnx:MODEL.onnx, onnx:tiny or triton:http://HOST:8000/MODEL"
 _MOST_NOISE: Final = 3.0
@@ -18,7 +20,9 @@ _MOST_NOISE: Final = 3.0
 
 def create(
     spec: str,
+    classes: Taxonomy,
     *,
+    wishes: Wishes | None = None,
     seed: int = 0,
     inference_ms: float = 0,
     timeout_s: float = 5.0,
@@ -27,35 +31,42 @@ def create(
     triton_url: str | None = None,
     stop: threading.Event | None = None,
 ) -> Detector:
-    """The detector that `spec` names, ready to be asked from many threads.
+    """The detector that `spec` names, ready to be asked from many threads; it answers in numbers of `classes`.
 
-    random takes `inference_ms` an answer, until `stop` is set. oracle needs `truth`: image_id, class_id and the
-    normalised corners of every box. triton waits `timeout_s` for the server; without an address it takes `triton_url`
-    (http://HOST:PORT, or with a model's name). Raises UsageError for another spec, DetectorError where the detector
-    cannot be used, TransientDetectorError where it cannot be used yet.
+    random takes `inference_ms` an answer, until `stop` is set. oracle needs `truth` (TRUTH). onnx and triton follow
+    `wishes` about the names of their classes. triton waits `timeout_s` for the server; without an address it takes
+    `triton_url` (http://HOST:PORT, or with a model's name). Raises UsageError for another spec, DetectorError where the
+    detector cannot be used, TransientDetectorError where it cannot be used yet, TaxonomyError where its classes are
+    others.
     """
     kind, _, value = spec.partition(":")
     if kind == "random" and not value:
         from radloop.detectors.chance import Chance
 
-        return Chance(seed=seed, inference_ms=inference_ms, stop=stop)
+        return Chance(classes, seed=seed, inference_ms=inference_ms, stop=stop)
     if kind == "oracle":
         from radloop.detectors.oracle import Oracle
 
         noise = _noise(spec, value)
         if truth is None:
             raise UsageError(f"--detector {spec} needs the truth about the images: a dataset with its annotations.")
-        return Oracle(truth, noise=noise, seed=seed, min_confidence=min_confidence)
+        return Oracle(truth, classes, noise=noise, seed=seed, min_confidence=min_confidence)
     if kind == "onnx" and value:
         from radloop.detectors.onnx import TINY, Onnx
 
-        return Onnx(TINY if value == "tiny" else Path(value), min_confidence=min_confidence)
+        path = TINY if value == "tiny" else Path(value)
+        return Onnx(path, classes, wishes=wishes, min_confidence=min_confidence)
     if kind == "triton":
         from radloop.detectors.triton import Triton
 
         url, model = _address(spec, value or triton_url or "")
-        return Triton(url, model=model, timeout_s=timeout_s, min_confidence=min_confidence)
+        return Triton(url, classes, model=model, wishes=wishes, timeout_s=timeout_s, min_confidence=min_confidence)
     raise UsageError(f"--detector {spec}: there are {_FORMS}.")
+
+
+def notes(detector: Detector) -> tuple[str, ...]:
+    """What is to be said of a detector in the summary of a run."""
+    return tuple(getattr(detector, "notes", ()))
 
 
 def _noise(spec: str, value: str) -> float:

@@ -1,4 +1,4 @@
-"""A detector that never looks: findings as the training data have them, wherever they may lie in a typical chest."""
+"""A detector that never looks: findings as often as is known of their classes, wherever they may lie."""
 
 import threading
 from hashlib import md5
@@ -6,13 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from radloop import boxes
+from radloop import boxes, domain
 from radloop.predictions import Picture, Predictions
-from radloop.readers import typical_box
+from radloop.taxonomy import Taxonomy
 
-# Rows of VinDr-CXR's train.csv by class, 0..13: how often each finding is drawn.
-_ROWS: Final = np.array([7162, 279, 960, 5427, 556, 1000, 1247, 2483, 2580, 2203, 2476, 4842, 226, 4655])
-_SHARES: Final = _ROWS / _ROWS.sum()
 _MORE_BOXES: Final = 8.2 / 3 - 1  # three readers draw 8.2 boxes on an image with a finding; the first is certain
 _NOTHING: Final = 0.3  # the share of images; 0.71 in the data, but a short run shall have something to show
 
@@ -23,8 +20,11 @@ class Chance:
     name = "random"
     version = "1"
 
-    def __init__(self, *, seed: int = 0, inference_ms: float = 0, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self, classes: Taxonomy, *, seed: int = 0, inference_ms: float = 0, stop: threading.Event | None = None
+    ) -> None:
         """An answer takes `inference_ms`; once `stop` is set, no time at all."""
+        self._domain = domain.of(classes)
         self._seed = seed
         self._inference_s = inference_ms / 1000
         self._stop = stop or threading.Event()
@@ -36,8 +36,9 @@ class Chance:
         rng = of_image(picture.image_id, seed=self._seed)
         if rng.random() < _NOTHING:
             return Predictions.sorted([], [], [], highest_score=rng.uniform(0.0, 0.5))
-        class_ids = rng.choice(len(_SHARES), size=1 + rng.poisson(_MORE_BOXES), p=_SHARES)
-        xyxy = np.clip([typical_box(class_id, rng) for class_id in class_ids.tolist()], 0.0, 1.0)
+        known = self._domain
+        class_ids = rng.choice(len(known.shares), size=1 + rng.poisson(_MORE_BOXES), p=known.shares)
+        xyxy = np.clip([known.typical_box(class_id, rng) for class_id in class_ids.tolist()], 0.0, 1.0)
         return Predictions.sorted(class_ids, rng.uniform(0.5, 1.0, len(class_ids)), boxes.xyxy_to_cxcywh(xyxy))
 
 

@@ -5,18 +5,31 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from radloop.detectors import yolo
+from radloop.detectors import names, yolo
+from radloop.detectors.names import Wishes
 from radloop.errors import DetectorError
 from radloop.predictions import Picture, Predictions
+from radloop.taxonomy import Taxonomy
 
+_NAMES: Final = "names"  # in the metadata, as Ultralytics writes it
 TINY: Final = Path(__file__).with_name("tiny.onnx")  # trained on synthetic pictures: training/train.py
 
 
 class Onnx:
     """A model with a YOLO head (`yolo.check_shapes`); its version is the beginning of the file's MD5."""
 
-    def __init__(self, path: Path, *, min_confidence: float = yolo.MIN_CONFIDENCE) -> None:
-        """Load and check the model. Raises DetectorError where it, or ONNX Runtime, cannot be used."""
+    def __init__(
+        self,
+        path: Path,
+        classes: Taxonomy,
+        *,
+        wishes: Wishes | None = None,
+        min_confidence: float = yolo.MIN_CONFIDENCE,
+    ) -> None:
+        """Load and check the model.
+
+        Raises DetectorError where it, or ONNX Runtime, cannot be used, TaxonomyError where its classes are others.
+        """
         self.name = path.stem
         try:
             data = path.read_bytes()
@@ -29,20 +42,25 @@ class Onnx:
             raise DetectorError(
                 f"{path} has {len(taken)} inputs ({', '.join(tensor.type for tensor in taken)}) and {len(given)} "
                 "outputs, not one picture of 32-bit numbers in and one tensor out. Export a detection model "
-                "(Ultralytics: model.export(format='onnx', half=False))."
+                "(Ultralytics: model.export(format='onnx'), without half)."
             )
         self._input = taken[0].name
-        self._shape = yolo.check_shapes(str(path), taken[0].shape, given[0].shape)
+        asked = wishes or Wishes()
+        text = None if asked.declared else self._session.get_modelmeta().custom_metadata_map.get(_NAMES)
+        told = None if text is None else names.parse(text, model=str(path))
+        self._scores = names.match(classes, told, asked, model=str(path))
+        self.notes = () if self._scores.note is None else (self._scores.note,)
+        self._shape = yolo.check_shapes(str(path), taken[0].shape, given[0].shape, self._scores)
         self._min_confidence = min_confidence
 
     def predict(self, picture: Picture) -> Predictions:
-        """The boxes above the threshold, after suppression within each class."""
+        """The boxes above the threshold, after suppression within each class where the model has none."""
         tensor, frame = yolo.prepare(picture, self._shape)
         try:
             (output,) = self._session.run(None, {self._input: tensor})
         except Exception as failed:
             raise DetectorError(f"{self.name} failed on image {picture.image_id}: {failed}") from failed
-        return yolo.decode(output, frame, min_confidence=self._min_confidence)
+        return yolo.decode(output, frame, self._scores, min_confidence=self._min_confidence)
 
 
 def _session(path: Path, data: bytes) -> Any:

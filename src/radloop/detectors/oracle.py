@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from radloop import boxes
+from radloop import boxes, domain
 from radloop.detectors.chance import of_image
 from radloop.predictions import Picture, Predictions
 from radloop.readers import Boxes, Classes, reading
-from radloop.tables import NO_FINDING
+from radloop.tables import EDGES
+from radloop.taxonomy import Taxonomy
 
-_BOX: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
 _NOTHING: Final = (np.empty((0, 4)), np.empty(0, dtype=np.int64))
 
 # How far apart the evidence for true and for false findings lies, in standard deviations: an area under the ROC
@@ -28,17 +28,20 @@ class Oracle:
 
     name = "oracle"
 
-    def __init__(self, truth: pl.DataFrame, *, noise: float, seed: int = 0, min_confidence: float) -> None:
-        """`truth` has one row a box: image_id, class_id and the normalised corners; other images are normal."""
+    def __init__(
+        self, truth: pl.DataFrame, classes: Taxonomy, *, noise: float, seed: int = 0, min_confidence: float
+    ) -> None:
+        """`truth` is TRUTH; images without a box in it are normal."""
         self.version = f"noise-{noise:g}"
         self._noise, self._seed, self._min_confidence = noise, seed, min_confidence
-        self._truth = _by_image(truth)
+        self._truth, self._domain = _by_image(truth), domain.of(classes)
 
     def predict(self, picture: Picture) -> Predictions:
         """What is seen, as far as it is more likely than `min_confidence` to be true."""
         rng = of_image(picture.image_id, seed=self._seed)
         known, classes = self._truth.get(picture.image_id, _NOTHING)
-        seen = reading(known, classes, rng=rng, noise=self._noise)
+        habits, place = self._domain.habits, self._domain.typical_box
+        seen = reading(known, classes, habits, place=place, rng=rng, noise=self._noise)
         confidences = self._confidences(seen.origins >= 0, rng)
         doubted = self._noise * rng.uniform(0.0, self._min_confidence)  # what every image has
         kept = np.flatnonzero(
@@ -59,8 +62,8 @@ class Oracle:
 
 
 def _by_image(truth: pl.DataFrame) -> dict[str, tuple[Boxes, Classes]]:
-    found = truth.filter(pl.col("class_id") != NO_FINDING).sort("image_id", "class_id", *_BOX)
+    found = truth.filter(pl.col("class_id").is_not_null()).sort("image_id", "class_id", *EDGES)
     return {
-        str(image_id): (rows.select(_BOX).to_numpy(), rows["class_id"].to_numpy().astype(np.int64))
+        str(image_id): (rows.select(EDGES).to_numpy(), rows["class_id"].to_numpy().astype(np.int64))
         for (image_id,), rows in found.group_by("image_id", maintain_order=True)
     }

@@ -9,9 +9,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from radloop.detectors import yolo
+from radloop.detectors import names, yolo
+from radloop.detectors.names import Wishes
 from radloop.errors import DetectorError, TransientDetectorError
 from radloop.predictions import Picture, Predictions
+from radloop.taxonomy import Taxonomy
 
 MODEL: Final = "chest_xray_detector"  # where an address names none
 _PASSING: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
@@ -25,17 +27,26 @@ class Triton:
     """A model that a server has; its version is the newest that the server tells."""
 
     def __init__(
-        self, url: str, *, model: str = MODEL, timeout_s: float = 5.0, min_confidence: float = yolo.MIN_CONFIDENCE
+        self,
+        url: str,
+        classes: Taxonomy,
+        *,
+        model: str = MODEL,
+        wishes: Wishes | None = None,
+        timeout_s: float = 5.0,
+        min_confidence: float = yolo.MIN_CONFIDENCE,
     ) -> None:
-        """Check server and model: ready, one picture in, a YOLO head out.
+        """Check server and model: ready, one picture in, a YOLO head out. The protocol tells no names of classes.
 
         Raises TransientDetectorError where the server does not answer or the model is not ready (yet), DetectorError
-        where it is the wrong one.
+        where it is the wrong one, TaxonomyError where its classes are others.
         """
         self.name = model
         self._url = url.rstrip("/")
         self._model = f"{self._url}/{model}"
         self._timeout_s, self._min_confidence = timeout_s, min_confidence
+        self._scores = names.match(classes, None, wishes or Wishes(), model=self._model)
+        self.notes = () if self._scores.note is None else (self._scores.note,)
         self._codec, self._pool = _client()
         told = self._metadata()
         self.version = str(max(told.get("versions") or ["1"], key=_number))
@@ -46,12 +57,12 @@ class Triton:
                 "tensor of FP32. Serve a detection model."
             )
         self._input, self._output = inputs[0]["name"], outputs[0]["name"]
-        self._shape = yolo.check_shapes(self._model, inputs[0]["shape"], outputs[0]["shape"])
+        self._shape = yolo.check_shapes(self._model, inputs[0]["shape"], outputs[0]["shape"], self._scores)
 
     def predict(self, picture: Picture) -> Predictions:
-        """The boxes above the threshold, after suppression within each class."""
+        """The boxes above the threshold, after suppression within each class where the model has none."""
         tensor, frame = yolo.prepare(picture, self._shape)
-        return yolo.decode(self._infer(tensor), frame, min_confidence=self._min_confidence)
+        return yolo.decode(self._infer(tensor), frame, self._scores, min_confidence=self._min_confidence)
 
     def _infer(self, tensor: yolo.Tensor) -> npt.NDArray[np.floating[Any]]:
         codec = self._codec

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from radloop import boxes
-from radloop.errors import DetectorError
+from radloop.detectors.names import Scores
+from radloop.errors import DetectorError, SourceError
 from radloop.predictions import Picture, Predictions
-from radloop.tables import CLASS_NAMES, NO_FINDING
 
 Tensor = npt.NDArray[np.float32]
 
@@ -21,7 +21,7 @@ MOST_DETECTIONS: Final = 300
 _MOST_CANDIDATES: Final = 2000  # of one class, before suppression: it takes quadratic time
 _ROUNDING: Final = 1e-3  # of half-precision scores
 _PADDING: Final = 114  # the gray that YOLO trainers pad with
-_CLASS_COUNTS: Final = (NO_FINDING, len(CLASS_NAMES))
+_ENDED: Final = 6  # x1 y1 x2 y2 confidence class: the row of a model that suppresses by itself
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,14 @@ class Frame:
     height: int
 
 
-def check_shapes(model: str, taken: Sequence[object], given: Sequence[object], *, side_px: int = 640) -> Shape:
+def check_shapes(
+    model: str, taken: Sequence[object], given: Sequence[object], scores: Scores, *, side_px: int = 640
+) -> Shape:
     """The shape of a model with one input `taken` and one output `given`; what is no positive number is free.
 
-    A free side of the input becomes `side_px`. Raises DetectorError for all but [1, 1 or 3, height, width] in and
-    [1, 4 + classes, anchors] with 14 or 15 classes out.
+    A free side of the input becomes `side_px`; a free one of the output is looked at with each answer. Raises
+    DetectorError for all but [1, 1 or 3, height, width] in and one of the two heads out: [1, 4 + classes, anchors], or
+    [1, N, 6] of a model that suppresses by itself.
     """
     batch, channels, height, width = (*map(_size, taken), None, None, None, None)[:4]
     if len(taken) != 4 or batch not in (1, None) or channels not in (1, 3):
@@ -55,13 +58,10 @@ def check_shapes(model: str, taken: Sequence[object], given: Sequence[object], *
             f"{model} takes {_written(taken)}, not [1, 1 or 3, height, width]. Export it again for one picture a call "
             "(Ultralytics: model.export(format='onnx', batch=1))."
         )
-    rows = _size(given[1]) if len(given) == 3 else None
-    if len(given) != 3 or _size(given[0]) not in (1, None) or (rows is not None and rows - 4 not in _CLASS_COUNTS):
-        raise DetectorError(
-            f"{model} gives {_written(given)}, not [1, 18, anchors]: four numbers of a box and the scores of 14 "
-            "classes (or [1, 19, anchors] with No finding as the fifteenth). Train it on radloop's data.yaml and "
-            "export it without suppression (Ultralytics: model.export(format='onnx', nms=False))."
-        )
+    sizes = [*map(_size, given), None, None, None][:3]
+    fits = sizes[2] == _ENDED or sizes[1] is None or sizes[1] - 4 in scores.counts
+    if len(given) != 3 or sizes[0] not in (1, None) or not fits:
+        raise DetectorError(f"{model} gives {_written(given)}, not {_needed(scores)}.")
     return Shape(channels, height or side_px, width or side_px)
 
 
@@ -72,7 +72,7 @@ def prepare(picture: Picture, shape: Shape) -> tuple[Tensor, Frame]:
     """
     try:
         gray = picture.gray
-    except (OSError, SyntaxError, ValueError) as damaged:  # SyntaxError: Pillow's word for a broken PNG
+    except SourceError as damaged:
         raise DetectorError(
             f"image {picture.image_id}: the picture cannot be decoded ({damaged}).", kind="picture"
         ) from damaged
@@ -96,39 +96,35 @@ def letterbox(gray: npt.NDArray[np.uint8], *, width: int, height: int) -> tuple[
 
 
 def decode(
-    output: npt.NDArray[np.floating], frame: Frame, *, min_confidence: float, max_iou: float = MAX_IOU
+    output: npt.NDArray[np.floating],
+    frame: Frame,
+    scores: Scores,
+    *,
+    min_confidence: float,
+    max_iou: float = MAX_IOU,
 ) -> Predictions:
-    """The predictions in one output (1, 4 + classes, anchors): cxcywh in pixels of the input, then a score per class.
+    """The predictions in one output, in pixels of the input.
 
-    Every class of a box above `min_confidence` counts, since findings share boxes; suppression is within the class.
-    Raises DetectorError for another shape, and for scores that are none.
+    (1, N, 6) holds a row x1 y1 x2 y2 confidence class for each box that the model has kept. (1, 4 + classes, anchors)
+    holds cxcywh, then a score per class: every class of a box above `min_confidence` counts, since findings share
+    boxes, and suppression is within the class. No net has as few as six anchors. Raises DetectorError for another
+    shape, and for scores that are none.
     """
-    if output.ndim != 3 or output.shape[0] != 1 or output.shape[1] - 4 not in _CLASS_COUNTS:
+    if output.ndim == 3 and output.shape[0] == 1 and output.shape[2] == _ENDED:
+        found = _of_rows(output[0].astype(np.float64), scores, min_confidence)
+    elif output.ndim == 3 and output.shape[0] == 1 and output.shape[1] - 4 in scores.counts:
+        found = _of_anchors(output[0].astype(np.float64), scores, min_confidence, max_iou)
+    else:
         raise DetectorError(
-            f"The model's answer has the shape {_written(output.shape)}, not [1, 18 or 19, anchors].", kind="answer"
+            f"The model's answer has the shape {_written(output.shape)}, not {_needed(scores)}.", kind="answer"
         )
-    found, scores = output[0, :4].T.astype(np.float64), output[0, 4 : 4 + NO_FINDING].astype(np.float64)
-    if not np.isfinite(found).all() or not ((scores > -_ROUNDING) & (scores < 1 + _ROUNDING)).all():
-        raise DetectorError(
-            "The model's answer holds scores outside 0..1 or numbers that are none: is its last layer a sigmoid?",
-            kind="answer",
-        )
-    scores = np.clip(scores, 0.0, 1.0)
-    corners = boxes.cxcywh_to_xyxy(found)
-    class_ids, anchors = [], []
-    for class_id in np.flatnonzero((scores > min_confidence).any(axis=1)).tolist():
-        candidates = np.flatnonzero(scores[class_id] > min_confidence)
-        best = candidates[np.argsort(-scores[class_id, candidates], kind="stable")[:_MOST_CANDIDATES]]
-        stay = best[boxes.nms(corners[best], scores[class_id, best], max_iou)]
-        class_ids += [class_id] * len(stay)
-        anchors += stay.tolist()
-    xyxy = _to_picture(corners[anchors], frame)
+    xyxy = _to_picture(found.xyxy_px, frame)
     visible = np.flatnonzero((xyxy[:, 2:] > xyxy[:, :2]).all(axis=1))  # not in the padding
     predictions = Predictions.sorted(
-        np.array(class_ids, dtype=np.int64)[visible],
-        scores[class_ids, anchors][visible],
+        found.class_ids[visible],
+        found.confidences[visible],
         boxes.xyxy_to_cxcywh(xyxy[visible]),
-        highest_score=float(scores.max(initial=0.0)),
+        highest_score=found.highest_score,
     )
     most = slice(MOST_DETECTIONS)
     return replace(
@@ -137,6 +133,65 @@ def decode(
         confidences=predictions.confidences[most],
         cxcywh_norm=predictions.cxcywh_norm[most],
     )
+
+
+class _Found(NamedTuple):
+    class_ids: npt.NDArray[np.int64]  # of the dataset
+    confidences: npt.NDArray[np.float64]
+    xyxy_px: npt.NDArray[np.float64]
+    highest_score: float
+
+
+def _of_rows(rows: npt.NDArray[np.float64], scores: Scores, min_confidence: float) -> _Found:
+    """What a model gives that suppresses by itself; its "No finding" is dropped."""
+    confidences = _checked(rows[:, :4], rows[:, 4])
+    told = np.flatnonzero(confidences > 0)  # the rest fills the tensor up
+    named = rows[told, 5]
+    if not (np.isfinite(named) & (named == np.rint(named)) & (named >= 0) & (named < max(scores.counts))).all():
+        raise DetectorError(
+            f"The model's answer holds classes other than 0 to {max(scores.counts) - 1}: is its last column the class?",
+            kind="answer",
+        )
+    ours = np.full(max(scores.counts), -1)
+    ours[list(scores.columns)] = np.arange(len(scores.columns))
+    class_ids = ours[named.astype(np.int64)]
+    mine = told[class_ids >= 0]
+    kept = (class_ids >= 0) & (confidences[told] > min_confidence)
+    return _Found(
+        class_ids[kept], confidences[told[kept]], rows[told[kept], :4], float(confidences[mine].max(initial=0.0))
+    )
+
+
+def _of_anchors(rows: npt.NDArray[np.float64], scores: Scores, min_confidence: float, max_iou: float) -> _Found:
+    """What a model gives for each anchor, after suppression within each class."""
+    found = rows[:4].T
+    confidences = _checked(found, rows[4:][list(scores.columns)])
+    corners = boxes.cxcywh_to_xyxy(found)
+    class_ids: list[int] = []
+    anchors: list[int] = []
+    for class_id in np.flatnonzero((confidences > min_confidence).any(axis=1)).tolist():
+        candidates = np.flatnonzero(confidences[class_id] > min_confidence)
+        best = candidates[np.argsort(-confidences[class_id, candidates], kind="stable")[:_MOST_CANDIDATES]]
+        stay = best[boxes.nms(corners[best], confidences[class_id, best], max_iou)]
+        class_ids += [class_id] * len(stay)
+        anchors += stay.tolist()
+    return _Found(
+        np.array(class_ids, dtype=np.int64),
+        confidences[class_ids, anchors],
+        corners[anchors],
+        float(confidences.max(initial=0.0)),
+    )
+
+
+def _checked(found: npt.NDArray[np.float64], confidences: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The confidences in 0..1. Raises DetectorError where they, or the boxes, are none."""
+    if not np.isfinite(found).all() or not ((confidences > -_ROUNDING) & (confidences < 1 + _ROUNDING)).all():
+        raise DetectorError(
+            "The model's answer holds scores outside 0..1 or numbers that are none: is its last layer a sigmoid?",
+            kind="answer",
+        )
+    clipped: npt.NDArray[np.float64] = np.clip(confidences, 0.0, 1.0)
+    return clipped
 
 
 def _to_picture(xyxy_px: npt.NDArray[np.float64], frame: Frame) -> npt.NDArray[np.float64]:
@@ -149,6 +204,17 @@ def _to_picture(xyxy_px: npt.NDArray[np.float64], frame: Frame) -> npt.NDArray[n
 def _size(dimension: object) -> int | None:
     """A fixed dimension, or None: runtimes write a free one as a name, None or -1."""
     return int(dimension) if isinstance(dimension, int) and dimension > 0 else None
+
+
+def _needed(scores: Scores) -> str:
+    """The heads that can be read, and how to get them."""
+    rows = " or ".join(str(4 + count) for count in scores.counts)
+    classes = " or ".join(str(count) for count in scores.counts)
+    return (
+        f"[1, {rows}, anchors] (four numbers of a box and the scores of {classes} classes) or [1, N, 6] (x1 y1 x2 y2 "
+        "confidence class). Train it on the dataset's data.yaml and export a detection model (Ultralytics: "
+        "model.export(format='onnx'))"
+    )
 
 
 def _written(shape: Sequence[object]) -> str:

@@ -6,51 +6,56 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from radloop import files, sealed
-from radloop.feedback import records
-from radloop.feedback.records import Records
+from radloop.feedback import documents, reading
+from radloop.feedback.reading import Records
 from radloop.progress import Progress, silent
 from radloop.tables import DETECTIONS, FEEDBACK, REFUSED_FILES
+from radloop.taxonomy import Taxonomy
 
-_PASS: Final = 2  # another number where reading means something else: what an older pass has read is not used
+_PASS: Final = 3  # another number where reading means something else: what an older pass has read is not used
 _OF_A_BOX: Final = [(name, kind) for name, kind in DETECTIONS.items() if name not in FEEDBACK]
-_ROWS: Final = pl.Schema([("pass", pl.Int8()), *FEEDBACK.items(), *_OF_A_BOX, ("mtime_ns", pl.Int64())])
+_ROWS: Final = pl.Schema(
+    [("pass", pl.Int8()), ("classes", pl.Int16()), *FEEDBACK.items(), *_OF_A_BOX, ("mtime_ns", pl.Int64())]
+)
 _NOTHING: Final = Records(FEEDBACK.to_frame(), DETECTIONS.to_frame(), REFUSED_FILES.to_frame())
 _TIMED: Final = 500  # files of a part whose time is kept,
 _LOOKED_AT: Final = 1_000  # and files in all whose time is compared: this sees 0.5 % replaced, all but surely
 _WORTH_A_PART: Final = 50  # one fiftieth of what is known; reading fewer files again costs less than many small parts
 
 
-def path(out: Path, folder: Path) -> Path:
-    """The folder under `out` that keeps the rows of `folder`."""
+def path(out: Path, folder: Path, classes: Taxonomy) -> Path:
+    """The folder under `out` that keeps the rows of `folder`, read as feedback on so many classes."""
     name = hashlib.md5(os.fsencode(folder.resolve())).hexdigest()[:8]
-    return out / "cache" / f"feedback-{name}"
+    return out / "cache" / f"feedback-{name}-{len(classes)}"
 
 
-def read(folder: Path, cache: Path | None, *, jobs: int = 1, progress: Progress = silent) -> Records:
-    """Every feedback in `folder`, as `records.read` gives it; of what the folder `cache` knows nothing is opened.
+def read(folder: Path, classes: Taxonomy, cache: Path | None, *, jobs: int = 1, progress: Progress = silent) -> Records:
+    """Every feedback in `folder`, as `reading.read` gives it; of what the folder `cache` knows nothing is opened.
 
     Feedback is never changed, so a file is known by its name; some are looked at, and where one is another than it was
     all are read again. Refused files always are: somebody may have mended them. What is new is added to `cache` as it
     is read, unless another process is at that; None: there is none.
     """
     if cache is None:
-        return records.combine(list(records.parts(folder, records.names(folder), jobs=jobs, progress=progress)))
-    return records.combine(_parts(folder, cache, jobs, progress))
+        names = reading.names(folder)
+        return reading.combine(list(reading.parts(folder, names, classes, jobs=jobs, progress=progress)))
+    return reading.combine(_parts(folder, classes, cache, jobs, progress))
 
 
-def _parts(folder: Path, cache: Path, jobs: int, progress: Progress) -> list[Records]:
+def _parts(folder: Path, classes: Taxonomy, cache: Path, jobs: int, progress: Progress) -> list[Records]:
     with _locked(cache) as ours:
-        parts, new = _known_and_new(cache, folder)
+        parts, new = _known_and_new(cache, folder, classes)
         worth_keeping = ours and len(new) * _WORTH_A_PART > sum(part.feedback.height for part in parts)
-        for part in records.parts(folder, new, jobs=jobs, progress=progress):
+        for part in reading.parts(folder, new, classes, jobs=jobs, progress=progress):
             if worth_keeping and part.feedback.height:
-                _write(cache, part, folder)
+                _write(cache, part, folder, classes)
             parts.append(part)
         return parts
 
@@ -71,19 +76,19 @@ def _locked(cache: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _known_and_new(cache: Path, folder: Path) -> tuple[list[Records], list[str]]:
+def _known_and_new(cache: Path, folder: Path, classes: Taxonomy) -> tuple[list[Records], list[str]]:
     """What the cache knows of the files that are there, and the names that it does not know."""
     places = sorted(cache.glob("*.parquet"))
     if not places:
-        return [], records.names(folder)
+        return [], reading.names(folder)
     with ThreadPoolExecutor(2) as pool:  # listing 200,000 names takes as long as reading what is known of them
-        read = pool.map(_part, places)
+        read = pool.map(partial(_part, len(classes)), places)
         listed, others = _listed(folder)
         tables = [table for table in read if table is not None]
     if not _looks_as_it_did(folder, tables):
         for place in places:
             place.unlink(missing_ok=True)
-        return [], records.names(folder)
+        return [], reading.names(folder)
     parts = [_records(table) for table in tables]
     known = pl.concat([part.feedback.select("file") for part in parts] or [pl.DataFrame(schema=listed.schema)])
     new = listed.join(known, on="file", how="anti", maintain_order="left")["file"].to_list()
@@ -101,7 +106,7 @@ def _listed(folder: Path) -> tuple[pl.DataFrame, list[str]]:
         return names.cast(pl.String).to_frame(), []
     except pl.exceptions.PolarsError:  # one is not UTF-8; looking at each takes twice the time
         decoded = [os.fsdecode(name) for name in names]
-        text = {name: records.shown(name) == name for name in decoded}
+        text = {name: documents.shown(name) == name for name in decoded}
         listed = pl.DataFrame({"file": [name for name in decoded if text[name]]}, {"file": pl.String})
         return listed, [name for name in decoded if not text[name]]
 
@@ -112,16 +117,23 @@ def _still_there(part: Records, listed: pl.DataFrame) -> Records:
     return Records(feedback, detections, part.refused)
 
 
-def _part(place: Path) -> pl.DataFrame | None:
-    """The rows that `_write` put there; a damaged part knows nothing and is removed."""
+def _part(classes: int, place: Path) -> pl.DataFrame | None:
+    """The rows that `_write` put there; a part that is damaged or of other classes knows nothing and is removed."""
     try:
         rows = sealed.decode(place.read_bytes())
     except FileNotFoundError:  # another process has just removed it
         return None
-    if rows is None or not rows.schema.items() <= _ROWS.items() or rows["pass"].first() != _PASS:
+    if rows is None or not _fits(rows, classes):
         place.unlink(missing_ok=True)
         return None
     return rows
+
+
+def _fits(rows: pl.DataFrame, classes: int) -> bool:
+    """Whether this pass has read them, as feedback on so many classes."""
+    if not rows.schema.items() <= _ROWS.items() or not {"pass", "classes"} <= rows.schema.keys() or rows.is_empty():
+        return False
+    return rows.select("pass", "classes").row(0) == (_PASS, classes)
 
 
 def _looks_as_it_did(folder: Path, tables: list[pl.DataFrame]) -> bool:
@@ -138,12 +150,14 @@ def _records(rows: pl.DataFrame) -> Records:
     return Records(feedback, detections.select(DETECTIONS.names()), _NOTHING.refused)
 
 
-def _write(cache: Path, part: Records, folder: Path) -> None:
+def _write(cache: Path, part: Records, folder: Path, classes: Taxonomy) -> None:
     """Keep the rows of files and boxes in one table, under a name that says which files they are."""
     looked_at = part.feedback[:: -(-part.feedback.height // _TIMED)].select("file")
     times = looked_at.with_columns(mtime_ns=pl.Series([_mtime(folder, file) for file in looked_at["file"]]))
     feedback = part.feedback.join(times, on="file", how="left", maintain_order="left")
-    rows = pl.concat([feedback, part.detections], how="diagonal").with_columns(pl.lit(_PASS, pl.Int8).alias("pass"))
+    rows = pl.concat([feedback, part.detections], how="diagonal").with_columns(
+        pl.lit(_PASS, pl.Int8).alias("pass"), classes=pl.lit(len(classes), pl.Int16)
+    )
     name = hashlib.md5("\0".join(part.feedback["file"]).encode()).hexdigest()[:16]
     files.write_atomic(cache / f"{name}.parquet", sealed.encode(rows, compression="lz4"))
 

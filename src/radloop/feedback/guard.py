@@ -14,8 +14,10 @@ from radloop.similarity import HASH_ONLY_RADIUS
 from radloop.tables import HELD_OUT
 
 # The columns that `judge` adds: the split of the image in the dataset, null where it knows none; the held-out split
-# that the feedback belongs to, null where there is none; and how that is known, or why the image is not.
-JUDGED: Final = ("split", "held_out", "evidence")
+# that the feedback belongs to, null where there is none; and how that is known, or why the image is not: the kind of
+# evidence, to be counted, and its sentence.
+JUDGED: Final = ("split", "held_out", "code", "evidence")
+UNKNOWN: Final = ("image-unknown", "the dataset has no image of this id")
 
 _READER: Final = r"_[a-z0-9-]{1,50}$"
 _SUFFIX: Final = r"(\.(png|jpe?g|dcm|dicom|tiff?|bmp|webp|gz|nii|json|txt))+$"
@@ -52,22 +54,27 @@ def judge(feedback: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
 
     told_so = pl.col("said").is_in(HELD_OUT)
     reasons = [
-        (pl.col("own_split").is_in(HELD_OUT), "own_split", "the image is held out"),
-        (pl.col("grouped").is_not_null(), "grouped", "an image of its group is held out"),
-        (pl.col("named").is_not_null(), "named", "a held-out image's id, written otherwise"),
-        (pl.col("named_with_reader").is_not_null(), "named_with_reader", "a held-out image's id with a reader's"),
-        (pl.col("pictured").is_not_null(), "pictured", "the picture is a held-out image's"),
-        (pl.col("alike").is_not_null(), "alike", "the picture looks like a held-out image's"),
-        (told_so, "said", "the feedback says that its image is held out"),
+        (pl.col("own_split").is_in(HELD_OUT), "own_split", "held-out-image", "the image is held out"),
+        (pl.col("grouped").is_not_null(), "grouped", "held-out-group", "an image of its group is held out"),
+        (pl.col("named").is_not_null(), "named", "held-out-id", "a held-out image's id, written otherwise"),
+        (
+            pl.col("named_with_reader").is_not_null(),
+            "named_with_reader",
+            "held-out-reading",
+            "a held-out image's id with a reader's",
+        ),
+        (pl.col("pictured").is_not_null(), "pictured", "held-out-picture", "the picture is a held-out image's"),
+        (pl.col("alike").is_not_null(), "alike", "held-out-likeness", "the picture looks like a held-out image's"),
+        (told_so, "said", "held-out-elsewhere", "the feedback says that its image is held out"),
     ]
+    known_by = [(holds, code, sentence) for holds, _, code, sentence in reasons]
+    known_by.append((pl.col("own_split").is_null(), *UNKNOWN))
     judged = table.select(
         *told.columns,
         split="own_split",
-        held_out=pl.coalesce(pl.when(holds).then(pl.col(split)) for holds, split, _ in reasons),
-        evidence=pl.coalesce(
-            *(pl.when(holds).then(pl.lit(sentence)) for holds, _, sentence in reasons),
-            pl.when(pl.col("own_split").is_null()).then(pl.lit("the dataset has no image of this id")),
-        ),
+        held_out=pl.coalesce(pl.when(holds).then(pl.col(split)) for holds, split, *_ in reasons),
+        code=pl.coalesce(pl.when(holds).then(pl.lit(code)) for holds, code, _ in known_by),
+        evidence=pl.coalesce(pl.when(holds).then(pl.lit(sentence)) for holds, _, sentence in known_by),
     )
     of_each = told.join(judged, on=told.columns, how="left", nulls_equal=True, maintain_order="left").select(JUDGED)
     return feedback.drop("split").hstack(of_each)

@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from radloop.tables import CLASS_NAMES, NO_FINDING, QUEUE
+from radloop.tables import QUEUE
 
 AUDIT_SHARE: Final = 0.1
 _LEAST: Final = 0.05  # no factor is 0: a product with it would never be looked at
@@ -47,15 +47,15 @@ def order(
     do. uncertainty: 4p(1-p) of the least certain box. rarity: of the rarest class found, 1 for one that no image
     has. The order depends on the seed and on what the tables say, not on the order of their rows.
     """
-    classes = _by_class(annotations)
     found = pl.concat(
         [
             detections.select("feedback_id", "class_id", "confidence"),
-            feedback.filter(pl.col("class_id") == NO_FINDING).select("feedback_id", "class_id", "confidence"),
+            feedback.filter(pl.col("class_id").is_null()).select("feedback_id", "class_id", "confidence"),
         ]
     )
     factors = (
-        found.join(classes, on="class_id", how="left")
+        found.join(_by_class(annotations), on="class_id", how="left", nulls_equal=True)
+        .with_columns(pl.col("disagreement", "rarity").fill_null(1.0))  # of a class that no image has
         .group_by("feedback_id")
         .agg(
             pl.col("disagreement", "rarity").max(),
@@ -80,12 +80,9 @@ def _by_class(annotations: pl.DataFrame) -> pl.DataFrame:
         annotations.group_by("image_id", "class_id").agg(seen=pl.col("rad_id").n_unique()).join(readers, on="image_id")
     )
     counted = seen.group_by("class_id").agg(images=pl.len(), disagreement=(pl.col("seen") < pl.col("readers")).mean())
-    images = max(readers.height, 1)
-    every = pl.DataFrame({"class_id": range(len(CLASS_NAMES))}, schema={"class_id": pl.Int8})
-    return every.join(counted, on="class_id", how="left").select(
-        "class_id",
-        pl.col("disagreement").fill_null(1.0),
-        rarity=((images + 1) / (pl.col("images").fill_null(0) + 1)).log() / pl.lit(images + 1).log(),
+    images = readers.height
+    return counted.select(
+        "class_id", "disagreement", rarity=((images + 1) / (pl.col("images") + 1)).log() / pl.lit(images + 1).log()
     )
 
 

@@ -17,27 +17,27 @@ import numpy.typing as npt
 import polars as pl
 
 from radloop import boxes, files
-from radloop.errors import UNDECODABLE, FeedbackError
-from radloop.feedback import records
-from radloop.feedback.records import Box, FeedbackId, ImageId
-from radloop.tables import NO_FINDING, REFUSED_FILES, REVIEW_FINDINGS, REVIEWS, SCALED_SIDE_PX, Verdict
+from radloop.errors import FeedbackError
+from radloop.feedback import documents, records
+from radloop.feedback.records import Box, ClassId, FeedbackId, ImageId
+from radloop.tables import EDGES, REFUSED_FILES, REVIEW_FINDINGS, REVIEWS, SCALED_SIDE_PX, Verdict
+from radloop.taxonomy import Taxonomy
 
 SAME_BOX_IOU: Final = boxes.FUSION_IOU  # above it two reviewers mean the same
 SMALLEST_SIDE: Final = 0.1 / SCALED_SIDE_PX  # of a label's box: below, its six decimals make it a line
 
 _LONGEST_COMMENT: Final = 10_000
 _MOST_FINDINGS: Final = 1_000  # two reviews are compared box by box: 8,000 each would take 4 GB
-_EDGES: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
 _Row = tuple[Any, ...]
 Classes = npt.NDArray[np.integer[Any]]
 _Opinion = tuple[bool, Classes, boxes.Floats]  # rejected; what was drawn
-_NOTHING: Final = (np.empty(0, dtype=np.int8), np.empty((0, 4)))
+_NOTHING: Final = (np.empty(0, dtype=np.int16), np.empty((0, 4)))
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One box that the radiologist stands for."""
 
-    class_id: Annotated[int, msgspec.Meta(ge=0, lt=NO_FINDING)]
+    class_id: ClassId
     bbox: Box
 
 
@@ -66,7 +66,7 @@ class Reviews:
 
 NONE: Final = Reviews(REVIEWS.to_frame(), REVIEW_FINDINGS.to_frame(), REFUSED_FILES.to_frame())
 
-_decode_review: Final = msgspec.json.Decoder(Review).decode
+_REVIEW: Final = msgspec.json.Decoder(Review)
 
 
 def encode(review: Review) -> bytes:
@@ -74,7 +74,7 @@ def encode(review: Review) -> bytes:
     return msgspec.json.format(msgspec.json.encode(review), indent=2) + b"\n"
 
 
-def write(folder: Path, review: Review, *, durable: bool = False) -> Path:
+def write(folder: Path, review: Review, classes: Taxonomy, *, durable: bool = False) -> Path:
     """Write `<feedback_id>.<reviewer>.<review_id>.json`; the id follows from the bytes, so twice the same is one file.
 
     Never overwrites and never shows a part of a file, with any number of writers and a kill at any moment. With
@@ -82,7 +82,7 @@ def write(folder: Path, review: Review, *, durable: bool = False) -> Path:
     """
     data = encode(review)
     path = folder / file_name(review)
-    decode(data, name=path.name)
+    decode(data, classes, name=path.name)
     if not path.exists():
         files.write_atomic(path, data, durable=durable)
     return path
@@ -93,28 +93,25 @@ def file_name(review: Review) -> str:
     return f"{review.feedback_id}.{review.reviewer}.{_review_id(encode(review))}.json"
 
 
-def decode(data: bytes, *, name: str) -> Review:
+def decode(data: bytes, classes: Taxonomy, *, name: str) -> Review:
     """The review in the bytes of the file `name`, its time in UTC.
 
     Raises FeedbackError that names the file and what is wrong with it.
     """
     try:
-        return _decode(data, name)
+        return _decode(data, name, len(classes))
     except FeedbackError as wrong:
-        raise FeedbackError(f"{name}: {wrong}") from wrong
+        raise FeedbackError(f"{name}: {wrong}", code=wrong.code) from wrong
 
 
-def _decode(data: bytes, name: str) -> Review:
-    if len(data) > records.MAX_BYTES:
-        raise FeedbackError(f"{len(data)} bytes are more than any review has ({records.MAX_BYTES})")
-    try:
-        review = _decode_review(data)
-    except UNDECODABLE as broken:
-        raise FeedbackError(str(broken)) from broken
+def _decode(data: bytes, name: str, classes: int) -> Review:
+    review = documents.decode(data, _REVIEW)
     if encode(review) != data:
-        records.refuse_duplicate_keys(data)
+        documents.refuse_repeated_keys(data)
     _refuse_other_name(review, name)
     _refuse_contradiction(review)
+    for finding in review.findings or []:
+        _refuse_unusable(finding, classes)
     return msgspec.structs.replace(review, timestamp=records.utc(review.timestamp))
 
 
@@ -122,29 +119,36 @@ def _refuse_other_name(review: Review, name: str) -> None:
     parts = name.split(".")
     if len(parts) != 4 or parts[:2] != [review.feedback_id, review.reviewer] or not parts[2] or parts[3] != "json":
         raise FeedbackError(
-            f"its name is not that of a review by {review.reviewer} (<feedback_id>.<reviewer>.<review_id>.json)"
+            f"its name is not that of a review by {review.reviewer} (<feedback_id>.<reviewer>.<review_id>.json)",
+            code="bad-file-name",
         )
 
 
 def _refuse_contradiction(review: Review) -> None:
     found = review.findings or []
     if review.verdict in ("accept", "correct") and review.findings is None:
-        raise FeedbackError(f"verdict {review.verdict} without findings: they are the complete list")
+        raise FeedbackError(
+            f"verdict {review.verdict} without findings: they are the complete list", code="findings-missing"
+        )
     if review.verdict == "correct" and not found:
-        raise FeedbackError("corrected to nothing: a picture without a finding is `normal`")
+        raise FeedbackError("corrected to nothing: a picture without a finding is `normal`", code="findings-missing")
     if review.verdict in ("normal", "reject") and found:
-        raise FeedbackError(f"verdict {review.verdict} with {len(found)} findings")
-    for finding in found:
-        if not records.is_inside(*finding.bbox):
-            raise FeedbackError(
-                f"bbox {list(finding.bbox)} is not inside the picture (xc, yc, w, h as fractions of it)"
-            )
-        left, top, right, bottom = boxes.cxcywh_to_xyxy(finding.bbox).clip(0, 1).tolist()
-        if min(right - left, bottom - top) < SMALLEST_SIDE:
-            raise FeedbackError(f"bbox {list(finding.bbox)} has no area inside the picture")
+        raise FeedbackError(f"verdict {review.verdict} with {len(found)} findings", code="findings-contradict-verdict")
 
 
-def read(folder: Path) -> Reviews:
+def _refuse_unusable(finding: Finding, classes: int) -> None:
+    if not 0 <= finding.class_id < classes:
+        raise FeedbackError(
+            f"class_id {finding.class_id} is unknown: a finding has one of the classes 0..{classes - 1}",
+            code="class-unknown",
+        )
+    records.refuse_outside(finding.bbox)
+    left, top, right, bottom = boxes.cxcywh_to_xyxy(finding.bbox).clip(0, 1).tolist()
+    if min(right - left, bottom - top) < SMALLEST_SIDE:
+        raise FeedbackError(f"bbox {list(finding.bbox)} has no area inside the picture", code="box-without-area")
+
+
+def read(folder: Path, classes: Taxonomy) -> Reviews:
     """Every review in `folder`; none where there is no folder. What cannot be used is in `refused` with the reason."""
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
@@ -152,14 +156,14 @@ def read(folder: Path) -> Reviews:
         return NONE
     rows: list[_Row] = []
     found: list[_Row] = []
-    refused: list[tuple[str, str]] = []
+    refused: list[_Row] = []
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in names:
             try:
-                review = _decode(records.read_bytes(directory, name), name)
+                review = _decode(documents.read_bytes(directory, name), name, len(classes))
             except FeedbackError as wrong:
-                refused.append((records.shown(name), str(wrong)))
+                refused.append((documents.shown(name), wrong.code, str(wrong)))
                 continue
             rows.append(_row(review, name))
             found += [(name, finding.class_id, *finding.bbox) for finding in review.findings or []]
@@ -188,7 +192,7 @@ def _tables(rows: Sequence[_Row], found: Sequence[_Row], refused: Sequence[_Row]
     corners = boxes.cxcywh_to_xyxy(np.array([row[2:] for row in found]).reshape(-1, 4))
     findings = pl.DataFrame(
         {"file": [row[0] for row in found], "class_id": [row[1] for row in found]}
-        | dict(zip(_EDGES, corners.T, strict=True)),
+        | dict(zip(EDGES, corners.T, strict=True)),
         schema=REVIEW_FINDINGS,
     )
     return Reviews(reviews, findings, pl.DataFrame(refused, schema=REFUSED_FILES, orient="row").sort("file"))
@@ -220,7 +224,7 @@ def _in_dispute(heard: pl.DataFrame, contested: pl.Series, findings: pl.DataFram
         return []
     opinions = heard.filter(pl.col("feedback_id").is_in(contested.implode()))
     drawn = {
-        str(file): (rows["class_id"].to_numpy(), rows.select(_EDGES).to_numpy())
+        str(file): (rows["class_id"].to_numpy(), rows.select(EDGES).to_numpy())
         for (file,), rows in findings.join(opinions, on="file", how="semi").group_by("file")
     }
     disputed = []

@@ -18,12 +18,12 @@ from scipy.optimize import linear_sum_assignment
 
 from radloop.measures import bootstrap
 from radloop.measures.bootstrap import RESAMPLES, Floats, Ints
-from radloop.tables import CLASS_NAMES, NO_FINDING, class_name
+from radloop.tables import CLASS_ID
+from radloop.taxonomy import Taxonomy
 
 Bools = npt.NDArray[np.bool_]
 
 POPULATIONS: Final = ("all", "with finding")
-_POOLED: Final = len(CLASS_NAMES)  # where the 14 findings together stand behind the single classes
 
 
 @dataclass(frozen=True)
@@ -34,24 +34,25 @@ class Readings:
     readers: pl.Series  # reader ids, R2 before R10
     image: Ints  # of each reading, the place in `images`
     reader: Ints  # of each reading, the place in `readers`; within an image ascending
-    seen: Bools  # [reading, class 0..14]
+    seen: Bools  # [reading, class 0..n]; n: "No finding"
+    classes: Taxonomy
 
     def population(self, name: str) -> Bools:
         """For each image, whether it belongs to one of POPULATIONS."""
         if name == "all":
             return np.ones(len(self.images), dtype=bool)
-        found = self.image[self.seen[:, :NO_FINDING].any(axis=1)]
+        found = self.image[self.seen[:, : self.classes.nothing].any(axis=1)]
         return np.bincount(found, minlength=len(self.images)) > 0
 
 
-def readings(annotations: pl.DataFrame) -> Readings:
-    """Turn rows (image_id, rad_id, class_id) into readings."""
+def readings(annotations: pl.DataFrame, classes: Taxonomy) -> Readings:
+    """Turn rows (image_id, rad_id, class_id; null: nothing found) into readings."""
     images, readers = annotations["image_id"].unique().sort(), _readers(annotations)
     place = _places(annotations["image_id"], images) * len(readers) + _places(annotations["rad_id"], readers)
     places, reading = np.unique(place, return_inverse=True)
-    seen = np.zeros((len(places), len(CLASS_NAMES)), dtype=bool)
-    seen[reading, annotations["class_id"].to_numpy()] = True
-    return Readings(images, readers, *np.divmod(places, max(len(readers), 1)), seen)
+    seen = np.zeros((len(places), len(classes) + 1), dtype=bool)
+    seen[reading, annotations.select(classes.to_file(pl.col("class_id"))).to_series().to_numpy()] = True
+    return Readings(images, readers, *np.divmod(places, max(len(readers), 1)), seen, classes)
 
 
 def one_class(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> pl.DataFrame:
@@ -72,7 +73,7 @@ def one_class(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) ->
 
 
 def by_class(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> pl.DataFrame:
-    """Did the readers of an image see the class? One row per population and class, 14 ("No finding") included.
+    """Did the readers of an image see the class? One row per population and class, n ("No finding") included.
 
     population, class_id, class_name; images (with at least two readers); positive_images (any of them saw it);
     alpha (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", nominal, missing readings allowed) and
@@ -80,13 +81,13 @@ def by_class(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> 
     """
     votes = _votes(looked)
     readers = np.bincount(looked.image, minlength=len(looked.images))
-    width = votes.max(initial=0) + 1
+    width, kinds_of_class = votes.max(initial=0) + 1, votes.shape[1]
     rng = np.random.default_rng(seed)
     tables = []
     for population in POPULATIONS:
         inside = looked.population(population) & (readers >= 2)
         alphas, kappas, positive = [], [], []
-        for class_id in range(len(CLASS_NAMES)):
+        for class_id in range(kinds_of_class):
             kinds, images = np.unique((readers * width + votes[:, class_id])[inside], return_counts=True)
             asked, yes = np.divmod(kinds, width)
             alpha, kappa = _chance_corrected(asked, yes, bootstrap.draw_kinds(rng, images, resamples))
@@ -94,28 +95,38 @@ def by_class(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> 
             kappas.append(kappa)
             positive.append(images[yes > 0].sum())
         columns = {
-            "population": [population] * len(CLASS_NAMES),
-            "class_id": pl.Series(range(len(CLASS_NAMES)), dtype=pl.Int8),
-            "images": [int(inside.sum())] * len(CLASS_NAMES),
+            "population": [population] * kinds_of_class,
+            "class_id": pl.Series(range(kinds_of_class), dtype=CLASS_ID),
+            "images": [int(inside.sum())] * kinds_of_class,
             "positive_images": positive,
         }
         intervals = bootstrap.with_interval("alpha", np.array(alphas)) | bootstrap.with_interval(
             "kappa", np.array(kappas)
         )
         tables.append(pl.DataFrame(columns).with_columns(**intervals))
-    return _named(pl.concat(tables))
+    return _named(pl.concat(tables), looked.classes)
 
 
 def by_pair(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> pl.DataFrame:
     """Did both readers of a pair see the class? One row per population, pair that read a common image, and class.
 
-    population, reader_a, reader_b, class_id (null: the 14 findings pooled), class_name; images read by both; of
+    population, reader_a, reader_b, class_id (null: all findings pooled), class_name; images read by both; of
     them both, only_a, only_b saw it; positive, 2 both / (2 both + only_a + only_b); kappa (Cohen 1960).
     """
     first, second = _reading_pairs(looked)
     pairs, pair = np.unique(looked.reader[first] * len(looked.readers) + looked.reader[second], return_inverse=True)
     a, b = looked.seen[first], looked.seen[second]
-    width = _POOLED + 1
+    width = looked.seen.shape[1] + 1  # behind the single classes stand the findings together
+    reader_a, reader_b = np.divmod(np.repeat(pairs, width), max(len(looked.readers), 1))
+    class_ids = pl.Series([*range(width - 1), None], dtype=CLASS_ID)
+    every = pl.DataFrame(
+        {
+            "reader_a": looked.readers.gather(reader_a),
+            "reader_b": looked.readers.gather(reader_b),
+            "class_id": class_ids.gather(np.tile(np.arange(width), len(pairs))),
+            "key": np.arange(len(pairs) * width),
+        }
+    )
     tables = []
     for population in POPULATIONS:
         inside = looked.population(population)
@@ -124,36 +135,15 @@ def by_pair(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> p
         weights = bootstrap.draw_images(int(inside.sum()), resamples, seed)
         read = bootstrap.sums(pair[kept], image, np.ones(len(image)), len(pairs), weights)
         marked = [_marks(pair[kept], image, marks[kept]) for marks in (a & b, a & ~b, ~a & b)]
-        keys = np.unique(np.concatenate([key for key, _ in marked]))  # the rest is nothing but agreed absence
-        both, only_a, only_b = (
-            bootstrap.sums(np.searchsorted(keys, key), at, np.ones(len(key)), len(keys), weights) for key, at in marked
-        )
-        asked = read[keys // width] * np.where(keys % width == _POOLED, NO_FINDING, 1)[:, np.newaxis]
-        positive, kappa = _pair_figures(asked, both, only_a, only_b)
-        counted = {"both": both, "only_a": only_a, "only_b": only_b}
-        figures = pl.DataFrame(
-            {"key": keys}
-            | {name: sums[:, 0].astype(np.int64) for name, sums in counted.items()}
-            | bootstrap.with_interval("positive", positive)
-            | bootstrap.with_interval("kappa", kappa)
-        )
-        reader_a, reader_b = np.divmod(np.repeat(pairs, width), max(len(looked.readers), 1))
-        every = pl.DataFrame(
-            {
-                "reader_a": looked.readers.gather(reader_a),
-                "reader_b": looked.readers.gather(reader_b),
-                "class_id": pl.Series([*range(_POOLED), None] * len(pairs), dtype=pl.Int8),
-                "key": np.arange(len(pairs) * width),
-                "images": np.repeat(read[:, 0].astype(np.int64), width),
-            }
-        )
+        figures = _marked_figures(marked, read, weights, width)
         tables.append(
-            every.join(figures, on="key", how="left", maintain_order="left")
+            every.with_columns(images=np.repeat(read[:, 0].astype(np.int64), width))
+            .join(figures, on="key", how="left", maintain_order="left")
             .filter(pl.col("images") > 0)
-            .with_columns(pl.col(counted.keys()).fill_null(0))
+            .with_columns(pl.col("both", "only_a", "only_b").fill_null(0))
             .select(pl.lit(population).alias("population"), pl.exclude("key"))
         )
-    return _named(pl.concat(tables))
+    return _named(pl.concat(tables), looked.classes)
 
 
 def match(annotations: pl.DataFrame, *, min_iou: float = 0.4) -> pl.DataFrame:
@@ -168,7 +158,7 @@ def match(annotations: pl.DataFrame, *, min_iou: float = 0.4) -> pl.DataFrame:
         raise ValueError(f"min_iou must lie in (0, 1], not {min_iou}")
     in_order = pl.Enum(_readers(annotations))
     table = annotations.with_columns(reader=pl.col("rad_id").cast(in_order))
-    boxes = table.filter(pl.col("class_id") != NO_FINDING).with_row_index("box")
+    boxes = table.filter(pl.col("class_id").is_not_null()).with_row_index("box")
     readers = table.select("image_id", "reader").unique()
     drawn = boxes.group_by("image_id", "class_id", "reader").agg(boxes=pl.len().cast(pl.Int64))
     topic = ["image_id", "class_id"]
@@ -208,21 +198,25 @@ def match(annotations: pl.DataFrame, *, min_iou: float = 0.4) -> pl.DataFrame:
     )
 
 
-def boxes_by_class(matched: pl.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) -> pl.DataFrame:
+def boxes_by_class(
+    matched: pl.DataFrame, classes: Taxonomy, *, resamples: int = RESAMPLES, seed: int = 0
+) -> pl.DataFrame:
     """Box agreement of each class over all pairs of readers, and of all classes (class_id null, last).
 
     class_id, class_name, boxes_a, boxes_b, matches; f1, 2 matches / (boxes_a + boxes_b); iou, the mean of the
     matched pairs; both with intervals. An image on which neither drew a box adds nothing to either: they are the
     same over all images and over those with a finding.
     """
-    return _box_figures(matched, ["class_id"], resamples, seed).sort("class_id", nulls_last=True)
+    return _box_figures(matched, classes, ["class_id"], resamples, seed).sort("class_id", nulls_last=True)
 
 
-def boxes_by_pair(matched: pl.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) -> pl.DataFrame:
+def boxes_by_pair(
+    matched: pl.DataFrame, classes: Taxonomy, *, resamples: int = RESAMPLES, seed: int = 0
+) -> pl.DataFrame:
     """The columns of `boxes_by_class` for each pair of readers: reader_a, reader_b, class_id (null: all), …"""
     keys = ["reader_a", "reader_b", "class_id"]
     numbers = (_number(pl.col(reader)) for reader in keys[:2])
-    return _box_figures(matched, keys, resamples, seed).sort(*numbers, *keys, nulls_last=True)
+    return _box_figures(matched, classes, keys, resamples, seed).sort(*numbers, *keys, nulls_last=True)
 
 
 def most_disputed(matched: pl.DataFrame) -> pl.DataFrame:
@@ -245,10 +239,11 @@ def most_disputed(matched: pl.DataFrame) -> pl.DataFrame:
 
 
 def _votes(looked: Readings) -> Ints:
-    """How many readers of each image saw each class: [image, class 0..14]."""
+    """How many readers of each image saw each class: [image, class 0..n]."""
+    width = looked.seen.shape[1]
     reading, class_id = np.nonzero(looked.seen)
-    flat = looked.image[reading] * len(CLASS_NAMES) + class_id
-    return np.bincount(flat, minlength=len(looked.images) * len(CLASS_NAMES)).reshape(-1, len(CLASS_NAMES))
+    flat = looked.image[reading] * width + class_id
+    return np.bincount(flat, minlength=len(looked.images) * width).reshape(-1, width)
 
 
 def _chance_corrected(readers: Ints, yes: Ints, images: Ints) -> tuple[Floats, Floats]:
@@ -263,6 +258,31 @@ def _chance_corrected(readers: Ints, yes: Ints, images: Ints) -> tuple[Floats, F
     alpha = 1 - bootstrap.ratio((every - 1) * (images @ disagreeing), by_chance)
     kappa = 1 - bootstrap.ratio((images @ (disagreeing / readers)) * every**2, images.sum(axis=1) * by_chance)
     return alpha, kappa
+
+
+def _marked_figures(marked: list[tuple[Ints, Ints]], read: Floats, weights: Floats, width: int) -> pl.DataFrame:
+    """The figures of each pair and class that either reader saw; of the others there is nothing but agreed absence.
+
+    marked: the `_marks` of both, of a alone, of b alone; read: [pair, draw], how many images both have read.
+    """
+    keys = np.unique(np.concatenate([key for key, _ in marked]))
+    pair, class_id = np.divmod(keys, width)
+    questions = np.where(class_id == width - 1, width - 2, 1)  # to the findings together, each class is one
+    summed = [(np.searchsorted(keys, key), image, np.ones(len(key))) for key, image in marked]
+    tables = []
+    for part, (both, only_a, only_b) in bootstrap.sums_by_part(summed, len(keys), weights):
+        asked = read[pair[part]] * questions[part, np.newaxis]
+        positive, kappa = _pair_figures(asked, both, only_a, only_b)
+        counted = {"both": both, "only_a": only_a, "only_b": only_b}
+        tables.append(
+            pl.DataFrame(
+                {"key": keys[part]}
+                | {name: sums[:, 0].astype(np.int64) for name, sums in counted.items()}
+                | bootstrap.with_interval("positive", positive)
+                | bootstrap.with_interval("kappa", kappa)
+            )
+        )
+    return pl.concat(tables)
 
 
 def _pair_figures(asked: Floats, both: Floats, only_a: Floats, only_b: Floats) -> tuple[Floats, Floats]:
@@ -315,35 +335,37 @@ def _assign(overlaps: pl.DataFrame, pair: list[str]) -> pl.DataFrame:
     return pl.concat(chosen)
 
 
-def _box_figures(matched: pl.DataFrame, keys: list[str], resamples: int, seed: int) -> pl.DataFrame:
+def _box_figures(matched: pl.DataFrame, classes: Taxonomy, keys: list[str], resamples: int, seed: int) -> pl.DataFrame:
     """Sums, F1 and mean IoU for each value of `keys`, and once more with class_id null for all classes."""
-    rows = pl.concat([matched, matched.with_columns(class_id=pl.lit(None, pl.Int8))])
+    rows = pl.concat([matched, matched.with_columns(class_id=pl.lit(None, CLASS_ID))])
     groups = rows.select(keys).unique().sort(keys).with_row_index("key")
     key = rows.join(groups, on=keys, nulls_equal=True, maintain_order="left")["key"].to_numpy()
     images = matched["image_id"].unique().sort()
     image = _places(rows["image_id"], images)
     weights = bootstrap.draw_images(len(images), resamples, seed)
-    boxes_a, boxes_b, matches, iou_sum = (
-        bootstrap.sums(key, image, rows[name].to_numpy(), groups.height, weights)
-        for name in ("boxes_a", "boxes_b", "matches", "iou_sum")
-    )
-    counted = {"boxes_a": boxes_a, "boxes_b": boxes_b, "matches": matches}
-    return _named(
-        groups.select(keys).with_columns(
-            **{name: pl.Series(sums[:, 0].astype(np.int64)) for name, sums in counted.items()},
-            **bootstrap.with_interval("f1", bootstrap.ratio(2 * matches, boxes_a + boxes_b)),
-            **bootstrap.with_interval("iou", bootstrap.ratio(iou_sum, matches)),
+    summed = [(key, image, rows[name].to_numpy()) for name in ("boxes_a", "boxes_b", "matches", "iou_sum")]
+    tables = []
+    for part, (boxes_a, boxes_b, matches, iou_sum) in bootstrap.sums_by_part(summed, groups.height, weights):
+        counted = {"boxes_a": boxes_a, "boxes_b": boxes_b, "matches": matches}
+        tables.append(
+            groups[part].select(
+                *keys,
+                **{name: pl.Series(sums[:, 0].astype(np.int64)) for name, sums in counted.items()},
+                **bootstrap.with_interval("f1", bootstrap.ratio(2 * matches, boxes_a + boxes_b)),
+                **bootstrap.with_interval("iou", bootstrap.ratio(iou_sum, matches)),
+            )
         )
-    )
+    return _named(pl.concat(tables), classes)
 
 
 def _marks(pair: Ints, image: Ints, marks: Bools) -> tuple[Ints, Ints]:
     """The key (pair of readers and class) and image of each mark in [reading pair, class]; findings also pooled."""
+    nothing, pooled = marks.shape[1] - 1, marks.shape[1]
     row, class_id = np.nonzero(marks)
-    finding = class_id != NO_FINDING
+    finding = class_id != nothing
     rows = np.concatenate([row, row[finding]])
-    columns = np.concatenate([class_id, np.full(finding.sum(), _POOLED)])
-    return pair[rows] * (_POOLED + 1) + columns, image[rows]
+    columns = np.concatenate([class_id, np.full(finding.sum(), pooled)])
+    return pair[rows] * (pooled + 1) + columns, image[rows]
 
 
 def _readers(annotations: pl.DataFrame) -> pl.Series:
@@ -359,8 +381,9 @@ def _places(values: pl.Series, known: pl.Series) -> Ints:
     return values.cast(pl.Enum(known)).to_physical().to_numpy().astype(np.int64)
 
 
-def _named(figures: pl.DataFrame) -> pl.DataFrame:
-    """Put class_name behind class_id, and null for what has no meaning."""
+def _named(figures: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
+    """Put class_name behind class_id (null: all classes together, without a name), and null for what is no number."""
     at = figures.get_column_index("class_id") + 1
-    names = figures.select(class_name(pl.col("class_id")).alias("class_name"))["class_name"]
+    class_id = pl.col("class_id")
+    names = figures.select(class_name=pl.when(class_id.is_not_null()).then(classes.named(class_id)))["class_name"]
     return figures.insert_column(at, names).with_columns(pl.col(pl.Float64).fill_nan(None))

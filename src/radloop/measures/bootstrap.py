@@ -5,6 +5,7 @@ measures is a function of sums over images; it is computed at once for the image
 draw, and the draws give the interval.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]
 
 RESAMPLES: Final = 400  # the ends of an interval then waver by some 5 % of its width
+AT_ONCE: Final = 4_000_000  # values of [key, draw] in memory, 32 MB of each sum
 
 
 def draw_images(images: int, resamples: int, seed: int) -> Floats:
@@ -37,8 +39,22 @@ def draw_kinds(rng: np.random.Generator, images: Ints, resamples: int) -> Ints:
 
 def sums(key: Ints, image: Ints, value: npt.NDArray[np.generic], keys: int, weights: Floats) -> Floats:
     """Sum the values of each key over the drawn images: [key, draw]."""
-    contributions = csr_array((value.astype(np.float32), (key, image)), shape=(keys, len(weights)))
-    return np.asarray(contributions @ weights, dtype=np.float64)
+    return np.asarray(_contributions(key, image, value, keys, len(weights)) @ weights, dtype=np.float64)
+
+
+def sums_by_part(
+    summed: Sequence[tuple[Ints, Ints, npt.NDArray[np.generic]]], keys: int, weights: Floats
+) -> Iterator[tuple[slice, list[Floats]]]:
+    """`sums` of each (key, image, value) over the same keys, for as many keys at a time as `AT_ONCE` holds."""
+    every = [_contributions(key, image, value, keys, len(weights)) for key, image, value in summed]
+    step = max(AT_ONCE // weights.shape[1], 1)
+    for start in range(0, max(keys, 1), step):
+        part = slice(start, min(start + step, keys))
+        yield part, [np.asarray(each[part] @ weights, dtype=np.float64) for each in every]
+
+
+def _contributions(key: Ints, image: Ints, value: npt.NDArray[np.generic], keys: int, images: int) -> csr_array:
+    return csr_array((value.astype(np.float32), (key, image)), shape=(keys, images))
 
 
 def ratio(above: Floats | Ints, below: Floats | Ints) -> Floats:

@@ -2,7 +2,8 @@
 
 Every function takes the annotations table (`tables.ANNOTATIONS`; of it image_id, rad_id, class_id and the four
 normalised coordinates, and `split` where there is one) and counts the rows that it is given. Without a column
-`split` the whole table is one split called "all": splits are never guessed.
+`split` the whole table is one split called "all": splits are never guessed. What is counted by class has a row for
+each, class_id as in files: n, the last, is "No finding".
 """
 
 from collections.abc import Mapping
@@ -12,17 +13,17 @@ from typing import Final, Literal
 import numpy as np
 import polars as pl
 
-from radloop.tables import CLASS_NAMES, NO_FINDING, SPLITS, class_name
+from radloop.tables import EDGES, SPLITS
+from radloop.taxonomy import Taxonomy
 
 ALL: Final = "all"  # the one split of a table without splits
-_BOX: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
-_IS_FINDING: Final = pl.col("class_id") != NO_FINDING
+_IS_FINDING: Final = pl.col("class_id").is_not_null()
 
 
 def totals(annotations: pl.DataFrame) -> dict[str, int]:
     """Images, readers, readings, rows, boxes; images on which any reader saw a finding; rectangles of many classes."""
     findings = annotations.filter(_IS_FINDING)
-    rectangles = findings.group_by("image_id", *_BOX).agg(classes=pl.col("class_id").n_unique())
+    rectangles = findings.group_by("image_id", *EDGES).agg(classes=pl.col("class_id").n_unique())
     return {
         "images": annotations["image_id"].n_unique(),
         "readers": annotations["rad_id"].n_unique(),
@@ -34,19 +35,20 @@ def totals(annotations: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def classes(annotations: pl.DataFrame) -> pl.DataFrame:
-    """class_id, class_name, rows, images, seen_by_2, seen_by_3: all 15 classes.
+def classes(annotations: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
+    """class_id, class_name, rows, images, seen_by_2, seen_by_3: all classes and "No finding".
 
     seen_by_k is the number of images on which at least k readers saw the class.
     """
-    per_image = annotations.group_by("class_id", "image_id").agg(rows=pl.len(), readers=pl.col("rad_id").n_unique())
+    numbered = _numbered(annotations, classes)
+    per_image = numbered.group_by("class_id", "image_id").agg(rows=pl.len(), readers=pl.col("rad_id").n_unique())
     counted = per_image.group_by("class_id").agg(
         rows=pl.col("rows").sum(),
         images=pl.len(),
         seen_by_2=(pl.col("readers") >= 2).sum(),
         seen_by_3=(pl.col("readers") >= 3).sum(),
     )
-    return _every_class(len(CLASS_NAMES)).join(counted, on="class_id", how="left").pipe(_whole_numbers)
+    return classes.table(with_nothing=True).join(counted, on="class_id", how="left").pipe(_whole_numbers)
 
 
 def split_sizes(annotations: pl.DataFrame, target: Mapping[str, int] | None = None) -> pl.DataFrame:
@@ -71,29 +73,31 @@ def split_sizes(annotations: pl.DataFrame, target: Mapping[str, int] | None = No
     )
 
 
-def class_shares(annotations: pl.DataFrame) -> pl.DataFrame:
+def class_shares(annotations: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
     """How common each class is in each split, beside what the whole table lets expect.
 
     split, class_id, class_name; images and image_share (of the split's images), expected_image_share (over all
-    images); boxes and box_share (of the split's boxes; null for class 14), expected_box_share. Every split has
-    all 15 classes.
+    images); boxes and box_share (of the split's boxes; null for "No finding"), expected_box_share. Every split has
+    all classes and "No finding".
     """
     table = _with_split(annotations)
     sizes = table.group_by("split").agg(split_images=pl.col("image_id").n_unique(), split_boxes=_IS_FINDING.sum())
-    counted = table.group_by("split", "class_id").agg(images=pl.col("image_id").n_unique(), boxes=pl.len())
+    numbered = _numbered(table, classes)
+    counted = numbered.group_by("split", "class_id").agg(images=pl.col("image_id").n_unique(), boxes=pl.len())
     whole = table["image_id"].n_unique(), table.select(_IS_FINDING.sum()).item()
+    has_boxes = pl.col("class_id") != classes.nothing
     return (
-        sizes.join(_every_class(len(CLASS_NAMES)), how="cross")
+        sizes.join(classes.table(with_nothing=True), how="cross")
         .join(counted, on=("split", "class_id"), how="left")
         .pipe(_whole_numbers)
-        .with_columns(boxes=pl.when(_IS_FINDING).then("boxes"))
+        .with_columns(boxes=pl.when(has_boxes).then("boxes"))
         .with_columns(
             image_share=pl.col("images") / pl.col("split_images"),
             expected_image_share=pl.col("images").sum().over("class_id") / whole[0],
             box_share=_share("boxes", "split_boxes"),
             expected_box_share=pl.col("boxes").sum().over("class_id") / max(whole[1], 1),
         )
-        .with_columns(expected_box_share=pl.when(_IS_FINDING).then("expected_box_share"))
+        .with_columns(expected_box_share=pl.when(has_boxes).then("expected_box_share"))
         .sort(_split_order(), "split", "class_id")
         .select(
             "split", "class_id", "class_name", "images", "image_share", "expected_image_share",
@@ -115,7 +119,7 @@ def labels_per(annotations: pl.DataFrame, unit: Literal["image", "reading"]) -> 
     )
 
 
-def together(annotations: pl.DataFrame) -> pl.DataFrame:
+def together(annotations: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
     """Which findings occur together: class_a < class_b, their names, images, expected_images, rectangles.
 
     images: both classes are on the image, whoever saw them. expected_images: if the two were independent among
@@ -124,14 +128,15 @@ def together(annotations: pl.DataFrame) -> pl.DataFrame:
     findings = annotations.filter(_IS_FINDING)
     images = _pairs(findings.select("image_id", "class_id").unique(), on=["image_id"], name="images")
     rectangles = _pairs(
-        findings.select("image_id", "class_id", *_BOX).unique(), on=["image_id", *_BOX], name="rectangles"
+        findings.select("image_id", "class_id", *EDGES).unique(), on=["image_id", *EDGES], name="rectangles"
     )
     single = findings.group_by("class_id").agg(n=pl.col("image_id").n_unique())
     abnormal = max(findings["image_id"].n_unique(), 1)
-    every = _every_class(NO_FINDING)
+    first, second = (
+        classes.table().rename({"class_id": f"class_{side}", "class_name": f"class_{side}_name"}) for side in "ab"
+    )
     return (
-        every.rename(lambda name: name.replace("class", "class_a", 1).replace("_id", ""))
-        .join(every.rename(lambda name: name.replace("class", "class_b", 1).replace("_id", "")), how="cross")
+        first.join(second, how="cross")
         .filter(pl.col("class_a") < pl.col("class_b"))
         .join(images, on=("class_a", "class_b"), how="left")
         .join(rectangles, on=("class_a", "class_b"), how="left")
@@ -143,7 +148,7 @@ def together(annotations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def box_shapes(annotations: pl.DataFrame) -> pl.DataFrame:
+def box_shapes(annotations: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
     """Sizes and shapes of the boxes of each class: class_id, class_name, boxes and five quantiles of two measures.
 
     area_*: share of the picture, in [0, 1]. aspect_*: width / height in pixels of the frame that the annotations
@@ -161,7 +166,7 @@ def box_shapes(annotations: pl.DataFrame) -> pl.DataFrame:
     ]
     counted = measured.group_by("class_id").agg(pl.len().cast(pl.Int64).alias("boxes"), *quantiles)
     return (
-        _every_class(NO_FINDING)
+        classes.table()
         .join(counted, on="class_id", how="left")
         .with_columns(pl.col("boxes").fill_null(0))
         .sort("class_id")
@@ -183,12 +188,12 @@ def readers(annotations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def reader_classes(annotations: pl.DataFrame) -> pl.DataFrame:
+def reader_classes(annotations: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
     """rad_id, class_id, class_name, images, share: on how many of the reader's images this reader saw the class."""
     read = annotations.group_by("rad_id").agg(read=pl.col("image_id").n_unique())
-    seen = annotations.group_by("rad_id", "class_id").agg(images=pl.col("image_id").n_unique())
+    seen = _numbered(annotations, classes).group_by("rad_id", "class_id").agg(images=pl.col("image_id").n_unique())
     return (
-        read.join(_every_class(len(CLASS_NAMES)), how="cross")
+        read.join(classes.table(with_nothing=True), how="cross")
         .join(seen, on=("rad_id", "class_id"), how="left")
         .pipe(_whole_numbers)
         .with_columns(share=pl.col("images") / pl.col("read"))
@@ -214,10 +219,10 @@ class Heatmaps:
     """How many boxes cover each cell of a grid over the picture, the top row first."""
 
     splits: tuple[str, ...]
-    counts: np.ndarray  # [split, class 0..13, row, column], int64
+    counts: np.ndarray  # [split, class 0..n-1, row, column], int32
 
 
-def heatmaps(annotations: pl.DataFrame, *, side: int = 128) -> Heatmaps:
+def heatmaps(annotations: pl.DataFrame, classes: Taxonomy, *, side: int = 128) -> Heatmaps:
     """Count the boxes over each of side × side cells, for each split and class.
 
     A box counts in every cell that it touches. Each box sets four corners of a difference array, whose running
@@ -227,17 +232,17 @@ def heatmaps(annotations: pl.DataFrame, *, side: int = 128) -> Heatmaps:
     splits = tuple(table.select(pl.col("split").unique()).sort(_split_order(), "split")["split"])
     boxes = table.filter(_IS_FINDING)
     place = boxes["split"].cast(pl.Enum(splits)).to_physical().to_numpy().astype(np.int64)
-    layer = place * NO_FINDING + boxes["class_id"].to_numpy()
-    left, top, right, bottom = _cells(boxes.select(_BOX).to_numpy(), side)
+    layer = place * len(classes) + boxes["class_id"].to_numpy()
+    left, top, right, bottom = _cells(boxes.select(EDGES).to_numpy(), side)
 
     # +1 where a box begins along both axes or ends along both, -1 at its two other corners.
     rows, columns = np.concatenate([top, bottom, top, bottom]), np.concatenate([left, right, right, left])
-    signs = np.repeat([1.0, -1.0], 2 * len(left))
-    corner = (np.tile(layer, 4) * (side + 1) + rows) * (side + 1) + columns
-    shape = (len(splits) * NO_FINDING, side + 1, side + 1)
-    corners = np.bincount(corner, signs, minlength=np.prod(shape)).reshape(shape)
-    counts = corners.cumsum(axis=1).cumsum(axis=2)[:, :side, :side].astype(np.int64)
-    return Heatmaps(splits, counts.reshape(len(splits), NO_FINDING, side, side))
+    signs = np.repeat(np.array([1, -1], dtype=np.int32), 2 * len(left))
+    heat = np.zeros((len(splits) * len(classes), side + 1, side + 1), dtype=np.int32)
+    np.add.at(heat, (np.tile(layer, 4), rows, columns), signs)
+    for each in heat:  # one after another, so that there is no second array of this size
+        each[:] = each.cumsum(axis=0).cumsum(axis=1)
+    return Heatmaps(splits, heat.reshape(len(splits), len(classes), side + 1, side + 1)[:, :, :side, :side])
 
 
 def _cells(xyxy_norm: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -262,9 +267,8 @@ def _with_split(annotations: pl.DataFrame) -> pl.DataFrame:
     return annotations if "split" in annotations.columns else annotations.with_columns(split=pl.lit(ALL))
 
 
-def _every_class(count: int) -> pl.DataFrame:
-    ids = pl.DataFrame({"class_id": range(count)}, schema={"class_id": pl.Int8})
-    return ids.with_columns(class_name=class_name(pl.col("class_id")))
+def _numbered(annotations: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
+    return annotations.with_columns(classes.to_file(pl.col("class_id")))
 
 
 def _whole_numbers(counted: pl.DataFrame) -> pl.DataFrame:

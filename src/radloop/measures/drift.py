@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy import stats
 
-from radloop.tables import NO_FINDING
+from radloop.taxonomy import Taxonomy
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -28,10 +28,10 @@ MOST_REPEATED: Final = 0.1  # share of values that repeat another, above which r
 _CHUNK: Final = 4_000_000  # labels shuffled at once
 
 
-def of_annotations(annotations: pl.DataFrame) -> pl.DataFrame:
+def of_annotations(annotations: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
     """One row per image of the annotations table: what its readers together said of it.
 
-    image_id, readers ("R8+R9+R10": who read it), split where the table has one; finding, class_0 … class_13
+    image_id, readers ("R8+R9+R10": who read it), split where the table has one; finding, class_0 … class_{n-1}
     (whether any reader saw it); boxes (per reader), x, y (the mean centre of its boxes, as fractions of the
     picture) and area (their mean share of it), all four null where there is no box.
     """
@@ -39,11 +39,11 @@ def of_annotations(annotations: pl.DataFrame) -> pl.DataFrame:
     images = annotations.group_by(kept).agg(
         readers=pl.col("rad_id").unique().sort().str.join("+"), reader_count=pl.col("rad_id").n_unique()
     )
-    summarised = _summarise(images, annotations.filter(pl.col("class_id") != NO_FINDING))
+    summarised = _summarise(images, annotations.filter(pl.col("class_id").is_not_null()), classes)
     return summarised.with_columns(pl.col("boxes") / pl.col("reader_count")).drop("reader_count")
 
 
-def of_feedback(feedback: pl.DataFrame, detections: pl.DataFrame) -> pl.DataFrame:
+def of_feedback(feedback: pl.DataFrame, detections: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
     """One row per image of the FEEDBACK and DETECTIONS tables: what the model said, and the picture.
 
     The columns of `of_annotations` but readers and split (boxes: per feedback), and confidence (the mean of the
@@ -59,7 +59,7 @@ def of_feedback(feedback: pl.DataFrame, detections: pl.DataFrame) -> pl.DataFram
     boxes = detections.join(feedback.select("feedback_id"), on="feedback_id", how="semi")
     confidence = boxes.group_by("image_id").agg(confidence=pl.col("confidence").mean())
     return (
-        _summarise(images, boxes)
+        _summarise(images, boxes, classes)
         .join(confidence, on="image_id", how="left")
         .with_columns(pl.col("boxes") / pl.col("times"))
         .drop("times")
@@ -200,13 +200,13 @@ class _Strata:
         return total / self.exchangeable, float(2 * stats.norm.sf(abs(total) / np.sqrt(variance)))
 
 
-def _summarise(images: pl.DataFrame, boxes: pl.DataFrame) -> pl.DataFrame:
+def _summarise(images: pl.DataFrame, boxes: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
     """Add what the boxes of each image say; `boxes` is their number."""
     middle = [((pl.col(f"{axis}_min_norm") + pl.col(f"{axis}_max_norm")) / 2).mean().alias(axis) for axis in "xy"]
     sides = [pl.col(f"{axis}_max_norm") - pl.col(f"{axis}_min_norm") for axis in "xy"]
-    classes = [(pl.col("class_id") == class_id).any().alias(f"class_{class_id}") for class_id in range(NO_FINDING)]
+    seen = [(pl.col("class_id") == class_id).any().alias(f"class_{class_id}") for class_id in range(len(classes))]
     said = boxes.group_by("image_id").agg(
-        pl.lit(True).alias("finding"), *classes, pl.len().cast(pl.Float64).alias("boxes"), *middle,
+        pl.lit(True).alias("finding"), *seen, pl.len().cast(pl.Float64).alias("boxes"), *middle,
         (sides[0] * sides[1]).mean().alias("area"),
     )  # fmt: skip
     return (

@@ -1,8 +1,8 @@
 """How good is a detector on images whose truth is known, and how good would its pseudo-labels be?
 
-Truth is a table of boxes (image_id, class_id and the four normalised corners): the consensus of the readers, or one
-reader's own. Predictions are DETECTIONS. `images` are the ids of all images that were looked at, the normal ones
-among them: a box predicted there is wrong. Intervals are those of `measures.bootstrap`.
+Truth is a table of boxes (TRUTH): what the readers agree on (`catalog.truth`), or one reader's own. Predictions are
+DETECTIONS. `images` are the ids of all images that were looked at, the normal ones among them: a box predicted there is
+wrong. Intervals are those of `measures.bootstrap`.
 """
 
 from collections.abc import Sequence
@@ -16,40 +16,19 @@ from faster_coco_eval import COCO, COCOeval_faster
 from radloop import boxes
 from radloop.measures import bootstrap
 from radloop.measures.bootstrap import RESAMPLES, Floats
-from radloop.tables import CLASS_NAMES, NO_FINDING, class_name
+from radloop.tables import CLASS_ID, EDGES, TRUTH
+from radloop.taxonomy import Taxonomy
 
-TRUTH: Final = pl.Schema(
-    {
-        "image_id": pl.String,
-        "class_id": pl.Int8,
-        "x_min_norm": pl.Float64,
-        "y_min_norm": pl.Float64,
-        "x_max_norm": pl.Float64,
-        "y_max_norm": pl.Float64,
-    }
-)
 IOUS: Final = (0.4, 0.5)  # the competition's, and the usual one
-PSEUDO_LABEL: Final = 0.9  # only what is above is a label
-_BOX: Final = ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
+_CLASS: Final = {"class_id": CLASS_ID, "class_name": pl.String}
 _PILE: Final = ["image_id", "class_id"]
 _RECALLS: Final = np.linspace(0, 1, 101)
 _MOST_BOXES: Final = 1000  # of one class on one image
 
 
-def consensus(annotations: pl.DataFrame, *, min_readers: int = 2) -> pl.DataFrame:
-    """The boxes that at least `min_readers` readers drew, fused within class and image (`boxes.fuse`): TRUTH."""
-    drawn = annotations.filter(pl.col("class_id") != NO_FINDING).sort(_PILE)
-    corners, readers = drawn.select(_BOX).to_numpy(), drawn["rad_id"].to_list()
-    found = []
-    for image_id, class_id, first, end in _piles(drawn).iter_rows():
-        fused = boxes.fuse(corners[first:end], readers[first:end])
-        found += [(image_id, class_id, *box.xyxy) for box in fused if box.support >= min_readers]
-    return pl.DataFrame(found, schema=TRUTH, orient="row")
-
-
 def of_reader(annotations: pl.DataFrame, rad_id: str) -> pl.DataFrame:
     """The boxes of one reader as TRUTH."""
-    own = annotations.filter(pl.col("rad_id") == rad_id, pl.col("class_id") != NO_FINDING)
+    own = annotations.filter(pl.col("rad_id") == rad_id, pl.col("class_id").is_not_null())
     return own.select(TRUTH.names())
 
 
@@ -62,7 +41,7 @@ def match(predictions: pl.DataFrame, truth: pl.DataFrame, *, min_iou: float = IO
     ranked = predictions.sort(*_PILE, "confidence", descending=[False, False, True], maintain_order=True)
     known = truth.sort(_PILE, maintain_order=True)
     both = _piles(ranked).join(_piles(known), on=_PILE, suffix="_known").drop(_PILE)
-    predicted, drawn = (table.select(_BOX).to_numpy() for table in (ranked, known))
+    predicted, drawn = (table.select(EDGES).to_numpy() for table in (ranked, known))
     correct = np.zeros(ranked.height, dtype=bool)
     for first, end, first_known, end_known in both.iter_rows():
         correct[first:end] = _greedy(predicted[first:end], drawn[first_known:end_known], min_iou)
@@ -74,6 +53,7 @@ def average_precision(
     predictions: pl.DataFrame,
     truth: pl.DataFrame,
     images: Sequence[str],
+    classes: Taxonomy,
     *,
     min_iou: float = IOUS[0],
     resamples: int = RESAMPLES,
@@ -86,23 +66,24 @@ def average_precision(
     """
     here = _sorted(images)
     predictions, truth = _of(here, predictions), _of(here, truth)
-    drawn = _drawn_precision(match(predictions, truth, min_iou=min_iou), truth, here, resamples, seed)
-    drawn[:, 0] = _coco_precision(predictions, truth, here, min_iou)
+    drawn = _drawn_precision(match(predictions, truth, min_iou=min_iou), truth, here, classes, resamples, seed)
+    drawn[:, 0] = _coco_precision(predictions, truth, classes, min_iou)
     known = ~np.isnan(drawn)
     mean = bootstrap.ratio(np.where(known, drawn, 0).sum(axis=0, keepdims=True), known.sum(axis=0, keepdims=True))
     counted = {
-        name: [int((each["class_id"] == class_id).sum()) for class_id in range(NO_FINDING)] + [each.height]
+        name: [*np.bincount(each["class_id"].to_numpy(), minlength=len(classes)).tolist(), each.height]
         for name, each in (("truth", truth), ("predictions", predictions))
     }
-    return _per_class(counted | bootstrap.with_interval("ap", np.concatenate([drawn, mean])))
+    return _per_class(classes, counted | bootstrap.with_interval("ap", np.concatenate([drawn, mean])))
 
 
 def pseudo_labels(
     matched: pl.DataFrame,
     truth: pl.DataFrame,
     images: Sequence[str],
+    classes: Taxonomy,
     *,
-    min_confidence: float = PSEUDO_LABEL,
+    min_confidence: float,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> pl.DataFrame:
@@ -115,13 +96,14 @@ def pseudo_labels(
     weights = bootstrap.draw_images(len(here), resamples, seed)
     kept, truth = _of(here, matched).filter(pl.col("confidence") > min_confidence), _of(here, truth)
     labels, correct, known = (
-        _class_sums(rows, here, weights) for rows in (kept, kept.filter("correct"), truth)
+        _class_sums(rows, here, classes, weights) for rows in (kept, kept.filter("correct"), truth)
     )  # [class or all, draw]
     counted = {"truth": known, "labels": labels, "correct": correct}
     return _per_class(
+        classes,
         {name: drawn[:, 0].astype(np.int64) for name, drawn in counted.items()}
         | bootstrap.with_interval("precision", bootstrap.ratio(correct, labels))
-        | bootstrap.with_interval("recall", bootstrap.ratio(correct, known))
+        | bootstrap.with_interval("recall", bootstrap.ratio(correct, known)),
     )
 
 
@@ -177,7 +159,12 @@ def calibration_error(calibrated: pl.DataFrame) -> float | None:
 
 
 def by_reader(
-    predictions: pl.DataFrame, annotations: pl.DataFrame, images: Sequence[str], *, min_iou: float = IOUS[0]
+    predictions: pl.DataFrame,
+    annotations: pl.DataFrame,
+    images: Sequence[str],
+    classes: Taxonomy,
+    *,
+    min_iou: float = IOUS[0],
 ) -> pl.DataFrame:
     """mAP against each reader alone, over the images that this reader read: rad_id, images, truth, map (null: no box).
 
@@ -188,7 +175,7 @@ def by_reader(
     for rad_id in read["rad_id"].unique().sort():
         here = read.filter(pl.col("rad_id") == rad_id)["image_id"].unique().sort()
         truth = of_reader(read, rad_id)
-        known = _coco_precision(_of(here, predictions), truth, here, min_iou)
+        known = _coco_precision(_of(here, predictions), truth, classes, min_iou)
         mean = float(np.nanmean(known)) if not np.isnan(known).all() else None
         rows.append((rad_id, len(here), truth.height, mean))
     schema = {"rad_id": pl.String, "images": pl.Int64, "truth": pl.Int64, "map": pl.Float64}
@@ -222,22 +209,43 @@ def _greedy(predicted: Floats, known: Floats, min_iou: float) -> npt.NDArray[np.
     return correct
 
 
-def _coco_precision(predictions: pl.DataFrame, truth: pl.DataFrame, images: pl.Series, min_iou: float) -> Floats:
+def _coco_precision(predictions: pl.DataFrame, truth: pl.DataFrame, classes: Taxonomy, min_iou: float) -> Floats:
     """The average precision of each class by faster-coco-eval, NaN without truth."""
-    unknown = np.full(NO_FINDING, np.nan)
-    unknown[truth["class_id"].unique().to_numpy()] = 0.0
-    if predictions.is_empty() or truth.is_empty():
-        return unknown
+    precision = np.full(len(classes), np.nan)
+    held = truth["class_id"].unique()
+    rows = pl.concat(
+        [
+            truth.with_columns(confidence=pl.lit(None, pl.Float64)),
+            predictions.filter(pl.col("class_id").is_in(held.implode())),
+        ],
+        how="diagonal",
+    )
+    # COCO looks at every class on every image. Classes do not meet, so each counts the images that have it, and those
+    # on about as many images are evaluated together: of 1,000 rare classes, seconds instead of minutes.
+    number = pl.col("image_id").rank("dense").over("class_id").cast(pl.Int64).alias("image")
+    rows = rows.with_columns(number).with_columns(size=pl.col("image").max().over("class_id").log(2).floor())
+    for part in rows.partition_by("size"):
+        ids = part["class_id"].unique().sort()
+        precision[ids.to_numpy()] = _coco_precision_of(part, ids.to_list(), classes, min_iou)
+    return precision
+
+
+def _coco_precision_of(rows: pl.DataFrame, class_ids: list[int], classes: Taxonomy, min_iou: float) -> Floats:
+    """The same of some classes. rows: the truth's (confidence null) and predictions; `image`: the image's number."""
+    truth, predictions = (rows.filter(pl.col("confidence").is_null() == known) for known in (True, False))
+    if predictions.is_empty():
+        return np.zeros(len(class_ids))
+    images = rows["image"].unique().sort().to_list()
     known = COCO(
         {
             "info": {},
-            "images": [{"id": number, "width": 1, "height": 1} for number in range(len(images))],
-            "categories": [{"id": number, "name": CLASS_NAMES[number]} for number in range(NO_FINDING)],
-            "annotations": [box | {"id": number, "iscrowd": 0} for number, box in enumerate(_coco(truth, images), 1)],
+            "images": [{"id": number, "width": 1, "height": 1} for number in images],
+            "categories": [{"id": class_id, "name": classes.names[class_id]} for class_id in class_ids],
+            "annotations": [box | {"id": number, "iscrowd": 0} for number, box in enumerate(_coco(truth), 1)],
         }
     )
-    boxes_found, scores = _coco(predictions, images), predictions["confidence"].to_list()
-    found = known.loadRes([box | {"score": score} for box, score in zip(boxes_found, scores, strict=True)])
+    scores = predictions["confidence"].to_list()
+    found = known.loadRes([box | {"score": score} for box, score in zip(_coco(predictions), scores, strict=True)])
     evaluator = COCOeval_faster(known, found, iouType="bbox")
     evaluator.params.iouThrs = np.array([min_iou])
     evaluator.params.recThrs = _RECALLS
@@ -245,13 +253,13 @@ def _coco_precision(predictions: pl.DataFrame, truth: pl.DataFrame, images: pl.S
     evaluator.params.maxDets = [_MOST_BOXES]
     evaluator.evaluate()
     evaluator.accumulate()
-    precision = np.asarray(evaluator.eval["precision"])[0, :, :, 0, 0]  # [recall, class], −1 without truth
-    return np.where(np.isnan(unknown), np.nan, precision.mean(axis=0))
+    precision = np.asarray(evaluator.eval["precision"])[0, :, :, 0, 0]  # [recall, class]
+    # one after another: `mean` adds in another order where there is one class alone
+    return np.asarray(precision.cumsum(axis=0)[-1] / len(_RECALLS))
 
 
-def _coco(table: pl.DataFrame, images: pl.Series) -> list[dict[str, Any]]:
+def _coco(table: pl.DataFrame) -> list[dict[str, Any]]:
     """COCO's boxes: x, y, width and height."""
-    numbers = _places(table["image_id"], images).tolist()
     return [
         {
             "image_id": number,
@@ -259,37 +267,49 @@ def _coco(table: pl.DataFrame, images: pl.Series) -> list[dict[str, Any]]:
             "bbox": [left, top, right - left, bottom - top],
             "area": (right - left) * (bottom - top),
         }
-        for number, (class_id, left, top, right, bottom) in zip(
-            numbers, table.select("class_id", *_BOX).iter_rows(), strict=True
-        )
+        for number, class_id, left, top, right, bottom in table.select("image", "class_id", *EDGES).iter_rows()
     ]
 
 
 def _drawn_precision(
-    matched: pl.DataFrame, truth: pl.DataFrame, images: pl.Series, resamples: int, seed: int
+    matched: pl.DataFrame, truth: pl.DataFrame, images: pl.Series, classes: Taxonomy, resamples: int, seed: int
 ) -> Floats:
     """The average precision of each class in each draw, as COCO computes it; an image drawn twice counts twice."""
     weights = bootstrap.draw_images(len(images), resamples, seed)
-    known = _class_sums(truth, images, weights)[:NO_FINDING]
-    drawn = np.full((NO_FINDING, 1 + resamples), np.nan)
-    for class_id in range(NO_FINDING):
-        rows = matched.filter(pl.col("class_id") == class_id)
-        seen = weights[_places(rows["image_id"], images)].astype(float)
-        right = (seen * rows["correct"].to_numpy()[:, np.newaxis]).cumsum(axis=0)
-        precision = np.nan_to_num(bootstrap.ratio(right, seen.cumsum(axis=0)))
-        envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
-        for draw in np.flatnonzero(known[class_id] > 0):
-            at = np.searchsorted(right[:, draw] / known[class_id, draw], _RECALLS, side="left")
-            reached = at < len(envelope)
-            drawn[class_id, draw] = envelope[at[reached], draw].sum() / len(_RECALLS)
+    known = _class_sums(truth, images, classes, weights)[: len(classes)]
+    drawn = np.full((len(classes), 1 + resamples), np.nan)
+    class_ids, image, correct = matched["class_id"].to_numpy(), _places(matched["image_id"], images), matched["correct"]
+    for class_id in np.flatnonzero(known[:, 0]):
+        rows = np.flatnonzero(class_ids == class_id)
+        step = max(bootstrap.AT_ONCE // max(len(rows), 1), 1)  # draws at a time
+        for start in range(0, 1 + resamples, step):
+            part = slice(start, start + step)
+            seen = weights[image[rows], part].astype(float)
+            drawn[class_id, part] = _precision(seen, correct.to_numpy()[rows], known[class_id, part])
     return drawn
 
 
-def _class_sums(rows: pl.DataFrame, images: pl.Series, weights: Floats) -> Floats:
+def _precision(seen: Floats, correct: npt.NDArray[np.bool_], known: Floats) -> Floats:
+    """The average precision in each draw, NaN in one without a box of the class.
+
+    seen: [prediction, draw], the most confident first, how often its image is drawn; known: [draw], boxes of the truth.
+    """
+    right = (seen * correct[:, np.newaxis]).cumsum(axis=0)
+    precision = np.nan_to_num(bootstrap.ratio(right, seen.cumsum(axis=0)))
+    envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    found = np.full(len(known), np.nan)
+    for draw in np.flatnonzero(known > 0):
+        at = np.searchsorted(right[:, draw] / known[draw], _RECALLS, side="left")
+        reached = at < len(envelope)
+        found[draw] = envelope[at[reached], draw].sum() / len(_RECALLS)
+    return found
+
+
+def _class_sums(rows: pl.DataFrame, images: pl.Series, classes: Taxonomy, weights: Floats) -> Floats:
     """How many rows each class has in each draw, and (last) all together: [class or all, draw]."""
     class_id = rows["class_id"].to_numpy().astype(np.int64)
     image = _places(rows["image_id"], images)
-    counted = bootstrap.sums(class_id, image, np.ones(len(image)), NO_FINDING, weights)
+    counted = bootstrap.sums(class_id, image, np.ones(len(image)), len(classes), weights)
     return np.concatenate([counted, counted.sum(axis=0, keepdims=True)])
 
 
@@ -297,8 +317,11 @@ def _places(values: pl.Series, known: pl.Series) -> npt.NDArray[np.int64]:
     return values.cast(pl.Enum(known)).to_physical().to_numpy().astype(np.int64)
 
 
-def _per_class(columns: dict[str, Any]) -> pl.DataFrame:
-    """A row for each finding and a last one for all, with class_id null."""
-    ids = pl.DataFrame({"class_id": pl.Series([*range(NO_FINDING), None], dtype=pl.Int8)})
-    named = ids.with_columns(class_name=class_name(pl.col("class_id")))
-    return named.hstack(pl.DataFrame(columns)).with_columns(pl.col(pl.Float64).fill_nan(None))
+def _per_class(classes: Taxonomy, columns: dict[str, Any]) -> pl.DataFrame:
+    """A row for each class and a last one for all, with class_id null."""
+    everything = pl.DataFrame({"class_id": [None], "class_name": [None]}, schema=dict(_CLASS))
+    return (
+        pl.concat([classes.table(), everything])
+        .hstack(pl.DataFrame(columns))
+        .with_columns(pl.col(pl.Float64).fill_nan(None))
+    )

@@ -14,12 +14,13 @@ from typing import Any, Final
 import polars as pl
 from PIL import Image
 
-from radloop import manifest, storage
-from radloop.dataset import splits, trainer_rules, version, yolo
+from radloop import manifest, storage, tree
+from radloop.catalog import version
+from radloop.dataset import naming, proof, trainer_rules, yolo
 from radloop.dataset.trainer_rules import Found, Violation
 from radloop.errors import DatasetError
 from radloop.progress import Progress, silent
-from radloop.storage import Store, publish
+from radloop.storage import Store, layout, verify
 
 # What may be wrong that the trainer does not see, and what follows from it.
 RULES: Final = trainer_rules.RULES | {
@@ -34,6 +35,7 @@ RULES: Final = trainer_rules.RULES | {
     "split-proof": "split not proven",
     "split-annotations": "files and annotations disagree",
     "summary-wrong": "files and summary disagree",
+    "classes-differ": "a number means another finding",
 }
 
 VIOLATIONS: Final = pl.Schema(
@@ -49,6 +51,7 @@ _STORE_RULES: Final = {
     "unlisted": "file-unlisted",
 }
 _IN_RETRAIN: Final = f"{manifest.RETRAIN}/"
+_DOCUMENTS_CHECKED: Final = "no group in two splits; the proof of the splits; the summary; the names of the classes"
 _TRAINERS_OWN: Final = (".cache", ".npy")  # what training leaves in a dataset's folders
 
 
@@ -119,23 +122,23 @@ def _report(place: str, units: Mapping[str, _Unit]) -> Report:
 
 def _check_store(address: str, *, progress: Progress) -> Report:
     with closing(storage.open_store(address)) as store:
-        prefix = publish.resolve_prefix(store)
+        prefix = layout.resolve_prefix(store)
         units = {"": _check_published(store, prefix, progress=progress)}
-        retrain = publish.key_in(prefix, manifest.RETRAIN)
+        retrain = layout.key_in(prefix, manifest.RETRAIN)
         if store.get(f"{retrain}/{manifest.NAME}") is not None:
             units[_IN_RETRAIN] = _check_published(store, retrain, progress=progress)
     return _report(address, units)
 
 
 def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
-    problems = publish.verify(store, prefix=prefix, progress=progress)
+    problems = verify.verify(store, prefix=prefix, progress=progress)
     violations = [
         Violation(_STORE_RULES[problem.rule], problem.key, None, problem.detail)
         for problem in problems
         if problem.rule != "unverified"
     ]
     unverified = sum(problem.rule == "unverified" for problem in problems)
-    data = store.get(publish.key_in(prefix, manifest.NAME))
+    data = store.get(layout.key_in(prefix, manifest.NAME))
     try:
         listed = manifest.decode(data or b"", name=manifest.NAME)
     except DatasetError:  # verify has said so
@@ -143,12 +146,12 @@ def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
     checked = [f"size and MD5 of {listed.height - unverified:,} files, as the store tells them"]
     if unverified:
         checked.append(f"the size alone of {unverified:,} files: the store keeps no MD5 of them")
-    keys = ("annotations.parquet", "splits.json", "summary.json")
-    texts = {key: text for key in keys if (text := store.get(publish.key_in(prefix, key))) is not None}
-    if "annotations.parquet" in texts:
-        violations += _judge_splits(listed, texts)
+    keys = (tree.ANNOTATIONS, tree.PROOF, tree.SUMMARY, *naming.FILES)
+    texts = {key: text for key in keys if (text := store.get(layout.key_in(prefix, key))) is not None}
+    if tree.ANNOTATIONS in texts:
+        violations += _judge_documents(listed, texts)
         violations += _judge_summary(listed, texts)
-        checked.append("no group in two splits; the proof of the splits; the summary")
+        checked.append(_DOCUMENTS_CHECKED)
     checked.append("not the lines of the labels: `radloop pull` it and check the folder for those")
     counts = {f"{kind}s": number for kind, number in listed.group_by("kind").len().sort("kind").iter_rows()}
     return _Unit(violations, manifest.version(listed), checked, counts)
@@ -194,9 +197,9 @@ def _check_unit(root: Path, *, jobs: int, progress: Progress) -> _Unit:
     else:
         violations += _judge_files(root, listed, pictures, texts)
         checked.append(f"size and MD5 of {listed.height:,} files")
-        if "annotations.parquet" in texts:
-            violations += _judge_splits(listed, texts)
-            checked.append("no group in two splits; the proof of the splits; the summary")
+        if tree.ANNOTATIONS in texts:
+            violations += _judge_documents(listed, texts)
+            checked.append(_DOCUMENTS_CHECKED)
             if absent := _splits_left_out(listed, texts):
                 checked.append(f"a part of the dataset, pulled without {', '.join(absent)}")
                 violations = [violation for violation in violations if not _is_of(violation, absent)]
@@ -294,38 +297,47 @@ def _judge_files(
             yield Violation("cache-listed", key, None, "the trainer's cache is part of the dataset")
 
 
-def _judge_splits(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator[Violation]:
-    """No group and no picture in two splits; files, annotations and proof tell the same."""
+def _judge_documents(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator[Violation]:
+    """No group and no picture in two splits; files, annotations, proof and names of classes tell the same."""
     try:
-        annotations = version.decode(texts["annotations.parquet"], name="annotations.parquet")
+        classes = version.taxonomy_of(texts.get(tree.SUMMARY), name="this dataset")
     except DatasetError as broken:
-        yield Violation("split-annotations", "annotations.parquet", None, str(broken))
+        yield Violation("summary-wrong", tree.SUMMARY, None, str(broken))
+        return
+    yield from naming.judge(texts, classes)
+    try:
+        annotations = version.decode(texts[tree.ANNOTATIONS], classes, name=tree.ANNOTATIONS)
+    except DatasetError as broken:
+        yield Violation("split-annotations", tree.ANNOTATIONS, None, str(broken))
         return
     assigned = annotations.select("image_id", "group", "split").unique()
     leaking = _in_two_splits(assigned, "group")
     for group, where in leaking:
-        yield Violation("leak-group", "annotations.parquet", None, f"group {group} is in {where}")
+        yield Violation("leak-group", tree.ANNOTATIONS, None, f"group {group} is in {where}")
+    yield from _judge_places(listed, assigned)
+    if leaking:
+        return  # the proof would only say it again
+    try:
+        proven = json.loads(texts[tree.PROOF])
+    except (KeyError, ValueError, RecursionError) as broken:
+        yield Violation("split-proof", tree.PROOF, None, f"unreadable: {broken}")
+        return
+    for problem in proof.verify(annotations, proven, classes):
+        yield Violation("split-proof", tree.PROOF, None, problem)
+
+
+def _judge_places(listed: pl.DataFrame, assigned: pl.DataFrame) -> Iterator[Violation]:
+    """No picture in two splits, and each file in that of its image."""
     images = listed.filter(pl.col("kind") == "image")
     for md5, where in _in_two_splits(images, "md5"):
         yield Violation("leak-picture", manifest.NAME, None, f"the picture with MD5 {md5} is in {where}")
-
     placed = listed.filter(pl.col("split").is_not_null())
     for key, split in placed.filter(pl.col("key").str.extract("^([^/]*)/") != pl.col("split"))["key", "split"].rows():
         yield Violation("split-annotations", key, None, f"the manifest says that it is of {split}")
     both = placed.join(assigned.unique("image_id"), on="image_id", how="left", suffix="_assigned")
-    for key, split in both.filter(~pl.col("split").eq_missing(pl.col("split_assigned")))[
-        "key", "split_assigned"
-    ].rows():
-        yield Violation("split-annotations", key, None, f"annotations.parquet puts the image in {split}")
-    if leaking:
-        return  # the proof would only say it again
-    try:
-        proof = json.loads(texts["splits.json"])
-    except (KeyError, ValueError, RecursionError) as broken:
-        yield Violation("split-proof", "splits.json", None, f"unreadable: {broken}")
-        return
-    for problem in splits.verify(annotations, proof) if isinstance(proof, dict) else ["it holds no proof"]:
-        yield Violation("split-proof", "splits.json", None, problem)
+    wrong = both.filter(~pl.col("split").eq_missing(pl.col("split_assigned")))
+    for key, split in wrong["key", "split_assigned"].rows():
+        yield Violation("split-annotations", key, None, f"{tree.ANNOTATIONS} puts the image in {split}")
 
 
 def _in_two_splits(table: pl.DataFrame, column: str) -> list[tuple[str, str]]:
@@ -336,7 +348,7 @@ def _in_two_splits(table: pl.DataFrame, column: str) -> list[tuple[str, str]]:
 def _splits_left_out(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> list[str]:
     """The splits that were not pulled: the summary counts images in them, the manifest lists none at all."""
     try:
-        said = dict(json.loads(texts.get("summary.json", b"")).get("splits", {}))
+        said = dict(json.loads(texts.get(tree.SUMMARY, b"")).get("splits", {}))
     except (ValueError, TypeError, AttributeError, RecursionError):
         return []  # `_judge_summary` says so
     here = set(listed["split"])
@@ -350,10 +362,10 @@ def _is_of(violation: Violation, absent: list[str]) -> bool:
 
 def _judge_summary(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator[Violation]:
     try:
-        summary: dict[str, Any] = dict(json.loads(texts.get("summary.json", b"")))
+        summary: dict[str, Any] = dict(json.loads(texts.get(tree.SUMMARY, b"")))
         said_splits = dict(summary.get("splits", {}))
     except (ValueError, TypeError, RecursionError) as broken:
-        yield Violation("summary-wrong", "summary.json", None, f"unreadable: {broken}")
+        yield Violation("summary-wrong", tree.SUMMARY, None, f"unreadable: {broken}")
         return
     images = listed.filter(pl.col("kind") == "image")
     said = summary | {f"images in {split}": count for split, count in said_splits.items() if count}
@@ -368,7 +380,7 @@ def _judge_summary(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator
     }
     for name, value in sorted(true.items()):
         if said.get(name) != value:
-            yield Violation("summary-wrong", "summary.json", None, f"{name}: {said.get(name)}, but it is {value}")
+            yield Violation("summary-wrong", tree.SUMMARY, None, f"{name}: {said.get(name)}, but it is {value}")
 
 
 def _count(found: Found, texts: Mapping[str, bytes]) -> dict[str, int]:

@@ -1,33 +1,38 @@
 """The whole loop on embedded defaults: made-up patients, a folder as the store, no account and no network."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from radloop.dataset import version
-from radloop.dataset.splits import SplitSizes
-from radloop.engines import Local
+from radloop import tree
+from radloop.catalog import truth, version
+from radloop.catalog.rule import Rule
+from radloop.engines import Engine, Local
 from radloop.errors import DatasetError
-from radloop.feedback import cache, retraining
-from radloop.measures import evaluation
-from radloop.pipelines import checking, evaluating, offline, online, reviewing
-from radloop.pipelines import retraining as feeding_back
+from radloop.feedback import cache
+from radloop.feedback.retraining import from_csv
+from radloop.options import Demo, Etl, Evaluate, Retrain, Review, Simulate
+from radloop.pipelines import checking, evaluating, offline, online, retraining, reviewing
 from radloop.pipelines.checking import Report
 from radloop.pipelines.evaluating import Evaluation
-from radloop.pipelines.offline import Loaded
+from radloop.pipelines.offline import EtlPreview, Loaded
 from radloop.pipelines.online import Simulation
 from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Reviewed
 from radloop.progress import Progress, silent
+from radloop.taxonomy import Taxonomy
 
 # the tiny network where onnxruntime is installed, else an oracle that errs like a radiologist
 DETECTOR: Final = "onnx:tiny" if find_spec("onnxruntime") else "oracle:1"
+RULE: Final = Rule()
 # 360 pictures in 12 seconds: each of 180 twice
-ARRIVALS: Final[dict[str, Any]] = {"arrival": "poisson:15", "load_pattern": "1,2,3,2", "stage_seconds": 3.0}
+ARRIVAL: Final = "poisson:15"
+LOAD_PATTERN: Final = "1,2,3,2"
+STAGE_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True)
@@ -46,70 +51,83 @@ class Demonstration:
     checked: Report
 
 
-def run(
-    out: Path, *, images: int, sizes: SplitSizes, seed: int = 0, jobs: int = 1, progress: Progress = silent
-) -> Demonstration:
-    """Build and publish a dataset of made-up patients under `out`, play the hospital, and close the loop.
+def run(options: Demo, *, progress: Progress = silent) -> Demonstration | EtlPreview:
+    """Build and publish a dataset of made-up patients under OUT, play the hospital, and close the loop.
 
-    Raises DatasetError where the check finds anything: then radloop is broken, and the demo must not look well.
+    With --dry-run only what its first step would do. Raises DatasetError where the check finds anything: then radloop
+    is broken, and the demo must not look well.
     """
-    store = out / "store"
-    source, engine = f"synthetic:{images}", Local(jobs)
-    making: dict[str, Any] = {"seed": seed, "jobs": jobs}
-    splitting: dict[str, Any] = {"seed": seed, "sizes": sizes}
-    loaded = offline.etl(
-        source, out, str(store), extracting=making, transforming=splitting, engine=engine, progress=progress
-    )
-
-    feedback = out / "feedback"
-    simulated = online.simulate(
-        out, str(store), feedback=feedback, detector=DETECTOR, **ARRIVALS, seed=seed, engine=engine, progress=progress
-    )
-    judging: dict[str, Any] = {"feedback": feedback, "dataset": loaded.transformed.organized}
-    parts: dict[str, Any] = {**judging, "reviewed": out / "reviews"}
-    evaluated = evaluating.evaluate(out, **judging, seed=seed, progress=progress)
-    labels = {"every box above 0.9": _sure(out, feedback)}
-    labels["by the rule"] = _trained(feeding_back.retrain(out, str(store), **parts, progress=progress))
-    reviewed = tuple(reviewing.simulate(out, **parts, seed=seed, progress=progress) for _ in range(2))
-    retrained = feeding_back.retrain(out, str(store), **parts, progress=progress)
-    labels["after a simulated review"] = _trained(retrained)
-
-    truth = evaluation.consensus(version.read(out).readings)
+    seed, jobs = options.seed, options.jobs
+    etl = Etl(out=options.out, source=f"synthetic:{options.images}", sizes=options.sizes, seed=seed, jobs=jobs)
+    store, engine = Path(etl.store_address), Local(jobs)
+    if options.dry_run:
+        return offline.foresee(etl, engine=engine, progress=progress)
+    loaded = offline.run(etl, engine=engine, progress=progress)
+    loop = _closed(options, loaded, engine, progress)
     following = None
-    if retrained.version:
-        added = {**splitting, "previous": str(store), "add": retrained.folder / feeding_back.TABLE}
-        following = offline.etl(
-            source, out, str(store), extracting=making, transforming=added, engine=engine, progress=progress
-        )
+    if loop.retrained.version:
+        etl = replace(etl, previous=str(store), add=loop.retrained.folder / tree.RETRAIN_TABLE)
+        following = offline.run(etl, engine=engine, progress=progress)
+    return Demonstration(
+        out=options.out,
+        store=store,
+        offline=loaded,
+        **loop._asdict(),
+        following=following,
+        checked=_checked(store, progress),
+    )
+
+
+class _Loop(NamedTuple):
+    """What came of the hospital and its feedback."""
+
+    simulated: Simulation
+    evaluated: Evaluation
+    reviewed: tuple[Reviewed, ...]
+    retrained: Retrained
+    labels: Mapping[str, Mapping[str, Any]]
+
+
+def _closed(options: Demo, loaded: Loaded, engine: Engine, progress: Progress) -> _Loop:
+    """Play the hospital, and turn its feedback and two rounds of simulated reviews into re-training data."""
+    out, seed, jobs = options.out, options.seed, options.jobs
+    known = version.read(loaded.transformed.organized)
+    hospital = Simulate(
+        out=out, detector=DETECTOR, arrival=ARRIVAL, load_pattern=LOAD_PATTERN, stage_seconds=STAGE_SECONDS, seed=seed
+    )
+    simulated = online.simulate(hospital, engine=engine, progress=progress)
+    judging = Evaluate(out=out, min_confidence=RULE.min_confidence, seed=seed, jobs=jobs)
+    evaluated = evaluating.evaluate(judging, progress=progress)
+    made = {f"every box above {RULE.min_confidence:g}": _sure(out, judging.feedback_folder, known.taxonomy)}
+    learning, reading = Retrain(out=out, jobs=jobs), Review(out=out, simulated=True, seed=seed, jobs=jobs)
+    made["by the rule"] = _trained(retraining.retrain(learning, progress=progress), known.taxonomy)
+    reviewed = tuple(reviewing.simulate(reading, progress=progress) for _ in range(2))
+    retrained = retraining.retrain(learning, progress=progress)
+    made["after a simulated review"] = _trained(retrained, known.taxonomy)
+    agreed = truth.of(known.readings)
+    labels = {name: evaluating.labels(rows, agreed, known.taxonomy) for name, rows in made.items() if rows.height}
+    return _Loop(simulated, evaluated, reviewed, retrained, labels)
+
+
+def _checked(store: Path, progress: Progress) -> Report:
     report = checking.check(store, progress=progress)
     if not report.sound:
         raise DatasetError(
             f"{store}: the demo's own dataset is not sound. Please report it with `radloop check {store}`."
         )
-    return Demonstration(
-        out=out,
-        store=store,
-        offline=loaded,
-        simulated=simulated,
-        evaluated=evaluated,
-        reviewed=reviewed,
-        retrained=retrained,
-        labels={name: evaluating.labels(rows, truth) for name, rows in labels.items() if rows.height},
-        following=following,
-        checked=report,
-    )
+    return report
 
 
-def _sure(out: Path, feedback: Path) -> pl.DataFrame:
+def _sure(out: Path, feedback: Path, classes: Taxonomy) -> pl.DataFrame:
     """Every box above the threshold on images that may train, whatever else was seen there."""
-    found = cache.read(feedback, cache.path(out, feedback))
+    found = cache.read(feedback, classes, cache.path(out, feedback, classes))
     production = found.feedback.filter(split="production").unique("image_id", keep="last", maintain_order=True)
-    return found.detections.filter(pl.col("confidence") > retraining.MIN_CONFIDENCE).join(
+    return found.detections.filter(pl.col("confidence") > RULE.min_confidence).join(
         production, on="feedback_id", how="semi"
     )
 
 
-def _trained(retrained: Retrained) -> pl.DataFrame:
+def _trained(retrained: Retrained, classes: Taxonomy) -> pl.DataFrame:
     if retrained.version is None:
         return pl.DataFrame()
-    return retraining.from_csv((retrained.folder / feeding_back.TABLE).read_bytes())
+    return from_csv((retrained.folder / tree.RETRAIN_TABLE).read_bytes(), classes)

@@ -8,19 +8,22 @@ from typing import Any, Final
 
 import polars as pl
 
-from radloop import boxes, manifest, sealed, storage
-from radloop.dataset import version
-from radloop.dataset.plan import EDGES
-from radloop.dataset.version import Version
+from radloop import boxes, manifest, sealed, storage, tree
+from radloop.catalog import version
+from radloop.catalog.rule import Rule, standing
+from radloop.catalog.version import Version
 from radloop.errors import DatasetError, RadloopError
 from radloop.feedback import cache, guard, retraining, reviews
-from radloop.feedback.records import Records
+from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.options import Explain
 from radloop.progress import Progress, silent
-from radloop.storage import publish
-from radloop.tables import CLASS_NAMES, CONSENSUS, NO_FINDING, REFUSED_FILES, SCALED_SIDE_PX
+from radloop.storage import layout
+from radloop.tables import CLASS_ID, CONSENSUS, EDGES, REFUSED_FILES, SCALED_SIDE_PX
+from radloop.taxonomy import Taxonomy
 
 _RETRAIN: Final = f"{manifest.RETRAIN}/"
+_SIDES: Final = ("x_min", "y_min", "x_max", "y_max")
 
 
 @dataclass(frozen=True)
@@ -50,24 +53,18 @@ class Explanation:
     tree: Node
 
 
-def explain(
-    asked: str,
-    out: Path,
-    store: str,
-    *,
-    feedback: Path,
-    reviewed: Path,
-    dataset: Path,
-    jobs: int = 1,
-    progress: Progress = silent,
-) -> Explanation:
+def explain(options: Explain, *, progress: Progress = silent) -> Explanation:
     """Everything that is known of the image `asked`, or of the image of the feedback `asked`.
 
-    Raises DatasetError where no image and no feedback has this id. The store is asked once; where it cannot be, the
-    tree says so.
+    What became of feedback follows from the rule of the round that stands; where there is none, from `rule`. Raises
+    DatasetError where no image and no feedback has this id. The store is asked once; where it does not answer, the tree
+    says so.
     """
-    known = version.read(dataset)
-    found = cache.read(feedback, cache.path(out, feedback), jobs=jobs, progress=progress)
+    asked, feedback, store = options.asked, options.feedback_folder, options.store_address
+    known = version.read(options.dataset_folder)
+    classes = known.taxonomy
+    kept = cache.path(options.out, feedback, classes)
+    found = cache.read(feedback, classes, kept, jobs=options.jobs, progress=progress)
     about = found.feedback.filter((pl.col("feedback_id") == asked) | (pl.col("image_id") == asked))
     in_dataset = asked in known.annotations["image_id"]
     if not in_dataset and about.is_empty():
@@ -75,11 +72,13 @@ def explain(
     image_id = asked if in_dataset else str(about["image_id"][0])
 
     published, trouble = _published(store)
-    rows = known.annotations.filter(image_id=image_id).sort("rad_id", "class_id", *EDGES)
+    by = standing(known.root / manifest.RETRAIN) or options.rule
+    rows = known.annotations.filter(image_id=image_id).sort("rad_id", "class_id", *EDGES, nulls_last=True)
+    reviewed = reviews.read(options.reviews_folder, classes)
     parts = [
         *_picture(known, image_id, published),
         *_labels(known, rows, image_id, published),
-        *_feedback(known, found, reviews.read(reviewed), image_id, published),
+        *_feedback(known, found, reviewed, image_id, by, published),
     ]
     place = f"{rows['split'][0]}, group {rows['group'][0]}" if rows.height else "not in the dataset"
     facts = {"split": rows["split"].first(), "group": rows["group"].first(), "dataset": known.id, "store": store}
@@ -92,7 +91,7 @@ def _published(address: str) -> tuple[dict[str, str], str]:
     try:
         with closing(storage.open_store(address)) as store:
             for prefix, unit in (("", manifest.UNIT), (_RETRAIN, f"{manifest.UNIT}/{manifest.RETRAIN}")):
-                table = publish.read_manifest(store, prefix=unit)
+                table = layout.read_manifest(store, prefix=unit)
                 if table is not None:
                     listed |= {prefix + key: md5 for key, md5 in table.select("key", "md5").iter_rows()}
     except RadloopError as trouble:
@@ -120,15 +119,15 @@ def _picture(known: Version, image_id: str, published: Mapping[str, str]) -> Ite
 
 def _labels(known: Version, rows: pl.DataFrame, image_id: str, published: Mapping[str, str]) -> Iterator[Node]:
     """The label files of the image with their lines, each with the rows that it comes from; then rows in none."""
-    fused = _consensus(known.root, image_id)
+    fused, normal = _consensus(known, image_id), _normal(known)
     for key, rad_id, md5 in (
         known.files.filter(kind="label", image_id=image_id).sort("key").select("key", "rad_id", "md5").iter_rows()
     ):
         if rad_id is None:
-            parts = tuple(_fused(one, rows) for one in fused.iter_rows(named=True))
+            parts = tuple(_fused(one, rows, known.taxonomy) for one in fused.iter_rows(named=True))
         else:
             mine = rows.filter("used", rad_id=rad_id)
-            parts = tuple(_line(one, (_row(one),)) for one in mine.iter_rows(named=True))
+            parts = tuple(_line(one, (_row(one),), normal=normal) for one in mine.iter_rows(named=True))
         yield _file(f"{key}", md5, published, parts)
     unused = rows.filter(~pl.col("used"))
     if unused.height:
@@ -136,17 +135,23 @@ def _labels(known: Version, rows: pl.DataFrame, image_id: str, published: Mappin
         yield Node("rows whose place re-training data took", {}, parts)
 
 
-def _consensus(root: Path, image_id: str) -> pl.DataFrame:
-    path = root / "consensus.parquet"
+def _normal(known: Version) -> str | None:
+    """The line of a reading that found nothing; None where its label is an empty file."""
+    is_class = known.settings.get("no_finding") == "class"
+    return tree.whole_picture(known.taxonomy.nothing).rstrip() if is_class else None
+
+
+def _consensus(known: Version, image_id: str) -> pl.DataFrame:
+    path = known.root / tree.CONSENSUS
     if not path.is_file():
         return CONSENSUS.to_frame()
     table = sealed.decode(path.read_bytes())
     if table is None:
         raise DatasetError(f"{path} is not radloop's, or damaged. Write the dataset again.")
-    return table.filter(image_id=image_id)
+    return table.cast({"class_id": CLASS_ID}).filter(image_id=image_id)
 
 
-def _fused(one: Mapping[str, Any], rows: pl.DataFrame) -> Node:
+def _fused(one: Mapping[str, Any], rows: pl.DataFrame, classes: Taxonomy) -> Node:
     """A consensus box with the readers' boxes that were fused into it."""
     corners = [[one[edge] for edge in EDGES]]
     drawn = rows.filter(pl.col("rad_id").is_in(one["rad_ids"]), class_id=one["class_id"])
@@ -158,26 +163,23 @@ def _fused(one: Mapping[str, Any], rows: pl.DataFrame) -> Node:
     said = f"{one['support']} of {one['readers']} readers, up to {one['spread']:.0%} apart"
     if one["kept"]:
         return _line(one, members, said=f"fused from {said}")
-    return Node(f"{CLASS_NAMES[one['class_id']]}: not in the label, drawn by {said}", dict(one), members)
+    return Node(f"{classes.name(one['class_id'])}: not in the label, drawn by {said}", dict(one), members)
 
 
-def _line(one: Mapping[str, Any], parts: tuple[Node, ...], said: str = "") -> Node:
+def _line(one: Mapping[str, Any], parts: tuple[Node, ...], said: str = "", normal: str | None = None) -> Node:
     """A line of a label file."""
-    if one["class_id"] == NO_FINDING:
-        return Node("no line: nothing was found", {"line": None}, parts)
-    line = _label_line(one)
+    if one["class_id"] is None:
+        text = f"line `{normal}`: nothing was found" if normal else "no line: nothing was found"
+        return Node(text, {"line": normal}, parts)
+    inside = pl.DataFrame([{"class_id": one["class_id"], **{edge: min(max(one[edge], 0.0), 1.0) for edge in EDGES}}])
+    line = tree.lines(inside).item().rstrip()
     return Node(f"line `{line}`{f', {said}' if said else ''}", {"line": line}, parts)
-
-
-def _label_line(one: Mapping[str, Any]) -> str:
-    xc, yc, width, height = boxes.xyxy_to_cxcywh([min(max(one[edge], 0.0), 1.0) for edge in EDGES])
-    return f"{one['class_id']} {xc:.6f} {yc:.6f} {width:.6f} {height:.6f}"
 
 
 def _row(row: Mapping[str, Any]) -> Node:
     """A row of the source, in the pixels it came in."""
     facts = {key: row[key] for key in ("rad_id", "class_id", "class_name", *EDGES, "width", "height")}
-    if row["class_id"] == NO_FINDING:
+    if row["class_id"] is None:
         return Node(f"source row: {row['rad_id']} found nothing", facts)
     sides = (row["width"], row["height"]) * 2
     box = " ".join(f"{row[edge] * side:.0f}" for edge, side in zip(EDGES, sides, strict=True))
@@ -186,7 +188,7 @@ def _row(row: Mapping[str, Any]) -> Node:
 
 
 def _feedback(
-    known: Version, found: Records, said: Reviews, image_id: str, published: Mapping[str, str]
+    known: Version, found: Records, said: Reviews, image_id: str, rule: Rule, published: Mapping[str, str]
 ) -> Iterator[Node]:
     """The feedback on the image, newest last: what was seen, what reviewers said, and what trains."""
     mine = Records(
@@ -196,7 +198,7 @@ def _feedback(
         return
     looked = said.reviews.join(mine.feedback, on="feedback_id", how="semi", maintain_order="left")
     decided = retraining.decide(
-        mine, guard.judge(mine.feedback, known.images), Reviews(looked, said.findings, REFUSED_FILES.to_frame())
+        mine, guard.judge(mine.feedback, known.images), Reviews(looked, said.findings, REFUSED_FILES.to_frame()), rule
     )
     fates = {one["feedback_id"]: one for one in decided.fates.iter_rows(named=True)}
     trained = _retrained(known.root, image_id)
@@ -205,8 +207,11 @@ def _feedback(
         fate = fates[key]
         why = f": {fate['reason']}" if fate["reason"] else ""
         parts = (
-            *(_detection(box) for box in mine.detections.filter(feedback_id=key).iter_rows(named=True)),
-            *(_review(row, said.findings) for row in looked.filter(feedback_id=key).iter_rows(named=True)),
+            *(_detection(box, known.taxonomy) for box in mine.detections.filter(feedback_id=key).iter_rows(named=True)),
+            *(
+                _review(row, said.findings, known.taxonomy)
+                for row in looked.filter(feedback_id=key).iter_rows(named=True)
+            ),
             *(_training_row(row, known, published) for row in trained.filter(feedback_id=key).iter_rows(named=True)),
         )
         model = " ".join(filter(None, (one["model"], one["model_version"]))) or "a model"
@@ -216,14 +221,15 @@ def _feedback(
             "timestamp": one["timestamp"].isoformat(),
             "model": model,
             "fate": fate["fate"],
+            "code": fate["code"],
             "reason": fate["reason"],
             "simulated": one["simulated"],
         }
         yield Node(f"feedback {key} by {model}, {one['timestamp']:%Y-%m-%d %H:%M}: {fate['fate']}{why}", facts, parts)
 
 
-def _detection(box: Mapping[str, Any]) -> Node:
-    name = CLASS_NAMES[box["class_id"]]
+def _detection(box: Mapping[str, Any], classes: Taxonomy) -> Node:
+    name = classes.name(box["class_id"])
     facts = {"class_id": box["class_id"], "confidence": box["confidence"], **{edge: box[edge] for edge in EDGES}}
     return Node(f"prediction: {name} with confidence {box['confidence']:.3f} at {_place(box)}", facts)
 
@@ -232,10 +238,10 @@ def _place(box: Mapping[str, Any]) -> str:
     return " ".join(f"{box[edge] * SCALED_SIDE_PX:.0f}" for edge in EDGES) + f" of {SCALED_SIDE_PX}×{SCALED_SIDE_PX} px"
 
 
-def _review(row: Mapping[str, Any], findings: pl.DataFrame) -> Node:
+def _review(row: Mapping[str, Any], findings: pl.DataFrame, classes: Taxonomy) -> Node:
     drawn = tuple(
         Node(
-            f"finding: {CLASS_NAMES[one['class_id']]} at {_place(one)}",
+            f"finding: {classes.name(one['class_id'])} at {_place(one)}",
             {"class_id": one["class_id"], **{edge: one[edge] for edge in EDGES}},
         )
         for one in findings.filter(file=row["file"]).iter_rows(named=True)
@@ -246,25 +252,24 @@ def _review(row: Mapping[str, Any], findings: pl.DataFrame) -> Node:
 
 
 def _retrained(root: Path, image_id: str) -> pl.DataFrame:
-    path = root / manifest.RETRAIN / "retrain.csv"
+    path = root / manifest.RETRAIN / tree.RETRAIN_TABLE
     if not path.is_file():
         return pl.DataFrame(schema=dict.fromkeys(retraining.COLUMNS, pl.String))
     try:
         rows = pl.read_csv(path, infer_schema=False)
+        if set(retraining.COLUMNS) - set(rows.columns):
+            raise DatasetError(f"{path} has other columns than radloop writes. Run `radloop retrain` again.")
+        return rows.filter(image_id=image_id).cast(dict.fromkeys((*_SIDES, "confidence"), pl.Float64))
     except pl.exceptions.PolarsError as broken:
         raise DatasetError(f"{path} cannot be read ({broken}). Run `radloop retrain` again.") from broken
-    if set(retraining.COLUMNS) - set(rows.columns):
-        raise DatasetError(f"{path} has other columns than radloop writes. Run `radloop retrain` again.")
-    return rows.filter(image_id=image_id)
 
 
 def _training_row(row: Mapping[str, Any], known: Version, published: Mapping[str, str]) -> Node:
     """A row of retrain.csv and the label file that its line is in."""
-    stem = f"{row['image_id']}_{row['rad_id']}"
-    key = f"{_RETRAIN}labels/{stem}.txt"
+    key = f"{_RETRAIN}labels/{tree.stem(row['image_id'], row['rad_id'])}.txt"
     path = known.root / key
     listed = manifest.read(known.root / manifest.RETRAIN)
     sums = {} if listed is None else dict(listed.select("key", "md5").iter_rows())
     label = (_file(key, sums.get(key.removeprefix(_RETRAIN), ""), published),) if path.is_file() else ()
-    box = " ".join(str(row[side]) for side in ("x_min", "y_min", "x_max", "y_max") if row[side])
-    return Node(f"re-training row: {row['class_name']} {box} ({row['source']})".replace("  ", " "), dict(row), label)
+    box = "".join(f" {row[side]:.1f}" for side in _SIDES if row[side] is not None)
+    return Node(f"re-training row: {row['class_name']}{box} ({row['source']})", dict(row), label)

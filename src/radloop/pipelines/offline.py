@@ -1,28 +1,32 @@
 """Raw data -> a verified, leak-free YOLO dataset in a store: extract, transform, load."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
-from radloop import files, manifest, similarity, storage
-from radloop.dataset import additions, findings, pictures, plan, splits, version, yolo
+from radloop import files, manifest, similarity, storage, tree
+from radloop.catalog import classes, version
+from radloop.catalog.classes import Resolved, Wishes
+from radloop.catalog.version import Difference
+from radloop.dataset import additions, findings, pictures, plan, proof, splits, yolo
 from radloop.dataset.findings import Validated
-from radloop.dataset.plan import Plan
-from radloop.dataset.splits import SplitSizes
-from radloop.dataset.version import Difference
+from radloop.dataset.plan import Account, Labelling, Plan
 from radloop.engines import HERE, Engine
-from radloop.errors import DatasetError, SourceError
+from radloop.errors import DatasetError, SourceError, StoreError
+from radloop.options import Etl, Extract, Load, Pull, Transform
 from radloop.progress import Progress, silent
 from radloop.sources import folder, kaggle, raw, synthetic
-from radloop.sources.raw import Boxes, RawData
-from radloop.storage import publish
-from radloop.storage.publish import Published, Pulled
-from radloop.tables import SPLITS, Split
+from radloop.sources.raw import RawData
+from radloop.storage import Store, layout, publish
+from radloop.storage.publish import Published
+from radloop.storage.pull import Pulled
+from radloop.tables import SPLITS
+from radloop.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,10 @@ class Transformed:
     rows_in: int
     rows_out: int
     rows_refused: int
-    refused: pl.DataFrame  # reason, rows; the most frequent first
+    refused: pl.DataFrame  # code, rows, example (a sentence); the most frequent first
     lost_readings: int  # readings that kept no row: no label was written for them
     unlabelled_pictures: int  # pictures without any row: never normal
-    worst: Mapping[str, Any]  # the class and split that lie furthest from their share, from splits.json
+    worst: Mapping[str, Any]  # the class (class_name, too) and split furthest from their share, from splits.json
     difference: Difference | None  # from the version that --previous names
     written: bool  # False where this very version was there already, and with --dry-run
     notes: tuple[str, ...]
@@ -65,180 +69,180 @@ class Loaded:
     published: Published
 
 
-def etl(
-    source: str,
-    out: Path,
-    store: str,
-    *,
-    extracting: Mapping[str, Any],
-    transforming: Mapping[str, Any],
-    keep_old: bool = False,
-    engine: Engine = HERE,
-    progress: Progress = silent,
-) -> Loaded:
+@dataclass(frozen=True)
+class EtlPreview:
+    """What `etl` would do."""
+
+    extracted: Extracted
+    transformed: Transformed | None  # None where the source has to be downloaded or drawn first
+    store: str
+    held: str | None  # the version that the store holds now
+    notes: tuple[str, ...]
+
+
+def etl(options: Etl, *, engine: Engine = HERE, progress: Progress = silent) -> Loaded | EtlPreview:
+    """Extract, transform, load; with --dry-run what would come of it."""
+    return (foresee if options.dry_run else run)(options, engine=engine, progress=progress)
+
+
+def run(options: Etl, *, engine: Engine = HERE, progress: Progress = silent) -> Loaded:
     """Extract, transform, load. The store is asked first: a wrong password costs seconds then, not an hour."""
-    with closing(storage.open_store(store)) as target:
-        target.preflight()
+    with closing(storage.open_store(options.store_address)) as store:
+        store.preflight()
+    _preflight(options)
+    _wishes(options)
     return Loaded(
-        extract(source, out, **extracting, progress=progress),
-        transform(out, **transforming, engine=engine, progress=progress),
-        load(out, store, keep_old=keep_old, engine=engine, progress=progress),
+        extract(options, progress=progress),
+        transform(options, engine=engine, progress=progress),
+        load(options, engine=engine, progress=progress),
     )
 
 
-def extract(
-    source: str,
-    out: Path,
-    *,
-    annotations: Path | None = None,
-    boxes: Boxes = "auto",
-    annotations_only: bool = False,
-    seed: int = 0,
-    jobs: int = 1,
-    dry_run: bool = False,
-    progress: Progress = silent,
-) -> Extracted:
+def foresee(options: Etl, *, engine: Engine = HERE, progress: Progress = silent) -> EtlPreview:
+    """What `etl` would do, as far as the source and the store tell without a download. Nothing is written."""
+    options = replace(options, dry_run=True)
+    with closing(storage.open_store(options.store_address)) as store:
+        store.preflight()
+        held, notes = _held(store)
+    extracted, transformed = extract(options, progress=progress), None
+    if _is_folder(options.source):
+        transformed = transform(options, data=_folder(options), engine=engine, progress=progress)
+    else:
+        _wishes(options)
+        notes += (f"the dataset cannot be foreseen before {options.source} is extracted",)
+    return EtlPreview(extracted, transformed, options.store_address, held, notes)
+
+
+def extract(options: Extract, *, progress: Progress = silent) -> Extracted:
     """Bring annotations and pictures to OUT/raw. A folder is not copied: it is read where it lies."""
-    if dry_run:
-        _preflight(source, annotations, boxes)
-        return Extracted(source, None, None, None, None)
-    with files.locked(out):
+    if options.dry_run:
+        _preflight(options)
+        return Extracted(options.source, None, None, None, None)
+    with files.locked(options.out):
         data: RawData
-        if source == "kaggle":
-            data = kaggle.download(out / "raw", annotations=annotations, boxes=boxes, progress=progress)
-        elif source.startswith("synthetic:"):
+        into = options.out / "raw"
+        if options.source == "kaggle":
+            data = kaggle.download(into, annotations=options.annotations, boxes=options.boxes, progress=progress)
+        elif options.source.startswith("synthetic:"):
             data = synthetic.generate(
-                out / "raw",
-                synthetic.parse_count(source),
-                seed=seed,
-                jobs=jobs,
-                annotations_only=annotations_only,
+                into,
+                synthetic.parse_count(options.source),
+                seed=options.seed,
+                jobs=options.jobs,
+                classes=None if options.classes is None else classes.declared(options.classes),
+                annotations_only=options.annotations_only,
                 progress=progress,
             )
         else:
-            data = folder.find(Path(source), annotations=annotations, boxes=boxes)
+            data = _folder(options)
         rows, _ = raw.read_annotations(data.annotations)
-        raw.write(data, out)
+        raw.write(data, options.out)
         return Extracted(data.name, data.annotations, data.pictures, len(rows), rows["image_id"].n_unique())
 
 
 def transform(
-    out: Path,
-    *,
-    labels: Literal["per-reader", "consensus"] = "per-reader",
-    min_readers: int = 1,
-    no_finding: Literal["background", "class"] = "background",
-    seed: int = 0,
-    sizes: SplitSizes | None = None,
-    previous: str | None = None,
-    add: Path | None = None,
-    engine: Engine = HERE,
-    dry_run: bool = False,
-    progress: Progress = silent,
+    options: Transform, *, data: RawData | None = None, engine: Engine = HERE, progress: Progress = silent
 ) -> Transformed:
-    """Build one version of the dataset in OUT/organized from what `extract` left in OUT/raw.
+    """Build one version of the dataset in OUT/organized from what `extract` left in OUT/raw, or from `data`.
 
     Raises what the steps raise; nothing of a dataset is left where one of them does.
     """
-    with files.locked(out):
-        data = raw.read(out)
+    labelling = Labelling(options.labels, options.min_readers, options.no_finding)
+    wishes, wanted, seed = _wishes(options), options.sizes, options.seed
+    with files.locked(options.out, writing=not options.dry_run):
+        data = data or raw.read(options.out)
         folder_of_pictures = _require_pictures(data)
-        earlier = _earlier_annotations(previous) if previous else None
-        before = None if earlier is None else earlier.select("image_id", "group", "split").unique().sort("image_id")
-        cache = None if dry_run else out / "cache" / "pictures.parquet"
+        earlier, before = _earlier(options.previous)
+        cache = None if options.dry_run else options.out / "cache" / "pictures.parquet"
 
         found = pictures.find(folder_of_pictures)
-        rows, ragged = raw.read_annotations(data.annotations)
-        valid = findings.validate(
-            rows, sizes=_sizes(data, rows, found), boxes=data.boxes, source=data.name, name=data.annotations.name
-        )
-        valid = replace(valid, rejected=pl.concat([ragged, valid.rejected]))
-        rows_in, moved = _rows(valid), frozenset[str]()
-        if add:
-            added = _retraining(add)
-            rows_in += _rows(added)
-            valid, moved = additions.merge(valid, added, before)
-        labelled = found.join(valid.findings, on="image_id", how="semi")
+        rows = _rows(data, found, wishes, earlier, options.add)
+        labelled = found.join(rows.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
-        valid = findings.require_pictures(valid, inspected)
-        _require_any(valid)
+        valid = _require_any(findings.require_pictures(rows.valid, inspected))
 
-        wanted = sizes or SplitSizes()
         thumbnails = partial(pictures.thumbnails, folder_of_pictures, inspected, engine=engine, cache=cache)
         duplicates = similarity.near_duplicates(inspected, thumbnails)
         grouping = splits.group(valid.findings["image_id"], patients=valid.patients, duplicates=duplicates)
-        assignment = splits.assign(valid.findings, grouping.groups, wanted, seed=seed, previous=before, move=moved)
-        proof = splits.proof(valid.findings, assignment, wanted, seed=seed, previous=before)
-        built = plan.build(
-            valid.findings,
-            inspected,
-            assignment,
-            labels=labels,
-            min_readers=min_readers,
-            no_finding=no_finding,
-            rejected=valid.rejected,
-            lost=valid.lost,
-            proof=proof,
-            source=data.name,
-            settings={
-                "labels": labels,
-                "min_readers": min_readers,
-                "no_finding": no_finding,
-                "seed": seed,
-                "sizes": asdict(wanted),
-                "boxes": valid.frame,
-            },
+        assignment = splits.assign(
+            valid.findings, grouping.groups, wanted, rows.taxonomy, seed=seed, previous=before, move=rows.moved
         )
+        proven = proof.of(valid.findings, assignment, wanted, rows.taxonomy, seed=seed, previous=before)
+        asked_for = _settings(options, wishes, valid)
+        account = Account(data.name, asked_for, proven, valid.rejected, valid.lost)
+        built = plan.build(valid.findings, inspected, assignment, rows.taxonomy, labelling, account)
 
-        organized = out / manifest.UNIT
-        written = not dry_run and yolo.write(built, organized, pictures=folder_of_pictures, progress=progress)
+        organized = options.out / manifest.UNIT
+        written = not options.dry_run and yolo.write(built, organized, pictures=folder_of_pictures, progress=progress)
         return Transformed(
             organized=organized,
             version=built.version,
             images={split: int((assignment["split"] == split).sum()) for split in SPLITS},
             labels=built.labels.height,
-            rows_in=rows_in,
+            rows_in=rows.number,
             rows_out=valid.findings.height,
             rows_refused=valid.rejected.height,
-            refused=_by_reason(valid.rejected),
+            refused=_by_code(valid.rejected),
             lost_readings=valid.lost.height,
             unlabelled_pictures=found.join(valid.findings, on="image_id", how="anti").height,
-            worst=proof["worst"],
-            difference=None if earlier is None else _difference(earlier, built),
+            worst=proven["worst"] | {"class_name": rows.taxonomy.name(proven["worst"]["class_id"])},
+            difference=_difference(earlier, built, rows.taxonomy),
             written=written,
-            notes=(*valid.notes, *grouping.warnings),
+            notes=(*rows.notes, *valid.notes, *grouping.warnings),
         )
 
 
-def load(
-    out: Path,
-    address: str,
-    *,
-    keep_old: bool = False,
-    engine: Engine = HERE,
-    dry_run: bool = False,
-    progress: Progress = silent,
-) -> Published:
+def load(options: Load, *, engine: Engine = HERE, progress: Progress = silent) -> Published:
     """Publish OUT/organized to STORE/organized and verify it there."""
-    with files.locked(out), closing(storage.open_store(address, engine=engine)) as store:
-        return publish.publish(manifest.unit_root(out), store, keep_old=keep_old, dry_run=dry_run, progress=progress)
+    writing = not options.dry_run
+    with (
+        files.locked(options.out, writing=writing),
+        closing(storage.open_store(options.store_address, engine=engine)) as store,
+    ):
+        root = manifest.unit_root(options.out)
+        return publish.publish(root, store, keep_old=options.keep_old, dry_run=options.dry_run, progress=progress)
 
 
-def pull(address: str, out: Path, *, wanted: Sequence[Split] | None = None, progress: Progress = silent) -> Pulled:
+def pull(options: Pull, *, progress: Progress = silent) -> Pulled:
     """Bring a published dataset back to OUT/organized: distinct bytes once, links for the rest, verified."""
-    with files.locked(out), closing(storage.open_store(address)) as store:
-        prefix = publish.resolve_prefix(store)
-        return publish.pull(store, out / manifest.UNIT, prefix=prefix, splits=wanted, progress=progress)
+    into = options.out / manifest.UNIT
+    writing = not options.dry_run
+    with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as store:
+        prefix = layout.resolve_prefix(store)
+        return storage.pull.pull(
+            store, into, prefix=prefix, splits=options.splits, dry_run=options.dry_run, progress=progress
+        )
 
 
-def _preflight(source: str, annotations: Path | None, boxes: Boxes) -> None:
+def _held(store: Store) -> tuple[str | None, tuple[str, ...]]:
+    """The version in the store, and what is to be said where it cannot be told."""
+    try:
+        table = layout.read_manifest(store)
+    except (DatasetError, StoreError) as trouble:
+        return None, (str(trouble),)
+    return None if table is None else manifest.version(table), ()
+
+
+def _wishes(options: Transform) -> Wishes:
+    return classes.wishes(options.classes, options.map, keep=options.keep_classes, drop=options.drop_classes)
+
+
+def _folder(options: Extract) -> RawData:
+    return folder.find(Path(options.source), annotations=options.annotations, boxes=options.boxes)
+
+
+def _preflight(options: Extract) -> None:
     """Raise now what would make an extract fail: no credentials, no folder, no number."""
-    if source == "kaggle":
-        kaggle.preflight(anonymous=annotations is not None)
-    elif source.startswith("synthetic:"):
-        synthetic.parse_count(source)
+    if options.source == "kaggle":
+        kaggle.preflight(anonymous=options.annotations is not None)
+    elif options.source.startswith("synthetic:"):
+        synthetic.parse_count(options.source)
     else:
-        folder.find(Path(source), annotations=annotations, boxes=boxes)
+        _folder(options)
+
+
+def _is_folder(source: str) -> bool:
+    return source != "kaggle" and not source.startswith("synthetic:")
 
 
 def _require_pictures(data: RawData) -> Path:
@@ -260,41 +264,102 @@ def _sizes(data: RawData, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFra
     return pictures.read_headers(_require_pictures(data), found)
 
 
-def _retraining(add: Path) -> Validated:
+@dataclass(frozen=True)
+class _Earlier:
+    """The version that the next one continues."""
+
+    taxonomy: Taxonomy
+    annotations: pl.DataFrame  # ANNOTATIONS
+
+    @property
+    def assignment(self) -> pl.DataFrame:
+        return self.annotations.select("image_id", "group", "split").unique().sort("image_id")
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """All rows of a run, the added ones too, with the classes that they speak of."""
+
+    valid: Validated
+    taxonomy: Taxonomy
+    number: int  # rows in
+    moved: frozenset[str]  # images that have to be in training now
+    notes: tuple[str, ...]
+
+
+def _rows(data: RawData, found: pl.DataFrame, wishes: Wishes, earlier: _Earlier | None, add: Path | None) -> _Rows:
+    """The rows of the source and, where there is one, of the retrain.csv to add, validated."""
+    rows, ragged = raw.read_annotations(data.annotations)
+    resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None, own=data.classes)
+    valid = findings.validate(
+        rows, resolved, sizes=_sizes(data, rows, found), boxes=data.boxes, source=data.name, name=data.annotations.name
+    )
+    valid = replace(valid, rejected=pl.concat([ragged, valid.rejected]))
+    number, moved = _number(valid), frozenset[str]()
+    if add:
+        added = _retraining(add, resolved, wishes)
+        number += _number(added)
+        valid, moved = additions.merge(valid, added, earlier.assignment if earlier else None)
+    return _Rows(valid, resolved.taxonomy, number, moved, resolved.notes)
+
+
+def _retraining(add: Path, resolved: Resolved, wishes: Wishes) -> Validated:
     """The rows of a retrain.csv, boxes in 1024×1024 pixels; what is refused names that file."""
     rows, ragged = raw.read_annotations(add, source=additions.SOURCE)
-    valid = findings.validate(rows, sizes=None, boxes="scaled", source=additions.SOURCE, name=add.name)
+    meant = classes.of_taxonomy(rows, resolved.taxonomy, renamed=wishes.renamed, left_out=resolved.left_out)
+    valid = findings.validate(rows, meant, sizes=None, boxes="scaled", source=additions.SOURCE, name=add.name)
     return replace(valid, rejected=pl.concat([ragged, valid.rejected]))
 
 
-def _earlier_annotations(address: str) -> pl.DataFrame:
-    """The annotations.parquet of an earlier version, in a folder or a store."""
-    key = "annotations.parquet"
+def _earlier(address: str | None) -> tuple[_Earlier | None, pl.DataFrame | None]:
+    """An earlier version in a folder or a store, and its ASSIGNMENT; None where none is named."""
+    if not address:
+        return None, None
     with closing(storage.open_store(address)) as store:
-        prefix = publish.resolve_prefix(store)
-        data = store.get(publish.key_in(prefix, key))
-    if data is None:
-        raise DatasetError(f"--previous {address} holds no {key}: it was not written by radloop.")
-    return version.decode(data, name=f"{address}: {key}")
+        prefix = layout.resolve_prefix(store)
+        known = version.published(lambda key: store.get(layout.key_in(prefix, key)), name=address)
+    if known is None:
+        raise DatasetError(f"--previous {address} holds no {tree.ANNOTATIONS}: it was not written by radloop.")
+    earlier = _Earlier(*known)
+    return earlier, earlier.assignment
 
 
-def _difference(earlier: pl.DataFrame, built: Plan) -> Difference:
-    key = "annotations.parquet"
-    return version.compare(earlier, version.decode(built.documents[key], name=key))
+def _settings(options: Transform, wishes: Wishes, valid: Validated) -> dict[str, Any]:
+    """What the run was asked for, as summary.json holds it."""
+    return {
+        "labels": options.labels,
+        "min_readers": options.min_readers,
+        "no_finding": options.no_finding,
+        "seed": options.seed,
+        "sizes": asdict(options.sizes),
+        "boxes": valid.frame,
+        "map": dict(wishes.renamed),
+        "keep_classes": list(wishes.kept),
+        "drop_classes": list(wishes.dropped),
+    }
 
 
-def _rows(valid: Validated) -> int:
+def _difference(earlier: _Earlier | None, built: Plan, taxonomy: Taxonomy) -> Difference | None:
+    if earlier is None:
+        return None
+    after = version.decode(built.documents[tree.ANNOTATIONS], taxonomy, name=tree.ANNOTATIONS)
+    return version.compare(earlier.annotations, after)
+
+
+def _number(valid: Validated) -> int:
     return valid.findings.height + valid.rejected.height
 
 
-def _require_any(valid: Validated) -> None:
-    """Raise SourceError with the most frequent reasons where no row has passed."""
+def _require_any(valid: Validated) -> Validated:
+    """The same; raise SourceError with the most frequent reasons where no row has passed."""
     if valid.findings.is_empty():
-        reasons = ", ".join(f"{rows}x {reason}" for reason, rows in _by_reason(valid.rejected).head(3).iter_rows())
-        raise SourceError(f"None of {_rows(valid)} rows can be used: {reasons or 'the table is empty'}.")
+        most = _by_code(valid.rejected).head(3)
+        reasons = ", ".join(f"{rows}x {example}" for _, rows, example in most.iter_rows())
+        raise SourceError(f"None of {_number(valid)} rows can be used: {reasons or 'the table is empty'}.")
+    return valid
 
 
-def _by_reason(rejected: pl.DataFrame) -> pl.DataFrame:
-    """How many rows were refused for each kind of reason, what stands before the value."""
-    kind = pl.col("reason").str.split(": ").list.first()
-    return rejected.group_by(kind).agg(rows=pl.len()).sort("rows", "reason", descending=[True, False])
+def _by_code(rejected: pl.DataFrame) -> pl.DataFrame:
+    """How many rows were refused for each kind of reason, with the sentence of one."""
+    kinds = rejected.group_by("code").agg(rows=pl.len(), example=pl.col("reason").min())
+    return kinds.sort("rows", "code", descending=[True, False])

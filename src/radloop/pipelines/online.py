@@ -3,24 +3,27 @@
 import io
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 from PIL import Image
 
-from radloop import detectors, files, pixels, storage
-from radloop.dataset import pictures, version
+from radloop import detectors, files, pixels, storage, tree
+from radloop.catalog import truth, version
+from radloop.catalog.classes import wishes
+from radloop.dataset import pictures
+from radloop.detectors import names
 from radloop.engines import HERE, Engine
 from radloop.errors import StoreError, UsageError
 from radloop.feedback import records
 from radloop.feedback.records import PictureMeasures
-from radloop.measures import evaluation
+from radloop.options import Simulate
 from radloop.pipelines import playing
 from radloop.pipelines.playing import Making, Run, Share, Shown
 from radloop.predictions import Detector
@@ -29,11 +32,10 @@ from radloop.simulation import drifting, hospital, load
 from radloop.simulation.drifting import Drift
 from radloop.simulation.hospital import Tally
 from radloop.simulation.journal import Journal
-from radloop.storage import Store, publish
-from radloop.storage.publish import Row
+from radloop.storage import Store, layout, pull
+from radloop.storage.change import Row
 from radloop.tables import Split
-
-DEFAULT_SPLITS: Final[tuple[Split, ...]] = ("test", "production")
+from radloop.taxonomy import Taxonomy
 
 # One stage: requests are those that were sent and ended, feedback those that were answered and written.
 # per_second: answers. Latencies: of answers and errors, from the intended moment, tries and waiting included.
@@ -75,85 +77,107 @@ class Simulation:
     notes: tuple[str, ...]
 
 
+class _Known(NamedTuple):
+    """What the dataset in a store says of its pictures."""
+
+    classes: Taxonomy
+    truth: pl.DataFrame | None  # TRUTH; None: unknown
+    notes: tuple[str, ...]
+
+
 def simulate(
-    out: Path,
-    address: str,
-    *,
-    feedback: Path | None = None,
-    log: Path | None = None,
-    splits: Sequence[Split] | None = None,
-    detector: str | Detector = "random",
-    load_pattern: str = "1,2,3,5,3,2,1",
-    stage_seconds: float = 60.0,
-    request_timeout: float = 5.0,
-    inference_ms: float = 100.0,
-    arrival: str = "workers",
-    drift: str = "",
-    triton_url: str | None = None,
-    seed: int = 0,
-    durable: bool = False,
-    engine: Engine = HERE,
-    dry_run: bool = False,
-    progress: Progress = silent,
+    options: Simulate, *, detector: Detector | None = None, engine: Engine = HERE, progress: Progress = silent
 ) -> Simulation:
     """Show the pictures of a store to a detector, stage by stage, and write a feedback file for each answer.
 
-    SIGTERM and Ctrl-C finish and write what is in flight, and the run ends as usual; a second signal ends it hard.
-    A detector that is not ready yet is waited for, for as long as a stage lasts. Raises UsageError, StoreError or
-    DetectorError before anything is sent.
-    """
-    loads, per_second, drifts = load.parse_pattern(load_pattern), load.parse_arrival(arrival), drifting.parse(drift)
-    _require_stages(drifts, len(loads))
-    plan = hospital.Plan(loads, stage_seconds, per_second, patience_seconds=request_timeout, seed=seed)
-    stop = threading.Event()
+    `detector` is one that was made already, in the place of the one that the options name. SIGTERM and Ctrl-C finish
+    and write what is in flight, and the run ends as usual; a second signal ends it hard. A detector that is not ready
+    yet is waited for, for as long as a stage lasts.
 
-    with closing(storage.open_store(address)) as store:
-        prefix, rows, notes = _pictures_of(store, splits or DEFAULT_SPLITS)
-        truth = _truth(store, prefix, rows["image_id"])
-        make = _making(
-            detector,
-            seed=seed,
-            inference_ms=inference_ms,
-            timeout_s=request_timeout,
-            truth=truth,
-            triton_url=triton_url,
-        )
-        ready = hospital.when_ready(partial(make, stop=stop), seconds=stage_seconds, progress=progress)
+    Raises UsageError, StoreError, DetectorError or TaxonomyError before anything is sent.
+    """
+    plan, drifts = _plan(options)
+    stop, stages = threading.Event(), len(plan.loads)
+    cache = options.out / "cache"
+
+    with closing(storage.open_store(options.store_address)) as store:
+        prefix, rows, notes = _pictures_of(store, options.splits)
+        known = _known(store, prefix, rows["image_id"])
+        make = partial(_made, detector) if detector else _making(options, known)
+        ready = hospital.when_ready(partial(make, stop=stop), seconds=options.stage_seconds, progress=progress)
         run = Run.new(
             ready,
-            feedback=feedback or out / "feedback",
-            log=log or out / "logs" / "online_data.log",
-            seed=seed,
-            durable=durable,
+            classes=known.classes,
+            feedback=options.feedback_folder,
+            log=options.log_file,
+            seed=options.seed,
+            durable=options.durable,
         )
-        if dry_run:
-            nothing = [Tally(stage, loaded) for stage, loaded in enumerate(loads, 1)]
-            return _summary(run, address, rows.height, nothing, ran=False, stopped=False, notes=notes)
-        with files.locked(out / "cache" / "shown"):
-            plain, refused = _fetch(store, prefix, rows, out / "cache", engine=engine, progress=progress)
-            shown = _drifted(plain, drifts, len(loads), out / "cache" / "shown", engine=engine, progress=progress)
-    notes += refused
+        notes = (*notes, *known.notes, *detectors.notes(ready))
+        summary = partial(_summary, run, options.store_address, notes=notes)
+        if options.dry_run:
+            nothing = [Tally(stage, loaded) for stage, loaded in enumerate(plan.loads, 1)]
+            return summary(rows.height, nothing, ran=False, stopped=False)
+        with files.locked(cache / "shown"):
+            plain, lost = _fetch(store, prefix, rows, cache, engine=engine, progress=progress)
+            shown = _drifted(plain, drifts, stages, cache / "shown", engine=engine, progress=progress)
 
+    found = set() if known.truth is None else set(known.truth["image_id"])
+    share = Share(run, plan, make, shown, [picture.image_id in found for picture in plain], drifts)
+    start = {"load": plan.loads, "arrival": options.arrival, "drift": options.drift, "pictures": len(plain)}
+    summary = partial(summary, len(plain), lost=lost)
+    return _play(share, ready, summary, engine, start=start, stop=stop, progress=progress)
+
+
+def _plan(options: Simulate) -> tuple[hospital.Plan, tuple[Drift, ...]]:
+    """What the hospital does, and what changes about its pictures. Raises UsageError."""
+    loads, per_second = load.parse_pattern(options.load_pattern), load.parse_arrival(options.arrival)
+    drifts = drifting.parse(options.drift)
+    _require_stages(drifts, len(loads))
+    patience = options.request_timeout
+    return hospital.Plan(loads, options.stage_seconds, per_second, patience_seconds=patience, seed=options.seed), drifts
+
+
+def _play(
+    share: Share,
+    detector: Detector,
+    summary: Callable[..., Simulation],
+    engine: Engine,
+    *,
+    start: Mapping[str, Any],
+    stop: threading.Event,
+    progress: Progress,
+) -> Simulation:
+    """Play the run here or on many machines, with its begin, stages and end in the log."""
+    run = share.run
     run.feedback.mkdir(parents=True, exist_ok=True)
     records.reclaim(run.feedback)
-    found = set() if truth is None else set(truth["image_id"])
-    share = Share(run, plan, make, shown, [picture.image_id in found for picture in plain], drifts)
     with Journal(run.log, run.id) as journal, hospital.stopped_by_signals(stop):
-        journal.write("start", detector=run.detector, load=loads, arrival=arrival, drift=drift, pictures=len(plain))
+        journal.write("start", detector=run.detector, **start)
         if engine.many_machines:
             tallies = playing.spread(share, journal, engine, stop=stop, progress=progress)
         else:
-            tallies = playing.play(share, ready, journal, stop=stop, progress=progress)
-        done = _summary(run, address, len(plain), tallies, ran=True, stopped=stop.is_set(), notes=notes)
+            tallies = playing.play(share, detector, journal, stop=stop, progress=progress)
+        done = summary(tallies, ran=True, stopped=stop.is_set())
         for row in done.stages.iter_rows(named=True):
             journal.write("stage", **row)
         journal.write("end", **done.total, stopped=done.stopped)
     return done
 
 
-def _making(detector: str | Detector, **options: Any) -> Making:
-    """How any process gets the detector; one that was made already is copied to it."""
-    return partial(detectors.create, detector, **options) if isinstance(detector, str) else partial(_made, detector)
+def _making(options: Simulate, known: _Known) -> Making:
+    """How any process gets the detector that the options name."""
+    return partial(
+        detectors.create,
+        options.detector,
+        classes=known.classes,
+        seed=options.seed,
+        inference_ms=options.inference_ms,
+        timeout_s=options.request_timeout,
+        truth=known.truth,
+        wishes=names.wishes(options.model_classes, wishes(None, options.map).renamed),
+        triton_url=options.triton_url,
+    )
 
 
 def _made(detector: Detector, *, stop: threading.Event) -> Detector:
@@ -168,8 +192,10 @@ def _summary(
     *,
     ran: bool,
     stopped: bool,
+    lost: int = 0,
     notes: tuple[str, ...],
 ) -> Simulation:
+    undecodable = (f"{lost} pictures cannot be decoded and were left out",) if lost else ()
     whole = hospital.total(tallies)
     return Simulation(
         run_id=run.id,
@@ -183,7 +209,7 @@ def _summary(
         errors=dict(whole.errors.most_common()),
         stopped=stopped,
         ran=ran,
-        notes=notes,
+        notes=notes + undecodable,
     )
 
 
@@ -213,11 +239,11 @@ def _require_stages(drifts: Sequence[Drift], count: int) -> None:
 
 def _pictures_of(store: Store, splits: Sequence[Split]) -> tuple[str, pl.DataFrame, tuple[str, ...]]:
     """The unit's prefix, one manifest row for each image of the splits, and what is to be said about them."""
-    prefix = publish.resolve_prefix(store)
-    table = publish.read_manifest(store, prefix=prefix)
+    prefix = layout.resolve_prefix(store)
+    table = layout.read_manifest(store, prefix=prefix)
     notes: tuple[str, ...] = ()
     if table is None:
-        table = publish.listed(store, prefix=prefix)
+        table = layout.listed(store, prefix=prefix)
         notes = (f"unverified: {store.address} has no manifest, so its listing was taken at its word",)
     rows = table.filter(pl.col("kind") == "image", pl.col("split").is_in(splits))
     rows = rows.sort("key").unique("image_id", keep="first", maintain_order=True).sort("image_id")
@@ -228,34 +254,30 @@ def _pictures_of(store: Store, splits: Sequence[Split]) -> tuple[str, pl.DataFra
     return prefix, rows, notes
 
 
-def _truth(store: Store, prefix: str, image_ids: pl.Series) -> pl.DataFrame | None:
-    """What is in the images: the boxes of at least two readers, fused, or of the only reader; None: unknown."""
-    key = publish.key_in(prefix, "annotations.parquet")
-    data = store.get(key)
-    if data is None:
-        return None
-    rows = version.decode(data, name=key).filter(pl.col("image_id").is_in(image_ids.implode()))
-    alone = pl.col("rad_id").n_unique().over("image_id") == 1
-    return pl.concat(
-        [
-            evaluation.consensus(rows.filter(~alone)),
-            evaluation.consensus(rows.filter(alone), min_readers=1),
-        ]
-    )
+def _known(store: Store, prefix: str, image_ids: pl.Series) -> _Known:
+    """The classes of the dataset, and the truth of its images. Of a store that tells no classes: VinBigData's."""
+    known = version.published(lambda key: store.get(layout.key_in(prefix, key)), name=store.address)
+    if known is not None:
+        classes, annotations = known
+        rows = version.readings(annotations).filter(pl.col("image_id").is_in(image_ids.implode()))
+        return _Known(classes, truth.of(rows), ())
+    summary = store.get(layout.key_in(prefix, tree.SUMMARY))
+    notes = () if summary else (f"{store.address} tells no classes: VinBigData's were taken",)
+    return _Known(version.taxonomy_of(summary, name=store.address), None, notes)
 
 
 def _fetch(
     store: Store, prefix: str, rows: pl.DataFrame, cache: Path, *, engine: Engine, progress: Progress
-) -> tuple[list[Shown], tuple[str, ...]]:
-    """The pictures on this machine, each distinct one once and verified, and what they measure."""
+) -> tuple[list[Shown], int]:
+    """The pictures on this machine, each distinct one once and verified; and how many cannot be decoded."""
     wanted = [Row(**row) for row in rows.select(Row._fields).iter_rows(named=True)]
-    paths = publish.fetch(store, wanted, cache / "pictures", prefix=prefix, progress=progress)
+    paths = pull.fetch(store, wanted, cache / "pictures", prefix=prefix, progress=progress)
     named = [(row["image_id"], row["split"], paths[row["key"]].absolute()) for row in rows.iter_rows(named=True)]
     shown = _measured(named, cache / "shown" / "pictures.parquet", engine=engine, progress=progress)
     lost = len(named) - len(shown)
     if not shown:
         raise StoreError(f"{store.address}: none of its {lost} pictures can be decoded.")
-    return shown, (f"{lost} pictures cannot be decoded and were left out",) if lost else ()
+    return shown, lost
 
 
 def _measured(

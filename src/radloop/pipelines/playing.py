@@ -32,7 +32,8 @@ from radloop.simulation import drifting, hospital
 from radloop.simulation.drifting import Drift
 from radloop.simulation.hospital import Answer, Plan, Tally
 from radloop.simulation.journal import Journal
-from radloop.tables import CLASS_NAMES, NO_FINDING, Split
+from radloop.tables import Split
+from radloop.taxonomy import Taxonomy
 
 _RUNNING: Final = "running"  # the file that says that nobody has stopped the run
 _LOOK_SECONDS: Final = 0.5  # how often it is looked for
@@ -63,6 +64,7 @@ class Run:
 
     id: str
     model: Model
+    classes: Taxonomy
     feedback: Path
     log: Path
     seed: int
@@ -208,11 +210,11 @@ class _Clerk:
 
     def _as_feedback(self, answer: Answer, shown: Shown) -> Feedback:
         """The rich form. Its id follows from the run, the attempt, the image and the number of the visit."""
-        predictions = answer.predictions
+        predictions, classes = answer.predictions, self._run.classes
         if predictions is None:
             raise ValueError("an answer without predictions gives no feedback")
         detections = [
-            Detection(class_id=class_id, class_name=CLASS_NAMES[class_id], confidence=confidence, bbox=tuple(box))
+            Detection(class_id=class_id, class_name=classes.name(class_id), confidence=confidence, bbox=tuple(box))
             for class_id, confidence, box in zip(
                 predictions.class_ids.tolist(),
                 predictions.confidences.tolist(),
@@ -221,7 +223,7 @@ class _Clerk:
             )
         ]
         top = detections[0] if detections else None
-        class_id = top.class_id if top else NO_FINDING
+        class_id = top.class_id if top else classes.nothing
         site, view, device = hospital.made_up(shown.image_id, seed=self._run.seed)
         key = f"{self._run.id}{self._attempt} {shown.image_id} {answer.visit.number}"
         return Feedback(
@@ -230,7 +232,7 @@ class _Clerk:
             confidence=top.confidence if top else 1.0 - predictions.highest_score,
             bbox=top.bbox if top else None,
             timestamp=self._time(answer.ended),
-            class_name=CLASS_NAMES[class_id],
+            class_name=classes.name(class_id),
             detections=detections,
             split=shown.split,
             image_md5=shown.md5,

@@ -1,7 +1,6 @@
 """Feedback and reviews -> re-training data in the dataset and its store: extract, transform, load."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -10,20 +9,22 @@ from typing import Any, Final
 
 import polars as pl
 
-from radloop import files, manifest, storage
+from radloop import files, manifest, storage, tree
+from radloop.catalog import version
+from radloop.catalog.rule import KEY, Rule
 from radloop.dataset import retrain as unit
-from radloop.dataset import version, yolo
+from radloop.dataset import yolo
 from radloop.errors import DatasetError
 from radloop.feedback import cache, guard, retraining, reviews
 from radloop.feedback.retraining import Decided
+from radloop.options import Retrain
 from radloop.progress import Progress, silent
 from radloop.storage import Store, publish
 from radloop.storage.publish import Published
-from radloop.tables import CLASS_NAMES, HELD_OUT
+from radloop.tables import HELD_OUT
+from radloop.taxonomy import Taxonomy
 
 UNIT: Final = f"{manifest.UNIT}/{manifest.RETRAIN}"
-TABLE: Final = "retrain.csv"
-_ROUNDS: Final = "rounds/"
 
 
 @dataclass(frozen=True)
@@ -34,85 +35,67 @@ class Retrained:
     version: str | None  # None where nothing trains; then nothing was written
     round: str | None
     report: Mapping[str, Any]  # what report.json holds
-    refused: pl.DataFrame  # kind (feedback or review), file, image_id, reason
+    reasons: pl.DataFrame  # fate, code, feedback (how many), example (one of their sentences): of what does not train
+    refused: pl.DataFrame  # kind (feedback or review), file, image_id, code, reason
     published: Published | None  # None also with --dry-run
     notes: tuple[str, ...]
+    done: bool = True  # False with --dry-run
 
 
-def retrain(
-    out: Path,
-    store: str,
-    *,
-    feedback: Path,
-    reviewed: Path,
-    dataset: Path,
-    min_confidence: float = retraining.MIN_CONFIDENCE,
-    require_review: bool = False,
-    include_held_out: bool = False,
-    jobs: int = 1,
-    dry_run: bool = False,
-    progress: Progress = silent,
-) -> Retrained:
+def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
     """Build the re-training data in the dataset's `retrain/` and publish them to STORE/organized/retrain.
 
-    `feedback` and `reviewed` are the folders of feedback and reviews. Where nothing trains nothing is written or
-    published, and what was there stays. Raises what the steps raise; the old re-training data then stand as they were.
+    Where nothing trains nothing is written or published, and what was there stays. Raises what the steps raise; the old
+    re-training data then stand as they were.
     """
-    with files.locked(out), closing(storage.open_store(store)) as target:
+    feedback, reviewed = options.feedback_folder, options.reviews_folder
+    rule, writing = options.rule, not options.dry_run
+    with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as target:
         target.preflight()
-        known = version.read(dataset)
-        found = cache.read(feedback, None if dry_run else cache.path(out, feedback), jobs=jobs, progress=progress)
-        said = reviews.read(reviewed)
+        known = version.read(options.dataset_folder)
+        classes = known.taxonomy
+        kept = cache.path(options.out, feedback, classes) if writing else None
+        found = cache.read(feedback, classes, kept, jobs=options.jobs, progress=progress)
 
-        decided = retraining.decide(
-            found,
-            guard.judge(found.feedback, known.images),
-            said,
-            min_confidence=min_confidence,
-            require_review=require_review,
-            include_held_out=include_held_out,
-        )
-        settings = {
-            "min_confidence": min_confidence,
-            "require_review": require_review,
-            "include_held_out": include_held_out,
-        }
-        report = _report(decided, settings, dataset_version=known.id)
+        judged = guard.judge(found.feedback, known.images)
+        decided = retraining.decide(found, judged, reviews.read(reviewed, classes), rule)
+        report = _report(decided, classes, rule, dataset_version=known.id)
         folder = known.root / manifest.RETRAIN
+        why, refused = _reasons(decided), _refused(decided)
         if decided.rows.is_empty():
-            return Retrained(folder, None, None, report, _refused(decided), None, (_why_nothing(decided, feedback),))
+            return Retrained(folder, None, None, report, why, refused, None, (_why_nothing(decided, feedback),))
 
-        round_id, documents = _documents(decided, reviewed, report)
-        if not dry_run:
+        round_id, documents = _documents(decided, reviewed, report, classes)
+        if writing:
             documents = _earlier_rounds(folder, target) | documents
-        built = unit.build(decided.rows, known, documents, include_held_out=include_held_out)
+        built = unit.build(decided.rows, known, documents, include_held_out=rule.include_held_out)
 
         published = None
-        if not dry_run:
+        if writing:
             yolo.write(built, folder, pictures=known.root, progress=progress)
             published = publish.publish(folder, target, prefix=UNIT, progress=progress)
-        return Retrained(folder, built.version, round_id, report, _refused(decided), published, ())
+        return Retrained(folder, built.version, round_id, report, why, refused, published, (), done=writing)
 
 
-def _report(decided: Decided, settings: Mapping[str, Any], *, dataset_version: str) -> dict[str, Any]:
+def _report(decided: Decided, classes: Taxonomy, rule: Rule, *, dataset_version: str) -> dict[str, Any]:
     """What became of every feedback, in numbers; nothing of a time or a path, so that the same input says the same."""
     fates, rows = decided.fates, decided.rows
     return {
         "dataset": dataset_version,
-        "settings": dict(settings),
+        KEY: rule.document(),
         "feedback": fates.height,
         "fates": retraining.count(fates),
         "withheld": _counted(fates.filter(fate="withheld"), "split"),
         "included_although_held_out": fates.filter(pl.col("split").is_in(HELD_OUT), fate="kept").height,
-        "refused": _counted(fates.filter(fate="refused").with_columns(_kind_of_reason()), "reason"),
-        "unused": _counted(fates.filter(fate="unused"), "reason"),
+        "refused": _counted(fates.filter(fate="refused"), "code"),
+        "unused": _counted(fates.filter(fate="unused"), "code"),
         "images": rows["image_id"].n_unique(),
         "rows": _counted(rows, "source"),
-        "classes": {CLASS_NAMES[class_id]: count for class_id, count in sorted(_counted(rows, "class_id").items())},
+        "classes": _by_class(rows, classes),
         "boxes_fused": decided.fused,
         "boxes_cut_at_the_edge": decided.cut,
         "reviews_used": decided.reviews.height,
-        "reviews_refused": decided.refused_reviews.height,
+        "reviews_refused": _counted(decided.refused_reviews, "code"),
     }
 
 
@@ -120,18 +103,31 @@ def _counted(table: pl.DataFrame, column: str) -> dict[Any, int]:
     return dict(table.group_by(column).len().sort("len", column, descending=[True, False]).iter_rows())
 
 
-def _kind_of_reason() -> pl.Expr:
-    """What stands before the value that makes each reason another one."""
-    return pl.col("reason").str.replace(r"[:\[`'(0-9].*", "").str.strip_chars()
+def _by_class(rows: pl.DataFrame, classes: Taxonomy) -> dict[str, int]:
+    """How many rows each class has, in the order of the classes."""
+    counts = rows.group_by("class_id").len().sort("class_id", nulls_last=True)
+    return {classes.name(class_id): count for class_id, count in counts.iter_rows()}
+
+
+def _reasons(decided: Decided) -> pl.DataFrame:
+    """Why feedback does not train, the most frequent reason first; what is disputed is one reason."""
+    return (
+        decided.fates.filter(pl.col("fate") != "kept")
+        .sort("file")
+        .group_by("fate", "code", maintain_order=True)
+        .agg(pl.len().alias("feedback"), example=pl.col("reason").first())
+        .sort("feedback", "code", descending=[True, False])
+    )
 
 
 def _refused(decided: Decided) -> pl.DataFrame:
     return pl.concat(
         [
-            decided.fates.filter(fate="refused").select(pl.lit("feedback").alias("kind"), "file", "image_id", "reason"),
-            decided.refused_reviews.select(
-                pl.lit("review").alias("kind"), "file", pl.lit(None, pl.String).alias("image_id"), "reason"
-            ),
+            table.select(pl.lit(kind).alias("kind"), "file", "image_id", "code", "reason")
+            for kind, table in (
+                ("feedback", decided.fates.filter(fate="refused")),
+                ("review", decided.refused_reviews.with_columns(image_id=pl.lit(None, pl.String))),
+            )
         ]
     ).sort("kind", "file")
 
@@ -142,25 +138,27 @@ def _why_nothing(decided: Decided, feedback: Path) -> str:
     return "no feedback trains: nothing was written or published"
 
 
-def _documents(decided: Decided, reviewed: Path, report: Mapping[str, Any]) -> tuple[str, dict[str, bytes]]:
+def _documents(
+    decided: Decided, reviewed: Path, report: Mapping[str, Any], classes: Taxonomy
+) -> tuple[str, dict[str, bytes]]:
     """The id of this round, and every document of the unit by its key."""
-    table = retraining.csv(decided.rows)
+    table = retraining.csv(decided.rows, classes)
     said = {name: (reviewed / name).read_bytes() for name in decided.reviews["file"].sort()}
     round_id = hashlib.sha256(b"\0".join([table, *(name.encode() for name in said)])).hexdigest()[:12]
-    told = (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()
+    told = tree.json_file(report)
     held_out = decided.fates.filter(pl.col("split").is_in(HELD_OUT)).sort("file")
     documents = {
-        TABLE: table,
-        "report.json": told,
+        tree.RETRAIN_TABLE: table,
+        tree.REPORT: told,
         "refused.csv": _refused(decided).write_csv().encode(),
         "withheld.csv": held_out.select(
-            "file", "feedback_id", "image_id", "split", "reason", included=pl.col("fate") != "withheld"
+            "file", "feedback_id", "image_id", "split", "code", "reason", included=pl.col("fate") != "withheld"
         )
         .write_csv()
         .encode(),
     }
     return round_id, documents | {
-        f"{_ROUNDS}{round_id}/{name}": data for name, data in {"report.json": told, **said}.items()
+        f"{tree.ROUNDS}{round_id}/{name}": data for name, data in {tree.REPORT: told, **said}.items()
     }
 
 
@@ -176,4 +174,4 @@ def _earlier_rounds(folder: Path, store: Store) -> dict[str, bytes]:
 
 
 def _round_keys(listed: pl.DataFrame | None) -> list[str]:
-    return [] if listed is None else listed.filter(pl.col("key").str.starts_with(_ROUNDS))["key"].to_list()
+    return [] if listed is None else listed.filter(pl.col("key").str.starts_with(tree.ROUNDS))["key"].to_list()

@@ -8,21 +8,22 @@ from pathlib import Path
 import polars as pl
 
 from radloop import files
-from radloop.dataset import version
-from radloop.dataset.version import Version
+from radloop.catalog import truth, version
+from radloop.catalog.version import Version
+from radloop.errors import UsageError
 from radloop.feedback import cache, guard, queue, radiologists, reviews
-from radloop.feedback.records import Records
+from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
-from radloop.measures import evaluation
+from radloop.options import Review
 from radloop.progress import Progress, silent
-from radloop.tables import NO_FINDING
+from radloop.tables import TRUTH
 
 
 @dataclass(frozen=True)
 class Queued:
     """What is most worth a look."""
 
-    queue: pl.DataFrame  # QUEUE, and split, class_name, confidence and file of the top detection
+    queue: pl.DataFrame  # QUEUE; split and file of the feedback, class_id, class_name and confidence of its top box
     feedback: int
     reviews: int
     disputed: int
@@ -30,30 +31,37 @@ class Queued:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What the simulated radiologists wrote."""
+    """What the simulated radiologists wrote, or with --dry-run would write."""
 
     folder: Path
     looked_at: int  # feedbacks
     written: int  # reviews
     verdicts: Mapping[str, int]
     disputed: int  # feedbacks on which they differ now
+    done: bool = True  # False with --dry-run
 
 
-def order(
-    out: Path,
-    *,
-    feedback: Path,
-    reviewed: Path,
-    dataset: Path,
-    seed: int = 0,
-    jobs: int = 1,
-    progress: Progress = silent,
-) -> Queued:
+def review(options: Review, *, progress: Progress = silent) -> Queued | Reviewed:
+    """Order the feedback, or let simulated radiologists review it. Raises UsageError where not one of them is asked."""
+    if options.simulated == options.queue:
+        raise UsageError("radloop review takes --queue or --simulated. People review in the dashboard.")
+    return order(options, progress=progress) if options.queue else simulate(options, progress=progress)
+
+
+def order(options: Review, *, progress: Progress = silent) -> Queued:
     """Order the feedback that a review could still make something of; nothing is written."""
-    known, found, said, judged = _look(out, feedback, reviewed, dataset, jobs, progress)
+    known, found, said, judged = _look(options, progress)
     open_feedback = queue.candidates(judged, reviews.standing(said))
-    ordered = queue.order(open_feedback, found.detections, known.readings, seed=seed)
-    shown = open_feedback.select("feedback_id", "split", "class_id", "confidence", "file")
+    ordered = queue.order(open_feedback, found.detections, known.readings, seed=options.seed)
+    class_id = pl.col("class_id")
+    shown = open_feedback.select(
+        "feedback_id",
+        "split",
+        known.taxonomy.to_file(class_id),
+        known.taxonomy.named(class_id).alias("class_name"),
+        "confidence",
+        "file",
+    )
     return Queued(
         ordered.join(shown, on="feedback_id", maintain_order="left"),
         found.feedback.height,
@@ -62,44 +70,35 @@ def order(
     )
 
 
-def simulate(
-    out: Path,
-    *,
-    feedback: Path,
-    reviewed: Path,
-    dataset: Path,
-    seed: int = 0,
-    jobs: int = 1,
-    durable: bool = False,
-    dry_run: bool = False,
-    progress: Progress = silent,
-) -> Reviewed:
+def simulate(options: Review, *, progress: Progress = silent) -> Reviewed:
     """Let simulated radiologists look at all feedback that a review could make something of.
 
-    They see what at least two of the dataset's readers agree on, and err like them. The second run settles what the
-    first left disputed, and completes what it was killed in.
+    They see the truth of each image (`catalog.truth`), and err like the dataset's readers. The second run settles what
+    the first left disputed, and completes what it was killed in.
     """
-    with files.locked(out):
-        known, found, said, judged = _look(out, feedback, reviewed, dataset, jobs, progress)
+    folder, writing = options.reviews_folder, not options.dry_run
+    with files.locked(options.out, writing=writing):
+        known, found, said, judged = _look(options, progress)
         open_feedback, begun = queue.candidates(judged, reviews.standing(said)), _begun(judged, said)
         wanted = pl.concat([open_feedback, begun])
-        truth = _truth(known.readings.join(wanted, on="image_id", how="semi"))
-        planned = list(radiologists.review(wanted, found.detections, truth, seed=seed))
+        there_is = _truth(known.readings.join(wanted, on="image_id", how="semi"))
+        planned = list(radiologists.review(wanted, found.detections, there_is, known.taxonomy, seed=options.seed))
         there = set(said.reviews["file"])
         others = set(begun["feedback_id"]) - {one.feedback_id for one in planned if reviews.file_name(one) in there}
         written = [one for one in planned if reviews.file_name(one) not in there and one.feedback_id not in others]
         for done, review in enumerate(written, 1):
-            if not dry_run:
-                reviews.write(reviewed, review, durable=durable)
+            if writing:
+                reviews.write(folder, review, known.taxonomy, durable=options.durable)
             if done % 100 == 0 or done == len(written):
                 progress("reviews", done, len(written))
-    standing = reviews.standing(reviews.read(reviewed))
+    standing = reviews.standing(reviews.read(folder, known.taxonomy))
     return Reviewed(
-        reviewed,
+        folder,
         open_feedback.height,
         len(written),
         dict(Counter(review.verdict for review in written).most_common()),
         standing.filter("disputed").height,
+        done=writing,
     )
 
 
@@ -110,16 +109,16 @@ def _begun(judged: pl.DataFrame, said: Reviews) -> pl.DataFrame:
 
 
 def _truth(readings: pl.DataFrame) -> pl.DataFrame:
-    """What two readers agree on, and a row of class 14 for each image in which nobody saw anything."""
-    drawn = readings.filter(pl.col("class_id") != NO_FINDING)
-    normal = readings.join(drawn, on="image_id", how="anti").select(evaluation.TRUTH.names()).unique()
-    return pl.concat([evaluation.consensus(drawn), normal])
+    """TRUTH, and a row without class for each image in which nobody saw anything."""
+    drawn = readings.filter(pl.col("class_id").is_not_null())
+    normal = readings.join(drawn, on="image_id", how="anti").select(TRUTH.names()).unique()
+    return pl.concat([truth.of(readings), normal])
 
 
-def _look(
-    out: Path, feedback: Path, reviewed: Path, dataset: Path, jobs: int, progress: Progress
-) -> tuple[Version, Records, Reviews, pl.DataFrame]:
-    known = version.read(dataset)
-    found = cache.read(feedback, cache.path(out, feedback), jobs=jobs, progress=progress)
-    said = reviews.read(reviewed)
+def _look(options: Review, progress: Progress) -> tuple[Version, Records, Reviews, pl.DataFrame]:
+    known, feedback = version.read(options.dataset_folder), options.feedback_folder
+    classes = known.taxonomy
+    kept = None if options.dry_run else cache.path(options.out, feedback, classes)
+    found = cache.read(feedback, classes, kept, jobs=options.jobs, progress=progress)
+    said = reviews.read(options.reviews_folder, classes)
     return known, found, said, guard.judge(found.feedback, known.images)

@@ -12,10 +12,12 @@ from typing import Any, Final, TextIO, cast, get_args
 
 import polars as pl
 
-from radloop.errors import AnnotationError, SourceError
+from radloop import taxonomy
+from radloop.errors import AnnotationError, SourceError, TaxonomyError
 from radloop.files import write_atomic
 from radloop.tables import ANNOTATION_COLUMNS, LARGEST_SIDE_PX, REJECTED, SINGLE_READER, SMALLEST_SIDE_PX
 from radloop.tables import Boxes as Boxes
+from radloop.taxonomy import Taxonomy
 
 _OPTIONAL_COLUMNS: Final = ("width", "height", "patient_id")
 _CHUNK_ROWS: Final = 50_000
@@ -32,13 +34,16 @@ class RawData:
     boxes: Boxes  # what the user said; auto: by proof, then by the file's name
     sizes: Path | None  # train_meta.csv
     pictures: Path | None
+    classes: Taxonomy | None = None  # the source's own list, where it has one
 
 
 def write(raw: RawData, out: Path) -> Path:
     """Write `out`/raw/source.json; what lies under `out`/raw is named relative to it, so that `out` can be moved."""
     folder = _folder(out)
-    document: dict[str, str | None] = {"name": raw.name, "boxes": raw.boxes}
+    document: dict[str, Any] = {"name": raw.name, "boxes": raw.boxes}
     document |= {role: _stored(getattr(raw, role), folder) for role in ("annotations", "sizes", "pictures")}
+    if raw.classes is not None:
+        document["classes"] = raw.classes.names
     path = folder / "source.json"
     write_atomic(path, json.dumps(document, indent=2).encode() + b"\n")
     return path
@@ -61,8 +66,9 @@ def read(out: Path) -> RawData:
             boxes=_boxes(document["boxes"]),
             sizes=None if document["sizes"] is None else folder / _text(document["sizes"]),
             pictures=None if document["pictures"] is None else folder / _text(document["pictures"]),
+            classes=taxonomy.of_list(document["classes"]) if "classes" in document else None,
         )
-    except (KeyError, TypeError, ValueError) as broken:
+    except (KeyError, TypeError, ValueError, TaxonomyError) as broken:
         raise SourceError(f"{path} is damaged ({broken!r}). Run `radloop extract` again.") from broken
     for named in (raw.annotations, raw.sizes, raw.pictures):
         if named is not None and not named.exists():
@@ -111,17 +117,17 @@ def read_annotations(path: Path, *, source: str | None = None) -> tuple[pl.DataF
             if len(cells) == width and first == last and not records.damaged:
                 rows.append(first, pick(cells))
                 continue
-            reason = _damage(cells, header, positions, records.damaged.intersection(range(first, last + 1)))
-            if reason is None:
+            damage = _damage(cells, header, positions, records.damaged.intersection(range(first, last + 1)))
+            if damage is None:
                 rows.append(first, pick(cells))
             else:
                 # Cells that have slipped may hold a patient id: then none is passed on.
                 kept = cells if "patient_id" not in header else []
                 shown = [_clean(kept[at]) if at < len(kept) else None for at in positions]
-                broken.append(first, (reason, *shown))
+                broken.append(first, (*damage, *shown))
     if not rows.count + broken.count:
         raise AnnotationError(f"{path} holds a header and no rows. Pass the file that has the annotations.")
-    return _complete(rows.frame(known)), _rejected(broken.frame(["reason", *known]), source or path.name)
+    return _complete(rows.frame(known)), _rejected(broken.frame(["code", "reason", *known]), source or path.name)
 
 
 def _header(path: Path, records: "_Records") -> list[str]:
@@ -151,14 +157,14 @@ def _found(header: list[str]) -> str:
     return ", ".join(repr(_clean(name))[:60] for name in header[:20]) or "nothing"
 
 
-def _damage(cells: list[str], header: list[str], positions: list[int], undecodable: set[int]) -> str | None:
-    """Why a record is no row, or None."""
+def _damage(cells: list[str], header: list[str], positions: list[int], undecodable: set[int]) -> tuple[str, str] | None:
+    """Why a record is no row, code and sentence; or None."""
     if len(cells) != len(header):
-        return f"the row has more or fewer cells than the header: {len(cells)}, not {len(header)}"
+        return "cells-miscounted", f"the row has more or fewer cells than the header: {len(cells)}, not {len(header)}"
     if undecodable:
-        return "the row is not UTF-8"
+        return "not-utf-8", "the row is not UTF-8"
     if any("\n" in cells[at] or "\r" in cells[at] for at in positions):
-        return "a cell runs over several lines"
+        return "cell-of-several-lines", "a cell runs over several lines"
     return None
 
 

@@ -1,6 +1,8 @@
-"""Annotations and pictures of patients who never were, in the shape of VinDr-CXR (docs/synthetic.md).
+"""Annotations and pictures of patients who never were (docs/synthetic.md).
 
-All that is known of an image follows from the seed and its index alone, so a smaller set is the beginning of a larger.
+With VinBigData's classes they have the shape of VinDr-CXR; with any others, a stamp for each class on the same healthy
+chests. All that is known of an image follows from the seed and its index alone, so a smaller set is the beginning of a
+larger.
 """
 
 import hashlib
@@ -9,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -19,22 +21,24 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from radloop import domain
 from radloop.errors import SourceError, UsageError
 from radloop.files import write_atomic
 from radloop.progress import Progress, silent
-from radloop.readers import Box, Boxes, Classes, reading
-from radloop.sources import radiograph
+from radloop.readers import Boxes, Classes, Place, reading
+from radloop.sources import stamps
 from radloop.sources.raw import RawData
-from radloop.tables import ANNOTATION_COLUMNS, CLASS_NAMES, NO_FINDING
+from radloop.tables import ANNOTATION_COLUMNS
+from radloop.taxonomy import NOTHING, Taxonomy
+from radloop.vindr import anatomy, drawing, film, illness
+from radloop.vindr.classes import TAXONOMY
 
 _VERSION: Final = 1  # goes up when the same seed gives other annotations or pictures
 _RECORD: Final = "synthetic.json"
 _CHUNK: Final = 8  # pictures a worker draws before it reports
-
-_ABNORMAL: Final = 4394 / 15_000
-_CLASSES: Final = len(CLASS_NAMES) - 1
 
 # Original sizes: width and height of common flat detectors and plates, upright more often than lying.
 _SIZES_PX: Final = (
@@ -42,49 +46,6 @@ _SIZES_PX: Final = (
     (2836, 2336), (2880, 2304), (3072, 2540), (2500, 2048), (2160, 2544), (2500, 3052), (2800, 3380),
 )  # fmt: skip
 _UPRIGHT_EDGES: Final = 40  # px: how much a technician crops
-
-# Who reads: R8, R9 and R10 together nearly all that has a finding; R11..R17 the rest of it; everybody what is normal.
-_TRIO: Final = (8, 9, 10)
-_TRIO_READS: Final = {True: 4146 / 4394, False: 1355 / 10_606}
-# One over the other readings of R1, R2, …: who reads is who has the three shortest of exponential times so long.
-_NORMAL_READINGS: Final = (
-    1995, 3118, 2285, 1513, 2783, 2041, 1733, 1081, 624, 966, 1413, 1580, 1505, 1300, 1508, 1565, 743,
-)  # fmt: skip
-_WAITS: Final = {
-    True: 1 / np.array([*[1e-9] * 10, 113, 91, 124, 140, 131, 111, 33]),
-    False: 1 / np.array(_NORMAL_READINGS),
-}
-
-# Per class: how many standard deviations from the mean a patient must be to have it, and how much of that is
-# the illness of the whole lung; how often it comes alone, and how many more than two there are on average if not.
-_ILLNESS: Final = np.array(
-    [
-        # rarity  lung  alone  more
-        [0.22, -0.25, 1.00, 0.00],  # aortic enlargement
-        [2.15, 0.60, 0.94, 0.45],  # atelectasis
-        [1.70, 0.25, 0.52, 1.50],  # calcification
-        [0.44, -0.40, 1.00, 0.00],  # cardiomegaly
-        [1.80, 0.65, 0.81, 0.40],  # consolidation
-        [1.86, 0.45, 0.15, 0.65],  # ILD
-        [1.64, 0.60, 0.27, 0.40],  # infiltration
-        [1.86, 0.60, 0.57, 0.47],  # lung opacity
-        [1.36, 0.35, 0.50, 3.50],  # nodule, mass
-        [1.62, 0.35, 0.31, 1.60],  # other lesion
-        [1.17, 0.50, 0.69, 0.23],  # pleural effusion
-        [1.44, 0.35, 0.15, 1.80],  # pleural thickening
-        [2.30, 0.50, 0.80, 0.60],  # pneumothorax
-        [1.32, 0.45, 0.17, 0.40],  # pulmonary fibrosis
-    ]
-)
-_RARITY, _LUNG, _ALONE, _MORE = _ILLNESS.T
-_OWN: Final = np.sqrt(1 - _LUNG**2)
-_MOST_BOXES: Final = 17  # of one class
-
-# One rectangle, two names: how often a box of the first class is one of the second as well.
-_COMPANIONS: Final = (
-    (10, 11, 1.00), (6, 13, 0.65), (4, 7, 0.75), (6, 7, 0.55), (2, 13, 0.40), (8, 7, 0.20), (9, 7, 0.25), (9, 13, 0.20),
-    (8, 9, 0.15), (5, 13, 0.25), (5, 6, 0.25), (8, 13, 0.12), (1, 13, 0.40), (7, 13, 0.20),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,23 +72,38 @@ def image_id(index: int, *, seed: int) -> str:
     return hashlib.md5(f"radloop synthetic {seed} {index}".encode()).hexdigest()
 
 
-def patient(index: int, *, seed: int) -> Patient:
-    """The truth about the image with this index: without a finding in 71 of 100."""
+def patient(index: int, *, seed: int, classes: Taxonomy = TAXONOMY) -> Patient:
+    """The truth about the image with this index; many have no finding (of VinBigData's classes, 71 of 100)."""
     rng = np.random.default_rng([seed, index])
     name = image_id(index, seed=seed)
     width, height = _SIZES_PX[int(rng.integers(len(_SIZES_PX)))]
     cropped_x, cropped_y = rng.integers(0, _UPRIGHT_EDGES, 2).tolist()
-    findings = list(_findings(radiograph.anatomy(name), rng)) if rng.random() < _ABNORMAL else []
+    if classes == TAXONOMY:
+        found = list(illness.findings(anatomy.anatomy(name), rng)) if rng.random() < illness.ABNORMAL else []
+    else:
+        found = list(stamps.findings(classes, rng)) if rng.random() < stamps.ABNORMAL else []
     return Patient(
         image_id=name,
         width=width - cropped_x,
         height=height - cropped_y,
-        boxes=np.array([box for _, box in findings], dtype=np.float64).reshape(-1, 4),
-        classes=np.array([class_id for class_id, _ in findings], dtype=np.int64),
+        boxes=np.array([box for _, box in found], dtype=np.float64).reshape(-1, 4),
+        classes=np.array([class_id for class_id, _ in found], dtype=np.int64),
     )
 
 
-def annotations(count: int, *, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def picture(known: Patient, *, classes: Taxonomy = TAXONOMY, side_px: int = 1024) -> npt.NDArray[np.uint8]:
+    """The radiograph of a patient: (side_px, side_px), 8-bit gray."""
+    if classes == TAXONOMY:
+        return drawing.picture(known.image_id, known.boxes, known.classes, side_px=side_px)
+
+    def mark(healthy: film.Field) -> None:
+        for class_id, box in zip(known.classes.tolist(), known.boxes.tolist(), strict=True):
+            stamps.paint(healthy, class_id, box)
+
+    return drawing.healthy(known.image_id, mark, side_px=side_px)
+
+
+def annotations(count: int, *, seed: int, classes: Taxonomy = TAXONOMY) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What three readers wrote of each of `count` images, and the original sizes.
 
     The columns of train.csv (boxes in original pixels, whole numbers) and of train_meta.csv (image_id, dim0 = height,
@@ -136,12 +112,11 @@ def annotations(count: int, *, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     rows: list[tuple[Any, ...]] = []
     sizes: list[tuple[str, int, int]] = []
     for index in range(count):
-        known = patient(index, seed=seed)
+        known = patient(index, seed=seed, classes=classes)
         rng = np.random.default_rng([seed, index, 1])
         sizes.append((known.image_id, known.height, known.width))
-        body = radiograph.anatomy(known.image_id) if len(known.classes) else None
-        for reader in _readers(abnormal=bool(len(known.classes)), rng=rng):
-            rows.extend(_rows(known, body, f"R{reader}", rng))
+        readers = [f"R{number}" for number in illness.readers(abnormal=bool(len(known.classes)), rng=rng)]
+        rows.extend(_rows(known, classes, readers, rng))
     table = pl.DataFrame(
         rows,
         schema=dict(
@@ -158,91 +133,68 @@ def generate(
     *,
     seed: int,
     jobs: int,
+    classes: Taxonomy | None = None,
     side_px: int = 1024,
     annotations_only: bool = False,
     progress: Progress = silent,
 ) -> RawData:
-    """Write train.csv, train_meta.csv and train/<image_id>.png into `folder`.
+    """Write train.csv, train_meta.csv and train/<image_id>.png into `folder`; without `classes` with VinBigData's.
 
-    Pictures that are there are kept, so that a killed run is taken up; those of another seed, side or version that
-    this function wrote are removed. Raises SourceError where the folder holds data that it did not write.
+    Pictures that are there are kept, so that a killed run is taken up; those of other classes or another seed, side or
+    version that this function wrote are removed. Raises SourceError where the folder holds data that it did not write.
     """
-    _take_over(folder, count=count, seed=seed, side_px=side_px)
-    table, sizes = annotations(count, seed=seed)
+    classes = classes or TAXONOMY
+    _take_over(folder, count=count, seed=seed, side_px=side_px, classes=classes)
+    table, sizes = annotations(count, seed=seed, classes=classes)
     write_atomic(folder / "train.csv", table.write_csv(float_precision=1).encode())
     write_atomic(folder / "train_meta.csv", sizes.write_csv().encode())
     pictures = folder / "train"
     if not annotations_only:
         pictures.mkdir(exist_ok=True)
-        _draw_missing(pictures, sizes["image_id"].to_list(), seed=seed, jobs=jobs, side_px=side_px, progress=progress)
+        draw = partial(_draw, pictures, seed, classes, side_px)
+        _draw_missing(pictures, sizes["image_id"].to_list(), draw, jobs=jobs, progress=progress)
     return RawData(
         name=f"synthetic:{count}",
         annotations=folder / "train.csv",
         boxes="original",
         sizes=folder / "train_meta.csv",
         pictures=None if annotations_only else pictures,
+        classes=classes,
     )
 
 
-def _findings(body: radiograph.Anatomy, rng: np.random.Generator) -> Iterator[tuple[int, Box]]:
-    """What an ill patient has: at least one finding, each where that class lies in this body."""
-    present = np.zeros(_CLASSES, dtype=bool)
-    while not present.any():
-        present = _LUNG * rng.standard_normal() + _OWN * rng.standard_normal(_CLASSES) > _RARITY
-    for class_id in np.flatnonzero(present).tolist():
-        boxes: list[Box] = []
-        for _ in range(_number(class_id, rng)):
-            box = _apart(boxes, partial(radiograph.place, body, class_id, rng))
-            boxes.append(box)
-            yield class_id, box
-            for first, second, share in _COMPANIONS:
-                if first == class_id and rng.random() < share:
-                    yield second, box
-
-
-def _number(class_id: int, rng: np.random.Generator) -> int:
-    if rng.random() < _ALONE[class_id]:
-        return 1
-    return min(2 + int(rng.exponential(_MORE[class_id]) if _MORE[class_id] else 0), _MOST_BOXES)
-
-
-def _apart(boxes: list[Box], propose: "partial[Box]") -> Box:
-    """A place that no box covers yet; after some tries, any."""
-    for _ in range(8):
-        box = propose()
-        if not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in boxes):
-            break
-    return box
-
-
-def _readers(*, abnormal: bool, rng: np.random.Generator) -> tuple[int, ...]:
-    """Three different readers, in order."""
-    if rng.random() < _TRIO_READS[abnormal]:
-        return _TRIO
-    turn = rng.standard_exponential(len(_WAITS[abnormal])) * _WAITS[abnormal]
-    return tuple(sorted((np.argsort(turn)[:3] + 1).tolist()))
+def _place(known: Patient, classes: Taxonomy) -> Place:
+    """Where a false alarm could lie in this patient."""
+    if classes == TAXONOMY:
+        return partial(anatomy.place, anatomy.anatomy(known.image_id))
+    return domain.of(classes).typical_box
 
 
 def _rows(
-    known: Patient, body: radiograph.Anatomy | None, reader: str, rng: np.random.Generator
+    known: Patient, classes: Taxonomy, readers: Sequence[str], rng: np.random.Generator
 ) -> Iterator[tuple[Any, ...]]:
-    """One reader's rows of train.csv. Whether there is a finding at all is never in dispute."""
-    if body is None:
-        yield known.image_id, CLASS_NAMES[NO_FINDING], NO_FINDING, reader, None, None, None, None
+    """The rows of an image in train.csv. Whether there is a finding at all is never in dispute."""
+    if not len(known.classes):
+        for reader in readers:
+            yield known.image_id, NOTHING, classes.nothing, reader, None, None, None, None
         return
-    place = partial(radiograph.place, body)
-    drawn = reading(known.boxes, known.classes, rng=rng, reader=reader, place=place)
-    while not len(drawn.classes):
-        drawn = reading(known.boxes, known.classes, rng=rng, reader=reader, place=place)
-    for class_id, (x_min, y_min, x_max, y_max) in zip(drawn.classes.tolist(), drawn.boxes.tolist(), strict=True):
-        left, top = round(x_min * known.width), round(y_min * known.height)
-        right, bottom = max(round(x_max * known.width), left + 1), max(round(y_max * known.height), top + 1)
-        yield known.image_id, CLASS_NAMES[class_id], class_id, reader, left, top, right, bottom
+    read = partial(
+        reading, known.boxes, known.classes, domain.of(classes).habits, place=_place(known, classes), rng=rng
+    )
+    for reader in readers:
+        while not len((drawn := read(reader=reader)).classes):
+            pass
+        for class_id, (x_min, y_min, x_max, y_max) in zip(drawn.classes.tolist(), drawn.boxes.tolist(), strict=True):
+            left, top = round(x_min * known.width), round(y_min * known.height)
+            right, bottom = max(round(x_max * known.width), left + 1), max(round(y_max * known.height), top + 1)
+            yield known.image_id, classes.name(class_id), class_id, reader, left, top, right, bottom
 
 
-def _take_over(folder: Path, *, count: int, seed: int, side_px: int) -> None:
+def _take_over(folder: Path, *, count: int, seed: int, side_px: int, classes: Taxonomy) -> None:
     """Make `folder` ours: remove what an earlier run left that this one would not write, then say what comes."""
-    coming = {"version": _VERSION, "count": count, "seed": seed, "side_px": side_px}
+    coming: dict[str, Any] = {"version": _VERSION, "count": count, "seed": seed, "side_px": side_px}
+    if classes != TAXONOMY:
+        coming["classes"] = list(classes.names)
     path = folder / _RECORD
     try:
         earlier = json.loads(path.read_bytes())
@@ -263,12 +215,11 @@ def _take_over(folder: Path, *, count: int, seed: int, side_px: int) -> None:
 
 
 def _draw_missing(
-    pictures: Path, image_ids: list[str], *, seed: int, jobs: int, side_px: int, progress: Progress
+    pictures: Path, image_ids: list[str], draw: Callable[[list[int]], int], *, jobs: int, progress: Progress
 ) -> None:
     there = set(os.listdir(pictures))
     missing = [index for index, name in enumerate(image_ids) if f"{name}.png" not in there]
     chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
-    draw = partial(_draw, pictures, seed, side_px)
     done = len(image_ids) - len(missing)
     progress("generate pictures", done, len(image_ids))
     try:
@@ -292,11 +243,10 @@ def _draw_missing(
         ) from refused
 
 
-def _draw(pictures: Path, seed: int, side_px: int, indices: list[int]) -> int:
+def _draw(pictures: Path, seed: int, classes: Taxonomy, side_px: int, indices: list[int]) -> int:
     for index in indices:
-        known = patient(index, seed=seed)
-        pixels = radiograph.picture(known.image_id, known.boxes, known.classes, side_px=side_px)
-        write_atomic(pictures / f"{known.image_id}.png", radiograph.encode(pixels))
+        known = patient(index, seed=seed, classes=classes)
+        write_atomic(pictures / f"{known.image_id}.png", film.encode(picture(known, classes=classes, side_px=side_px)))
     return len(indices)
 
 

@@ -1,31 +1,24 @@
 """Where datasets are kept: a folder, or any remote that rclone knows.
 
 A key is a "/"-separated name relative to the store; a unit is a prefix with a manifest of its own (`organized`,
-`organized/retrain`). What a store holds is changed by `storage.publish` only.
+`organized/retrain`). What a store holds is changed by `storage.publish` only: it computes the change, and each store
+commits it its own way. A new store is a module with such a class and its line in `open_store`.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 from radloop.engines import HERE, Engine
 from radloop.progress import Progress, silent
+from radloop.storage.change import Change, Stored, Transfers
 
 _REMOTE: Final = re.compile(r"[\w.+@][\w.+@ -]*:")  # rclone's own rule for the names of remotes
 
 
-@dataclass(frozen=True)
-class Stored:
-    """What a listing says of one key. `md5` is None where the store keeps none."""
-
-    bytes: int
-    md5: str | None
-
-
 class Store(Protocol):
-    """What every store can do: be read."""
+    """Can be read, and commits a change its own way. Nobody asks which kind it is."""
 
     @property
     def address(self) -> str:
@@ -50,42 +43,25 @@ class Store(Protocol):
         here, and keys that the store does not hold are left out.
         """
 
+    def admit(self, root: Path, prefix: str) -> None:
+        """Raise StoreError where the folder `root` cannot be published as the unit `prefix`; nothing is read."""
+
+    def recover(self, prefix: str) -> None:
+        """Put in order what a killed `commit` left of a unit, as far as that is no matter of the next change."""
+
+    def foresee(self, change: Change) -> Transfers:
+        """What `commit` would do; nothing is written."""
+
+    def commit(self, change: Change, *, progress: Progress = silent) -> Transfers:
+        """Make the change, verified by size and MD5; write nothing where none is needed.
+
+        Killed at any moment it leaves the old unit or the new one, or a marker that tells readers to wait; the next
+        commit ends in the same bytes as one that nothing disturbed. Raises DatasetError where the change's files are
+        not what their manifest says, StoreError where the store refuses or fails.
+        """
+
     def close(self) -> None:
         """End what was started for this store; it starts again when it is used again."""
-
-
-@runtime_checkable
-class ObjectStore(Store, Protocol):
-    """A store without folders and without renames: objects one by one, each whole or not at all.
-
-    Keys are relative to `prefix`. `upload` and `copy` raise StoreError only for what another try cannot mend; what
-    came through otherwise is for the next listing to say.
-    """
-
-    @property
-    def can_copy(self) -> bool:
-        """Whether `copy` works."""
-
-    def put(self, key: str, data: bytes) -> None:
-        """Write one small object; it is there when this returns."""
-
-    def upload(self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent) -> "Outcome":
-        """Send the files `root`/key."""
-
-    def copy(self, prefix: str, sources: Mapping[str, str], *, progress: Progress = silent) -> "Outcome":
-        """Let the store make each target from its source, {target: source}; no bytes travel."""
-
-    def delete(self, prefix: str, keys: Iterable[str]) -> None:
-        """Remove objects; what is missing already is no error."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a batch ended: the last error in the store's words, None where there was none; and the keys whose
-    source was gone."""
-
-    error: str | None = None
-    gone: frozenset[str] = frozenset()
 
 
 def open_store(address: str, *, engine: Engine = HERE) -> Store:

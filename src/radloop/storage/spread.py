@@ -10,7 +10,7 @@ from radloop import engines, manifest
 from radloop.engines import Engine
 from radloop.errors import StoreError
 from radloop.progress import Progress, silent
-from radloop.storage import Outcome
+from radloop.storage.objects import Outcome
 from radloop.storage.rclone import RcloneStore
 
 _SHARD: Final = 512  # files: some seconds of work for a node, beside a fifth of a second for starting its rclone

@@ -1,5 +1,6 @@
 """Drift: do two sets of images differ, in what was said of them or in the pictures?"""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -8,11 +9,12 @@ import polars as pl
 import streamlit as st
 
 from radloop.dashboard import figures, layout, loading
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.measures import drift
 from radloop.measures.drift import Permuted
-from radloop.tables import CLASS_NAMES, SPLITS
+from radloop.options import Dashboard
+from radloop.tables import SPLITS
+from radloop.taxonomy import Taxonomy
 
 Window = tuple[datetime, datetime]
 
@@ -36,19 +38,25 @@ _SUMMARIES: Final = {
     "picture_mean": "picture: mean gray value",
     "picture_std": "picture: contrast (std)",
     "picture_sharpness": "picture: sharpness",
-} | {f"class_{number}": name for number, name in enumerate(CLASS_NAMES)}
+}
+_MOST_NAMED: Final = 20  # alarms in words; the table has all
+
+
+def _questions(classes: Taxonomy) -> dict[str, str]:
+    """What is asked, in words, by the name of the summary."""
+    return _SUMMARIES | {f"class_{number}": name for number, name in enumerate(classes.names)}
 
 
 @loading.measured
 def _of_split(dataset: Dataset, split: str) -> pl.DataFrame:
-    return drift.of_annotations(dataset.labels.filter(pl.col("split") == split))
+    return drift.of_annotations(dataset.labels.filter(pl.col("split") == split), dataset.taxonomy)
 
 
 @loading.measured
 def _of_window(said: Feedback, window: Window, last: bool) -> pl.DataFrame:
     time = pl.col("timestamp").dt.replace_time_zone(None)
     inside = said.records.feedback.filter(time.is_between(*window, closed="both" if last else "left"))
-    return drift.of_feedback(inside, said.records.detections)
+    return drift.of_feedback(inside, said.records.detections, said.taxonomy)
 
 
 @loading.measured
@@ -74,7 +82,7 @@ def _permute_windows(said: Feedback, first: Window, second: Window, summary: str
     )
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """Every question at once, and one of them opened."""
     kind = st.session_state.get("drift-kind", _LABELS)
     found = layout.dataset(inputs) if kind == _LABELS else layout.quiet_dataset(inputs)
@@ -88,6 +96,7 @@ def page(inputs: Inputs) -> None:
     else:
         said = layout.feedback(inputs)
         if said is not None:
+            layout.default_classes(inputs)
             _windows(said)
 
 
@@ -102,11 +111,12 @@ def _splits(found: Dataset) -> None:
     if first == second:
         st.info("Choose two different splits.")
         return
-    compared = _compare_splits(found, first, second)
-    summary = _overview(compared, first, second)
+    compared, questions = _compare_splits(found, first, second), _questions(found.taxonomy)
+    summary = _overview(compared, first, second, questions)
     within = st.toggle("Only among images that the same readers read", value=False)
     permuted = _permute_splits(found, first, second, summary, within)
-    _opened(_of_split(found, first), _of_split(found, second), summary, permuted, (first, second))
+    sets = _of_split(found, first), _of_split(found, second)
+    _opened(sets, summary, questions[summary], permuted, (first, second))
 
 
 def _windows(said: Feedback) -> None:
@@ -124,28 +134,51 @@ def _windows(said: Feedback) -> None:
 
     first = window("First window (UTC, its end left out)", earliest, middle)
     second = window("Second window (UTC)", middle, latest)
-    compared = _compare_windows(said, first, second)
-    summary = _overview(compared, "first window", "second window")
+    compared, questions = _compare_windows(said, first, second), _questions(said.taxonomy)
+    summary = _overview(compared, "first window", "second window", questions)
     permuted = _permute_windows(said, first, second, summary)
     sets = _of_window(said, first, False), _of_window(said, second, True)
-    _opened(*sets, summary, permuted, ("first window", "second window"))
+    _opened(sets, summary, questions[summary], permuted, ("first window", "second window"))
 
 
-def _overview(compared: pl.DataFrame, first: str, second: str) -> str:
+def _overview(compared: pl.DataFrame, first: str, second: str, questions: Mapping[str, str]) -> str:
     """All questions; returns the one to open."""
     named = compared.with_columns(
-        question=pl.col("summary").replace(_SUMMARIES), says=pl.col("verdict").replace(_VERDICTS)
+        question=pl.col("summary").replace(questions), says=pl.col("verdict").replace(_VERDICTS)
     )
     alarms = named.filter(pl.col("verdict").is_in(["drift", "readers", "unclear"]))
     tested = named.filter(pl.col("p_value").is_not_null())
+    few = named.height - tested.height
+    rest = f"; too few images for {few:,} more" if few else ""
     if alarms.height:
-        st.warning(f"**{alarms.height} of {tested.height} questions differ** (q of {drift.FALSE_DISCOVERIES} or less).")
-        for question, says in alarms.select("question", "says").iter_rows():
-            st.markdown(f"- **{question}**: {says}")
+        st.warning(
+            f"**{alarms.height} of {tested.height} questions differ** (q of {drift.FALSE_DISCOVERIES} or less){rest}."
+        )
+        worst = alarms.sort("q_value", maintain_order=True).head(_MOST_NAMED).select("question", "says")
+        lines = [f"- **{layout.plain(question)}**: {says}" for question, says in worst.iter_rows()]
+        more = [f"- and {alarms.height - _MOST_NAMED} more, in the data below"] if alarms.height > _MOST_NAMED else []
+        st.markdown("\n".join(lines + more))
+    elif tested.is_empty():
+        st.info(f"Too few images in {first} or {second} to answer any of the {few:,} questions.")
     else:
-        st.success(f"No difference found in {tested.height} questions between {first} and {second}.")
+        st.info(f"No difference found in {tested.height} questions between {first} and {second}{rest}.")
+    if tested.height:
+        _shifts(compared, tested, first, second)
+    opened = st.selectbox(
+        "Open", named["summary"].to_list(), index=_first_alarm(named), format_func=lambda name: questions[name]
+    )
+    return str(opened)
+
+
+def _shifts(compared: pl.DataFrame, tested: pl.DataFrame, first: str, second: str) -> None:
+    """How far the second set lies from the first, by question."""
+    surest = tested.sort("q_value", maintain_order=True).head(figures.MOST_ROWS)["summary"]
+    shown = tested.filter(pl.col("summary").is_in(surest.implode()))
+    most = (
+        f"The {shown.height} questions of {tested.height} with the smallest q." if shown.height < tested.height else ""
+    )
     figure = figures.dots(
-        tested, of="question", value="shift", by="says", title=f"shift of {second} against {first} (−1 … 1)"
+        shown, of="question", value="shift", by="says", title=f"shift of {second} against {first} (−1 … 1)"
     )
     figure.add_vline(x=0, line_width=1, line_color=figures.GREY)
     layout.chart(
@@ -153,11 +186,9 @@ def _overview(compared: pl.DataFrame, first: str, second: str) -> str:
         figure,
         compared,
         key="drift",
-        units="Yes or no: difference of the shares of images. Numbers: Cliff's delta. q controls false discoveries.",
+        units="Yes or no: difference of the shares of images. Numbers: Cliff's delta. "
+        f"q controls false discoveries. {most}",
     )
-    questions = dict(named.select("question", "summary").iter_rows())
-    opened = st.selectbox("Open", list(questions), index=_first_alarm(named))
-    return str(questions[opened])
 
 
 def _first_alarm(named: pl.DataFrame) -> int:
@@ -166,7 +197,7 @@ def _first_alarm(named: pl.DataFrame) -> int:
 
 
 def _opened(
-    first: pl.DataFrame, second: pl.DataFrame, summary: str, permuted: Permuted, names: tuple[str, str]
+    sets: tuple[pl.DataFrame, pl.DataFrame], summary: str, title: str, permuted: Permuted, names: tuple[str, str]
 ) -> None:
     columns = st.columns(3)
     columns[0].metric("Effect", f"{permuted.effect:.3f}", border=True)
@@ -174,9 +205,8 @@ def _opened(
     columns[2].metric("Permutations", f"{permuted.permutations:,}", border=True)
     if not permuted.permutations:
         st.caption("No image could be exchanged: no group of readers read images of both sets.")
-    title = _SUMMARIES.get(summary, summary)
-    figure = figures.empty(x=title, y="share of images")
-    for table, name, colour in zip((first, second), names, (figures.SKY, figures.ORANGE), strict=True):
+    figure = figures.empty(x=layout.label(title), y="share of images")
+    for table, name, colour in zip(sets, names, (figures.SKY, figures.ORANGE), strict=True):
         values = table[summary].drop_nulls()
         shown = values.cast(pl.String).replace({"true": "yes", "false": "no"}) if values.dtype == pl.Boolean else values
         figure.add_trace(
@@ -188,7 +218,7 @@ def _opened(
     figure.update_yaxes(tickformat=".0%")
     both = pl.concat(
         table.select("image_id", summary).with_columns(set=pl.lit(name))
-        for table, name in zip((first, second), names, strict=True)
+        for table, name in zip(sets, names, strict=True)
     )
-    layout.chart(f"{title} in {names[0]} and in {names[1]}", figure, None, key="opened")
+    layout.chart(f"{layout.plain(title)} in {names[0]} and in {names[1]}", figure, None, key="opened")
     layout.download(both, key="opened")

@@ -7,36 +7,39 @@ import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
+from radloop.catalog.judging import Judged
+from radloop.catalog.rule import Rule
 from radloop.dashboard import figures, layout, loading, loop
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Feedback
 from radloop.errors import RadloopError
-from radloop.feedback import retraining
-from radloop.tables import CLASS_NAMES, class_name
+from radloop.measures import counts
+from radloop.options import Dashboard
 
 MOST_LISTED: Final = 1000
 _VIEWS: Final = ("What it said", "Against the truth", "Latency and errors")
-_ANY: Final = "any"
+_ANY: Final = "(any)"
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """What was said, against the truth, and how the run went."""
     said = layout.quiet_feedback(inputs)
     layout.head("Feedback", "What does the model say, and how often is it right?", simulated=layout.marks(None, said))
     view = st.segmented_control("View", _VIEWS, default=_VIEWS[0], required=True)
     if view == _VIEWS[2]:
-        _log(inputs.log)
+        _log(inputs.log_file)
         return
     said = layout.feedback(inputs)
     if said is None:
         return
+    rule = loading.last_rule(inputs.retrain_table)
     if view == _VIEWS[0]:
-        _said(said)
+        layout.default_classes(inputs)
+        _said(said, rule)
     else:
-        _truth(inputs, said)
+        _truth(inputs, said, rule)
 
 
-def _said(said: Feedback) -> None:
+def _said(said: Feedback, rule: Rule) -> None:
     feedback, refused = said.records.feedback, said.records.refused
     columns = st.columns(4)
     columns[0].metric("Feedback", f"{feedback.height:,}", border=True)
@@ -44,11 +47,11 @@ def _said(said: Feedback) -> None:
     columns[2].metric("Boxes", f"{said.records.detections.height:,}", border=True)
     columns[3].metric("Files refused", f"{refused.height:,}", border=True)
     layout.refused_files(said)
-    _histogram(said)
+    _histogram(said, rule)
     _table(said)
 
 
-def _histogram(said: Feedback) -> None:
+def _histogram(said: Feedback, rule: Rule) -> None:
     held = loop.confidences(said)
     figure = figures.empty(x="confidence", y="number (log scale)")
     for (kind,), part in held.group_by("kind", maintain_order=True):
@@ -58,7 +61,7 @@ def _histogram(said: Feedback) -> None:
     figure.update_layout(barmode="group", bargap=0.05)
     figure.update_yaxes(type="log", dtick=1)
     figure.add_vline(
-        x=retraining.MIN_CONFIDENCE,
+        x=rule.min_confidence,
         line_dash="dash",
         line_color=figures.YELLOW,
         annotation_text="above: a label of the next round",
@@ -68,9 +71,9 @@ def _histogram(said: Feedback) -> None:
 
 
 def _table(said: Feedback) -> None:
-    listed = said.records.feedback.with_columns(class_name=class_name(pl.col("class_id")))
+    listed = said.records.feedback.with_columns(class_name=said.taxonomy.named(pl.col("class_id")))
     columns = st.columns(4)
-    name = columns[0].selectbox("Top class", [_ANY, *CLASS_NAMES])
+    name = columns[0].selectbox("Top class", [_ANY, *said.taxonomy.file_names(with_nothing=True)])
     split = columns[1].selectbox("Split", [_ANY, *listed["split"].unique().drop_nulls().sort()])
     least, most = columns[2].slider("Confidence", 0.0, 1.0, (0.0, 1.0), 0.01)
     text = columns[3].text_input("Image id contains")
@@ -101,7 +104,7 @@ def _table(said: Feedback) -> None:
         layout.open_review(newest["feedback_id"][row])
 
 
-def _truth(inputs: Inputs, said: Feedback) -> None:
+def _truth(inputs: Dashboard, said: Feedback, rule: Rule) -> None:
     found = layout.dataset(inputs)
     if found is None:
         return
@@ -115,52 +118,63 @@ def _truth(inputs: Inputs, said: Feedback) -> None:
     rows = list(models.iter_rows())
     names = [f"{model or 'unknown'} {version}".strip() for model, version, _ in rows]
     at = names.index(st.selectbox("Detector", names)) if len(names) > 1 else 0
+    detector = rows[at][0], rows[at][1]
     with st.spinner("Judging …"):
-        judged = loop.evaluated(found, said, rows[at][0], rows[at][1])
+        judged = loop.evaluated(found, said, detector, rule, inputs.seed)
     _figures(judged)
     left, right = st.columns(2, gap="medium")
     with left:
         _precision(judged)
-        _thresholds(judged)
+        _thresholds(judged, rule)
     with right:
         _calibration(judged)
         with st.spinner("Judging by each reader …"):
-            readers = loop.against_readers(found, said, rows[at][0], rows[at][1])
+            readers = loop.against_readers(found, said, detector)
+        drew = readers.filter(pl.col("map").is_not_null()).sort(*counts.reader_order())
+        shown, most = figures.most(drew, of="rad_id", size="images", what="readers")
+        none = readers.height - drew.height
+        silent = f"{none} more drew no box on these images: against them there is no figure. " if none else ""
         layout.chart(
             "mAP@0.4 against each reader alone: the consensus hides that range",
-            figures.bars(readers, of="rad_id", value="map", title="mAP@0.4"),
+            figures.bars(shown, of="rad_id", value="map", title="mAP@0.4"),
             readers,
             key="by-reader",
+            units=silent + most,
         )
 
 
-def _figures(judged: loop.Judged) -> None:
+def _figures(judged: Judged) -> None:
     columns = st.columns(4)
     for column, (iou, table) in zip(columns, judged.precision.items(), strict=False):
         whole = table.row(-1, named=True)
         column.metric(f"mAP@{iou}", layout.number(whole["ap"]), border=True)
         column.caption(f"95 % interval {layout.number(whole['ap_low'])} to {layout.number(whole['ap_high'])}")
     labels = judged.labels.row(-1, named=True)
-    columns[2].metric("Right above 0.9", layout.share(labels["precision"]), border=True)
+    columns[2].metric(f"Right above {judged.min_confidence:g}", layout.share(labels["precision"]), border=True)
     columns[2].caption(f"{labels['correct']:,} of {labels['labels']:,} boxes: the pseudo-labels' precision")
     columns[3].metric("Calibration error", layout.number(judged.calibration_error), border=True)
     columns[3].caption("mean gap between confidence and share right")
+    single = judged.single_reader
+    alone = f" (what its only reader drew on {single:,} images)" if single else ""
     st.caption(
-        f"Truth: boxes that at least {judged.min_readers} of the readers drew, fused at IoU 0.4; "
+        f"Truth: {judged.truth:,} boxes that at least two readers of the image drew, fused at IoU 0.4{alone}; "
         f"{judged.images:,} images outside training; the newest feedback on each."
     )
 
 
-def _precision(judged: loop.Judged) -> None:
+def _precision(judged: Judged) -> None:
     classes = judged.precision[0.4].filter(pl.col("class_id").is_not_null(), pl.col("truth") > 0)
+    shown, most = figures.most(classes, of="class_name", size="truth", what="classes")
     figure = figures.dots(
-        classes.with_columns(at=pl.lit("IoU 0.4")), of="class_name", value="ap", by="at", title="average precision"
+        shown.with_columns(at=pl.lit("IoU 0.4")), of="class_name", value="ap", by="at", title="average precision"
     )
     figure.update_xaxes(range=[0, 1])
-    layout.chart("Average precision of each class, with its 95 % interval", figure, classes, key="precision")
+    layout.chart(
+        "Average precision of each class, with its 95 % interval", figure, classes, key="precision", units=most
+    )
 
 
-def _calibration(judged: loop.Judged) -> None:
+def _calibration(judged: Judged) -> None:
     table = judged.calibration.filter(pl.col("predictions") > 0)
     figure = figures.empty(x="confidence", y="share right")
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": figures.GREY, "dash": "dot"})
@@ -181,17 +195,17 @@ def _calibration(judged: loop.Judged) -> None:
     layout.chart("Calibration: is a confidence of 0.7 right in 70 % of the cases?", figure, table, key="calibration")
 
 
-def _thresholds(judged: loop.Judged) -> None:
+def _thresholds(judged: Judged, rule: Rule) -> None:
     long = judged.thresholds.unpivot(["precision", "recall"], index="confidence", variable_name="what")
     figure = figures.lines(
         long, x="confidence", y="value", by="what", x_title="boxes above this confidence", y_title="share", percent=True
     )
-    figure.add_vline(x=retraining.MIN_CONFIDENCE, line_dash="dash", line_color=figures.YELLOW)
+    figure.add_vline(x=rule.min_confidence, line_dash="dash", line_color=figures.YELLOW)
     layout.chart("What another threshold would keep: precision and recall", figure, judged.thresholds, key="thresholds")
 
 
-def _log(path: Path | None) -> None:
-    if path is None or not path.is_file():
+def _log(path: Path) -> None:
+    if not path.is_file():
         layout.missing(layout.absent("log", path), "radloop simulate")
         return
     try:

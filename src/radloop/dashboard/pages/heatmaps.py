@@ -6,11 +6,13 @@ import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
-from radloop.dashboard import figures, layout, loading, pictures, samples
-from radloop.dashboard.inputs import Inputs
+from radloop.dashboard import figures, layout, loading, pictures
 from radloop.dashboard.loading import Dataset
 from radloop.measures import counts
 from radloop.measures.counts import Heatmaps
+from radloop.options import Dashboard
+from radloop.tables import CLASS_ID
+from radloop.taxonomy import Taxonomy
 
 SIDE = 64  # cells along each axis
 _SCALE = (
@@ -22,11 +24,22 @@ _SCALE = (
 
 
 @loading.measured
-def _heat(dataset: Dataset) -> Heatmaps:
-    return counts.heatmaps(dataset.labels, side=SIDE)
+def _heat(dataset: Dataset, class_id: int) -> Heatmaps:
+    """Of one class: those of a thousand would take a gigabyte."""
+    alone = pl.when(pl.col("class_id") == class_id).then(pl.lit(0, CLASS_ID)).alias("class_id")
+    name = dataset.taxonomy.name(class_id)
+    return counts.heatmaps(dataset.labels.with_columns(alone), Taxonomy((name,)), side=SIDE)
 
 
-def page(inputs: Inputs) -> None:
+@loading.measured
+def _ratio(dataset: Dataset) -> float:
+    """Height over width of the middle one of the pictures."""
+    sides = dataset.rows.unique("image_id", keep="first").select(ratio=pl.col("height") / pl.col("width"))
+    middle = sides["ratio"].median()
+    return float(middle) if isinstance(middle, float) and 0 < middle < float("inf") else 1.0
+
+
+def page(inputs: Dashboard) -> None:
     """A panel for each split that is chosen."""
     found = layout.dataset(inputs)
     layout.head(
@@ -36,19 +49,19 @@ def page(inputs: Inputs) -> None:
     )
     if found is None:
         return
-    heat = _heat(found)
     left, right = st.columns(2)
-    name = left.selectbox("Class", list(samples.by_class()))
+    name = left.selectbox("Class", found.taxonomy.names)
+    class_id = found.taxonomy.names.index(name)
+    heat = _heat(found, class_id)
     splits = right.pills("Splits", heat.splits, selection_mode="multi", default=heat.splits[:2]) or heat.splits[:1]
-    class_id = samples.by_class()[name]
     for start in range(0, len(splits), 2):
         for column, split in zip(st.columns(2), splits[start : start + 2], strict=False):
             with column:
-                _panel(inputs, found, heat.counts[heat.splits.index(split), class_id], name, split)
-    layout.download(_cells(heat, class_id), key=f"heatmap-{class_id}")
+                _panel(inputs, found, heat.counts[heat.splits.index(split), 0], name, split)
+    layout.download(_cells(heat), key=f"heatmap-{class_id}")
 
 
-def _panel(inputs: Inputs, found: Dataset, cells: npt.NDArray[np.int64], name: str, split: str) -> None:
+def _panel(inputs: Dashboard, found: Dataset, cells: npt.NDArray[np.int64], name: str, split: str) -> None:
     background = pictures.mean(found, inputs.images, split if found.has_splits else None)
     figure = figures.empty(height=460, legend=False)
     if background is not None:
@@ -70,14 +83,14 @@ def _panel(inputs: Inputs, found: Dataset, cells: npt.NDArray[np.int64], name: s
     )
     figure.update_layout(plot_bgcolor="black", margin={"l": 0, "r": 0, "t": 0, "b": 0, "pad": 0})
     figure.update_xaxes(range=[0, 1], visible=False, constrain="domain")
-    figure.update_yaxes(range=[1, 0], visible=False, scaleanchor="x", scaleratio=1.1, constrain="domain")
-    layout.chart(f"Where {name} was drawn in {split}", figure, None, key=f"heat-{split}")
+    figure.update_yaxes(range=[1, 0], visible=False, scaleanchor="x", scaleratio=_ratio(found), constrain="domain")
+    layout.chart(f"Where {layout.plain(name)} was drawn in {split}", figure, None, key=f"heat-{split}")
     if background is None:
         st.caption("No picture could be read: the mean picture is missing.")
 
 
-def _cells(heat: Heatmaps, class_id: int) -> pl.DataFrame:
+def _cells(heat: Heatmaps) -> pl.DataFrame:
     """split, row, column, boxes of every cell that a box of the class touches."""
-    split, row, column = np.nonzero(heat.counts[:, class_id])
-    boxes = heat.counts[split, class_id, row, column]
+    split, row, column = np.nonzero(heat.counts[:, 0])
+    boxes = heat.counts[split, 0, row, column]
     return pl.DataFrame({"split": [heat.splits[at] for at in split], "row": row, "column": column, "boxes": boxes})

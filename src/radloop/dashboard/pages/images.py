@@ -1,24 +1,24 @@
 """Images: one radiograph at a time, in its true proportions, with whoever's boxes."""
 
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import polars as pl
 import streamlit as st
 
 from radloop.dashboard import layout, pictures, radiograph, samples
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.errors import RadloopError
+from radloop.options import Dashboard
 from radloop.tables import SPLITS
+from radloop.taxonomy import NOTHING
 
 MOST_LISTED: Final = 500
 GALLERY: Final = 12
-_ANY: Final = "any"
+_ANY: Final = "(any)"
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """A list to choose from and the picture, or twelve small pictures."""
     found = layout.dataset(inputs)
     said = layout.quiet_feedback(inputs)
@@ -53,15 +53,15 @@ def _filtered(found: Dataset) -> pl.DataFrame:
         here = [split for split in SPLITS if split in listed["split"].unique()]
         split = columns[0].selectbox("Split", [_ANY, *here], on_change=_forget)
         listed = listed if split == _ANY else listed.filter(pl.col("split") == split)
-    name = columns[1].selectbox("Class", [_ANY, *samples.by_class(), "No finding"], on_change=_forget)
+    name = columns[1].selectbox("Class", [_ANY, *found.taxonomy.file_names(with_nothing=True)], on_change=_forget)
     readers = samples.readers(found)
     reader = columns[2].selectbox("Reader", [_ANY, *readers], on_change=_forget)
     order = columns[3].selectbox("First", ["most disagreed on", "most boxes", "by id"], on_change=_forget)
     text = columns[4].text_input("Image id contains", on_change=_forget)
-    if name == "No finding":
+    if name == NOTHING:
         listed = listed.filter(pl.col("boxes") == 0)
     elif name != _ANY:
-        listed = listed.filter(pl.col("class_ids").list.contains(samples.by_class()[name]))
+        listed = listed.filter(pl.col("class_ids").list.contains(found.taxonomy.names.index(name)))
     if reader != _ANY:
         listed = listed.filter(pl.col("readers").list.contains(reader))
     if text:
@@ -114,7 +114,7 @@ def _forget() -> None:
 
 
 @st.fragment
-def _viewer(inputs: Inputs, found: Dataset, said: Feedback | None, image_id: str) -> None:
+def _viewer(inputs: Dashboard, found: Dataset, said: Feedback | None, image_id: str) -> None:
     drawn = samples.layers(found, said, image_id)
     names = [layer.name for layer in drawn]
     wanted = st.pills("Boxes of", names, selection_mode="multi", default=names, key=f"layers-{image_id}") or []
@@ -126,17 +126,18 @@ def _viewer(inputs: Inputs, found: Dataset, said: Feedback | None, image_id: str
         st.error(f"**Refused:** {layout.plain(refused)}")
         source = ""
     frame = pictures.frame(found, image_id)
-    figure = radiograph.draw(source, frame, [layer for layer in drawn if layer.name in wanted], view=image_id)
+    shown = [layer for layer in drawn if layer.name in wanted]
+    figure = radiograph.draw(source, frame, shown, found.taxonomy, view=image_id)
     st.plotly_chart(figure, key="radiograph", config=radiograph.LOOKING, alt=f"radiograph {layout.plain(image_id)}")
     st.caption(
         f"{frame[0]}×{frame[1]} px. Wheel: zoom; drag: move; double click: all of it."
         if found.root is not None
         else "In the stretched proportions of the table: it does not tell the film's own."
     )
-    _everything(inputs.dataset, found, image_id)
+    _everything(found, image_id)
 
 
-def _everything(place: Path | None, found: Dataset, image_id: str) -> None:
+def _everything(found: Dataset, image_id: str) -> None:
     with st.expander("Everything known of this image"):
         rows = found.rows.filter(pl.col("image_id") == image_id)
         st.dataframe(rows, hide_index=True, key="rows-of-image")
@@ -149,22 +150,22 @@ def _everything(place: Path | None, found: Dataset, image_id: str) -> None:
         st.code(f"radloop explain {image_id}", language="bash")
 
 
-def _gallery(inputs: Inputs, found: Dataset, listed: pl.DataFrame) -> None:
+def _gallery(inputs: Dashboard, found: Dataset, listed: pl.DataFrame) -> None:
     pages = (listed.height - 1) // GALLERY + 1
     number = st.number_input(f"Page of {pages:,}", 1, pages, 1)
     part = listed.slice((int(number) - 1) * GALLERY, GALLERY)
     for start in range(0, part.height, 4):
         for column, row in zip(st.columns(4), part.slice(start, 4).iter_rows(named=True), strict=False):
             with column:
-                _thumbnail(inputs, found, row["image_id"], row["classes"] or "No finding")
+                _thumbnail(inputs, found, row["image_id"], row["classes"] or NOTHING)
 
 
-def _thumbnail(inputs: Inputs, found: Dataset, image_id: str, classes: str) -> None:
+def _thumbnail(inputs: Dashboard, found: Dataset, image_id: str, classes: str) -> None:
     try:
         path = pictures.find(found, inputs.images, image_id)
         st.image(pictures.proportions(path, pictures.frame(found, image_id), pictures.THUMBNAIL_PX), alt=image_id)
     except RadloopError as refused:
         st.error(layout.plain(refused))
-    st.caption(f"{layout.plain(image_id[:12])} · {layout.plain(classes)}")
+    st.caption(f"{layout.plain(image_id[:12])} · {layout.plain(layout.shortened(classes, 80))}")
     if st.button("Open", key=f"open-{image_id}"):
         layout.open_image(image_id)

@@ -5,20 +5,20 @@ import polars as pl
 import streamlit as st
 
 from radloop.dashboard import figures, layout, loading
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset
 from radloop.measures import counts
-from radloop.tables import CLASS_NAMES, NO_FINDING
+from radloop.options import Dashboard
+from radloop.taxonomy import NOTHING
 
 
 @loading.measured
 def _shares(dataset: Dataset) -> pl.DataFrame:
-    return counts.class_shares(dataset.labels)
+    return counts.class_shares(dataset.labels, dataset.taxonomy)
 
 
 @loading.measured
 def _classes(dataset: Dataset) -> pl.DataFrame:
-    return counts.classes(dataset.labels)
+    return counts.classes(dataset.labels, dataset.taxonomy)
 
 
 @loading.measured
@@ -28,15 +28,15 @@ def _labels_per(dataset: Dataset, unit: str) -> pl.DataFrame:
 
 @loading.measured
 def _together(dataset: Dataset) -> pl.DataFrame:
-    return counts.together(dataset.labels)
+    return counts.together(dataset.labels, dataset.taxonomy)
 
 
 @loading.measured
 def _shapes(dataset: Dataset) -> pl.DataFrame:
-    return counts.box_shapes(dataset.labels)
+    return counts.box_shapes(dataset.labels, dataset.taxonomy)
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """Four views of the labels."""
     found = layout.dataset(inputs)
     layout.head(
@@ -65,7 +65,9 @@ def _distribution(found: Dataset) -> None:
     normal = right.toggle("with “No finding”", value=False, disabled=unit == "boxes")
     singular = "image" if unit == "images" else "box"
     shares = _shares(found)
-    shown = shares if normal and unit == "images" else shares.filter(pl.col("class_id") != NO_FINDING)
+    nothing = found.taxonomy.nothing
+    kept = shares if normal and unit == "images" else shares.filter(pl.col("class_id") != nothing)
+    shown, most = figures.most(kept, of="class_name", size=unit, what="classes", besides=(NOTHING,))
     figure = figures.dots(
         shown,
         of="class_name",
@@ -80,19 +82,22 @@ def _distribution(found: Dataset) -> None:
         figure,
         shares,
         key=f"class-shares-{unit}",
-        units="The grey line is the share over all splits: what each would have if they were alike.",
+        units=f"The grey line is the share over all splits: what each would have if they were alike. {most}",
+    )
+    classes = _classes(found)
+    findings, most = figures.most(
+        classes.filter(pl.col("class_id") != nothing), of="class_name", size="images", what="classes"
     )
     layout.chart(
         "How often each class was seen, and by how many readers of the image",
-        _seen(_classes(found)),
-        _classes(found),
+        _seen(findings),
+        classes,
         key="classes",
-        units="Images; a class that one reader alone saw is in doubt.",
+        units=f"Images; a class that one reader alone saw is in doubt. {most}",
     )
 
 
-def _seen(classes: pl.DataFrame) -> go.Figure:
-    findings = classes.filter(pl.col("class_id") != NO_FINDING)
+def _seen(findings: pl.DataFrame) -> go.Figure:
     long = findings.unpivot(
         ["images", "seen_by_2", "seen_by_3"], index="class_name", variable_name="seen"
     ).with_columns(
@@ -126,20 +131,25 @@ def _cooccurrence(found: Dataset) -> None:
         required=True,
         help="Images with both classes, or the very same rectangle carrying both.",
     )
-    names = list(CLASS_NAMES[:NO_FINDING])
-    said = pairs.with_columns(said=pl.format("expected if independent: {} images", pl.col("expected_images").round(1)))
+    findings = _classes(found).filter(pl.col("class_id") != found.taxonomy.nothing)
+    shown, most = figures.most(findings, of="class_name", size="images", what="classes")
+    names = shown["class_name"].to_list()
+    among = pairs.filter(pl.col("class_a_name").is_in(names), pl.col("class_b_name").is_in(names))
+    said = among.with_columns(said=pl.format("expected if independent: {} images", pl.col("expected_images").round(1)))
     figure = figures.matrix(
         said, x="class_a_name", y="class_b_name", value=measure, names=names, title=measure, hover="said"
     )
-    layout.chart(f"Which classes occur together: {measure} with both", figure, pairs, key=f"together-{measure}")
+    title = f"Which classes occur together: {measure} with both"
+    layout.chart(title, figure, pairs, key=f"together-{measure}", units=most)
 
 
 def _boxes(found: Dataset) -> None:
     shapes = _shapes(found)
+    shown, most = figures.most(shapes, of="class_name", size="boxes", what="classes")
     left, right = st.columns(2)
     with left:
         figure = figures.ranges(
-            shapes, of="class_name", measure="area", title="share of the picture (log scale)", log=True
+            shown, of="class_name", measure="area", title="share of the picture (log scale)", log=True
         )
         figure.update_xaxes(tickformat=".2%")
         layout.chart(
@@ -147,10 +157,10 @@ def _boxes(found: Dataset) -> None:
             figure,
             shapes,
             key="areas",
-            units="5, 25, 50, 75 and 95 % of boxes.",
+            units=f"5, 25, 50, 75 and 95 % of boxes. {most}",
         )
     with right:
-        figure = figures.ranges(shapes, of="class_name", measure="aspect", title="width / height (log scale)", log=True)
+        figure = figures.ranges(shown, of="class_name", measure="aspect", title="width / height (log scale)", log=True)
         layout.chart(
             "What shape the boxes have",
             figure,

@@ -6,9 +6,9 @@ import polars as pl
 import streamlit as st
 
 from radloop.dashboard import figures, layout, loading, soundness
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.measures import counts
+from radloop.options import Dashboard
 
 
 @loading.measured
@@ -21,7 +21,7 @@ def _sizes(dataset: Dataset) -> pl.DataFrame:
     return counts.split_sizes(dataset.rows, dataset.wanted)
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """The state of the dataset in one look."""
     found = layout.dataset(inputs)
     said = layout.quiet_feedback(inputs)

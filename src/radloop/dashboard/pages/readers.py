@@ -6,29 +6,34 @@ import polars as pl
 import streamlit as st
 
 from radloop.dashboard import figures, layout, loading
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset
 from radloop.measures import agreement, counts
-from radloop.tables import CLASS_NAMES, NO_FINDING
+from radloop.measures.agreement import Readings
+from radloop.options import Dashboard
+from radloop.taxonomy import NOTHING
 
 _VIEWS: Final = ("By class", "By pair of readers", "Who read what", "Most disagreed on")
-_EVERY: Final = "all findings"
+_EVERY: Final = "(all findings)"
 _ONE_CLASS: Final = "Images on which all readers together name one class and no other."
+
+
+def _readings(dataset: Dataset) -> Readings:
+    return agreement.readings(dataset.readings, dataset.taxonomy)
 
 
 @loading.measured
 def _one_class(dataset: Dataset) -> pl.DataFrame:
-    return agreement.one_class(agreement.readings(dataset.readings))
+    return agreement.one_class(_readings(dataset))
 
 
 @loading.measured
 def _by_class(dataset: Dataset) -> pl.DataFrame:
-    return agreement.by_class(agreement.readings(dataset.readings))
+    return agreement.by_class(_readings(dataset))
 
 
 @loading.measured
 def _by_pair(dataset: Dataset) -> pl.DataFrame:
-    return agreement.by_pair(agreement.readings(dataset.readings))
+    return agreement.by_pair(_readings(dataset))
 
 
 @loading.measured
@@ -38,12 +43,12 @@ def _matched(dataset: Dataset, min_iou: float) -> pl.DataFrame:
 
 @loading.measured
 def _boxes_by_class(dataset: Dataset, min_iou: float) -> pl.DataFrame:
-    return agreement.boxes_by_class(_matched(dataset, min_iou))
+    return agreement.boxes_by_class(_matched(dataset, min_iou), dataset.taxonomy)
 
 
 @loading.measured
 def _boxes_by_pair(dataset: Dataset, min_iou: float) -> pl.DataFrame:
-    return agreement.boxes_by_pair(_matched(dataset, min_iou))
+    return agreement.boxes_by_pair(_matched(dataset, min_iou), dataset.taxonomy)
 
 
 @loading.measured
@@ -58,7 +63,7 @@ def _read(dataset: Dataset) -> pl.DataFrame:
 
 @loading.measured
 def _reader_classes(dataset: Dataset) -> pl.DataFrame:
-    return counts.reader_classes(dataset.readings)
+    return counts.reader_classes(dataset.readings, dataset.taxonomy)
 
 
 @loading.measured
@@ -66,7 +71,7 @@ def _reader_splits(dataset: Dataset) -> pl.DataFrame:
     return counts.reader_splits(dataset.readings)
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """Agreement on the image and on the box, over all images and over those with a finding."""
     found = layout.dataset(inputs)
     layout.head("Readers", "How far do the readers agree, and who read what?", simulated=layout.marks(found))
@@ -111,27 +116,37 @@ def _classes(found: Dataset) -> None:
     names = {"alpha": "Krippendorff's alpha", "kappa": "Fleiss' kappa"}
     left, right = st.columns(2, gap="medium")
     with left:
-        figure = figures.dots(by_class, of="class_name", value=measure, by="population", title=names[measure])
+        shown, most = figures.most(
+            by_class, of="class_name", size="positive_images", what="classes", besides=(NOTHING,)
+        )
+        figure = figures.dots(shown, of="class_name", value=measure, by="population", title=names[measure])
         layout.chart(
             "On the image: did the readers see the same classes?",
             figure,
             by_class,
             key=f"agreement-{measure}",
-            units=f"{names[measure]} with its 95 % interval. 1: always the same answer; 0: as by chance.",
+            units=f"{names[measure]} with its 95 % interval. 1: always the same answer; 0: as by chance. {most}",
         )
     with right:
         min_iou = _iou()
         boxes = _boxes_by_class(found, min_iou).with_columns(
             pl.col("class_name").fill_null(_EVERY), at=pl.format("IoU of {} or more", pl.lit(min_iou))
         )
-        figure = figures.dots(boxes, of="class_name", value="f1", by="at", title="F1 of boxes")
+        shown, most = figures.most(
+            boxes.with_columns(boxes=pl.col("boxes_a") + pl.col("boxes_b")),
+            of="class_name",
+            size="boxes",
+            what="classes",
+            besides=(_EVERY,),
+        )
+        figure = figures.dots(shown, of="class_name", value="f1", by="at", title="F1 of boxes")
         figure.update_xaxes(range=[0, 1])
         layout.chart(
             "On the box: did two readers draw it in the same place?",
             figure,
             boxes.drop("at"),
             key="box-agreement",
-            units="F1 = 2 pairs / boxes of both, with its 95 % interval; normal images change nothing here.",
+            units=f"F1 = 2 pairs / boxes of both, with its 95 % interval; normal images change nothing here. {most}",
         )
 
 
@@ -141,8 +156,7 @@ def _iou() -> float:
 
 def _pairs(found: Dataset) -> None:
     first, second, third = st.columns(3)
-    classes = [_EVERY, *CLASS_NAMES[:NO_FINDING]]
-    name = first.selectbox("Class", classes)
+    name = first.selectbox("Class", [_EVERY, *found.taxonomy.names])
     population = second.segmented_control("Over", agreement.POPULATIONS, default="with finding", required=True)
     measures = {"Cohen's kappa": "kappa", "positive agreement": "positive", "F1 of boxes": "f1"}
     title = third.selectbox("Measure", list(measures))
@@ -153,9 +167,11 @@ def _pairs(found: Dataset) -> None:
     else:
         pairs = _by_pair(found).filter(chosen, pl.col("population") == population)
         said = pl.format("{} images read by both", "images")
-    names = _read(found)["rad_id"].to_list()
+    read, most = figures.most(_read(found), of="rad_id", size="images", what="readers")
+    names = read["rad_id"].to_list()
+    among = pairs.filter(pl.col("reader_a").is_in(names), pl.col("reader_b").is_in(names))
     figure = figures.matrix(
-        pairs.with_columns(said=said),
+        among.with_columns(said=said),
         x="reader_b",
         y="reader_a",
         value=measures[title],
@@ -163,34 +179,47 @@ def _pairs(found: Dataset) -> None:
         title=title,
         hover="said",
     )
+    figure.update_traces(zmin=0, zmax=1)  # 0: as by chance, or never
     layout.chart(
-        f"{title} of each pair of readers, {name}",
+        f"{title} of each pair of readers, {layout.plain(name)}",
         figure,
         pairs,
         key="pairs",
-        units="Empty: no common image, or nobody saw it. Intervals and numbers of images stand in the data.",
+        units=f"Empty: no common image, or nobody saw it. Intervals and numbers of images stand in the data. {most}",
     )
 
 
 def _who(found: Dataset) -> None:
     read = _read(found)
-    long = read.rename({"images_with_finding": "with a finding"}).unpivot(
+    shown, most = figures.most(read, of="rad_id", size="images", what="readers")
+    readers = shown["rad_id"].to_list()
+    long = shown.rename({"images_with_finding": "with a finding"}).unpivot(
         ["images", "with a finding"], index="rad_id", variable_name="what"
     )
     figure = figures.bars(long, of="rad_id", value="value", by="what", title="images")
-    layout.chart("How many images each reader read, and saw a finding on", figure, read, key="who-read")
-    classes = _reader_classes(found).filter(pl.col("class_id") != NO_FINDING)
-    name = st.selectbox("Class", list(CLASS_NAMES[:NO_FINDING]), key="reader-class")
-    one = classes.filter(pl.col("class_name") == name)
+    layout.chart("How many images each reader read, and saw a finding on", figure, read, key="who-read", units=most)
+    classes = _reader_classes(found).filter(pl.col("class_id") != found.taxonomy.nothing)
+    name = st.selectbox("Class", found.taxonomy.names, key="reader-class")
+    one = classes.filter(pl.col("class_name") == name, pl.col("rad_id").is_in(readers))
     figure = figures.bars(one, of="rad_id", value="share", title="share of the reader's images", percent=True)
-    layout.chart(f"On what share of their images each reader saw {name}", figure, classes, key="reader-classes")
+    title = f"On what share of their images each reader saw {layout.plain(name)}"
+    layout.chart(title, figure, classes, key="reader-classes", units=most)
     if found.has_splits:
         splits = _reader_splits(found)
         figure = figures.dots(
-            splits, of="rad_id", value="share", by="split", title="share of the split's readings", percent=True
+            splits.filter(pl.col("rad_id").is_in(readers)),
+            of="rad_id",
+            value="share",
+            by="split",
+            title="share of the split's readings",
+            percent=True,
         )
         layout.chart(
-            "Who read each split: another mix of readers makes other labels", figure, splits, key="reader-splits"
+            "Who read each split: another mix of readers makes other labels",
+            figure,
+            splits,
+            key="reader-splits",
+            units=most,
         )
 
 

@@ -1,17 +1,20 @@
 """Re-training: what will the next model learn, and what was kept from it?"""
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import streamlit as st
 
+from radloop import tree
+from radloop.catalog.rule import Rule
 from radloop.dashboard import figures, layout, loading, loop
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
 from radloop.feedback import retraining
 from radloop.feedback.retraining import Decided
-from radloop.tables import CLASS_NAMES, NO_FINDING
+from radloop.options import Dashboard
+from radloop.taxonomy import NOTHING, Taxonomy
 
 _FATES = {
     "kept": "trains the next model",
@@ -22,7 +25,7 @@ _FATES = {
 }
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """What would be learned now, and what the last round holds."""
     found, said = layout.quiet_dataset(inputs), layout.quiet_feedback(inputs)
     reviewed = layout.reviews(inputs)
@@ -33,7 +36,7 @@ def page(inputs: Inputs) -> None:
     )
     view = st.segmented_control("View", ["If it ran now", "The last round"], default="If it ran now", required=True)
     if view == "The last round":
-        _last(inputs.retrain)
+        _last(inputs.retrain_table)
         return
     found, said = layout.dataset(inputs), layout.feedback(inputs)
     if found is None or said is None or reviewed is None:
@@ -41,26 +44,42 @@ def page(inputs: Inputs) -> None:
     if not loop.has_images(found):
         layout.missing("A table alone does not tell which images are held out.", "radloop transform")
         return
-    _now(found, said, reviewed)
+    _now(found, said, reviewed, loading.last_rule(inputs.retrain_table))
 
 
-def _now(found: Dataset, said: Feedback, reviewed: Reviewed) -> None:
-    left, right = st.columns(2)
-    least = left.slider("Without a review, boxes above a confidence of", 0.5, 0.99, retraining.MIN_CONFIDENCE, 0.01)
-    require = right.toggle("Only what was reviewed", value=False)
-    decided = loop.decided(found, said, reviewed, least, require)
+def _now(found: Dataset, said: Feedback, reviewed: Reviewed, last: Rule) -> None:
+    rule = _rule(last)
+    decided = loop.decided(found, said, reviewed, rule)
     counted = retraining.count(decided.fates)
     for column, (fate, number) in zip(st.columns(len(counted)), counted.items(), strict=True):
         column.metric(fate, f"{number:,}", border=True, help=_FATES[fate])
     st.caption(f"Of {decided.fates.height:,} feedbacks; each met exactly one fate.")
-    st.code("radloop retrain" + (f" --min-confidence {least:g}" if least != retraining.MIN_CONFIDENCE else "")
-            + (" --require-review" if require else ""), language="bash")  # fmt: skip
-    _rows(decided)
+    st.code(_command(rule), language="bash")
+    _rows(decided, found.taxonomy)
     _why(decided)
     _balance(found, decided)
 
 
-def _rows(decided: Decided) -> None:
+def _rule(last: Rule) -> Rule:
+    """The rule of the last round, with what is chosen here in its place."""
+    left, right = st.columns(2)
+    at = float(last.min_confidence)
+    lowest, highest = min(0.5, at), max(0.99, at)
+    least = left.slider("Without a review, boxes above a confidence of", lowest, highest, at, 0.01)
+    require = right.toggle("Only what was reviewed", value=last.require_review)
+    if last.include_held_out:
+        st.warning("**Held-out images train, too:** the last round did so. What they measured is worth nothing then.")
+    return replace(last, min_confidence=least, require_review=require)
+
+
+def _command(rule: Rule) -> str:
+    """The command that retrains by this rule."""
+    least = f" --min-confidence {rule.min_confidence:g}" if rule.min_confidence != Rule().min_confidence else ""
+    flags = (" --require-review" * rule.require_review) + (" --include-held-out" * rule.include_held_out)
+    return f"radloop retrain{least}{flags}"
+
+
+def _rows(decided: Decided, classes: Taxonomy) -> None:
     sources = decided.rows.group_by("source").agg(rows=pl.len(), images=pl.col("image_id").n_unique()).sort("source")
     if decided.rows.is_empty():
         st.info("Nothing would train. Reviews make the most of it: see Review.")
@@ -70,15 +89,19 @@ def _rows(decided: Decided) -> None:
     if (sources["source"] == "simulated-review").any():
         st.warning("**Simulated:** rows of simulated reviews are among them, marked in the column `source`.")
     st.download_button(
-        "Download retrain.csv", lambda: retraining.csv(decided.rows), "retrain.csv", "text/csv", on_click="ignore"
+        "Download retrain.csv",
+        lambda: retraining.csv(decided.rows, classes),
+        tree.RETRAIN_TABLE,
+        "text/csv",
+        on_click="ignore",
     )
     layout.table(decided.rows, key="rows-now")
 
 
 def _why(decided: Decided) -> None:
-    why = decided.fates.group_by("fate", "reason", "split").agg(feedbacks=pl.len()).sort("feedbacks", descending=True)
+    why = _counted(decided.fates.filter(pl.col("fate") != "kept"))
     st.markdown("**Why the rest does not train**")
-    st.dataframe(why.filter(pl.col("fate") != "kept"), hide_index=True, key="why")
+    st.dataframe(why, hide_index=True, key="why")
     held = decided.fates.filter(pl.col("fate").is_in(["withheld", "disputed", "refused"]))
     layout.table(held, key="withheld")
     if decided.refused_reviews.height:
@@ -86,16 +109,25 @@ def _why(decided: Decided) -> None:
         layout.table(decided.refused_reviews, key="refused-reviews")
 
 
+def _counted(fates: pl.DataFrame) -> pl.DataFrame:
+    """fate, code, reason (the first of its kind), split, feedbacks: the most frequent first."""
+    counted = fates.group_by("fate", "code", "split").agg(pl.col("reason").min(), feedbacks=pl.len())
+    ordered = counted.sort("feedbacks", "fate", "code", "split", descending=[True, False, False, False])
+    return ordered.select("fate", "code", "reason", "split", "feedbacks")
+
+
 def _balance(found: Dataset, decided: Decided) -> None:
     balance = loop.balance(found, decided.rows)
-    findings = balance.filter(pl.col("class_name") != CLASS_NAMES[NO_FINDING])
-    long = findings.unpivot(["before", "after"], index="class_name", variable_name="when")
+    findings = balance.filter(pl.col("class_name") != NOTHING)
+    shown, most = figures.most(findings, of="class_name", size="after", what="classes")
+    long = shown.unpivot(["before", "after"], index="class_name", variable_name="when")
     figure = figures.bars(long, of="class_name", value="value", by="when", title="training images")
-    layout.chart("Training images of each class, before and after the next round", figure, balance, key="balance")
+    title = "Training images of each class, before and after the next round"
+    layout.chart(title, figure, balance, key="balance", units=most)
 
 
-def _last(path: Path | None) -> None:
-    if path is None or not path.is_file():
+def _last(path: Path) -> None:
+    if not path.is_file():
         layout.missing(layout.absent("retrain", path), "radloop retrain")
         return
     try:
@@ -108,7 +140,7 @@ def _last(path: Path | None) -> None:
     st.markdown(f"**{rows.height:,} rows on {rows['image_id'].n_unique():,} images**")
     st.download_button("Download retrain.csv", path.read_bytes, path.name, "text/csv", on_click="ignore")
     st.dataframe(rows, hide_index=True, key="last-rows")
-    report = loading.document(path.with_name("report.json"))
+    report = loading.document(path.with_name(tree.REPORT))
     if report:
         st.markdown("**What became of every feedback**")
         st.json(report, expanded=2)

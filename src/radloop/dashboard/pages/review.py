@@ -9,14 +9,16 @@ from typing import Any, Final
 import polars as pl
 import streamlit as st
 
-from radloop.dashboard import drafts, layout, loop, pictures, radiograph, samples
+from radloop.catalog.rule import Rule
+from radloop.dashboard import drafts, layout, loading, loop, pictures, radiograph, samples
 from radloop.dashboard.drafts import Draft
-from radloop.dashboard.inputs import Inputs
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.dashboard.samples import Layer
 from radloop.errors import RadloopError
 from radloop.feedback import reviews
-from radloop.tables import CLASS_NAMES, Verdict
+from radloop.options import Dashboard
+from radloop.tables import Verdict
+from radloop.taxonomy import Taxonomy
 
 _PSEUDONYM: Final = re.compile(r"[A-Za-z0-9-]{1,50}")
 _MINE: Final = "you"
@@ -24,7 +26,7 @@ _SIDES: Final = ("left", "top", "right", "bottom")
 _DRAFT: Final = "draft"
 
 
-def page(inputs: Inputs) -> None:
+def page(inputs: Dashboard) -> None:
     """One feedback after the other, the most worthwhile first."""
     found, said = layout.quiet_dataset(inputs), layout.quiet_feedback(inputs)
     reviewed = layout.reviews(inputs)
@@ -36,19 +38,16 @@ def page(inputs: Inputs) -> None:
     found, said = layout.dataset(inputs), layout.feedback(inputs)
     if found is None or said is None or reviewed is None:
         return
-    if inputs.reviews is None:
-        layout.missing("No folder for reviews was named (`--reviews`).", "radloop dashboard --reviews DIR")
-        return
     if not loop.has_images(found):
         layout.missing("A table alone does not tell which images are held out.", "radloop transform")
         return
     reviewer = _reviewer()
-    feedback_id = _next(found, said, reviewed)
+    feedback_id = _next(found, said, reviewed, inputs.seed)
     if feedback_id is None:
         st.success("Nothing is left to review: every feedback that could train is settled.")
         return
     image_id = str(said.records.feedback.filter(pl.col("feedback_id") == feedback_id)["image_id"][0])
-    draft = _draft(said, feedback_id, image_id)
+    draft = _draft(said, feedback_id, image_id, loading.last_rule(inputs.retrain_table))
     _desk(inputs, found, reviewed, draft, reviewer)
 
 
@@ -68,14 +67,14 @@ def _reviewer() -> str | None:
     return name or None
 
 
-def _next(found: Dataset, said: Feedback, reviewed: Reviewed) -> str | None:
+def _next(found: Dataset, said: Feedback, reviewed: Reviewed, seed: int) -> str | None:
     """What the address asks for, else what is on the desk, else the first of the queue that was not skipped."""
     asked = st.query_params.get("feedback")
     if asked is not None:
         if asked in said.records.feedback["feedback_id"]:
             return asked
         st.warning(f"There is no feedback {layout.plain(asked)[:80]}.")
-    queued = loop.queued(found, said, reviewed)
+    queued = loop.queued(found, said, reviewed, seed)
     on_desk = st.session_state.get(_DRAFT)
     if isinstance(on_desk, Draft) and on_desk.feedback_id in said.records.feedback["feedback_id"]:
         first = queued.filter(pl.col("feedback_id") == on_desk.feedback_id)
@@ -99,10 +98,10 @@ def _why(row: Mapping[str, Any]) -> str:
     return ("disputed; " if row["disputed"] else "") + " × ".join(factors)
 
 
-def _draft(said: Feedback, feedback_id: str, image_id: str) -> Draft:
+def _draft(said: Feedback, feedback_id: str, image_id: str, rule: Rule) -> Draft:
     draft = st.session_state.get(_DRAFT)
     if not isinstance(draft, Draft) or draft.feedback_id != feedback_id:
-        draft = drafts.begin(feedback_id, image_id, samples.detections(said, feedback_id))
+        draft = drafts.begin(feedback_id, image_id, samples.detections(said, feedback_id), rule)
         st.session_state[_DRAFT] = draft
         for side in _SIDES:
             st.session_state[side] = 0.0
@@ -111,14 +110,14 @@ def _draft(said: Feedback, feedback_id: str, image_id: str) -> Draft:
 
 
 @st.fragment
-def _desk(inputs: Inputs, found: Dataset, reviewed: Reviewed, draft: Draft, reviewer: str | None) -> None:
+def _desk(inputs: Dashboard, found: Dataset, reviewed: Reviewed, draft: Draft, reviewer: str | None) -> None:
     frame = pictures.frame(found, draft.image_id)
     left, right = st.columns([5, 3], gap="medium")
     with right:
         _steps(draft)
-        _add(draft, frame)
-        _list(draft)
-        _verdicts(inputs.reviews, draft, reviewer, _earlier(reviewed, draft.feedback_id))
+        _add(draft, frame, found.taxonomy)
+        _list(draft, found.taxonomy)
+        _verdicts(inputs.reviews_folder, draft, reviewer, _earlier(reviewed, draft.feedback_id), found.taxonomy)
     with left:
         _picture(inputs, found, draft, frame)
 
@@ -133,7 +132,7 @@ def _steps(draft: Draft) -> None:
     st.button("Reveal the model's boxes", shortcut="v", type="primary", width="stretch", on_click=draft.reveal)
 
 
-def _picture(inputs: Inputs, found: Dataset, draft: Draft, frame: tuple[int, int]) -> None:
+def _picture(inputs: Dashboard, found: Dataset, draft: Draft, frame: tuple[int, int]) -> None:
     low, high = st.slider("Window (gray values shown from black to white)", 0, 255, (0, 255), key="review-window")
     try:
         path = pictures.find(found, inputs.images, draft.image_id)
@@ -147,7 +146,9 @@ def _picture(inputs: Inputs, found: Dataset, draft: Draft, frame: tuple[int, int
     if draft.revealed:
         layers.append(Layer(samples.MODEL, drafts.table(theirs)))
     view = f"{draft.feedback_id}-{len(draft.drawn)}"
-    figure = radiograph.draw(source, frame, layers, view=draft.image_id, dragmode="select", selections=view)
+    figure = radiograph.draw(
+        source, frame, layers, found.taxonomy, view=draft.image_id, dragmode="select", selections=view
+    )
     st.plotly_chart(
         figure,
         key=f"desk-{draft.feedback_id}",
@@ -169,8 +170,8 @@ def _take(draft: Draft, frame: tuple[int, int]) -> None:
             st.session_state[side] = round(value, 1)
 
 
-def _add(draft: Draft, frame: tuple[int, int]) -> None:
-    st.selectbox("Class", list(samples.by_class()), key="class", persist_state="session")
+def _add(draft: Draft, frame: tuple[int, int], classes: Taxonomy) -> None:
+    st.selectbox("Class", classes.names, key="class", persist_state="session")
     columns = st.columns(4)
     for column, side in zip(columns, _SIDES, strict=True):
         limit = float(frame[0] if side in ("left", "right") else frame[1])
@@ -186,23 +187,23 @@ def _add(draft: Draft, frame: tuple[int, int]) -> None:
         width="stretch",
         disabled=corners is None,
         on_click=_append,
-        args=(draft, corners, frame),
+        args=(draft, corners, frame, classes),
     )
 
 
-def _append(draft: Draft, corners: drafts.Corners, frame: tuple[int, int]) -> None:
-    class_id = samples.by_class()[st.session_state["class"]]
+def _append(draft: Draft, corners: drafts.Corners, frame: tuple[int, int], classes: Taxonomy) -> None:
+    class_id = classes.names.index(st.session_state["class"])
     draft.drawn.append(drafts.Drawn(class_id, drafts.as_fractions(corners, frame)))
     for side in _SIDES:
         st.session_state[side] = 0.0
 
 
-def _list(draft: Draft) -> None:
+def _list(draft: Draft, classes: Taxonomy) -> None:
     shown = [(place, box) for place, box in enumerate(draft.drawn)]
     st.markdown(f"**Boxes: {len(shown)}**")
     for place, box in shown:
         name, button = st.columns([5, 3])
-        name.markdown(f"{CLASS_NAMES[box.class_id]} · {'model' if box.by_model else 'you'}")
+        name.markdown(f"{layout.plain(classes.name(box.class_id))} · {'model' if box.by_model else 'you'}")
         button.button("Remove", key=f"remove-{place}", width="stretch", on_click=_remove, args=(draft, place))
 
 
@@ -214,7 +215,9 @@ def _earlier(reviewed: Reviewed, feedback_id: str) -> pl.DataFrame:
     return reviewed.reviews.reviews.filter(pl.col("feedback_id") == feedback_id)
 
 
-def _verdicts(folder: Path | None, draft: Draft, reviewer: str | None, earlier: pl.DataFrame) -> None:
+def _verdicts(
+    folder: Path | None, draft: Draft, reviewer: str | None, earlier: pl.DataFrame, classes: Taxonomy
+) -> None:
     st.text_input("Comment", key="comment", max_chars=2000)
     adjudicates = False
     if earlier.height:
@@ -240,20 +243,22 @@ def _verdicts(folder: Path | None, draft: Draft, reviewer: str | None, earlier: 
         if column.button(
             title, shortcut=key, width="stretch", disabled=not (ready and possible), key=verdict, help=helps[verdict]
         ):
-            _write(folder, draft, verdict, reviewer, adjudicates)
+            _write(folder, draft, verdict, reviewer, adjudicates, classes)
     if st.button("Skip to the next", shortcut="s", width="stretch"):
         st.session_state.setdefault("skipped", []).append(draft.feedback_id)
         _leave()
 
 
-def _write(folder: Path | None, draft: Draft, verdict: Verdict, reviewer: str | None, adjudicates: bool) -> None:
+def _write(
+    folder: Path | None, draft: Draft, verdict: Verdict, reviewer: str | None, adjudicates: bool, classes: Taxonomy
+) -> None:
     if folder is None or reviewer is None:
         return
     review = draft.review(
         verdict, reviewer=reviewer, now=datetime.now(UTC), comment=st.session_state["comment"], adjudicates=adjudicates
     )
     try:
-        path = reviews.write(folder, review, durable=True)
+        path = reviews.write(folder, review, classes, durable=True)
     except (RadloopError, OSError) as failed:
         st.error(f"**Not saved:** {layout.plain(failed)}")
         return

@@ -2,7 +2,9 @@
 
 import sys
 
+from radloop import settings
 from radloop.dashboard import app
-from radloop.dashboard.inputs import Inputs
+from radloop.options import Dashboard
 
-app.main(Inputs.parse(sys.argv[1:]))
+if __name__ == "__main__":  # what Streamlit calls a script that it runs
+    app.main(settings.parse(Dashboard, sys.argv[1:]))

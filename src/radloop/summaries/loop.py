@@ -1,27 +1,20 @@
-"""How each pipeline's result reads on a terminal."""
+"""How it reads what became of feedback: simulated, reviewed, evaluated, made into re-training data, explained."""
 
 from collections.abc import Mapping
-from functools import singledispatch
 from typing import Any
 
-import polars as pl
-
-from radloop.dataset.version import Difference
-from radloop.display import Grid, Summary, size
-from radloop.measures.evaluation import PSEUDO_LABEL
-from radloop.pipelines.checking import Report
+from radloop import tree
+from radloop.catalog import rule
+from radloop.display import Grid, Summary
 from radloop.pipelines.demo import Demonstration
 from radloop.pipelines.evaluating import Evaluated, Evaluation
 from radloop.pipelines.explaining import Explanation
-from radloop.pipelines.offline import Extracted, Loaded, Transformed
+from radloop.pipelines.offline import Loaded
 from radloop.pipelines.online import Simulation
 from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Queued, Reviewed
-from radloop.storage.publish import Published, Pulled
-from radloop.tables import CLASS_NAMES, SPLITS
+from radloop.summaries.registry import of
 
-MOST_REASONS = 10
-MOST_VIOLATIONS = 20
 MOST_IN_QUEUE = 20
 _LABEL_FIGURES = ("precision", "recall", "ap")
 LARGE = 100  # from here on a measure is shown without decimals
@@ -37,115 +30,6 @@ _COLUMNS = {
     "p99_ms": "p99",
     "max_ms": "max",
 }
-
-
-@singledispatch
-def of(record: Any) -> Summary:
-    """The summary of what a pipeline returned."""
-    raise TypeError(f"no summary for {type(record).__name__}")
-
-
-@of.register
-def _extracted(record: Extracted) -> Summary:
-    if record.rows is None:
-        return Summary(f"{record.name} can be extracted; nothing was written")
-    return Summary(
-        f"extracted {record.name}",
-        facts=(
-            ("annotations", f"{record.annotations} ({record.rows:,} rows of {record.images:,} images)"),
-            ("pictures", str(record.pictures) if record.pictures else "none: --annotations-only"),
-        ),
-        following=() if record.pictures is None else ("radloop transform",),
-    )
-
-
-@of.register
-def _transformed(record: Transformed) -> Summary:
-    reasons = [(reason, f"{rows:,}") for reason, rows in record.refused.head(MOST_REASONS).iter_rows()]
-    rest = record.refused.height - len(reasons)
-    grids = [Grid("images by split", (SPLITS, tuple(f"{record.images[split]:,}" for split in SPLITS)))]
-    if reasons:
-        more = [(f"… and {rest} more reasons", "")] if rest else []
-        grids.append(Grid("refused rows, all of them in rejected.csv", (("reason", "rows"), *reasons, *more)))
-    if record.difference:
-        grids += _differences(record.difference)
-    worst = record.worst
-    return Summary(
-        f"dataset version {record.version}",
-        facts=(
-            ("folder", f"{record.organized}{'' if record.written else ' (nothing was written)'}"),
-            ("images", f"{sum(record.images.values()):,} with {record.labels:,} label files"),
-            ("rows", f"{record.rows_in:,} in = {record.rows_out:,} out + {record.rows_refused:,} refused"),
-            (
-                "left out",
-                f"{record.unlabelled_pictures:,} pictures without rows, {record.lost_readings:,} readings lost",
-            ),
-            (
-                "balance",
-                f"worst is {CLASS_NAMES[worst['class_id']]} in {worst['split']}: {worst['images']} images, "
-                f"its share is {worst['expected']:.1f}",
-            ),
-        ),
-        grids=tuple(grids),
-        notes=record.notes,
-    )
-
-
-def _differences(found: Difference) -> list[Grid]:
-    """What changed since the version that --previous names."""
-    images = Grid(
-        "against the version before",
-        (
-            ("images", "before", "after", "added", "removed", "other labels", "moved"),
-            (
-                "",
-                *(f"{count:,}" for count in found.images),
-                *(f"{len(ids):,}" for ids in (found.added, found.removed, found.changed, found.moved)),
-            ),
-        ),
-    )
-    changed = found.labels.filter(pl.col("before") != pl.col("after"))
-    rows = [(name, f"{before:,}", f"{after:,}") for _, name, before, after in changed.iter_rows()]
-    return [images, *([Grid("rows in use, by class", (("class", "before", "after"), *rows))] if rows else [])]
-
-
-@of.register
-def _published(record: Published) -> Summary:
-    before = f" (was {record.previous_version})" if record.previous_version else ""
-    return Summary(
-        f"published {record.version} to {record.address}{before}",
-        facts=(
-            ("sent", f"{record.sent_files:,} files, {size(record.sent_bytes)}"),
-            ("copied there", f"{record.copied:,} files, no bytes sent"),
-            ("unchanged", f"{record.unchanged:,} files"),
-            ("removed", f"{record.removed:,} files"),
-        ),
-        notes=record.notes,
-    )
-
-
-@of.register
-def _pulled(record: Pulled) -> Summary:
-    return Summary(
-        f"pulled version {record.version}" if record.version else "pulled a dataset without a manifest",
-        facts=(
-            ("files", f"{record.files:,}"),
-            ("received", f"{record.received_files:,} files, {size(record.received_bytes)}"),
-        ),
-        notes=record.notes,
-    )
-
-
-@of.register
-def _loaded(record: Loaded) -> Summary:
-    parts = [of(record.extracted), of(record.transformed), of(record.published)]
-    return Summary(
-        parts[1].title,
-        facts=tuple(fact for part in parts for fact in part.facts),
-        grids=tuple(grid for part in parts for grid in part.grids),
-        notes=tuple(note for part in parts for note in part.notes),
-        following=(f"radloop check {record.published.address}",),
-    )
 
 
 @of.register
@@ -181,38 +65,13 @@ def _short(value: float | None) -> str:
 
 
 @of.register
-def _checked(record: Report) -> Summary:
-    rows = record.violations.head(MOST_VIOLATIONS)
-    lines = [
-        (rule, f"{key}:{line}" if line else key, detail, consequence)
-        for rule, key, line, detail, consequence in rows.iter_rows()
-    ]
-    grids = [Grid("violations", (("rule", "where", "what", "consequence"), *lines))] if lines else []
-    if record.violations.height > rows.height:
-        counts = record.violations.group_by("rule").len().sort("len", "rule", descending=[True, False])
-        grids.append(
-            Grid("all of them", (("rule", "times"), *((rule, f"{times:,}") for rule, times in counts.iter_rows())))
-        )
-    verdict = "sound" if record.sound else f"{record.violations.height:,} violations"
-    return Summary(
-        f"{record.place}: {verdict}",
-        facts=(
-            ("version", record.version or "none: no manifest"),
-            *(("checked", sentence) for sentence in record.checked),
-            *((name, f"{count:,}") for name, count in record.counts.items()),
-        ),
-        grids=tuple(grids),
-    )
-
-
-@of.register
 def _queued(record: Queued) -> Summary:
     rows = [
         (
             f"{row['place']}",
             row["feedback_id"],
             row["image_id"],
-            f"{CLASS_NAMES[row['class_id']]} {row['confidence']:.2f}",
+            f"{row['class_name']} {row['confidence']:.2f}",
             f"{row['score']:.3f}",
             "disputed" if row["disputed"] else "audit" if row["audit"] else "",
         )
@@ -234,7 +93,8 @@ def _queued(record: Queued) -> Summary:
 def _reviewed(record: Reviewed) -> Summary:
     verdicts = ", ".join(f"{times:,} {verdict}" for verdict, times in record.verdicts.items())
     return Summary(
-        f"simulated radiologists wrote {record.written:,} reviews on {record.looked_at:,} feedbacks",
+        f"simulated radiologists {'wrote' if record.done else 'would write'} {record.written:,} reviews on "
+        f"{record.looked_at:,} feedbacks",
         facts=(("verdicts", verdicts or "none"), ("disputed", f"{record.disputed:,}"), ("folder", str(record.folder))),
         notes=("run it again, and a third reader adjudicates what is disputed",) if record.disputed else (),
         following=("radloop retrain",),
@@ -246,19 +106,17 @@ def _retrained(record: Retrained) -> Summary:
     report = record.report
     fates = " + ".join(f"{count:,} {fate}" for fate, count in report["fates"].items())
     sources = ", ".join(f"{count:,} {source}" for source, count in report["rows"].items())
-    why = [
-        (f"{fate}: {reason}", f"{count:,}")
-        for fate in ("withheld", "unused", "refused")
-        for reason, count in report[fate].items()
-    ]
+    why = [(fate, code, f"{count:,}", example) for fate, code, count, example in record.reasons.iter_rows()]
     classes = [(name, f"{count:,}") for name, count in report["classes"].items()]
     flatters = "--include-held-out was used: figures on the held-out splits flatter from here on"
     return Summary(
-        f"re-training data {record.version}" if record.version else "no re-training data",
+        f"re-training data {record.version}{'' if record.done else '; nothing was written'}"
+        if record.version
+        else "no re-training data",
         facts=(
             ("feedback", f"{report['feedback']:,} = {fates}"),
             ("rows", f"{sources or 'none'}, of {report['images']:,} images"),
-            ("reviews", f"{report['reviews_used']:,} used, {report['reviews_refused']:,} refused"),
+            ("reviews", f"{report['reviews_used']:,} used, {sum(report['reviews_refused'].values()):,} refused"),
             ("boxes", f"{report['boxes_fused']:,} fused, {report['boxes_cut_at_the_edge']:,} cut at the edge"),
             *((("folder", str(record.folder)),) if record.version else ()),
             *((("published", record.published.address),) if record.published else ()),
@@ -266,23 +124,29 @@ def _retrained(record: Retrained) -> Summary:
         grids=tuple(
             Grid(title, (head, *rows))
             for title, head, rows in (
-                ("why feedback does not train", ("what", "feedbacks"), why),
+                ("why feedback does not train", ("fate", "code", "feedback", "for example"), why),
                 ("rows of retrain.csv", ("class", "rows"), classes),
             )
             if rows
         ),
-        notes=(*record.notes, *((flatters,) if report["settings"]["include_held_out"] else ())),
-        following=(f"radloop etl --source … --previous … --add {record.folder / 'retrain.csv'}",)
+        notes=(*record.notes, *((flatters,) if report[rule.KEY]["include_held_out"] else ())),
+        following=(f"radloop etl --source … --previous … --add {record.folder / tree.RETRAIN_TABLE}",)
         if record.version
         else (),
     )
 
 
 @of.register
+def _explained(record: Explanation) -> Summary:
+    first, *rest = record.tree.lines()
+    return Summary(first, lines=tuple(rest))
+
+
+@of.register
 def _evaluated(record: Evaluation) -> Summary:
     many = "s" if len(record.models) > 1 else ""
     return Summary(
-        f"{len(record.models)} detector{many} judged by what {record.min_readers} readers agree on",
+        f"{len(record.models)} detector{many} judged by what two readers of an image drew, or its only one",
         facts=tuple(("left out", f"{count:,} {reason}") for reason, count in record.left_out.items()),
         grids=tuple(grid for each in record.models for grid in (_scores(each), _as_labels(each), _calibrated(each))),
         notes=record.notes,
@@ -317,19 +181,26 @@ def _as_labels(each: Evaluated) -> Grid:
         "",
     )
     head = ("class", "truth", "labels", "precision", "recall", "AP@0.4")
-    return Grid(f"{each.model}: what is above {PSEUDO_LABEL}, taken as labels", (head, *rows, last))
+    return Grid(f"{each.model}: what is above {each.min_confidence:g}, taken as labels", (head, *rows, last))
 
 
 def _calibrated(each: Evaluated) -> Grid:
     rows = [
         (
-            f"{row['low']:.1f}–{row['high']:.1f}{' trains' if row['low'] == PSEUDO_LABEL else ''}",
+            f"{row['low']:.1f}–{row['high']:.1f}{_trains(row, each.min_confidence)}",
             f"{row['predictions']:,}",
             _interval(row, "correct"),
         )
         for row in each.calibration.iter_rows(named=True)
     ]
     return Grid(f"{each.model}: how often it is right", (("confidence", "predictions", "right"), *rows))
+
+
+def _trains(row: Mapping[str, Any], min_confidence: float) -> str:
+    """Whether what lies in a bin of confidence would be a label: all of it, a part, or nothing."""
+    if row["low"] >= min_confidence:
+        return " trains"
+    return f" trains above {min_confidence:g}" if row["high"] > min_confidence else ""
 
 
 def _interval(row: Mapping[str, Any], name: str) -> str:
@@ -339,12 +210,6 @@ def _interval(row: Mapping[str, Any], name: str) -> str:
 
 def _two(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
-@of.register
-def _explained(record: Explanation) -> Summary:
-    first, *rest = record.tree.lines()
-    return Summary(first, lines=tuple(rest))
 
 
 @of.register
@@ -397,11 +262,3 @@ def _next_version(following: Loaded | None) -> str:
         f"version {following.transformed.version}: {len(changes.moved):,} images moved to training, "
         f"{len(changes.changed):,} with other labels"
     )
-
-
-def refused_rows(record: Any) -> int:
-    """How many rows or files a run refused; 0 for what has none."""
-    if isinstance(record, Retrained):
-        return record.refused.height
-    transformed = record.transformed if isinstance(record, Loaded) else record
-    return transformed.rows_refused if isinstance(transformed, Transformed) else 0

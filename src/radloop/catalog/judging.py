@@ -1,0 +1,101 @@
+"""THE judging of detectors: which feedback counts, against which truth, by which rule. For the command and the page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from radloop.catalog import truth
+from radloop.catalog.rule import Rule
+from radloop.measures import evaluation
+from radloop.taxonomy import Taxonomy
+
+MODEL: Final = ("model", "model_version")  # a detector; "" where the feedback does not name it
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One detector against the truth (`catalog.truth.of`)."""
+
+    images: int
+    single_reader: int  # images of them that one reader alone has read: their truth is what this one drew
+    truth: int  # boxes
+    min_confidence: float  # of the rule: what is strictly above it is a label
+    precision: Mapping[float, pl.DataFrame]  # by IoU (evaluation.IOUS): `evaluation.average_precision`
+    labels: pl.DataFrame  # `evaluation.pseudo_labels`
+    thresholds: pl.DataFrame  # `evaluation.thresholds`
+    calibration: pl.DataFrame  # `evaluation.calibration`
+    calibration_error: float | None
+
+
+def usable(judged: pl.DataFrame) -> pl.DataFrame:
+    """The feedback of a table with JUDGED (`guard.judge`) that lies on an image of the dataset, outside training.
+
+    A detector knows the images of training. `split` is the dataset's; `model` and `model_version` are never null.
+    """
+    outside = pl.col("split").is_not_null() & (pl.col("split") != "training")
+    return judged.filter(outside).with_columns(pl.col(MODEL).fill_null(""))
+
+
+def newest(judged: pl.DataFrame) -> pl.DataFrame:
+    """The newest usable feedback of each detector on each image, by time; of one time, that of the larger id."""
+    by_time = usable(judged).sort("timestamp", "feedback_id", maintain_order=True)
+    return by_time.unique(["image_id", *MODEL], keep="last", maintain_order=True)
+
+
+def models(newest: pl.DataFrame) -> pl.DataFrame:
+    """model, model_version, images: a row for each detector."""
+    return newest.group_by(MODEL, maintain_order=True).agg(images=pl.len().cast(pl.Int64))
+
+
+def judge(
+    looked: pl.DataFrame,
+    detections: pl.DataFrame,
+    readings: pl.DataFrame,
+    classes: Taxonomy,
+    *,
+    rule: Rule,
+    seed: int = 0,
+) -> Judged:
+    """How good one detector is, and how good its predictions would be as labels by `rule`.
+
+    looked: the rows of `newest` that are this detector's. detections: DETECTIONS, also of other feedback. readings:
+    the dataset's own (`Version.readings`), also of other images. An image that nobody has read is not judged.
+    """
+    looked, predictions, own = _concerned(looked, detections, readings)
+    images, known = looked["image_id"].to_list(), truth.of(own)
+    readers = own.group_by("image_id").agg(readers=pl.col("rad_id").n_unique())
+    matched = evaluation.match(predictions, known)
+    calibrated = evaluation.calibration(matched, images, seed=seed)
+    return Judged(
+        images=len(images),
+        single_reader=readers.filter(readers=1).height,
+        truth=known.height,
+        min_confidence=rule.min_confidence,
+        precision={
+            iou: evaluation.average_precision(predictions, known, images, classes, min_iou=iou, seed=seed)
+            for iou in evaluation.IOUS
+        },
+        labels=evaluation.pseudo_labels(matched, known, images, classes, min_confidence=rule.min_confidence, seed=seed),
+        thresholds=evaluation.thresholds(matched, known),
+        calibration=calibrated,
+        calibration_error=evaluation.calibration_error(calibrated),
+    )
+
+
+def against_readers(
+    looked: pl.DataFrame, detections: pl.DataFrame, readings: pl.DataFrame, classes: Taxonomy
+) -> pl.DataFrame:
+    """The same detector against each reader alone (`evaluation.by_reader`)."""
+    looked, predictions, own = _concerned(looked, detections, readings)
+    return evaluation.by_reader(predictions, own, looked["image_id"].to_list(), classes)
+
+
+def _concerned(
+    looked: pl.DataFrame, detections: pl.DataFrame, readings: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """The feedback that is judged, its boxes, and the readings of its images."""
+    looked = looked.join(readings, on="image_id", how="semi")
+    predictions = detections.join(looked, on="feedback_id", how="semi")
+    return looked, predictions, readings.join(looked, on="image_id", how="semi")

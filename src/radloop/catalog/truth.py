@@ -1,0 +1,52 @@
+"""The truth of an image, asked of one function everywhere: what at least two of its readers drew, or its only one."""
+
+import numpy as np
+import polars as pl
+
+from radloop import boxes
+from radloop.tables import CONSENSUS, EDGES, TRUTH
+
+AGREEING: int = 2  # readers who must have drawn a box of the truth, where so many have read the image
+
+
+def of(readings: pl.DataFrame) -> pl.DataFrame:
+    """TRUTH of the images in `readings` (image_id, rad_id, class_id and EDGES; class_id null: nothing found).
+
+    An image without a row in it is normal.
+    """
+    return fuse(readings, min_readers=AGREEING).filter("kept").select(TRUTH.names())
+
+
+def fuse(readings: pl.DataFrame, *, min_readers: int) -> pl.DataFrame:
+    """CONSENSUS: the boxes that the readers of each image fuse into, class by class (`boxes.fuse`).
+
+    A box is kept where at least `min_readers` drew it, or all where an image has fewer readers.
+    """
+    drawn = readings.filter(pl.col("class_id").is_not_null()).sort("image_id", "class_id")
+    piles = drawn.group_by("image_id", "class_id", maintain_order=True).agg(size=pl.len())
+    corners, rad_ids = drawn.select(EDGES).to_numpy(), drawn["rad_id"].to_list()
+    ends = piles["size"].cum_sum().to_list()
+    fused = [boxes.fuse(corners[start:end], rad_ids[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+    flat = [one for pile in fused for one in pile]
+    edges = np.array([one.xyxy for one in flat]).reshape(-1, 4)
+    support = np.array([one.support for one in flat], dtype=np.int32)
+    names = pl.DataFrame(
+        {
+            "box": np.repeat(np.arange(len(flat)), support),
+            "rad_id": pl.Series([rad_id for one in flat for rad_id in one.readers], dtype=pl.String),
+        }
+    )
+    readers = readings.group_by("image_id").agg(readers=pl.col("rad_id").n_unique().cast(pl.Int32))
+    return (
+        piles[np.repeat(np.arange(piles.height), [len(pile) for pile in fused])]
+        .with_columns(pl.Series(edge, edges[:, i]) for i, edge in enumerate(EDGES))
+        .with_columns(
+            support=pl.Series(support),
+            rad_ids=names.group_by("box", maintain_order=True).agg("rad_id")["rad_id"],
+            spread=pl.Series([one.spread for one in flat], dtype=pl.Float64),
+        )
+        .join(readers, on="image_id")
+        .with_columns(kept=pl.col("support") >= pl.min_horizontal(pl.lit(min_readers), "readers"))
+        .select(CONSENSUS.names())
+        .sort("image_id", "class_id", *EDGES)
+    )

@@ -1,0 +1,216 @@
+"""What each step can be told: one frozen dataclass a command, made of the parts that commands share.
+
+A field is an option. Its flag, its environment variable, its help, its default and what it may be stand here and
+nowhere else: the command line, the environment (`radloop.settings`), docs/settings.md and the arguments of the
+pipelines derive from it; a command's docstring is its help. A new option is a field, and the code that reads it; a new
+command is a dataclass here and a function in `radloop.cli`.
+
+Nothing here reads the environment.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from radloop.option import About, option, switch
+from radloop.parts import (
+    ClassNames,
+    DatasetFolder,
+    DryRun,
+    Durable,
+    FeedbackFolder,
+    Jobs,
+    Json,
+    LogFile,
+    Out,
+    Parallel,
+    Renamed,
+    ReviewsFolder,
+    Ruled,
+    Seeded,
+    Step,
+    Stored,
+    Strict,
+)
+from radloop.split_sizes import SplitSizes
+from radloop.words import Boxes, Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extract(Json, DryRun, Jobs, Seeded, ClassNames, Out):
+    """Bring annotations and pictures to OUT/raw. A folder is read where it lies."""
+
+    source: Annotated[str, About("kaggle, a folder, or synthetic:N (N made-up images).")]
+    annotations: Path | None = option(None, "The CSV of boxes, instead of the source's own.")
+    boxes: Boxes = option(
+        "auto", "Frame of the CSV's boxes, for where the proof cannot tell: original or 1024x1024 pixels."
+    )
+    annotations_only: bool = switch("Only the tables of a synthetic source.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, ClassNames, Out):
+    """Turn OUT/raw into the YOLO dataset OUT/organized: validate, inspect the pictures, split, write."""
+
+    keep_classes: tuple[str, ...] = option((), "A class to keep; all others are left out.")
+    drop_classes: tuple[str, ...] = option((), "A class to leave out.")
+    labels: Literal["per-reader", "consensus"] = option(
+        "per-reader", "One label file per reader and image, or one per image with the readers' boxes fused."
+    )
+    min_readers: int = option(1, About("Readers who must agree on a consensus box.", ge=1, le=17))
+    no_finding: Literal["background", "class"] = option(
+        "background", '"No finding" as an empty label file, or as one more class.'
+    )
+    sizes: SplitSizes = option(
+        SplitSizes(),
+        About(
+            "Images per split, for example training=300,validation=60,…; scaled to the images there are.",
+            shown="11500/750/750/1000/500/500",
+            parse=SplitSizes.parse,
+        ),
+    )
+    previous: str | None = option(
+        None, "The dataset of the last version, a folder or a store: its images keep their splits."
+    )
+    add: Path | None = option(None, "A retrain.csv to add: its production images move to training.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load(Json, DryRun, Parallel, Stored):
+    """Publish OUT/organized to STORE/organized and verify it there."""
+
+    keep_old: bool = option(False, "Do not remove from the store what the new version no longer lists.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Etl(Load, Transform, Extract):
+    """All three: extract, transform, load."""
+
+    annotations_only: bool = field(default=False, init=False)  # without pictures there is nothing to transform
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pull(Json, DryRun, Stored):
+    """Bring STORE/organized back to OUT/organized: distinct bytes once, links for the rest, verified."""
+
+    splits: tuple[Split, ...] | None = option(None, About("Splits to take, comma-separated.", shown="all", commas=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulate(Json, DryRun, Parallel, Durable, Seeded, Renamed, LogFile, FeedbackFolder, Stored):
+    """Play a hospital: show the store's pictures to a detector under a staged load and keep its feedback."""
+
+    splits: tuple[Split, ...] = option(("test", "production"), About("Splits to take, comma-separated.", commas=True))
+    detector: str = option("random", "random, oracle:NOISE, onnx:MODEL.onnx, or triton[:http://HOST:8000/MODEL].")
+    model_classes: Path | None = option(
+        None,
+        "The classes of an onnx or triton detector in its own order, a file as for --classes: for a model that tells "
+        "none. --map renames them (OLD is the model's name).",
+    )
+    triton_url: str | None = option(
+        None,
+        About("The server of `--detector triton` without an address.", flag=False, ours=False, also=("TRITON_URL",)),
+    )
+    load_pattern: str = option(
+        "1,2,3,5,3,2,1",
+        About("Load of each stage, workers or multiples of the arrival rate.", also=("LOAD_PATTERN",)),
+    )
+    stage_seconds: float = option(
+        60.0, About("Seconds that a stage lasts.", also=("DELAY_BETWEEN_STEPS",), gt=0, le=86_400)
+    )
+    request_timeout: float = option(
+        5.0, About("Seconds after which a request has failed.", also=("REQUEST_TIMEOUT",), gt=0, le=3600)
+    )
+    inference_ms: float = option(100.0, About("What the random detector takes for a picture.", ge=0, le=3_600_000))
+    arrival: str = option(
+        "workers", "workers: each takes the next picture; poisson:RATE: RATE arrivals a second, times load."
+    )
+    drift: str = option(
+        "",
+        "What changes from a stage on, such as brightness:0.2@4; also contrast, rotation (degrees) and mix "
+        "(share of pictures with a finding); several with commas.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review(Json, DryRun, Jobs, Durable, Seeded, DatasetFolder, ReviewsFolder, FeedbackFolder):
+    """Order the feedback by what deserves a radiologist's look, or let simulated ones review it."""
+
+    simulated: bool = switch("Let simulated radiologists write reviews.")
+    queue: bool = switch("Print what is most worth a look; write nothing.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrain(Json, Strict, DryRun, Jobs, Ruled, Stored, DatasetFolder, ReviewsFolder, FeedbackFolder):
+    """Turn feedback and reviews into re-training data and publish them to STORE/organized/retrain."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Json, Jobs, Seeded, DatasetFolder, FeedbackFolder):
+    """Judge the detectors on images whose truth is known, and how good their predictions would be as labels."""
+
+    min_confidence: float | None = option(
+        None,
+        About("Predictions above it are taken as labels.", shown="as in the last round of re-training", ge=0, lt=1),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explain(Json, Jobs, Ruled, Stored, DatasetFolder, ReviewsFolder, FeedbackFolder):
+    """Tell where every box of an image comes from and where it went, as a tree."""
+
+    asked: Annotated[str, About("An image, or a feedback on it.", argument="IMAGE_ID|FEEDBACK_ID")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(Json, Jobs):
+    """Say what the trainer would drop or refuse, and whether anything is missing, changed or leaking. Exit 1 if so."""
+
+    place: Annotated[str, About("A dataset's folder or a store (name:container).", argument="DIR|STORE")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dashboard(Seeded, LogFile, ReviewsFolder, FeedbackFolder, DatasetFolder):
+    """Show dataset, feedback and reviews in a browser, and review there. Any of the parts may be missing."""
+
+    retrain: Path | None = option(None, About("A retrain.csv to show.", shown="DATASET/retrain/retrain.csv"))
+    images: Path | None = option(None, About("Folder of pictures to show.", shown="the dataset's own"))
+    host: str = option("127.0.0.1", "Address that the dashboard listens on.")
+    port: int = option(8501, About("Port of the dashboard.", ge=1, le=65_535))
+
+    @property
+    def retrain_table(self) -> Path:
+        """Where the re-training table lies."""
+        return self.retrain or self.dataset_folder / "retrain" / "retrain.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Json, DryRun, Jobs, Seeded):
+    """The whole job on made-up data: no account, no server, no network."""
+
+    # no variable of a real dataset turns it elsewhere
+    out: Path = option(
+        Path("./radloop-demo"), About("Folder of the demonstration.", shown="./radloop-demo", ours=False)
+    )
+    images: int = option(600, About("Made-up patients.", ours=False, ge=6))
+    sizes: SplitSizes = option(
+        SplitSizes(training=300, validation=60, test=60, staging=30, canary=30, production=120),
+        About("Images per split.", ours=False, parse=SplitSizes.parse),
+    )
+
+
+STEPS: Final[tuple[type[Step], ...]] = (
+    Extract,
+    Transform,
+    Load,
+    Etl,
+    Pull,
+    Simulate,
+    Review,
+    Retrain,
+    Evaluate,
+    Explain,
+    Check,
+    Dashboard,
+    Demo,
+)

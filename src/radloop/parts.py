@@ -1,0 +1,204 @@
+"""The parts that the options of commands are made of (`radloop.options`): what more than one command is told.
+
+None means that nobody said; a property says what follows from that.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from radloop.catalog.rule import Rule
+from radloop.option import ABOUT, About, option, switch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What every command is told: nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Json(Step):
+    """A command with a result."""
+
+    json: bool = switch("Print one JSON object instead of the tables.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strict(Step):
+    """A command that may refuse rows."""
+
+    strict: bool = switch("Exit 3 where rows were refused.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRun(Step):
+    """A command that writes."""
+
+    dry_run: bool = switch("Look and say what would be done; write nothing.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jobs(Step):
+    """A command that starts processes on this machine."""
+
+    jobs: int = field(
+        default_factory=lambda: len(os.sched_getaffinity(0)),
+        metadata={ABOUT: About("Processes for pictures.", shown="the cores there are", ge=1)},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parallel(Jobs):
+    """A command whose work can be dealt out."""
+
+    engine: Literal["local", "ray"] = option(
+        "local", "Where the work runs: in processes of this machine, or on the nodes of a Ray cluster."
+    )
+    ray_address: str = option(
+        "auto", "The Ray cluster: HOST:PORT of its head, or auto, the one that this machine is a node of."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeded(Step):
+    """A command that chooses at random."""
+
+    seed: int = option(0, About("Seed of every random choice.", ge=0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Durable(Step):
+    """A command that writes feedback or reviews."""
+
+    durable: bool = option(False, "Flush every feedback and review file to the disk: safe against loss of power, too.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Out(Step):
+    """A command with a folder of its own."""
+
+    out: Path = option(
+        Path("./data"), About("Folder that every other default hangs on; made when absent.", shown="./data")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored(Out):
+    """A command with a store."""
+
+    store: str | None = option(
+        None,
+        About("Where datasets are published: a folder or an rclone remote (name:container).", shown="OUT/store"),
+    )
+    rclone_container: str | None = option(
+        None,
+        About("The store as RCLONE_REMOTE:RCLONE_CONTAINER.", flag=False, ours=False, also=("RCLONE_CONTAINER",)),
+    )
+    rclone_remote: str = option(
+        "chi_tacc", About("The remote of RCLONE_CONTAINER.", flag=False, ours=False, also=("RCLONE_REMOTE",))
+    )
+
+    @property
+    def store_address(self) -> str:
+        """The store: what was said of it, then RCLONE_CONTAINER, then the folder OUT/store."""
+        if self.store:
+            return self.store
+        if self.rclone_container:
+            return f"{self.rclone_remote}:{self.rclone_container}"
+        return str(self.out / "store")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetFolder(Out):
+    """A command that reads a dataset on disk."""
+
+    dataset: Path | None = option(
+        None, About("The dataset, a folder; for the dashboard also an annotations CSV.", shown="OUT/organized")
+    )
+
+    @property
+    def dataset_folder(self) -> Path:
+        """Where the dataset lies."""
+        return self.dataset or self.out / "organized"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackFolder(Out):
+    """A command that reads or writes feedback."""
+
+    feedback: Path | None = option(
+        None, About("Folder of feedback files.", shown="OUT/feedback", also=("FEEDBACK_DIR",))
+    )
+
+    @property
+    def feedback_folder(self) -> Path:
+        """Where the feedback lies."""
+        return self.feedback or self.out / "feedback"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewsFolder(Out):
+    """A command that reads or writes reviews."""
+
+    reviews: Path | None = option(None, About("Folder of review files.", shown="OUT/reviews"))
+
+    @property
+    def reviews_folder(self) -> Path:
+        """Where the reviews lie."""
+        return self.reviews or self.out / "reviews"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogFile(Out):
+    """A command that reads or writes the simulator's log."""
+
+    log: Path | None = option(None, About("The simulator's log.", shown="OUT/logs/online_data.log", also=("LOG_FILE",)))
+
+    @property
+    def log_file(self) -> Path:
+        """Where the log lies."""
+        return self.log or self.out / "logs" / "online_data.log"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassNames(Step):
+    """A command that makes a dataset's classes."""
+
+    classes: str | None = option(
+        None,
+        About(
+            "The classes: a file with a name a line (or a YAML file with names), or vinbigdata.",
+            shown="those of the previous version, else the table's own",
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renamed(Step):
+    """A command that reads names of classes which may be called otherwise in the dataset."""
+
+    map: tuple[str, ...] = option((), "OLD=NEW: read the class OLD as NEW; or a file with one a line.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruled(Step):
+    """A command that decides what trains, or tells it."""
+
+    min_confidence: float = option(
+        Rule.min_confidence,
+        About(f"Predictions above it train; one between {Rule.doubtful:g} and it keeps its image out.", ge=0, lt=1),
+    )
+    require_review: bool = option(Rule.require_review, "Only what a radiologist has reviewed trains.")
+    include_held_out: bool = option(
+        Rule.include_held_out, "Let held-out images train, too; every output says that it was used."
+    )
+
+    @property
+    def rule(self) -> Rule:
+        """When feedback that nobody has reviewed trains."""
+        return Rule(
+            min_confidence=self.min_confidence,
+            require_review=self.require_review,
+            include_held_out=self.include_held_out,
+        )

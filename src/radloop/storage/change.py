@@ -1,0 +1,100 @@
+"""From what a store holds of a unit to what a manifest says: `publish` computes it, `Store.commit` makes it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from radloop.errors import DatasetError
+from radloop.progress import Progress, silent
+from radloop.storage.digests import Digests
+
+
+class Row(NamedTuple):
+    """One file of a manifest. `md5` is None only where a store without a manifest keeps none either."""
+
+    key: str
+    kind: str
+    bytes: int
+    md5: str | None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a listing says of one key. `md5` is None where the store keeps none."""
+
+    bytes: int
+    md5: str | None
+
+    def holds(self, row: Row) -> bool:
+        """Whether this is what the manifest says, as far as the store can tell."""
+        return self.bytes == row.bytes and self.md5 in (None, row.md5)
+
+
+@dataclass(frozen=True)
+class Transfers:
+    """How the files of a change get into the store."""
+
+    sent_files: int = 0  # whose bytes travel
+    sent_bytes: int = 0
+    copied: int = 0  # keys made of bytes that the store has, or by links
+
+
+@dataclass(frozen=True)
+class Change:
+    """What makes the unit `prefix` of a store the dataset in the folder `root`."""
+
+    root: Path
+    prefix: str
+    rows: Mapping[str, Row]  # all that the new manifest lists, by key
+    manifest_file: bytes
+    standing: bytes | None  # the manifest that the store holds now
+    listing: Mapping[str, Stored]  # what it holds of the unit now
+    journal: pl.DataFrame  # rows of every key that this or an unfinished publish writes, or owes the removal of
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    gone: tuple[str, ...]  # to be removed
+    unlisted: tuple[str, ...]  # in no manifest: left alone
+    unverified: int  # of the unchanged, those that the store keeps no MD5 of
+    unfinished: bool  # an earlier publish did not end
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether anything is to be written or removed."""
+        differs = self.new or self.changed or self.gone or self.standing != self.manifest_file
+        return bool(differs) or self.unfinished
+
+    def require_sizes(self, keys: Iterable[str]) -> None:
+        """Raise DatasetError where a file of `root` is missing or has another size than its manifest says."""
+        for row in self._rows(keys):
+            try:
+                size = (self.root / row.key).stat().st_size
+            except FileNotFoundError as missing:
+                raise DatasetError(
+                    f"{self.root / row.key} is in the manifest and not on disk. Run `radloop transform` again."
+                ) from missing
+            if size != row.bytes:
+                raise self._damaged(row)
+
+    def require_sound(
+        self, keys: Iterable[str], *, digests: Digests | None = None, progress: Progress = silent
+    ) -> None:
+        """Raise DatasetError where a file of `root` is not what its manifest says, by size and MD5."""
+        rows = self._rows(keys)
+        self.require_sizes(row.key for row in rows)
+        md5s = (digests or Digests()).of((self.root / row.key for row in rows), progress=progress)
+        for row in rows:
+            if md5s[self.root / row.key] != row.md5:
+                raise self._damaged(row)
+
+    def _rows(self, keys: Iterable[str]) -> list[Row]:
+        return [self.rows[key] for key in keys]
+
+    def _damaged(self, row: Row) -> DatasetError:
+        return DatasetError(
+            f"{self.root / row.key} is not what the manifest says: it was changed after it was written. "
+            "Run `radloop transform` again."
+        )

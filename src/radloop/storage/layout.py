@@ -1,0 +1,98 @@
+"""How a unit lies in a store: its keys, the publisher's own files, its manifest; and without one, its listing."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Final
+
+import msgspec
+import polars as pl
+
+from radloop import manifest
+from radloop.errors import UNDECODABLE, StoreError
+from radloop.storage import Store
+from radloop.storage.change import Row, Stored
+from radloop.tables import MANIFEST, SPLITS
+
+MARKER: Final = "publishing"  # stands while what the manifest says and what is there may differ
+JOURNAL: Final = "publishing.parquet"
+OURS: Final = frozenset({manifest.NAME, MARKER, JOURNAL})
+
+
+def key_in(prefix: str, key: str) -> str:
+    """The key of a unit's file in its store; the unit may be the store itself (an empty prefix)."""
+    return f"{prefix}/{key}" if prefix else key
+
+
+def resolve_prefix(store: Store) -> str:
+    """The unit that `store` means: itself where a dataset lies at its root, else its `organized/` child."""
+    names = store.top()
+    at_root = bool(names & {manifest.NAME, "data.yaml"}) or (manifest.UNIT not in names and bool(names & set(SPLITS)))
+    return "" if at_root else manifest.UNIT
+
+
+def rows_of(table: pl.DataFrame) -> Iterable[Row]:
+    """The files that a manifest lists."""
+    return map(Row._make, table.select(Row._fields).iter_rows())
+
+
+def within(listing: Mapping[str, Stored]) -> dict[str, Stored]:
+    """A listing of a unit without the unit inside it and without the publisher's own files."""
+    return {
+        key: stored for key, stored in listing.items() if key not in OURS and not key.startswith(f"{manifest.RETRAIN}/")
+    }
+
+
+def read_manifest(store: Store, *, prefix: str = manifest.UNIT) -> pl.DataFrame | None:
+    """The manifest of a published unit; None where it has none.
+
+    Raises StoreError while a publish is in progress: what the manifest says and what is there may differ then.
+    """
+    require_quiet(store, prefix)
+    data = store.get(key_in(prefix, manifest.NAME))
+    return None if data is None else manifest.decode(data, name=f"{store.address}/{key_in(prefix, manifest.NAME)}")
+
+
+def require_quiet(store: Store, prefix: str) -> None:
+    """Raise StoreError while a publish is in progress, or after one was cut off."""
+    if store.get(key_in(prefix, MARKER)) is not None:
+        raise StoreError(
+            f"{store.address}: publish in progress. Wait for it; if none is running it was cut off, "
+            "and `radloop load` again completes it."
+        )
+
+
+def summary_version(data: bytes) -> str | None:
+    """The version that a summary.json tells; None where it tells none."""
+    try:
+        version = msgspec.json.decode(data, type=dict[str, object]).get("version")
+    except UNDECODABLE:
+        return None
+    return version if isinstance(version, str) else None
+
+
+def listed(store: Store, *, prefix: str = manifest.UNIT) -> pl.DataFrame:
+    """A manifest made up from the listing of a unit that has none: kinds, splits and readers by name, unverified.
+
+    `md5` is null where the store keeps none. Raises StoreError where nothing is there.
+    """
+    rows = []
+    for key, stored in sorted(within(store.list(prefix)).items()):
+        if not manifest.is_safe_key(key):
+            continue
+        parts = key.split("/")
+        named = len(parts) == 3 and parts[0] in SPLITS and parts[1] in ("images", "labels")
+        image_id, _, rad_id = PurePosixPath(key).stem.rpartition("_")
+        rows.append(
+            {
+                "key": key,
+                "kind": parts[1].removesuffix("s") if named else "yaml" if key.endswith(".yaml") else "document",
+                "image_id": (image_id or rad_id) if named else None,
+                "rad_id": rad_id if named and image_id else None,
+                "split": parts[0] if named else None,
+                "bytes": stored.bytes,
+                "md5": stored.md5 or None,
+            }
+        )
+    if not rows:
+        raise StoreError(f"{store.address} holds nothing under {prefix or '/'}. Run `radloop load`, or check the name.")
+    return pl.DataFrame(rows, schema=MANIFEST)

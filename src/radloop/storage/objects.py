@@ -1,0 +1,249 @@
+"""Stores without folders and without renames, and the order of writes that lets a kill at any moment lose nothing.
+
+Everything is idempotent, and the second run begins by reading what the first one left:
+
+1. `publishing.parquet`, the journal: every key that this or an unfinished earlier publish may have written or owes
+   the removal of, so that whoever comes next can finish or undo;
+2. new keys, which no reader knows of yet;
+3. `publishing`, the marker: from here on readers are told to wait;
+4. changed keys; 5. the manifest; 6. removal of what an earlier manifest (or the journal) lists and this one does not;
+7. the journal goes, then the marker.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from radloop import manifest
+from radloop.errors import DatasetError, StoreError
+from radloop.progress import Progress, silent
+from radloop.storage.change import Change, Row, Stored, Transfers
+from radloop.storage.layout import JOURNAL, MARKER, key_in, within
+from radloop.tables import MANIFEST
+
+_TRIES: Final = 3
+_MARKER_TEXT: Final = b"A publish is in progress, or was cut off: then run `radloop load` again.\n"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a batch ended: the last error in the store's words, None where there was none; and the keys whose
+    source was gone."""
+
+    error: str | None = None
+    gone: frozenset[str] = frozenset()
+
+
+class ObjectStore(ABC):
+    """Objects one by one, each whole or not at all; what such a store can do with them is abstract here.
+
+    Keys are relative to `prefix`. `upload` and `copy` raise StoreError only for what another try cannot mend; what
+    came through otherwise is for the next listing to say. `storage.Store` says what the other methods promise.
+    """
+
+    address: str
+    settle_seconds: float = 60.0  # how long a listing may lag behind what was written
+
+    @property
+    @abstractmethod
+    def can_copy(self) -> bool:
+        """Whether `copy` works."""
+
+    @abstractmethod
+    def preflight(self) -> None: ...
+
+    @abstractmethod
+    def list(self, prefix: str = "", *, progress: Progress = silent) -> dict[str, Stored]: ...
+
+    @abstractmethod
+    def top(self) -> set[str]: ...
+
+    @abstractmethod
+    def get(self, key: str) -> bytes | None: ...
+
+    @abstractmethod
+    def fetch(
+        self, prefix: str, keys: Iterable[str], into: Path, *, progress: Progress = silent
+    ) -> dict[str, Path]: ...
+
+    @abstractmethod
+    def put(self, key: str, data: bytes) -> None:
+        """Write one small object; it is there when this returns."""
+
+    @abstractmethod
+    def upload(self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent) -> Outcome:
+        """Send the files `root`/key."""
+
+    @abstractmethod
+    def copy(self, prefix: str, sources: Mapping[str, str], *, progress: Progress = silent) -> Outcome:
+        """Let the store make each target from its source, {target: source}; no bytes travel."""
+
+    @abstractmethod
+    def delete(self, prefix: str, keys: Iterable[str]) -> None:
+        """Remove objects; what is missing already is no error."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def admit(self, root: Path, prefix: str) -> None:  # noqa: B027 - nothing to refuse
+        """Take every folder: none lies in the store."""
+
+    def recover(self, prefix: str) -> None:  # noqa: B027 - the journal is a matter of the next change
+        """Leave all as it is: the next change takes over what a killed one left."""
+
+    def foresee(self, change: Change) -> Transfers:
+        """What `commit` would send and copy if nothing failed."""
+        sent_files = sent_bytes = copied = 0
+        listing = dict(change.listing)
+        for keys in (change.new, change.changed):
+            uploads, copies = _route(change.rows, keys, listing, can_copy=self.can_copy)
+            listing |= {key: Stored(change.rows[key].bytes, change.rows[key].md5) for key in keys}
+            sent_files += len(uploads)
+            sent_bytes += sum(change.rows[key].bytes for key in uploads)
+            copied += len(copies)
+        return Transfers(sent_files, sent_bytes, copied)
+
+    def commit(self, change: Change, *, progress: Progress = silent) -> Transfers:
+        """Make the change in the seven steps at the top of this file."""
+        if not change.is_needed:
+            return Transfers()
+        change.require_sizes(change.new)
+        change.require_sound(change.changed, progress=progress)
+
+        commit = _Commit(self, change, progress)
+        commit.put(JOURNAL, commit.journal)
+        listing = commit.send(change.new, change.listing)
+        commit.put(MARKER, _MARKER_TEXT)
+        commit.send(change.changed, listing)
+        commit.require_alone(change.standing)
+        commit.put(manifest.NAME, change.manifest_file)
+        commit.require_alone(change.manifest_file)
+        self.delete(change.prefix, change.gone)
+        commit.require_alone(change.manifest_file)
+        self.delete(change.prefix, [JOURNAL])
+        self.delete(change.prefix, [MARKER])
+        return Transfers(commit.sent_files, commit.sent_bytes, commit.copied)
+
+
+class _Commit:
+    """One commit: sends until the store shows it, counts what was sent, and notices another publisher."""
+
+    def __init__(self, store: ObjectStore, change: Change, progress: Progress) -> None:
+        self.journal = manifest.encode(change.journal)
+        self.sent_files = self.sent_bytes = self.copied = 0
+        self._store = store
+        self._change = change
+        self._progress = progress
+
+    def put(self, name: str, data: bytes) -> None:
+        self._store.put(key_in(self._change.prefix, name), data)
+
+    def send(self, keys: Collection[str], listing: Mapping[str, Stored]) -> Mapping[str, Stored]:
+        """Send `keys` until the listing shows every one with its size and MD5; the listing that shows it."""
+        missing, no_source, outcome = list(keys), set[str](), Outcome()
+        for attempt in range(_TRIES):
+            if not missing:
+                return listing
+            if attempt and outcome.error:
+                time.sleep(attempt)  # what has just failed needs a moment
+            outcome = self._send_once(missing, listing, no_source)
+            no_source |= outcome.gone
+            patience = 0.0 if outcome.error else self._store.settle_seconds / _TRIES
+            before = len(missing)
+            listing, missing = self._await_listing(missing, patience)
+            if attempt and outcome.error and len(missing) == before:
+                break  # the server is down
+        if not missing:
+            return listing
+        self._change.require_sound(missing, progress=self._progress)
+        raise StoreError(
+            f"{self._store.address}: {len(missing)} of {len(keys)} objects did not arrive, first {missing[0]}: "
+            f"{outcome.error or 'the listing does not show them'}. What has arrived stays there; "
+            "run the same command again to send the rest."
+        )
+
+    def _send_once(self, keys: Collection[str], listing: Mapping[str, Stored], no_source: Collection[str]) -> Outcome:
+        change, store = self._change, self._store
+        uploads, copies = _route(change.rows, keys, listing, can_copy=store.can_copy, no_source=no_source)
+        uploaded = store.upload(change.root, change.prefix, uploads, progress=self._progress)
+        self.sent_files += len(uploads)
+        self.sent_bytes += sum(change.rows[key].bytes for key in uploads)
+        if uploaded.error:  # not every source of a copy may have arrived
+            copies = {target: source for target, source in copies.items() if source in listing}
+        if not copies:
+            return Outcome(uploaded.error)
+        copied = store.copy(change.prefix, copies, progress=self._progress)
+        self.copied += len(copies)
+        return Outcome(uploaded.error or copied.error, copied.gone)
+
+    def _await_listing(self, keys: Collection[str], seconds: float) -> tuple[dict[str, Stored], list[str]]:
+        """The listing and those of `keys` that it does not show right, once it shows all or `seconds` have passed."""
+        deadline = time.monotonic() + seconds
+        pause = 0.1
+        while True:
+            listing = within(self._store.list(self._change.prefix))
+            wrong = [key for key in keys if key not in listing or not listing[key].holds(self._change.rows[key])]
+            if not wrong or time.monotonic() + pause > deadline:
+                return listing, wrong
+            time.sleep(pause)
+            pause = min(2 * pause, 5.0)
+
+    def require_alone(self, standing: bytes | None) -> None:
+        """Raise StoreError where the journal is no longer ours, or the manifest not the one that is `standing`.
+
+        Objects cannot be locked, so another publish is only noticed. Readers are told to wait, and the journal owes
+        what both of them do: whoever comes next completes either.
+        """
+        prefix = self._change.prefix
+        journal, listed = (self._store.get(key_in(prefix, name)) for name in (JOURNAL, manifest.NAME))
+        if journal == self.journal and listed == standing:
+            return
+        both = pl.concat([self._change.journal, _rows_in(journal)]).unique("key", keep="first")
+        self.put(JOURNAL, manifest.encode(both))
+        self.put(MARKER, _MARKER_TEXT)
+        raise StoreError(
+            f"{self._store.address}: another load was at work there at the same time. "
+            "Run the same command again when nobody else does."
+        )
+
+
+def _rows_in(journal: bytes | None) -> pl.DataFrame:
+    """The rows of another publisher's journal; none where it is gone or damaged."""
+    try:
+        return manifest.decode(journal or b"", name=JOURNAL)
+    except DatasetError:
+        return pl.DataFrame(schema=MANIFEST)
+
+
+def _route(
+    rows: Mapping[str, Row],
+    keys: Iterable[str],
+    listing: Mapping[str, Stored],
+    *,
+    can_copy: bool,
+    no_source: Collection[str] = (),
+) -> tuple[list[str], dict[str, str]]:
+    """Which of `keys` are uploaded, and which pictures the store makes from another key: {target: source}.
+
+    No source is itself among `keys`, unless it is uploaded before the copies begin.
+    """
+    moving = set(keys)
+    sources: dict[str | None, str] = {
+        stored.md5: key for key, stored in listing.items() if stored.md5 and key not in moving
+    }
+    uploads: list[str] = []
+    copies: dict[str, str] = {}
+    for key in sorted(moving):
+        row = rows[key]
+        source = sources.get(row.md5) if row.kind == "image" and can_copy and key not in no_source else None
+        if source is None:
+            uploads.append(key)
+            sources[row.md5] = key
+        else:
+            copies[key] = source
+    return uploads, copies

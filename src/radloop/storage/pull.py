@@ -1,0 +1,171 @@
+"""Bringing a published dataset to this machine: each distinct content once, verified by MD5, kept by it."""
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from radloop import files, manifest
+from radloop.errors import DatasetError, StoreError
+from radloop.progress import Progress, silent
+from radloop.storage import Store
+from radloop.storage.change import Row
+from radloop.storage.digests import Digests
+from radloop.storage.folder import explained, replace_unit
+from radloop.storage.layout import key_in, listed, read_manifest, require_quiet, rows_of
+from radloop.tables import Split
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull brought, or with `dry_run` would bring."""
+
+    version: str | None  # None where the store has no manifest
+    files: int
+    received_files: int  # whose bytes travelled: each distinct content once
+    received_bytes: int
+    notes: tuple[str, ...] = ()
+    done: bool = True  # False with `dry_run`
+
+
+def pull(
+    store: Store,
+    root: Path,
+    *,
+    prefix: str = manifest.UNIT,
+    splits: Sequence[Split] | None = None,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> Pulled:
+    """Make the folder `root` the dataset under `prefix`, or its `splits` and every file that belongs to no split.
+
+    Each distinct content travels once and is verified by MD5; what `root` has already does not travel. The old
+    folder or the new, by one rename; files in it that no manifest lists stay. With `splits` the manifest lists what
+    was pulled. Killed, it goes on where it was. Raises StoreError while a publish is in progress.
+    """
+    table = read_manifest(store, prefix=prefix)
+    notes = []
+    whole = table
+    if table is None:
+        table = listed(store, prefix=prefix)
+        notes.append(f"unverified: {store.address} has no {manifest.NAME}, so its listing was taken at its word")
+    if splits is not None:
+        table = table.filter(pl.col("split").is_null() | pl.col("split").is_in(splits))
+        notes.append(f"only {', '.join(splits)}: this folder cannot be published again")
+
+    rows = list(rows_of(table))
+    cache = root.parent / f".{root.name}.pull"
+    with explained(str(root)):
+        if not dry_run:
+            files.recover_tree(root)
+        old = _local(root)
+        reused = _sound_files(root, old, {row.md5 for row in rows})
+        travelling = [row for row in rows if row.md5 not in reused]
+        received = {_content(row): row.bytes for row in travelling}
+        pulled = Pulled(
+            version=None if whole is None else manifest.version(whole),
+            files=len(rows),
+            received_files=len(received),
+            received_bytes=sum(received.values()),
+            notes=tuple(notes),
+            done=not dry_run,
+        )
+        if dry_run:
+            return pulled
+        placed = fetch(store, travelling, cache, prefix=prefix, progress=progress)
+        placed |= {row.key: reused[row.md5] for row in rows if row.md5 in reused}
+        manifest_file = None if whole is None else manifest.encode(table)
+        gone = set() if old is None else set(old["key"].to_list()) - placed.keys()
+        replace_unit(
+            root, root.parent / f".{root.name}.new", placed, manifest_file=manifest_file, gone=gone, progress=progress
+        )
+        shutil.rmtree(cache, ignore_errors=True)
+    return pulled
+
+
+def _local(root: Path) -> pl.DataFrame | None:
+    try:
+        return manifest.read(root)
+    except DatasetError:  # damaged: it claims nothing, so nothing is removed for it
+        return None
+
+
+def _sound_files(root: Path, old: pl.DataFrame | None, wanted: set[str | None]) -> dict[str | None, Path]:
+    """{md5: a file in `root` that has it}, as far as the old manifest leads there."""
+    if old is None:
+        return {}
+    candidates = [root / row.key for row in rows_of(old) if row.md5 in wanted and (root / row.key).is_file()]
+    return {md5: path for path, md5 in Digests().of(candidates).items() if md5 in wanted}
+
+
+def fetch(
+    store: Store,
+    rows: Iterable[Row],
+    cache: Path,
+    *,
+    prefix: str = manifest.UNIT,
+    progress: Progress = silent,
+) -> dict[str, Path]:
+    """Bring the bytes of `rows` to this machine: {key: path}, each distinct content once, verified by MD5.
+
+    `cache` keeps them by MD5 for the next call and for a next try; a folder store's files are used where they lie.
+    Raises StoreError for what is missing or not what the manifest says.
+    """
+    rows = list(rows)
+    with explained(store.address):
+        have = _fetch_contents(store, rows, cache, prefix, progress)
+    return {row.key: have[_content(row)] for row in rows}
+
+
+def _fetch_contents(store: Store, rows: Sequence[Row], cache: Path, prefix: str, progress: Progress) -> dict[str, Path]:
+    firsts = {_content(row): row for row in reversed(rows)}  # any key will do, the first is the same every time
+    cache = cache.absolute()  # as the store tells what has come in
+    incoming = cache / "incoming"
+    have = _adopt(firsts, {name: cache / name[:2] / name for name in firsts})
+    arrived = {name: incoming / row.key for name, row in firsts.items() if name not in have}
+    have |= _keep(cache, incoming, _adopt(firsts, arrived))
+    shutil.rmtree(incoming, ignore_errors=True)  # what is damaged there would be taken for what was asked for
+    lacking = {name: row for name, row in firsts.items() if name not in have}
+    if lacking:
+        paths = store.fetch(prefix, [row.key for row in lacking.values()], incoming, progress=progress)
+        found = {name: paths[row.key] for name, row in lacking.items() if row.key in paths}
+        have |= _keep(cache, incoming, _adopt(lacking, found, progress))
+        shutil.rmtree(incoming, ignore_errors=True)
+    wrong = [row for name, row in firsts.items() if name not in have]
+    if wrong:
+        require_quiet(store, prefix)
+        raise StoreError(
+            f"{store.address}: {len(wrong)} objects are missing or not what the manifest says, first "
+            f"{key_in(prefix, wrong[0].key)}. `radloop check {store.address}` lists them, `radloop load` repairs them."
+        )
+    return have
+
+
+def _content(row: Row) -> str:
+    return row.md5 or "unverified-" + hashlib.md5(row.key.encode()).hexdigest()
+
+
+def _adopt(rows: Mapping[str, Row], paths: Mapping[str, Path], progress: Progress = silent) -> dict[str, Path]:
+    """Those of `paths` (by content) that hold what their row says; for a row without MD5, as many bytes."""
+    present = {name: path for name, path in paths.items() if path.is_file()}
+    md5s = Digests().of(present.values(), progress=progress)
+    return {
+        name: path
+        for name, path in present.items()
+        if (rows[name].md5 == md5s[path] if rows[name].md5 else rows[name].bytes == path.stat().st_size)
+    }
+
+
+def _keep(cache: Path, incoming: Path, sound: Mapping[str, Path]) -> dict[str, Path]:
+    """Move what has come in to its place by content; what lies elsewhere stays there."""
+    kept = {}
+    for name, path in sound.items():
+        kept[name] = path
+        if path.is_relative_to(incoming):
+            kept[name] = cache / name[:2] / name
+            kept[name].parent.mkdir(parents=True, exist_ok=True)
+            path.replace(kept[name])
+    return kept

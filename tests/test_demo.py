@@ -1,0 +1,49 @@
+"""The demonstration: it closes the loop, and never looks well where it is not."""
+
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+
+from radloop.errors import DatasetError
+from radloop.options import Demo
+from radloop.pipelines import checking, demo
+from radloop.pipelines.checking import Report
+from radloop.split_sizes import SplitSizes
+
+SIZES = SplitSizes.parse("training=12,validation=2,test=4,staging=2,canary=2,production=8")
+
+
+def test_a_demo_whose_own_dataset_is_not_sound_fails(tmp_path, monkeypatch):
+    violation = pl.DataFrame({"rule": ["lost"], "key": ["a.txt"], "line": [None], "detail": [""], "consequence": [""]})
+    nothing = SimpleNamespace(version=None)
+    monkeypatch.setattr(demo.offline, "run", lambda *_, **__: nothing)
+    monkeypatch.setattr(demo, "_closed", lambda *_: demo._Loop(nothing, nothing, (), nothing, {}))
+    for found, sound in ((violation.clear(), True), (violation, False)):
+        report = Report("store", "v", (), {}, found)
+        monkeypatch.setattr(demo.checking, "check", lambda *_, report=report, **__: report)
+        if sound:
+            assert demo.run(Demo(out=tmp_path, images=30, sizes=SIZES, jobs=1)).checked is report
+        else:
+            with pytest.raises(DatasetError, match=r"not sound.*radloop check"):
+                demo.run(Demo(out=tmp_path, images=30, sizes=SIZES, jobs=1))
+
+
+@pytest.mark.slow
+def test_the_demo_closes_the_loop_and_checks_the_store_that_it_published(tmp_path, monkeypatch):
+    checked, real = [], checking.check
+
+    def check(place, **options):
+        checked.append(place)
+        return real(place, **options)
+
+    monkeypatch.setattr(demo.checking, "check", check)
+    monkeypatch.setattr(demo, "ARRIVAL", "workers")
+    monkeypatch.setattr(demo, "LOAD_PATTERN", "3")
+    monkeypatch.setattr(demo, "STAGE_SECONDS", 2.0)
+    shown = demo.run(Demo(out=tmp_path, images=30, sizes=SIZES, jobs=1))
+    assert checked == [tmp_path / "store"]
+    assert shown.checked.sound
+    assert shown.simulated.total["feedback"] > 0
+    assert shown.simulated.notes == ()
+    assert set(shown.labels) <= {"every box above 0.9", "by the rule", "after a simulated review"}

@@ -1,0 +1,118 @@
+"""An option is said once: what else has to know it is derived, or named here when it is forgotten."""
+
+import ast
+import dataclasses
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from radloop import cli, options, settings
+
+ROOT = Path(__file__).parent.parent
+SRC = ROOT / "src" / "radloop"
+PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+CLASSES = {
+    name: kind for name, kind in vars(options).items() if isinstance(kind, type) and issubclass(kind, options.Step)
+}
+EVERY = [
+    pytest.param(step, setting, id=f"{step.__name__.lower()}-{setting.name}")
+    for step in options.STEPS
+    for setting in settings.of(step)
+]
+
+
+def test_every_step_is_a_command_and_every_command_a_step():
+    parts = {base for kind in CLASSES.values() for base in kind.__bases__}
+    steps = {kind for kind in CLASSES.values() if kind not in parts} | {
+        options.Extract,
+        options.Transform,
+        options.Load,
+    }
+    assert set(options.STEPS) == steps
+    assert [step.__name__.lower() for step in options.STEPS] == [one.name for one in cli.app.registered_commands]
+
+
+@pytest.mark.parametrize(("step", "setting"), EVERY)
+def test_option_has_a_help_of_whole_sentences_and_is_in_the_settings_page(step, setting):
+    assert re.fullmatch(r".+[^.]\.", setting.about.help, re.DOTALL)
+    flag, command = setting.declared or setting.about.argument, step.__name__.lower()
+    rows = [row.split(" | ") for row in PAGE.replace("\\|", "¦").splitlines() if row.startswith("| ")]
+    mine = [row for row in rows if setting.about.help.replace("|", "¦") in row]
+    assert [row for row in mine if command in row[-1].strip(" |").split(", ")]
+    for row in mine:
+        assert not flag or flag.replace("|", "¦") in row[0]
+        assert all(variable in row[1] for variable in setting.variables)
+
+
+@pytest.mark.parametrize("step", options.STEPS, ids=lambda step: step.__name__.lower())
+def test_step_is_frozen_and_taken_by_keyword(step):
+    assert step.__dataclass_params__.frozen
+    assert all(field.kw_only for field in dataclasses.fields(step))
+
+
+@pytest.mark.parametrize("step", options.STEPS, ids=lambda step: step.__name__.lower())
+def test_command_that_writes_can_be_asked_what_it_would_do(step):
+    reading = {options.Evaluate, options.Explain, options.Check, options.Dashboard}
+    assert issubclass(step, options.DryRun) == (step not in reading)
+
+
+@pytest.mark.parametrize(("step", "setting"), EVERY)
+def test_option_is_read_by_what_its_step_is_given_to(step, setting):
+    """Read as an attribute of a parameter of this step's class or of a part of it, or by a property that is."""
+    assert any(setting.name in READ[kind.__name__] for kind in step.__mro__), (
+        f"nothing in src reads {setting.name} of options.{step.__name__}"
+    )
+
+
+def _read() -> dict[str, set[str]]:
+    """{class of options: the attributes that some function reads of a parameter of that class}."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in SRC.rglob("*.py"):
+        if path.name == "options.py":
+            continue
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef):
+                for name, kind in _parameters(function):
+                    found[kind] |= _attributes(function, name)
+    for kind in CLASSES.values():
+        for base in kind.__mro__:
+            for name, member in vars(base).items():
+                if isinstance(member, property) and any(name in found[one.__name__] for one in kind.__mro__):
+                    found[kind.__name__] |= set(member.fget.__code__.co_names)
+    return found
+
+
+def _parameters(function: ast.FunctionDef) -> list[tuple[str, str]]:
+    told = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+    kinds = [(one.arg, ast.unparse(one.annotation).split(".")[-1]) for one in told if one.annotation]
+    return [(name, kind) for name, kind in kinds if kind in CLASSES]
+
+
+def _attributes(function: ast.FunctionDef, name: str) -> set[str]:
+    nodes = [node for node in ast.walk(function) if isinstance(node, ast.Attribute)]
+    return {node.attr for node in nodes if isinstance(node.value, ast.Name) and node.value.id == name}
+
+
+READ = _read()
+
+
+def test_start_of_a_command_imports_nothing_heavy():
+    heavy = ("polars", "numpy", "scipy", "pydantic", "rich", "PIL", "importlib.metadata", "radloop.pipelines")
+    code = f"import radloop.cli, sys; print(*[name for name in {heavy} if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == []
+
+
+def test_type_checker_names_a_wrong_option(tmp_path):
+    (tmp_path / "wrong.py").write_text(
+        "from radloop.options import Explain, Load\n"
+        'Load(keepold=True), Load(keep_old="yes"), Explain()\n'
+        "Load().keepold\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(tmp_path / "wrong.py")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, env={"MYPYPATH": str(SRC.parent)})
+    assert re.findall(r"\[([a-z-]+)\]", told.stdout) == ["call-arg", "arg-type", "call-arg", "attr-defined"]
