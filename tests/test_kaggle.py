@@ -17,7 +17,7 @@ import pytest
 
 from kaggle_stub.server import REFUSAL, SITE, Kaggle
 from radloop.errors import SourceError
-from radloop.sources import kaggle
+from radloop.sources import kaggle, kaggle_failures
 
 MIB = 2**20
 SECRET = "5e0c2e7f9a1b4c3d8e6f7a8b9c0d1e2f"
@@ -278,7 +278,7 @@ def test_interrupted_download_tells_how_far_it_is_and_goes_on_from_there(stub, r
 RUN = """
 import sys
 from pathlib import Path
-from radloop.sources import kaggle
+from radloop.sources import kaggle, kaggle_failures
 
 kaggle.download(Path(sys.argv[1]), annotations=Path(sys.argv[2]))
 """
@@ -425,4 +425,4 @@ def test_empty_variables_do_not_hide_the_key_in_the_file(stub, raw, monkeypatch)
     ],
 )
 def test_what_the_command_says_is_quoted_without_secrets(output, expected):
-    assert kaggle._last_line(output, ["secret-1"]) == expected
+    assert kaggle_failures.last_line(output, ["secret-1"]) == expected

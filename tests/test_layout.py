@@ -4,10 +4,14 @@ import ast
 import io
 import re
 import tokenize
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from radloop.dashboard.figures import SPLIT_COLOURS
+from radloop.dataset.splits import SplitSizes
+from radloop.tables import HELD_OUT, SPLITS
 from radloop.vindr.classes import TAXONOMY as VINDR
 
 ROOT = Path(__file__).parent.parent
@@ -93,3 +97,9 @@ def test_only_few_rooms_look_into_the_room_of_vindr():
         and re.search(r"from radloop\.?vindr|radloop\.vindr|import vindr", path.read_text())
     }
     assert looking <= {"domain.py", "catalog/classes.py", "catalog/version.py", "sources/synthetic.py"}
+
+
+def test_every_split_has_a_size_and_a_colour_and_is_held_out_or_trains():
+    assert tuple(field.name for field in fields(SplitSizes)) == SPLITS
+    assert {*HELD_OUT, "training", "production"} == set(SPLITS)
+    assert set(SPLIT_COLOURS) == {"all", *SPLITS}

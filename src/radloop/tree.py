@@ -13,7 +13,7 @@ import polars as pl
 import yaml
 
 from radloop import boxes
-from radloop.tables import EDGES, SPLITS
+from radloop.tables import EDGES, SPLITS, Split
 
 DATA: Final = "data.yaml"
 CLASSES: Final = "classes.txt"
@@ -29,6 +29,8 @@ RETRAIN_TABLE: Final = "retrain.csv"
 RETRAIN_DATA: Final = "data-retrain.yaml"
 REPORT: Final = "report.json"
 ROUNDS: Final = "rounds/"
+
+TRAINERS_OWN: Final[tuple[Split, ...]] = ("training", "validation", "test")  # a trainer's file knows no more splits
 
 _KINDS: Final = {".yaml": "yaml", ".parquet": "table", ".csv": "table"}
 _LINE: Final = "%d %.6f %.6f %.6f %.6f\n"  # Python's %.6f rounds exactly, as an integer format would not

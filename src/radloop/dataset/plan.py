@@ -202,9 +202,8 @@ def _yamls(names: Iterable[str], *, filled: set[str]) -> dict[str, bytes]:
 
     A split without images has none: the trainer stops at an empty folder.
     """
-    keys = {"validation": tree.DATA} | {
-        split: tree.data_of(split) for split in ("staging", "canary", "production") if split in filled
-    }
+    others = [split for split in SPLITS if split in filled and split not in tree.TRAINERS_OWN]
+    keys = {"validation": tree.DATA} | {split: tree.data_of(split) for split in others}
     test = {"test": "test/images"} if "test" in filled else {}
     return {
         key: tree.data_yaml({"train": "training/images", "val": f"{split}/images"} | test, names)

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from radloop import files, manifest, similarity, storage, tree
+from radloop import files, manifest, similarity, sources, storage, tree
 from radloop.catalog import classes, version
 from radloop.catalog.classes import Resolved, Wishes
 from radloop.catalog.version import Difference
@@ -20,7 +20,7 @@ from radloop.engines import HERE, Engine
 from radloop.errors import DatasetError, SourceError, StoreError
 from radloop.options import Etl, Extract, Load, Pull, Transform
 from radloop.progress import Progress, silent
-from radloop.sources import folder, kaggle, raw, synthetic
+from radloop.sources import Source, Wanted, raw
 from radloop.sources.raw import RawData
 from radloop.storage import Store, layout, publish
 from radloop.storage.publish import Published
@@ -89,7 +89,7 @@ def run(options: Etl, *, engine: Engine = HERE, progress: Progress = silent) -> 
     """Extract, transform, load. The store is asked first: a wrong password costs seconds then, not an hour."""
     with closing(storage.open_store(options.store_address)) as store:
         store.preflight()
-    _preflight(options)
+    _source(options).foresee()
     _wishes(options)
     return Loaded(
         extract(options, progress=progress),
@@ -105,8 +105,9 @@ def foresee(options: Etl, *, engine: Engine = HERE, progress: Progress = silent)
         store.preflight()
         held, notes = _held(store)
     extracted, transformed = extract(options, progress=progress), None
-    if _is_folder(options.source):
-        transformed = transform(options, data=_folder(options), engine=engine, progress=progress)
+    data = _source(options).foresee()
+    if data is not None:
+        transformed = transform(options, data=data, engine=engine, progress=progress)
     else:
         _wishes(options)
         notes += (f"the dataset cannot be foreseen before {options.source} is extracted",)
@@ -115,26 +116,12 @@ def foresee(options: Etl, *, engine: Engine = HERE, progress: Progress = silent)
 
 def extract(options: Extract, *, progress: Progress = silent) -> Extracted:
     """Bring annotations and pictures to OUT/raw. A folder is not copied: it is read where it lies."""
+    source = _source(options)
     if options.dry_run:
-        _preflight(options)
+        source.foresee()
         return Extracted(options.source, None, None, None, None)
     with files.locked(options.out):
-        data: RawData
-        into = options.out / "raw"
-        if options.source == "kaggle":
-            data = kaggle.download(into, annotations=options.annotations, boxes=options.boxes, progress=progress)
-        elif options.source.startswith("synthetic:"):
-            data = synthetic.generate(
-                into,
-                synthetic.parse_count(options.source),
-                seed=options.seed,
-                jobs=options.jobs,
-                classes=None if options.classes is None else classes.declared(options.classes),
-                annotations_only=options.annotations_only,
-                progress=progress,
-            )
-        else:
-            data = _folder(options)
+        data = source.extract(options.out / "raw", progress=progress)
         rows, _ = raw.read_annotations(data.annotations)
         raw.write(data, options.out)
         return Extracted(data.name, data.annotations, data.pictures, len(rows), rows["image_id"].n_unique())
@@ -227,22 +214,18 @@ def _wishes(options: Transform) -> Wishes:
     return classes.wishes(options.classes, options.map, keep=options.keep_classes, drop=options.drop_classes)
 
 
-def _folder(options: Extract) -> RawData:
-    return folder.find(Path(options.source), annotations=options.annotations, boxes=options.boxes)
-
-
-def _preflight(options: Extract) -> None:
-    """Raise now what would make an extract fail: no credentials, no folder, no number."""
-    if options.source == "kaggle":
-        kaggle.preflight(anonymous=options.annotations is not None)
-    elif options.source.startswith("synthetic:"):
-        synthetic.parse_count(options.source)
-    else:
-        _folder(options)
-
-
-def _is_folder(source: str) -> bool:
-    return source != "kaggle" and not source.startswith("synthetic:")
+def _source(options: Extract) -> Source:
+    return sources.named(
+        Wanted(
+            options.source,
+            annotations=options.annotations,
+            boxes=options.boxes,
+            classes=None if options.classes is None else classes.declared(options.classes),
+            seed=options.seed,
+            jobs=options.jobs,
+            annotations_only=options.annotations_only,
+        )
+    )
 
 
 def _require_pictures(data: RawData) -> Path:

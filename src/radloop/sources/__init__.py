@@ -1,1 +1,49 @@
-"""Where annotations and pictures come from."""
+"""Where annotations and pictures come from. `named` gives the source that a person names; each ends in RawData."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from radloop.progress import Progress
+from radloop.sources.raw import RawData
+from radloop.taxonomy import Taxonomy
+from radloop.words import Boxes
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of a source; each takes of it what concerns it."""
+
+    source: str
+    annotations: Path | None = None  # a file in the place of the source's own
+    boxes: Boxes = "auto"
+    classes: Taxonomy | None = None  # of a synthetic source
+    seed: int = 0
+    jobs: int = 1
+    annotations_only: bool = False
+
+
+class Source(Protocol):
+    """Annotations and pictures, to be brought to a folder of this machine."""
+
+    def foresee(self) -> RawData | None:
+        """The data where they lie on this machine already; None where they have to be brought first.
+
+        Raises now what would make `extract` fail after long work: no folder, no number, no credentials.
+        """
+
+    def extract(self, into: Path, *, progress: Progress) -> RawData:
+        """Bring the data to the folder `into`, or say where they lie. Raises SourceError or UsageError."""
+
+
+def named(wanted: Wanted) -> Source:
+    """The source of that name: `kaggle`, `synthetic:N`, else a folder."""
+    from radloop.sources.folder import Folder
+    from radloop.sources.kaggle import Kaggle
+    from radloop.sources.synthetic import Synthetic
+
+    if wanted.source == "kaggle":
+        return Kaggle(wanted)
+    if wanted.source.startswith("synthetic:"):
+        return Synthetic(wanted)
+    return Folder(wanted)

@@ -5,12 +5,31 @@ from pathlib import Path
 from typing import Final
 
 from radloop.errors import SourceError
+from radloop.progress import Progress, silent
+from radloop.sources import Wanted
 from radloop.sources.raw import Boxes, RawData
 
 ANNOTATIONS: Final = ("train.csv", "train.csv.gz", "scaled_bounding_boxes.csv", "scaled_bounding_boxes.csv.gz")
 PICTURES: Final = ("train", "images", ".")
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 SIZES: Final = "train_meta.csv"
+
+
+class Folder:
+    """A folder that is read where it lies."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        """Look at nothing yet."""
+        self._wanted = wanted
+
+    def foresee(self) -> RawData:
+        """What lies there."""
+        wanted = self._wanted
+        return find(Path(wanted.source), annotations=wanted.annotations, boxes=wanted.boxes)
+
+    def extract(self, into: Path, *, progress: Progress = silent) -> RawData:
+        """The same: nothing is copied."""
+        return self.foresee()
 
 
 def find(folder: Path, *, annotations: Path | None = None, boxes: Boxes = "auto") -> RawData:

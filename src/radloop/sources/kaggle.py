@@ -24,15 +24,14 @@ from typing import IO, Any, Final, cast
 from radloop import files
 from radloop.errors import DownloadError, SourceError
 from radloop.progress import Progress, silent
-from radloop.sources import archive
+from radloop.sources import Wanted, archive
+from radloop.sources.kaggle_failures import AGAIN, ANEW, Item, failure
 from radloop.sources.raw import Boxes, RawData
 
 DATASET: Final = "xhlulu/vinbigdata-chest-xray-resized-png-1024x1024"
 COMPETITION: Final = "vinbigdata-chest-xray-abnormalities-detection"
 
 _PICTURES: Final = re.compile(r"train/[^/]+\.png|train_meta\.csv")  # test/ has no labels
-_AGAIN: Final = "Run the same command again later: it goes on where it stopped."
-_ANEW: Final = "Run the same command again later to fetch it anew."
 _LOOK_EVERY_S: Final = 0.25
 _PATIENCE_S: Final = 600.0  # the command itself waits for ever for a first byte, and up to 300 s for a later one
 
@@ -44,56 +43,34 @@ _TIED: Final = (
 )
 
 
-@dataclass(frozen=True)
-class _Item:
-    """One thing to fetch, and what its refusal (403) means."""
-
-    name: str
-    arguments: tuple[str, ...]
-    forbidden: str
-
-
-_ANNOTATIONS: Final = _Item(
+_ANNOTATIONS: Final = Item(
     "the competition's train.csv",
     ("competitions", "download", "-c", COMPETITION, "-f", "train.csv"),
     "the rules of the competition are not accepted. Accept them at "
     f"kaggle.com/competitions/{COMPETITION}/rules, or pass --annotations FILE",
 )
-_DATASET: Final = _Item(
+_DATASET: Final = Item(
     f"the dataset {DATASET}",
     ("datasets", "download", DATASET),
     f"open kaggle.com/datasets/{DATASET} with the account of these credentials and see what it asks",
 )
 
 
-# What the command prints when it fails, and what that means. Kaggle's refusals come as a status line or in its words.
-_REASONS: Final = (
-    (r"No space left", "The disk is full while {name} arrives. Make room and run the same command again."),
-    (
-        r"Authentication required|401 Client Error",
-        "Kaggle does not accept the credentials (401) for {name}. Make a new API token at kaggle.com/settings, then "
-        "run the same command again.",
-    ),
-    (r"403 Client Error: .* for url: (?!\S*ApiService/)", f"The storage refuses {{name}} (403). {_AGAIN}"),
-    (
-        r"403 Client Error|Forbidden|ermission .*denied|accept .*rules",
-        "Kaggle refuses {name} (403): {forbidden}, then run the same command again.",
-    ),
-    (
-        r"404 Client Error|Not Found|not found",
-        "Kaggle does not find {name} (404): it was moved or withdrawn. Pass --source the folder that has it.",
-    ),
-    (r"429 Client Error|Too Many Requests", f"Kaggle asks to slow down (429). {_AGAIN}"),
-    (r"\b5\d\d Server Error", f"Kaggle has a fault of its own (5xx). {_AGAIN}"),
-    (
-        r"does not match expected size",
-        f"The storage refused in the middle of {{name}}, as an expired address does. {_ANEW}",
-    ),
-    (
-        r"Connection|IncompleteRead|Max retries|timed out",
-        f"The connection to Kaggle broke, or there is none. {_AGAIN}",
-    ),
-)
+class Kaggle:
+    """VinBigData's pictures and annotations, by the `kaggle` command."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        """Ask nothing yet."""
+        self._wanted = wanted
+
+    def foresee(self) -> None:
+        """Nothing is here before it is downloaded. Raises DownloadError where command or credentials are missing."""
+        preflight(anonymous=self._wanted.annotations is not None)
+
+    def extract(self, into: Path, *, progress: Progress = silent) -> RawData:
+        """Download what is not there yet."""
+        wanted = self._wanted
+        return download(into, annotations=wanted.annotations, boxes=wanted.boxes, progress=progress)
 
 
 def download(
@@ -194,7 +171,7 @@ class _Fetch:
     progress: Progress
     patience_s: float
 
-    def __call__(self, item: _Item, inbox: Path, *, growing: Path) -> None:
+    def __call__(self, item: Item, inbox: Path, *, growing: Path) -> None:
         """Let the command fetch `item` into `inbox`; `growing` is the file to watch meanwhile."""
         inbox.mkdir(parents=True, exist_ok=True)
         # An empty KAGGLE_KEY= of a compose file would hide the key in kaggle.json from the command.
@@ -204,7 +181,7 @@ class _Fetch:
         arguments = (str(self.command), *item.arguments, "-p", str(inbox), "-q")
         status, output = _run(arguments, environment, _Watch(growing, self.progress, self.patience_s))
         if status != 0:
-            raise _failure(item, status, output, credentials(self.environment))
+            raise failure(item, status, output, credentials(self.environment))
 
 
 class _Watch:
@@ -224,7 +201,7 @@ class _Watch:
         if size != self._size:
             self._size, self._grown_at = size, now
         elif now - self._grown_at > self._patience_s:
-            raise DownloadError(f"Kaggle has sent nothing for {self._patience_s:.0f} s. {_AGAIN}")
+            raise DownloadError(f"Kaggle has sent nothing for {self._patience_s:.0f} s. {AGAIN}")
         self._total = _json(_marker(self._path)).get("size") or self._total
         if not self._total:
             return
@@ -268,27 +245,6 @@ def _run(command: Sequence[str], environment: Mapping[str, str], watch: Callable
             raise
 
 
-def _failure(item: _Item, status: int, output: str, secrets: Sequence[str]) -> DownloadError:
-    """The one sentence for a command that failed, known by the status or the words that Kaggle gave it."""
-    for pattern, sentence in _REASONS:
-        if re.search(pattern, output):
-            return DownloadError(sentence.format(name=item.name, forbidden=item.forbidden))
-    return DownloadError(
-        f"kaggle could not fetch {item.name} (exit status {status}): {_last_line(output, secrets)} "
-        "What has arrived is kept; run the same command again."
-    )
-
-
-def _last_line(output: str, secrets: Sequence[str]) -> str:
-    """The command's last word, fit for a log: no secret, no signed address, no long token of any kind."""
-    line = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "it said nothing.")
-    for secret in secrets:
-        line = line.replace(secret, "***")
-    line = re.sub(r"://[^/@\s]+@", "://***@", line)
-    line = re.sub(r"\?[^\s'\")]+", "?***", line)
-    return re.sub(r"\b(?=[A-Za-z_]*\d)\w{24,}", "***", line)[:200]
-
-
 def _fetch_annotations(fetch: _Fetch, target: Path) -> None:
     inbox = target.parent / "download" / "annotations"
     try:
@@ -299,7 +255,7 @@ def _fetch_annotations(fetch: _Fetch, target: Path) -> None:
             archive.unpack(arrived, inbox, wanted=re.compile(r"train\.csv"))
             arrived = inbox / "train.csv"
         if not _is_annotations(arrived):
-            raise DownloadError(f"Kaggle sent something else than train.csv; it was not kept. {_ANEW}")
+            raise DownloadError(f"Kaggle sent something else than train.csv; it was not kept. {ANEW}")
         os.replace(arrived, target)
     finally:  # it is small: a second run starts it afresh
         shutil.rmtree(inbox, ignore_errors=True)
@@ -325,7 +281,7 @@ def _fetch_pictures(fetch: _Fetch, whole: Path) -> None:
             _drop_foreign(arriving)
         if not _has_arrived(arriving):
             arriving.unlink(missing_ok=True)
-            raise DownloadError(f"Kaggle sent no whole zip for {_DATASET.name}; it was removed. {_ANEW}")
+            raise DownloadError(f"Kaggle sent no whole zip for {_DATASET.name}; it was removed. {ANEW}")
     os.replace(arriving, whole)
 
 

@@ -29,7 +29,7 @@ from radloop.errors import SourceError, UsageError
 from radloop.files import write_atomic
 from radloop.progress import Progress, silent
 from radloop.readers import Boxes, Classes, Place, reading
-from radloop.sources import stamps
+from radloop.sources import Wanted, stamps
 from radloop.sources.raw import RawData
 from radloop.tables import ANNOTATION_COLUMNS
 from radloop.taxonomy import NOTHING, Taxonomy
@@ -57,6 +57,31 @@ class Patient:
     height: int
     boxes: Boxes
     classes: Classes
+
+
+class Synthetic:
+    """N made-up images."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        """Draw nothing yet. Raises UsageError where N is no number."""
+        self._wanted = wanted
+        self._count = parse_count(wanted.source)
+
+    def foresee(self) -> None:
+        """Nothing is here before it is drawn."""
+
+    def extract(self, into: Path, *, progress: Progress = silent) -> RawData:
+        """Draw what is not there yet."""
+        wanted = self._wanted
+        return generate(
+            into,
+            self._count,
+            seed=wanted.seed,
+            jobs=wanted.jobs,
+            classes=wanted.classes,
+            annotations_only=wanted.annotations_only,
+            progress=progress,
+        )
 
 
 def parse_count(source: str) -> int:
