@@ -311,6 +311,7 @@ def annotations(given: Path, fresh: Path) -> Callable[[], dict[str, float]]:
     from radloop.catalog import classes
     from radloop.dataset import findings, proof, splits
     from radloop.sources import raw
+    from radloop.split_sizes import SplitSizes
     from radloop.tables import GROUPS
 
     steps = Steps()
@@ -328,7 +329,7 @@ def annotations(given: Path, fresh: Path) -> Callable[[], dict[str, float]]:
             nothing = pl.DataFrame(schema=GROUPS)
             grouping = splits.group(valid.findings["image_id"], patients=valid.patients, duplicates=nothing)
         with steps.step("assign"):
-            wanted, listed = splits.SplitSizes(), resolved.taxonomy
+            wanted, listed = SplitSizes(), resolved.taxonomy
             assignment = splits.assign(valid.findings, grouping.groups, wanted, listed, seed=0)
         with steps.step("proof"):
             proof.of(valid.findings, assignment, wanted, listed, seed=0)

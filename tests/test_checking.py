@@ -14,9 +14,9 @@ from PIL import Image
 from radloop import manifest, sealed, tree
 from radloop.dataset import plan, proof, splits, trainer_rules, yolo
 from radloop.dataset.plan import Account, Labelling, Plan
-from radloop.dataset.splits import SplitSizes
 from radloop.errors import DatasetError
 from radloop.pipelines import checking
+from radloop.split_sizes import SplitSizes
 from radloop.tables import FINDINGS, GROUPS, MANIFEST, PICTURES, REJECTED
 from radloop.taxonomy import Taxonomy
 from taxonomies import SPINE, VINDR

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from radloop.dashboard.figures import SPLIT_COLOURS
-from radloop.dataset.splits import SplitSizes
+from radloop.split_sizes import SplitSizes
 from radloop.tables import HELD_OUT, SPLITS
 from radloop.vindr.classes import TAXONOMY as VINDR
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from radloop.dataset import proof, splits
-from radloop.dataset.splits import SplitSizes
+from radloop.split_sizes import SplitSizes
 from radloop.tables import FINDINGS, GROUPS
 from radloop.taxonomy import Taxonomy
 from taxonomies import VINDR

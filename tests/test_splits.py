@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radloop.dataset import proof, splits
-from radloop.dataset.splits import SplitSizes
 from radloop.errors import SplitError, UsageError
+from radloop.split_sizes import SplitSizes
 from radloop.tables import ASSIGNMENT, FINDINGS, GROUPS, SPLITS
 from taxonomies import EVERY, VINDR
 

@@ -32,7 +32,6 @@ from radloop import manifest, options, pixels, settings
 from radloop.catalog import classes as resolving
 from radloop.dashboard import loading, loop
 from radloop.dataset import findings, pictures, trainer_rules, yolo
-from radloop.dataset.splits import SplitSizes
 from radloop.errors import (
     AnnotationError,
     DatasetError,
@@ -47,6 +46,7 @@ from radloop.feedback import reading, records, reviews
 from radloop.simulation import drifting, load
 from radloop.simulation.journal import Journal
 from radloop.sources import raw
+from radloop.split_sizes import SplitSizes
 from radloop.storage import verify
 from radloop.storage.folder import FolderStore
 from radloop.tables import ANNOTATION_COLUMNS, MANIFEST, SPLITS

@@ -11,8 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from radloop.errors import SplitError
-from radloop.split_sizes import SplitSizes as SplitSizes
-from radloop.split_sizes import apportion
+from radloop.split_sizes import SplitSizes, apportion
 from radloop.tables import ASSIGNMENT, GROUPS, HELD_OUT, SPLITS
 from radloop.taxonomy import Taxonomy
 
