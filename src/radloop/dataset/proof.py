@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from radloop.dataset import splits
-from radloop.dataset.splits import BOXES, IMAGES, TOLERANCE_IMAGES, TOLERANCE_SHARE, Floats, Ints, SplitSizes
+from radloop.dataset.splits import BOXES, IMAGES, TOLERANCE_IMAGES, TOLERANCE_SHARE, Floats, Ints
+from radloop.split_sizes import SplitSizes
 from radloop.tables import ASSIGNMENT, SPLITS
 from radloop.taxonomy import Taxonomy
 
