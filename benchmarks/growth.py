@@ -233,7 +233,7 @@ def transform(given: Path, fresh: Path, *, again: bool) -> Callable[[], dict[str
     """The two commands, in this process, so that their steps can be told apart; then perhaps the second again."""
     from benchmarks import labels, opponents
     from radloop import cli, similarity
-    from radloop.dataset import findings, pictures, plan, splits, yolo
+    from radloop.dataset import findings, pictures, plan, proof, splits, yolo
     from radloop.sources import raw
 
     steps = Steps()
@@ -246,7 +246,7 @@ def transform(given: Path, fresh: Path, *, again: bool) -> Callable[[], dict[str
         "near-duplicates": (similarity, "near_duplicates"),
         "group": (splits, "group"),
         "assign": (splits, "assign"),
-        "proof": (splits, "proof"),
+        "proof": (proof, "of"),
         "plan": (plan, "build"),
         "write": (yolo, "write"),
     }

@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,15 @@ def _no_settings_from_outside(monkeypatch):
     for name in list(os.environ):
         if name.startswith(("RADLOOP_", "RCLONE_", "KAGGLE_")):
             monkeypatch.delenv(name)
+
+
+MAIN = sys.modules["__main__"]
+
+
+@pytest.fixture(autouse=True)
+def _main_module_is_ours(monkeypatch):
+    """Streamlit's AppTest leaves its script as `__main__`, which a spawned worker of a later test would import."""
+    monkeypatch.setitem(sys.modules, "__main__", MAIN)
 
 
 @pytest.fixture(params=taxonomies.EVERY.values(), ids=taxonomies.EVERY)

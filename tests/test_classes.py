@@ -130,8 +130,8 @@ def test_names_that_differ_in_case_only_are_refused_but_not_of_a_known_list():
 
 @pytest.mark.parametrize(
     "wishes",
-    [Wishes(kept=("Typo",)), Wishes(dropped=("Typo",)), Wishes(dropped=("a",))],
-    ids=["keep what is not there", "drop what is not there", "drop all"],
+    [Wishes(kept=("Typo",)), Wishes(dropped=("Typo",)), Wishes(dropped=("a",)), Wishes(renamed={"typo": "a"})],
+    ids=["keep what is not there", "drop what is not there", "drop all", "rename what is not there"],
 )
 def test_wishes_that_cannot_be_meant_are_usage_errors(wishes):
     with pytest.raises(UsageError):
@@ -225,3 +225,58 @@ def test_vinbigdatas_names_with_other_ids_are_a_list_of_their_own():
     assert found.taxonomy.names == ("Aortic enlargement", "Cardiomegaly")
     assert "class_id is not used" in found.notes[0]
     assert meant(found)["4", "Cardiomegaly"] == (1, "finding")
+
+
+def test_a_name_that_is_mapped_is_so_by_its_number_too():
+    """Of an id alone, whichever list numbers it."""
+    rows, swap = table(("0", None), ("1", None)), {"a": "b", "b": "a"}
+    for wanted in (
+        {"previous": Taxonomy(("a", "c"))},
+        {"own": Taxonomy(("a", "c"))},
+        {"wishes": Taxonomy(("a", "c", "b"))},
+    ):
+        declared = wanted.pop("wishes", None)
+        found = classes.resolve(rows, Wishes(declared=declared, renamed={"a": "b"}), **wanted)
+        assert meant(found)["0", None] == (found.taxonomy.number("b"), "finding")
+        assert meant(found)["1", None] == (found.taxonomy.number("c"), "finding")
+    found = classes.resolve(rows, Wishes(declared=Taxonomy(("a", "b")), renamed=swap))
+    assert meant(found) == {("0", None): (1, "finding"), ("1", None): (0, "finding")}
+
+
+def test_a_name_that_is_mapped_to_none_of_the_list_stops_by_its_number_too():
+    with pytest.raises(AnnotationError, match=r"'Z' \(1 rows\)"):
+        classes.resolve(table(("0", None)), Wishes(declared=Taxonomy(("a", "b")), renamed={"a": "Z"}))
+
+
+@pytest.mark.parametrize(
+    ("rows", "lone"),
+    [
+        pytest.param([("0", "A"), ("0", "B"), ("1", "C"), ("1", None)], "1", id="ids of no use"),
+        pytest.param([("1", "A"), ("2", "B"), ("0", None)], "0", id="from 1"),
+        pytest.param([("3", "A"), ("7", "B"), ("0", None)], "0", id="with gaps"),
+    ],
+)
+@pytest.mark.parametrize("listed", [None, Taxonomy(("A", "B", "C"))], ids=["no list", "a list"])
+def test_an_id_that_the_table_itself_does_not_explain_is_refused(rows, lone, listed):
+    found = classes.resolve(table(*rows), previous=listed)
+    assert meant(found)[lone, None] == (None, "refused")
+
+
+def test_the_number_of_no_finding_is_read_where_rows_say_it():
+    rows = table(("1", "A"), ("2", "B"), ("0", "No finding"), ("0", None), ("2", None))
+    found = classes.resolve(rows)
+    assert meant(found)["0", None] == (None, "nothing")
+    assert meant(found)["2", None] == (1, "finding")
+    found = classes.resolve(table(("0", "No finding"), ("0", None)), previous=Taxonomy(("A", "B")))
+    assert meant(found)["0", None] == (None, "nothing")
+
+
+def test_a_name_without_any_box_is_no_class():
+    rows = table(("0", "A"), ("1", "No findings")).with_columns(
+        pl.Series(side, ["5", " "]) for side in ("x_min", "y_min", "x_max", "y_max")
+    )
+    with pytest.raises(AnnotationError, match=r"No row of 'No findings' has a box.*--map 'No findings'='No finding'"):
+        classes.resolve(rows)
+    found = classes.resolve(rows, Wishes(renamed={"no findings": "No finding"}))
+    assert found.taxonomy.names == ("A",)
+    assert classes.resolve(rows, Wishes(declared=Taxonomy(("A", "No findings")))).taxonomy.names == ("A", "No findings")

@@ -223,7 +223,7 @@ FOUND_AT_LEAST = {"sizes swapped": 0.95, "rescaled by swapped sizes": 0.95, "res
 def test_rates_of_the_documentation_hold_on_the_synthetic_source():
     """About 100 boxes, on 12 films of the published shape: docs/scale-proof.md."""
     rows, sizes = synthetic.annotations(1500, seed=0)
-    boxes = rows.filter(pl.col("x_min") != "").join(sizes, on="image_id").select(
+    boxes = rows.drop_nulls("x_min").join(sizes, on="image_id").select(
         "image_id",
         pl.col("class_id").cast(CLASS_ID),
         *(pl.col(side).cast(pl.Float64) for side in ("x_min", "y_min", "x_max", "y_max")),

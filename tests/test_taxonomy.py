@@ -77,9 +77,30 @@ def test_files_of_classes(tmp_path, name, text):
     assert taxonomy.read(tmp_path / name).names == ("b", "a")
 
 
+@pytest.mark.parametrize("text", ["1 A\n2 B\n", "0 A\n5 B\n", "1 A\n0 B\n"])
+def test_lines_numbered_in_another_way_than_0_to_n_are_an_error(tmp_path, text):
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(TaxonomyError, match=r"the numbers are 0\.\.n-1 in order, and '. .' is the line of"):
+        taxonomy.read(tmp_path / "a.txt")
+
+
 def test_lines_that_only_begin_with_numbers_are_names(tmp_path):
-    (tmp_path / "a.txt").write_text("2 rings\n3 rings\n")
-    assert taxonomy.read(tmp_path / "a.txt").names == ("2 rings", "3 rings")
+    (tmp_path / "a.txt").write_text("2 rings\nno ring\n")
+    assert taxonomy.read(tmp_path / "a.txt").names == ("2 rings", "no ring")
+
+
+@pytest.mark.parametrize("text", ['["A","B"]', "class_id,class_name\n0,A\n", "0: A\n1: B\n", "names:\n  0: A\n", "{}"])
+def test_lines_of_another_kind_of_file_are_an_error(tmp_path, text):
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(TaxonomyError, match="is no name: give a name a line"):
+        taxonomy.read(tmp_path / "a.txt")
+
+
+def test_names_in_yaml_and_json_are_text_as_they_stand(tmp_path):
+    (tmp_path / "a.yaml").write_text("names: [yes, 1.0, 012, 0x10, 1_000, null, 2024-01-01]")
+    assert taxonomy.read(tmp_path / "a.yaml").names == ("yes", "1.0", "012", "0x10", "1_000", "null", "2024-01-01")
+    (tmp_path / "a.json").write_text('["A", "B"]')
+    assert taxonomy.read(tmp_path / "a.json").names == ("A", "B")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ NOTHING: Final = "No finding"
 MOST_CLASSES: Final = 1_000
 LONGEST_NAME: Final = 200
 _NUMBERED: Final = re.compile(r"([0-9]{1,6})[ \t]+(.*)")
+_OTHER_FORM: Final = re.compile(r"names:|[\[{]|class_id\b|[0-9]+:")  # YAML, JSON, CSV: at the first line's start
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _require_usable(name: str) -> None:
 
 
 def read(path: Path) -> Taxonomy:
-    """The classes in a file: a name or `number name` a line, as in classes.txt, or a YAML file with `names`.
+    """The classes in a file: a name or `number name` a line, as in classes.txt, or a YAML or JSON file with `names`.
 
     A last "No finding" is left out. Raises TaxonomyError.
     """
@@ -133,7 +134,7 @@ def read(path: Path) -> Taxonomy:
     except UnicodeDecodeError as broken:
         raise TaxonomyError(f"--classes {path} is not UTF-8.") from broken
     try:
-        names = _of_yaml(text) if path.suffix.lower() in (".yaml", ".yml") else _of_lines(text)
+        names = _of_yaml(text) if path.suffix.lower() in (".yaml", ".yml", ".json") else _of_lines(text)
         return Taxonomy(tuple(names[:-1] if names and is_nothing(names[-1]) else names))
     except TaxonomyError as wrong:
         raise TaxonomyError(f"--classes {path}: {wrong}") from wrong
@@ -141,15 +142,20 @@ def read(path: Path) -> Taxonomy:
 
 def _of_lines(text: str) -> list[str]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    numbered = [_NUMBERED.fullmatch(line) for line in lines]
-    if lines and all(one is not None and int(one[1]) == place for place, one in enumerate(numbered)):
-        return [one[2] for one in numbered if one is not None]
-    return lines
+    if lines and _OTHER_FORM.match(lines[0]):
+        raise TaxonomyError(f"the line {lines[0][:60]!r} is no name: give a name a line, or a file .yaml or .json.")
+    numbered = [found for found in map(_NUMBERED.fullmatch, lines) if found]
+    if not numbered or len(numbered) < len(lines):
+        return lines
+    for place, found in enumerate(numbered):
+        if int(found[1]) != place:
+            raise TaxonomyError(f"the numbers are 0..n-1 in order, and {found[0][:60]!r} is the line of {place}.")
+    return [found[2] for found in numbered]
 
 
 def _of_yaml(text: str) -> list[str]:
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - it makes nothing but text of `no` and 012
         names = content["names"] if isinstance(content, dict) and "names" in content else content
     except Exception as broken:  # PyYAML raises anything
         raise TaxonomyError(f"it is not YAML ({' '.join(str(broken).split())[:200]}).") from broken

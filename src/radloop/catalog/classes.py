@@ -21,6 +21,7 @@ from radloop.taxonomy import NOTHING, Taxonomy, is_nothing, normal
 from radloop.vindr import classes as vindr
 
 _MOST_NAMED: Final = 20  # in an error
+_SIDES: Final = ("x_min", "y_min", "x_max", "y_max")
 Kind = Literal["finding", "nothing", "dropped", "refused"]
 
 # What each pair of texts (class_id, class_name) means. class: null but for a finding. code, reason: of a refused one.
@@ -82,17 +83,20 @@ def resolve(
     wishes = wishes or Wishes()
     pairs = list(_pairs(rows, wishes.renamed))
     known = _Known(pairs)
-    names, notes = _base(known, wishes, previous, own)
+    names, listed, notes = _base(known, wishes, previous, own)
+    if listed is None:
+        _require_boxes(rows, known)
+    _require_there(wishes.renamed, [*(listed or ()), *(pair.written for pair in pairs)])
+    by_number = _by_number(known, listed, wishes.renamed)
     dropped = _left_out(names, known, wishes)
     named = {*map(normal, names)} | dropped
-    unknown = {name: times for name, times in known.names.items() if normal(name) not in named}
+    unknown = {name: times for name, times in _spoken(known, by_number).items() if normal(name) not in named}
     if unknown:
         raise AnnotationError(_undeclared(unknown, names))
     kept = [name for name in names if normal(name) not in dropped]
     if not kept:
         raise UsageError("--keep-classes and --drop-classes leave no class. Keep at least one.")
     classes = Taxonomy(tuple(kept))
-    by_number = _by_number(known, names, wishes.declared or previous or own)
     meanings = [_meaning(pair, classes, dropped, known, by_number) for pair in pairs]
     return Resolved(classes, pl.DataFrame(meanings, schema=MEANINGS, orient="row"), tuple(notes), frozenset(dropped))
 
@@ -108,7 +112,8 @@ def of_taxonomy(
 
     `renamed` and `left_out` are what was asked for the dataset, so that a table of an earlier version fits the next.
     """
-    renamed = renamed or {}
+    written = {normal(pair.written) for pair in _pairs(rows, {})}
+    renamed = {old: new for old, new in (renamed or {}).items() if old in written}
     there = {normal(pair.name) for pair in _pairs(rows, renamed)}
     return resolve(rows, Wishes(declared=classes, renamed=renamed, dropped=tuple(sorted(left_out & there))))
 
@@ -147,6 +152,7 @@ class _Known:
 
     def __init__(self, pairs: Sequence[_Pair]) -> None:
         self.pairs = [pair for pair in pairs if not is_nothing(pair.name)]
+        self.nothing = {pair.number for pair in pairs if is_nothing(pair.name) and pair.number is not None}
         self.named = [pair for pair in self.pairs if pair.name]
         spelled: dict[str, Counter[str]] = defaultdict(Counter)
         votes: dict[str, Counter[int]] = defaultdict(Counter)
@@ -168,10 +174,13 @@ class _Known:
 
 def _base(
     known: _Known, wishes: Wishes, previous: Taxonomy | None, own: Taxonomy | None
-) -> tuple[list[str], list[str]]:
-    """The names before any is left out, and what is to be said of where they come from."""
+) -> tuple[list[str], Sequence[str] | None, list[str]]:
+    """The names before any is left out, the list that ids are numbers of, and what is to be said of both.
+
+    No list: the names are those of the rows.
+    """
     if wishes.declared is not None:
-        return list(wishes.declared.names), []
+        return list(wishes.declared.names), wishes.declared.names, []
     renamed = {normal(old): new for old, new in wishes.renamed.items()}
     if previous is not None:
         names = _renamed(previous.names, renamed)
@@ -179,25 +188,47 @@ def _base(
         new = sorted(name for name in known.names if normal(name) not in there)
         _refuse_spellings(known, new)
         note = [f"classes that the previous version has not, numbered after its own: {', '.join(new)}"] if new else []
-        return names + new, note
+        return names + new, previous.names, note
     if own is not None:
-        return _renamed(own.names, renamed), []
+        return _renamed(own.names, renamed), own.names, []
     if known.has_ids and not known.named:
         raise AnnotationError(
             "The table has ids of classes and no names: what they mean is not guessed. Pass --classes FILE (a name a "
             "line), or --classes vinbigdata."
         )
     if _is_vinbigdata(known):
-        return _renamed(vindr.TAXONOMY.names, renamed), []
+        return _renamed(vindr.TAXONOMY.names, renamed), vindr.TAXONOMY.names, []
     _refuse_spellings(known, known.names)
     numbered = sorted((number, key) for key, number in known.numbers.items())
     if numbered and known.one_to_one and [number for number, _ in numbered] == list(range(len(numbered))):
-        return _renamed((known.renamed[key] for _, key in numbered), {}), []
+        return _renamed((known.renamed[key] for _, key in numbered), {}), None, []
     names = sorted(known.names)
     if not names:
-        return _renamed(vindr.TAXONOMY.names, renamed), ["no row names a class: VinBigData's are taken"]
+        names = _renamed(vindr.TAXONOMY.names, renamed)
+        return names, vindr.TAXONOMY.names, ["no row names a class: VinBigData's are taken"]
     ignored = [f"class_id is not used, its values are not 0..{len(names) - 1} and one to one with the names"]
-    return names, ignored if known.has_ids else []
+    return names, None, ignored if known.has_ids else []
+
+
+def _require_there(renamed: Mapping[str, str], names: Sequence[str]) -> None:
+    """Raises UsageError where --map renames what neither the list nor a row has."""
+    for gone in sorted(renamed.keys() - set(map(normal, names))):
+        there = sorted({name for name in names if name})
+        raise UsageError(f"--map: there is no class {gone!r} to be renamed. There are {_list(there)}.")
+
+
+def _require_boxes(rows: pl.DataFrame, known: _Known) -> None:
+    """Raises AnnotationError where no row of a name has a box: that is no class but a way to say "No finding"."""
+    if not {*_SIDES} <= {*rows.columns}:
+        return
+    boxed = rows.filter(pl.any_horizontal(pl.col(side).fill_null("").str.strip_chars() != "" for side in _SIDES))
+    with_box = {normal(name or "") for name in boxed["class_name"].unique()}
+    for pair in known.named:
+        if not with_box & {normal(one.written) for one in known.named if normal(one.name) == normal(pair.name)}:
+            raise AnnotationError(
+                f"No row of {pair.name!r} has a box. Where it says that nothing was found, pass --map "
+                f"{pair.written!r}={NOTHING!r}; else leave it out with --drop-classes, or declare it with --classes."
+            )
 
 
 def _refuse_spellings(known: _Known, names: Iterable[str]) -> None:
@@ -205,8 +236,8 @@ def _refuse_spellings(known: _Known, names: Iterable[str]) -> None:
         found = known.spelled[normal(name)]
         if len(found) > 1:
             raise AnnotationError(
-                f"The classes {found[0]!r} and {found[1]!r} differ in case or spaces only. Say that they are one: "
-                f"--map {found[1]!r}={found[0]!r}, or name the classes with --classes."
+                f"The classes {found[0]!r} and {found[1]!r} differ in case, spaces or the form of letters only. Say "
+                f"that they are one: --map {found[1]!r}={found[0]!r}, or name the classes with --classes."
             )
 
 
@@ -249,11 +280,38 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
-def _by_number(known: _Known, names: Sequence[str], listed: Taxonomy | None) -> dict[int, str]:
-    """What an id means where the row has no name: what the table's own rows say, else the list's number."""
-    by_list = dict(enumerate([*(listed.names if listed else names), NOTHING]))
-    own = {number: known.renamed[key] for key, number in known.numbers.items()} if known.one_to_one else {}
-    return by_list | own
+def _by_number(known: _Known, listed: Sequence[str] | None, renamed: Mapping[str, str]) -> dict[int, str]:
+    """What an id means where the row has no name: what the table's own rows say, else the list's number.
+
+    Not the list's where the table's rows number any class in another way than it.
+    """
+    by_number: dict[int, str] = {}
+    if listed is not None and not _contradicts(known, listed):
+        new_names = {normal(old): new for old, new in renamed.items()}
+        by_number = {number: new_names.get(normal(name), name) for number, name in enumerate([*listed, NOTHING])}
+    if known.one_to_one:
+        by_number |= {number: known.renamed[key] for key, number in known.numbers.items()}
+        by_number |= dict.fromkeys(known.nothing - set(known.numbers.values()), NOTHING)
+    return by_number
+
+
+def _contradicts(known: _Known, listed: Sequence[str]) -> bool:
+    """Whether rows with both an id and a name give the name, or the id, another partner than the list does."""
+    places = {normal(name): number for number, name in enumerate(listed)}
+    return any(number < len(listed) for number in known.nothing) or any(
+        number != places.get(key, places.get(normal(known.renamed[key]), max(number, len(listed))))
+        for key, number in known.numbers.items()
+    )
+
+
+def _spoken(known: _Known, by_number: Mapping[int, str]) -> dict[str, int]:
+    """The classes that the rows speak of, by name or by an id alone, each with its rows."""
+    spoken = Counter(known.names)
+    for pair in known.pairs:
+        name = by_number.get(pair.number) if pair.number is not None and not pair.name else None
+        if name and not is_nothing(name):
+            spoken[name] += pair.rows
+    return spoken
 
 
 def _meaning(
