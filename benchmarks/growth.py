@@ -30,7 +30,7 @@ OUTSIDE = 0.5  # seconds between two looks at the memory of all processes
 
 REASONS = {
     "extract and transform": "the sum of its steps",
-    "near-duplicates": "every picture's hash is compared with every other's",
+    "near-duplicates": "every picture is compared with every other",
     **dict.fromkeys(("validate", "group", "assign", "proof", "plan"), "tables larger than the processor's caches"),
     "write": "folders of many files: the file system's, see the floor",
     "the same files by the floor in C": "folders of many files: the file system's",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from radloop.errors import FeedbackError
 from radloop.feedback.records import Detection, Feedback, Model, PictureMeasures, Simulated
+from radloop.taxonomy import Taxonomy
+from taxonomies import VINDR
 
 
 def bare(**changes) -> dict:
@@ -19,17 +21,17 @@ def bare(**changes) -> dict:
     }
 
 
-def rich(**changes) -> Feedback:
+def rich(classes: Taxonomy = VINDR, **changes) -> Feedback:
     values = {
         "image_id": "a1",
         "class_id": 3,
         "confidence": 0.95,
         "bbox": (0.5, 0.5, 0.2, 0.4),
         "timestamp": "2026-11-22T10:00:00.250000+00:00",
-        "class_name": "Cardiomegaly",
+        "class_name": classes.name(3),
         "detections": [
-            Detection(class_id=3, class_name="Cardiomegaly", confidence=0.95, bbox=(0.5, 0.5, 0.2, 0.4)),
-            Detection(class_id=0, class_name="Aortic enlargement", confidence=0.4, bbox=(0.3, 0.3, 0.1, 0.1)),
+            Detection(class_id=3, class_name=classes.name(3), confidence=0.95, bbox=(0.5, 0.5, 0.2, 0.4)),
+            Detection(class_id=0, class_name=classes.name(0), confidence=0.4, bbox=(0.3, 0.3, 0.1, 0.1)),
         ],
         "split": "production",
         "image_md5": "0" * 32,

@@ -12,10 +12,13 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from swift_proxy import SwiftProxy, through
 
 HERE = Path(__file__).parent / "swift"
 PYTHON = Path(os.environ.get("SWIFT_VENV", HERE.parents[1] / ".venv-swift")) / "bin" / "python"
@@ -156,6 +159,20 @@ def swift(swift_server: Swift, monkeypatch: pytest.MonkeyPatch) -> Iterator[Swif
     swift_server.faults()
     yield swift_server
     swift_server.faults()
+
+
+@pytest.fixture
+def proxied(swift: Swift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SwiftProxy]]:
+    """Puts a proxy in front of `chi_tacc:`."""
+    with ExitStack() as stack:
+
+        def put(**options: int) -> SwiftProxy:
+            folder = tmp_path / f"proxy-{uuid.uuid4().hex}"
+            folder.mkdir()
+            monkeypatch.setenv("RCLONE_CONFIG", str(folder / "rclone.conf"))
+            return stack.enter_context(through(swift, folder, **options))
+
+        yield put
 
 
 @pytest.fixture(scope="session")

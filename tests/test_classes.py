@@ -130,8 +130,8 @@ def test_names_that_differ_in_case_only_are_refused_but_not_of_a_known_list():
 
 @pytest.mark.parametrize(
     "wishes",
-    [Wishes(kept=("Typo",)), Wishes(dropped=("Typo",)), Wishes(dropped=("a",)), Wishes(renamed={"typo": "a"})],
-    ids=["keep what is not there", "drop what is not there", "drop all", "rename what is not there"],
+    [Wishes(kept=("Typo",)), Wishes(dropped=("Typo",)), Wishes(dropped=("a",))],
+    ids=["keep what is not there", "drop what is not there", "drop all"],
 )
 def test_wishes_that_cannot_be_meant_are_usage_errors(wishes):
     with pytest.raises(UsageError):
@@ -280,3 +280,11 @@ def test_a_name_without_any_box_is_no_class():
     found = classes.resolve(rows, Wishes(renamed={"no findings": "No finding"}))
     assert found.taxonomy.names == ("A",)
     assert classes.resolve(rows, Wishes(declared=Taxonomy(("A", "No findings")))).taxonomy.names == ("A", "No findings")
+
+
+def test_a_map_of_what_is_not_there_is_said():
+    """It is no error: the containers have one map, for the table and for the names of a model."""
+    rows = table(("0", "a"), ("1", "b"))
+    wanted = Wishes(declared=Taxonomy(("a", "b", "c")), renamed={"typo": "a", "b": "a", "c": "a"})
+    assert classes.resolve(rows, wanted).notes == ("--map renames what no row and no list has: typo",)
+    assert classes.of_taxonomy(rows, Taxonomy(("a",)), renamed=wanted.renamed).notes == ()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import made_up
 import written_loop
 from feedback_files import bare, put
-from radloop import boxes, cli, manifest, options
+from radloop import boxes, cli, manifest, options, sealed
 from radloop.catalog import truth, version
 from radloop.catalog.rule import Rule
 from radloop.errors import DatasetError
@@ -94,7 +94,7 @@ def look(place: Path, feedback: Feedback, verdict: str, *drawn: tuple, **known) 
             "reviewer": "ann",
             "verdict": verdict,
             "findings": None if verdict == "reject" else found,
-            "timestamp": NOON,
+            "timestamp": "2026-01-02T13:00:00+00:00",
             **known,
         }
     )
@@ -292,6 +292,7 @@ def test_report_holds_the_rule_of_its_round(place):
         "doubtful": 0.25,
         "require_review": False,
         "include_held_out": False,
+        "allow_simulated": False,
     }
 
 
@@ -407,11 +408,11 @@ def test_what_was_read_before_a_kill_is_not_read_again(place, monkeypatch):
     whole, opened = reading.read(folder, VINDR), []
     read_some = reading.read_some
 
-    def killed_at_the_second(folder, nothing, names):
+    def killed_at_the_second(folder, manner, names):
         if opened:
             raise KeyboardInterrupt
         opened.extend(names)
-        return read_some(folder, nothing, names)
+        return read_some(folder, manner, names)
 
     monkeypatch.setattr(reading, "CHUNK", 4)
     monkeypatch.setattr(reading, "read_some", killed_at_the_second)
@@ -419,7 +420,7 @@ def test_what_was_read_before_a_kill_is_not_read_again(place, monkeypatch):
         cache.read(folder, VINDR, kept)
     again = []
     monkeypatch.setattr(
-        reading, "read_some", lambda folder, nothing, names: again.extend(names) or read_some(folder, nothing, names)
+        reading, "read_some", lambda folder, manner, names: again.extend(names) or read_some(folder, manner, names)
     )
     assert cache.read(folder, VINDR, kept).feedback.equals(whole.feedback)
     assert not {*again} & {*opened}
@@ -453,13 +454,16 @@ def test_next_version_holds_what_was_retrained_and_says_what_changed(films, plac
     difference = version.compare(before.annotations, after.annotations)
     assert difference.images == (40, 40)
     assert difference.moved.rows() == [(moved, "production", "training")]
-    assert set(difference.changed) == {moved, changed, normal}
+    assert set(difference.changed) == {changed, normal}  # what the readers of `moved` drew stays its label
     assert difference.added == difference.removed == ()
     labels = place / "next" / "organized" / "training" / "labels"
-    assert {path.name for path in labels.glob(f"{changed}_*")} == {f"{changed}_ann.txt"}
+    readers = before.readings.filter(image_id=changed)["rad_id"].unique()
+    assert {path.name for path in labels.glob(f"{changed}_*")} == {f"{changed}_{one}.txt" for one in (*readers, "ann")}
     assert (labels / f"{normal}_ann.txt").read_text() == ""
-    assert (labels / f"{moved}_M-tiny.txt").read_text() == "3 0.500000 0.600000 0.400000 0.200000\n"
-    assert after.readings.drop("split", "used").equals(before.readings.drop("split", "used"))
+    assert not (labels / f"{moved}_M-tiny.txt").exists()
+    told = after.annotations.filter(image_id=moved, rad_id="M-tiny").select("source", "used").unique().rows()
+    assert told == [("prediction", False)]
+    assert after.readings.drop("split").equals(before.readings.drop("split"))
 
     give(place, moved, (3, 0.95, HEART), number=9)  # in the next version it is a training image
     parts = {"feedback": place / "out" / "feedback", "reviews": place / "out" / "reviews"}
@@ -508,6 +512,20 @@ def test_fifteen_class_dataset_gets_fifteen_class_retraining_data(films, tmp_pat
     assert unit[f"labels/{image_id}_ann.txt"] == b"14 0.500000 0.500000 1.000000 1.000000\n"
     assert unit["data-retrain.yaml"].endswith(b"  14: No finding\n")
     assert checking.check(tmp_path / "store").sound
+
+
+@pytest.mark.parametrize("key", ["annotations.parquet", "heldout.parquet", "summary.json", "splits.json"])
+def test_a_dataset_that_was_changed_and_sealed_again_is_refused(place, key):
+    (production, *_) = images(place, "production")
+    path = place / "out" / "organized" / key
+    table = sealed.decode(path.read_bytes())
+    changed = path.read_bytes() + b"\n" if table is None else sealed.encode(table.head(table.height - 1))
+    path.unlink()
+    path.write_bytes(changed)
+    give(place, production, (3, 0.95, HEART))
+    with pytest.raises(DatasetError, match=f"{key} is damaged, or was changed after radloop wrote it.*radloop check"):
+        retrain(place)
+    assert not (place / "out" / "organized" / "retrain").exists()
 
 
 def test_picture_that_was_not_pulled_is_an_error_with_the_way_out(place, tmp_path):
@@ -634,14 +652,16 @@ KNOWN = pl.DataFrame(
 
 @given(st.lists(damage(FEEDBACK_BYTES), max_size=5), st.lists(damage(REVIEW_BYTES), max_size=3))
 def test_any_bytes_are_counted_once_and_never_a_traceback(tmp_path_factory, feedback, said):
-    folder = tmp_path_factory.mktemp("bytes")
-    (folder / "reviews").mkdir()
+    place = tmp_path_factory.mktemp("bytes")
+    folder, reviewed = place / "feedback", place / "reviews"
+    folder.mkdir()
+    reviewed.mkdir()
     for number, data in enumerate(feedback):
         (folder / f"{number}.json").write_bytes(data)
     for number, data in enumerate(said):
-        (folder / "reviews" / f"{FEEDBACK_ID}.ann.{number}.json").write_bytes(data)
+        (reviewed / f"{FEEDBACK_ID}.ann.{number}.json").write_bytes(data)
 
-    found, looked = cache.read(folder, VINDR, folder / "kept"), reviews.read(folder / "reviews", VINDR)
+    found, looked = cache.read(folder, VINDR, place / "kept"), reviews.read(reviewed, VINDR)
     decided = decide(found, guard.judge(found.feedback, KNOWN), looked)
 
     assert sorted(decided.fates["file"]) == sorted(f"{number}.json" for number in range(len(feedback)))

@@ -140,7 +140,9 @@ def test_one_more_feedback_file_reads_that_file_alone(tmp_path, monkeypatch):
     opened = []
     read = reading.read
     monkeypatch.setattr(
-        reading, "read", lambda folder, classes, names: opened.extend(names) or read(folder, classes, names)
+        reading,
+        "read",
+        lambda folder, classes, names, **how: opened.extend(names) or read(folder, classes, names, **how),
     )
     bare(tmp_path, "one-more")
     found = loading.feedback(tmp_path, VINDR)

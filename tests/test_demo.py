@@ -45,5 +45,5 @@ def test_the_demo_closes_the_loop_and_checks_the_store_that_it_published(tmp_pat
     assert checked == [tmp_path / "store"]
     assert shown.checked.sound
     assert shown.simulated.total["feedback"] > 0
-    assert shown.simulated.notes == ()
+    assert [note for note in shown.simulated.notes if "was run by ONNX Runtime" not in note] == []
     assert set(shown.labels) <= {"every box above 0.9", "by the rule", "after a simulated review"}

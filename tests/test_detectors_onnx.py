@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from made_up_model import HALF, answer, ended, write
-from radloop import boxes
+from radloop import boxes, detectors
 from radloop.detectors.chance import Chance
 from radloop.detectors.names import Wishes
 from radloop.detectors.onnx import TINY, Onnx
@@ -63,6 +63,13 @@ def test_threshold_hides_what_is_less_sure(tmp_path):
     said = Onnx(path, VINDR, min_confidence=0.95).predict(picture())
     assert len(said.class_ids) == 0
     assert said.highest_score == pytest.approx(0.93)
+
+
+def test_provider_that_runs_it_is_told():
+    detector = Onnx(TINY, VINDR)
+    assert detector.provider == detector._session.get_providers()[0] == "CPUExecutionProvider"
+    assert detectors.notes(detector) == ("tiny was run by ONNX Runtime's CPUExecutionProvider",)
+    assert (detectors.provider(Chance(VINDR)), detectors.notes(Chance(VINDR))) == (None, ())
 
 
 def test_name_is_the_files_and_version_its_content(tmp_path):

@@ -13,7 +13,7 @@ from made_up_model import ended
 from radloop.detectors.names import Wishes
 from radloop.detectors.onnx import TINY, Onnx
 from radloop.detectors.triton import Triton
-from radloop.errors import DetectorError, TaxonomyError, TransientDetectorError
+from radloop.errors import DetectorError, MisreadDetectorError, TaxonomyError, TransientDetectorError
 from radloop.predictions import Picture
 from radloop.sources import synthetic
 from radloop.taxonomy import Taxonomy
@@ -103,11 +103,11 @@ def server():
     server.stop()
 
 
-def numbers(values):
+def numbers(values, **told):
     """A KServe answer in JSON; Triton itself sends the numbers as bytes behind it."""
     shape = list(np.shape(values))
     tensor = {"name": "output0", "datatype": "FP32", "shape": shape, "data": np.ravel(values).tolist()}
-    return json.dumps({"model_name": "mine", "outputs": [tensor]}).encode()
+    return json.dumps({"model_name": "mine", "outputs": [tensor], **told}).encode()
 
 
 def heart():
@@ -119,6 +119,27 @@ def heart():
 def test_version_is_the_newest_that_the_server_tells(server):
     detector = Triton(server.url, VINDR, model="mine")
     assert (detector.name, detector.version) == ("mine", "10")
+
+
+def test_version_of_an_answer_is_the_one_that_answered(server):
+    detector = Triton(server.url, VINDR, model="mine")
+    told = []
+    for version in ({"model_version": "10"}, {"model_version": "11"}, {"model_version": ""}, {}):
+        server.infers(200, numbers(heart(), **version))
+        told.append(detector.predict(picture()).model_version)
+    assert told == ["10", "11", "10", "10"]
+
+
+def test_model_that_is_loaded_in_mid_run_is_judged_anew(server):
+    detector = Triton(server.url, VINDR, model="mine")
+    server.infers(200, numbers(heart(), model_version="10"))
+    for _ in range(25):
+        detector.predict(picture())
+    fractions = heart()
+    fractions[0, :4] /= 32
+    server.infers(200, numbers(fractions, model_version="11"))
+    with pytest.raises(MisreadDetectorError, match="mine answers boxes as fractions"):
+        detector.predict(picture())
 
 
 def test_answer_in_json_is_read_too(server):

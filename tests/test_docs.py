@@ -34,6 +34,7 @@ def test_generated_page_is_up_to_date(page):
         "PICTURES",
         "ASSIGNMENT",
         "ANNOTATIONS",
+        "HELDOUT",
         "MANIFEST",
         "FEEDBACK",
         "DETECTIONS",

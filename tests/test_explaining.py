@@ -140,12 +140,12 @@ def test_fate_follows_from_the_rule_of_the_round_that_stands(place, tmp_path):
     (fate,) = (text for text in texts(explain(loop, "f9")) if text.startswith("feedback f9"))
     assert fate.endswith(": unused: no box above 0.9")
     (fate,) = (text for text in texts(explain(loop, "f9", min_confidence=0.6)) if text.startswith("feedback f9"))
-    assert fate.endswith(": kept")
+    assert fate.endswith(": kept: it tells one box of perhaps many, and nobody has reviewed it")
 
     retraining.retrain(retrain(loop, min_confidence=0.6))
     explained = texts(explain(loop, "f9"))
     (fate,) = (text for text in explained if text.startswith("feedback f9"))
-    assert fate.endswith(": kept")
+    assert fate.endswith(": kept: it tells one box of perhaps many, and nobody has reviewed it")
     assert any(text.startswith("re-training row") for text in explained)
 
 

@@ -69,6 +69,7 @@ def test_held_out_picture_is_recognised(image_id, known, held_out, code):
 )
 def test_other_picture_is_not(image_id, known):
     judged = judge(image_id, **known)
+    assert judged["other_picture"] is (known.get("image_md5") == MD5 + "8")
     assert judged["held_out"] is None
     assert judged["split"] is not None
 
@@ -79,6 +80,7 @@ def test_image_that_the_dataset_does_not_know_has_no_split_and_a_reason():
         "held_out": None,
         "code": "image-unknown",
         "evidence": "the dataset has no image of this id",
+        "other_picture": False,
     }
 
 

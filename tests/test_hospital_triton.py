@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from radloop.errors import TransientDetectorError
+from radloop.errors import MisreadDetectorError, TransientDetectorError
 from radloop.feedback import reading
 from radloop.options import Simulate
 from radloop.pipelines import online
@@ -74,6 +74,36 @@ def assert_nothing_lost(done):
     assert sorted(line["file"] for line in journal(done.log, "request")) == sorted(found.feedback["file"])
     assert done.total["errors"] == len(journal(done.log, "error")) == sum(done.errors.values())
     assert done.total["requests"] == done.total["feedback"] + done.total["errors"]
+
+
+def test_feedback_tells_the_version_that_answered_when_triton_loads_another_in_mid_run(store, tmp_path, server):
+    server.infers(200, numbers(heart(), model_version="10"))
+
+    def look(what, done, total, unit="files"):
+        if stage_of(what) == 2:
+            server.infers(200, numbers(heart(), model_version="11"))
+        elif stage_of(what) > 2:
+            end_the_run()
+
+    done = play(store, tmp_path, f"triton:{server.url}/mine", load_pattern="1,1,1,1", stage_seconds=0.5, progress=look)
+    assert_nothing_lost(done)
+    models = [json.loads(file.read_text())["model"] for file in (tmp_path / "feedback").iterdir()]
+    assert {model["name"] for model in models} == {"mine"}
+    assert {model["version"] for model in models} == {"10", "11"}
+    (start,) = journal(done.log, "start")
+    assert (start["detector"], start["provider"]) == ("mine 10", None)
+
+
+def test_model_in_fractions_stops_the_run_before_any_feedback(store, tmp_path, server):
+    fractions = heart()
+    fractions[0, :4] /= 32
+    server.infers(200, numbers(fractions))
+    log = tmp_path / "sim.log"
+    with pytest.raises(MisreadDetectorError, match=r"/mine answers boxes as fractions .* without normalising"):
+        play(store, tmp_path, f"triton:{server.url}/mine", load_pattern="3,3", log=log)
+    assert list((tmp_path / "feedback").iterdir()) == []
+    (failed,) = journal(log, "failed")
+    assert "boxes as fractions" in failed["message"]
 
 
 @pytest.mark.slow

@@ -14,12 +14,13 @@ import taxonomies
 from radloop import cli, manifest, options, summaries, tree
 from radloop.catalog import judging, truth, version
 from radloop.catalog.rule import KEY, Rule
+from radloop.dataset import plan
 from radloop.errors import DatasetError, FeedbackError
 from radloop.feedback import records
 from radloop.feedback.records import Detection, Feedback, Model
 from radloop.pipelines import evaluating, offline, online
 from radloop.split_sizes import SplitSizes
-from radloop.tables import ANNOTATIONS, DETECTIONS, FEEDBACK, FINDINGS, MANIFEST
+from radloop.tables import ANNOTATIONS, DETECTIONS, FEEDBACK, FINDINGS
 from radloop.taxonomy import Taxonomy
 
 Box = tuple[float, float, float, float]
@@ -248,11 +249,16 @@ def dataset(out: Path, readings: pl.DataFrame, classes: Taxonomy, **splits: str)
         phash=pl.lit(None, pl.String),
         md5=pl.lit(None, pl.String),
         used=pl.lit(True),
+        source=pl.lit("reader"),
+        final=pl.lit(False),
     )
-    (root / tree.ANNOTATIONS).write_bytes(version.encode(rows.select(ANNOTATIONS.names()), classes))
-    summary = {"settings": {}, "classes": list(classes.names)}
-    (root / tree.SUMMARY).write_bytes(tree.json_file(summary))
-    (root / manifest.NAME).write_bytes(manifest.encode(MANIFEST.to_frame()))
+    documents = {
+        tree.ANNOTATIONS: version.encode(rows.select(ANNOTATIONS.names()), classes),
+        tree.SUMMARY: tree.json_file({"settings": {}, "classes": list(classes.names)}),
+    }
+    for key, data in documents.items():
+        (root / key).write_bytes(data)
+    (root / manifest.NAME).write_bytes(manifest.encode(plan.listed(documents)))
     return root
 
 

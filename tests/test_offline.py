@@ -196,7 +196,7 @@ def test_next_version_keeps_every_split_and_moves_only_what_was_added(copy, tmp_
         + f"{held_out},Cardiomegaly,3,M-tiny,300,500,700,800,1024,1024,test,prediction\n"
     )
 
-    done = build(copy, tmp_path / "two", previous=str(tmp_path / "one"), add=retrain)
+    done = build(copy, tmp_path / "two", previous=str(tmp_path / "one"), add=retrain, blind_production=True)
 
     after = annotations(tmp_path / "two")
     splits = after.select("image_id", "split").unique().join(before, on="image_id", suffix="_before")

@@ -107,6 +107,7 @@ def test_start_of_a_command_imports_nothing_heavy():
     assert told.stdout.split() == []
 
 
+@pytest.mark.slow
 def test_type_checker_names_a_wrong_option(tmp_path):
     (tmp_path / "wrong.py").write_text(
         "from radloop.options import Explain, Load\n"

@@ -220,6 +220,7 @@ pictures.inspect(folder, pictures.find(folder), cache=cache)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_keeps_most_of_what_it_did(folder, tmp_path, monkeypatch):
     cache = tmp_path / "cache.parquet"
     many(folder, 100)

@@ -213,7 +213,7 @@ def test_every_number_of_a_label_is_rounded_exactly(corners):
 # re-training data
 
 
-def test_rows_that_retraining_replaced_make_no_label_and_stay_in_the_annotations():
+def test_rows_that_are_not_used_make_no_label_and_stay_in_the_annotations():
     rows = table(finding(rad_id="R8"), finding(rad_id="M-net", class_id=7)).with_columns(used=pl.Series([False, True]))
     built = build(rows)
     assert list(labels_of(built)) == ["training/labels/a1_M-net.txt"]

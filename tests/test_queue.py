@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from radloop.feedback import queue
-from radloop.tables import CLASS_ID, DETECTIONS, FEEDBACK, QUEUE
+from radloop.tables import CLASS_ID, DETECTIONS, FEEDBACK, QUEUE, WAITING
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 BOX = (0.1, 0.1, 0.3, 0.3)
@@ -94,7 +94,7 @@ def judged(*rows: tuple) -> pl.DataFrame:
         [(*row, NOON + timedelta(minutes=minute)) for minute, row in enumerate(rows)],
         schema=["feedback_id", "image_id", "split", "held_out", "timestamp"],
         orient="row",
-    )
+    ).with_columns(other_picture=pl.col("feedback_id") == "elsewhere")
 
 
 def test_candidates_are_the_newest_feedback_of_each_image_that_may_train_and_is_not_settled():
@@ -104,6 +104,7 @@ def test_candidates_are_the_newest_feedback_of_each_image_that_may_train_and_is_
         ("held", "b", "test", "test"),
         ("copy", "c", "production", "test"),
         ("stranger", "d", None, None),
+        ("elsewhere", "g", "production", None),
         ("settled", "e", "training", None),
         ("after", "e", "training", None),
         ("disputed", "f", "training", None),
@@ -112,6 +113,18 @@ def test_candidates_are_the_newest_feedback_of_each_image_that_may_train_and_is_
     standing = pl.DataFrame({"feedback_id": ["settled", "disputed"], "disputed": [False, True]})
     found = queue.candidates(known, standing)
     assert sorted(found.select("feedback_id", "disputed").rows()) == [("disputed", True), ("new", False)]
+
+
+def test_feedback_that_waits_for_a_review_that_can_be_read_is_disputed_also_where_another_was_read():
+    known = judged(("first", "a", "production", None), ("later", "a", "production", None))
+    waiting = pl.DataFrame([("first", "first.bob.0.json")], schema=WAITING, orient="row")
+    for verdicts in ([], ["first"]):
+        standing = pl.DataFrame(
+            {"feedback_id": verdicts, "disputed": [False] * len(verdicts)},
+            schema={"feedback_id": pl.String, "disputed": pl.Boolean},
+        )
+        found = queue.candidates(known, standing, waiting)
+        assert found.select("feedback_id", "disputed").rows() == [("first", True)]
 
 
 def test_factors_are_what_they_are_said_to_be():

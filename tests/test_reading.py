@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 
 from feedback_files import bare, names, put, rich
 from radloop.errors import FeedbackError
-from radloop.feedback import reading, records
+from radloop.feedback import cache, documents, listing, reading, records
 from radloop.feedback.records import Detection
 from radloop.tables import DETECTIONS, FEEDBACK, REFUSED_FILES
 from taxonomies import EVERY, VINDR
 
 TWICE = (
     b'{"image_id": "a1", "class_id": 3, "class_id": 4, "confidence": 0.5, "bbox": [0.5, 0.5, 0.1, 0.1], '
-    b'"timestamp": "2026-01-01"}'
+    b'"timestamp": "2026-01-01T10:00:00Z"}'
 )
 TWICE_AND_SHORT = (
-    b'{"image_id": "a", "image_id": "b", "class_id": 14, "confidence": 0.5, "bbox": null, "timestamp": "2026-01-01"}'
+    b'{"image_id":"a","image_id":"b","class_id":14,"confidence":0.5,"bbox":null,"timestamp":"2026-01-01T10:00Z"}'
 )
 HOSTILE = {
     "empty": (b"", "empty", "empty"),
@@ -75,7 +75,6 @@ HOSTILE = {
     ),
     "not UTF-8": (json.dumps(bare()).encode().replace(b"a1", b"\xff\xfe"), "not-json", "utf-8"),
     "half a surrogate": (json.dumps(bare()).encode().replace(b"a1", b"\\ud800"), "not-json", "surrogate"),
-    "byte order mark": (b"\xef\xbb\xbf" + json.dumps(bare()).encode(), "not-json", "not JSON"),
     "key twice": (TWICE, "key-twice", "twice"),
     "key twice in the short form": (TWICE_AND_SHORT, "key-twice", "twice"),
     "key twice inside": (
@@ -119,7 +118,7 @@ def test_tables_hold_both_forms(tmp_path, classes):
     put(tmp_path, "a1.json", bare(timestamp="2026-11-22 09:00:00"))
     nothing = {"class_id": classes.nothing, "bbox": None}
     put(tmp_path, "n.json", bare(image_id="n", timestamp="2026-11-22T08:00:00Z", **nothing))
-    records.write(tmp_path, rich(feedback_id="f9"))
+    records.write(tmp_path, rich(classes, feedback_id="f9"))
     put(tmp_path, "broken.json", b"{")
     put(tmp_path, "README.txt", b"no feedback")
 
@@ -138,11 +137,14 @@ def test_tables_hold_both_forms(tmp_path, classes):
     boxes = found.detections.filter(pl.col("feedback_id") == "f9")
     assert boxes["class_id"].to_list() == [3, 0]
     assert boxes.row(0)[4:] == pytest.approx((0.4, 0.3, 0.6, 0.7))
-    assert found.refused.select("file", "code").rows() == [("broken.json", "not-json")]
+    assert found.refused.select("file", "code").rows() == [("README.txt", "unknown-kind"), ("broken.json", "not-json")]
+    assert found.feedback["complete"].to_list() == [False, False, True]
+    assert found.feedback["zoned"].to_list() == [True, False, True]
+    assert found.feedback["schema_version"].to_list() == [None, None, 1]
 
 
 def test_rich_form_of_nothing_found_has_no_class(tmp_path, classes):
-    put(tmp_path, "n.json", records.encode(rich(class_id=classes.nothing, bbox=None, detections=[])))
+    put(tmp_path, "n.json", records.encode(rich(class_id=classes.nothing, class_name=None, bbox=None, detections=[])))
     found = reading.read(tmp_path, classes)
     assert found.feedback["class_id"].to_list() == [None]
     assert found.detections.is_empty()
@@ -161,7 +163,7 @@ def test_no_folder_is_no_feedback(tmp_path):
     found = reading.read(tmp_path / "absent", VINDR)
     assert found.feedback.is_empty()
     assert found.feedback.schema == FEEDBACK
-    assert reading.listing(tmp_path / "absent") == {}
+    assert listing.inodes(tmp_path / "absent") == {}
 
 
 def test_whatever_is_no_file_is_refused_and_does_not_hang(tmp_path):
@@ -238,10 +240,10 @@ def test_feedback_id_of_another_file_is_refused_with_its_boxes(tmp_path):
 
 def test_listing_names_what_is_new_without_touching_a_file(tmp_path):
     put(tmp_path, "a1.json", bare())
-    before = reading.listing(tmp_path)
+    before = listing.inodes(tmp_path)
     put(tmp_path, "b1.json", bare(image_id="b1"))
     put(tmp_path, ".c.1.tmp", b"")
-    now = reading.listing(tmp_path)
+    now = listing.inodes(tmp_path)
     assert now.keys() - before.keys() == {"b1.json"}
     assert now["b1.json"] == (tmp_path / "b1.json").stat().st_ino
 
@@ -328,3 +330,139 @@ def test_reading_many_says_of_each_file_what_decoding_it_says(tmp_path_factory, 
         assert (row["image_id"], row["class_id"]) == (feedback.image_id, class_id)
         boxes = found.detections.filter(pl.col("feedback_id") == row["feedback_id"])
         assert boxes["confidence"].to_list() == [box.confidence for box in feedback.found(classes.nothing)]
+
+
+def test_every_file_of_the_folder_is_read_or_named_with_its_kind(tmp_path):
+    put(tmp_path, "a.json", bare(image_id="a"))
+    put(tmp_path, "b.JSON", bare(image_id="b"))
+    put(tmp_path / "2026-11-20" / "north", "c.json", bare(image_id="c"))
+    put(tmp_path / "2026-11-21", "d.jsonl", b"\n".join(json.dumps(bare(image_id=f"d{n}")).encode() for n in range(3)))
+    lines = [
+        b"\xef\xbb\xbf" + json.dumps(bare(image_id="e")).encode(),
+        b"",
+        b'{"image',
+        json.dumps(bare(image_id="f")).encode(),
+    ]
+    put(tmp_path, "e.NDJSON", b"\r\n".join(lines))
+    put(tmp_path, "g.csv", b"image_id,class_id")
+    put(tmp_path, "h.json.gz", b"\x1f\x8b")
+    put(tmp_path, "notes", b"mine")
+    for hidden in (".a.json", "._a.json", ".x.tmp", "y.tmp", "z.json.tmp"):
+        put(tmp_path, hidden, b"{")
+    put(tmp_path / ".git", "x.json", b"{")
+
+    found = reading.read(tmp_path, VINDR)
+
+    assert dict(found.feedback.select("image_id", "file").iter_rows()) == {
+        "a": "a.json",
+        "b": "b.JSON",
+        "c": "2026-11-20/north/c.json",
+        **{f"d{n}": f"2026-11-21/d.jsonl:{n + 1}" for n in range(3)},
+        "e": "e.NDJSON:1",
+        "f": "e.NDJSON:4",
+    }
+    assert found.refused.select("file", "code").rows() == [
+        ("e.NDJSON:3", "not-json"),
+        ("g.csv", "unknown-kind"),
+        ("h.json.gz", "unknown-kind"),
+        ("notes", "unknown-kind"),
+    ]
+    assert found.refused["reason"][1] == (
+        "a file that ends in .csv: feedback is read from .json (one each) and .jsonl (one a line)"
+    )
+
+
+def test_lines_of_any_number_are_read_in_parts(tmp_path, monkeypatch):
+    put(tmp_path, "all.jsonl", b"\n".join(json.dumps(bare(image_id=f"i{n}")).encode() for n in range(25)))
+    whole = reading.read(tmp_path, VINDR)
+    monkeypatch.setattr(reading, "CHUNK", 7)
+    assert reading.read(tmp_path, VINDR).feedback.equals(whole.feedback)
+    assert whole.feedback.height == 25
+
+
+def test_file_of_lines_that_is_none_or_has_an_endless_one_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(documents, "MAX_BYTES", 1000)
+    put(tmp_path, "long.jsonl", json.dumps(bare()).encode() + b"\n" + b"x" * 5000)
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "long.jsonl")
+    os.mkfifo(tmp_path / "fifo.jsonl")
+    (tmp_path / "elsewhere").symlink_to("/")
+    found = reading.read(tmp_path, VINDR)
+    assert found.feedback.height == 1
+    assert dict(found.refused.select("file", "code").iter_rows()) == {
+        "long.jsonl:2": "too-large",
+        "link.jsonl": "not-a-file",
+        "fifo.jsonl": "not-a-file",
+        "elsewhere": "unknown-kind",
+    }
+
+
+def test_cache_knows_files_in_folders_and_reads_files_of_lines_again(tmp_path, monkeypatch):
+    folder, kept = tmp_path / "feedback", tmp_path / "kept"
+    put(folder, "a.json", bare(image_id="a"))
+    put(folder / "day", "b.json", bare(image_id="b"))
+    put(folder, "c.jsonl", json.dumps(bare(image_id="c")).encode())
+    first = cache.read(folder, VINDR, kept)
+    assert sorted(first.feedback["image_id"]) == ["a", "b", "c"]
+    with (folder / "c.jsonl").open("ab") as file:
+        file.write(b"\n" + json.dumps(bare(image_id="d")).encode())
+    put(folder / "day", "e.json", bare(image_id="e"))
+    opened = []
+    read_bytes = documents.read_bytes
+    monkeypatch.setattr(
+        documents, "read_bytes", lambda directory, name: opened.append(name) or read_bytes(directory, name)
+    )
+    again = cache.read(folder, VINDR, kept)
+    assert sorted(again.feedback["image_id"]) == ["a", "b", "c", "d", "e"]
+    assert opened == ["day/e.json"]
+    assert again.feedback.equals(reading.read(folder, VINDR).feedback)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        pytest.param(
+            {"class_name": "Cardiomegaly", "class_id": 4}, "class-contradicts-name", id="another class's name"
+        ),
+        pytest.param({"class_name": "cardiomegaly", "class_id": 4}, "class-contradicts-name", id="in another case"),
+        pytest.param({"class_name": "No finding"}, "class-contradicts-name", id="a class called nothing"),
+        pytest.param(
+            {"class_id": 14, "bbox": None, "class_name": "Nodule/Mass"}, "class-contradicts-name", id="nothing"
+        ),
+        pytest.param(
+            {"detections": [box_of(4) | {"class_name": "ILD"}]}, "class-contradicts-name", id="in a detection"
+        ),
+        pytest.param(
+            {"class_id": 14, "bbox": None, "detections": [box_of(3)]}, "top-contradicts-detections", id="nothing on top"
+        ),
+        pytest.param({"detections": [box_of(4)]}, "top-contradicts-detections", id="another class on top"),
+        pytest.param({"timestamp": "2026-11-22"}, "bad-timestamp", id="a bare date"),
+        pytest.param({"timestamp": "1712010121530"}, "bad-timestamp", id="a number"),
+        pytest.param({"timestamp": "1999-01-01T00:00:00Z"}, "time-too-early", id="too early"),
+        pytest.param({"timestamp": "2099-01-01T00:00:00Z"}, "time-in-future", id="to come"),
+        pytest.param({"timestamp": "2026-11-23T10:00:01Z"}, "time-in-future", id="more than a day ahead"),
+    ],
+)
+def test_contradiction_and_impossible_time_are_refused_with_a_code(tmp_path, changes, code):
+    put(tmp_path, "x.json", bare(**changes))
+    found = reading.read(tmp_path, VINDR, now=datetime(2026, 11, 22, 10, tzinfo=UTC))
+    assert found.refused["code"].to_list() == [code]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"class_name": "cardiomegaly "},
+        {"class_name": "Herzvergrößerung"},
+        {"timestamp": "2026-11-23T10:00:00Z"},
+        {"class_id": 14, "bbox": None, "detections": [box_of(14)]},
+        {"class_id": 14, "bbox": None, "class_name": "no Finding"},
+    ],
+)
+def test_what_does_not_contradict_itself_is_read(tmp_path, changes):
+    put(tmp_path, "x.json", bare(**changes))
+    assert reading.read(tmp_path, VINDR, now=datetime(2026, 11, 22, 10, tzinfo=UTC)).refused.is_empty()
+
+
+def test_byte_order_mark_means_nothing(tmp_path):
+    put(tmp_path, "x.json", b"\xef\xbb\xbf" + json.dumps(bare()).encode())
+    assert reading.read(tmp_path, VINDR).feedback["image_id"].to_list() == ["a1"]

@@ -19,6 +19,7 @@ from feedback_files import bare, names, put, refused_by, rich
 from radloop.errors import FeedbackError
 from radloop.feedback import reading, records
 from radloop.feedback.records import Detection, Model
+from radloop.taxonomy import Taxonomy
 from taxonomies import EVERY, VINDR
 
 
@@ -138,7 +139,7 @@ def test_temporary_files_of_the_dead_are_removed_and_those_of_the_living_stay(tm
 
 
 def test_rich_form_comes_back_as_it_was_written(classes):
-    assert records.decode(records.encode(rich()), classes, name="a1.json") == rich()
+    assert records.decode(records.encode(rich(classes)), classes, name="a1.json") == rich(classes)
 
 
 @pytest.mark.parametrize("indent", [None, 2, 4])
@@ -176,9 +177,22 @@ def test_any_box_is_passed_over_of_nothing_found_alone(classes):
 
 
 def test_nothing_found_among_the_detections_is_none(classes):
-    among = [*rich().detections, Detection(class_id=classes.nothing, confidence=0.5, bbox=(0.5, 0.5, 1.0, 1.0))]
-    read = records.decode(records.encode(rich(detections=among)), classes, name="x")
+    among = [*rich(classes).detections, Detection(class_id=classes.nothing, confidence=0.5, bbox=(0.5, 0.5, 1.0, 1.0))]
+    read = records.decode(records.encode(rich(classes, detections=among)), classes, name="x")
     assert [box.class_id for box in read.found(classes.nothing)] == [3, 0]
+
+
+def test_feedback_on_a_dataset_of_other_classes_is_refused():
+    """A number alone would be read as another class, after one was left out or the order changed."""
+    before, after = Taxonomy(("Alpha", "Beta", "Gamma")), Taxonomy(("Beta", "Gamma"))
+    nothing = {"class_id": 3, "class_name": "No finding", "bbox": None}
+    for written in (
+        rich(before, class_id=0, class_name="Alpha", detections=[]),
+        rich(before, detections=[], **nothing),
+    ):
+        with pytest.raises(FeedbackError, match="was it written for other classes") as refused:
+            records.decode(records.encode(written), after, name="x")
+        assert refused.value.code == "class-contradicts-name"
 
 
 @pytest.mark.parametrize("beyond", [1, 2, 900])

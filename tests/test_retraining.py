@@ -1,5 +1,6 @@
 """The retraining rule: what trains, what does not, and why; nothing lost, nothing twice."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -12,7 +13,7 @@ from radloop.catalog.rule import Rule
 from radloop.feedback import guard, retraining, reviews
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
-from radloop.tables import DETECTIONS, EDGES, FEEDBACK, REFUSED_FILES, RETRAINING, REVIEW_FINDINGS, REVIEWS
+from radloop.tables import DETECTIONS, EDGES, FEEDBACK, REFUSED_FILES, RETRAINING, REVIEW_FINDINGS, REVIEWS, WAITING
 from taxonomies import EVERY, VINDR
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -41,6 +42,7 @@ def records(*said: tuple, refused: tuple = ()) -> Records:
             "confidence": top[1],
             "model": "tiny v2",
             "simulated": False,
+            "complete": True,
             "file": f"{feedback_id}.json",
         }
         feedback.append(row | (known[0] if known else {}))
@@ -93,6 +95,13 @@ HELD_OUT = ("withheld", "held-out-image", "the image is held out")
 SUPERSEDED = ("unused", "superseded", "superseded")
 
 
+OTHER_PICTURE = (
+    "unused",
+    "other-picture",
+    "it was given on another picture than the dataset has of the image (MD5)",
+)
+
+
 def unsure(threshold: str) -> tuple[str, str, str]:
     return "unused", "low-confidence", f"no box above {threshold}"
 
@@ -111,6 +120,8 @@ def test_sure_prediction_on_a_production_image_is_a_row():
         "model": "tiny v2",
         "feedback_id": "f1",
         "timestamp": NOON,
+        "final": False,
+        "trains": True,
     }
 
 
@@ -163,7 +174,7 @@ def test_rule_says_from_where_on_a_box_is_doubtful():
 @pytest.mark.parametrize(
     ("verdict", "boxes", "classes"),
     [
-        pytest.param("accept", [(3, HEART)], [3], id="accepted"),
+        pytest.param("accept", [(5, HEART)], [5], id="accepted"),
         pytest.param("correct", [(3, HEART), (7, HEART)], [3, 7], id="corrected"),
         pytest.param("normal", [], [None], id="normal"),
         pytest.param("reject", [], [], id="rejected"),
@@ -198,7 +209,7 @@ def test_held_out_image_trains_only_where_the_flag_says_so_and_its_row_tells():
 def test_copy_of_a_held_out_picture_under_another_name_is_told_as_what_it_is():
     said = ("f1", "prod1", [(3, 0.95, HEART)], {"image_md5": f"{3:032x}"})
     assert fate(said) == ("withheld", "held-out-picture", "the picture is a held-out image's")
-    assert decide(records(said), include_held_out=True).rows["split"].to_list() == ["test"]
+    assert fate(said, include_held_out=True) == OTHER_PICTURE
     strange = ("f1", "renamed", *said[2:])
     assert fate(strange) == ("withheld", "held-out-picture", "the picture is a held-out image's")
     assert fate(strange, include_held_out=True) == ("refused", *guard.UNKNOWN)
@@ -244,17 +255,145 @@ def test_require_review_leaves_out_what_nobody_looked_at():
 
 
 @pytest.mark.parametrize(
-    ("feedback_id", "image_id", "code", "reason"),
+    ("review", "code", "reason"),
     [
-        pytest.param("f9", "prod1", "feedback-unknown", "there is no feedback of this id", id="no such feedback"),
-        pytest.param("f1", "prod2", "feedback-of-another-image", "its feedback is on image prod1", id="another image"),
+        pytest.param(
+            ("f1", "prod2", "ann", "normal", []),
+            "feedback-of-another-image",
+            "its feedback is on image prod1",
+            id="another image",
+        ),
+        pytest.param(
+            ("f1", "prod1", "ann", "normal", [], {"timestamp": NOON - timedelta(seconds=1)}),
+            "older-than-feedback",
+            "its time 2026-01-02T11:59:59Z is before that of its feedback, 2026-01-02T12:00:00Z",
+            id="older than its feedback",
+        ),
+        *(
+            pytest.param(
+                ("f1", "prod1", "ann", "accept", boxes),
+                "accept-contradicts-boxes",
+                "it accepts the boxes shown, and its findings are not the feedback's boxes from 0.25 on",
+                id=f"accepts {case}",
+            )
+            for case, boxes in {
+                "no boxes": [],
+                "a box elsewhere": [(3, (0.1, 0.1, 0.2, 0.2))],
+                "another class": [(5, HEART)],
+                "one more": [(3, HEART), (5, HEART)],
+            }.items()
+        ),
     ],
 )
-def test_review_of_something_else_is_refused_and_changes_nothing(feedback_id, image_id, code, reason):
-    said = reviewed((feedback_id, image_id, "ann", "normal", []))
-    decided = decide(records(("f1", "prod1", [(3, 0.95, HEART)])), said)
+def test_review_that_contradicts_its_feedback_is_refused_and_the_feedback_waits(review, code, reason):
+    said = ("f1", "prod1", [(3, 0.95, HEART)])
+    decided = decide(records(said), reviewed(review))
     assert decided.refused_reviews.select("code", "reason").rows() == [(code, reason)]
+    assert decided.rows.is_empty()
+    assert decided.fates.select("fate", "code").row(0) == ("disputed", "review-unreadable")
+    assert decided.waiting.rows() == [("f1", "f1.ann.0.json")]
+
+    later = ("f1", "prod1", "ann", "correct", [(7, HEART)])
+    assert decide(records(said), reviewed(review, later)).rows["class_id"].to_list() == [7]
+    other = ("f1", "prod1", "bob", "correct", [(7, HEART)])
+    assert decide(records(said), reviewed(review, other)).rows.is_empty()
+    final = (*other, {"adjudicates": True})
+    assert decide(records(said), reviewed(review, final)).rows["class_id"].to_list() == [7]
+    played = (*other, {"adjudicates": True, "simulated": True})
+    assert decide(records(said), reviewed(review, played)).rows.is_empty()
+
+
+def test_review_of_feedback_that_is_not_there_is_refused_and_changes_nothing():
+    decided = decide(records(("f1", "prod1", [(3, 0.95, HEART)])), reviewed(("f9", "prod1", "ann", "normal", [])))
+    assert decided.refused_reviews.select("code", "reason").rows() == [
+        ("feedback-unknown", "there is no feedback of this id")
+    ]
     assert decided.rows["source"].to_list() == ["prediction"]
+
+
+def test_accept_need_not_copy_what_was_not_shown():
+    said = records(("f1", "prod1", [(3, 0.95, HEART), (5, 0.2, HEART)]), ("f2", "prod2", [(3, 0.24, HEART)]))
+    decided = decide(
+        said, reviewed(("f1", "prod1", "ann", "accept", [(3, HEART)]), ("f2", "prod2", "ann", "accept", []))
+    )
+    assert decided.refused_reviews.is_empty()
+    assert decided.rows.select("image_id", "class_id").rows() == [("prod1", 3), ("prod2", None)]
+
+
+def test_image_in_another_case_is_the_one_that_has_the_id_in_one_case_only():
+    shout = reviewed(("f1", "PROD1", "ann", "reject", []))
+    assert fate(("f1", "prod1", [(3, 0.95, HEART)]), reviews_said=shout)[:2] == ("unused", "rejected")
+    twins = (("f1", "prod1", [(3, 0.95, HEART)]), ("f2", "Prod1", [(3, 0.95, HEART)]))
+    assert fate(*twins, reviews_said=shout)[:2] == ("disputed", "review-unreadable")
+
+
+def test_later_prediction_does_not_pass_by_a_review_that_cannot_be_read():
+    first, later = ("f1", "prod1", [(3, 0.95, HEART)]), ("f2", "prod1", [(3, 0.95, HEART)])
+    waiting = pl.DataFrame([("f1", "f1.ann.0.json"), ("f9", "f9.ann.0.json")], schema=WAITING, orient="row")
+    said = replace(reviews.NONE, waiting=waiting)
+    decided = decide(records(first, later), said)
+    assert decided.rows.is_empty()
+    assert dict(decided.fates.select("feedback_id", "code").iter_rows()) == {
+        "f1": "review-unreadable",
+        "f2": "superseded",
+    }
+    assert decided.fates.filter(feedback_id="f1")["reason"].to_list() == [
+        "waits: its review f1.ann.0.json cannot be used; mend it, or review the feedback again"
+    ]
+
+
+@pytest.mark.parametrize("review", [None, ("f1", "prod1", "ann", "correct", [(3, HEART)])])
+def test_feedback_on_another_picture_never_trains_and_supersedes_nothing(review):
+    other = ("f2", "prod1", [(3, 0.95, HEART)], {"image_md5": f"{99:032x}"})
+    said = reviewed(("f2", "prod1", "ann", "correct", [(3, HEART)]))
+    assert fate(other, of="f2") == OTHER_PICTURE
+    assert fate(other, of="f2", reviews_said=said) == OTHER_PICTURE
+    own = ("f1", "prod1", [(3, 0.95, HEART)], {"image_md5": IMAGES.filter(image_id="prod1")["md5"][0]})
+    assert fate(own, other, reviews_said=said) == KEPT
+
+
+def test_bare_feedback_is_a_row_that_does_not_train_until_it_is_reviewed():
+    bare = ("f1", "prod1", [(3, 0.95, HEART)], {"complete": False, "model": None})
+    decided = decide(records(bare))
+    assert decided.rows.select("class_id", "trains").rows() == [(3, False)]
+    assert decided.fates.select("fate", "code").row(0) == ("kept", "bare-feedback")
+    reviewed_too = decide(records(bare), reviewed(("f1", "prod1", "ann", "accept", [(3, HEART)])))
+    assert reviewed_too.rows.select("class_id", "trains").rows() == [(3, True)]
+    assert reviewed_too.fates.select("fate", "code").row(0) == ("kept", None)
+
+
+@pytest.mark.parametrize(
+    ("known", "review", "simulated"),
+    [
+        pytest.param({"simulated": True}, None, True, id="a simulated hospital"),
+        pytest.param({"model": "random"}, None, True, id="the random detector"),
+        pytest.param({"model": "oracle"}, None, True, id="the oracle"),
+        pytest.param({}, None, False, id="a model's own"),
+        pytest.param({}, {"simulated": True}, True, id="a simulated review"),
+        pytest.param({"simulated": True}, {}, False, id="a person's review of what was simulated"),
+    ],
+)
+def test_what_was_simulated_trains_on_synthetic_data_or_where_it_is_allowed(known, review, simulated):
+    feedback = records(("f1", "prod1", [(3, 0.95, HEART)], known))
+    said = reviews.NONE if review is None else reviewed(("f1", "prod1", "ann", "correct", [(3, HEART)], review))
+    judged = guard.judge(feedback.feedback, IMAGES)
+    for synthetic, rule, trains in (
+        (False, Rule(), not simulated),
+        (True, Rule(), True),
+        (False, Rule(allow_simulated=True), True),
+    ):
+        decided = retraining.decide(feedback, judged, said, rule, synthetic=synthetic)
+        assert decided.rows["trains"].to_list() == [trains]
+        assert decided.fates.select("fate", "code").row(0) == ("kept", None if trains else "simulated")
+
+
+def test_table_written_before_there_was_a_column_trains_is_read_as_all_training():
+    rows = decide(records(("f1", "prod1", [(3, 0.95, HEART)]))).rows
+    data = retraining.csv(rows, VINDR)
+    assert data.decode().splitlines()[1].endswith(",true")
+    old = b"\n".join(line.rsplit(b",", 1)[0] for line in data.splitlines())
+    assert retraining.from_csv(old, VINDR).equals(rows)
+    assert retraining.from_csv(data, VINDR).equals(rows)
 
 
 def test_boxes_of_one_class_that_coincide_become_one():
@@ -347,7 +486,11 @@ def test_every_feedback_ends_in_one_fate_and_no_held_out_image_trains(feedback, 
     written = retraining.csv(decided.rows, VINDR)
     assert retraining.csv(again.rows, VINDR) == written
     assert retraining.from_csv(written, VINDR).equals(decided.rows)
-    assert decided.fates.filter(pl.col("code").is_null())["fate"].to_list() == ["kept"] * kept.height
+    assert set(kept["code"]) <= {None, "simulated"}
+    assert decided.fates.filter(pl.col("code").is_null(), pl.col("fate") != "kept").is_empty()
+    learned = decided.rows.join(kept.select("feedback_id", "code"), on="feedback_id")
+    assert (learned["trains"] == learned["code"].is_null()).all()
+    assert not set(decided.waiting["feedback_id"]) & set(kept["feedback_id"])
     assert again.fates.sort("file").equals(decided.fates.sort("file"))
 
 
@@ -369,6 +512,7 @@ def test_table_on_any_classes_comes_back_as_it_was_written(classes, data):
                 "model": data.draw(st.none() | TEXTS),
                 "feedback_id": "f1",
                 "timestamp": NOON,
+                "final": class_id is None,
             }
             for class_id in numbers
         ],

@@ -1,6 +1,7 @@
 """Reviews: written once, read as they are, weighed against each other."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 import any_classes
 from radloop.errors import FeedbackError
 from radloop.feedback import reviews
+from radloop.feedback.conventions import of_flags
 from radloop.feedback.reviews import Finding, Review
 from radloop.tables import REVIEW_FINDINGS, REVIEWS
 from taxonomies import EVERY, SPINE, VINDR
@@ -284,3 +286,103 @@ def test_key_that_stands_twice_is_refused(tmp_path):
     data = reviews.encode(review()).rstrip()[:-1] + b', "verdict": "reject"}'
     (tmp_path / "f1.ann.0.json").write_bytes(data)
     assert reviews.read(tmp_path, VINDR).refused["code"].to_list() == ["key-twice"]
+
+
+def put_review(folder, data, name="f1.ann.0.json"):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data if isinstance(data, bytes) else json.dumps(data).encode())
+
+
+def plain(**changes):
+    return json.loads(reviews.encode(review("ann", "reject"))) | changes
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\xef\xbb\xbf" + json.dumps(plain()).encode(), id="a byte order mark"),
+        pytest.param(plain(verdict="Reject"), id="capital letter"),
+        pytest.param(plain(verdict=" REJECT "), id="capitals and blanks"),
+    ],
+)
+def test_near_miss_that_means_one_thing_is_read(tmp_path, data):
+    put_review(tmp_path, data)
+    read = reviews.read(tmp_path, VINDR, now=NOON)
+    assert read.reviews["verdict"].to_list() == ["reject"]
+    assert read.waiting.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "code"),
+    [
+        pytest.param(json.dumps(plain()).encode()[:60], "f1.ann.0.json", "not-json", id="cut off"),
+        pytest.param(b"", "f1.ann.0.json", "empty", id="empty"),
+        pytest.param(plain(timestamp=1795168800), "f1.ann.0.json", "bad-timestamp", id="an epoch"),
+        pytest.param(plain(timestamp="1795168800000"), "f1.ann.0.json", "bad-timestamp", id="an epoch as a text"),
+        pytest.param(plain(timestamp="2099-01-01T00:00:00Z"), "f1.ann.0.json", "time-in-future", id="to come"),
+        pytest.param(plain(verdict="rejected"), "f1.ann.0.json", "bad-verdict", id="another word"),
+        pytest.param(plain(verdict=["reject"]), "f1.ann.0.json", "bad-verdict", id="a list"),
+        pytest.param(plain(), "f1.bob.0.json", "bad-file-name", id="another reviewer's name"),
+        pytest.param(plain(), "review-7.json", "bad-file-name", id="a name that tells nothing"),
+        pytest.param(plain(), "f1.ann.0123456789abcdef.json", "review-changed", id="changed after it was written"),
+        pytest.param(json.dumps(plain()).encode(), "all.jsonl", "unknown-kind", id="another kind of file"),
+        pytest.param(json.dumps(plain()).encode(), "notes", "unknown-kind", id="no ending"),
+        pytest.param(b'{"feedback_id": "f1", "image', "x.json", "not-json", id="cut off, its content tells"),
+    ],
+)
+@pytest.mark.parametrize("day", ["", "2026-11-20/"])
+def test_feedback_of_a_review_that_cannot_be_used_waits(tmp_path, data, name, code, day):
+    put_review(tmp_path, data, day + name)
+    read = reviews.read(tmp_path, VINDR, now=NOON)
+    assert read.reviews.is_empty()
+    assert read.refused.select("file", "code").rows() == [(day + name, code)]
+    assert ("f1", day + name) in read.waiting.rows()
+
+
+def test_later_review_of_the_same_reviewer_takes_the_place_of_one_that_cannot_be_read(tmp_path):
+    put_review(tmp_path, b"{", "f1.ann.0.json")
+    os.utime(tmp_path / "f1.ann.0.json", (1_000, 1_000))
+    for reviewer, seconds, waiting in (("bob", 2_000, 1), ("ann", 500, 1), ("ann", 2_000, 0)):
+        path = reviews.write(tmp_path, review(reviewer, minute=seconds), VINDR)
+        os.utime(path, (seconds, seconds))
+        assert reviews.read(tmp_path, VINDR).waiting.height == waiting
+
+
+def test_reviews_in_folders_of_a_day_and_with_capital_endings_are_read(tmp_path):
+    put_review(tmp_path, plain(), "2026-11-20/f1.ann.0.json")
+    put_review(tmp_path, plain(reviewer="bob"), "f1.bob.0.JSON")
+    put_review(tmp_path, b"{", ".hidden.json")
+    put_review(tmp_path, b"{", "f1.ann.1.json.tmp")
+    read = reviews.read(tmp_path, VINDR)
+    assert sorted(read.reviews["file"]) == ["2026-11-20/f1.ann.0.json", "f1.bob.0.JSON"]
+    assert read.reviews["review_id"].to_list() == ["0", "0"]
+    assert read.refused.is_empty()
+
+
+def test_times_without_a_zone_are_counted_and_in_the_zone_declared(tmp_path):
+    put_review(tmp_path, plain(timestamp="2026-01-02T12:00:00"))
+    put_review(tmp_path, plain(reviewer="bob"), "f1.bob.0.json")
+    read = reviews.read(tmp_path, VINDR)
+    assert read.zoneless == 1
+    berlin = reviews.read(tmp_path, VINDR, convention=of_flags(time_zone="Europe/Berlin"))
+    assert berlin.reviews["timestamp"][0] == NOON - timedelta(hours=1)
+
+
+def test_what_radloop_wrote_is_known_by_its_bytes(tmp_path):
+    path = reviews.write(tmp_path, review("ann", "reject"), VINDR)
+    assert reviews.read(tmp_path, VINDR).refused.is_empty()
+    path.write_bytes(
+        path.read_bytes().replace(b'"reject"', b'"normal"').replace(b'"timestamp"', b'"findings": [], "timestamp"')
+    )
+    read = reviews.read(tmp_path, VINDR)
+    assert read.refused["code"].to_list() == ["review-changed"]
+    assert read.waiting["feedback_id"].to_list() == ["f1"]
+
+
+@given(st.binary(max_size=60), st.sampled_from(["f1.ann.0.json", "f1.json", "f1", "f1.ann.0.JSON"]))
+def test_any_bytes_beside_a_feedback_make_it_wait(tmp_path_factory, data, name):
+    folder = tmp_path_factory.mktemp("reviews")
+    put_review(folder, data, name)
+    read = reviews.read(folder, VINDR)
+    assert read.refused.height == 1
+    assert "f1" in read.waiting["feedback_id"].to_list()

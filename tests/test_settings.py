@@ -9,6 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from radloop import cli, options, settings
+from radloop.durations import Duration
 from radloop.errors import UsageError
 from radloop.options import Step
 from radloop.settings import Setting
@@ -36,6 +37,8 @@ def values(setting: Setting) -> st.SearchStrategy[Any]:
         return st.lists(one, min_size=1, max_size=3).map(tuple)
     if setting.boolean:
         return st.booleans()
+    if isinstance(default, Duration):
+        return st.builds(Duration, st.integers(0, 9_999).map(float))
     if about.parse:
         return st.builds(SplitSizes, *[st.integers(1, 99)] * 6)
     if setting.kind.placeholder == "N":

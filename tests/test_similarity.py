@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from radloop import pixels, similarity
+from radloop import alignment, pixels, similarity
 from radloop.sources import synthetic
 from radloop.tables import GROUPS, PICTURES
 
@@ -31,6 +31,35 @@ def cropped(image, share):
     return image.crop((int(width * share), 0, width, int(height * (1 - share)))).resize(image.size)
 
 
+def cut(image, left, top, right, bottom):
+    width, height = image.size
+    return image.crop(
+        (round(left * width), round(top * height), width - round(right * width), height - round(bottom * height))
+    )
+
+
+def bordered(image, fill):
+    return ImageOps.expand(image, border=(round(0.05 * image.width), round(0.05 * image.height)), fill=fill)
+
+
+def framed(image, fill):
+    inner = cut(image, 0.05, 0.05, 0.05, 0.05)
+    whole = Image.new("L", image.size, fill)
+    whole.paste(inner, (round(0.05 * image.width), round(0.05 * image.height)))
+    return whole
+
+
+def stamped(image, left, top, fill, *, upright=False):
+    """With a box of 15 % × 5 % that holds some letters, its corner at a share of the width and height."""
+    width, height = (0.05, 0.15) if upright else (0.15, 0.05)
+    x, y = round(left * image.width), round(top * image.height)
+    whole = image.copy()
+    draw = ImageDraw.Draw(whole)
+    draw.rectangle((x, y, x + round(width * image.width), y + round(height * image.height)), fill=fill)
+    draw.text((x + 1, y), "R 27", fill=255 - fill, font_size=max(6, round(0.03 * image.height)))
+    return whole
+
+
 COPIES = {
     "JPEG 95": lambda image: recompressed(image, 95),
     "JPEG 50": lambda image: recompressed(image, 50),
@@ -43,6 +72,26 @@ COPIES = {
     "turned by 1°": lambda image: image.rotate(1, Image.Resampling.BICUBIC),
     "turned by 3°": lambda image: image.rotate(-3, Image.Resampling.BICUBIC),
     "saved in its first size": lambda image: image.resize((300, 380), Image.Resampling.BICUBIC),
+    "mirrored": ImageOps.mirror,
+    "inverted": ImageOps.invert,
+    "mirrored and inverted": lambda image: ImageOps.invert(ImageOps.mirror(image)),
+    "in a black border": lambda image: bordered(image, 0),
+    "in a white border": lambda image: bordered(image, 255),
+    "its margin painted black": lambda image: framed(image, 0),
+    "its margin painted white": lambda image: framed(image, 255),
+    "with a white text box": lambda image: stamped(image, 0.7, 0.1, 255),
+    "with a black text box": lambda image: stamped(image, 0.4, 0.8, 0),
+    "with an upright text box": lambda image: stamped(image, 0.45, 0.45, 255, upright=True),
+    "cropped by 5 % off every side": lambda image: cut(image, 0.05, 0.05, 0.05, 0.05),
+    "cropped by 10 % on the left": lambda image: cut(image, 0.1, 0, 0, 0),
+    "cropped by 10 % on top": lambda image: cut(image, 0, 0.1, 0, 0),
+    "cropped by 10 % on the right": lambda image: cut(image, 0, 0, 0.1, 0),
+    "cropped by 10 % at the bottom": lambda image: cut(image, 0, 0, 0, 0.1),
+    "turned by 7°": lambda image: image.rotate(7, Image.Resampling.BICUBIC),
+    "turned by -7°": lambda image: image.rotate(-7, Image.Resampling.BICUBIC),
+    "mirrored and turned by 7°": lambda image: ImageOps.mirror(image).rotate(7, Image.Resampling.BICUBIC),
+    "mirrored and turned by -7°": lambda image: ImageOps.mirror(image).rotate(-7, Image.Resampling.BICUBIC),
+    "mirrored, cropped, with text": lambda image: cut(stamped(ImageOps.mirror(image), 0.6, 0.1, 255), 0, 0.03, 0, 0),
 }
 
 
@@ -87,7 +136,7 @@ def test_the_groups_do_not_depend_on_row_order(films):
 
 
 def test_the_groups_do_not_depend_on_the_tiles_in_which_pairs_are_compared(films, monkeypatch):
-    images = films | {f"{name}-copy": recompressed(image, 50) for name, image in films.items()}
+    images = films | {f"{name}-copy": ImageOps.mirror(recompressed(image, 50)) for name, image in films.items()}
     whole = groups(images)
     monkeypatch.setattr(similarity, "_ROWS", 5)
     monkeypatch.setattr(similarity, "_COLUMNS", 7)
@@ -159,23 +208,100 @@ def test_matches_by_hash_alone_are_near_and_sorted():
     assert similarity.matches("000000000000000f", known).rows() == [("same", 0), ("two", 2)]
 
 
+@pytest.mark.slow
 def test_300_generated_patients_are_300_groups():
     assert groups({f"{index:03}": film(index, side_px=128) for index in range(300)}) == []
 
 
-def test_pairs_dismissed_by_their_main_directions_are_not_alike():
+def test_pairs_dismissed_by_their_low_frequencies_are_not_alike():
     rng = np.random.default_rng(5)
     small = np.stack([random_thumbnail(int(seed)) for seed in rng.integers(2**32, size=40)])
     small = np.concatenate(
         [small, np.clip(small.astype(int) + 9, 0, 255).astype(np.uint8), np.full((1, 32, 32), 7, np.uint8)]
     )
-    vectors, bases = similarity._vectors(similarity._smooth(small)), similarity._bases(similarity._smooth(small))
-    axes = similarity._main_axes(vectors)
-    for basis, few in zip(bases, similarity._reduced(bases, axes), strict=True):
-        part = vectors @ axes
-        within = similarity._squares(part) - similarity._explained(few, part)
-        whole = similarity._squares(vectors) - similarity._explained(basis, vectors)
-        assert (within <= whole + 1e-5).all()
+    bases = alignment.bases(small)
+    for view in alignment.VIEWS:
+        vectors = alignment.vectors(small, view)
+        low = alignment.low_frequencies(vectors)
+        for basis, few in zip(bases, alignment.low_bases(bases), strict=True):
+            within = alignment.squares(low) - alignment.explained(few, low)
+            whole = alignment.squares(vectors) - alignment.explained(basis, vectors)
+            assert (within <= whole + 1e-5).all()
+
+
+def test_a_mirror_negates_the_odd_frequencies():
+    small = np.stack([random_thumbnail(seed) for seed in range(5)])
+    there, here = alignment.vectors(small[:, :, ::-1]), alignment.vectors(small)
+    assert np.allclose(there, alignment.mirrored(here), atol=1e-6)
+    there, here = alignment.low_frequencies(there), alignment.low_frequencies(here)
+    assert np.allclose(there[:, alignment.EVEN], here[:, alignment.EVEN], atol=1e-6)
+    assert np.allclose(there[:, alignment.ODD], -here[:, alignment.ODD], atol=1e-6)
+
+
+def test_a_basis_explains_a_shift_of_a_pixel():
+    smooth = np.asarray(film(2).resize((34, 34), Image.Resampling.LANCZOS))
+    basis = alignment.bases(smooth[None, 1:33, 1:33])[0]
+    for down, right in ((0, 1), (1, 0), (2, 1), (1, 2)):
+        assert alignment.explained(basis, alignment.vectors(smooth[None, down : down + 32, right : right + 32])) > 0.99
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 6), (6, 4)])
+def test_a_covered_patch_is_left_out_wherever_it_lies(height, width):
+    patches = [patch.reshape(14, 14) for patch in alignment._covers()[0]]
+    for top in range(14 - height + 1):
+        for left in range(14 - width + 1):
+            assert any(patch[top : top + height, left : left + width].all() for patch in patches)
+
+
+def thumbnails(images):
+    return np.stack([similarity.thumbnail(np.asarray(image)) for image in images])
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_a_copy_of_something_known_is_found_in_both_directions(films, kind):
+    known = thumbnails(films.values())
+    copies = thumbnails(COPIES[kind](image) for image in list(films.values())[3:7])
+    assert similarity.find(known, copies).tolist() == [[3, 0], [4, 1], [5, 2], [6, 3]]
+    assert similarity.find(copies, known).tolist() == [[0, 3], [1, 4], [2, 5], [3, 6]]
+
+
+def test_what_is_not_known_is_not_found(films):
+    small = thumbnails(films.values())
+    assert similarity.find(small[:6], small[6:]).shape == (0, 2)
+    assert similarity.find(small[:0], small).shape == (0, 2)
+    assert similarity.find(small, small[:0]).shape == (0, 2)
+
+
+def test_something_known_is_found_under_each_of_its_copies(films):
+    image = films["film02"]
+    copies = thumbnails([image, ImageOps.mirror(image), bordered(image, 0), films["film05"]])
+    assert similarity.find(thumbnails(films.values()), copies).tolist() == [[2, 0], [2, 1], [2, 2], [5, 3]]
+
+
+def test_what_is_found_does_not_depend_on_batches(films):
+    known = thumbnails(films.values())
+    copies = thumbnails(copy(image) for copy, image in zip(COPIES.values(), [*films.values()] * 3, strict=False))
+    whole = similarity.find(known, copies)
+    assert len(whole) == len(copies)
+    parts = [
+        similarity.find(known[k : k + 5], copies[n : n + 7]) + np.array([k, n])
+        for k in range(0, len(known), 5)
+        for n in range(0, len(copies), 7)
+    ]
+    assert sorted(np.concatenate(parts).tolist()) == whole.tolist()
+
+
+def test_a_thumbnail_is_compared_with_its_equal(films):
+    small = thumbnails(films.values())
+    assert similarity.find(small, small.copy()).tolist() == [[number, number] for number in range(len(small))]
+    assert similarity.find(small, small).tolist() == [[number, number] for number in range(len(small))]
+
+
+def test_blank_pictures_are_like_none(films):
+    small = np.concatenate(
+        [thumbnails(films.values()), np.zeros((2, 32, 32), np.uint8), np.full((1, 32, 32), 9, np.uint8)]
+    )
+    assert similarity.find(small, small[-3:]).shape == (0, 2)
 
 
 def blended(small, strange, share):

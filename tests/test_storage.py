@@ -1,20 +1,22 @@
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from radloop.errors import StoreError
 from radloop.progress import silent
-from radloop.storage import daemon, is_remote, open_store, publish, pull, rclone, verify
+from radloop.storage import daemon, environment, is_remote, open_store, publish, pull, rclone, verify
 from radloop.storage.daemon import RcloneError
 from radloop.storage.folder import FolderStore
 from radloop.storage.rclone import RcloneStore
-from tiny_unit import contents, version, write_unit
+from tiny_unit import NEW, OLD, contents, version, write_unit
 
 
 @pytest.fixture
@@ -136,7 +138,8 @@ def test_credentials_in_an_address_do_not_reach_the_message() -> None:
     [
         pytest.param("Authorization Failed", "refused user or password", id="password"),
         pytest.param("HTTP Error: 507: 507 Insufficient Storage", "quota is used up", id="quota"),
-        pytest.param("Operation forbidden", "forbids it", id="forbidden"),
+        pytest.param("Operation forbidden", "forbids it, also to a new login", id="forbidden"),
+        pytest.param("failed to authenticate decrypted block - bad password?", "password of crypt", id="crypt"),
         pytest.param("open /x: no space left on device", "disk is full", id="full"),
         pytest.param("mkdir /x: read-only file system", "read-only", id="read-only"),
         pytest.param("open /x: file name too long", "name is too long", id="name"),
@@ -148,11 +151,154 @@ def test_what_another_try_cannot_mend_is_told_apart(error: str, sentence: str | 
     assert (sentence in told) if told and sentence else told is sentence
 
 
-def test_environment_gives_rclone_no_leave_to_log_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RCLONE_DUMP", "RCLONE_RC_ADDR", "RCLONE_VERBOSE", "RCLONE_LOG_FILE", "RCLONE_CONFIG"):
-        monkeypatch.setenv(name, "x")
-    left = daemon._environment()
-    assert {name for name in left if name.startswith("RCLONE")} == {"RCLONE_CONFIG", "RCLONE_SWIFT_NO_LARGE_OBJECTS"}
+# What would send a part, nothing, or something else, were rclone told of it.
+CHANGES_WHAT_IS_SENT = {
+    "DRY_RUN": "true",
+    "INTERACTIVE": "true",
+    "IMMUTABLE": "true",
+    "EXCLUDE": "*.png",
+    "EXCLUDE_FROM": "{folder}/patterns",
+    "EXCLUDE_IF_PRESENT": "data.yaml",
+    "INCLUDE": "*.txt",
+    "INCLUDE_FROM": "{folder}/patterns",
+    "FILTER": "- *.png",
+    "FILTER_FROM": "{folder}/filters",
+    "FILES_FROM": "{folder}/patterns",
+    "MAX_SIZE": "1k",
+    "MIN_SIZE": "1M",
+    "MAX_AGE": "1s",
+    "MIN_AGE": "1y",
+    "MAX_DEPTH": "1",
+    "MAX_TRANSFER": "1k",
+    "MAX_DURATION": "1ms",
+    "MAX_DELETE": "0",
+    "HASH_FILTER": "1/4",
+    "IGNORE_EXISTING": "true",
+    "UPDATE": "true",
+    "SIZE_ONLY": "true",
+    "COMPARE_DEST": "disk:other",
+    "COPY_DEST": "disk:other",
+    "BACKUP_DIR": "disk:other",
+    "SUFFIX": ".old",
+    "NAME_TRANSFORM": "all,uppercase",
+    "INPLACE": "false",
+    "LINKS": "true",
+    "SKIP_LINKS": "true",
+    "LOCAL_ENCODING": "Slash,LtGt",
+    "LOCAL_UNICODE_NORMALIZATION": "true",
+    "METADATA_SET": "key=value",
+    "MULTI_THREAD_CUTOFF": "1",
+    "STREAMING_UPLOAD_CUTOFF": "1",
+    "DISABLE": "copy,hashes",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), CHANGES_WHAT_IS_SENT.items(), ids=CHANGES_WHAT_IS_SENT)
+def test_flags_of_the_environment_change_nothing_of_what_is_sent(
+    remotes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    (tmp_path / "patterns").write_text("*.yaml\n")
+    (tmp_path / "filters").write_text("- *.png\n")
+    monkeypatch.setenv(f"RCLONE_{name}", value.format(folder=tmp_path))
+    old, new = (write_unit(tmp_path / kind, files) for kind, files in (("old", OLD), ("new", NEW)))
+    store = RcloneStore("disk:store")
+    store.settle_seconds = 1
+    with closing(store):
+        publish.publish(old, store)
+        publish.publish(new, store)
+        pull.pull(store, tmp_path / "pulled")
+    assert contents(remotes / "store/organized") == contents(new) == contents(tmp_path / "pulled")
+
+
+@pytest.mark.parametrize("entry", ["dry_run = true", "max_size = 1k", "immutable = true", "exclude = *.png"])
+@pytest.mark.parametrize("kind", ["global", "override"])
+def test_configuration_of_a_remote_sets_no_flags(
+    remotes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, entry: str
+) -> None:
+    config = tmp_path / "flags.conf"
+    config.write_text(f"[disk]\ntype = alias\nremote = {remotes}\n{kind}.{entry}\n")
+    monkeypatch.setenv("RCLONE_CONFIG", str(config))
+    root = write_unit(tmp_path / "new", NEW)
+    with closing(RcloneStore("disk:store")) as store:
+        publish.publish(root, store)
+    assert contents(remotes / "store/organized") == contents(root)
+
+
+def test_environment_passes_what_connecting_needs_and_nothing_else() -> None:
+    passing = {
+        "HOME": "/root",
+        "HTTPS_PROXY": "http://proxy:3128",
+        "OS_AUTH_URL": "https://keystone",
+        "RCLONE_CONFIG": "/etc/rclone.conf",
+        "RCLONE_CONFIG_PASS": "secret",
+        "RCLONE_CONFIG_CHI_TACC_TYPE": "swift",
+        "RCLONE_PASSWORD_COMMAND": "pass rclone",
+        "RCLONE_SWIFT_KEY": "secret",
+        "RCLONE_S3_ACCESS_KEY_ID": "me",
+        "RCLONE_CRYPT_STRICT_NAMES": "false",
+        "RCLONE_CA_CERT": "/etc/ca.pem",
+        "RCLONE_BWLIMIT": "10M",
+        "RCLONE_TPSLIMIT": "20",
+        "RCLONE_USER_AGENT": "radloop",
+    }
+    held_back = [f"RCLONE_{name}" for name in CHANGES_WHAT_IS_SENT]
+    held_back += ["RCLONE_DUMP", "RCLONE_RC_ADDR", "RCLONE_VERBOSE", "RCLONE_LOG_FILE", "RCLONE_HEADER_UPLOAD"]
+    left = environment.for_rclone(passing | dict.fromkeys(held_back, "x") | {"RCLONE_SWIFT_CHUNK_SIZE": "1M"})
+    ours = {
+        "RCLONE_SWIFT_NO_LARGE_OBJECTS": "true",
+        "RCLONE_SWIFT_FETCH_UNTIL_EMPTY_PAGE": "true",
+        "RCLONE_SWIFT_CHUNK_SIZE": "5Gi",
+    }
+    assert left == passing | ours
+
+
+def test_options_of_every_remote_that_rclone_knows_pass() -> None:
+    told = subprocess.run([daemon._binary(), "config", "providers"], capture_output=True, check=True)
+    prefixes = {provider["Prefix"].upper().replace("-", "_") for provider in json.loads(told.stdout)}
+    given = {f"RCLONE_{prefix}_OPTION": "x" for prefix in prefixes - {"LOCAL"}}
+    assert given.items() <= environment.for_rclone(given).items()
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The remotes `right` and `wrong` of one folder, with and without encrypted names: `rightplain`, `wrongplain`."""
+    lines = []
+    for password in ("right", "wrong"):
+        told = [daemon._binary(), "obscure", password]
+        obscured = subprocess.run(told, capture_output=True, check=True, text=True).stdout.strip()
+        for names in ("", "plain"):
+            lines += [
+                f"[{password}{names}]",
+                "type = crypt",
+                f"remote = {tmp_path}/{names}data",
+                f"password = {obscured}",
+            ]
+            lines += ["filename_encryption = off", "directory_name_encryption = false"] if names else []
+    (tmp_path / "crypt.conf").write_text("\n".join(lines))
+    monkeypatch.setenv("RCLONE_CONFIG", str(tmp_path / "crypt.conf"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("names", ["", "plain"], ids=["names encrypted", "names plain"])
+def test_wrong_password_of_crypt_is_said_and_nothing_is_written_beside(encrypted: Path, names: str) -> None:
+    root = write_unit(encrypted / "new", NEW)
+    with closing(RcloneStore(f"right{names}:store")) as store:
+        publish.publish(root, store)
+    before = contents(encrypted / f"{names}data")
+    for act in (
+        lambda store: publish.publish(root, store),
+        lambda store: pull.pull(store, encrypted / "pulled"),
+        verify.verify,
+    ):
+        with (
+            closing(RcloneStore(f"wrong{names}:store")) as store,
+            pytest.raises(StoreError, match=rf"^wrong{names}:store.*password of crypt .* `rclone config`"),
+        ):
+            act(store)
+    assert contents(encrypted / f"{names}data") == before
+    with closing(RcloneStore(f"right{names}:store")) as store:
+        pull.pull(store, encrypted / "pulled")
+    assert contents(encrypted / "pulled") == contents(root)
 
 
 def test_small_requests_stop_where_nothing_but_failures_come() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import subprocess
@@ -13,12 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from radloop.errors import StoreError
+from radloop.errors import DatasetError, StoreError
 from radloop.storage import layout, publish, pull, verify
 from radloop.storage.rclone import RcloneStore
 from tiny_unit import contents, picture, version, write_unit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swift_proxy import SwiftProxy
     from swift_server import Swift
 
 pytest_plugins = ("swift_server",)
@@ -238,6 +242,116 @@ def test_quota_that_is_used_up_is_said_and_the_old_dataset_stays(
     swift.request("POST", container, X_Container_Meta_Quota_Bytes="4000000")
     publish.publish(larger, store)
     assert swift.objects(container) == as_listed(larger)
+
+
+def test_server_that_returns_short_pages_is_listed_to_its_end(
+    swift: Swift, proxied: Callable[..., SwiftProxy], container: str, tmp_path: Path
+) -> None:
+    """Ceph's RADOSGW was seen to do so, and rclone stopped after the first (ncw/swift#167)."""
+    proxy = proxied(shortened_by=993)  # of 1,000
+    roots = [write_unit(tmp_path / "first", FIRST), write_unit(tmp_path / "second", SECOND)]
+    store = RcloneStore(f"chi_tacc:{container}")
+    for root in roots:
+        assert publish.publish(root, store).sent_files <= len(contents(root))
+        assert swift.objects(container) == as_listed(root)
+        assert verify.verify(store) == []
+    assert proxy.pages > 2 * len(SECOND) / 7
+    done = publish.publish(roots[1], store)
+    assert (done.sent_files, done.copied, done.removed) == (0, 0, 0)
+    pull.pull(store, tmp_path / "pulled")
+    assert contents(tmp_path / "pulled") == contents(roots[1])
+    store.close()
+
+
+@pytest.mark.parametrize("requests", [30, 45, 70])
+def test_token_that_expires_in_the_middle_is_renewed_where_the_server_says_403(
+    swift: Swift, proxied: Callable[..., SwiftProxy], container: str, tmp_path: Path, requests: int
+) -> None:
+    """Ceph's RADOSGW says 403 then (tracker.ceph.com/issues/22223); rclone logs in anew after a 401 only."""
+    proxy = proxied(token_requests=requests)
+    root = write_unit(tmp_path / "first", FIRST)
+    store = RcloneStore(f"chi_tacc:{container}")
+    publish.publish(root, store)
+    assert proxy.forbidden > 0
+    assert proxy.logins > 1
+    assert swift.objects(container) == as_listed(root)
+    pull.pull(store, tmp_path / "pulled")
+    assert contents(tmp_path / "pulled") == contents(root)
+    store.close()
+
+
+@pytest.mark.parametrize("method", ["PUT", "COPY", "GET", "DELETE"])
+def test_one_403_in_the_middle_of_a_load_is_outlasted(
+    swift: Swift, container: str, tmp_path: Path, small: Path, method: str
+) -> None:
+    store = RcloneStore(f"chi_tacc:{container}")
+    publish.publish(write_unit(tmp_path / "one", version(1)), store)
+    swift.faults({"method": method, "path": f"/{container}", "skip": 1, "status": 403})
+    publish.publish(small, store)
+    assert swift.objects(container) == as_listed(small)
+    store.close()
+
+
+def test_what_stays_forbidden_names_the_object_and_says_who_can_help(
+    swift: Swift, container: str, small: Path, tmp_path: Path
+) -> None:
+    store = RcloneStore(f"chi_tacc:{container}")
+    store.settle_seconds = 0.3
+    publish.publish(write_unit(tmp_path / "one", version(1)), store)
+    swift.faults({"method": "PUT", "path": f"{container}/organized/publishing", "status": 403, "times": 99})
+    place = f"chi_tacc:{container}/organized/publishing.parquet"
+    with pytest.raises(
+        StoreError, match=rf"^{place}: the server forbids it, also to a new login: .* Ask for the right"
+    ):
+        publish.publish(small, store)
+    swift.faults({"method": "PUT", "path": f"{container}/organized/training", "status": 403, "times": 9999})
+    with pytest.raises(StoreError, match=r"did not arrive, first training/.*forbids it, also to a new login"):
+        publish.publish(small, store)
+    swift.faults()
+    publish.publish(small, store)
+    assert swift.objects(container) == as_listed(small)
+    store.close()
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "static"])
+def test_large_object_in_the_place_of_a_plain_one_is_named_and_replaced(
+    swift: Swift, store: RcloneStore, container: str, small: Path, tmp_path: Path, kind: str
+) -> None:
+    publish.publish(small, store)
+    key = "training/images/i001_R1.png"
+
+    def put_in_parts(key: str, data: bytes) -> None:
+        swift.request("PUT", f"{container}-parts")
+        parts = [f"{container}-parts/{key}/{number}" for number in (1, 2)]
+        for part, half in zip(parts, (data[:1000], data[1000:]), strict=True):
+            swift.request("PUT", part, half)
+        if kind == "dynamic":
+            swift.request("PUT", f"{container}/organized/{key}", b"", X_Object_Manifest=f"{container}-parts/{key}/")
+        else:
+            listed = json.dumps([{"path": part} for part in parts]).encode()
+            swift.request("PUT", f"{container}/organized/{key}?multipart-manifest=put", listed)
+
+    # with the right bytes in it a pull takes it, with others it names it, and a load writes a plain one
+    put_in_parts(key, (small / key).read_bytes())
+    assert [(problem.rule, problem.key) for problem in verify.verify(store)] == [("changed", key)]
+    pull.pull(store, tmp_path / "pulled")
+    assert contents(tmp_path / "pulled") == contents(small)
+    put_in_parts(key, (small / key).read_bytes()[::-1])
+    with pytest.raises(StoreError, match=rf"1 objects are .*first organized/{key}\. .*`radloop load` repairs them"):
+        pull.pull(store, tmp_path / "another")
+    publish.publish(small, store)
+    assert swift.objects(container) == as_listed(small)
+
+    # the manifest itself, with the right bytes and with others
+    data = (small / "manifest.parquet").read_bytes()
+    put_in_parts("manifest.parquet", data)
+    assert verify.verify(store) == []
+    put_in_parts("manifest.parquet", data[::-1])
+    with pytest.raises(DatasetError, match=rf"^chi_tacc:{container}/organized/manifest\.parquet is not a manifest"):
+        pull.pull(store, tmp_path / "another")
+    assert "It is replaced" in publish.publish(small, store).notes[0]
+    assert swift.objects(container) == as_listed(small)
+    assert verify.verify(store) == []
 
 
 def test_wrong_password_is_one_line_without_it(

@@ -28,6 +28,8 @@ def annotations(*rows: tuple, classes: Taxonomy = VINDR) -> pl.DataFrame:
                 "class_id": class_id,
                 "class_name": classes.name(class_id),
                 "used": used,
+                "source": "reader" if rad_id.startswith("R") else "review",
+                "final": False,
                 **dict.fromkeys(("x_min_norm", "y_min_norm"), None if class_id is None else 0.1),
                 **dict.fromkeys(("x_max_norm", "y_max_norm"), None if class_id is None else 0.3),
             }
@@ -69,7 +71,7 @@ def test_version_does_not_differ_from_itself():
     assert found.added == found.removed == found.changed == ()
 
 
-def test_readings_are_the_readers_own_where_re_training_data_took_their_place(tmp_path):
+def test_readings_are_the_readers_own_also_beside_a_review(tmp_path):
     known = version.Version(tmp_path, "", VINDR, AFTER, pl.DataFrame(), {})
     assert sorted(known.readings.select("image_id", "rad_id").rows()) == [
         ("moved", "R1"),

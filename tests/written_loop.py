@@ -34,7 +34,7 @@ def run(out: Path, classes: Taxonomy, *, images: int = 48, rule: Rule | None = N
         boxes = [] if number % 6 == 0 else [(_class(classes, number, k), _box(rng)) for k in range(1 + number % 3)]
         for rad_id in (READERS[number % 3], READERS[(number + 1) % 3]):
             known = (SIDE_PX, SIDE_PX)
-            rest = (split, image_id, f"{number:016x}", picture[1], True)
+            rest = (split, image_id, f"{number:016x}", picture[1], True, "reader", False)
             drawn = [(class_id, *(box + rng.normal(0, 0.01, 4)).clip(0, 1)) for class_id, box in boxes]
             for class_id, *edges in drawn or [(None, None, None, None, None)]:
                 rows.append((image_id, rad_id, class_id, *edges, *known, classes.name(class_id), *rest))
@@ -81,13 +81,17 @@ def _documents(root: Path, classes: Taxonomy, annotations: pl.DataFrame, files: 
     corners = [(pl.col(edge) * 1024).alias(edge.removesuffix("_norm")) for edge in EDGES]
     table = annotations.select(*kept, classes.to_file(pl.col("class_id")), *corners)
     table.write_csv(root / tree.BOXES)
-    for name in (tree.ANNOTATIONS, tree.PROOF, tree.BOXES):
+    told = {
+        "classes": list(classes.names),
+        "version": manifest.version(pl.DataFrame(files, schema=MANIFEST, orient="row")),
+        "source": "synthetic:48",
+        "settings": {"seed": 0},
+    }
+    (root / tree.SUMMARY).write_bytes(tree.json_file(told))
+    for name in (tree.ANNOTATIONS, tree.PROOF, tree.BOXES, tree.SUMMARY):
         data = (root / name).read_bytes()
         files.append((name, "table", None, None, None, len(data), hashlib.md5(data).hexdigest()))
-    table = pl.DataFrame(files, schema=MANIFEST, orient="row")
-    (root / manifest.NAME).write_bytes(manifest.encode(table))
-    summary = {"classes": list(classes.names), "version": manifest.version(table), "source": "synthetic:48"}
-    (root / tree.SUMMARY).write_bytes(tree.json_file(summary | {"settings": {"seed": 0}}))
+    (root / manifest.NAME).write_bytes(manifest.encode(pl.DataFrame(files, schema=MANIFEST, orient="row")))
 
 
 def _feedback(folder: Path, classes: Taxonomy, annotations: pl.DataFrame, rng: np.random.Generator) -> None:

@@ -1,6 +1,6 @@
 """The first step of every compose file, and the only one that starts as root.
 
-    prepare.py [--say SETTING]... DIRECTORY...
+    prepare.py [--say SETTING]... [--announce LOG] DIRECTORY...
 
 It says what the settings decide, makes the directories and hands them over to the user that all else runs as, becomes
 that user, and looks whether it can do what is asked: write there, read the credentials. What belongs to anybody but
@@ -8,10 +8,12 @@ root and the image's own user is never taken from them.
 """
 
 import argparse
+import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT, IMAGE_USER = 0, 10001
@@ -107,9 +109,18 @@ def needs_credentials(setting: str, settings: Mapping[str, str]) -> bool:
     return value == "kaggle"
 
 
+def announce(log: Path) -> None:
+    """Write to the simulator's log that a run is about to start: whoever needs its end can wait from here on."""
+    now = datetime.now(UTC)
+    line = {"time": now.isoformat(), "event": "announced", "run_id": f"of compose, {now:%H:%M:%S}"}
+    with log.open("ab") as lines:
+        lines.write(json.dumps(line).encode() + b"\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--say", action="append", default=[], metavar="SETTING")
+    parser.add_argument("--announce", type=Path, metavar="LOG")
     parser.add_argument("directories", nargs="+", type=Path, metavar="DIRECTORY")
     given = parser.parse_args()
     try:
@@ -124,6 +135,8 @@ def main() -> None:
             require_writable(directory)
         for setting in given.say:
             require_credentials(setting, os.environ)
+        if given.announce:
+            announce(given.announce)
         print(f"radloop: all runs as user {uid}; {shutil.disk_usage(given.directories[0]).free / 1e9:.1f} GB are free")
     except Unready as unready:
         sys.exit(f"radloop: {unready}.")

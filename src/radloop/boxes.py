@@ -41,6 +41,16 @@ def iou(a: ArrayLike, b: ArrayLike) -> Floats:
     return overlap
 
 
+def iou_of_pairs(a: ArrayLike, b: ArrayLike) -> Floats:
+    """Intersection over union of each box of `a` (n, 4) with the one in the same place of `b` (n, 4), as xyxy: (n,)."""
+    first, second = (np.asarray(one, dtype=np.float64).reshape(-1, 4) for one in (a, b))
+    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=-1)
+    union = _area(first) + _area(second) - shared
+    overlap: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return overlap
+
+
 def _area(xyxy: Floats) -> Floats:
     sides: Floats = np.maximum(xyxy[..., 2:] - xyxy[..., :2], 0)
     area: Floats = sides[..., 0] * sides[..., 1]

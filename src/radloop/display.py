@@ -53,7 +53,8 @@ class Display:
             self._bars.update(self._tasks[what], completed=done, total=total)
             return
         now = time.monotonic()
-        if done >= total or now >= self._next_line.get(what, now + _LINE_EVERY_SECONDS):
+        begins = unit == "seconds" and what not in self._next_line  # of waiting a person hears at once
+        if begins or done >= total or now >= self._next_line.get(what, now + _LINE_EVERY_SECONDS):
             print(f"{what}: {amount(done, total, unit)}", file=sys.stderr, flush=True)  # noqa: T201  the log's line
             self._next_line[what] = now + _LINE_EVERY_SECONDS
         self._next_line.setdefault(what, now + _LINE_EVERY_SECONDS)

@@ -85,5 +85,12 @@ class DetectorError(RadloopError):
         self.kind = kind
 
 
+class MisreadDetectorError(DetectorError):
+    """Every answer of the detector would be misread: it writes its boxes otherwise than they are read."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, kind="answer")
+
+
 class TransientDetectorError(DetectorError):
     """The detector did not answer this time; another try may succeed."""

@@ -24,6 +24,7 @@ from radloop.parts import (
     LogFile,
     Out,
     Parallel,
+    ReadFeedback,
     Renamed,
     ReviewsFolder,
     Ruled,
@@ -31,6 +32,7 @@ from radloop.parts import (
     Step,
     Stored,
     Strict,
+    Waiting,
 )
 from radloop.split_sizes import SplitSizes
 from radloop.words import Boxes, Split
@@ -49,7 +51,7 @@ class Extract(Json, DryRun, Jobs, Seeded, ClassNames, Out):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, ClassNames, Out):
+class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, ClassNames, Stored):
     """Turn OUT/raw into the YOLO dataset OUT/organized: validate, inspect the pictures, split, write."""
 
     keep_classes: tuple[str, ...] = option((), "A class to keep; all others are left out.")
@@ -70,9 +72,20 @@ class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, ClassNames, Out
         ),
     )
     previous: str | None = option(
-        None, "The dataset of the last version, a folder or a store: its images keep their splits."
+        None,
+        About(
+            "The version to continue, a folder or a store: its images keep their splits, and what was ever held out "
+            "stays so.",
+            shown="the one in the store, else the one in OUT/organized",
+        ),
     )
-    add: Path | None = option(None, "A retrain.csv to add: its production images move to training.")
+    fresh: bool = switch("Continue no version: begin anew, with nothing held out before.")
+    add: Path | None = option(
+        None, "A retrain.csv to add: its production images move to training, its reviews are readings."
+    )
+    blind_production: bool = switch(
+        "Set the readers of production images that move aside, as if nobody had read them: for studies."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +146,7 @@ class Simulate(Json, DryRun, Parallel, Durable, Seeded, Renamed, LogFile, Feedba
 
 
 @dataclass(frozen=True, kw_only=True)
-class Review(Json, DryRun, Jobs, Durable, Seeded, DatasetFolder, ReviewsFolder, FeedbackFolder):
+class Review(Json, DryRun, Jobs, Durable, Seeded, DatasetFolder, Waiting, ReviewsFolder, ReadFeedback):
     """Order the feedback by what deserves a radiologist's look, or let simulated ones review it."""
 
     simulated: bool = switch("Let simulated radiologists write reviews.")
@@ -141,12 +154,12 @@ class Review(Json, DryRun, Jobs, Durable, Seeded, DatasetFolder, ReviewsFolder, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retrain(Json, Strict, DryRun, Jobs, Ruled, Stored, DatasetFolder, ReviewsFolder, FeedbackFolder):
+class Retrain(Json, Strict, DryRun, Jobs, Ruled, Stored, DatasetFolder, Waiting, ReviewsFolder, ReadFeedback):
     """Turn feedback and reviews into re-training data and publish them to STORE/organized/retrain."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Json, Jobs, Seeded, DatasetFolder, FeedbackFolder):
+class Evaluate(Json, Jobs, Seeded, DatasetFolder, ReadFeedback):
     """Judge the detectors on images whose truth is known, and how good their predictions would be as labels."""
 
     min_confidence: float | None = option(
@@ -156,7 +169,7 @@ class Evaluate(Json, Jobs, Seeded, DatasetFolder, FeedbackFolder):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explain(Json, Jobs, Ruled, Stored, DatasetFolder, ReviewsFolder, FeedbackFolder):
+class Explain(Json, Jobs, Ruled, Stored, DatasetFolder, ReviewsFolder, ReadFeedback):
     """Tell where every box of an image comes from and where it went, as a tree."""
 
     asked: Annotated[str, About("An image, or a feedback on it.", argument="IMAGE_ID|FEEDBACK_ID")]
@@ -170,7 +183,7 @@ class Check(Json, Jobs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dashboard(Seeded, LogFile, ReviewsFolder, FeedbackFolder, DatasetFolder):
+class Dashboard(Seeded, LogFile, ReviewsFolder, ReadFeedback, DatasetFolder):
     """Show dataset, feedback and reviews in a browser, and review there. Any of the parts may be missing."""
 
     retrain: Path | None = option(None, About("A retrain.csv to show.", shown="DATASET/retrain/retrain.csv"))

@@ -6,10 +6,15 @@ None means that nobody said; a property says what follows from that.
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from radloop.catalog.rule import Rule
+from radloop.durations import Duration
 from radloop.option import ABOUT, About, option, switch
+from radloop.words import ConfidenceUnit, TimeUnit
+
+if TYPE_CHECKING:
+    from radloop.feedback.conventions import Convention
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +143,34 @@ class FeedbackFolder(Out):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadFeedback(FeedbackFolder):
+    """A command that reads the feedback of any program."""
+
+    bbox_format: str = option(
+        "cxcywh",
+        "What the four numbers of another program's boxes are: cxcywh, xyxy or xywh (top-left); where they are not "
+        "fractions with :percent, :pixel (of 1024x1024) or :WIDTHxHEIGHT behind it.",
+    )
+    confidence_unit: ConfidenceUnit = option("fraction", "What another program's confidences are.")
+    class_base: int = option(0, About("The number of another program's first class.", ge=0, le=1))
+    time_unit: TimeUnit = option("iso", "What another program's times are; seconds and milliseconds since 1970.")
+    time_zone: str = option("UTC", "The zone of times that tell none, such as Europe/Berlin.")
+
+    @property
+    def convention(self) -> "Convention":
+        """What the numbers of other programs mean. Raises UsageError."""
+        from radloop.feedback import conventions  # and with it numpy, which the command line must not wait for
+
+        return conventions.of_flags(
+            bbox_format=self.bbox_format,
+            confidence_unit=self.confidence_unit,
+            class_base=self.class_base,
+            time_unit=self.time_unit,
+            time_zone=self.time_zone,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReviewsFolder(Out):
     """A command that reads or writes reviews."""
 
@@ -159,6 +192,20 @@ class LogFile(Out):
     def log_file(self) -> Path:
         """Where the log lies."""
         return self.log or self.out / "logs" / "online_data.log"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting(LogFile):
+    """A command that needs all of a run of the simulator."""
+
+    wait: Duration = option(
+        Duration(1800),
+        About(
+            "How long to wait for a run of the simulator that still plays, such as 30m, 90s or 2h; 0: not at all.",
+            shown="30m",
+            parse=Duration.parse,
+        ),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +241,11 @@ class Ruled(Step):
         Rule.include_held_out, "Let held-out images train, too; every output says that it was used."
     )
 
+    allow_simulated: bool = option(
+        Rule.allow_simulated,
+        "Let what was simulated (hospital, detector, review) train on real data, too; every output says so.",
+    )
+
     @property
     def rule(self) -> Rule:
         """When feedback that nobody has reviewed trains."""
@@ -201,4 +253,5 @@ class Ruled(Step):
             min_confidence=self.min_confidence,
             require_review=self.require_review,
             include_held_out=self.include_held_out,
+            allow_simulated=self.allow_simulated,
         )

@@ -31,13 +31,15 @@ class Predictions:
 
     Shapes: class_ids (n,) of the dataset, confidences (n,) in [0, 1], cxcywh_norm (n, 4) as fractions of the picture.
     highest_score is the highest raw class score of all candidates, also of those below the detector's threshold: where
-    nothing was found, its complement is how sure the detector is of that.
+    nothing was found, its complement is how sure the detector is of that. model_version is that of the model that
+    answered; None: the detector's own.
     """
 
     class_ids: npt.NDArray[np.int64]
     confidences: npt.NDArray[np.float64]
     cxcywh_norm: npt.NDArray[np.float64]
     highest_score: float = NOTHING_ABOVE
+    model_version: str | None = None
 
     @classmethod
     def sorted(

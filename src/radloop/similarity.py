@@ -1,9 +1,8 @@
-"""Which pictures show the same film: a perceptual hash proposes, correlation after alignment confirms.
+"""Which pictures show the same radiograph: coarse correlation proposes, correlation after alignment confirms.
 
-A thumbnail is 32×32 gray values. Two are alike where one is all but explained by the other under a small shift,
-rotation, zoom, shear and a smooth change of the gray scale: a linear regression on the other's gray values and on what
-they change by under each movement (the tangent distance of Simard, LeCun and Denker 1993), solved at once, without a
-search. docs/near-duplicates.md says how the thresholds were chosen and what they cost.
+A thumbnail is 32×32 gray values. Two are alike where one is all but explained by the other, moved a little and in
+another gray scale, in one of several views, or but for a covered patch (`alignment`). docs/near-duplicates.md says how
+the thresholds were chosen and what they cost.
 """
 
 from collections import defaultdict
@@ -19,27 +18,27 @@ import polars as pl
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
+from radloop import alignment
+from radloop.alignment import VIEWS, WHOLE, Floats, View
 from radloop.tables import GROUPS
 
-SIDE_PX: Final = 32
-RADIUS: Final = 18  # bits by which the hashes of a proposed pair may differ
-CORRELATION: Final = 0.87  # of the hashes' own coefficients, before any alignment, in a proposed pair
-LIKENESS: Final = 0.993  # the share of variance explained from which on two thumbnails show one film
+SIDE_PX: Final = alignment.SIDE_PX
+CORRELATION: Final = 0.965  # of the lowest frequencies, before any alignment, in a pair that is looked at
+LIKENESS: Final = 0.993  # the share of variance explained from which on two thumbnails show one radiograph
+NEAR: Final = 0.94  # and from which on a fit is tried that leaves a covered patch or margin out
 HASH_ONLY_RADIUS: Final = 2  # bits, where there is no picture to confirm by
 
 Thumbnails = Callable[[list[str]], npt.NDArray[np.uint8]]  # image ids -> n×32×32 gray values
+Pairs = npt.NDArray[np.intp]  # m×2 numbers of thumbnails
 
-_Floats = npt.NDArray[np.float32]
 _LOW: Final = 8  # the hash looks at the 8×8 lowest frequencies
 _DCT: Final = np.rint(2**20 * np.cos(np.pi / SIDE_PX * np.outer(np.arange(_LOW), np.arange(SIDE_PX) + 0.5))).astype(
     np.int64
 )
-_POINTS: Final = slice(2, -2, 2)  # not the edge, which cropping and rotating change; of a blurred one each second
-_AXES: Final = 24  # leave 1 in 200 of the proposed pairs
-_UNEXPLAINED: Final = 1 - LIKENESS + 1e-4  # and what single precision may err by
+_ROUNDING: Final = 1e-4  # what single precision may err by
 _BLOCK: Final = 1024  # thumbnails worked on at a time
 _ROWS: Final = 256  # of a tile of pairs,
-_COLUMNS: Final = 2048  # that with its 2 MB stays in a processor's cache
+_COLUMNS: Final = 512  # that with its 1 MB stays in a processor's cache
 
 
 def thumbnail(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -59,39 +58,56 @@ def phash(thumbnail: npt.NDArray[np.uint8]) -> str:
 
 
 def near_duplicates(pictures: pl.DataFrame, thumbnails: Thumbnails) -> pl.DataFrame:
-    """Pictures (PICTURES) that show a film which another one shows too: GROUPS, only images that have a partner.
+    """Pictures (PICTURES) that show a radiograph that another one shows too: GROUPS, only images that have a partner.
 
     `group` is the smallest image_id of its group. Equal decoded pixels are one group always. Otherwise each member is
     confirmed against the group's representative, the picture with most partners, so that no chain of small steps
     joins two that are not alike. Pictures with a problem belong to no group. The result does not depend on row order.
     """
-    films = (
+    distinct = (
         pictures.filter(pl.col("problem").is_null())
         .sort("image_id")
         .group_by("pixels_md5", maintain_order=True)
-        .agg(pl.col("image_id"), pl.col("phash").first())
+        .agg(pl.col("image_id"))
     )
-    members = films["image_id"].to_list()
-    stars = _stars(_confirmed(films["phash"].to_list(), thumbnails([ids[0] for ids in members])), len(films))
+    members = distinct["image_id"].to_list()
+    stars = _stars(_partners(thumbnails([ids[0] for ids in members])), len(distinct))
     rows = [
         (image_id, group)
         for star in stars
-        if len(ids := [image_id for film in star for image_id in members[film]]) > 1
+        if len(ids := [image_id for number in star for image_id in members[number]]) > 1
         for group in [min(ids)]
         for image_id in ids
     ]
     return pl.DataFrame(rows, schema=GROUPS, orient="row").sort("image_id")
 
 
+def find(known: npt.NDArray[np.uint8], thumbnails: npt.NDArray[np.uint8]) -> Pairs:
+    """Which thumbnails (n×32×32) show the same radiograph as which known ones (k×32×32), in whatever view.
+
+    m×2 numbers, of the known one first, in order. A pair does not depend on what else is compared, so large sets may
+    be given in batches.
+    """
+    pairs = [np.empty((0, 2), np.intp)]
+    if len(known) and len(thumbnails):
+        pairs.append(_alike(known, thumbnails))
+        pairs.append(_alike(thumbnails, known)[:, ::-1])
+    return np.unique(np.concatenate(pairs), axis=0)
+
+
 def likeness(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
-    """How much of one thumbnail's variance the other explains once aligned, 0..1; the better of both directions."""
-    both = _smooth(np.stack([first, second]))
-    vectors, bases = _vectors(both), _bases(both)
-    return float(max(_explained(bases[0], vectors[1:])[0], _explained(bases[1], vectors[:1])[0]))
+    """How much of one thumbnail's variance the other explains, 0..1: in the better direction and the best view."""
+    shares = []
+    for one, other in ((first, second), (second, first)):
+        basis = alignment.bases(one[None])[0]
+        for view in VIEWS:
+            values = alignment.vectors(other[None], view)
+            shares += [_shares(basis, values, view), _shares(basis, alignment.mirrored(values), view)]
+    return float(np.concatenate(shares).max())
 
 
 def matches(phash: str, known: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `known` (image_id, phash, …) whose hash is so near to `phash` that it is the same film.
+    """The rows of `known` (image_id, phash, …) whose hash is so near to `phash` that it is the same radiograph.
 
     For where there is no picture to confirm by: image_id and distance in bits, nearest first.
     """
@@ -105,89 +121,125 @@ def matches(phash: str, known: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class _Films:
-    """What pairs are compared by, a row a film."""
+class _Seen:
+    """Thumbnails in every view: rows are the first view of each, then the second of each, and so on."""
 
-    hashes: npt.NDArray[np.uint64]
-    coefficients: _Floats  # n×63
     small: npt.NDArray[np.uint8]  # n×32×32
-    vectors: _Floats  # n×196
-    axes: _Floats  # 196×24
-    reduced: _Floats  # n×24: the vectors along the axes, and
-    lengths: _Floats  # the square of what is left of their lengths
+    low: Floats  # (views·n)×36, as unit vectors
+    lengths: Floats  # the squares of what their lengths were
+    vectors: Floats  # of the first view, the whole: n×196
 
 
-def _films(hashes: list[str], small: npt.NDArray[np.uint8]) -> _Films:
-    blocks = [small[start : start + _BLOCK] for start in range(0, len(small), _BLOCK)]
-    vectors = np.concatenate([_vectors(_smooth(block)) for block in blocks])
-    axes = _main_axes(vectors)
-    reduced = vectors @ axes
-    coefficients = np.concatenate([_coefficients(block) for block in blocks])
-    return _Films(_hashes(hashes), coefficients, small, vectors, axes, reduced, _squares(reduced))
+def _seen(small: npt.NDArray[np.uint8]) -> _Seen:
+    low, lengths, whole = [], [], []
+    for view in VIEWS:
+        for start in range(0, len(small), _BLOCK):
+            values = alignment.vectors(small[start : start + _BLOCK], view)
+            units, squares = _low(values)
+            low.append(units)
+            lengths.append(squares)
+            if view == WHOLE:
+                whole.append(values)
+    return _Seen(small, np.concatenate(low), np.concatenate(lengths), np.concatenate(whole))
 
 
-def _confirmed(hashes: list[str], small: npt.NDArray[np.uint8]) -> dict[int, set[int]]:
+def _low(values: Floats) -> tuple[Floats, Floats]:
+    """The lowest frequencies of vectors as unit vectors, and the squares of their lengths."""
+    low = alignment.low_frequencies(values)
+    squares = alignment.squares(low)
+    low /= np.maximum(np.sqrt(squares), 1e-3)[:, None]
+    return low, squares
+
+
+def _partners(small: npt.NDArray[np.uint8]) -> dict[int, set[int]]:
     """For each picture by its number those that it is alike with."""
     partners: dict[int, set[int]] = defaultdict(set)
-    if len(hashes) < 2:
-        return partners
-    # Our threads, not those of BLAS: shared among threads, such small products take more time than alone.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-        films = _films(hashes, small)
-        blocks = [range(start, min(start + _ROWS, len(small))) for start in range(0, len(small), _ROWS)]
-        for pairs in pool.map(partial(_alike, films), blocks):
-            for picture, partner in pairs:
-                partners[picture].add(partner)
-                partners[partner].add(picture)
+    if len(small) > 1:
+        for picture, partner in _alike(small, small, themselves=True).tolist():
+            partners[picture].add(partner)
+            partners[partner].add(picture)
     return partners
 
 
-def _alike(films: _Films, rows: range) -> list[tuple[int, int]]:
-    """Each of these pictures with those that it explains."""
-    bases = _bases(_smooth(films.small[rows.start : rows.stop]))
+def _alike(small: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8], *, themselves: bool = False) -> Pairs:
+    """Which of the thumbnails explain which of the others, in any view of those. `themselves`: they are the others."""
+    # Our threads, not those of BLAS: shared among threads, such small products take more time than alone.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+        seen = _seen(others)
+        starts = range(0, len(small), _ROWS)
+        blocks = [small[start : start + _ROWS] for start in starts]
+        own = [range(start, start + _ROWS) if themselves else range(0) for start in starts]
+        pairs = pool.map(partial(_explained_by, seen), blocks, own)
+        return np.concatenate([found + np.array((start, 0)) for start, found in zip(starts, pairs, strict=True)])
+
+
+def _explained_by(seen: _Seen, small: npt.NDArray[np.uint8], own: range) -> Pairs:
+    """Each of these few thumbnails with those that it explains, but not with its `own` number, if it has one."""
+    bases = alignment.bases(small)
+    low_bases = alignment.low_bases(bases)
     pairs = []
-    for picture, basis, few, candidates in zip(
-        rows, bases, _reduced(bases, films.axes), _proposed(films, rows), strict=True
-    ):
-        unexplained = films.lengths[candidates] - _explained(few, films.reduced.take(candidates, axis=0))
-        candidates = candidates[unexplained <= _UNEXPLAINED]
-        alike = candidates[_explained(basis, films.vectors[candidates]) >= LIKENESS]
-        pairs += [(picture, partner) for partner in alike.tolist()]
-    return pairs
+    for mirrored, proposed in zip((False, True), _proposed(seen, small), strict=True):
+        for row, candidates in enumerate(proposed):
+            if own:
+                candidates = candidates[candidates % len(seen.small) != own[row]]
+            if len(candidates):
+                confirmed = _confirmed(seen, bases[row], low_bases[row], candidates, mirrored=mirrored)
+                pairs += [(row, other) for other in confirmed]
+    return np.array(pairs, np.intp).reshape(-1, 2)
 
 
-def _main_axes(vectors: _Floats) -> _Floats:
-    """The 196×24 directions in which the pictures differ most.
+def _confirmed(seen: _Seen, basis: Floats, low_basis: Floats, candidates: Pairs, *, mirrored: bool) -> list[int]:
+    """Of the rows of what is seen the thumbnails that a basis explains."""
+    low = seen.low.take(candidates, axis=0)
+    if mirrored:
+        low[:, alignment.ODD] *= -1
+    least = seen.lengths[candidates] * (1 - alignment.explained(low_basis, low))  # is left unexplained
+    numbers, others = np.divmod(candidates, len(seen.small))
+    possible = least <= np.where(numbers == 0, 1 - NEAR, 1 - LIKENESS) + _ROUNDING  # what is whole may be covered
+    numbers, others = numbers[possible], others[possible]
+    confirmed = []
+    for number in np.flatnonzero(np.bincount(numbers)).tolist():
+        view, some = VIEWS[number], others[numbers == number]
+        values = seen.vectors.take(some, axis=0) if view == WHOLE else alignment.vectors(seen.small[some], view)
+        shares = _shares(basis, alignment.mirrored(values) if mirrored else values, view)
+        confirmed += some[shares >= LIKENESS].tolist()
+    return confirmed
 
-    What a basis leaves unexplained of a vector's part in them is at most what it leaves of the whole vector: so that
-    far most pairs are dismissed, rightly, by an eighth of the products.
+
+def _shares(basis: Floats, values: Floats, view: View) -> Floats:
+    """How much of each picture a basis explains; of a whole one that is near, without what covers a patch or margin."""
+    shares = alignment.explained(basis, values)
+    near = np.flatnonzero((shares >= NEAR) & (shares < LIKENESS))
+    if view == WHOLE and len(near):
+        shares[near] = np.maximum(shares[near], alignment.explained_uncovered(basis, values[near]))
+    return shares
+
+
+def _proposed(seen: _Seen, small: npt.NDArray[np.uint8]) -> tuple[list[Pairs], list[Pairs]]:
+    """For each of these few thumbnails the rows of what is seen that are worth a closer look; and so if mirrored.
+
+    In tiles that stay in the processor's cache. The frequencies that a mirror changes the sign of are multiplied apart,
+    so that one product serves for both. Of an inverted picture all correlate by as much below zero.
     """
-    axes: _Floats = np.linalg.eigh(vectors.T @ vectors)[1][:, -_AXES:]
-    return axes
+    low, _ = _low(alignment.vectors(small))
+    found: tuple[list[tuple[Pairs, Pairs]], ...] = ([], [])
+    for left in range(0, len(seen.low), _COLUMNS):
+        tile = seen.low[left : left + _COLUMNS]
+        even = low[:, alignment.EVEN] @ tile[:, alignment.EVEN].T
+        odd = low[:, alignment.ODD] @ tile[:, alignment.ODD].T
+        near = np.flatnonzero(np.abs(even) + np.abs(odd) >= CORRELATION)
+        row, column = np.divmod(near, len(tile))
+        even, odd = even.ravel()[near], odd.ravel()[near]
+        for kept, correlation in zip(found, (even + odd, even - odd), strict=True):
+            chosen = np.abs(correlation) >= CORRELATION
+            kept.append((row[chosen], column[chosen] + left))
+    return _by_row(found[0], len(small)), _by_row(found[1], len(small))
 
 
-def _reduced(bases: _Floats, axes: _Floats) -> _Floats:
-    """Orthonormal n×24×10: what the bases span within the main axes."""
-    spanned: _Floats = np.linalg.qr(axes.T @ bases)[0]
-    return spanned
-
-
-def _proposed(films: _Films, rows: range) -> list[npt.NDArray[np.intp]]:
-    """For each of these pictures the others worth a closer look.
-
-    Correlation first, in tiles that stay in the processor's cache; of what it leaves, 1 in 50, the hashes are compared.
-    """
-    found = []
-    for left in range(0, len(films.hashes), _COLUMNS):
-        tile = films.coefficients[rows.start : rows.stop] @ films.coefficients[left : left + _COLUMNS].T
-        row, column = np.divmod(np.flatnonzero(tile >= CORRELATION).astype(np.uint32), np.uint32(tile.shape[1]))
-        picture, other = row + np.uint32(rows.start), column + np.uint32(left)
-        near = np.bitwise_count(films.hashes.take(picture) ^ films.hashes.take(other)) <= RADIUS
-        near &= picture != other
-        found.append((row[near].astype(np.uint16), other[near]))
+def _by_row(found: list[tuple[Pairs, Pairs]], count: int) -> list[Pairs]:
     of_row, others = (np.concatenate(each) for each in zip(*found, strict=True))
-    ends = np.cumsum(np.bincount(of_row, minlength=len(rows)))
-    return np.split(others[np.argsort(of_row, kind="stable")].astype(np.intp), ends[:-1])
+    ends = np.cumsum(np.bincount(of_row, minlength=count))
+    return np.split(others[np.argsort(of_row, kind="stable")], ends[:-1])
 
 
 def _stars(partners: dict[int, set[int]], count: int) -> Iterator[list[int]]:
@@ -202,54 +254,3 @@ def _stars(partners: dict[int, set[int]], count: int) -> Iterator[list[int]]:
 
 def _hashes(digits: list[str]) -> npt.NDArray[np.uint64]:
     return np.array([int(text, 16) for text in digits], dtype=np.uint64)
-
-
-def _coefficients(small: npt.NDArray[np.uint8]) -> _Floats:
-    """The n×63 low frequencies that the hash looks at, without the mean brightness, as unit vectors."""
-    scaled = (_DCT / np.linalg.norm(_DCT, axis=1, keepdims=True)).astype(np.float32)
-    low = (scaled @ small.astype(np.float32) @ scaled.T).reshape(len(small), -1)[:, 1:]
-    return _unit(low)
-
-
-def _smooth(small: npt.NDArray[np.uint8]) -> _Floats:
-    """Thumbnails blurred by a Gaussian of one pixel: a shift of one pixel is then near to linear."""
-    offsets = np.arange(SIDE_PX)
-    weights = np.exp(-((offsets[:, None] - offsets) ** 2) / 2)
-    blur = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    smooth: _Floats = blur @ (small.astype(np.float32) / 64 - 2) @ blur.T
-    return smooth
-
-
-def _vectors(smooth: _Floats) -> _Floats:
-    """What is to be explained: n×196 gray values, mean 0, as unit vectors."""
-    values = smooth[:, _POINTS, _POINTS].reshape(len(smooth), -1)
-    return _unit(values - values.mean(axis=1, keepdims=True))
-
-
-def _unit(vectors: _Floats) -> _Floats:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units: _Floats = np.where(length > 1e-3, vectors / np.maximum(length, 1e-3), 0)  # a blank picture is like none
-    return units
-
-
-def _bases(smooth: _Floats) -> _Floats:
-    """Orthonormal n×196×10: the gray scale to the third power, and the change by each affine movement."""
-    down, right = np.gradient(smooth, axis=(1, 2))
-    y, x = (np.mgrid[0:SIDE_PX, 0:SIDE_PX].astype(np.float32) - (SIDE_PX - 1) / 2) / (SIDE_PX / 2)
-    gray = [np.ones_like(smooth), smooth, smooth**2, smooth**3]
-    moved = [right, down, x * right, y * right, x * down, y * down]
-    columns = np.stack([*gray, *moved], axis=-1)[:, _POINTS, _POINTS].reshape(len(smooth), -1, 10)
-    columns /= np.maximum(np.linalg.norm(columns, axis=1, keepdims=True), 1e-9)
-    products = (columns.transpose(0, 2, 1) @ columns).astype(np.float64) + 1e-6 * np.eye(10)  # a blank one is singular
-    bases: _Floats = columns @ np.linalg.inv(np.linalg.cholesky(products)).transpose(0, 2, 1).astype(np.float32)
-    return bases
-
-
-def _explained(basis: _Floats, vectors: _Floats) -> _Floats:
-    return _squares(vectors @ basis)
-
-
-def _squares(vectors: _Floats) -> _Floats:
-    """The squared length of each; several times as fast as a sum of squares."""
-    lengths: _Floats = np.einsum("ij,ij->i", vectors, vectors)
-    return lengths

@@ -77,6 +77,13 @@ GROUPS: Final = pl.Schema({"image_id": pl.String, "group": pl.String})
 
 ASSIGNMENT: Final = pl.Schema({"image_id": pl.String, "group": pl.String, "split": pl.String})
 
+# Who a row of the annotations is from: a reader of the source, a radiologist who reviewed feedback, a model.
+READER: Final = "reader"
+REVIEW: Final = "review"
+SIMULATED_REVIEW: Final = "simulated-review"
+PREDICTION: Final = "prediction"
+SOURCES: Final = (READER, REVIEW, SIMULATED_REVIEW, PREDICTION)
+
 # organized/annotations.parquet: every finding that came in, and what became of its image.
 ANNOTATIONS: Final = pl.Schema(
     [
@@ -87,7 +94,23 @@ ANNOTATIONS: Final = pl.Schema(
         ("phash", pl.String()),
         ("md5", pl.String()),
         ("used", pl.Boolean()),
+        ("source", pl.String()),  # SOURCES: who it is from
+        ("final", pl.Boolean()),  # of a reading that ends a dispute of others
     ]
+)
+
+# organized/heldout.parquet: every picture that was ever held out in this lineage, whatever became of it since.
+HELDOUT: Final = pl.Schema(
+    {
+        "image_id": pl.String(),
+        "split": pl.String(),
+        "group": pl.String(),
+        "md5": pl.String(),
+        "pixels_md5": pl.String(),  # null, as thumbnail is, where an older version tells only the MD5
+        "phash": pl.String(),
+        "thumbnail": pl.Binary(),  # 32×32 gray values
+        "patients": pl.String(),  # hashed with the lineage, so that no two can be joined by them; several with spaces
+    }
 )
 
 # organized/consensus.parquet: every box that the readers of an image fuse into, also those that too few drew.
@@ -129,6 +152,8 @@ MANIFEST: Final = pl.Schema(
 
 # One feedback: what a model said of one image at one time. class_id and confidence are the top detection's; class_id
 # is null where nothing was found. What the bare five-key form does not tell is null. simulated: it has that block.
+# complete: it lists every detection, where the bare form tells one box of perhaps many. zoned: its time has a zone.
+# schema_version: null for what another program wrote.
 FEEDBACK: Final = pl.Schema(
     {
         "feedback_id": pl.String,
@@ -151,6 +176,9 @@ FEEDBACK: Final = pl.Schema(
         "view": pl.String,
         "device": pl.String,
         "simulated": pl.Boolean,
+        "complete": pl.Boolean,
+        "zoned": pl.Boolean,
+        "schema_version": pl.Int8,
         "file": pl.String,
     }
 )
@@ -173,6 +201,9 @@ DETECTIONS: Final = pl.Schema(
 REFUSED_FILES: Final = pl.Schema({"file": pl.String, "code": pl.String, "reason": pl.String})
 
 Verdict = Literal["accept", "correct", "normal", "reject"]
+
+# A review file that cannot be used, and a feedback that it speaks of: that feedback waits for one that can be read.
+WAITING: Final = pl.Schema({"feedback_id": pl.String, "file": pl.String})
 
 # One review: what a radiologist said of one feedback at one time. adjudicates: it ends a dispute of others.
 REVIEWS: Final = pl.Schema(
@@ -219,7 +250,8 @@ FATES: Final = pl.Schema(
 )
 
 # One row that the next model learns from; boxes inside the picture. source: prediction, review or simulated-review.
-# confidence is the prediction's, null for what a radiologist said; timestamp is when it was said.
+# confidence is the prediction's, null for what a radiologist said; timestamp is when it was said. trains: it becomes a
+# label; a row without is there to be looked at.
 RETRAINING: Final = pl.Schema(
     {
         "image_id": pl.String,
@@ -235,6 +267,8 @@ RETRAINING: Final = pl.Schema(
         "model": pl.String,
         "feedback_id": pl.String,
         "timestamp": TIME,
+        "final": pl.Boolean,  # of a review that ends a dispute of others
+        "trains": pl.Boolean,
     }
 )
 

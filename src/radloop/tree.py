@@ -23,10 +23,12 @@ BOXES: Final = "scaled_bounding_boxes.csv"
 SUMMARY: Final = "summary.json"
 PROOF: Final = "splits.json"
 REJECTED: Final = "rejected.csv"
+HELDOUT: Final = "heldout.parquet"
 
 # of the unit of the re-training data
 RETRAIN_TABLE: Final = "retrain.csv"
 RETRAIN_DATA: Final = "data-retrain.yaml"
+REFUSED: Final = "refused.csv"
 REPORT: Final = "report.json"
 ROUNDS: Final = "rounds/"
 

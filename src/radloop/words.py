@@ -7,4 +7,7 @@ Split = Literal["training", "validation", "test", "staging", "canary", "producti
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 HELD_OUT: Final[tuple[Split, ...]] = ("validation", "test", "staging", "canary")
 
+ConfidenceUnit = Literal["fraction", "percent"]
+TimeUnit = Literal["iso", "seconds", "milliseconds"]  # since 1970, where it is a number
+
 Boxes = Literal["auto", "original", "scaled"]  # what the user says of the boxes' pixels; auto: nothing

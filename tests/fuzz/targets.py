@@ -43,6 +43,7 @@ from radloop.errors import (
 )
 from radloop.feedback import cache as feedback_cache
 from radloop.feedback import reading, records, reviews
+from radloop.feedback.conventions import OWN
 from radloop.simulation import drifting, load
 from radloop.simulation.journal import Journal
 from radloop.sources import raw
@@ -354,7 +355,7 @@ def _assert_feedback(one: records.Feedback, data: bytes) -> None:
     assert manifest.is_safe_key(f"{one.image_id}.json")
     assert "/" not in one.image_id
     assert not one.image_id.startswith(".")
-    assert records.utc(one.timestamp) == one.timestamp
+    assert OWN.utc(one.timestamp)[0].isoformat() == one.timestamp
     assert (one.bbox is None) == (one.class_id == TAXONOMY.nothing) or one.detections
     for box in one.found(TAXONOMY.nothing):
         assert 0 <= box.class_id < len(TAXONOMY)
@@ -685,7 +686,7 @@ def _answers() -> Path:
         "class_id": 3,
         "confidence": 0.9,
         "bbox": [0.5, 0.5, 0.2, 0.2],
-        "timestamp": "2026-01-02",
+        "timestamp": "2026-01-02T10:00:00Z",
     }
     path = _file("answers/a.json", json.dumps(document).encode())
     os.utime(path, ns=(10**18, 10**18))

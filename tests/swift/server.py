@@ -264,8 +264,8 @@ def memory_cache(global_conf, **conf):
 
 
 def faults(global_conf, **conf):
-    """Faults on request. The file `rules` lists {"method", "path" (a pattern), "skip", "times"} and what to do then:
-    {"status": 503} answers so, {"kill": PID} kills that process before the request is served."""
+    """Faults on request. The file `rules` lists {"method" ("PUT|COPY": either), "path" (a pattern), "skip", "times"}
+    and what to do then: {"status": 503} answers so, {"kill": PID} kills that process before the request is served."""
     path = Path(conf["rules"])
     state = {"seen": 0, "rules": []}
 
@@ -281,7 +281,7 @@ def faults(global_conf, **conf):
     def wrap(app):
         def answer(env, start_response):
             for rule in rules():
-                if rule.get("method", env["REQUEST_METHOD"]) != env["REQUEST_METHOD"]:
+                if env["REQUEST_METHOD"] not in rule.get("method", env["REQUEST_METHOD"]).split("|"):
                     continue
                 if not re.search(rule.get("path", ""), env["PATH_INFO"]):
                     continue

@@ -86,7 +86,7 @@ def resolve(
     names, listed, notes = _base(known, wishes, previous, own)
     if listed is None:
         _require_boxes(rows, known)
-    _require_there(wishes.renamed, [*(listed or ()), *(pair.written for pair in pairs)])
+    notes += _renamed_in_vain(wishes.renamed, [*(listed or ()), *(pair.written for pair in pairs)])
     by_number = _by_number(known, listed, wishes.renamed)
     dropped = _left_out(names, known, wishes)
     named = {*map(normal, names)} | dropped
@@ -210,11 +210,10 @@ def _base(
     return names, None, ignored if known.has_ids else []
 
 
-def _require_there(renamed: Mapping[str, str], names: Sequence[str]) -> None:
-    """Raises UsageError where --map renames what neither the list nor a row has."""
-    for gone in sorted(renamed.keys() - set(map(normal, names))):
-        there = sorted({name for name in names if name})
-        raise UsageError(f"--map: there is no class {gone!r} to be renamed. There are {_list(there)}.")
+def _renamed_in_vain(renamed: Mapping[str, str], names: Iterable[str]) -> list[str]:
+    """A note of what --map renames and neither the list nor a row has: a typo, or a name that only a model uses."""
+    gone = sorted(renamed.keys() - set(map(normal, names)))
+    return [f"--map renames what no row and no list has: {_list(gone)}"] if gone else []
 
 
 def _require_boxes(rows: pl.DataFrame, known: _Known) -> None:

@@ -20,6 +20,7 @@ class Rule:
     doubtful: float = 0.25  # and only where none lies between this and it: neither a label nor background
     require_review: bool = False  # never without a review
     include_held_out: bool = False  # images of held-out splits, too
+    allow_simulated: bool = False  # what was simulated trains on a dataset that is not synthetic itself, too
 
     def document(self) -> dict[str, Any]:
         """As report.json holds it."""

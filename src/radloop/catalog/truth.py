@@ -20,7 +20,8 @@ def of(readings: pl.DataFrame) -> pl.DataFrame:
 def fuse(readings: pl.DataFrame, *, min_readers: int) -> pl.DataFrame:
     """CONSENSUS: the boxes that the readers of each image fuse into, class by class (`boxes.fuse`).
 
-    A box is kept where at least `min_readers` drew it, or all where an image has fewer readers.
+    A box is kept where at least `min_readers` drew it, or all where an image has fewer readers. Of an image with a
+    final reading (rows with `final` true, where there is that column) the boxes that such a reading has are kept.
     """
     drawn = readings.filter(pl.col("class_id").is_not_null()).sort("image_id", "class_id")
     piles = drawn.group_by("image_id", "class_id", maintain_order=True).agg(size=pl.len())
@@ -36,7 +37,10 @@ def fuse(readings: pl.DataFrame, *, min_readers: int) -> pl.DataFrame:
             "rad_id": pl.Series([rad_id for one in flat for rad_id in one.readers], dtype=pl.String),
         }
     )
-    readers = readings.group_by("image_id").agg(readers=pl.col("rad_id").n_unique().cast(pl.Int32))
+    final = pl.col("final").fill_null(False) if "final" in readings.columns else pl.lit(value=False)
+    readers = readings.group_by("image_id").agg(
+        readers=pl.col("rad_id").n_unique().cast(pl.Int32), deciding=pl.col("rad_id").filter(final).unique()
+    )
     return (
         piles[np.repeat(np.arange(piles.height), [len(pile) for pile in fused])]
         .with_columns(pl.Series(edge, edges[:, i]) for i, edge in enumerate(EDGES))
@@ -46,7 +50,11 @@ def fuse(readings: pl.DataFrame, *, min_readers: int) -> pl.DataFrame:
             spread=pl.Series([one.spread for one in flat], dtype=pl.Float64),
         )
         .join(readers, on="image_id")
-        .with_columns(kept=pl.col("support") >= pl.min_horizontal(pl.lit(min_readers), "readers"))
+        .with_columns(
+            kept=pl.when(pl.col("deciding").list.len() > 0)
+            .then(pl.col("deciding").list.set_intersection("rad_ids").list.len() > 0)
+            .otherwise(pl.col("support") >= pl.min_horizontal(pl.lit(min_readers), "readers"))
+        )
         .select(CONSENSUS.names())
         .sort("image_id", "class_id", *EDGES)
     )

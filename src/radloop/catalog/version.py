@@ -1,16 +1,18 @@
 """A dataset version as it stands in a folder or a store: what is to be known of it, and how two of them differ."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from radloop import manifest, sealed, taxonomy, tree
+from radloop.catalog import heldout
 from radloop.errors import DatasetError, TaxonomyError
-from radloop.tables import ANNOTATIONS, CLASS_ID, EDGES
+from radloop.tables import ANNOTATIONS, CLASS_ID, EDGES, PREDICTION, READER, REVIEW
 from radloop.taxonomy import Taxonomy
 from radloop.vindr import classes as vindr
 
@@ -29,11 +31,21 @@ class Version:
     annotations: pl.DataFrame  # ANNOTATIONS
     files: pl.DataFrame  # MANIFEST
     settings: Mapping[str, Any]
+    memory: pl.DataFrame = field(default_factory=heldout.NOTHING.clone)  # HELDOUT: all that ever was, in its lineage
+    synthetic: bool = False  # made up, so that what was simulated on it may train
 
     @property
     def images(self) -> pl.DataFrame:
         """One row an image: image_id, split, group, md5, phash."""
         return images(self.annotations)
+
+    @property
+    def guarded(self) -> pl.DataFrame:
+        """The same, and of those that are remembered as held out and not here any more: their split is that one."""
+        gone = self.memory.select("image_id", "split", "group", "md5", "phash").join(
+            self.images, on="image_id", how="anti"
+        )
+        return pl.concat([self.images, gone.unique("image_id", keep="first", maintain_order=True)]).sort("image_id")
 
     @property
     def readings(self) -> pl.DataFrame:
@@ -47,12 +59,15 @@ def images(annotations: pl.DataFrame) -> pl.DataFrame:
 
 
 def readings(annotations: pl.DataFrame) -> pl.DataFrame:
-    """The rows of ANNOTATIONS that are the readers' own, sorted: not what re-training data put in their place."""
-    if "used" not in annotations.columns:
+    """The rows of ANNOTATIONS that are the readers' own, sorted; of an image that none of them has read, the reviews.
+
+    What a model said is no reading.
+    """
+    if "source" not in annotations.columns:
         return annotations.sort("image_id", *_LABEL)
-    replaced = annotations.filter(~pl.col("used")).select("image_id").unique()
-    own = annotations.join(replaced, on="image_id", how="anti")
-    return pl.concat([own, annotations.filter(~pl.col("used"))]).sort("image_id", *_LABEL)
+    own = annotations.filter(source=READER)
+    reviewed = annotations.filter(~pl.col("source").is_in([READER, PREDICTION])).join(own, on="image_id", how="anti")
+    return pl.concat([own, reviewed]).sort("image_id", *_LABEL)
 
 
 def read(folder: Path) -> Version:
@@ -61,27 +76,126 @@ def read(folder: Path) -> Version:
     files = manifest.read(root)
     if files is None:
         raise DatasetError(f"{root} has no {manifest.NAME}: it was not written by radloop. Run `radloop transform`.")
+    get = _verified(lambda key: _file(root / key), files, name=str(root))
     try:
-        summary = dict(json.loads((root / tree.SUMMARY).read_bytes()))
+        summary = _summary(get, name=str(root))
         settings = dict(summary["settings"])
-        classes = taxonomy.of_summary(summary, default=vindr.TAXONOMY)
-        name = str(root / tree.ANNOTATIONS)
-        annotations = decode((root / tree.ANNOTATIONS).read_bytes(), classes, name=name)
-    except (OSError, ValueError, LookupError, TypeError, RecursionError, TaxonomyError) as broken:
+        classes, annotations = _annotations(get, name=str(root))
+    except (LookupError, ValueError, TypeError) as broken:
         raise DatasetError(f"{root} is damaged: {broken}. Run `radloop check {root}`.") from broken
-    return Version(root, manifest.version(files), classes, annotations, files, settings)
+    memory = _memory(get, annotations, summary, name=str(root))
+    get(tree.PROOF)  # of no use here, but a changed one tells of a hand in the dataset
+    made_up = str(summary.get("source", "")).startswith("synthetic:")
+    return Version(root, manifest.version(files), classes, annotations, files, settings, memory, made_up)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The version that the next one continues."""
+
+    id: str
+    taxonomy: Taxonomy
+    annotations: pl.DataFrame  # ANNOTATIONS
+    memory: pl.DataFrame  # HELDOUT
+    summary: Mapping[str, Any]
+    proof: Mapping[str, Any]  # of its splits
+
+    @property
+    def assignment(self) -> pl.DataFrame:
+        """ASSIGNMENT of its images."""
+        return self.annotations.select("image_id", "group", "split").unique().sort("image_id")
+
+    @property
+    def lineage(self) -> str:
+        """The lineage that it belongs to; of one from before there were any, its own id."""
+        return str(self.summary.get("lineage") or self.id)
+
+
+def earlier(get: Get, *, name: str) -> Earlier | None:
+    """The version whose files `get` brings; None where there is no manifest. Every file is checked against it.
+
+    Raises DatasetError for a version that is damaged, was changed, or is not radloop's.
+    """
+    data = get(manifest.NAME)
+    if data is None and get(tree.ANNOTATIONS) is not None:
+        raise DatasetError(f"{name} has lost its {manifest.NAME}, without which nothing in it can be trusted.")
+    if data is None:
+        return None
+    listed = manifest.decode(data, name=f"{name}: {manifest.NAME}")
+    if tree.ANNOTATIONS not in listed["key"]:
+        raise DatasetError(f"{name} holds no {tree.ANNOTATIONS}: it was not written by radloop.")
+    get = _verified(get, listed, name=name)
+    classes, annotations = _annotations(get, name=name)
+    summary = _summary(get, name=name)
+    memory = _memory(get, annotations, summary, name=name)
+    proof = _json(get(tree.PROOF), name=f"{name}: {tree.PROOF}")
+    whole = str(summary.get("version") or manifest.version(listed))  # a part that was pulled lists less
+    return Earlier(whole, classes, annotations, memory, summary, proof)
 
 
 def published(get: Get, *, name: str) -> tuple[Taxonomy, pl.DataFrame] | None:
     """The classes and ANNOTATIONS of a version that lies in a store; None where it has no annotations.parquet.
 
-    `get` brings a key of the unit, `name` is what an error calls the place. Raises DatasetError for what is not ours.
+    `get` brings a key of the unit, `name` is what an error calls the place. Raises DatasetError for what is not ours,
+    or not what its manifest lists.
     """
-    data = get(tree.ANNOTATIONS)
-    if data is None:
+    data = get(manifest.NAME)
+    if data is not None:
+        get = _verified(get, manifest.decode(data, name=f"{name}: {manifest.NAME}"), name=name)
+    return None if get(tree.ANNOTATIONS) is None else _annotations(get, name=name)
+
+
+def _verified(get: Get, listed: pl.DataFrame, *, name: str) -> Get:
+    """The same files, each as the manifest lists it: one that was changed, also by radloop's own code, is refused."""
+    sums = dict(listed.select("key", "md5").iter_rows())
+
+    def verified(key: str) -> bytes | None:
+        data = get(key) if key in sums else None
+        if key in sums and (data is None or hashlib.md5(data).hexdigest() != sums[key]):
+            raise DatasetError(
+                f"{name}: {key} is damaged, or was changed after radloop wrote it: its MD5 is not the one that the "
+                f"manifest lists. Run `radloop check {name}`."
+            )
+        return data
+
+    return verified
+
+
+def _file(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
         return None
+    except OSError as unreadable:
+        raise DatasetError(f"{path} cannot be read: {unreadable.strerror}.") from unreadable
+
+
+def _annotations(get: Get, *, name: str) -> tuple[Taxonomy, pl.DataFrame]:
     classes = taxonomy_of(get(tree.SUMMARY), name=name)
-    return classes, decode(data, classes, name=f"{name}: {tree.ANNOTATIONS}")
+    return classes, decode(get(tree.ANNOTATIONS) or b"", classes, name=f"{name}: {tree.ANNOTATIONS}")
+
+
+def _summary(get: Get, *, name: str) -> dict[str, Any]:
+    return _json(get(tree.SUMMARY), name=f"{name}: {tree.SUMMARY}")
+
+
+def _json(data: bytes | None, *, name: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(data or b"{}"))
+    except (ValueError, TypeError, RecursionError) as broken:
+        raise DatasetError(f"{name} is damaged ({broken}). Write the dataset again.") from broken
+
+
+def _memory(get: Get, annotations: pl.DataFrame, summary: Mapping[str, Any], *, name: str) -> pl.DataFrame:
+    """HELDOUT of a version; a version from before there was a memory remembers what it holds out itself."""
+    data = get(tree.HELDOUT)
+    if data is not None:
+        return heldout.decode(data, name=f"{name}: {tree.HELDOUT}")
+    if "lineage" in summary:
+        raise DatasetError(
+            f"{name} has no {tree.HELDOUT}, the memory of what was ever held out. Run `radloop check {name}`."
+        )
+    return heldout.of_annotations(annotations)
 
 
 def taxonomy_of(summary: bytes | None, *, name: str) -> Taxonomy:
@@ -104,11 +218,23 @@ def decode(data: bytes, classes: Taxonomy, *, name: str) -> pl.DataFrame:
         raise DatasetError(f"{name} is not radloop's, or damaged ({len(data)} bytes). Write the dataset again.")
     if "class_id" in table.columns and table.schema["class_id"] == pl.Int8:  # as it was while there were 15 at most
         table = table.cast({"class_id": CLASS_ID})
+    if not {"source", "final"} & set(table.columns):
+        table = _of_before_sources(table)
     if dict(table.schema) != dict(ANNOTATIONS):
         raise DatasetError(f"{name} is not radloop's: its columns are {', '.join(table.columns)}.")
     if not table["class_id"].is_between(0, classes.nothing).all():
         raise DatasetError(f"{name} holds a class that the dataset has not. Write the dataset again.")
     return table.with_columns(classes.from_file(pl.col("class_id")).alias("class_id"))
+
+
+def _of_before_sources(table: pl.DataFrame) -> pl.DataFrame:
+    """The table of a version that did not tell whose a row is: beside rows that are not used it was no reader's."""
+    if not {"image_id", "rad_id", "used"} <= set(table.columns):
+        return table
+    beside = pl.col("used") & (~pl.col("used")).any().over("image_id")
+    of_model = pl.col("rad_id").str.starts_with("M-")
+    source = pl.when(~beside).then(pl.lit(READER)).when(of_model).then(pl.lit(PREDICTION)).otherwise(pl.lit(REVIEW))
+    return table.with_columns(source=source, final=pl.lit(value=False))
 
 
 @dataclass(frozen=True)

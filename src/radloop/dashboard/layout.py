@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
-from radloop.dashboard import loading
+from radloop.dashboard import loading, loop
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
 from radloop.options import Dashboard
@@ -119,7 +119,8 @@ def feedback(inputs: Dashboard) -> Feedback | None:
         missing(absent("feedback", path), "radloop simulate")
         return None
     try:
-        found = loading.feedback(path, classes(inputs))
+        found = loading.feedback(path, classes(inputs), inputs.convention)
+        loop.check(quiet_dataset(inputs), found, inputs.convention)
     except RadloopError as refused:
         st.error(f"**Refused:** {plain(refused)}")
         return None
@@ -155,7 +156,7 @@ def quiet_feedback(inputs: Dashboard) -> Feedback | None:
     """The feedback for a page that can do without."""
     try:
         path = inputs.feedback_folder
-        return loading.feedback(path, classes(inputs)) if path.is_dir() else None
+        return loading.feedback(path, classes(inputs), inputs.convention) if path.is_dir() else None
     except RadloopError:
         return None
 
@@ -190,7 +191,7 @@ def absent(what: str, path: Path) -> str:
 def reviews(inputs: Dashboard) -> Reviewed | None:
     """The reviews, or none yet; where their folder cannot be read, the page says so."""
     try:
-        return loading.reviews(inputs.reviews_folder, classes(inputs))
+        return loading.reviews(inputs.reviews_folder, classes(inputs), inputs.convention)
     except RadloopError as refused:
         st.error(f"**Refused:** {plain(refused)}")
         return None

@@ -25,8 +25,9 @@ from radloop.catalog import rule, version
 from radloop.catalog.rule import Rule
 from radloop.dashboard import annotations_csv
 from radloop.errors import UNDECODABLE, DatasetError, FeedbackError
-from radloop.feedback import cache, documents, reading
+from radloop.feedback import cache, documents, listing, reading
 from radloop.feedback import reviews as reviewing
+from radloop.feedback.conventions import OWN, Convention
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.tables import SPLITS
@@ -120,6 +121,7 @@ _KEYS: Final[dict[str | type[Any], Callable[[Any], Any]]] = {
     Feedback: lambda feedback: feedback.key,
     Reviewed: lambda reviewed: reviewed.key,
     Taxonomy: _names,
+    Convention: repr,
 }
 
 
@@ -297,57 +299,69 @@ class _Known:
     records: Records
 
 
-def _grow(classes: Taxonomy, folder: Path, before: _Known | None) -> _Known:
+def _grow(classes: Taxonomy, convention: Convention, folder: Path, before: _Known | None) -> _Known:
     """A file that is known is not opened again, neither by this server nor after another command kept its rows."""
-    listed = reading.listing(folder) if before else {}
-    if before is None or not listed.items() >= before.names.items():
-        found = _read_all(folder, classes)
+    listed = listing.inodes(folder) if before else {}
+    if before is None or not listed.items() >= before.names.items() or not all(map(listing.is_document, listed)):
+        found = _read_all(folder, classes, convention)
         read = {*found.feedback["file"], *found.refused["file"]}  # perhaps more, or less, than was listed
         listed = {
             name: inode
-            for name, inode in reading.listing(folder).items()
+            for name, inode in listing.inodes(folder).items()
             if name in read or documents.shown(name) in read
         }
         return _Known(listed, found)
     new = {name: inode for name, inode in listed.items() if name not in before.names}
     if not new:
         return before
-    return _Known(listed, reading.combine([before.records, reading.read(folder, classes, new)]))
+    more = reading.read(folder, classes, new, convention=convention, now=datetime.now(UTC))
+    return _Known(listed, reading.combine([before.records, more]))
 
 
-def _read_all(folder: Path, classes: Taxonomy) -> Records:
+def _read_all(folder: Path, classes: Taxonomy, convention: Convention) -> Records:
+    now = datetime.now(UTC)
     try:
-        return cache.read(folder, classes, cache.path(folder.parent, folder, classes))
+        kept = cache.path(folder.parent, folder, classes, convention)
+        return cache.read(folder, classes, kept, convention=convention, now=now)
     except OSError:  # a place that cannot be written keeps nothing
-        return reading.read(folder, classes)
+        return cache.read(folder, classes, None, convention=convention, now=now)
 
 
-@st.cache_resource(show_spinner="Reading the feedback …", max_entries=4, hash_funcs={Taxonomy: _names})
-def _feedback(path: str, classes: Taxonomy) -> _Watched[_Known]:
-    return _Watched(Path(path), partial(_grow, classes))
+_READ_AS: Final[dict[Any, Callable[[Any], str]]] = {Taxonomy: _names, Convention: repr}
 
 
-@st.cache_resource(show_spinner=False, max_entries=4, hash_funcs={Taxonomy: _names})
-def _reviews(path: str, classes: Taxonomy) -> _Watched[Reviews]:
-    return _Watched(Path(path), lambda folder, _: reviewing.read(folder, classes))
+@st.cache_resource(show_spinner="Reading the feedback …", max_entries=4, hash_funcs=_READ_AS)
+def _feedback(path: str, classes: Taxonomy, convention: Convention) -> _Watched[_Known]:
+    return _Watched(Path(path), partial(_grow, classes, convention))
 
 
-def feedback(path: Path, classes: Taxonomy) -> Feedback:
-    """The feedback in a folder, as it is now. Raises FeedbackError where there is no folder."""
+@st.cache_resource(show_spinner=False, max_entries=4, hash_funcs=_READ_AS)
+def _reviews(path: str, classes: Taxonomy, convention: Convention) -> _Watched[Reviews]:
+    def read(folder: Path, _: Reviews | None) -> Reviews:
+        return reviewing.read(folder, classes, convention=convention, now=datetime.now(UTC))
+
+    return _Watched(Path(path), read)
+
+
+def feedback(path: Path, classes: Taxonomy, convention: Convention = OWN) -> Feedback:
+    """The feedback in a folder, as it is now.
+
+    Raises FeedbackError where there is no folder, or where it is in another convention as a whole.
+    """
     try:
-        generation, found = _feedback(str(path), classes).now()
+        generation, found = _feedback(str(path), classes, convention).now()
     except OSError as unreadable:
         raise FeedbackError(f"{path} cannot be read: {unreadable.strerror}.") from unreadable
-    return Feedback((str(path), _names(classes), generation), classes, found.records)
+    return Feedback((str(path), _names(classes) + repr(convention), generation), classes, found.records)
 
 
-def reviews(path: Path, classes: Taxonomy) -> Reviewed:
+def reviews(path: Path | None, classes: Taxonomy, convention: Convention = OWN) -> Reviewed:
     """The reviews in a folder, as they are now; none where there is no folder yet."""
     key = str(path), _names(classes)
-    if not path.is_dir():
+    if path is None or not path.is_dir():
         return Reviewed((*key, 0), reviewing.NONE)
     try:
-        generation, found = _reviews(str(path), classes).now()
+        generation, found = _reviews(str(path), classes, convention).now()
     except OSError as unreadable:
         raise FeedbackError(f"{path} cannot be read: {unreadable.strerror}.") from unreadable
     return Reviewed((*key, generation), found)

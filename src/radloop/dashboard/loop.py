@@ -1,5 +1,6 @@
 """What dataset, feedback and reviews say together: the numbers of the commands, by the same functions."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -9,10 +10,11 @@ from radloop.catalog import judging, version
 from radloop.catalog.judging import Judged
 from radloop.catalog.rule import Rule
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
-from radloop.feedback import guard, queue, retraining, reviews
+from radloop.feedback import evidence, guard, queue, retraining, reviews
+from radloop.feedback.conventions import Convention
 from radloop.feedback.retraining import Decided
 from radloop.measures import counts
-from radloop.tables import TIME
+from radloop.tables import EDGES, TIME
 
 _IMAGE: Final = ("image_id", "split", "group", "md5", "phash")
 BINS: Final = 50
@@ -29,6 +31,18 @@ def judged(dataset: Dataset, said: Feedback) -> pl.DataFrame:
     return guard.judge(said.records.feedback, version.images(dataset.rows))
 
 
+def check(dataset: Dataset | None, said: Feedback, convention: Convention) -> None:
+    """Raise FeedbackError where the readers of the same images speak against the convention of the feedback."""
+    if dataset is not None and {"image_id", "class_id", *EDGES} <= set(dataset.rows.columns):
+        _check(dataset, said, convention)
+
+
+@measured
+def _check(dataset: Dataset, said: Feedback, declared: Convention) -> None:
+    name = said.key[0]
+    evidence.check(said.records, said.taxonomy, declared, readings=dataset.readings, now=datetime.now(UTC), name=name)
+
+
 @measured
 def standing(said: Reviewed) -> pl.DataFrame:
     """What the reviewers say of each feedback (`reviews.standing`)."""
@@ -38,14 +52,15 @@ def standing(said: Reviewed) -> pl.DataFrame:
 @measured
 def queued(dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int) -> pl.DataFrame:
     """QUEUE: what is most worth a look now."""
-    open_feedback = queue.candidates(judged(dataset, said), standing(reviewed))
+    open_feedback = queue.candidates(judged(dataset, said), standing(reviewed), reviewed.reviews.waiting)
     return queue.order(open_feedback, said.records.detections, dataset.readings, seed=seed)
 
 
 @measured
 def decided(dataset: Dataset, said: Feedback, reviewed: Reviewed, rule: Rule) -> Decided:
     """What `radloop retrain` would do now by `rule`."""
-    return retraining.decide(said.records, judged(dataset, said), reviewed.reviews, rule)
+    synthetic = dataset.simulated
+    return retraining.decide(said.records, judged(dataset, said), reviewed.reviews, rule, synthetic=synthetic)
 
 
 def balance(dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:

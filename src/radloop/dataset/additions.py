@@ -1,56 +1,166 @@
-"""Re-training data as annotations: what `--add retrain.csv` changes in the next dataset version.
+"""Re-training data as annotations: what `--add retrain.csv` changes in the next version, and what later ones keep.
 
-The labels of an added image are those of retrain.csv. The rows of its readers stay in the table with used=false, so
-that nothing is lost and every label can be explained.
+A review joins the readers of its image as one more reading, and stays for good. What a model said never takes the
+place of what a person said: on an image that people have read it only says that the image may train (its rows stay
+with `used` false), on another one it is the label.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
 
 from radloop.dataset.findings import Validated
-from radloop.tables import HELD_OUT
+from radloop.tables import (
+    ANNOTATION_COLUMNS,
+    EDGES,
+    HELD_OUT,
+    PREDICTION,
+    READER,
+    REVIEW,
+    SCALED_SIDE_PX,
+    SIMULATED_REVIEW,
+)
 
 SOURCE: Final = "retrain.csv"
+CARRIED: Final = "annotations.parquet"  # of the version before
+COLUMNS: Final = ("source", "final", "split", "trains")  # of retrain.csv, beside those of any annotations
+
+_TRUE: Final = ("true", "1")
+_READING: Final = ("image_id", "rad_id")
 
 
-def merge(base: Validated, added: Validated, previous: pl.DataFrame | None) -> tuple[Validated, frozenset[str]]:
-    """The annotations with the added rows in place of the readers' (a column `used` more), and the images that move.
+@dataclass(frozen=True)
+class Added:
+    """Rows beside those of the source, and whose each is."""
 
-    `previous` is the ASSIGNMENT of the version that the feedback was given on. Rows of an image that the source does
-    not know, or that `previous` holds out, are refused (no held-out image ever trains). Images of training stay there
-    and change their labels; all others move to training.
+    valid: Validated
+    marks: pl.DataFrame  # source, final, split: of each finding, in the findings' order
+
+
+def training(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a retrain.csv that become labels; all of one that does not tell."""
+    return rows.filter(_is_true("trains")) if "trains" in rows.columns else rows
+
+
+def added(valid: Validated, rows: pl.DataFrame) -> Added:
+    """`valid` is what became of the `rows` (text, with their `line`) of a retrain.csv."""
+    absent = [pl.lit(None, pl.String).alias(name) for name in COLUMNS if name not in rows.columns]
+    told = rows.with_columns(absent).select("line", *COLUMNS).with_columns(final=_is_true("final"))
+    marks = valid.origins.select("line").join(told, on="line", how="left", maintain_order="left")
+    own = marks["source"].is_in([REVIEW, SIMULATED_REVIEW, PREDICTION])
+    by_name = pl.when(valid.findings["rad_id"].str.starts_with("M-")).then(pl.lit(PREDICTION)).otherwise(pl.lit(REVIEW))
+    source = pl.when(own.fill_null(value=False)).then("source").otherwise(by_name)
+    return Added(valid, marks.select(source=source, final=pl.col("final").fill_null(value=False), split="split"))
+
+
+def of_version(annotations: pl.DataFrame) -> pl.DataFrame:
+    """What a version (ANNOTATIONS) holds beside its readers' rows, as the text of a retrain.csv with `line`s."""
+    rows = annotations.filter(pl.col("source") != READER)
+    side = pl.lit(str(SCALED_SIDE_PX))
+    return rows.select(
+        "image_id",
+        "class_name",
+        pl.lit(None, pl.String).alias("class_id"),
+        "rad_id",
+        *((pl.col(edge) * SCALED_SIDE_PX).cast(pl.String).alias(edge.removesuffix("_norm")) for edge in EDGES),
+        "source",
+        pl.col("final").cast(pl.String),
+        width=side,
+        height=side,
+        line=pl.int_range(2, pl.len() + 2, dtype=pl.Int64),
+    ).select("line", *ANNOTATION_COLUMNS, "width", "height", "source", "final")
+
+
+def merge(
+    base: Validated,
+    carried: Added | None,
+    new: Added | None,
+    *,
+    previous: pl.DataFrame | None,
+    pictures: pl.Series,
+    blind: frozenset[str] | None = None,
+) -> tuple[Validated, frozenset[str]]:
+    """The annotations with all rows (columns `source`, `final` and `used` more), and the images that move to training.
+
+    carried: what the version before held beside its readers' rows; new: of a retrain.csv, which goes before it, reading
+    by reading. previous: ASSIGNMENT of the version before and of all that is remembered; pictures: the images that have
+    one. Rows of an image without a picture, and of a held-out one, are refused: no held-out image ever trains.
+
+    blind: images whose readers are set aside (`--blind-production`), beside those that move now; None: nobody's are.
     """
-    if previous is None:
-        previous = pl.DataFrame(schema={"image_id": pl.String, "split": pl.String})
-    split = (
-        added.findings.select("image_id")
-        .join(previous.select("image_id", "split").unique("image_id"), on="image_id", how="left", maintain_order="left")
-        .to_series(1)
-    )
-    unknown = ~added.findings["image_id"].is_in(base.findings["image_id"].implode())
-    held_out = split.is_in(HELD_OUT)
-    refusal = pl.select(
-        code=pl.when(unknown).then(pl.lit("image-unknown")).when(held_out).then(pl.lit("image-held-out")),
-        reason=pl.when(unknown)
-        .then(pl.lit("the source has no image of this id"))
-        .when(held_out)
-        .then(pl.format("the image is held out ({}) and never trains", split)),
-    )
-    stays = refusal["code"].is_null()
-    refused = added.origins.with_columns(refusal.get_columns()).filter(~stays)
-    accepted = added.findings.filter(stays)
-    replaced = pl.col("image_id").is_in(accepted["image_id"].implode())
-
+    split = dict(previous.select("image_id", "split").iter_rows()) if previous is not None else {}
+    parts = [_sorted_out(part, base, split, pictures) for part in (carried, new) if part is not None]
+    accepted = [part.findings for part in parts]
+    if carried is not None and new is not None:
+        accepted[0] = accepted[0].join(accepted[1], on=_READING, how="anti")
+    moved = frozenset[str]()
+    if new is not None:
+        moved = frozenset(one for one in accepted[-1]["image_id"] if split.get(one) != "training")
+    own = base.findings.with_columns(source=pl.lit(READER), final=pl.lit(value=False))
+    aside = None if blind is None else blind | moved
+    kept = [one.origins for one in parts]
+    if carried is not None and new is not None:
+        kept[0] = kept[0].join(accepted[1], on=_READING, how="anti")
     merged = replace(
         base,
-        findings=pl.concat(
-            [base.findings.with_columns(used=~replaced), accepted.with_columns(used=pl.lit(value=True))]
-        ),
-        origins=pl.concat([base.origins, added.origins.filter(stays)]),
-        rejected=pl.concat([base.rejected, added.rejected, refused]),
-        lost=pl.concat([base.lost, added.lost]),
+        findings=_used(pl.concat([own, *accepted]), base.lost, aside),
+        origins=pl.concat([base.origins, *kept]),
+        rejected=pl.concat([base.rejected, *(part.rejected for part in parts)]),
+        lost=pl.concat([base.lost, *(part.lost for part in parts)]),
     )
-    moved = accepted.filter(split.filter(stays).ne_missing("training"))["image_id"]
-    return merged, frozenset(moved)
+    return merged, moved
+
+
+def blinded(annotations: pl.DataFrame | None) -> frozenset[str]:
+    """The images of a version (ANNOTATIONS) whose readers were all set aside; none where there is no version."""
+    if annotations is None:
+        return frozenset()
+    own = annotations.filter(source=READER)
+    return frozenset(own.group_by("image_id").agg(pl.col("used").any()).filter(~pl.col("used"))["image_id"])
+
+
+def _sorted_out(part: Added, base: Validated, split: dict[str, str], pictures: pl.Series) -> Validated:
+    """The part with its marks in the findings, without what is refused."""
+    image_id = part.valid.findings["image_id"]
+    there = image_id.is_in(base.findings["image_id"].implode()) | (
+        image_id.is_in(pictures.implode()) & ~image_id.is_in(base.lost["image_id"].implode())
+    )
+    held_out = [
+        next((one for one in (split.get(name), told) if one in HELD_OUT), None)
+        for name, told in zip(image_id, part.marks["split"], strict=True)
+    ]
+    table = part.valid.origins.with_columns(there=there, held_out=pl.Series(held_out, dtype=pl.String)).with_columns(
+        code=pl.when(~pl.col("there"))
+        .then(pl.lit("image-unknown"))
+        .when(pl.col("held_out").is_not_null())
+        .then(pl.lit("image-held-out")),
+        reason=pl.when(~pl.col("there"))
+        .then(pl.lit("the source has no image of this id"))
+        .otherwise(pl.format("the image is held out ({}) and never trains", "held_out")),
+    )
+    stays = table["code"].is_null()
+    refused = table.filter(~stays).select(part.valid.rejected.columns)
+    marks = part.marks.select("source", "final").get_columns()
+    return replace(
+        part.valid,
+        findings=part.valid.findings.with_columns(marks).filter(stays),
+        origins=part.valid.origins.filter(stays),
+        rejected=pl.concat([part.valid.rejected, refused]),
+    )
+
+
+def _used(rows: pl.DataFrame, lost: pl.DataFrame, aside: frozenset[str] | None) -> pl.DataFrame:
+    """The rows with `used`: whether one may be in a label."""
+    own, said = pl.col("source") == READER, pl.col("source") == PREDICTION
+    reviewed = rows.filter(~own & ~said).select(_READING).unique().with_columns(reread=pl.lit(value=True))
+    unread = pl.col("image_id").is_in(sorted(aside or ()))
+    rows = rows.join(reviewed, on=_READING, how="left", maintain_order="left").with_columns(
+        person=~said & ~(own & (unread | pl.col("reread").fill_null(value=False)))
+    )
+    people = pl.col("person").any().over("image_id") | (pl.col("image_id").is_in(lost["image_id"].implode()) & ~unread)
+    return rows.with_columns(used=pl.col("person") | (said & ~people)).drop("person", "reread")
+
+
+def _is_true(column: str) -> pl.Expr:
+    return pl.col(column).str.strip_chars().str.to_lowercase().is_in(_TRUE)

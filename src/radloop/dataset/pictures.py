@@ -130,6 +130,23 @@ def thumbnails(
     return np.frombuffer(b"".join(by_id[image_id] for image_id in image_ids), np.uint8).reshape(shape)
 
 
+class Thumbnails:
+    """The thumbnails of all sound `pictures`, fetched when the first is asked for (`thumbnails`)."""
+
+    def __init__(self, folder: Path, pictures: pl.DataFrame, *, engine: Engine = HERE, cache: Path | None = None):
+        """Look at nothing yet."""
+        self._ids = pictures.filter(pl.col("problem").is_null())["image_id"].unique().sort().to_list()
+        self._fetch = partial(thumbnails, folder, pictures, self._ids, engine=engine, cache=cache)
+        self._place = {image_id: place for place, image_id in enumerate(self._ids)}
+        self._all: npt.NDArray[np.uint8] | None = None
+
+    def __call__(self, image_ids: list[str]) -> npt.NDArray[np.uint8]:
+        """n×32×32 gray values."""
+        if self._all is None:
+            self._all = self._fetch()
+        return self._all[[self._place[image_id] for image_id in image_ids]]
+
+
 def inspect_shard(folder: Path, paths: list[str]) -> pl.DataFrame:
     """Look at the pictures at `paths` in `folder`, in this process: PICTURES and what the cache keeps beside it."""
     return pl.DataFrame([_inspect_one(folder, path) for path in paths], schema=_INSPECTED)

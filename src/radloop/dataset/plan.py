@@ -3,15 +3,24 @@
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import polars as pl
 
 from radloop import manifest, sealed, tree
-from radloop.catalog import truth, version
+from radloop.catalog import heldout, truth, version
 from radloop.errors import DatasetError
-from radloop.tables import ANNOTATION_COLUMNS, ANNOTATIONS, EDGES, FINDINGS, MANIFEST, SCALED_SIDE_PX, SPLITS
+from radloop.tables import (
+    ANNOTATION_COLUMNS,
+    ANNOTATIONS,
+    EDGES,
+    FINDINGS,
+    MANIFEST,
+    READER,
+    SCALED_SIDE_PX,
+    SPLITS,
+)
 from radloop.taxonomy import Taxonomy
 
 
@@ -33,6 +42,17 @@ class Labelling:
 
 
 @dataclass(frozen=True)
+class Ancestry:
+    """The versions that one follows on, and what they held out."""
+
+    lineage: str
+    memory: pl.DataFrame  # HELDOUT, what this version holds out included
+    previous: str | None = None  # the id of the version that it continues; None: it begins its lineage
+    replaces: str | None = None  # the id of the one that --fresh set aside
+    proof: Mapping[str, Any] = field(default_factory=dict)  # what splits.json tells of the way from `previous`
+
+
+@dataclass(frozen=True)
 class Account:
     """Where a version comes from and what was left out of it, for its documents."""
 
@@ -41,6 +61,12 @@ class Account:
     proof: Mapping[str, Any]  # of the splits
     rejected: pl.DataFrame  # REJECTED
     lost: pl.DataFrame  # image_id, rad_id of the readings that were lost
+    ancestry: Ancestry | None = None
+    standing: Mapping[str, Ancestry] = field(default_factory=dict)  # by id, of versions that this may turn out to be
+
+    def ancestry_of(self, version_id: str) -> Ancestry | None:
+        """That of a version which stands already is what it was: built again it tells the same."""
+        return self.standing.get(version_id, self.ancestry)
 
 
 @dataclass(frozen=True)
@@ -64,9 +90,9 @@ def build(
 ) -> Plan:
     """Decide every file of the dataset from FINDINGS, PICTURES and ASSIGNMENT.
 
-    Rows of `findings` with `used` false (re-training data took their place) stay in annotations.parquet and make no
-    label. "consensus" does not touch `used`: a box that too few readers drew was heard and outvoted, and
-    consensus.parquet tells so.
+    Rows of `findings` with `used` false (`additions.merge` tells why) stay in annotations.parquet and make no label.
+    "consensus" does not touch `used`: a box that too few readers drew was heard and outvoted, and consensus.parquet
+    tells so.
 
     A label that would be empty is an empty file, or with `no_finding="class"` one box of the class "No finding" around
     the whole picture: the only box that claims no place for what is not there. An image of which a reading was lost
@@ -77,27 +103,29 @@ def build(
 
     Raises DatasetError where two readings would have one file name.
     """
-    if "used" not in findings.columns:
-        findings = findings.with_columns(used=pl.lit(value=True))
+    findings = _marked(findings)
     used = findings.filter("used").with_columns(pl.col(EDGES).clip(0, 1))
     named, texts, documents = _labelled(used, labelling, account)
-    files = named.join(assignment.select("image_id", "split"), on="image_id").sort("stem")
-    _require_distinct(files)
+    files = _require_distinct(named.join(assignment.select("image_id", "split"), on="image_id").sort("stem"))
     image_files = _images(files, pictures)
     label_files = _labels(files, texts, empty=labelling.empty(classes))
     yamls = _yamls(labelling.names(classes), filled=set(files["split"]))
     version_id = manifest.version(pl.concat([image_files, label_files, listed(yamls)], how="diagonal"))
+    ancestry = account.ancestry_of(version_id)
     documents |= yamls | {
         tree.CLASSES: tree.classes_txt(labelling.names(classes)),
         tree.ANNOTATIONS: version.encode(_annotations(findings, assignment, pictures, classes), classes),
         tree.BOXES: _csv(_scaled(used, assignment, classes)),
         tree.REJECTED: _csv(account.rejected.sort(pl.all(), nulls_last=True)),
-        tree.PROOF: tree.json_file(account.proof),
+        tree.PROOF: tree.json_file({**account.proof, **(ancestry.proof if ancestry else {})}),
     }
+    if ancestry:
+        documents[tree.HELDOUT] = heldout.encode(ancestry.memory)
     documents[tree.SUMMARY] = tree.json_file(
         {
             **_files_counted(findings, files, image_files, label_files),
             "version": version_id,
+            **_descent(ancestry),
             "source": account.source,
             "classes": classes.names,
             "settings": account.settings,
@@ -109,11 +137,21 @@ def build(
         images=image_files,
         labels=label_files,
         documents=documents,
-        manifest=pl.concat(
-            [image_files.select(MANIFEST.names()), label_files.select(MANIFEST.names()), listed(documents)]
-        ).sort("key"),
+        manifest=_all_of(image_files, label_files, documents),
         version=version_id,
     )
+
+
+def _marked(findings: pl.DataFrame) -> pl.DataFrame:
+    """The rows with `used`, `source` and `final`; what does not tell is all the readers'."""
+    own = {"used": pl.lit(value=True), "source": pl.lit(READER), "final": pl.lit(value=False)}
+    return findings.with_columns(**{name: one for name, one in own.items() if name not in findings.columns})
+
+
+def _descent(ancestry: Ancestry | None) -> dict[str, str | None]:
+    if ancestry is None:
+        return {}
+    return {"lineage": ancestry.lineage, "previous": ancestry.previous, "replaces": ancestry.replaces}
 
 
 def _labelled(
@@ -155,13 +193,20 @@ def _rows_counted(findings: pl.DataFrame, account: Account) -> dict[str, int]:
     }
 
 
-def _require_distinct(files: pl.DataFrame) -> None:
+def _require_distinct(files: pl.DataFrame) -> pl.DataFrame:
     twice = files.filter(pl.col("stem").is_duplicated()).sort("stem", "image_id").head(2)
     if twice.height:
         both = " and ".join(
             f"image {image_id!r} of {rad_id!r}" for image_id, rad_id in twice["image_id", "rad_id"].rows()
         )
         raise DatasetError(f"{both} would both be the file {twice['stem'][0]}. Rename one in the annotations.")
+    return files
+
+
+def _all_of(images: pl.DataFrame, labels: pl.DataFrame, documents: Mapping[str, bytes]) -> pl.DataFrame:
+    """MANIFEST of all files."""
+    kinds = [images.select(MANIFEST.names()), labels.select(MANIFEST.names()), listed(documents)]
+    return pl.concat(kinds).sort("key")
 
 
 def _images(files: pl.DataFrame, pictures: pl.DataFrame) -> pl.DataFrame:
@@ -216,7 +261,9 @@ def _annotations(
 ) -> pl.DataFrame:
     """Every finding with its class's name, its split, group and picture (ANNOTATIONS)."""
     class_id = classes.to_file(pl.col("class_id"))
-    order = [class_id if name == "class_id" else pl.col(name) for name in (*FINDINGS.names(), "used")]
+    order = [
+        class_id if name == "class_id" else pl.col(name) for name in (*FINDINGS.names(), "used", "source", "final")
+    ]
     return (
         findings.join(assignment, on="image_id", how="left")
         .join(pictures.select("image_id", "phash", "md5"), on="image_id", how="left")

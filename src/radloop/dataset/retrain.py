@@ -22,20 +22,22 @@ def build(
 ) -> Plan:
     """Decide every file of the unit from RETRAINING rows and the `documents` beside them, by key.
 
+    Only rows that train become labels; without one there is no file for a trainer.
     A picture is linked once for each reading of it; `source` in `images` is relative to the dataset's folder. Classes
     and normal labels are as the dataset has them. Raises DatasetError where it lacks a picture.
     """
-    classes = dataset.taxonomy
+    classes, learned = dataset.taxonomy, rows.filter("trains")
     labelling = Labelling(no_finding="class" if dataset.settings.get("no_finding") == "class" else "background")
     warning = _HELD_OUT_WARNING if include_held_out else ""
-    every = dict(documents) | {tree.RETRAIN_DATA: tree.data_yaml(_PLACES, labelling.names(classes), comment=warning)}
+    data = {tree.RETRAIN_DATA: tree.data_yaml(_PLACES, labelling.names(classes), comment=warning)}
+    every = dict(documents) | (data if learned.height else {})
 
     pictures = {
         row["image_id"]: row
         for row in dataset.files.filter(kind="image").sort("key", descending=True).iter_rows(named=True)
     }
     images, labels = [], []
-    for image_id, rad_id, split, text in _texts(rows, labelling.empty(classes)):
+    for image_id, rad_id, split, text in _texts(learned, labelling.empty(classes)):
         picture = pictures.get(image_id)
         if picture is None:
             raise DatasetError(

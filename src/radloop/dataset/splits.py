@@ -111,6 +111,7 @@ def assign(
     *,
     seed: int,
     previous: pl.DataFrame | None = None,
+    links: Sequence[pl.DataFrame] = (),
     move: frozenset[str] = frozenset(),
 ) -> pl.DataFrame:
     """Give every image that has findings its split (ASSIGNMENT): whole groups, every class spread evenly.
@@ -120,10 +121,12 @@ def assign(
     between splits even out what is left, the number of boxes too. Sizes are exact where groups allow, else within the
     largest group. The result does not depend on the order of rows.
 
-    `previous` (image_id, group, split of an earlier version) holds: its images keep their split, its groups stay
-    together, a new image goes where its group is, and new groups fill what is free. `move` names images that have to be
-    in training now. That is open to production only, and takes the whole group along, as does a group that turns out to
-    reach from production into training.
+    `previous` (image_id, group, split: the earlier version, and what is remembered as held out) holds: its images keep
+    their split, its groups stay together, a new image goes where its group is, and new groups fill what is free. So it
+    does for images that the findings do not have: `links` (tables of image_id and a value, two images with one value
+    belong together) tell what is theirs. `move` names images that have to be in training now. That is open to
+    production only, and takes the whole group along, as does a group that turns out to reach from production into
+    training.
 
     Raises SplitError where `move` names a held-out image, and where a group turns out to reach from a held-out split
     into another. No split is right for it then: to move a held-out image spoils the comparison with earlier models, not
@@ -131,9 +134,12 @@ def assign(
     """
     present = findings["image_id"].unique().sort()
     earlier = pl.DataFrame(schema=ASSIGNMENT) if previous is None else previous.select(ASSIGNMENT.names()).unique()
-    groups = _join(present, [groups, earlier.select("image_id", "group")])
+    every = pl.concat([present, earlier["image_id"]]).unique().sort()
+    together = _join(every, [groups, earlier.select("image_id", "group"), *links])
     images = (
-        groups.join(_settled(groups, earlier, move), on="group", how="left")
+        together.join(_settled(together, earlier, move), on="group", how="left")
+        .filter(pl.col("image_id").is_in(present.implode()))
+        .with_columns(group=pl.col("image_id").min().over("group"))
         .with_columns(number=pl.col("group").rank("dense").cast(pl.Int64) - 1)
         .sort("image_id")
     )
@@ -157,28 +163,35 @@ def _settled(groups: pl.DataFrame, earlier: pl.DataFrame, move: frozenset[str]) 
     """The groups whose split is not ours to choose (group, split)."""
     known = groups.join(earlier.select("image_id", "split").unique(), on="image_id", how="left")
     moved = pl.col("image_id").is_in(sorted(move))
-    barred = known.filter(moved, pl.col("split").is_in(HELD_OUT))
+    held_out = pl.col("split").is_in(HELD_OUT)
+    barred = known.filter(held_out.any().over("group"), moved.any().over("group")).filter(held_out | moved)
     if barred.height:
         raise SplitError(
             f"{_placed(barred)}: held-out images keep their split for ever and cannot move to training. "
             "Leave them out of the file given to --add."
         )
-    known = known.with_columns(split=pl.when(moved).then(pl.lit("training")).otherwise("split")).drop_nulls("split")
+    known = known.with_columns(split=pl.when(moved).then(pl.lit("training")).otherwise("split"))
     drawn = (pl.col("split") == "training").any().over("group") & (pl.col("split") == "production")
     known = known.filter(~drawn)
-    torn = known.filter(pl.col("split").n_unique().over("group") > 1)
+    torn = known.filter(pl.col("split").drop_nulls().n_unique().over("group") > 1)
     if torn.height:
         raise SplitError(
             f"{_placed(torn)}: these turn out to belong together (one patient, or near-duplicate pictures), but the "
             "previous version has them in different splits, which they keep for ever. Leave one side out of the source "
-            "(rather the training pictures than the held-out ones), or assign anew without --previous."
+            "(rather the training pictures than the held-out ones), or begin anew with --fresh."
         )
-    return known.select("group", "split").unique()
+    return known.select("group", "split").drop_nulls().unique()
 
 
 def _placed(images: pl.DataFrame) -> str:
-    rows = images.sort("group", "image_id").select("image_id", "split").rows()
-    return _named([f"{image_id} ({split})" for image_id, split in rows])
+    place = pl.int_range(pl.len()).over("group", "split")  # so that what is cut off hides no split
+    rows = images.sort("image_id").sort("group", place, maintain_order=True).select("image_id", "split").rows()
+    return _named([f"{image_id} ({split or 'new'})" for image_id, split in rows])
+
+
+def held_out(assignment: pl.DataFrame) -> list[str]:
+    """The images of ASSIGNMENT that are held out, sorted."""
+    return assignment.filter(pl.col("split").is_in(HELD_OUT))["image_id"].unique().sort().to_list()
 
 
 def numbers(names: pl.Series) -> Ints:

@@ -251,6 +251,21 @@ def walk(root: Path) -> Iterator[str]:
                     yield prefix + entry.name
 
 
+def dataset_root(folder: Path) -> Path:
+    """Where the dataset in `folder` lies: there or in its `organized`, with a manifest or not. Raises DatasetError."""
+    try:
+        return manifest.unit_root(folder).resolve()
+    except DatasetError:
+        for candidate in (folder, folder / manifest.UNIT):
+            if candidate.is_dir() and any(map(_is_part_of_yolo, walk(candidate))):
+                return candidate.resolve()
+        raise
+
+
+def _is_part_of_yolo(key: str) -> bool:
+    return key.rpartition(".")[2].lower() in {*PICTURE_SUFFIXES, "yaml", "yml"}
+
+
 def in_retrain(key: str) -> bool:
     """Whether a key of the dataset belongs to the unit of the re-training data inside it."""
     return key.startswith(f"{manifest.RETRAIN}/")

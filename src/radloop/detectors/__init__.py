@@ -66,7 +66,14 @@ def create(
 
 def notes(detector: Detector) -> tuple[str, ...]:
     """What is to be said of a detector in the summary of a run."""
-    return tuple(getattr(detector, "notes", ()))
+    runs_it = provider(detector)
+    how = () if runs_it is None else (f"{detector.name} was run by ONNX Runtime's {runs_it}",)
+    return (*how, *getattr(detector, "notes", ()))
+
+
+def provider(detector: Detector) -> str | None:
+    """What of ONNX Runtime runs a detector in this process; None for any other."""
+    return getattr(detector, "provider", None)
 
 
 def _noise(spec: str, value: str) -> float:

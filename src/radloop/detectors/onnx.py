@@ -6,17 +6,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from radloop.detectors import names, yolo
+from radloop.detectors.conventions import Conventions
 from radloop.detectors.names import Wishes
 from radloop.errors import DetectorError
 from radloop.predictions import Picture, Predictions
 from radloop.taxonomy import Taxonomy
 
 _NAMES: Final = "names"  # in the metadata, as Ultralytics writes it
+_ELSEWHERE: Final = "AzureExecutionProvider"  # asks a server for operators of its own, and runs no model here
 TINY: Final = Path(__file__).with_name("tiny.onnx")  # trained on synthetic pictures: training/train.py
 
 
 class Onnx:
-    """A model with a YOLO head (`yolo.check_shapes`); its version is the beginning of the file's MD5."""
+    """A model with a YOLO head (`yolo.check_shapes`); its version is the beginning of the file's MD5.
+
+    `provider` is the part of ONNX Runtime that runs it: the processor's where a graphics card cannot be used.
+    """
 
     def __init__(
         self,
@@ -49,8 +54,10 @@ class Onnx:
         text = None if asked.declared else self._session.get_modelmeta().custom_metadata_map.get(_NAMES)
         told = None if text is None else names.parse(text, model=str(path))
         self._scores = names.match(classes, told, asked, model=str(path))
+        self.provider: str = self._session.get_providers()[0]
         self.notes = () if self._scores.note is None else (self._scores.note,)
         self._shape = yolo.check_shapes(str(path), taken[0].shape, given[0].shape, self._scores)
+        self._conventions = Conventions(str(path), self._shape, self._scores)
         self._min_confidence = min_confidence
 
     def predict(self, picture: Picture) -> Predictions:
@@ -60,7 +67,9 @@ class Onnx:
             (output,) = self._session.run(None, {self._input: tensor})
         except Exception as failed:
             raise DetectorError(f"{self.name} failed on image {picture.image_id}: {failed}") from failed
-        return yolo.decode(output, frame, self._scores, min_confidence=self._min_confidence)
+        predictions = yolo.decode(output, frame, self._scores, min_confidence=self._min_confidence)
+        self._conventions.require(output, min_confidence=self._min_confidence)
+        return predictions
 
 
 def _session(path: Path, data: bytes) -> Any:
@@ -73,8 +82,9 @@ def _session(path: Path, data: bytes) -> Any:
     # all callers share these threads; spinning ones would take the cores from those who decode pictures
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers = [name for name in onnxruntime.get_available_providers() if name != _ELSEWHERE]
     try:
-        return onnxruntime.InferenceSession(data, options, providers=onnxruntime.get_available_providers())
+        return onnxruntime.InferenceSession(data, options, providers=providers)
     except Exception as broken:
         raise DetectorError(
             f"{path} is no model that ONNX Runtime {onnxruntime.__version__} can run: {broken}"

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radloop.detectors import names, yolo
+from radloop.detectors.conventions import Conventions
 from radloop.detectors.names import Wishes
 from radloop.errors import DetectorError, TransientDetectorError
 from radloop.predictions import Picture, Predictions
@@ -24,7 +26,7 @@ _LENGTH: Final = "Inference-Header-Content-Length"
 
 
 class Triton:
-    """A model that a server has; its version is the newest that the server tells."""
+    """A model that a server has; its version is the newest that the server tells, that of an answer what it says."""
 
     def __init__(
         self,
@@ -58,13 +60,22 @@ class Triton:
             )
         self._input, self._output = inputs[0]["name"], outputs[0]["name"]
         self._shape = yolo.check_shapes(self._model, inputs[0]["shape"], outputs[0]["shape"], self._scores)
+        self._conventions: dict[str, Conventions] = {}
 
     def predict(self, picture: Picture) -> Predictions:
         """The boxes above the threshold, after suppression within each class where the model has none."""
         tensor, frame = yolo.prepare(picture, self._shape)
-        return yolo.decode(self._infer(tensor), frame, self._scores, min_confidence=self._min_confidence)
+        output, version = self._infer(tensor)
+        predictions = yolo.decode(output, frame, self._scores, min_confidence=self._min_confidence)
+        self._conventions_of(version).require(output, min_confidence=self._min_confidence)
+        return replace(predictions, model_version=version)
 
-    def _infer(self, tensor: yolo.Tensor) -> npt.NDArray[np.floating[Any]]:
+    def _conventions_of(self, version: str) -> Conventions:
+        """Those of the version that answered: a server may load another in the middle of a run."""
+        return self._conventions.setdefault(version, Conventions(self._model, self._shape, self._scores))
+
+    def _infer(self, tensor: yolo.Tensor) -> tuple[npt.NDArray[np.floating[Any]], str]:
+        """The output, and the version of the model that it is of."""
         codec = self._codec
         asked = codec.InferInput(self._input, list(tensor.shape), "FP32")
         asked.set_data_from_numpy(tensor)
@@ -86,7 +97,8 @@ class Triton:
             ) from garbled
         if output is None:
             raise DetectorError(f"{self._model} answered without the tensor {self._output!r}.", kind="answer")
-        return output
+        told = result.get_response().get("model_version")
+        return output, str(told) if told else self.version
 
     def _metadata(self) -> dict[str, Any]:
         """What the server tells of the model, once both are ready."""

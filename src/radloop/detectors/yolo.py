@@ -21,7 +21,7 @@ MOST_DETECTIONS: Final = 300
 _MOST_CANDIDATES: Final = 2000  # of one class, before suppression: it takes quadratic time
 _ROUNDING: Final = 1e-3  # of half-precision scores
 _PADDING: Final = 114  # the gray that YOLO trainers pad with
-_ENDED: Final = 6  # x1 y1 x2 y2 confidence class: the row of a model that suppresses by itself
+ENDED: Final = 6  # x1 y1 x2 y2 confidence class: the row of a model that suppresses by itself
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def check_shapes(
             "(Ultralytics: model.export(format='onnx', batch=1))."
         )
     sizes = [*map(_size, given), None, None, None][:3]
-    fits = sizes[2] == _ENDED or sizes[1] is None or sizes[1] - 4 in scores.counts
+    fits = sizes[2] == ENDED or sizes[1] is None or sizes[1] - 4 in scores.counts
     if len(given) != 3 or sizes[0] not in (1, None) or not fits:
         raise DetectorError(f"{model} gives {_written(given)}, not {_needed(scores)}.")
     return Shape(channels, height or side_px, width or side_px)
@@ -110,7 +110,7 @@ def decode(
     boxes, and suppression is within the class. No net has as few as six anchors. Raises DetectorError for another
     shape, and for scores that are none.
     """
-    if output.ndim == 3 and output.shape[0] == 1 and output.shape[2] == _ENDED:
+    if output.ndim == 3 and output.shape[0] == 1 and output.shape[2] == ENDED:
         found = _of_rows(output[0].astype(np.float64), scores, min_confidence)
     elif output.ndim == 3 and output.shape[0] == 1 and output.shape[1] - 4 in scores.counts:
         found = _of_anchors(output[0].astype(np.float64), scores, min_confidence, max_iou)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -13,13 +14,14 @@ from typing import Final
 import polars as pl
 
 from radloop import files, sealed
-from radloop.feedback import documents, reading
-from radloop.feedback.reading import Records
+from radloop.feedback import documents, evidence, listing, reading
+from radloop.feedback.conventions import OWN, Convention
+from radloop.feedback.reading import Manner, Records
 from radloop.progress import Progress, silent
 from radloop.tables import DETECTIONS, FEEDBACK, REFUSED_FILES
 from radloop.taxonomy import Taxonomy
 
-_PASS: Final = 3  # another number where reading means something else: what an older pass has read is not used
+_PASS: Final = 4  # another number where reading means something else: what an older pass has read is not used
 _OF_A_BOX: Final = [(name, kind) for name, kind in DETECTIONS.items() if name not in FEEDBACK]
 _ROWS: Final = pl.Schema(
     [("pass", pl.Int8()), ("classes", pl.Int16()), *FEEDBACK.items(), *_OF_A_BOX, ("mtime_ns", pl.Int64())]
@@ -30,32 +32,50 @@ _LOOKED_AT: Final = 1_000  # and files in all whose time is compared: this sees 
 _WORTH_A_PART: Final = 50  # one fiftieth of what is known; reading fewer files again costs less than many small parts
 
 
-def path(out: Path, folder: Path, classes: Taxonomy) -> Path:
-    """The folder under `out` that keeps the rows of `folder`, read as feedback on so many classes."""
+def path(out: Path, folder: Path, classes: Taxonomy, convention: Convention = OWN) -> Path:
+    """The folder under `out` that keeps the rows of `folder`, read as feedback on so many classes in a convention."""
     name = hashlib.md5(os.fsencode(folder.resolve())).hexdigest()[:8]
-    return out / "cache" / f"feedback-{name}-{len(classes)}"
+    names = "\n".join(classes.names)
+    other = "" if convention.is_own else "-" + hashlib.md5(repr(convention).encode()).hexdigest()[:8]
+    return out / "cache" / f"feedback-{name}-{len(classes)}-{hashlib.md5(names.encode()).hexdigest()[:8]}{other}"
 
 
-def read(folder: Path, classes: Taxonomy, cache: Path | None, *, jobs: int = 1, progress: Progress = silent) -> Records:
+def read(
+    folder: Path,
+    classes: Taxonomy,
+    cache: Path | None,
+    *,
+    convention: Convention = OWN,
+    readings: pl.DataFrame | None = None,
+    now: datetime | None = None,
+    jobs: int = 1,
+    progress: Progress = silent,
+) -> Records:
     """Every feedback in `folder`, as `reading.read` gives it; of what the folder `cache` knows nothing is opened.
 
     Feedback is never changed, so a file is known by its name; some are looked at, and where one is another than it was
-    all are read again. Refused files always are: somebody may have mended them. What is new is added to `cache` as it
-    is read, unless another process is at that; None: there is none.
+    all are read again. Refused files always are: somebody may have mended them; and so are files of many lines, which
+    grow. What is new is added to `cache` as it is read, unless another process is at that; None: there is none.
+
+    Raises FeedbackError where the folder as a whole is not in the `convention` (`evidence.check`).
     """
+    manner = Manner(classes, convention, now)
     if cache is None:
-        names = reading.names(folder)
-        return reading.combine(list(reading.parts(folder, names, classes, jobs=jobs, progress=progress)))
-    return reading.combine(_parts(folder, classes, cache, jobs, progress))
+        names = listing.names(folder)
+        found = reading.combine(list(reading.parts(folder, names, manner, jobs=jobs, progress=progress)))
+    else:
+        found = reading.combine(_parts(folder, manner, cache, jobs, progress))
+    evidence.check(found, classes, convention, readings=readings, now=now, name=str(folder))
+    return found
 
 
-def _parts(folder: Path, classes: Taxonomy, cache: Path, jobs: int, progress: Progress) -> list[Records]:
+def _parts(folder: Path, manner: Manner, cache: Path, jobs: int, progress: Progress) -> list[Records]:
     with _locked(cache) as ours:
-        parts, new = _known_and_new(cache, folder, classes)
+        parts, new = _known_and_new(cache, folder, manner.classes)
         worth_keeping = ours and len(new) * _WORTH_A_PART > sum(part.feedback.height for part in parts)
-        for part in reading.parts(folder, new, classes, jobs=jobs, progress=progress):
-            if worth_keeping and part.feedback.height:
-                _write(cache, part, folder, classes)
+        for part in reading.parts(folder, new, manner, jobs=jobs, progress=progress):
+            if worth_keeping and part.feedback.height and listing.is_document(part.feedback["file"][0]):
+                _write(cache, part, folder, manner.classes)
             parts.append(part)
         return parts
 
@@ -80,7 +100,7 @@ def _known_and_new(cache: Path, folder: Path, classes: Taxonomy) -> tuple[list[R
     """What the cache knows of the files that are there, and the names that it does not know."""
     places = sorted(cache.glob("*.parquet"))
     if not places:
-        return [], reading.names(folder)
+        return [], listing.names(folder)
     with ThreadPoolExecutor(2) as pool:  # listing 200,000 names takes as long as reading what is known of them
         read = pool.map(partial(_part, len(classes)), places)
         listed, others = _listed(folder)
@@ -88,7 +108,7 @@ def _known_and_new(cache: Path, folder: Path, classes: Taxonomy) -> tuple[list[R
     if not _looks_as_it_did(folder, tables):
         for place in places:
             place.unlink(missing_ok=True)
-        return [], reading.names(folder)
+        return [], listing.names(folder)
     parts = [_records(table) for table in tables]
     known = pl.concat([part.feedback.select("file") for part in parts] or [pl.DataFrame(schema=listed.schema)])
     new = listed.join(known, on="file", how="anti", maintain_order="left")["file"].to_list()
@@ -101,7 +121,11 @@ def _listed(folder: Path) -> tuple[pl.DataFrame, list[str]]:
     """The names of all files in `folder` as a table, and those that are not UTF-8."""
     found = os.listdir(os.fsencode(folder)) if folder.is_dir() else []
     names = pl.Series("file", found, pl.Binary)
-    names = names.filter(names.bin.ends_with(b".json"))
+    document = names.bin.ends_with(b".json")
+    if any(listing.is_visible(os.fsdecode(name)) for name in names.filter(~document)):  # folders, or other endings
+        names = pl.Series("file", [os.fsencode(name) for name in listing.names(folder)], pl.Binary)
+    else:
+        names = names.filter(document & ~names.bin.starts_with(b"."))
     try:
         return names.cast(pl.String).to_frame(), []
     except pl.exceptions.PolarsError:  # one is not UTF-8; looking at each takes twice the time

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Final, TypeVar, get_args
 
 import msgspec
@@ -16,6 +17,7 @@ from radloop.tables import SPLITS, Verdict
 MAX_BYTES: Final = 4 * 1024 * 1024
 
 T = TypeVar("T")
+_BOM: Final = b"\xef\xbb\xbf"  # what Windows programs write in front; it means nothing
 _FIRST_READ: Final = 16 * 1024  # bytes; almost every file is smaller
 _READ_ONLY: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _UNREADABLE: Final = {
@@ -63,9 +65,34 @@ def read_bytes(directory: int, name: str) -> bytes:
         finally:
             os.close(descriptor)
     except OSError as unreadable:
-        other = ("unreadable", f"cannot be read: {unreadable.strerror}")
-        code, sentence = _UNREADABLE.get(unreadable.errno or 0, other)
-        raise FeedbackError(sentence, code=code) from unreadable
+        raise _of_system(unreadable) from unreadable
+
+
+def lines(directory: int, name: str) -> Iterator[tuple[str, bytes | FeedbackError]]:
+    """(`name:number`, its bytes) of each line that is not empty; an error where the file, or a line of it, is none."""
+    try:
+        descriptor = os.open(name, _READ_ONLY, dir_fd=directory)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.ENXIO, "not a regular file")
+    except OSError as unreadable:
+        yield name, _of_system(unreadable)
+        return
+    with os.fdopen(descriptor, "rb") as file:
+        number = 0
+        while line := file.readline(MAX_BYTES + 1):
+            number += 1
+            if len(line) > MAX_BYTES:
+                yield f"{name}:{number}", FeedbackError(f"a line of more than {MAX_BYTES} bytes", code="too-large")
+                return
+            if line.strip():
+                yield f"{name}:{number}", line.strip()
+
+
+def _of_system(unreadable: OSError) -> FeedbackError:
+    other = ("unreadable", f"cannot be read: {unreadable.strerror}")
+    code, sentence = _UNREADABLE.get(unreadable.errno or 0, other)
+    return FeedbackError(sentence, code=code)
 
 
 def _rest(descriptor: int) -> bytes:
@@ -95,10 +122,17 @@ def shown(name: str) -> str:
 def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """The document in the bytes. Raises FeedbackError; whether a key stands twice is not looked at."""
     _refuse_size(len(data))
+    data = data.removeprefix(_BOM)
     try:
         return decoder.decode(data)
     except UNDECODABLE as broken:
         raise refusal(data, broken) from broken
+
+
+def convert(document: dict[str, Any], kind: type[T]) -> T:
+    """`document` as a record. Raises FeedbackError."""
+    data = json.dumps(document).encode()
+    return decode(data, msgspec.json.Decoder(kind))
 
 
 def refuse_repeated_keys(data: bytes) -> None:
@@ -146,6 +180,15 @@ def _expectation(field: str, what: str) -> str:
         return f"expected {_FORMS[field]}" if field in _FORMS else what[:1].lower() + what[1:]
     words = " or ".join(_TYPES.get(one, one) for one in types if one != "null")
     return f"expected {words}{found['limit']}{' or null' if 'null' in types else ''}"
+
+
+def plain(data: bytes) -> dict[str, Any] | None:
+    """The object in the bytes as Python has it, whatever its fields are worth; None where there is none."""
+    try:
+        document = _plain(data)
+    except (FeedbackError, ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _plain(data: bytes) -> Any:

@@ -15,8 +15,8 @@ from radloop.tables import HELD_OUT
 
 # The columns that `judge` adds: the split of the image in the dataset, null where it knows none; the held-out split
 # that the feedback belongs to, null where there is none; and how that is known, or why the image is not: the kind of
-# evidence, to be counted, and its sentence.
-JUDGED: Final = ("split", "held_out", "code", "evidence")
+# evidence, to be counted, and its sentence; whether it was given on another picture than the dataset has of the image.
+JUDGED: Final = ("split", "held_out", "code", "evidence", "other_picture")
 UNKNOWN: Final = ("image-unknown", "the dataset has no image of this id")
 
 _READER: Final = r"_[a-z0-9-]{1,50}$"
@@ -75,6 +75,7 @@ def judge(feedback: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
         held_out=pl.coalesce(pl.when(holds).then(pl.col(split)) for holds, split, *_ in reasons),
         code=pl.coalesce(pl.when(holds).then(pl.lit(code)) for holds, code, _ in known_by),
         evidence=pl.coalesce(pl.when(holds).then(pl.lit(sentence)) for holds, _, sentence in known_by),
+        other_picture=(pl.col("image_md5") != pl.col("own_md5")).fill_null(value=False),
     )
     of_each = told.join(judged, on=told.columns, how="left", nulls_equal=True, maintain_order="left").select(JUDGED)
     return feedback.drop("split").hstack(of_each)

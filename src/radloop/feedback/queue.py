@@ -9,21 +9,26 @@ from typing import Final
 
 import polars as pl
 
-from radloop.tables import QUEUE
+from radloop.tables import QUEUE, WAITING
 
 AUDIT_SHARE: Final = 0.1
+_NOTHING_WAITS: Final = WAITING.to_frame()
 _LEAST: Final = 0.05  # no factor is 0: a product with it would never be looked at
 
 
-def candidates(judged: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
+def candidates(judged: pl.DataFrame, standing: pl.DataFrame, waiting: pl.DataFrame = _NOTHING_WAITS) -> pl.DataFrame:
     """The feedback that a review could still make something of, with `disputed`: one row an image.
 
     `judged` as by `guard.judge`, `standing` as by `reviews.standing`. Held-out and unknown images are left out: their
-    reviews would train nothing. So are images that a review has settled. Of several the newest stands, the disputed
-    one before all.
+    reviews would train nothing. So is feedback on another picture, and images that a review has settled. Of several
+    the newest stands, the disputed one before all. What is `waiting` for a review that can be read is disputed.
     """
-    known = judged.filter(pl.col("held_out").is_null() & pl.col("split").is_not_null())
+    known = judged.filter(
+        pl.col("held_out").is_null() & pl.col("split").is_not_null() & ~pl.col("other_picture").fill_null(value=False)
+    )
     said = known.join(standing.select("feedback_id", "disputed"), on="feedback_id", how="left", maintain_order="left")
+    waits = pl.col("feedback_id").is_in(waiting["feedback_id"].implode())
+    said = said.with_columns(disputed=pl.when(waits).then(pl.lit(value=True)).otherwise("disputed"))
     settled = said.filter(~pl.col("disputed"))
     return (
         said.join(settled, on="image_id", how="anti", maintain_order="left")

@@ -1,17 +1,17 @@
 """A folder of feedback files as three tables, the same for any order of files.
 
-It takes a short cut for the bare form as it usually looks, and asks `records.parse` about every other file.
+Every file of the folder and of the folders in it is read (`.json`: one feedback; `.jsonl`: one a line) or refused; only
+temporary and hidden ones are passed over. The bare form as it usually looks takes a short cut; `records.parse` is asked
+about every other file.
 """
 
 import hashlib
 import os
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -21,8 +21,10 @@ import polars as pl
 
 from radloop import engines
 from radloop.errors import UNDECODABLE, FeedbackError
-from radloop.feedback import documents, records
-from radloop.feedback.records import TOLERANCE, Box, Feedback, Fraction
+from radloop.feedback import documents, listing, records
+from radloop.feedback.conventions import FIRST_YEAR, MOST_AHEAD, OWN, Convention
+from radloop.feedback.doubts import Doubt, doubt
+from radloop.feedback.records import TOLERANCE, Box, Fraction, Parsed
 from radloop.progress import Progress, silent
 from radloop.tables import CLASS_ID, DETECTIONS, FEEDBACK, REFUSED_FILES
 from radloop.taxonomy import MOST_CLASSES, Taxonomy
@@ -66,36 +68,26 @@ class Records:
     feedback: pl.DataFrame  # FEEDBACK
     detections: pl.DataFrame  # DETECTIONS
     refused: pl.DataFrame  # REFUSED_FILES
+    doubts: tuple[Doubt, ...] = ()  # what those refused files hold that may be in another convention
 
 
-def listing(folder: Path) -> dict[str, int]:
-    """{name: inode} of everything in `folder` called `*.json`, by inode; empty where there is no folder.
+@dataclass(frozen=True)
+class Manner:
+    """How a folder is read."""
 
-    A name that is known with the same inode is the same file: feedback is never changed. No file is touched for it.
-    """
-    return dict(zip(*_names_and_inodes(folder), strict=True))
-
-
-def names(folder: Path) -> list[str]:
-    """The names of `listing`, in a quarter of its memory."""
-    return _names_and_inodes(folder)[0]
-
-
-def _names_and_inodes(folder: Path) -> tuple[list[str], list[int]]:
-    """By inode: in this order reading is 1.8 times as fast as by name where the cache is cold."""
-    found, inodes = [], array("Q")  # a list of entries would take 50 MB for 200,000 files
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".json"):
-                found.append(entry.name)
-                inodes.append(entry.inode())
-    numbers = np.array(inodes)
-    order = np.argsort(numbers)
-    return [found[place] for place in order.tolist()], numbers[order].tolist()
+    classes: Taxonomy
+    convention: Convention = OWN  # of what other programs wrote
+    now: datetime | None = None  # no time is more than a day ahead of it
 
 
 def read(
-    folder: Path, classes: Taxonomy, wanted: Iterable[str] | None = None, *, progress: Progress = silent
+    folder: Path,
+    classes: Taxonomy,
+    wanted: Iterable[str] | None = None,
+    *,
+    convention: Convention = OWN,
+    now: datetime | None = None,
+    progress: Progress = silent,
 ) -> Records:
     """Every feedback in `folder`, or in those of its files that are `wanted` (a part of its `listing`).
 
@@ -103,21 +95,42 @@ def read(
     where it is. Of several files with one feedback_id the first by name counts. Raises OSError only for the folder
     itself.
     """
-    wanted = names(folder) if wanted is None else list(wanted)
-    return combine(list(parts(folder, wanted, classes, progress=progress)))
+    wanted = listing.names(folder) if wanted is None else list(wanted)
+    return combine(list(parts(folder, wanted, Manner(classes, convention, now), progress=progress)))
 
 
 def parts(
-    folder: Path, names: Sequence[str], classes: Taxonomy, *, jobs: int = 1, progress: Progress = silent
+    folder: Path, names: Sequence[str], manner: Manner, *, jobs: int = 1, progress: Progress = silent
 ) -> Iterator[Records]:
     """What is in these files of `folder`, for `combine`, CHUNK by CHUNK; many of them are read by `jobs` processes."""
-    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
-    engine = engines.Local(jobs if len(names) >= _WORTH_PROCESSES else 1)
+    whole = names if all(map(listing.is_document, names)) else [name for name in names if listing.is_document(name)]
+    chunks = [whole[start : start + CHUNK] for start in range(0, len(whole), CHUNK)]
+    engine = engines.Local(jobs if len(whole) >= _WORTH_PROCESSES else 1)
     done = 0
-    for chunk, part in zip(chunks, engine.map(partial(read_some, folder, classes.nothing), chunks), strict=True):
+    for chunk, part in zip(chunks, engine.map(partial(read_some, folder, manner), chunks), strict=True):
         yield part
         done += len(chunk)
         progress("feedback", done, len(names))
+    if len(whole) < len(names):
+        yield from _of_other_names(folder, [name for name in names if not listing.is_document(name)], manner)
+
+
+def _of_other_names(folder: Path, names: Sequence[str], manner: Manner) -> Iterator[Records]:
+    """What is in files of many lines, CHUNK lines at a time; every other file is refused."""
+    refused: _Refused = []
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in sorted(names):
+            if listing.has_lines(name):
+                lines = documents.lines(directory, name)
+                while some := list(islice(lines, CHUNK)):
+                    yield _decoded(some, manner)
+            else:
+                refused.append((documents.shown(name), "unknown-kind", listing.kind(name)))
+    finally:
+        os.close(directory)
+    if refused:
+        yield _decoded([], manner, refused)
 
 
 def combine(parts: Sequence[Records]) -> Records:
@@ -138,60 +151,73 @@ def combine(parts: Sequence[Records]) -> Records:
         _complete(feedback.sort("timestamp", "feedback_id")),
         pl.concat(detections or [DETECTIONS.to_frame()]).sort("feedback_id", maintain_order=True),
         pl.concat(refused or [REFUSED_FILES.to_frame()]).sort("file", "reason"),
+        tuple(sorted((one for part in parts for one in part.doubts), key=lambda one: one.file)),
     )
 
 
-def read_some(folder: Path, nothing: int, names: Sequence[str]) -> Records:
+def read_some(folder: Path, manner: Manner, names: Sequence[str]) -> Records:
     """Part of a folder, for `combine`: only the columns of FEEDBACK that somebody fills, in the order of the files.
 
-    At most CHUNK files: they are Python objects for a while. `nothing` (`Taxonomy.nothing`) is all that a process of
-    its own has to know of the classes.
+    At most CHUNK files: they are Python objects for a while.
     """
-    bare: list[_Bare] = []
-    bare_names: list[str] = []
-    bare_ids: list[str] = []
-    others: list[tuple[str, Feedback]] = []
-    refused: _Refused = []
-
-    def look_closely(name: str, data: bytes | None = None) -> None:
-        try:
-            data = documents.read_bytes(directory, name) if data is None else data
-            others.append((name, records.parse(data, nothing)))
-        except FeedbackError as wrong:
-            refused.append((documents.shown(name), wrong.code, str(wrong)))
-
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for name in names:
-            try:
-                data = documents.read_bytes(directory, name)
-            except FeedbackError as wrong:
-                refused.append((documents.shown(name), wrong.code, str(wrong)))
-                continue
-            if data.count(b'"') == _QUOTES_OF_BARE:  # so no key can stand twice, or beside the five
-                try:
-                    bare.append(_decode_bare(data))
-                except UNDECODABLE:
-                    pass
-                else:
-                    bare_names.append(name)
-                    bare_ids.append(hashlib.md5(data).hexdigest())
-                    continue
-            look_closely(name, data)
-        table = _bare_table(bare, bare_ids, bare_names, nothing)
-        for name in table.filter(~pl.col("usual"))["file"]:
-            look_closely(name)
+        return _decoded(((name, _bytes(directory, name)) for name in names), manner)
     finally:
         os.close(directory)
-    return _tables(table.filter("usual"), others, refused, nothing)
 
 
-def _bare_table(bare: list[_Bare], ids: list[str], names: list[str], nothing: int) -> pl.DataFrame:
+def _bytes(directory: int, name: str) -> bytes | FeedbackError:
+    try:
+        return documents.read_bytes(directory, name)
+    except FeedbackError as wrong:
+        return wrong
+
+
+def _decoded(
+    contents: Iterable[tuple[str, bytes | FeedbackError]], manner: Manner, refused: Iterable[tuple[str, str, str]] = ()
+) -> Records:
+    """The tables of some documents, each with its name; an error is the reason why there is none."""
+    bare: list[_Bare] = []
+    bare_names: list[str] = []
+    bare_data: list[bytes] = []
+    others: list[tuple[str, Parsed]] = []
+    refusals, doubts = [*refused], []
+
+    def look_closely(name: str, data: bytes) -> None:
+        try:
+            others.append((name, records.parse(data, manner.classes, manner.convention, manner.now)))
+        except FeedbackError as wrong:
+            refusals.append((documents.shown(name), wrong.code, str(wrong)))
+            doubts.append(doubt(documents.shown(name), data))
+
+    for name, data in contents:
+        if isinstance(data, FeedbackError):
+            refusals.append((documents.shown(name), data.code, str(data)))
+        elif data.count(b'"') == _QUOTES_OF_BARE and manner.convention.is_own:
+            try:  # with so many quotes no key can stand twice, or beside the five
+                bare.append(_decode_bare(data))
+            except UNDECODABLE:
+                look_closely(name, data)
+            else:
+                bare_names.append(name)
+                bare_data.append(data)
+        else:
+            look_closely(name, data)
+    table = _bare_table(bare, bare_data, bare_names, manner)
+    for place in table["usual"].not_().arg_true():
+        look_closely(bare_names[place], bare_data[place])
+    told = tuple(one for one in doubts if one is not None)
+    return _tables(table.filter("usual"), others, refusals, told, manner.classes.nothing)
+
+
+def _bare_table(bare: list[_Bare], data: list[bytes], names: list[str], manner: Manner) -> pl.DataFrame:
     """A row a file. `usual` is false where only `records.parse` can tell what class, id, box and time are worth."""
+    nothing, latest = manner.classes.nothing, manner.now and (manner.now + MOST_AHEAD).replace(tzinfo=None)
     boxes = chain.from_iterable([one.bbox or (0.0,) * 4 for one in bare])
     table = pl.DataFrame(
         {
-            "feedback_id": ids,
+            "feedback_id": [hashlib.md5(one).hexdigest() for one in data],
             "image_id": [one.image_id for one in bare],
             "class_id": [one.class_id for one in bare],
             "confidence": [one.confidence for one in bare],
@@ -205,12 +231,14 @@ def _bare_table(bare: list[_Bare], ids: list[str], names: list[str], nothing: in
     seconds, fraction = text.str.slice(0, 19).str.replace(" ", "T", literal=True), text.str.slice(19, 7)
     plain = seconds + pl.when(fraction.str.starts_with(".")).then(fraction).otherwise(pl.lit(".000000"))
     return table.with_columns(
+        zoned=text.str.contains(r"(Z|\+00:00)$"),
         timestamp=pl.when(text.str.contains(_USUAL_TIME)).then(
             plain.str.to_datetime("%Y-%m-%dT%H:%M:%S.%6f", time_unit="us", strict=False, cache=False)
-        )
+        ),
     ).with_columns(
         usual=pl.col("timestamp").is_not_null()
-        & (pl.col("timestamp").dt.year() > 0)
+        & (pl.col("timestamp").dt.year() >= FIRST_YEAR)
+        & (pl.lit(value=True) if latest is None else pl.col("timestamp") <= latest)
         & image_id.str.len_chars().is_between(1, records.LONGEST_ID)
         & ~image_id.str.contains(r"^\.|[/\\\x00-\x1f]")
         & ((class_id == nothing) | ((class_id < nothing) & _inside())),
@@ -232,7 +260,8 @@ def _inside() -> pl.Expr:
     )
 
 
-def _rich_row(name: str, feedback: Feedback, nothing: int) -> tuple[Any, ...]:
+def _rich_row(name: str, parsed: Parsed, nothing: int) -> tuple[Any, ...]:
+    feedback = parsed.feedback
     picture, model, simulated = feedback.picture, feedback.model, feedback.simulated
     return (
         feedback.feedback_id,
@@ -250,21 +279,27 @@ def _rich_row(name: str, feedback: Feedback, nothing: int) -> tuple[Any, ...]:
         feedback.run_id,
         *((simulated.site, simulated.view, simulated.device) if simulated else (None, None, None)),
         simulated is not None,
+        bool(feedback.detections) or (feedback.detections is not None and feedback.class_id == nothing),
+        parsed.zoned,
+        feedback.schema_version,
         name,
     )
 
 
-def _tables(bare: pl.DataFrame, others: list[tuple[str, Feedback]], refused: _Refused, nothing: int) -> Records:
+def _tables(
+    bare: pl.DataFrame, others: list[tuple[str, Parsed]], refused: _Refused, doubts: tuple[Doubt, ...], nothing: int
+) -> Records:
     """The columns of FEEDBACK that somebody fills, and the other two tables."""
-    feedback = bare.select("feedback_id", "image_id", "timestamp", "class_id", "confidence", "file", simulated=False)
+    same = ("feedback_id", "image_id", "timestamp", "class_id", "confidence", "zoned", "file")
+    feedback = bare.select(*same, simulated=False, complete=False)
     boxes = bare.filter(pl.col("class_id").is_not_null()).select(_BOX_COLUMNS.names())
     if others:
         rich = pl.DataFrame([_rich_row(*other, nothing) for other in others], schema=_RICH_COLUMNS, orient="row")
         feedback = pl.concat([feedback, rich], how="diagonal")
         found = [
-            (feedback.feedback_id, feedback.image_id, box.class_id, box.confidence, box.bbox, name)
-            for name, feedback in others
-            for box in feedback.found(nothing)
+            (one.feedback_id, one.image_id, box.class_id, box.confidence, box.bbox, name)
+            for name, (one, _) in others
+            for box in one.found(nothing)
         ]
         boxes = pl.concat([boxes, pl.DataFrame(found, schema=_BOX_COLUMNS, orient="row")])
     refusals = [pl.DataFrame(refused, schema=REFUSED_FILES, orient="row")]
@@ -273,7 +308,7 @@ def _tables(bare: pl.DataFrame, others: list[tuple[str, Feedback]], refused: _Re
         feedback, lost = _first_by_name(feedback)
         boxes = boxes.join(lost, on="file", how="anti", maintain_order="left")
         refusals.append(_refused_twins(lost))
-    return Records(feedback, _corners(boxes), pl.concat(refusals))
+    return Records(feedback, _corners(boxes), pl.concat(refusals), doubts)
 
 
 def _corners(boxes: pl.DataFrame) -> pl.DataFrame:

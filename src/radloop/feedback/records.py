@@ -7,18 +7,19 @@ import fcntl
 import hashlib
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 from uuid import uuid4
 
 import msgspec
 
 from radloop.errors import UNDECODABLE, FeedbackError
 from radloop.feedback import documents
+from radloop.feedback.conventions import OWN, Convention
 from radloop.files import flush_folder, write_all
 from radloop.tables import Split
-from radloop.taxonomy import Taxonomy
+from radloop.taxonomy import Taxonomy, is_nothing
 
 SCHEMA_VERSION: Final = 1
 TOLERANCE: Final = 0.01  # how far a box may reach over the picture's edge, as the trainer allows
@@ -176,42 +177,99 @@ def reclaim(folder: Path) -> int:
     return removed
 
 
-def decode(data: bytes, classes: Taxonomy, *, name: str) -> Feedback:
+class Parsed(NamedTuple):
+    """A feedback, complete, and whether its time told its zone."""
+
+    feedback: Feedback
+    zoned: bool
+
+
+def decode(
+    data: bytes, classes: Taxonomy, *, name: str, convention: Convention = OWN, now: datetime | None = None
+) -> Feedback:
     """The feedback in a file's bytes, in the rich or the bare form, complete: with an id and a time in UTC.
 
     Raises FeedbackError that names the file and what is wrong with it.
     """
     try:
-        return parse(data, classes.nothing)
+        return parse(data, classes, convention, now).feedback
     except FeedbackError as wrong:
         raise FeedbackError(f"{name}: {wrong}", code=wrong.code) from wrong
 
 
-def parse(data: bytes, nothing: int) -> Feedback:
-    """`decode` for one of many files: `nothing` (`Taxonomy.nothing`) tells the classes, and no error names the file."""
-    try:
-        feedback = documents.decode(data, _FEEDBACK)
-    except FeedbackError as broken:
-        feedback = _parse_nothing_with_any_box(data, nothing, broken)
+def parse(data: bytes, classes: Taxonomy, convention: Convention = OWN, now: datetime | None = None) -> Parsed:
+    """`decode` for one of many files: no error names the file."""
+    nothing = classes.nothing
+    feedback = _of_any_program(data, nothing, convention)
     if encode(feedback) != data:  # what `encode` made has no key twice
         documents.refuse_repeated_keys(data)
-    for class_id in (feedback.class_id, *(detection.class_id for detection in feedback.detections or ())):
+    _refuse_other_classes(feedback, classes)
+    boxed = feedback.detections or ()
+    for class_id in (feedback.class_id, *(detection.class_id for detection in boxed)):
         if not 0 <= class_id <= nothing:
             raise FeedbackError(
                 f"class_id {class_id} is unknown: the classes are 0..{nothing - 1}, and {nothing} says that "
                 "nothing was found",
                 code="class-unknown",
             )
+    _refuse_contradicting_top(feedback, classes)
     if feedback.class_id != nothing and feedback.bbox is None and not feedback.detections:
         raise FeedbackError(f"class {feedback.class_id} without a bbox", code="box-missing")
     for detection in feedback.found(nothing):
         refuse_outside(detection.bbox)
-    return msgspec.structs.replace(
+    time, zoned = convention.utc(feedback.timestamp, now)
+    complete = msgspec.structs.replace(
         feedback,
         bbox=None if feedback.class_id == nothing else feedback.bbox,
-        timestamp=utc(feedback.timestamp),
+        timestamp=time.isoformat(),
         feedback_id=feedback.feedback_id or hashlib.md5(data).hexdigest(),
     )
+    return Parsed(complete, zoned)
+
+
+def _of_any_program(data: bytes, nothing: int, convention: Convention) -> Feedback:
+    """What the document says in radloop's own convention."""
+    if not convention.is_own and (plain := documents.plain(data)) is not None and "schema_version" not in plain:
+        own = convention.as_own(plain, nothing)
+        if own.get("class_id") == nothing:
+            own["bbox"] = None
+        return documents.convert(own, Feedback)
+    try:
+        return documents.decode(data, _FEEDBACK)
+    except FeedbackError as broken:
+        return _parse_nothing_with_any_box(data, nothing, broken)
+
+
+def _refuse_other_classes(feedback: Feedback, classes: Taxonomy) -> None:
+    """A name beside a number that the dataset gives to another, as feedback on a dataset of other classes has it.
+
+    Another program may call the classes what it likes: only its use of the dataset's names is a contradiction.
+    """
+    named = [(feedback.class_id, feedback.class_name)]
+    named += [(one.class_id, one.class_name) for one in feedback.detections or ()]
+    own = feedback.schema_version is not None
+    for class_id, name in named:
+        if name is None:
+            continue
+        number = classes.nothing if is_nothing(name) else classes.number(name)
+        if number == class_id or (number is None and not own):
+            continue
+        meant = repr(classes.name(class_id)) if 0 <= class_id <= classes.nothing else "no class of the dataset"
+        raise FeedbackError(
+            f"class_id {class_id} is {meant}, and class_name says {name[:60]!r}: was it written for other classes?",
+            code="class-contradicts-name",
+        )
+
+
+def _refuse_contradicting_top(feedback: Feedback, classes: Taxonomy) -> None:
+    """A top detection that is not among the detections."""
+    found = {one.class_id for one in feedback.detections or ()} - {classes.nothing}
+    if found and feedback.class_id not in found:
+        raise FeedbackError(
+            f"class_id {feedback.class_id} ({classes.name(feedback.class_id)}) speaks of the top detection, and none "
+            "of the detections has it",
+            code="top-contradicts-detections",
+        )
 
 
 def _parse_nothing_with_any_box(data: bytes, nothing: int, broken: FeedbackError) -> Feedback:
@@ -246,12 +304,3 @@ def is_inside(xc: float, yc: float, width: float, height: float) -> bool:
         and low <= yc - height / 2
         and yc + height / 2 <= high
     )
-
-
-def utc(text: str) -> str:
-    """A time in ISO 8601 as the same in UTC; without a zone it is UTC. Raises FeedbackError."""
-    try:
-        time = datetime.fromisoformat(text)
-        return (time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
-    except (ValueError, OverflowError) as broken:
-        raise FeedbackError(f"timestamp {text[:60]!r} is not a time in ISO 8601", code="bad-timestamp") from broken

@@ -1,7 +1,8 @@
 """What the next model learns from: which feedback is kept and why the rest is not, and the rows that follow.
 
 Without a review only production images train, and only where the model was sure of every box that it saw; with one,
-the radiologist's findings. Every feedback ends in exactly one fate.
+the radiologist's findings. Every feedback ends in exactly one fate. A row that is kept says whether it `trains`: not
+where it is one box of perhaps many, and not where it was simulated and the dataset is not.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import polars as pl
 
 from radloop import boxes
 from radloop.catalog.rule import Rule
-from radloop.feedback import guard, reviews
+from radloop.feedback import guard, matching, reviews
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.tables import ANNOTATION_COLUMNS, EDGES, FATES, HELD_OUT, RETRAINING, SCALED_SIDE_PX, Fate
@@ -20,10 +21,14 @@ from radloop.taxonomy import Taxonomy
 
 COLUMNS: Final = (
     *ANNOTATION_COLUMNS,
-    *("width", "height", "split", "source", "confidence", "model", "feedback_id", "timestamp"),
+    *("width", "height", "split", "source", "confidence", "model", "feedback_id", "timestamp", "final", "trains"),
 )
 
-_NEEDED: Final = ("feedback_id", "image_id", "timestamp", "model", "file", *guard.JUDGED)
+_NEEDED: Final = ("feedback_id", "image_id", "timestamp", "model", "simulated", "complete", "file", *guard.JUDGED)
+_MADE_UP_MODELS: Final = ("random", "oracle")
+_BARE: Final = ("bare-feedback", "it tells one box of perhaps many, and nobody has reviewed it")
+_SIMULATED: Final = ("simulated", "it was simulated, and the dataset is not synthetic")
+_UNREADABLE: Final = ("review-unreadable", "waits: its review {} cannot be used; mend it, or review the feedback again")
 _LONGEST_MODEL: Final = 48  # with "M-" a reader's name
 _TIME: Final = "%Y-%m-%dT%H:%M:%S%.6f+00:00"
 _ORDER: Final = ("image_id", "rad_id", "class_id", *EDGES)
@@ -38,6 +43,7 @@ class Decided:
     fates: pl.DataFrame  # FATES: one row a feedback and one a refused file
     reviews: pl.DataFrame  # REVIEWS of those that made rows, or settled that nothing trains
     refused_reviews: pl.DataFrame  # REFUSED_FILES: also those of a feedback that is not there
+    waiting: pl.DataFrame  # WAITING: for which reviews which feedback waits
     fused: int  # predicted boxes that coincided with another and are one row with it
     cut: int  # boxes that reached over the picture's edge
 
@@ -51,19 +57,26 @@ class _Reason(NamedTuple):
     sentence: str | None
 
 
-def decide(records: Records, judged: pl.DataFrame, reviewed: Reviews, rule: Rule = _DEFAULT) -> Decided:
+def decide(
+    records: Records, judged: pl.DataFrame, reviewed: Reviews, rule: Rule = _DEFAULT, *, synthetic: bool = False
+) -> Decided:
     """Apply the rule to every feedback. `judged` is its table with what the guard says of it (`guard.judge`).
+
+    `synthetic`: the dataset is, so that what was simulated may train on it.
 
     Of several feedbacks on one image the newest counts, and one that was reviewed before all that were not: a later
     prediction does not take back what a radiologist said. Boxes of one class that coincide are fused (`boxes.fuse`,
     weighted by confidence); what reaches over the picture's edge is cut there and counted.
     """
-    standing, refused_reviews = _known(reviewed, judged)
+    standing, refused_reviews, waiting = matching.match(reviewed, judged, records.detections, rule)
     reasons = _reasons(rule)
-    unknown, withheld = (reason.holds for reason in reasons[:2])
-    order = (~(unknown | withheld), pl.col("verdict").is_not_null(), pl.col("timestamp"), pl.col("feedback_id"))
+    unknown, withheld, other = (reason.holds for reason in reasons[:3])
+    looked_at = pl.col("verdict").is_not_null() | pl.col("waits_for").is_not_null()
+    order = (~(unknown | withheld | other), looked_at, pl.col("timestamp"), pl.col("feedback_id"))
     counts = pl.col("feedback_id").sort_by(*order).last().over("image_id")  # sorting the table would copy all of it
-    said = standing.select("feedback_id", "verdict", "disputed", review="file")
+    said = standing.select("feedback_id", "verdict", "disputed", review="file", review_simulated="simulated")
+    held = waiting.group_by("feedback_id").agg(waits_for=pl.col("file").min())
+    said = said.join(held, on="feedback_id", how="full", coalesce=True)
     told = said.join(_seen(records.detections, rule), on="feedback_id", how="full", coalesce=True)
     table = (
         judged.select(_NEEDED)
@@ -78,6 +91,13 @@ def decide(records: Records, judged: pl.DataFrame, reviewed: Reviews, rule: Rule
             code=_told("code", reasons, "evidence_code"),
             reason=_told("sentence", reasons, "evidence"),
         )
+        .with_columns(
+            reason=pl.when(pl.col("code") == _UNREADABLE[0])
+            .then(pl.format(_UNREADABLE[1], "waits_for"))
+            .otherwise("reason")
+        )
+        .with_columns(_why_idle(rule, synthetic=synthetic))
+        .with_columns(trains=(pl.col("fate") == "kept") & pl.col("code").is_null())
     )
 
     kept = table.filter(pl.col("fate") == "kept").with_columns(split=pl.coalesce("held_out", "split"))
@@ -90,6 +110,7 @@ def decide(records: Records, judged: pl.DataFrame, reviewed: Reviews, rule: Rule
         fates=_fates(table, records.refused),
         reviews=standing.join(used, left_on="file", right_on="review", how="semi"),
         refused_reviews=refused_reviews,
+        waiting=waiting,
         fused=fused,
         cut=rows.filter(outside).height,
     )
@@ -101,22 +122,18 @@ def _of_each(judged: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     return ids.join(told, on="feedback_id", how="left", maintain_order="left").drop("feedback_id")
 
 
-def _known(reviewed: Reviews, judged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What the reviewers say, without the reviews of what is not there; those are refused."""
-    named = pl.col("feedback_id").is_in(reviewed.reviews["feedback_id"].implode())
-    about = judged.filter(named).select("feedback_id", about="image_id")
-    absent, other = pl.col("about").is_null(), pl.col("about") != pl.col("image_id")
-    checked = reviewed.reviews.join(about, on="feedback_id", how="left", maintain_order="left").with_columns(
-        code=pl.when(absent).then(pl.lit("feedback-unknown")).when(other).then(pl.lit("feedback-of-another-image")),
-        reason=pl.when(absent)
-        .then(pl.lit("there is no feedback of this id"))
-        .when(other)
-        .then(pl.format("its feedback is on image {}", "about")),
-    )
-    sound = checked.filter(pl.col("code").is_null()).drop("about", "code", "reason")
-    refused = checked.filter(pl.col("code").is_not_null()).select(reviewed.refused.columns)
-    standing = reviews.standing(Reviews(sound, reviewed.findings, reviewed.refused))
-    return standing, pl.concat([reviewed.refused, refused]).sort("file")
+def _why_idle(rule: Rule, *, synthetic: bool) -> list[pl.Expr]:
+    """Code and reason of what is kept and does not train."""
+    unreviewed, may = pl.col("verdict").is_null(), synthetic or rule.allow_simulated
+    bare = unreviewed & ~pl.col("complete").fill_null(value=False)
+    made_up = pl.col("simulated").fill_null(value=False) | pl.col("model").is_in(_MADE_UP_MODELS).fill_null(value=False)
+    simulated = pl.when(unreviewed).then(made_up).otherwise(pl.col("review_simulated")) & (not may)
+    kept = pl.col("fate") == "kept"
+    told = [
+        pl.when(kept & bare).then(pl.lit(of_bare)).when(kept & simulated).then(pl.lit(of_simulated)).otherwise(name)
+        for name, of_bare, of_simulated in zip(("code", "reason"), _BARE, _SIMULATED, strict=True)
+    ]
+    return [expression.alias(name) for expression, name in zip(told, ("code", "reason"), strict=True)]
 
 
 def _seen(detections: pl.DataFrame, rule: Rule) -> pl.DataFrame:
@@ -141,10 +158,17 @@ def _reasons(rule: Rule) -> list[_Reason]:
         held_out &= pl.lit(value=False)
     else:
         unknown &= ~held_out
-    return [  # the first two come before it is asked which feedback of an image counts
+    return [  # the first three come before it is asked which feedback of an image counts
         _Reason(unknown, "refused", *guard.UNKNOWN),
         _Reason(held_out, "withheld", None, None),
+        _Reason(
+            pl.col("other_picture"),
+            "unused",
+            "other-picture",
+            "it was given on another picture than the dataset has of the image (MD5)",
+        ),
         _Reason(pl.col("superseded"), "unused", "superseded", "superseded"),
+        _Reason(pl.col("waits_for").is_not_null(), "disputed", _UNREADABLE[0], _UNREADABLE[1]),
         _Reason(pl.col("disputed").fill_null(False), "disputed", "disputed", "its reviewers disagree"),
         _Reason(pl.col("verdict") == "reject", "unused", "rejected", "rejected by its reviewer"),
         _Reason(unreviewed & rule.require_review, "unused", "no-review", "no review"),
@@ -190,6 +214,7 @@ def _predicted(kept: pl.DataFrame, detections: pl.DataFrame, rule: Rule) -> tupl
     rows = drawn.with_columns(
         rad_id=pl.format("M-{}", pl.when(name == "").then(pl.lit("unknown")).otherwise(name)),
         source=pl.lit("prediction"),
+        final=pl.lit(value=False),
     )
     return rows.select(RETRAINING.names()), found.height - drawn.height
 
@@ -206,8 +231,8 @@ def _fuse(pile: pl.DataFrame) -> pl.DataFrame:
 def _reviewed(kept: pl.DataFrame, standing: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
     """The rows of reviewed feedback: the radiologist's boxes, or one row that says there is nothing."""
     simulated = pl.when("simulated").then(pl.lit("simulated-review")).otherwise(pl.lit("review"))
-    said = standing.join(kept.select("split", "model", file="review"), on="file").with_columns(
-        rad_id="reviewer", source=simulated, confidence=pl.lit(None, pl.Float64)
+    said = standing.join(kept.select("split", "model", "trains", file="review"), on="file").with_columns(
+        rad_id="reviewer", source=simulated, confidence=pl.lit(None, pl.Float64), final="adjudicates"
     )
     return said.join(findings, on="file", how="left").select(RETRAINING.names())
 
@@ -238,7 +263,12 @@ def csv(rows: pl.DataFrame, classes: Taxonomy) -> bytes:
 def from_csv(data: bytes, classes: Taxonomy) -> pl.DataFrame:
     """RETRAINING from the bytes of a retrain.csv that `csv` wrote."""
     kinds = RETRAINING | {edge.removesuffix("_norm"): pl.Float64() for edge in EDGES}
-    rows = pl.read_csv(data, schema_overrides=kinds).with_columns(
+    table = pl.read_csv(data, schema_overrides=kinds)
+    if "final" not in table.columns:  # as it was before a table told
+        table = table.with_columns(final=pl.lit(value=False))
+    if "trains" not in table.columns:  # as it was while every row trained
+        table = table.with_columns(trains=pl.lit(value=True))
+    rows = table.with_columns(
         classes.from_file(pl.col("class_id")).alias("class_id"),
         *((pl.col(edge.removesuffix("_norm")) / SCALED_SIDE_PX).alias(edge) for edge in EDGES),
     )

@@ -1,12 +1,14 @@
 """Review files: what a radiologist said of a feedback, one JSON object each, only ever added to.
 
 The newest review of a reviewer counts. Reviewers who differ make the feedback disputed until one of them adjudicates.
+Feedback that has a review which cannot be used waits: it may be a radiologist's no.
 """
 
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -18,14 +20,18 @@ import polars as pl
 
 from radloop import boxes, files
 from radloop.errors import FeedbackError
-from radloop.feedback import documents, records
+from radloop.feedback import documents, listing, records
+from radloop.feedback.conventions import OWN, Convention
 from radloop.feedback.records import Box, ClassId, FeedbackId, ImageId
-from radloop.tables import EDGES, REFUSED_FILES, REVIEW_FINDINGS, REVIEWS, SCALED_SIDE_PX, Verdict
+from radloop.tables import EDGES, REFUSED_FILES, REVIEW_FINDINGS, REVIEWS, SCALED_SIDE_PX, WAITING, Verdict
 from radloop.taxonomy import Taxonomy
 
 SAME_BOX_IOU: Final = boxes.FUSION_IOU  # above it two reviewers mean the same
 SMALLEST_SIDE: Final = 0.1 / SCALED_SIDE_PX  # of a label's box: below, its six decimals make it a line
 
+_OWN_ID: Final = re.compile(r"[0-9a-f]{16}")  # of a review that radloop wrote: the hash of its bytes
+_NAMED: Final = re.compile(rb'"feedback_id"\s*:\s*"([A-Za-z0-9][A-Za-z0-9_-]{0,63})"')
+_MOST_NAMED: Final = 10_000  # feedbacks that one file of refused reviews holds up
 _LONGEST_COMMENT: Final = 10_000
 _MOST_FINDINGS: Final = 1_000  # two reviews are compared box by box: 8,000 each would take 4 GB
 _Row = tuple[Any, ...]
@@ -62,6 +68,8 @@ class Reviews:
     reviews: pl.DataFrame  # REVIEWS, sorted by timestamp and review_id
     findings: pl.DataFrame  # REVIEW_FINDINGS
     refused: pl.DataFrame  # REFUSED_FILES
+    waiting: pl.DataFrame = field(default_factory=WAITING.to_frame)
+    zoneless: int = 0  # times without a zone, in those that were read
 
 
 NONE: Final = Reviews(REVIEWS.to_frame(), REVIEW_FINDINGS.to_frame(), REFUSED_FILES.to_frame())
@@ -93,31 +101,61 @@ def file_name(review: Review) -> str:
     return f"{review.feedback_id}.{review.reviewer}.{_review_id(encode(review))}.json"
 
 
-def decode(data: bytes, classes: Taxonomy, *, name: str) -> Review:
+def decode(
+    data: bytes, classes: Taxonomy, *, name: str, convention: Convention = OWN, now: datetime | None = None
+) -> Review:
     """The review in the bytes of the file `name`, its time in UTC.
 
     Raises FeedbackError that names the file and what is wrong with it.
     """
     try:
-        return _decode(data, name, len(classes))
+        return _decode(data, name, len(classes), convention, now)[0]
     except FeedbackError as wrong:
         raise FeedbackError(f"{name}: {wrong}", code=wrong.code) from wrong
 
 
-def _decode(data: bytes, name: str, classes: int) -> Review:
-    review = documents.decode(data, _REVIEW)
+def _decode(data: bytes, name: str, classes: int, convention: Convention, now: datetime | None) -> tuple[Review, bool]:
+    """The review, and whether its time told its zone."""
+    review = _of_any_case(data)
     if encode(review) != data:
         documents.refuse_repeated_keys(data)
     _refuse_other_name(review, name)
+    _refuse_changed(data, name)
     _refuse_contradiction(review)
     for finding in review.findings or []:
         _refuse_unusable(finding, classes)
-    return msgspec.structs.replace(review, timestamp=records.utc(review.timestamp))
+    time, zoned = convention.utc(review.timestamp, now)
+    return msgspec.structs.replace(review, timestamp=time.isoformat()), zoned
+
+
+def _of_any_case(data: bytes) -> Review:
+    """A verdict in another case, or with blanks around it, means one thing only."""
+    try:
+        return documents.decode(data, _REVIEW)
+    except FeedbackError as wrong:
+        plain = documents.plain(data) if wrong.code == "bad-verdict" else None
+        if plain is None or not isinstance(plain["verdict"], str):
+            raise
+        return documents.convert(plain | {"verdict": plain["verdict"].strip().lower()}, Review)
+
+
+def _refuse_changed(data: bytes, name: str) -> None:
+    own = name.split(".")[-2]
+    if _OWN_ID.fullmatch(own) and own != _review_id(data):
+        raise FeedbackError(
+            f"it was changed after it was written: its name has the id {own}, its bytes have {_review_id(data)}",
+            code="review-changed",
+        )
 
 
 def _refuse_other_name(review: Review, name: str) -> None:
     parts = name.split(".")
-    if len(parts) != 4 or parts[:2] != [review.feedback_id, review.reviewer] or not parts[2] or parts[3] != "json":
+    if (
+        len(parts) != 4
+        or parts[:2] != [review.feedback_id, review.reviewer]
+        or not parts[2]
+        or parts[3].lower() != "json"
+    ):
         raise FeedbackError(
             f"its name is not that of a review by {review.reviewer} (<feedback_id>.<reviewer>.<review_id>.json)",
             code="bad-file-name",
@@ -148,33 +186,75 @@ def _refuse_unusable(finding: Finding, classes: int) -> None:
         raise FeedbackError(f"bbox {list(finding.bbox)} has no area inside the picture", code="box-without-area")
 
 
-def read(folder: Path, classes: Taxonomy) -> Reviews:
-    """Every review in `folder`; none where there is no folder. What cannot be used is in `refused` with the reason."""
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
-    except FileNotFoundError:
-        return NONE
+def read(folder: Path, classes: Taxonomy, *, convention: Convention = OWN, now: datetime | None = None) -> Reviews:
+    """Every review in `folder` and its folders; none where there is no folder.
+
+    What cannot be used is in `refused` with the reason, and the feedbacks that it speaks of are `waiting`: its name
+    says which, else its content. A later review of the same reviewer that can be read takes its place. Of `convention`
+    the zone of times counts.
+    """
     rows: list[_Row] = []
     found: list[_Row] = []
     refused: list[_Row] = []
+    waiting: list[tuple[str, str]] = []
+    zoneless = 0
+    names = sorted(listing.names(folder))
+    if not names:
+        return NONE
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in names:
+            data = b""
             try:
-                review = _decode(documents.read_bytes(directory, name), name, len(classes))
+                data = documents.read_bytes(directory, name)
+                if not listing.is_document(name):
+                    raise FeedbackError("a review is a .json file of its own", code="unknown-kind")
+                review, zoned = _decode(data, os.path.basename(name), len(classes), convention, now)
             except FeedbackError as wrong:
                 refused.append((documents.shown(name), wrong.code, str(wrong)))
+                waiting += [(one, documents.shown(name)) for one in _spoken_of(name, data)]
                 continue
+            zoneless += not zoned
             rows.append(_row(review, name))
             found += [(name, finding.class_id, *finding.bbox) for finding in review.findings or []]
+        waiting = list(_still_waiting(waiting, rows, directory))
     finally:
         os.close(directory)
-    return _tables(rows, found, refused)
+    tables = _tables(rows, found, refused)
+    held = pl.DataFrame(waiting, schema=WAITING, orient="row").sort("feedback_id", "file")
+    return Reviews(tables.reviews, tables.findings, tables.refused, held, zoneless)
+
+
+def _spoken_of(name: str, data: bytes) -> list[str]:
+    """The feedbacks that a review which cannot be used may speak of."""
+    told = [match.decode() for match in _NAMED.findall(data)[:_MOST_NAMED]]
+    return sorted({os.path.basename(name).split(".")[0], *told})
+
+
+def _still_waiting(waiting: list[tuple[str, str]], rows: list[_Row], directory: int) -> Iterator[tuple[str, str]]:
+    """Those without a readable review that the same reviewer wrote later."""
+    readable: dict[tuple[str, str], list[str]] = {}
+    for row in rows if waiting else ():
+        readable.setdefault((row[1], row[3]), []).append(row[-1])
+    for feedback_id, file in waiting:
+        parts = os.path.basename(file).split(".")
+        theirs = readable.get((feedback_id, parts[1]), []) if len(parts) == 4 else []
+        written = _written_ns(directory, file)
+        if not any(_written_ns(directory, one) > written for one in theirs):
+            yield feedback_id, file
+
+
+def _written_ns(directory: int, name: str) -> int:
+    """When a file was written; of one that is gone, never."""
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _row(review: Review, name: str) -> _Row:
     return (
-        name.split(".")[2],
+        os.path.basename(name).split(".")[2],
         review.feedback_id,
         review.image_id,
         review.reviewer,

@@ -15,7 +15,7 @@ import polars as pl
 from PIL import Image
 
 from radloop import manifest, storage, tree
-from radloop.catalog import version
+from radloop.catalog import heldout, version
 from radloop.dataset import naming, proof, trainer_rules, yolo
 from radloop.dataset.trainer_rules import Found, Violation
 from radloop.errors import DatasetError
@@ -32,6 +32,7 @@ RULES: Final = trainer_rules.RULES | {
     "label-missing": "picture taken for background",
     "leak-group": "figures on held-out splits flatter",
     "leak-picture": "figures on held-out splits flatter",
+    "leak-memory": "figures on held-out splits flatter",
     "split-proof": "split not proven",
     "split-annotations": "files and annotations disagree",
     "summary-wrong": "files and summary disagree",
@@ -98,7 +99,7 @@ def check(place: Path | str, *, jobs: int = 1, progress: Progress = silent) -> R
     """
     if storage.is_remote(str(place)):
         return _check_store(str(place), progress=progress)
-    root = _dataset_root(Path(place))
+    root = yolo.dataset_root(Path(place))
     units = {"": _check_unit(root, jobs=jobs, progress=progress)}
     if (root / manifest.RETRAIN / manifest.NAME).is_file():
         units[_IN_RETRAIN] = _check_unit(root / manifest.RETRAIN, jobs=jobs, progress=progress)
@@ -125,7 +126,7 @@ def _check_store(address: str, *, progress: Progress) -> Report:
         prefix = layout.resolve_prefix(store)
         units = {"": _check_published(store, prefix, progress=progress)}
         retrain = layout.key_in(prefix, manifest.RETRAIN)
-        if store.get(f"{retrain}/{manifest.NAME}") is not None:
+        if any(store.get(f"{retrain}/{name}") is not None for name in sorted(layout.OURS)):
             units[_IN_RETRAIN] = _check_published(store, retrain, progress=progress)
     return _report(address, units)
 
@@ -157,20 +158,6 @@ def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
     return _Unit(violations, manifest.version(listed), checked, counts)
 
 
-def _dataset_root(folder: Path) -> Path:
-    try:
-        return manifest.unit_root(folder).resolve()
-    except DatasetError:
-        for candidate in (folder, folder / manifest.UNIT):
-            if candidate.is_dir() and any(map(_is_part_of_yolo, yolo.walk(candidate))):
-                return candidate.resolve()
-        raise
-
-
-def _is_part_of_yolo(key: str) -> bool:
-    return key.rpartition(".")[2].lower() in {*yolo.PICTURE_SUFFIXES, "yaml", "yml"}
-
-
 def _check_unit(root: Path, *, jobs: int, progress: Progress) -> _Unit:
     found = trainer_rules.judge_tree(yolo.read(root))
     violations = list(found.violations)
@@ -179,6 +166,11 @@ def _check_unit(root: Path, *, jobs: int, progress: Progress) -> _Unit:
     except DatasetError as broken:
         violations.append(Violation("manifest-unreadable", manifest.NAME, None, str(broken)))
         listed = None
+
+    if (
+        listed is not None and not listed["kind"].is_in(["image", "yaml"]).any()
+    ):  # re-training data of which none trains
+        violations = [one for one in violations if one.rule != "yaml-missing"]
 
     image_keys = set(found.pictures["key"])
     other_keys = set(found.pictures["label"])
@@ -191,6 +183,8 @@ def _check_unit(root: Path, *, jobs: int, progress: Progress) -> _Unit:
 
     violations += _judge_contents(found, pictures, texts)
     checked = [f"the trainer's rules: {found.pictures['key'].n_unique():,} pictures with their labels"]
+    unfinished = [name for name in (layout.MARKER, layout.JOURNAL) if listed is None and (root / name).exists()]
+    violations += [Violation("publish-unfinished", name, None, layout.UNFINISHED) for name in unfinished]
     if listed is None:
         violations += _judge_shared_pictures(found, pictures)
         checked.append(f"no {manifest.NAME}: checksums, groups and splits could not be checked; same pictures were")
@@ -315,6 +309,9 @@ def _judge_documents(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterat
     for group, where in leaking:
         yield Violation("leak-group", tree.ANNOTATIONS, None, f"group {group} is in {where}")
     yield from _judge_places(listed, assigned)
+    if tree.HELDOUT in texts:
+        for problem in heldout.verify(texts[tree.HELDOUT], annotations):
+            yield Violation("leak-memory", tree.HELDOUT, None, problem)
     if leaking:
         return  # the proof would only say it again
     try:

@@ -11,9 +11,10 @@ from radloop.catalog import judging, version
 from radloop.catalog.judging import MODEL, Judged
 from radloop.catalog.rule import Rule, standing
 from radloop.errors import FeedbackError
-from radloop.feedback import cache, guard
+from radloop.feedback import guard
 from radloop.measures import evaluation
 from radloop.options import Evaluate
+from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
 from radloop.taxonomy import Taxonomy
 
@@ -53,8 +54,7 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     Raises FeedbackError where there is nothing to judge.
     """
     known, feedback = version.read(options.dataset_folder), options.feedback_folder
-    kept = cache.path(options.out, feedback, known.taxonomy)
-    records = cache.read(feedback, known.taxonomy, kept, jobs=options.jobs, progress=progress)
+    records = coming_back.feedback(options, known, keep=True, jobs=options.jobs, progress=progress)
     judged = guard.judge(records.feedback, known.images)
     newest = judging.newest(judged)
     if newest.is_empty():

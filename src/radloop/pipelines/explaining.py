@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,10 +14,11 @@ from radloop.catalog import version
 from radloop.catalog.rule import Rule, standing
 from radloop.catalog.version import Version
 from radloop.errors import DatasetError, RadloopError
-from radloop.feedback import cache, guard, retraining, reviews
+from radloop.feedback import guard, retraining, reviews
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.options import Explain
+from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
 from radloop.storage import layout
 from radloop.tables import CLASS_ID, CONSENSUS, EDGES, REFUSED_FILES, SCALED_SIDE_PX
@@ -63,8 +65,7 @@ def explain(options: Explain, *, progress: Progress = silent) -> Explanation:
     asked, feedback, store = options.asked, options.feedback_folder, options.store_address
     known = version.read(options.dataset_folder)
     classes = known.taxonomy
-    kept = cache.path(options.out, feedback, classes)
-    found = cache.read(feedback, classes, kept, jobs=options.jobs, progress=progress)
+    found = coming_back.feedback(options, known, keep=True, jobs=options.jobs, progress=progress)
     about = found.feedback.filter((pl.col("feedback_id") == asked) | (pl.col("image_id") == asked))
     in_dataset = asked in known.annotations["image_id"]
     if not in_dataset and about.is_empty():
@@ -74,7 +75,8 @@ def explain(options: Explain, *, progress: Progress = silent) -> Explanation:
     published, trouble = _published(store)
     by = standing(known.root / manifest.RETRAIN) or options.rule
     rows = known.annotations.filter(image_id=image_id).sort("rad_id", "class_id", *EDGES, nulls_last=True)
-    reviewed = reviews.read(options.reviews_folder, classes)
+    now = datetime.now(UTC)
+    reviewed = reviews.read(options.reviews_folder, classes, convention=options.convention, now=now)
     parts = [
         *_picture(known, image_id, published),
         *_labels(known, rows, image_id, published),
@@ -132,7 +134,7 @@ def _labels(known: Version, rows: pl.DataFrame, image_id: str, published: Mappin
     unused = rows.filter(~pl.col("used"))
     if unused.height:
         parts = tuple(_row(one) for one in unused.iter_rows(named=True))
-        yield Node("rows whose place re-training data took", {}, parts)
+        yield Node("rows in no label: a model's where people have read, or set aside", {}, parts)
 
 
 def _normal(known: Version) -> str | None:
@@ -197,9 +199,9 @@ def _feedback(
     if mine.feedback.is_empty():
         return
     looked = said.reviews.join(mine.feedback, on="feedback_id", how="semi", maintain_order="left")
-    decided = retraining.decide(
-        mine, guard.judge(mine.feedback, known.images), Reviews(looked, said.findings, REFUSED_FILES.to_frame()), rule
-    )
+    theirs = Reviews(looked, said.findings, REFUSED_FILES.to_frame(), said.waiting)
+    judged = guard.judge(mine.feedback, known.images)
+    decided = retraining.decide(mine, judged, theirs, rule, synthetic=known.synthetic)
     fates = {one["feedback_id"]: one for one in decided.fates.iter_rows(named=True)}
     trained = _retrained(known.root, image_id)
     for one in mine.feedback.iter_rows(named=True):

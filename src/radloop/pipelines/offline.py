@@ -1,9 +1,8 @@
 """Raw data -> a verified, leak-free YOLO dataset in a store: extract, transform, load."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,16 @@ import polars as pl
 
 from radloop import files, manifest, similarity, sources, storage, tree
 from radloop.catalog import classes, version
-from radloop.catalog.classes import Resolved, Wishes
-from radloop.catalog.version import Difference
-from radloop.dataset import additions, findings, pictures, plan, proof, splits, yolo
+from radloop.catalog.classes import Wishes
+from radloop.catalog.version import Difference, Earlier
+from radloop.dataset import findings, pictures, plan, proof, splits, yolo
 from radloop.dataset.findings import Validated
 from radloop.dataset.plan import Account, Labelling, Plan
 from radloop.engines import HERE, Engine
 from radloop.errors import DatasetError, SourceError, StoreError
 from radloop.options import Etl, Extract, Load, Pull, Transform
+from radloop.pipelines import continuing, gathering
+from radloop.pipelines.gathering import Gathered
 from radloop.progress import Progress, silent
 from radloop.sources import Source, Wanted, raw
 from radloop.sources.raw import RawData
@@ -55,7 +56,8 @@ class Transformed:
     lost_readings: int  # readings that kept no row: no label was written for them
     unlabelled_pictures: int  # pictures without any row: never normal
     worst: Mapping[str, Any]  # the class (class_name, too) and split furthest from their share, from splits.json
-    difference: Difference | None  # from the version that --previous names
+    continues: str  # which version, and where that stands
+    difference: Difference | None  # from that version
     written: bool  # False where this very version was there already, and with --dry-run
     notes: tuple[str, ...]
 
@@ -139,25 +141,30 @@ def transform(
     with files.locked(options.out, writing=not options.dry_run):
         data = data or raw.read(options.out)
         folder_of_pictures = _require_pictures(data)
-        earlier, before = _earlier(options.previous)
+        continued = continuing.find(options.out, options.store_address, previous=options.previous, fresh=options.fresh)
         cache = None if options.dry_run else options.out / "cache" / "pictures.parquet"
 
         found = pictures.find(folder_of_pictures)
-        rows = _rows(data, found, wishes, earlier, options.add)
-        labelled = found.join(rows.valid.findings, on="image_id", how="semi")
+        gathered = gathering.gather(
+            data, found, wishes, continued, add=options.add, blind_production=options.blind_production
+        )
+        labelled = found.join(gathered.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
-        valid = _require_any(findings.require_pictures(rows.valid, inspected))
+        valid = _require_any(findings.require_pictures(gathered.valid, inspected))
 
-        thumbnails = partial(pictures.thumbnails, folder_of_pictures, inspected, engine=engine, cache=cache)
+        thumbnails = pictures.Thumbnails(folder_of_pictures, inspected, engine=engine, cache=cache)
         duplicates = similarity.near_duplicates(inspected, thumbnails)
         grouping = splits.group(valid.findings["image_id"], patients=valid.patients, duplicates=duplicates)
-        assignment = splits.assign(
-            valid.findings, grouping.groups, wanted, rows.taxonomy, seed=seed, previous=before, move=rows.moved
+        recognized = continuing.recognize(continued, inspected, thumbnails)
+        links = continuing.links(continued, recognized, valid.patients)
+        assignment = _assigned(options, valid.findings, [grouping.groups, *links], gathered, continued.settled)
+        proven = proof.of(
+            valid.findings, assignment, wanted, gathered.taxonomy, seed=seed, previous=continued.assignment
         )
-        proven = proof.of(valid.findings, assignment, wanted, rows.taxonomy, seed=seed, previous=before)
+        ancestry = continuing.ancestry(continued, inspected, assignment, valid.patients, proven, thumbnails)
         asked_for = _settings(options, wishes, valid)
-        account = Account(data.name, asked_for, proven, valid.rejected, valid.lost)
-        built = plan.build(valid.findings, inspected, assignment, rows.taxonomy, labelling, account)
+        account = Account(data.name, asked_for, proven, valid.rejected, valid.lost, *ancestry)
+        built = plan.build(valid.findings, inspected, assignment, gathered.taxonomy, labelling, account)
 
         organized = options.out / manifest.UNIT
         written = not options.dry_run and yolo.write(built, organized, pictures=folder_of_pictures, progress=progress)
@@ -166,16 +173,17 @@ def transform(
             version=built.version,
             images={split: int((assignment["split"] == split).sum()) for split in SPLITS},
             labels=built.labels.height,
-            rows_in=rows.number,
+            rows_in=gathered.number,
             rows_out=valid.findings.height,
             rows_refused=valid.rejected.height,
             refused=_by_code(valid.rejected),
             lost_readings=valid.lost.height,
             unlabelled_pictures=found.join(valid.findings, on="image_id", how="anti").height,
-            worst=proven["worst"] | {"class_name": rows.taxonomy.name(proven["worst"]["class_id"])},
-            difference=_difference(earlier, built, rows.taxonomy),
+            worst=proven["worst"] | {"class_name": gathered.taxonomy.name(proven["worst"]["class_id"])},
+            continues=continued.described,
+            difference=_difference(continued.earlier, built, gathered.taxonomy),
             written=written,
-            notes=(*rows.notes, *valid.notes, *grouping.warnings),
+            notes=(*gathered.notes, *valid.notes, *grouping.warnings, *continuing.said(recognized)),
         )
 
 
@@ -234,77 +242,23 @@ def _require_pictures(data: RawData) -> Path:
     return data.pictures
 
 
-def _sizes(data: RawData, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame | None:
-    """The frame of each image for where its rows do not say: train_meta.csv, else the pictures' headers.
-
-    Headers never fill the gaps of columns or of train_meta.csv: they are of the stretched pictures, and a small box in
-    original pixels would pass with the wrong scale.
-    """
-    if data.sizes:
-        return raw.read_sizes(data.sizes)
-    if {"width", "height"} <= set(rows.columns):
-        return None
-    return pictures.read_headers(_require_pictures(data), found)
-
-
-@dataclass(frozen=True)
-class _Earlier:
-    """The version that the next one continues."""
-
-    taxonomy: Taxonomy
-    annotations: pl.DataFrame  # ANNOTATIONS
-
-    @property
-    def assignment(self) -> pl.DataFrame:
-        return self.annotations.select("image_id", "group", "split").unique().sort("image_id")
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """All rows of a run, the added ones too, with the classes that they speak of."""
-
-    valid: Validated
-    taxonomy: Taxonomy
-    number: int  # rows in
-    moved: frozenset[str]  # images that have to be in training now
-    notes: tuple[str, ...]
-
-
-def _rows(data: RawData, found: pl.DataFrame, wishes: Wishes, earlier: _Earlier | None, add: Path | None) -> _Rows:
-    """The rows of the source and, where there is one, of the retrain.csv to add, validated."""
-    rows, ragged = raw.read_annotations(data.annotations)
-    resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None, own=data.classes)
-    valid = findings.validate(
-        rows, resolved, sizes=_sizes(data, rows, found), boxes=data.boxes, source=data.name, name=data.annotations.name
+def _assigned(
+    options: Transform,
+    found: pl.DataFrame,
+    links: Sequence[pl.DataFrame],
+    gathered: Gathered,
+    previous: pl.DataFrame | None,
+) -> pl.DataFrame:
+    return splits.assign(
+        found,
+        links[0],
+        options.sizes,
+        gathered.taxonomy,
+        seed=options.seed,
+        previous=previous,
+        links=links[1:],
+        move=gathered.moved,
     )
-    valid = replace(valid, rejected=pl.concat([ragged, valid.rejected]))
-    number, moved = _number(valid), frozenset[str]()
-    if add:
-        added = _retraining(add, resolved, wishes)
-        number += _number(added)
-        valid, moved = additions.merge(valid, added, earlier.assignment if earlier else None)
-    return _Rows(valid, resolved.taxonomy, number, moved, resolved.notes)
-
-
-def _retraining(add: Path, resolved: Resolved, wishes: Wishes) -> Validated:
-    """The rows of a retrain.csv, boxes in 1024×1024 pixels; what is refused names that file."""
-    rows, ragged = raw.read_annotations(add, source=additions.SOURCE)
-    meant = classes.of_taxonomy(rows, resolved.taxonomy, renamed=wishes.renamed, left_out=resolved.left_out)
-    valid = findings.validate(rows, meant, sizes=None, boxes="scaled", source=additions.SOURCE, name=add.name)
-    return replace(valid, rejected=pl.concat([ragged, valid.rejected]))
-
-
-def _earlier(address: str | None) -> tuple[_Earlier | None, pl.DataFrame | None]:
-    """An earlier version in a folder or a store, and its ASSIGNMENT; None where none is named."""
-    if not address:
-        return None, None
-    with closing(storage.open_store(address)) as store:
-        prefix = layout.resolve_prefix(store)
-        known = version.published(lambda key: store.get(layout.key_in(prefix, key)), name=address)
-    if known is None:
-        raise DatasetError(f"--previous {address} holds no {tree.ANNOTATIONS}: it was not written by radloop.")
-    earlier = _Earlier(*known)
-    return earlier, earlier.assignment
 
 
 def _settings(options: Transform, wishes: Wishes, valid: Validated) -> dict[str, Any]:
@@ -322,7 +276,7 @@ def _settings(options: Transform, wishes: Wishes, valid: Validated) -> dict[str,
     }
 
 
-def _difference(earlier: _Earlier | None, built: Plan, taxonomy: Taxonomy) -> Difference | None:
+def _difference(earlier: Earlier | None, built: Plan, taxonomy: Taxonomy) -> Difference | None:
     if earlier is None:
         return None
     after = version.decode(built.documents[tree.ANNOTATIONS], taxonomy, name=tree.ANNOTATIONS)

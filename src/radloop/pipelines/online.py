@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -100,33 +100,38 @@ def simulate(
     stop, stages = threading.Event(), len(plan.loads)
     cache = options.out / "cache"
 
-    with closing(storage.open_store(options.store_address)) as store:
-        prefix, rows, notes = _pictures_of(store, options.splits)
-        known = _known(store, prefix, rows["image_id"])
-        make = partial(_made, detector) if detector else _making(options, known)
-        ready = hospital.when_ready(partial(make, stop=stop), seconds=options.stage_seconds, progress=progress)
-        run = Run.new(
-            ready,
-            classes=known.classes,
-            feedback=options.feedback_folder,
-            log=options.log_file,
-            seed=options.seed,
-            durable=options.durable,
-        )
-        notes = (*notes, *known.notes, *detectors.notes(ready))
-        summary = partial(_summary, run, options.store_address, notes=notes)
-        if options.dry_run:
-            nothing = [Tally(stage, loaded) for stage, loaded in enumerate(plan.loads, 1)]
-            return summary(rows.height, nothing, ran=False, stopped=False)
-        with files.locked(cache / "shown"):
-            plain, lost = _fetch(store, prefix, rows, cache, engine=engine, progress=progress)
-            shown = _drifted(plain, drifts, stages, cache / "shown", engine=engine, progress=progress)
+    with ExitStack() as until_the_end:
+        with closing(storage.open_store(options.store_address)) as store:
+            prefix, rows, notes = _pictures_of(store, options.splits)
+            known = _known(store, prefix, rows["image_id"])
+            make = partial(_made, detector) if detector else _making(options, known)
+            ready = hospital.when_ready(partial(make, stop=stop), seconds=options.stage_seconds, progress=progress)
+            run = Run.new(
+                ready,
+                classes=known.classes,
+                feedback=options.feedback_folder,
+                log=options.log_file,
+                seed=options.seed,
+                durable=options.durable,
+            )
+            notes = (*notes, *known.notes, *detectors.notes(ready))
+            summary = partial(_summary, run, options.store_address, notes=notes)
+            if options.dry_run:
+                nothing = [Tally(stage, loaded) for stage, loaded in enumerate(plan.loads, 1)]
+                return summary(rows.height, nothing, ran=False, stopped=False)
+            journal = until_the_end.enter_context(Journal(run.log, run.id))
+            start = {"load": plan.loads, "arrival": options.arrival, "drift": options.drift, "pictures": rows.height}
+            provider = detectors.provider(ready)
+            # before all that takes long: somebody may wait
+            journal.write("start", detector=run.detector, provider=provider, **start)
+            with files.locked(cache / "shown"):
+                plain, lost = _fetch(store, prefix, rows, cache, engine=engine, progress=progress)
+                shown = _drifted(plain, drifts, stages, cache / "shown", engine=engine, progress=progress)
 
-    found = set() if known.truth is None else set(known.truth["image_id"])
-    share = Share(run, plan, make, shown, [picture.image_id in found for picture in plain], drifts)
-    start = {"load": plan.loads, "arrival": options.arrival, "drift": options.drift, "pictures": len(plain)}
-    summary = partial(summary, len(plain), lost=lost)
-    return _play(share, ready, summary, engine, start=start, stop=stop, progress=progress)
+        found = set() if known.truth is None else set(known.truth["image_id"])
+        share = Share(run, plan, make, shown, [picture.image_id in found for picture in plain], drifts)
+        summary = partial(summary, len(plain), lost=lost)
+        return _play(share, ready, summary, engine, journal, stop=stop, progress=progress)
 
 
 def _plan(options: Simulate) -> tuple[hospital.Plan, tuple[Drift, ...]]:
@@ -143,17 +148,16 @@ def _play(
     detector: Detector,
     summary: Callable[..., Simulation],
     engine: Engine,
+    journal: Journal,
     *,
-    start: Mapping[str, Any],
     stop: threading.Event,
     progress: Progress,
 ) -> Simulation:
-    """Play the run here or on many machines, with its begin, stages and end in the log."""
+    """Play the run here or on many machines, with its stages and end in the log."""
     run = share.run
     run.feedback.mkdir(parents=True, exist_ok=True)
     records.reclaim(run.feedback)
-    with Journal(run.log, run.id) as journal, hospital.stopped_by_signals(stop):
-        journal.write("start", detector=run.detector, **start)
+    with hospital.stopped_by_signals(stop):
         if engine.many_machines:
             tallies = playing.spread(share, journal, engine, stop=stop, progress=progress)
         else:

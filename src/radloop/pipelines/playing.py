@@ -26,7 +26,7 @@ from radloop import engines
 from radloop.engines import Engine
 from radloop.feedback import records
 from radloop.feedback.records import Detection, Feedback, Model, PictureMeasures, Simulated
-from radloop.predictions import Detector, Picture
+from radloop.predictions import Detector, Picture, Predictions
 from radloop.progress import Progress, silent
 from radloop.simulation import drifting, hospital
 from radloop.simulation.drifting import Drift
@@ -238,7 +238,7 @@ class _Clerk:
             image_md5=shown.md5,
             image_phash=shown.phash,
             picture=shown.measures,
-            model=self._run.model,
+            model=_answering(self._run.model, predictions),
             latency_ms=answer.latency_ms,
             stage=answer.visit.stage,
             arrived_at=self._time(answer.intended),
@@ -250,6 +250,12 @@ class _Clerk:
 
     def _time(self, moment: float) -> str:
         return (self._epoch + timedelta(seconds=moment)).isoformat()
+
+
+def _answering(model: Model, predictions: Predictions) -> Model:
+    """The model that answered: a server may load another version in the middle of a run."""
+    version = predictions.model_version
+    return model if version is None else Model(name=model.name, version=version)
 
 
 def _as_picture(shown: Shown) -> Picture:

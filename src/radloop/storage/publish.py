@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from radloop import manifest, tree
-from radloop.errors import DatasetError
+from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
 from radloop.storage import Store
 from radloop.storage.change import Change, Stored
-from radloop.storage.layout import JOURNAL, MARKER, OURS, key_in, rows_of, summary_version, within
+from radloop.storage.layout import JOURNAL, MARKER, OURS, key_in, rows_of, summary_continues, summary_version, within
 from radloop.tables import MANIFEST
 
 # what a killed rclone leaves of a key in a remote that is a file system
@@ -67,6 +67,7 @@ def publish(
     if not dry_run:
         store.recover(prefix)
     held = _look(store, prefix)
+    _refuse_another(root, table, held, store.address)
     change = _compare(root, prefix, manifest_file, table, held, keep_old=keep_old)
 
     transfers = store.foresee(change) if dry_run else store.commit(change, progress=progress)
@@ -100,6 +101,21 @@ def _read_unit(root: Path) -> tuple[bytes, pl.DataFrame]:
             "Pull all of it first."
         )
     return data, table
+
+
+def _refuse_another(root: Path, table: pl.DataFrame, held: _Held, address: str) -> None:
+    """Raise StoreError where the store holds another version than the one that this one was built to follow."""
+    summary = root / tree.SUMMARY
+    continues = summary_continues(summary.read_bytes()) if summary.exists() else None
+    if continues is None or held.last.is_empty():
+        return
+    standing = manifest.version(held.last)
+    if standing not in (manifest.version(table), *continues):
+        raise StoreError(
+            f"{address} holds version {standing}, and {root} follows {continues[0] or 'none'}: what "
+            "was held out there could train here. Run `radloop transform` with this --store, which continues its "
+            "version, or begin anew with --fresh."
+        )
 
 
 def _look(store: Store, prefix: str) -> _Held:

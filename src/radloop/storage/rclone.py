@@ -14,10 +14,13 @@ from radloop.errors import StoreError
 from radloop.progress import Progress, silent
 from radloop.storage.change import Stored
 from radloop.storage.daemon import Daemon, RcloneError
+from radloop.storage.layout import key_in
 from radloop.storage.objects import ObjectStore, Outcome
 
 _PARALLEL: Final = 16  # small requests at once: over a long line their number hides its delay
 _PATIENCE: Final = 6  # failures without a success between them: then the server is down, not busy
+
+_OF_SERVER: Final = frozenset({"operations/list", "operations/copyfile", "operations/deletefile"})
 
 _HTTP: Final = r"(http error|status ?code)\W*"
 # What another try cannot mend, and the way out. The patterns are of rclone's errors, in any case.
@@ -39,15 +42,26 @@ _FINAL: Final = {
         "insufficient storage",
         "quota exceeded",
     ],
-    "the server forbids it: this user may not write there, or may not make the container.": [
-        f"{_HTTP}403",
-        "operation forbidden",
-        "access ?denied",
+    "the password of crypt is another than that of what lies there. Correct the remote with `rclone config` (password "
+    "and password2); where files that are not encrypted lie beside it, set RCLONE_CRYPT_STRICT_NAMES=false.": [
+        "bad password\\?",
+        "undecryptable",
+        "not an encrypted file",
     ],
     "the disk is full. Free some space and run the same command again.": ["no space left on device"],
     "no permission to write there, or it is read-only.": ["permission denied", "read-only file system"],
     "a name is too long for it.": ["name too long", "KeyTooLong"],
 }
+# A server that logged us in may forbid what it allowed before when the token has expired: Ceph's does. rclone logs in
+# anew after a 401 only.
+_FORBIDDEN: Final = f"{_HTTP}403|operation forbidden|access ?denied"
+_MAY_NOT: Final = (
+    "the server forbids it, also to a new login: this user may not write there, or may not make the container. Ask for "
+    "the right, or correct the remote with `rclone config`."
+)
+# What a listing says of a large object in parts is not what its bytes are. Who asks for bytes compares them himself, by
+# the manifest's MD5s or by the seal in them.
+_UNCHECKED: Final = {"IgnoreSize": True, "IgnoreChecksum": True}
 
 
 class RcloneStore(ObjectStore):
@@ -72,7 +86,10 @@ class RcloneStore(ObjectStore):
 
     @cached_property
     def _features(self) -> dict[str, Any]:
-        features: dict[str, Any] = self._call("operations/fsinfo", fs=self.address)["Features"]
+        return self._features_of(self._started())
+
+    def _features_of(self, daemon: Daemon) -> dict[str, Any]:
+        features: dict[str, Any] = daemon.call("operations/fsinfo", {"fs": self.address})["Features"]
         return features
 
     def list(self, prefix: str = "", *, progress: Progress = silent) -> dict[str, Stored]:
@@ -107,28 +124,40 @@ class RcloneStore(ObjectStore):
 
     def get(self, key: str) -> bytes | None:
         """The bytes of one small object; None where it is missing."""
-        with tempfile.TemporaryDirectory(dir=self._started().folder) as folder:
+        daemon = self._started()  # held, for its folder goes with it
+        with tempfile.TemporaryDirectory(dir=daemon.folder) as folder:
             try:
-                self._rc("operations/copyfile", srcFs=self.address, srcRemote=key, dstFs=folder, dstRemote="object")
+                self._rc(
+                    "operations/copyfile",
+                    srcFs=self.address,
+                    srcRemote=key,
+                    dstFs=folder,
+                    dstRemote="object",
+                    _config=_UNCHECKED,
+                )
             except RcloneError as error:
                 if error.is_missing:
                     return None
-                raise self._explained(error) from error
+                raise self._explained(error, key) from error
             return (Path(folder) / "object").read_bytes()
 
     def put(self, key: str, data: bytes) -> None:
         """Write one small object; it is there when this returns."""
-        with tempfile.TemporaryDirectory(dir=self._started().folder) as folder:
+        daemon = self._started()  # held, for its folder goes with it
+        with tempfile.TemporaryDirectory(dir=daemon.folder) as folder:
             # a file, not a stream: Swift stores a stream of unknown length in chunks
             (Path(folder) / "object").write_bytes(data)
-            self._call(
-                "operations/copyfile",
-                srcFs=folder,
-                srcRemote="object",
-                dstFs=self.address,
-                dstRemote=key,
-                _config={"NoCheckDest": True, "IgnoreTimes": True},
-            )
+            try:
+                self._rc(
+                    "operations/copyfile",
+                    srcFs=folder,
+                    srcRemote="object",
+                    dstFs=self.address,
+                    dstRemote=key,
+                    _config={"NoCheckDest": True, "IgnoreTimes": True},
+                )
+            except RcloneError as error:
+                raise self._explained(error, key) from error
 
     def upload(self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent) -> Outcome:
         """Send the files `root`/key, one request each, nothing asked before."""
@@ -139,10 +168,16 @@ class RcloneStore(ObjectStore):
         into = into.absolute()
         paths = {key: into / key for key in keys}
         into.mkdir(parents=True, exist_ok=True)
-        outcome = Outcome()
-        for by_name in (False, True):
-            missing = [key for key, path in paths.items() if not path.is_file()]
-            outcome = self._batch("download", self._at(prefix), str(into), missing, progress, NoTraverse=by_name)
+        outcome, by_name = Outcome(), False
+        missing = [key for key, path in paths.items() if not path.is_file()]
+        while missing:
+            config = {"NoTraverse": by_name, **_UNCHECKED}
+            outcome = self._batch("download", self._at(prefix), str(into), missing, progress, **config)
+            before, missing = len(missing), [key for key in missing if not paths[key].is_file()]
+            goes_on = _is_forbidden(outcome.error or "") and len(missing) < before
+            if by_name and not goes_on:
+                break
+            by_name = by_name or not goes_on
         if outcome.error is not None and not RcloneError(outcome.error).is_missing:
             raise self._explained(outcome.error)
         return {key: path for key, path in paths.items() if path.is_file()}
@@ -163,7 +198,7 @@ class RcloneStore(ObjectStore):
 
         failed = self._each("server copies", sources, copy, progress)
         return Outcome(
-            error=next((str(error) for error in failed.values()), None),
+            error=next((_with_way_out(str(error)) for error in failed.values()), None),
             gone=frozenset(key for key, error in failed.items() if error.is_missing),
         )
 
@@ -171,9 +206,9 @@ class RcloneStore(ObjectStore):
         """Remove objects by name, whatever a listing shows."""
         at = self._at(prefix)
         failed = self._each("remove", keys, lambda key: self._rc("operations/deletefile", fs=at, remote=key), silent)
-        for error in failed.values():
+        for key, error in failed.items():
             if not error.is_missing:
-                raise self._explained(error)
+                raise self._explained(error, key_in(prefix, key))
 
     def close(self) -> None:
         """End rclone."""
@@ -190,18 +225,52 @@ class RcloneStore(ObjectStore):
     def _started(self) -> Daemon:
         with self._starting:
             if self._daemon is None:
-                self._daemon = Daemon()
-                name = self.address.partition(":")[0]
-                known = self._call("config/listremotes").get("remotes") or []
-                if name not in known:
-                    raise StoreError(
-                        f"{self.address}: rclone knows no remote {name}. `rclone listremotes` names those it knows, "
-                        "`rclone config` makes one."
-                    )
+                self._daemon = self._start()
             return self._daemon
 
+    def _start(self) -> Daemon:
+        """A new rclone, which knows the remote and logs in anew."""
+        daemon = Daemon()
+        name, _, path = self.address.partition(":")
+        try:
+            if name not in (daemon.call("config/listremotes", {}).get("remotes") or []):
+                raise StoreError(
+                    f"{self.address}: rclone knows no remote {name}. `rclone listremotes` names those it knows, "
+                    "`rclone config` makes one."
+                )
+            if path and self._features_of(daemon).get("Overlay"):
+                # with a wrong password the names on the way there lead nowhere, and the store would seem empty
+                daemon.call("operations/list", {"fs": f"{name}:", "remote": ""})
+        except RcloneError as error:
+            if error.is_missing:
+                return daemon
+            daemon.end()
+            raise self._explained(error) from error
+        except StoreError:
+            daemon.end()
+            raise
+        return daemon
+
     def _rc(self, command: str, **parameters: object) -> dict[str, Any]:
-        return self._started().call(command, parameters)
+        daemon = self._started()
+        try:
+            answer = daemon.call(command, parameters)
+        except RcloneError as error:
+            if not (_is_forbidden(str(error)) and self._log_in_anew(daemon)):
+                raise
+            daemon = self._started()
+            answer = daemon.call(command, parameters)
+        daemon.was_allowed |= command in _OF_SERVER
+        return answer
+
+    def _log_in_anew(self, daemon: Daemon) -> bool:
+        """Leave `daemon` to those who still ask it, unless it never was allowed anything; whether to ask again."""
+        with self._starting:
+            if self._daemon is daemon:
+                if not daemon.was_allowed:
+                    return False
+                self._daemon = None
+            return True
 
     def _call(self, command: str, **parameters: object) -> dict[str, Any]:
         try:
@@ -209,14 +278,15 @@ class RcloneStore(ObjectStore):
         except RcloneError as error:
             raise self._explained(error) from error
 
-    def _explained(self, error: RcloneError | str) -> StoreError:
+    def _explained(self, error: RcloneError | str, key: str = "") -> StoreError:
+        place = key_in(self.address, key) if key else self.address
         way_out = _way_out(str(error))
         if way_out:
-            return StoreError(f"{self.address}: {way_out} ({error})")
-        return StoreError(f"{self.address}: {error}. Run the same command again when it answers.")
+            return StoreError(f"{place}: {_with_way_out(str(error))}")
+        return StoreError(f"{place}: {error}. Run the same command again when it answers.")
 
     def _raise_if_final(self, error: str) -> None:
-        if _way_out(error):
+        if _way_out(error) and not _is_forbidden(error):
             raise self._explained(error)
 
     def _batch(
@@ -245,9 +315,10 @@ class RcloneStore(ObjectStore):
             self.close()
             raise
         listed.unlink(missing_ok=True)
-        if error is not None:
-            self._raise_if_final(error)
-        return Outcome(error)
+        if error is None:
+            return Outcome()
+        self._raise_if_final(error)
+        return Outcome(_with_way_out(error))
 
     def _watch(self, what: str, job: int, group: str, total: int, progress: Progress) -> str | None:
         """Wait for a job, tell how far it is; its last error. Ends rclone where nothing but errors come."""
@@ -266,8 +337,8 @@ class RcloneStore(ObjectStore):
                 return None if status["success"] and not errors else last
             if errors:
                 self._raise_if_final(last)
-            if errors - errors_then >= _PATIENCE:
-                self.close()
+            if errors - errors_then >= _PATIENCE or (errors and _is_forbidden(last)):
+                self.close()  # who comes next logs in anew
                 return last
             time.sleep(pause)  # rclone has no call that waits
             pause = min(2 * pause, 0.25)
@@ -302,8 +373,19 @@ class RcloneStore(ObjectStore):
 
 
 def _way_out(error: str) -> str | None:
-    """The sentence for an error that another try cannot mend."""
+    """The sentence for an error that another try cannot mend, or not without a new login."""
+    if _is_forbidden(error):
+        return _MAY_NOT
     for sentence, patterns in _FINAL.items():
         if any(re.search(pattern, error, re.IGNORECASE) for pattern in patterns):
             return sentence
     return None
+
+
+def _is_forbidden(error: str) -> bool:
+    return re.search(_FORBIDDEN, error, re.IGNORECASE) is not None
+
+
+def _with_way_out(error: str) -> str:
+    way_out = _way_out(error)
+    return f"{way_out} ({error})" if way_out and way_out not in error else error

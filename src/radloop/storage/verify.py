@@ -6,7 +6,7 @@ from radloop import manifest, tree
 from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
 from radloop.storage import Store
-from radloop.storage.layout import MARKER, key_in, rows_of, summary_version, within
+from radloop.storage.layout import JOURNAL, MARKER, UNFINISHED, key_in, rows_of, summary_version, within
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,17 @@ def verify(store: Store, *, prefix: str = manifest.UNIT, progress: Progress = si
     """Compare what the store holds with its manifest, from one listing; and the manifest with the summary's version.
 
     Every problem but `unverified` and `unlisted` means that a pull would fail or bring something else. Raises
-    StoreError where the store cannot be read or holds no manifest.
+    StoreError where the store cannot be read, or holds neither a manifest nor a sign of a first publish.
     """
     data = store.get(key_in(prefix, manifest.NAME))
     if data is None:
+        for name in (MARKER, JOURNAL):
+            if store.get(key_in(prefix, name)) is not None:
+                return [Problem("publishing", name, UNFINISHED)]
         raise StoreError(f"{store.address}/{prefix} holds no {manifest.NAME}: nothing says what should be there.")
     problems = []
     if store.get(key_in(prefix, MARKER)) is not None:
-        problems.append(Problem("publishing", MARKER, "a publish is in progress, or was cut off"))
+        problems.append(Problem("publishing", MARKER, "a publish is in progress, or unfinished: it was cut off"))
     try:
         table = manifest.decode(data, name=manifest.NAME)
     except DatasetError as damaged:

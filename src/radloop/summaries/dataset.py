@@ -45,6 +45,7 @@ def _transformed(record: Transformed) -> Summary:
         f"dataset version {record.version}",
         facts=(
             ("folder", f"{record.organized}{'' if record.written else ' (nothing was written)'}"),
+            ("continues", record.continues),
             ("images", f"{sum(record.images.values()):,} with {record.labels:,} label files"),
             ("rows", f"{record.rows_in:,} in = {record.rows_out:,} out + {record.rows_refused:,} refused"),
             (
@@ -63,7 +64,7 @@ def _transformed(record: Transformed) -> Summary:
 
 
 def _differences(found: Difference) -> list[Grid]:
-    """What changed since the version that --previous names."""
+    """What changed since the version that it continues."""
     images = Grid(
         "against the version before",
         (

@@ -96,7 +96,10 @@ def _reviewed(record: Reviewed) -> Summary:
         f"simulated radiologists {'wrote' if record.done else 'would write'} {record.written:,} reviews on "
         f"{record.looked_at:,} feedbacks",
         facts=(("verdicts", verdicts or "none"), ("disputed", f"{record.disputed:,}"), ("folder", str(record.folder))),
-        notes=("run it again, and a third reader adjudicates what is disputed",) if record.disputed else (),
+        notes=(
+            *record.notes,
+            *(("run it again, and a third reader adjudicates what is disputed",) if record.disputed else ()),
+        ),
         following=("radloop retrain",),
     )
 
@@ -109,13 +112,14 @@ def _retrained(record: Retrained) -> Summary:
     why = [(fate, code, f"{count:,}", example) for fate, code, count, example in record.reasons.iter_rows()]
     classes = [(name, f"{count:,}") for name, count in report["classes"].items()]
     flatters = "--include-held-out was used: figures on the held-out splits flatter from here on"
+    trains = report["rows_that_train"]
     return Summary(
         f"re-training data {record.version}{'' if record.done else '; nothing was written'}"
         if record.version
         else "no re-training data",
         facts=(
             ("feedback", f"{report['feedback']:,} = {fates}"),
-            ("rows", f"{sources or 'none'}, of {report['images']:,} images"),
+            ("rows", f"{sources or 'none'}, of {report['images']:,} images; {trains:,} train"),
             ("reviews", f"{report['reviews_used']:,} used, {sum(report['reviews_refused'].values()):,} refused"),
             ("boxes", f"{report['boxes_fused']:,} fused, {report['boxes_cut_at_the_edge']:,} cut at the edge"),
             *((("folder", str(record.folder)),) if record.version else ()),
@@ -130,10 +134,17 @@ def _retrained(record: Retrained) -> Summary:
             if rows
         ),
         notes=(*record.notes, *((flatters,) if report[rule.KEY]["include_held_out"] else ())),
-        following=(f"radloop etl --source … --previous … --add {record.folder / tree.RETRAIN_TABLE}",)
-        if record.version
-        else (),
+        following=_after_retraining(record),
     )
+
+
+def _after_retraining(record: Retrained) -> tuple[str, ...]:
+    """What to do with the table: only rows that train can be added."""
+    if not record.version:
+        return ()
+    if not record.report["rows_that_train"]:
+        return ("radloop dashboard: a row trains once a person has reviewed it",)
+    return (f"radloop etl --source … --previous … --add {record.folder / tree.RETRAIN_TABLE}",)
 
 
 @of.register

@@ -17,9 +17,9 @@ from radloop.options import Dashboard
 from radloop.taxonomy import NOTHING, Taxonomy
 
 _FATES = {
-    "kept": "trains the next model",
+    "kept": "is in the table; where it has a code it does not train",
     "withheld": "held out: its picture, or one like it, is for testing",
-    "disputed": "its reviewers disagree: waits for one who decides",
+    "disputed": "its reviewers disagree, or a review cannot be read: waits for one that decides",
     "unused": "the rule does not take it",
     "refused": "cannot be used",
 }
@@ -76,6 +76,7 @@ def _command(rule: Rule) -> str:
     """The command that retrains by this rule."""
     least = f" --min-confidence {rule.min_confidence:g}" if rule.min_confidence != Rule().min_confidence else ""
     flags = (" --require-review" * rule.require_review) + (" --include-held-out" * rule.include_held_out)
+    flags += " --allow-simulated" * rule.allow_simulated
     return f"radloop retrain{least}{flags}"
 
 
@@ -86,6 +87,9 @@ def _rows(decided: Decided, classes: Taxonomy) -> None:
         return
     said = ", ".join(f"{rows:,} of {source}" for source, rows in sources.select("source", "rows").iter_rows())
     st.markdown(f"**{decided.rows.height:,} rows on {decided.rows['image_id'].n_unique():,} images:** {said}")
+    idle = decided.rows.filter(~pl.col("trains")).height
+    if idle:
+        st.info(f"{idle:,} of the rows do not train (column `trains`): Why, below, says so.")
     if (sources["source"] == "simulated-review").any():
         st.warning("**Simulated:** rows of simulated reviews are among them, marked in the column `source`.")
     st.download_button(
@@ -99,13 +103,16 @@ def _rows(decided: Decided, classes: Taxonomy) -> None:
 
 
 def _why(decided: Decided) -> None:
-    why = _counted(decided.fates.filter(pl.col("fate") != "kept"))
+    why = _counted(decided.fates.filter(pl.col("code").is_not_null()))
     st.markdown("**Why the rest does not train**")
     st.dataframe(why, hide_index=True, key="why")
     held = decided.fates.filter(pl.col("fate").is_in(["withheld", "disputed", "refused"]))
     layout.table(held, key="withheld")
     if decided.refused_reviews.height:
-        st.error(f"**Refused:** {decided.refused_reviews.height:,} review files cannot be used.")
+        waits = decided.waiting["feedback_id"].n_unique()
+        st.error(
+            f"**Refused:** {decided.refused_reviews.height:,} review files cannot be used; {waits:,} feedbacks wait."
+        )
         layout.table(decided.refused_reviews, key="refused-reviews")
 
 
@@ -117,7 +124,7 @@ def _counted(fates: pl.DataFrame) -> pl.DataFrame:
 
 
 def _balance(found: Dataset, decided: Decided) -> None:
-    balance = loop.balance(found, decided.rows)
+    balance = loop.balance(found, decided.rows.filter("trains"))
     findings = balance.filter(pl.col("class_name") != NOTHING)
     shown, most = figures.most(findings, of="class_name", size="after", what="classes")
     long = shown.unpivot(["before", "after"], index="class_name", variable_name="when")

@@ -1,0 +1,96 @@
+"""All rows of a new version: the source's, those that the version before holds beside them, and those to add."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from radloop.catalog import classes
+from radloop.catalog.classes import Resolved, Wishes
+from radloop.catalog.version import Earlier
+from radloop.dataset import additions, findings, pictures
+from radloop.dataset.additions import Added
+from radloop.dataset.findings import Validated
+from radloop.pipelines.continuing import Continued
+from radloop.sources import raw
+from radloop.sources.raw import RawData
+from radloop.taxonomy import Taxonomy
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The rows, validated, with the classes that they speak of."""
+
+    valid: Validated
+    taxonomy: Taxonomy
+    number: int  # rows in
+    moved: frozenset[str]  # images that have to be in training now
+    notes: tuple[str, ...]
+
+
+def gather(
+    data: RawData,
+    found: pl.DataFrame,
+    wishes: Wishes,
+    continued: Continued,
+    *,
+    add: Path | None = None,
+    blind_production: bool = False,
+) -> Gathered:
+    """The rows of the `data`, of the version before and of the retrain.csv to `add`, for the pictures `found`."""
+    rows, ragged = raw.read_annotations(data.annotations)
+    earlier = continued.earlier
+    resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None, own=data.classes)
+    valid = findings.validate(
+        rows, resolved, sizes=_sizes(data, rows, found), boxes=data.boxes, source=data.name, name=data.annotations.name
+    )
+    valid = replace(valid, rejected=pl.concat([ragged, valid.rejected]))
+    new, silent = _added(add, resolved, wishes) if add else (None, ())
+    merged, moved = additions.merge(
+        valid,
+        _carried(earlier, resolved, wishes) if earlier else None,
+        new,
+        previous=continued.settled,
+        pictures=found["image_id"],
+        blind=additions.blinded(earlier.annotations if earlier else None) if blind_production else None,
+    )
+    number = merged.findings.height + merged.rejected.height
+    return Gathered(merged, resolved.taxonomy, number, moved, (*resolved.notes, *silent))
+
+
+def _sizes(data: RawData, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame | None:
+    """The frame of each image for where its rows do not say: train_meta.csv, else the pictures' headers.
+
+    Headers never fill the gaps of columns or of train_meta.csv: they are of the stretched pictures, and a small box in
+    original pixels would pass with the wrong scale.
+    """
+    if data.sizes:
+        return raw.read_sizes(data.sizes)
+    if {"width", "height"} <= set(rows.columns) or data.pictures is None:
+        return None
+    return pictures.read_headers(data.pictures, found)
+
+
+def _carried(earlier: Earlier, resolved: Resolved, wishes: Wishes) -> Added | None:
+    """What the version before holds beside its readers' rows."""
+    rows = additions.of_version(earlier.annotations)
+    return _own(rows, resolved, wishes, source=additions.CARRIED, name=additions.CARRIED) if rows.height else None
+
+
+def _added(add: Path, resolved: Resolved, wishes: Wishes) -> tuple[Added | None, tuple[str, ...]]:
+    """The rows of a retrain.csv that become labels, and a sentence about the others; what is refused names the file."""
+    rows, ragged = raw.read_annotations(add, source=additions.SOURCE, also=additions.COLUMNS)
+    training = additions.training(rows)
+    left = rows.height - training.height
+    notes = (f"{left} of {rows.height} rows of {add.name} do not train (`trains` is false) and are not added",)
+    if training.is_empty() and ragged.is_empty():
+        return None, notes
+    added = _own(training, resolved, wishes, source=additions.SOURCE, name=add.name)
+    added = replace(added, valid=replace(added.valid, rejected=pl.concat([ragged, added.valid.rejected])))
+    return added, notes if left else ()
+
+
+def _own(rows: pl.DataFrame, resolved: Resolved, wishes: Wishes, *, source: str, name: str) -> Added:
+    """The rows of a table that radloop wrote, boxes in 1024×1024 pixels."""
+    meant = classes.of_taxonomy(rows, resolved.taxonomy, renamed=wishes.renamed, left_out=resolved.left_out)
+    return additions.added(findings.validate(rows, meant, sizes=None, boxes="scaled", source=source, name=name), rows)
