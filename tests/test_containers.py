@@ -448,7 +448,7 @@ def test_failing_transform_stops_load_and_a_second_up_goes_on(loop):
     sizes = loop.shell.pop("RADLOOP_SIZES")
     done = loop.up(ETL, RADLOOP_SIZES="training=1,nonsense=2")
     assert (done["extract-data"], done["transform-data"]) == (0, 2)
-    assert loop.log("transform-data")[-1].startswith("radloop: --sizes: 'nonsense' is no split.")
+    assert loop.log("transform-data")[-1].startswith("radloop: RADLOOP_SIZES: 'nonsense' is no split.")
     assert loop.container("load-data")["State"]["Status"] == "created"
     assert loop.in_volume("store", "ls", "/store") == ""
     assert loop.up(ETL, RADLOOP_SIZES=sizes) == dict.fromkeys(services(ETL), 0), loop.output

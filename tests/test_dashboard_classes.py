@@ -60,6 +60,7 @@ def heights(test: AppTest) -> list[int]:
     return [json.loads(chart.proto.spec)["layout"].get("height", 0) for chart in test.get("plotly_chart")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("classes", [taxonomies.SPINE, ONE, ODD], ids=["seven", "one", "odd"])
 def test_page_shows_every_view(page, classes, made):

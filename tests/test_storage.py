@@ -193,6 +193,7 @@ CHANGES_WHAT_IS_SENT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "value"), CHANGES_WHAT_IS_SENT.items(), ids=CHANGES_WHAT_IS_SENT)
 def test_flags_of_the_environment_change_nothing_of_what_is_sent(
     remotes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str

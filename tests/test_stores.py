@@ -136,7 +136,7 @@ STORES = [
     pytest.param(in_memory, id="memory"),
     pytest.param(in_a_folder, id="folder"),
     pytest.param(on_a_disk_remote, id="disk"),
-    pytest.param(in_swift, id="swift", marks=pytest.mark.swift),
+    pytest.param(in_swift, id="swift", marks=[pytest.mark.swift, pytest.mark.slow]),
 ]
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from swift_server import Swift
 
 pytest_plugins = ("swift_server",)
-pytestmark = pytest.mark.swift
+pytestmark = [pytest.mark.swift, pytest.mark.slow]
 
 LOAD = """
 import sys
