@@ -2,11 +2,13 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import taxonomies
+from tiny_unit import NEW, OLD, write_unit
 
 # The machine may be slow and shared: an example has no deadline, and a failing one is printed to be run again.
 settings.register_profile(
@@ -35,3 +37,15 @@ def _main_module_is_ours(monkeypatch):
 def classes(request):
     """Each list of classes in turn, for tests of what does not depend on which ones they are."""
     return request.param
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A small unit to publish (`tiny_unit`), and the one that follows it: `new`."""
+    return write_unit(tmp_path / "old", OLD)
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    """The unit that follows `old`."""
+    return write_unit(tmp_path / "new", NEW)

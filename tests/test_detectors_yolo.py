@@ -126,7 +126,7 @@ def test_tensor_is_the_picture_in_0_to_1_once_for_each_channel():
 
 
 def test_sixteen_bits_are_shown_as_the_eight_that_they_are_of():
-    """As /work/shared/cases' full-sixteen-bits: Pillow alone makes them white."""
+    """As in the case full-sixteen-bits: Pillow alone makes them white."""
     gray = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
     eight, sixteen = Picture("a1", png(gray)), Picture("a1", png(gray.astype(np.uint16) * 257))
     assert (eight.gray == gray).all()

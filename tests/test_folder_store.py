@@ -16,16 +16,6 @@ from radloop.storage.folder import FolderStore, walk
 from tiny_unit import NEW, OLD, contents, picture, write_unit
 
 
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    return write_unit(tmp_path / "old", OLD)
-
-
-@pytest.fixture
-def new(tmp_path: Path) -> Path:
-    return write_unit(tmp_path / "new", NEW)
-
-
 def test_walk_lists_links_but_does_not_follow_them(tmp_path: Path) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/b/c.txt").write_text("c")

@@ -28,16 +28,6 @@ def in_store(files: Mapping[str, bytes], root: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
-    return write_unit(tmp_path / "old", OLD)
-
-
-@pytest.fixture
-def new(tmp_path: Path) -> Path:
-    return write_unit(tmp_path / "new", NEW)
-
-
-@pytest.fixture
 def third(tmp_path: Path) -> Path:
     return write_unit(tmp_path / "third", version(7, changed="3 0.2 0.2 0.1 0.1\n"))
 

@@ -14,16 +14,6 @@ from radloop.storage.change import Row
 from tiny_unit import NEW, OLD, contents, write_unit
 
 
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    return write_unit(tmp_path / "old", OLD)
-
-
-@pytest.fixture
-def new(tmp_path: Path) -> Path:
-    return write_unit(tmp_path / "new", NEW)
-
-
 def test_each_content_is_asked_for_once(new: Path, tmp_path: Path) -> None:
     store = MemoryStore()
     publish.publish(new, store)

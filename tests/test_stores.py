@@ -152,16 +152,6 @@ def rclone_on_path() -> None:
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    return write_unit(tmp_path / "old", OLD)
-
-
-@pytest.fixture
-def new(tmp_path: Path) -> Path:
-    return write_unit(tmp_path / "new", NEW)
-
-
 def as_published(root: Path, prefix: str = "organized") -> dict[str, str]:
     """What an empty store holds once the unit in `root` is published to it."""
     return {f"{prefix}/{key}": hashlib.md5(data).hexdigest() for key, data in contents(root).items()}

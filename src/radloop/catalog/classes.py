@@ -42,7 +42,7 @@ class Wishes:
     """What the user asks of the classes."""
 
     declared: Taxonomy | None = None  # --classes
-    renamed: Mapping[str, str] = field(default_factory=dict)  # --map
+    renamed: Mapping[str, str] = field(default_factory=dict)  # --map: old name (`taxonomy.normal`) -> new
     kept: tuple[str, ...] = ()  # --keep-classes
     dropped: tuple[str, ...] = ()  # --drop-classes
 
@@ -119,7 +119,10 @@ def of_taxonomy(
 
 
 def parse_map(entries: Iterable[str]) -> dict[str, str]:
-    """`A=B` each: the name A is read as B. Raises UsageError for what has no `=`, or renames one name twice."""
+    """`A=B` each: A, by its `taxonomy.normal`, is read as B.
+
+    Raises UsageError for what has no `=`, or renames one name twice.
+    """
     renamed: dict[str, str] = {}
     for entry in entries:
         old, sign, new = (part.strip() for part in entry.partition("="))
@@ -131,11 +134,10 @@ def parse_map(entries: Iterable[str]) -> dict[str, str]:
 
 
 def _pairs(rows: pl.DataFrame, renamed: Mapping[str, str]) -> Iterable[_Pair]:
-    new_names = {normal(old): new for old, new in renamed.items()}
     counted = rows.group_by("class_id", "class_name").agg(rows=pl.len()).sort("class_id", "class_name")
     for id_text, name_text, times in counted.iter_rows():
         written = " ".join((name_text or "").split())
-        name = new_names.get(normal(written), written)
+        name = renamed.get(normal(written), written)
         yield _Pair(id_text, name_text, _whole((id_text or "").strip()), written, name, times)
 
 
@@ -181,7 +183,7 @@ def _base(
     """
     if wishes.declared is not None:
         return list(wishes.declared.names), wishes.declared.names, []
-    renamed = {normal(old): new for old, new in wishes.renamed.items()}
+    renamed = wishes.renamed
     if previous is not None:
         names = _renamed(previous.names, renamed)
         there = {*map(normal, names)}
@@ -286,8 +288,7 @@ def _by_number(known: _Known, listed: Sequence[str] | None, renamed: Mapping[str
     """
     by_number: dict[int, str] = {}
     if listed is not None and not _contradicts(known, listed):
-        new_names = {normal(old): new for old, new in renamed.items()}
-        by_number = {number: new_names.get(normal(name), name) for number, name in enumerate([*listed, NOTHING])}
+        by_number = {number: renamed.get(normal(name), name) for number, name in enumerate([*listed, NOTHING])}
     if known.one_to_one:
         by_number |= {number: known.renamed[key] for key, number in known.numbers.items()}
         by_number |= dict.fromkeys(known.nothing - set(known.numbers.values()), NOTHING)
