@@ -168,16 +168,19 @@ class RcloneStore(ObjectStore):
         into = into.absolute()
         paths = {key: into / key for key in keys}
         into.mkdir(parents=True, exist_ok=True)
-        outcome, by_name = Outcome(), False
+        outcome, by_name, logged_in_anew = Outcome(), False, False
         missing = [key for key, path in paths.items() if not path.is_file()]
         while missing:
             config = {"NoTraverse": by_name, **_UNCHECKED}
             outcome = self._batch("download", self._at(prefix), str(into), missing, progress, **config)
             before, missing = len(missing), [key for key in missing if not paths[key].is_file()]
-            goes_on = _is_forbidden(outcome.error or "") and len(missing) < before
-            if by_name and not goes_on:
+            arrived = len(missing) < before
+            if _is_forbidden(outcome.error or "") and (arrived or not logged_in_anew):
+                logged_in_anew = not arrived  # the next batch logs in anew, and may then go on as this one did
+            elif by_name:
                 break
-            by_name = by_name or not goes_on
+            else:
+                by_name, logged_in_anew = True, False
         if outcome.error is not None and not RcloneError(outcome.error).is_missing:
             raise self._explained(outcome.error)
         return {key: path for key, path in paths.items() if path.is_file()}
@@ -317,12 +320,14 @@ class RcloneStore(ObjectStore):
         listed.unlink(missing_ok=True)
         if error is None:
             return Outcome()
+        self.close()  # what still runs of it ends, and who comes next logs in anew
         self._raise_if_final(error)
         return Outcome(_with_way_out(error))
 
     def _watch(self, what: str, job: int, group: str, total: int, progress: Progress) -> str | None:
-        """Wait for a job, tell how far it is; its last error. Ends rclone where nothing but errors come."""
+        """Wait for a job, tell how far it is; its last error, also before its end where nothing but errors come."""
         done = errors = errors_then = 0
+        in_the_air: set[str] | None = None  # what was under way when the server first forbade something
         pause = 0.02
         while True:
             status = self._call("job/status", jobid=job)
@@ -337,8 +342,10 @@ class RcloneStore(ObjectStore):
                 return None if status["success"] and not errors else last
             if errors:
                 self._raise_if_final(last)
-            if errors - errors_then >= _PATIENCE or (errors and _is_forbidden(last)):
-                self.close()  # who comes next logs in anew
+            if errors and _is_forbidden(last):
+                under_way = {transfer["name"] for transfer in stats.get("transferring") or ()}
+                in_the_air = under_way if in_the_air is None else in_the_air & under_way
+            if in_the_air == set() or (in_the_air is None and errors - errors_then >= _PATIENCE):
                 return last
             time.sleep(pause)  # rclone has no call that waits
             pause = min(2 * pause, 0.25)
