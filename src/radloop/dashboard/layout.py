@@ -91,6 +91,11 @@ def download(data: pl.DataFrame, *, key: str) -> None:
     st.download_button("Download CSV", data.write_csv, f"{key}.csv", "text/csv", key=f"{key}-csv", on_click="ignore")
 
 
+def cannot_tell(why: str) -> None:
+    """The third verdict beside proved and wrong: there is too little to say (Markdown)."""
+    st.container(border=True).markdown(f":gray[**Cannot tell:** {why}]")
+
+
 def missing(what: str, command: str) -> None:
     """What is not there, and the command that makes it."""
     st.info(f"{what} This makes it:")
