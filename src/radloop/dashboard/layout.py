@@ -1,7 +1,7 @@
 """What every page is made of: its head, charts with their data, and sentences for what is missing or refused."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, NoReturn
@@ -10,15 +10,24 @@ import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
+from radloop import people
 from radloop.dashboard import loading, loop
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
+from radloop.measures import counts
 from radloop.options import Dashboard
+from radloop.tables import READER
 from radloop.taxonomy import Taxonomy
 
 CHART: Final = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"], "scrollZoom": False}
 MOST_SHOWN: Final = 5_000  # rows of a table on a page; its CSV has all
 LONGEST_NAME: Final = 40  # of a class on a picture or an axis
+_READINGS: Final = {
+    READER: "of readers",
+    people.REVIEWER: "of reviews",
+    people.SIMULATED_REVIEWER: "of simulated reviews",
+    people.MODEL: "of a model",
+}
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
 
 
@@ -75,6 +84,53 @@ def chart(says: str, figure: go.Figure, data: pl.DataFrame | None, *, key: str, 
     st.plotly_chart(figure, key=key, config=CHART, alt=says.replace("\\", ""))
     if data is not None:
         table(data, key=key)
+
+
+@loading.measured
+def _origins(found: Dataset) -> pl.DataFrame:
+    return counts.origins(found.rows)
+
+
+@loading.measured
+def _people(found: Dataset) -> Mapping[str, int]:
+    return dict(people.named(found.rows).group_by("who").len().iter_rows())
+
+
+def in_use(found: Dataset) -> None:
+    """Whose labels the figures of a page count, and what is set aside."""
+    table = _origins(found)
+    readings, boxes, aside = (int(table[name].sum()) for name in ("readings", "boxes", "boxes_aside"))
+    parts = [
+        f"{boxes:,} in {readings:,} {_READINGS[who]}"
+        for who, readings, boxes in table.select("who", "readings", "boxes").iter_rows()
+        if readings
+    ]
+    whose = f": {', '.join(parts)}" if len(parts) > 1 or table["who"].to_list() != [READER] else ""
+    left = f" Set aside, in no label: {several(aside, 'box')}." if aside else ""
+    st.caption(f"Counted are the labels in use, {boxes:,} boxes of {readings:,} readings{whose}.{left}")
+
+
+def readers(found: Dataset) -> int:
+    """How many readers the source has: the number on every page."""
+    return _people(found).get(READER, 0)
+
+
+def who_read(found: Dataset) -> str:
+    """How many readers there are, and apart from them how many reviewers; who is not counted."""
+    number = _people(found)
+    told = [several(number.get(who, 0), who) for who in (READER, people.REVIEWER) if who == READER or who in number]
+    others = [several(number[who], who) for who in (people.SIMULATED_REVIEWER, people.MODEL) if who in number]
+    return " and ".join(told) + (f"; no readers: {' and '.join(others)}" if others else "")
+
+
+def several(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> several(1, "image"), several(1200, "box")
+    ('1 image', '1,200 boxes')
+    """
+    ending = "" if number == 1 else "es" if what.endswith("x") else "s"
+    return f"{number:,} {what}{ending}"
 
 
 def table(data: pl.DataFrame, *, key: str, opened: bool = False) -> None:
@@ -217,6 +273,8 @@ def marks(found: Dataset | None, said: Feedback | None = None, reviewed: Reviewe
     marked = []
     if found is not None and found.simulated:
         marked.append("patients, films and readers")
+    if found is not None and people.SIMULATED_REVIEWER in _people(found):
+        marked.append("some of the reviews in the labels")
     if said is not None and said.simulated:
         marked.append("hospital and feedback")
     if reviewed is not None and reviewed.simulated:

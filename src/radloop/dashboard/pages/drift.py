@@ -109,6 +109,9 @@ def _splits(found: Dataset) -> None:
         st.info("The table has no splits: there are no two sets to compare.")
         return
     here = [split for split in SPLITS if split in found.rows["split"].unique()]
+    if len(here) < 2:
+        layout.cannot_tell(f"all images are in {' or '.join(here)}: there are no two sets to compare.")
+        return
     left, right = st.columns(2)
     first = left.selectbox("First", here, index=0)
     second = right.selectbox("Second", here, index=len(here) - 1)
@@ -153,7 +156,9 @@ def _windows(said: Feedback) -> None:
 
 def _counted(sets: Sets, names: tuple[str, str]) -> str:
     """How many images there are, how many of them in both sets, and what that means for the tests."""
-    images = " and ".join(f"{_images(table.height)} in {name}" for table, name in zip(sets, names, strict=True))
+    images = " and ".join(
+        f"{layout.several(table.height, 'image')} in {name}" for table, name in zip(sets, names, strict=True)
+    )
     both = drift.shared(*sets)[0].height
     if not both:
         return f"{images}, none in both."
@@ -163,8 +168,9 @@ def _counted(sets: Sets, names: tuple[str, str]) -> str:
     return f"{images}; all images of {whole} are in both: they are tested in pairs, the others not at all."
 
 
-def _images(number: int) -> str:
-    return f"{number:,} image{'s' * (number != 1)}"
+def _sizes(sets: Sets, names: tuple[str, str]) -> str:
+    sizes = (layout.several(table.height, "image") for table in sets)
+    return " and ".join(f"{size} in {name}" for size, name in zip(sizes, names, strict=True))
 
 
 def _overview(compared: pl.DataFrame, sets: Sets, names: tuple[str, str], questions: Mapping[str, str]) -> Asked | None:
@@ -187,9 +193,8 @@ def _overview(compared: pl.DataFrame, sets: Sets, names: tuple[str, str], questi
         more = [f"- and {alarms.height - _MOST_NAMED} more, in the data below"] if alarms.height > _MOST_NAMED else []
         st.markdown("\n".join(lines + more))
     elif tested.is_empty():
-        sizes = " and ".join(f"{_images(table.height)} in {name}" for table, name in zip(sets, names, strict=True))
         least = f"at least {drift.LEAST_IMAGES} with an answer are needed in each"
-        layout.cannot_tell(f"{sizes} answer none of the {few:,} questions; {least}.")
+        layout.cannot_tell(f"{_sizes(sets, names)} answer none of the {few:,} questions; {least}.")
     else:
         missed = float(tested.select(pl.col("detectable").median()).item())
         st.info(
