@@ -15,7 +15,8 @@ from radloop.catalog.rule import Rule
 from radloop.dashboard import loading, loop
 from radloop.feedback import records
 from radloop.feedback import retraining as deciding
-from radloop.pipelines import evaluating, retraining, reviewing
+from radloop.measures import counts
+from radloop.pipelines import evaluating, offline, retraining, reviewing
 
 DETECTOR = ("oracle", "1")  # of written_loop
 
@@ -132,12 +133,20 @@ def test_last_rule_is_that_of_the_report_else_the_default(tmp_path):
     assert loading.last_rule(tmp_path / "nowhere" / "retrain.csv") == Rule()
 
 
-def test_balance_counts_an_image_once_and_replaces_the_readers_of_a_reviewed_one(parts):
+@pytest.mark.parametrize("rule", [Rule(allow_simulated=True), Rule(allow_simulated=True, min_confidence=0.3)])
+def test_balance_is_that_of_the_version_that_comes_of_it(rule, inputs, parts, tmp_path):
     found = parts[0]
-    some = found.labels.filter(split="training")["image_id"][0]
-    rows = found.labels.filter(image_id=some).head(1).select("image_id", "rad_id", "class_id").with_columns(class_id=3)
-    balance = loop.balance(found, rows.cast({"class_id": found.labels.schema["class_id"]}))
-    assert balance["after"].sum() <= balance["before"].sum() + 1
+    rows = loop.decided(*parts, rule).rows
+    assert rows["trains"].sum() > 3
+    balance = loop.balance(found, rows.filter("trains"))
+    (tmp_path / "retrain.csv").write_bytes(deciding.csv(rows, found.taxonomy))
+    films = str(inputs.dataset.parent / "films")
+    etl = options.Etl(out=tmp_path / "next", source=films, sizes=small_loop.SIZES, previous=str(inputs.dataset))
+    offline.etl(replace(etl, add=tmp_path / "retrain.csv"))
+    after = loading.dataset(tmp_path / "next" / "organized").labels.filter(split="training")
+    expected = counts.classes(after, found.taxonomy)
+    assert balance.select("class_name", "after").rows() == expected.select("class_name", "images").rows()
+    assert balance["after"].sum() > balance["before"].sum()
 
 
 def test_every_box_and_every_silence_is_in_one_bin(parts):

@@ -260,6 +260,9 @@ def test_threshold_of_the_last_round_is_the_one_on_the_pages(copied):
         assert set(lines) <= {0.45}
         if view.segmented_control[0].value == "What it said":
             assert lines
+            text = said(view)
+            assert "boxes of all feedback" in text
+            assert "above the rule's 0.45, also those of held-out, superseded and doubtful images" in text
         if view.segmented_control[0].value == "Against the truth":
             assert lines
             assert "Right above 0.45" in [metric.label for metric in view.metric]

@@ -14,7 +14,7 @@ from radloop.feedback import evidence, guard, queue, retraining, reviews
 from radloop.feedback.conventions import Convention
 from radloop.feedback.retraining import Decided
 from radloop.measures import counts
-from radloop.tables import EDGES, TIME
+from radloop.tables import EDGES, HELD_OUT, PREDICTION, TIME
 
 _IMAGE: Final = ("image_id", "split", "group", "md5", "phash")
 BINS: Final = 50
@@ -64,10 +64,19 @@ def decided(dataset: Dataset, said: Feedback, reviewed: Reviewed, rule: Rule) ->
 
 
 def balance(dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
-    """class_name, before, after: images of training on which anybody sees the class, without and with the new rows."""
-    columns = ["image_id", "rad_id", "class_id"]
-    before = dataset.labels.filter(pl.col("split") == "training").select(columns)
-    after = pl.concat([before.join(rows, on="image_id", how="anti"), rows.select(columns)])
+    """class_name, before, after: images of training with a label of the class, without and with RETRAINING `rows`.
+
+    What `--add` makes of them: production images move with their group and keep what people drew, a reading that comes
+    again takes the place of the earlier one, and a model's rows are labels only where no reading is.
+    """
+    columns = ["image_id", "rad_id", "class_id", "source"]
+    rows = rows.filter(~pl.col("split").is_in(HELD_OUT))
+    moved = dataset.rows.join(rows, on="image_id", how="semi")["group"].unique()
+    training = dataset.labels.filter((pl.col("split") == "training") | pl.col("group").is_in(moved.implode()))
+    both = pl.concat([training.join(rows, on=["image_id", "rad_id"], how="anti").select(columns), rows.select(columns)])
+    said = pl.col("source") == PREDICTION
+    after = both.filter(~said | said.all().over("image_id"))
+    before = dataset.labels.filter(split="training")
     held = [
         counts.classes(table, dataset.taxonomy).select("class_id", "class_name", "images") for table in (before, after)
     ]

@@ -64,10 +64,17 @@ def _histogram(said: Feedback, rule: Rule) -> None:
         x=rule.min_confidence,
         line_dash="dash",
         line_color=figures.YELLOW,
-        annotation_text="above: a label of the next round",
+        annotation_text="threshold of the rule",
         annotation_position="top left",
     )
-    layout.chart("How sure the model is of its boxes, and of finding nothing", figure, held, key="confidences")
+    boxes = said.records.detections["confidence"]
+    units = (
+        f"n: all {len(boxes):,} boxes of all feedback, {int((boxes > rule.min_confidence).sum()):,} of them above the "
+        f"rule's {rule.min_confidence:g}, also those of held-out, superseded and doubtful images: Re-training says which "
+        "become labels."
+    )
+    title = "How sure the model is of its boxes, and of finding nothing"
+    layout.chart(title, figure, held, key="confidences", units=units)
 
 
 def _table(said: Feedback) -> None:
