@@ -176,7 +176,7 @@ LOOP = (
 def test_readers_are_the_source_s_and_reviewers_stand_apart(tmp_path):
     found = dataset(tmp_path, *LOOP)
     assert layout.readers(found) == counts.totals(found.labels)["readers"] == 3
-    assert layout.who_read(found) == "3 readers and 1 reviewer; no readers: 1 simulated reviewer and 1 model"
+    assert layout.who_read(found) == "3 readers and 1 reviewer (not counted: 1 simulated reviewer and 1 model)"
 
 
 def test_labels_in_use_are_counted_by_who_made_them_and_what_is_set_aside_apart(tmp_path):
@@ -215,16 +215,17 @@ def write(out: Path, rows: tuple[dict[str, object], ...]) -> Dashboard:
 
 def test_every_page_counts_the_same_readers_and_the_labels_in_use(tmp_path):
     out = write(tmp_path / "out", LOOP)
-    in_use = "Counted are the labels in use, 10 boxes of 10 readings: 6 in 6 of readers, 2 in 2 of reviews, "
-    aside = "Set aside, in no label: 1 box."
-    people = "3 readers and 1 reviewer; no readers: 1 simulated reviewer and 1 model"
+    in_use = (
+        "Counted are the labels in use, 10 boxes: 6 in 6 readings of readers, 2 in 2 reviews, 1 in 1 simulated review, "
+        "1 in 1 image labelled by a model. Set aside, in no label: 1 box."
+    )
+    people = "3 readers and 1 reviewer (not counted: 1 simulated reviewer and 1 model)"
     overview = opened("overview", out)
     assert {metric.label: metric.value for metric in overview.metric}["Readers"] == "3"
     assert people in said(overview)
     assert people in said(opened("readers", out))
     for page in ("overview", "labels", "images", "heatmaps"):
         assert in_use in said(opened(page, out)), page
-        assert aside in said(opened(page, out)), page
     listed = opened("images", out).selectbox[2].options
     assert listed == ["(any)", "R1", "R2", "R10", "M-tiny (model)", "S-R1 (simulated reviewer)", "reader-7 (reviewer)"]
 
@@ -254,6 +255,26 @@ def test_rounds_one_after_the_other_leave_nothing_red(tmp_path):
         assert [check for check in checks if check.verdict == "wrong"] == []
         assert any(f"training +{number} from production by re-training" in check.says for check in checks)
     assert len(json.loads((out / "organized" / tree.PROOF).read_bytes())["moved_before"]) == 1
+
+
+def test_splits_of_two_images_are_named_and_not_compared(tmp_path):
+    rows = [row(f"{split}{number}", rad_id, split=split) for split in ("training", "test") for number in (1, 2)
+            for rad_id in ("R1", "R2")]  # fmt: skip
+    out = write(tmp_path / "out", tuple(rows))
+    few = "n, images: training 2, test 2; fewer than 10 say nothing and are not drawn."
+    assert f"Cannot tell: whether the splits are alike. {few}" in said(opened("labels", out)).replace("*", "")
+    readers = opened("readers", out)
+    readers.segmented_control[0].set_value("Who read what").run()
+    assert f"Cannot tell: whether each split has the same readers. {few}" in said(readers).replace("*", "")
+    drift = said(opened("drift", out)).replace("*", "")
+    assert "Cannot tell: 2 images in training and 2 images in test answer none of the" in drift
+    assert "Cannot tell: 2 images and 2 images with an answer are too few for a test." in drift
+    assert "Fewer than 10 images are in training (2), test (2): figures on them say nothing." in said(
+        opened("overview", out)
+    )
+    heat = said(opened("heatmaps", out)).replace("*", "")
+    assert "n: 0 boxes on 0 of 2 images." in heat
+    assert "Cannot tell: 0 boxes make no pattern." in heat
 
 
 @pytest.mark.parametrize("page", ["overview", "labels", "readers", "drift", "heatmaps", "images"])

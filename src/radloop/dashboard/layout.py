@@ -21,12 +21,13 @@ from radloop.taxonomy import Taxonomy
 
 CHART: Final = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"], "scrollZoom": False}
 MOST_SHOWN: Final = 5_000  # rows of a table on a page; its CSV has all
+FEW_IMAGES: Final = 10  # of a split, or of a class in it: below, a figure says little
 LONGEST_NAME: Final = 40  # of a class on a picture or an axis
 _READINGS: Final = {
-    READER: "of readers",
-    people.REVIEWER: "of reviews",
-    people.SIMULATED_REVIEWER: "of simulated reviews",
-    people.MODEL: "of a model",
+    READER: ("reading of a reader", "readings of readers"),
+    people.REVIEWER: ("review", "reviews"),
+    people.SIMULATED_REVIEWER: ("simulated review", "simulated reviews"),
+    people.MODEL: ("image labelled by a model", "images labelled by models"),
 }
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
 
@@ -99,15 +100,24 @@ def _people(found: Dataset) -> Mapping[str, int]:
 def in_use(found: Dataset) -> None:
     """Whose labels the figures of a page count, and what is set aside."""
     table = _origins(found)
-    readings, boxes, aside = (int(table[name].sum()) for name in ("readings", "boxes", "boxes_aside"))
+    boxes, aside = (int(table[name].sum()) for name in ("boxes", "boxes_aside"))
     parts = [
-        f"{boxes:,} in {readings:,} {_READINGS[who]}"
+        f"{boxes:,} in {readings:,} {_READINGS[who][readings != 1]}"
         for who, readings, boxes in table.select("who", "readings", "boxes").iter_rows()
         if readings
     ]
-    whose = f": {', '.join(parts)}" if len(parts) > 1 or table["who"].to_list() != [READER] else ""
     left = f" Set aside, in no label: {several(aside, 'box')}." if aside else ""
-    st.caption(f"Counted are the labels in use, {boxes:,} boxes of {readings:,} readings{whose}.{left}")
+    whose = f": {', '.join(parts)}" if parts else ""
+    st.caption(f"Counted are the labels in use, {several(boxes, 'box')}{whose}.{left}")
+
+
+def enough(data: pl.DataFrame, found: Dataset) -> tuple[pl.DataFrame, str]:
+    """The rows of splits that have images enough for a share to say something; and how many images each has."""
+    sizes = counts.split_sizes(found.labels)
+    told = ", ".join(f"{split} {images:,}" for split, images in sizes.select("split", "images").iter_rows())
+    few = sizes.filter(pl.col("images") < FEW_IMAGES)["split"].to_list()
+    left = f"; fewer than {FEW_IMAGES} say nothing and are not drawn" if few else ""
+    return data.filter(~pl.col("split").is_in(few)), f"n, images: {told}{left}."
 
 
 def readers(found: Dataset) -> int:
@@ -120,7 +130,7 @@ def who_read(found: Dataset) -> str:
     number = _people(found)
     told = [several(number.get(who, 0), who) for who in (READER, people.REVIEWER) if who == READER or who in number]
     others = [several(number[who], who) for who in (people.SIMULATED_REVIEWER, people.MODEL) if who in number]
-    return " and ".join(told) + (f"; no readers: {' and '.join(others)}" if others else "")
+    return " and ".join(told) + (f" (not counted: {' and '.join(others)})" if others else "")
 
 
 def several(number: int, what: str) -> str:

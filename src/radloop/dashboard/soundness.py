@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 import polars as pl
 
 from radloop import manifest, people, tree
 from radloop.catalog import heldout
-from radloop.dashboard.layout import listed
+from radloop.dashboard.layout import FEW_IMAGES, listed
 from radloop.dashboard.loading import Dataset, document, measured
 from radloop.errors import DatasetError
 from radloop.measures import counts
 from radloop.tables import HELD_OUT
-
-FEW_IMAGES: Final = 10  # with a class in a held-out split: below, a figure on it says little
 
 Verdict = Literal["proved", "wrong", "cannot tell", "as it is"]
 
@@ -163,7 +161,7 @@ def _small(dataset: Dataset) -> list[str]:
     sizes = counts.split_sizes(dataset.rows, dataset.wanted)
     few = sizes.filter(pl.col("images") < FEW_IMAGES).select("split", "images")
     named = [f"{split} ({images})" for split, images in few.iter_rows()]
-    return [f"Splits of fewer than {FEW_IMAGES} images: {listed(named)}: figures on them say nothing."] if named else []
+    return [f"Fewer than {FEW_IMAGES} images are in {listed(named)}: figures on them say nothing."] if named else []
 
 
 def _rare(dataset: Dataset) -> list[str]:

@@ -18,6 +18,7 @@ from radloop.taxonomy import Taxonomy
 
 Window = tuple[datetime, datetime]
 Asked = tuple[str, bool]  # a summary, and whether of the images that both sets hold
+Opened = tuple[Asked, str, bool]  # its title, and whether there are enough images for a test
 
 PERMUTATIONS: Final = 1000  # half a second for 12,000 images
 _LABELS: Final = "Labels of two splits"
@@ -123,12 +124,15 @@ def _splits(found: Dataset) -> None:
     if found.wanted is not None:
         st.caption("The splits were made alike in every class: that classes are found alike says nothing of the data.")
     compared, questions = _compare_splits(found, first, second), _questions(found.taxonomy)
-    asked = _overview(compared, sets, (first, second), questions)
-    if asked is None:
+    opened = _overview(compared, sets, (first, second), questions)
+    if opened is None:
         return
-    within = not asked[1] and st.toggle("Only among images that the same readers read", value=False)
-    permuted = _permute_splits(found, first, second, asked, within)
-    _opened(sets, asked, questions[asked[0]], permuted, (first, second))
+    asked, _, enough = opened
+    permuted = None
+    if enough:
+        within = not asked[1] and st.toggle("Only among images that the same readers read", value=False)
+        permuted = _permute_splits(found, first, second, asked, within)
+    _opened(sets, opened, permuted, (first, second))
 
 
 def _windows(said: Feedback) -> None:
@@ -138,10 +142,12 @@ def _windows(said: Feedback) -> None:
         st.info("All feedback has one time: there are no two windows to compare.")
         return
     middle = times[len(times) // 2]
-    step = timedelta(seconds=1) if latest - earliest < timedelta(days=1) else timedelta(minutes=1)
+    short = latest - earliest < timedelta(days=1)
+    step, shown = (timedelta(seconds=1), "HH:mm:ss") if short else (timedelta(minutes=1), "MM-DD HH:mm")
+    st.caption(f"Feedback from {earliest:%Y-%m-%d %H:%M:%S} to {latest:%Y-%m-%d %H:%M:%S} UTC.")
 
     def window(title: str, begin: datetime, end: datetime) -> Window:
-        chosen: Window = st.slider(title, earliest, latest, (begin, end), step=step, format="YYYY-MM-DD HH:mm:ss")
+        chosen: Window = st.slider(title, earliest, latest, (begin, end), step=step, format=shown)
         return chosen
 
     first = window("First window (UTC, its end left out)", earliest, middle)
@@ -149,16 +155,15 @@ def _windows(said: Feedback) -> None:
     sets, names = (_of_window(said, first, False), _of_window(said, second, True)), ("first window", "second window")
     st.caption(_counted(sets, names) + " Of each image the newest feedback in the window.")
     compared, questions = _compare_windows(said, first, second), _questions(said.taxonomy)
-    asked = _overview(compared, sets, names, questions)
-    if asked is not None:
-        _opened(sets, asked, questions[asked[0]], _permute_windows(said, first, second, asked), names)
+    opened = _overview(compared, sets, names, questions)
+    if opened is not None:
+        asked, _, enough = opened
+        _opened(sets, opened, _permute_windows(said, first, second, asked) if enough else None, names)
 
 
 def _counted(sets: Sets, names: tuple[str, str]) -> str:
     """How many images there are, how many of them in both sets, and what that means for the tests."""
-    images = " and ".join(
-        f"{layout.several(table.height, 'image')} in {name}" for table, name in zip(sets, names, strict=True)
-    )
+    images = _sizes(sets, names)
     both = drift.shared(*sets)[0].height
     if not both:
         return f"{images}, none in both."
@@ -173,7 +178,9 @@ def _sizes(sets: Sets, names: tuple[str, str]) -> str:
     return " and ".join(f"{size} in {name}" for size, name in zip(sizes, names, strict=True))
 
 
-def _overview(compared: pl.DataFrame, sets: Sets, names: tuple[str, str], questions: Mapping[str, str]) -> Asked | None:
+def _overview(
+    compared: pl.DataFrame, sets: Sets, names: tuple[str, str], questions: Mapping[str, str]
+) -> Opened | None:
     """All questions; returns the one to open."""
     kinds = compared["paired"].n_unique() > 1
     kind = pl.when("paired").then(pl.lit(_PAIRED)).otherwise(pl.lit(_REST)) if kinds else pl.lit("")
@@ -208,7 +215,8 @@ def _overview(compared: pl.DataFrame, sets: Sets, names: tuple[str, str], questi
     at = st.selectbox(
         "Open", range(named.height), index=_first_alarm(named), format_func=lambda row: named["question"][row]
     )
-    return named["summary"][at], named["paired"][at]
+    one = named.row(at, named=True)
+    return (one["summary"], one["paired"]), questions[one["summary"]], one["p_value"] is not None
 
 
 def _shifts(compared: pl.DataFrame, tested: pl.DataFrame, first: str, second: str) -> None:
@@ -238,17 +246,17 @@ def _first_alarm(named: pl.DataFrame) -> int:
     return int(order["at"][0]) if order.height else 0
 
 
-def _opened(sets: Sets, asked: Asked, title: str, permuted: Permuted, names: tuple[str, str]) -> None:
+def _opened(sets: Sets, opened: Opened, permuted: Permuted | None, names: tuple[str, str]) -> None:
     """One question on the images that its test is about: those of both sets, or those of one alone."""
-    summary, pairs = asked
+    (summary, pairs), title, _ = opened
     both = drift.shared(*sets)
     sets = _answered(both, summary) if pairs else drift.apart(*sets)
-    columns = st.columns(3)
-    columns[0].metric("Effect", f"{permuted.effect:.3f}", border=True)
-    columns[1].metric("p (permutation of whole images)", f"{permuted.p_value:.4f}", border=True)
-    columns[2].metric("Permutations", f"{permuted.permutations:,}", border=True)
-    if not permuted.permutations:
-        st.caption("No image could be exchanged: a set is empty, or no group of readers read images of both.")
+    if permuted is None:
+        answers = (table[summary].count() for table in sets)
+        told = " and ".join(layout.several(number, "image") for number in answers)
+        layout.cannot_tell(f"{told} with an answer are too few for a test.")
+    else:
+        _tested(permuted)
     figure = figures.empty(x=layout.label(title), y="share of images")
     for table, name, colour in zip(sets, names, (figures.SKY, figures.ORANGE), strict=True):
         values = table[summary].drop_nulls()
@@ -268,6 +276,15 @@ def _opened(sets: Sets, asked: Asked, title: str, permuted: Permuted, names: tup
     title = f"{layout.plain(title)} in {names[0]} and in {names[1]}{f': {which}' if which else ''}"
     layout.chart(title, figure, None, key="opened")
     layout.download(every, key="opened")
+
+
+def _tested(permuted: Permuted) -> None:
+    columns = st.columns(3)
+    columns[0].metric("Effect", f"{permuted.effect:.3f}", border=True)
+    columns[1].metric("p (permutation of whole images)", f"{permuted.p_value:.4f}", border=True)
+    columns[2].metric("Permutations", f"{permuted.permutations:,}", border=True)
+    if not permuted.permutations:
+        st.caption("No image could be exchanged: no group of readers read images of both.")
 
 
 def _answered(sets: Sets, summary: str) -> Sets:

@@ -70,8 +70,8 @@ def _histogram(said: Feedback, rule: Rule) -> None:
     boxes = said.records.detections["confidence"]
     units = (
         f"n: all {len(boxes):,} boxes of all feedback, {int((boxes > rule.min_confidence).sum()):,} of them above the "
-        f"rule's {rule.min_confidence:g}, also those of held-out, superseded and doubtful images: Re-training says which "
-        "become labels."
+        f"rule's {rule.min_confidence:g}, also those of held-out, superseded and doubtful images: Re-training says "
+        "which become labels."
     )
     title = "How sure the model is of its boxes, and of finding nothing"
     layout.chart(title, figure, held, key="confidences", units=units)

@@ -70,7 +70,8 @@ def _distribution(found: Dataset) -> None:
     shares = _shares(found)
     nothing = found.taxonomy.nothing
     kept = shares if normal and unit == "images" else shares.filter(pl.col("class_id") != nothing)
-    shown, most = figures.most(kept, of="class_name", size=unit, what="classes", besides=(NOTHING,))
+    drawn, sizes = layout.enough(kept, found)
+    shown, most = figures.most(drawn, of="class_name", size=unit, what="classes", besides=(NOTHING,))
     figure = figures.dots(
         shown,
         of="class_name",
@@ -80,14 +81,17 @@ def _distribution(found: Dataset) -> None:
         title=f"share of the split's {unit}",
         percent=True,
     )
-    layout.chart(
-        f"Share of {unit} with each class, by split",
-        figure,
-        shares,
-        key=f"class-shares-{unit}",
-        units="The grey line is the share over all splits: what each would have if they were alike. "
-        f"{_ALIKE if found.wanted is not None else ''} {most}",
-    )
+    if drawn.is_empty():
+        layout.cannot_tell(f"whether the splits are alike. {sizes}")
+    else:
+        layout.chart(
+            f"Share of {unit} with each class, by split",
+            figure,
+            shares,
+            key=f"class-shares-{unit}",
+            units=f"{sizes} The grey line is the share over all splits: what each would have if they were alike. "
+            f"{_ALIKE if found.wanted is not None else ''} {most}",
+        )
     classes = _classes(found)
     findings, most = figures.most(
         classes.filter(pl.col("class_id") != nothing), of="class_name", size="images", what="classes"

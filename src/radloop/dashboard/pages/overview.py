@@ -73,11 +73,12 @@ def _splits(found: Dataset) -> None:
             x=sizes["target"].to_list(),
             name="target",
             mode="markers",
-            marker={"symbol": "line-ns", "size": 24, "line": {"width": 3, "color": figures.ORANGE}},
+            marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": figures.ORANGE}},
         )
         figure.update_layout(showlegend=True)
         figure.data[0].name = "images"
-    layout.chart("Images in each split, against the target", figure, sizes, key="split-sizes")
+    units = f"n: {sizes['images'].sum():,} images. The target is what was asked for, before any round of re-training."
+    layout.chart("Images in each split, against the target", figure, sizes, key="split-sizes", units=units)
 
 
 def _checked(found: Dataset) -> None:

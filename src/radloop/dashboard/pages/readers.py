@@ -225,8 +225,12 @@ def _who(found: Dataset) -> None:
     layout.chart(title, figure, classes, key="reader-classes", units=most)
     if found.has_splits:
         splits = _reader_splits(found)
+        drawn, sizes = layout.enough(splits, found)
+        if drawn.is_empty():
+            layout.cannot_tell(f"whether each split has the same readers. {sizes}")
+            return
         figure = figures.dots(
-            splits.filter(pl.col("rad_id").is_in(readers)).with_columns(name_of),
+            drawn.filter(pl.col("rad_id").is_in(readers)).with_columns(name_of),
             of="rad_id",
             value="share",
             by="split",
@@ -238,7 +242,7 @@ def _who(found: Dataset) -> None:
             figure,
             splits,
             key="reader-splits",
-            units=most,
+            units=f"{sizes} {most}",
         )
 
 
