@@ -59,7 +59,7 @@ def test_images_of_both_windows_are_counted_and_tested_in_pairs(tmp_path):
     text = plain(test)
     assert (
         "60 images in first window and 60 images in second window; all images of second window are in both: they are "
-        "tested in pairs, the others not at all." in text
+        "compared in pairs, the others not at all." in text
     )
     assert "picture: mean gray value: differs" in text
     assert axes(test)[0] == [-1.05, 1.05]
@@ -72,7 +72,7 @@ def test_images_of_one_window_alone_are_tested_beside_the_pairs(tmp_path):
     feedback(tmp_path / "feedback", named(70), hour=9, mean=100.0)
     feedback(tmp_path / "feedback", named(70, first=40), hour=11, mean=100.0)
     test = windows(tmp_path)
-    assert "30 of them in both: those are tested in pairs, the others as independent sets." in plain(test)
+    assert "30 of them in both: those are compared in pairs, the others as independent sets." in plain(test)
     table = test.dataframe[0].value.set_index(["summary", "paired"])
     assert table["first_images"]["picture_mean"].to_dict() == {True: 30, False: 40}
     options = test.selectbox[0].options
@@ -82,6 +82,14 @@ def test_images_of_one_window_alone_are_tested_beside_the_pairs(tmp_path):
         test.selectbox[0].select_index(options.index(option)).run()
         assert [error.message for error in test.exception] == []
         assert option.rpartition(" (")[2].rstrip(")") in said(test)
+
+
+def test_windows_hold_the_first_and_the_last_feedback(tmp_path):
+    feedback(tmp_path / "feedback", named(50), hour=9, mean=100.0)
+    test = windows(tmp_path)
+    assert "25 images in first window and 25 images in second window" in plain(test)
+    for slider in test.slider:
+        assert all(value.microsecond == 0 for value in slider.value)  # the browser would round them, and lose feedback
 
 
 @pytest.mark.parametrize("images", [1, 2])

@@ -216,8 +216,8 @@ def write(out: Path, rows: tuple[dict[str, object], ...]) -> Dashboard:
 def test_every_page_counts_the_same_readers_and_the_labels_in_use(tmp_path):
     out = write(tmp_path / "out", LOOP)
     in_use = (
-        "Counted are the labels in use, 10 boxes: 6 in 6 readings of readers, 2 in 2 reviews, 1 in 1 simulated review, "
-        "1 in 1 image labelled by a model. Set aside, in no label: 1 box."
+        "Counted are the labels in use, 10 boxes: 6 boxes in 6 readings of readers, 2 boxes in 2 reviews, 1 box in "
+        "1 simulated review, 1 box in 1 image labelled by a model. Set aside, in no label: 1 box."
     )
     people = "3 readers and 1 reviewer (not counted: 1 simulated reviewer and 1 model)"
     overview = opened("overview", out)

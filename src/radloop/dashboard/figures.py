@@ -24,6 +24,7 @@ SPLIT_COLOURS: Final[Mapping[str, str]] = {"all": SKY, **dict(zip(SPLITS, CYCLE,
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "hexagon")
 
 MOST_ROWS: Final = 40  # in a chart: it stays readable, and no page grows without end
+_FEW_STEPS: Final = 5  # of whole things on an axis: it has no halves
 _ROW_PX: Final = 26
 
 # Plotly looks for pandas among the loaded modules; half of it, while another session is loading it, is an error.
@@ -77,6 +78,8 @@ def bars(
         )
     figure.update_layout(barmode="group")
     figure.update_yaxes(autorange="reversed", **_named(names))
+    if data[value].dtype.is_integer() and data.filter(pl.col(value) > _FEW_STEPS).is_empty():
+        figure.update_xaxes(dtick=1)
     if percent:
         figure.update_xaxes(tickformat=".1%")
     return figure

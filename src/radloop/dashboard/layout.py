@@ -102,13 +102,13 @@ def in_use(found: Dataset) -> None:
     table = _origins(found)
     boxes, aside = (int(table[name].sum()) for name in ("boxes", "boxes_aside"))
     parts = [
-        f"{boxes:,} in {readings:,} {_READINGS[who][readings != 1]}"
+        f"{several(boxes, 'box')} in {readings:,} {_READINGS[who][readings != 1]}"
         for who, readings, boxes in table.select("who", "readings", "boxes").iter_rows()
         if readings
     ]
     left = f" Set aside, in no label: {several(aside, 'box')}." if aside else ""
-    whose = f": {', '.join(parts)}" if parts else ""
-    st.caption(f"Counted are the labels in use, {several(boxes, 'box')}{whose}.{left}")
+    total = "" if len(parts) == 1 else f"{several(boxes, 'box')}: "
+    st.caption(f"Counted are the labels in use, {total}{', '.join(parts) or 'none'}.{left}")
 
 
 def enough(data: pl.DataFrame, found: Dataset) -> tuple[pl.DataFrame, str]:

@@ -43,6 +43,11 @@ _SUMMARIES: Final = {
 }
 _PAIRED: Final = " (images of both)"
 _REST: Final = " (images of one alone)"
+_STEPS: Final = (  # of a slider, by how long the feedback lasted
+    (timedelta(days=1), timedelta(minutes=1), "MM-DD HH:mm"),
+    (timedelta(minutes=1), timedelta(seconds=1), "HH:mm:ss"),
+    (timedelta(0), timedelta(milliseconds=1), "HH:mm:ss.SSS"),
+)
 _MOST_NAMED: Final = 20  # alarms in words; the table has all
 
 
@@ -137,14 +142,13 @@ def _splits(found: Dataset) -> None:
 
 def _windows(said: Feedback) -> None:
     times = said.records.feedback["timestamp"].dt.replace_time_zone(None).sort()
-    earliest, latest = times[0], times[-1]
-    if earliest == latest:
-        st.info("All feedback has one time: there are no two windows to compare.")
+    if times[0] == times[-1]:
+        layout.cannot_tell("all feedback has one time, there are no two windows to compare.")
         return
-    middle = times[len(times) // 2]
-    short = latest - earliest < timedelta(days=1)
-    step, shown = (timedelta(seconds=1), "HH:mm:ss") if short else (timedelta(minutes=1), "MM-DD HH:mm")
-    st.caption(f"Feedback from {earliest:%Y-%m-%d %H:%M:%S} to {latest:%Y-%m-%d %H:%M:%S} UTC.")
+    step, shown = next((step, shown) for span, step, shown in _STEPS if times[-1] - times[0] >= span)
+    earliest, middle, latest = (_whole(times[at], step) for at in (0, len(times) // 2, -1))
+    latest += step  # the last feedback lies before it
+    st.caption(f"Feedback from {times[0]:%Y-%m-%d %H:%M:%S} to {times[-1]:%Y-%m-%d %H:%M:%S} UTC.")
 
     def window(title: str, begin: datetime, end: datetime) -> Window:
         chosen: Window = st.slider(title, earliest, latest, (begin, end), step=step, format=shown)
@@ -161,6 +165,12 @@ def _windows(said: Feedback) -> None:
         _opened(sets, opened, _permute_windows(said, first, second, asked) if enough else None, names)
 
 
+def _whole(time: datetime, step: timedelta) -> datetime:
+    """The last whole step before it."""
+    midnight = time.replace(hour=0, minute=0, second=0, microsecond=0)
+    return time - (time - midnight) % step
+
+
 def _counted(sets: Sets, names: tuple[str, str]) -> str:
     """How many images there are, how many of them in both sets, and what that means for the tests."""
     images = _sizes(sets, names)
@@ -168,9 +178,9 @@ def _counted(sets: Sets, names: tuple[str, str]) -> str:
     if not both:
         return f"{images}, none in both."
     if both < min(table.height for table in sets):
-        return f"{images}, {both:,} of them in both: those are tested in pairs, the others as independent sets."
+        return f"{images}, {both:,} of them in both: those are compared in pairs, the others as independent sets."
     whole = next(name for table, name in zip(sets[::-1], names[::-1], strict=True) if table.height == both)
-    return f"{images}; all images of {whole} are in both: they are tested in pairs, the others not at all."
+    return f"{images}; all images of {whole} are in both: they are compared in pairs, the others not at all."
 
 
 def _sizes(sets: Sets, names: tuple[str, str]) -> str:

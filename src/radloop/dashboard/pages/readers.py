@@ -222,7 +222,9 @@ def _who(found: Dataset) -> None:
         one.with_columns(name_of), of="rad_id", value="share", title="share of the reader's images", percent=True
     )
     title = f"On what share of their images each reader saw {layout.plain(name)}"
-    layout.chart(title, figure, classes, key="reader-classes", units=most)
+    layout.chart(
+        title, figure, classes, key="reader-classes", units=f"n: the images that the reader read, above. {most}"
+    )
     if found.has_splits:
         splits = _reader_splits(found)
         drawn, sizes = layout.enough(splits, found)
