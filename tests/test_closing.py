@@ -605,12 +605,16 @@ def test_evaluation_judges_each_detector_by_what_readers_agree_on(place, capsys)
     assert run("evaluate", "--out", place / "out", "--json") == 0
 
     printed = json.loads(capsys.readouterr().out)
-    assert printed["left_out"] == {"images of training": 16}
-    (judged,) = printed["models"]
-    assert judged["images"] == 12
-    assert judged["map_40"]["ap"] == pytest.approx(1.0)
-    assert judged["pseudo_labels"]["precision"] == judged["pseudo_labels"]["recall"] == 1.0
-    assert judged["calibration"][-1]["low"] == 0.9
+    (left_out,) = printed["left_out"]
+    assert (left_out["feedback"], left_out["images"]) == (16, 16)
+    assert "training" in left_out["reason"]
+    assert printed["version"] == known.id
+    assert [each["split"] for each in printed["models"]] == ["test", "production"]
+    assert sum(each["images"] for each in printed["models"]) == 12
+    for judged in printed["models"]:
+        assert judged["map_40"]["ap"] == pytest.approx(1.0)
+        assert judged["pseudo_labels"]["precision"] == judged["pseudo_labels"]["recall"] == 1.0
+        assert judged["calibration"][-1]["low"] == 0.9
     assert run("evaluate", "--out", place / "out") == 0
     assert "0.9–1.0 trains" in capsys.readouterr().out
 

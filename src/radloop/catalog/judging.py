@@ -8,25 +8,29 @@ import polars as pl
 
 from radloop.catalog import truth
 from radloop.catalog.rule import Rule
-from radloop.measures import evaluation
+from radloop.measures import calibration, evaluation
 from radloop.taxonomy import Taxonomy
 
 MODEL: Final = ("model", "model_version")  # a detector; "" where the feedback does not name it
+# What is judged apart: test tells how good a detector is, production how good what may train would be.
+SPLITS: Final = ("test", "production", "validation", "staging", "canary")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One detector against the truth (`catalog.truth.of`)."""
+    """One detector on the images of one split, against the truth (`catalog.truth.of`)."""
 
     images: int
+    groups: int  # of these images: what the intervals draw
     single_reader: int  # images of them that one reader alone has read: their truth is what this one drew
     truth: int  # boxes
     min_confidence: float  # of the rule: what is strictly above it is a label
     precision: Mapping[float, pl.DataFrame]  # by IoU (evaluation.IOUS): `evaluation.average_precision`
     labels: pl.DataFrame  # `evaluation.pseudo_labels`
     thresholds: pl.DataFrame  # `evaluation.thresholds`
-    calibration: pl.DataFrame  # `evaluation.calibration`
+    calibration: pl.DataFrame  # `calibration.calibration`
     calibration_error: float | None
+    calibration_floor: tuple[float, float] | None  # `calibration.floor`
 
 
 def usable(judged: pl.DataFrame) -> pl.DataFrame:
@@ -44,9 +48,16 @@ def newest(judged: pl.DataFrame) -> pl.DataFrame:
     return by_time.unique(["image_id", *MODEL], keep="last", maintain_order=True)
 
 
-def models(newest: pl.DataFrame) -> pl.DataFrame:
-    """model, model_version, images: a row for each detector."""
-    return newest.group_by(MODEL, maintain_order=True).agg(images=pl.len().cast(pl.Int64))
+def parts(newest: pl.DataFrame) -> pl.DataFrame:
+    """model, model_version, split, images: what is judged apart, each detector's splits in the order of SPLITS."""
+    place = pl.col("split").replace_strict({split: place for place, split in enumerate(SPLITS)}, return_dtype=pl.Int8)
+    counted = newest.group_by(*MODEL, "split", maintain_order=True).agg(images=pl.len().cast(pl.Int64))
+    return counted.sort(*MODEL, place).select(*MODEL, "split", "images")
+
+
+def part(newest: pl.DataFrame, model: str, model_version: str, split: str) -> pl.DataFrame:
+    """The rows of `newest` that are one detector's on one split."""
+    return newest.filter(model=model, model_version=model_version, split=split)
 
 
 def judge(
@@ -60,16 +71,17 @@ def judge(
 ) -> Judged:
     """How good one detector is, and how good its predictions would be as labels by `rule`.
 
-    looked: the rows of `newest` that are this detector's. detections: DETECTIONS, also of other feedback. readings:
-    the dataset's own (`Version.readings`), also of other images. An image that nobody has read is not judged.
+    looked: a `part` of `newest`. detections: DETECTIONS, also of other feedback. readings: the dataset's own
+    (`Version.readings`), also of other images. An image that nobody has read is not judged.
     """
     looked, predictions, own = _concerned(looked, detections, readings)
-    images, known = looked["image_id"].to_list(), truth.of(own)
+    images, known = own.select("image_id", "group").unique("image_id").sort("image_id"), truth.of(own)
     readers = own.group_by("image_id").agg(readers=pl.col("rad_id").n_unique())
     matched = evaluation.match(predictions, known)
-    calibrated = evaluation.calibration(matched, images, seed=seed)
+    calibrated = calibration.calibration(matched, images)
     return Judged(
-        images=len(images),
+        images=images.height,
+        groups=images["group"].n_unique(),
         single_reader=readers.filter(readers=1).height,
         truth=known.height,
         min_confidence=rule.min_confidence,
@@ -77,10 +89,11 @@ def judge(
             iou: evaluation.average_precision(predictions, known, images, classes, min_iou=iou, seed=seed)
             for iou in evaluation.IOUS
         },
-        labels=evaluation.pseudo_labels(matched, known, images, classes, min_confidence=rule.min_confidence, seed=seed),
+        labels=evaluation.pseudo_labels(matched, known, images, classes, min_confidence=rule.min_confidence),
         thresholds=evaluation.thresholds(matched, known),
         calibration=calibrated,
-        calibration_error=evaluation.calibration_error(calibrated),
+        calibration_error=calibration.error(calibrated),
+        calibration_floor=calibration.floor(matched, images, seed=seed),
     )
 
 
@@ -89,7 +102,7 @@ def against_readers(
 ) -> pl.DataFrame:
     """The same detector against each reader alone (`evaluation.by_reader`)."""
     looked, predictions, own = _concerned(looked, detections, readings)
-    return evaluation.by_reader(predictions, own, looked["image_id"].to_list(), classes)
+    return evaluation.by_reader(predictions, own, own.select("image_id", "group"), classes)
 
 
 def _concerned(
