@@ -179,7 +179,7 @@ def _on_images(images: int | None) -> str:
 
 def _scores(each: Evaluated) -> Grid:
     rows = (
-        ("images", f"{each.images:,} of the split {each.split}, in {each.groups:,} groups"),
+        ("images", f"{each.images:,} of the split {each.split}; groups: {each.groups:,}"),
         ("boxes of the truth", f"{each.truth:,}"),
         ("mAP@0.4", _interval(each.map_40, "ap")),
         ("mAP@0.5", _interval(each.map_50, "ap")),
@@ -192,6 +192,8 @@ def _scores(each: Evaluated) -> Grid:
 def _alone(each: Evaluated) -> str:
     """The range over the readers who drew enough."""
     drew = each.readers.drop_nulls("map")
+    if drew.is_empty():
+        return ""
     enough = drew.filter(~pl.col("few"))["map"].to_list()
     few = drew.height - len(enough)
     spread = f"{min(enough):.2f} to {max(enough):.2f} ({len(enough)} readers)" if enough else "too few"
