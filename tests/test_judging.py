@@ -208,6 +208,19 @@ def test_labels_are_judged_on_the_same_images_whatever_they_are_of(classes: Taxo
     assert [found[name] for name in ("labelled", "labels", "recall")] == [3, 2, pytest.approx(1 / 3)]
 
 
+def test_average_precision_takes_every_box_that_was_kept_and_calibration_those_that_the_rule_sees(
+    classes: Taxonomy,
+) -> None:
+    readings = read(("a", "R1", 3, HERE), ("b", "R1", 3, HERE))
+    boxes = predicted(("f1", "a", 3, 0.95, HERE), ("f2", "b", 3, 0.1, HERE))
+    looked = feedback(*(said(name, f, kept_from=0.05) for name, f in (("a", "f1"), ("b", "f2"))))
+    judged = judge(readings, boxes, looked, classes)
+    assert (judged.cut, judged.precision[0.4]["ap"][-1]) == (0.05, pytest.approx(1.0))
+    assert judged.calibration["predictions"].sum() == 1
+    without = judge(readings, boxes.head(1), looked.with_columns(kept_from=0.25), classes)
+    assert (without.cut, without.precision[0.4]["ap"][-1]) == (0.25, pytest.approx(51 / 101))
+
+
 def one_second_reader(classes: Taxonomy) -> pl.DataFrame:
     """All images read once, one of them twice."""
     once = [(f"i{n}", "R1", n % len(classes), HERE) for n in range(12)]

@@ -22,7 +22,8 @@ from scipy import stats
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
 EDGES = ["x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm"]
-ABOVE = 0.9
+ABOVE = 0.9  # a label of the re-training rule
+SEEN = 0.25  # below, feedback keeps boxes for the average precision alone
 IOU = 0.4
 
 
@@ -105,6 +106,7 @@ def judged(
         found_at = labels[labels.correct == 1].found.astype(int)
         found.loc[found.index[found_at], "correct"] = 1.0
         figures |= share(f"{split}: recall", found.correct, found.group)
+    predictions = predictions[predictions.confidence > SEEN]
     if len(predictions):
         bins = pd.cut(predictions.confidence, np.arange(11) / 10, include_lowest=True)
         gaps = predictions.groupby(bins, observed=True).apply(

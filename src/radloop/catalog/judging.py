@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from radloop.catalog import truth
+from radloop.catalog import kept, truth
 from radloop.catalog.rule import Rule
 from radloop.measures import calibration, evaluation
 from radloop.taxonomy import Taxonomy
@@ -24,11 +24,12 @@ class Judged:
     groups: int  # of these images: what the intervals draw
     single_reader: int  # images of them that one reader alone has read: their truth is what this one drew
     truth: int  # boxes
+    cut: float | None  # the boxes are whole from this confidence on (`kept.cut`): what lies below was not kept
     min_confidence: float  # of the rule: what is strictly above it is a label
     precision: Mapping[float, pl.DataFrame]  # by IoU (evaluation.IOUS): `evaluation.average_precision`
     labels: pl.DataFrame  # `evaluation.pseudo_labels`
     thresholds: pl.DataFrame  # `evaluation.thresholds`
-    calibration: pl.DataFrame  # `calibration.calibration`
+    calibration: pl.DataFrame  # `calibration.calibration`, of the boxes above `Rule.doubtful`
     calibration_error: float | None
     calibration_floor: tuple[float, float] | None  # `calibration.floor`
 
@@ -62,7 +63,7 @@ def part(newest: pl.DataFrame, model: str, model_version: str, split: str) -> pl
 
 def judge(
     looked: pl.DataFrame,
-    detections: pl.DataFrame,
+    boxes: pl.DataFrame,
     readings: pl.DataFrame,
     classes: Taxonomy,
     *,
@@ -71,19 +72,21 @@ def judge(
 ) -> Judged:
     """How good one detector is, and how good its predictions would be as labels by `rule`.
 
-    looked: a `part` of `newest`. detections: DETECTIONS, also of other feedback. readings: the dataset's own
-    (`Version.readings`), also of other images. An image that nobody has read is not judged.
+    looked: a `part` of `newest`. boxes: every box that feedback keeps (`Records.every_box`), also of other feedback.
+    readings: the dataset's own (`Version.readings`), also of other images. An image that nobody has read is not judged.
     """
-    looked, predictions, own = _concerned(looked, detections, readings)
+    looked, predictions, own = _concerned(looked, boxes, readings)
     images, known = own.select("image_id", "group").unique("image_id").sort("image_id"), truth.of(own)
     readers = own.group_by("image_id").agg(readers=pl.col("rad_id").n_unique())
     matched = evaluation.match(predictions, known)
-    calibrated = calibration.calibration(matched, images)
+    said = matched.filter(pl.col("confidence") > rule.doubtful)
+    calibrated = calibration.calibration(said, images)
     return Judged(
         images=images.height,
         groups=images["group"].n_unique(),
         single_reader=readers.filter(readers=1).height,
         truth=known.height,
+        cut=kept.cut(looked, boxes),
         min_confidence=rule.min_confidence,
         precision={
             iou: evaluation.average_precision(predictions, known, images, classes, min_iou=iou, seed=seed)
@@ -93,22 +96,22 @@ def judge(
         thresholds=evaluation.thresholds(matched, known),
         calibration=calibrated,
         calibration_error=calibration.error(calibrated),
-        calibration_floor=calibration.floor(matched, images, seed=seed),
+        calibration_floor=calibration.floor(said, images, seed=seed),
     )
 
 
 def against_readers(
-    looked: pl.DataFrame, detections: pl.DataFrame, readings: pl.DataFrame, classes: Taxonomy
+    looked: pl.DataFrame, boxes: pl.DataFrame, readings: pl.DataFrame, classes: Taxonomy
 ) -> pl.DataFrame:
     """The same detector against each reader alone (`evaluation.by_reader`)."""
-    looked, predictions, own = _concerned(looked, detections, readings)
+    looked, predictions, own = _concerned(looked, boxes, readings)
     return evaluation.by_reader(predictions, own, own.select("image_id", "group"), classes)
 
 
 def _concerned(
-    looked: pl.DataFrame, detections: pl.DataFrame, readings: pl.DataFrame
+    looked: pl.DataFrame, boxes: pl.DataFrame, readings: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """The feedback that is judged, its boxes, and the readings of its images."""
     looked = looked.join(readings, on="image_id", how="semi")
-    predictions = detections.join(looked, on="feedback_id", how="semi")
+    predictions = boxes.join(looked, on="feedback_id", how="semi")
     return looked, predictions, readings.join(looked, on="image_id", how="semi")

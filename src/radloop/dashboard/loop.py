@@ -90,14 +90,14 @@ def parts(dataset: Dataset, said: Feedback) -> pl.DataFrame:
 def evaluated(dataset: Dataset, said: Feedback, part: tuple[str, str, str], rule: Rule, seed: int) -> Judged:
     """How good one detector (model, version) is on one split."""
     looked = judging.part(_newest(dataset, said), *part)
-    return judging.judge(looked, said.records.detections, dataset.readings, dataset.taxonomy, rule=rule, seed=seed)
+    return judging.judge(looked, said.records.every_box, dataset.readings, dataset.taxonomy, rule=rule, seed=seed)
 
 
 @measured
 def against_readers(dataset: Dataset, said: Feedback, part: tuple[str, str, str]) -> pl.DataFrame:
     """The same against each reader alone (`evaluation.by_reader`)."""
     looked = judging.part(_newest(dataset, said), *part)
-    return judging.against_readers(looked, said.records.detections, dataset.readings, dataset.taxonomy)
+    return judging.against_readers(looked, said.records.every_box, dataset.readings, dataset.taxonomy)
 
 
 @measured

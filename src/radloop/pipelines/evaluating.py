@@ -29,6 +29,7 @@ class Evaluated:
     groups: int  # of these images, patients or near-duplicates: the units of every interval
     single_reader: int  # images of them that have one reader only
     truth: int  # boxes
+    cut: float | None  # the boxes are whole from this confidence on; mAP is of what was kept
     map_40: Mapping[str, float | None]  # ap, ap_low, ap_high: at the competition's IoU of 0.4
     map_50: Mapping[str, float | None]
     # per class and (class_id null) for all: ap at 0.4 (mAP); labels, precision and recall above min_confidence
@@ -85,7 +86,7 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     parts = judging.parts(newest)
     for name, number, split, _ in parts.iter_rows():
         looked = judging.part(newest, name, number, split)
-        given = (looked, records.detections, known.readings, known.taxonomy)
+        given = (looked, records.every_box, known.readings, known.taxonomy)
         detector, alone = judging.judge(*given, rule=by, seed=options.seed), judging.against_readers(*given)
         models.append(_evaluated(f"{name or 'unknown'} {number}".strip(), split, detector, alone))
         progress("detectors and splits", len(models), parts.height)
@@ -131,6 +132,7 @@ def _evaluated(model: str, split: str, judged: Judged, readers: pl.DataFrame) ->
         groups=judged.groups,
         single_reader=judged.single_reader,
         truth=judged.truth,
+        cut=judged.cut,
         map_40=loose.select(ap).row(-1, named=True),
         map_50=strict.select(ap).row(-1, named=True),
         classes=loose.select("class_id", "class_name", "truth", *ap)

@@ -181,6 +181,7 @@ def _scores(each: Evaluated) -> Grid:
     rows = (
         ("images", f"{each.images:,} of the split {each.split}; groups: {each.groups:,}"),
         ("boxes of the truth", f"{each.truth:,}"),
+        ("boxes that count", f"above a confidence of {each.cut:g}" if each.cut is not None else ""),
         ("mAP@0.4", _interval(each.map_40, "ap")),
         ("mAP@0.5", _interval(each.map_50, "ap")),
         ("mAP@0.4 against each reader alone", _alone(each)),

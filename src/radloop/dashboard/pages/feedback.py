@@ -168,11 +168,16 @@ def _figures(judged: Judged) -> None:
     columns[3].metric("Calibration error", layout.number(judged.calibration_error), border=True)
     columns[3].caption(_floor(judged))
     single = judged.single_reader
+    cut = (
+        ""
+        if judged.cut is None
+        else f" mAP is of the boxes above a confidence of {judged.cut:g}: none below were kept."
+    )
     alone = f" (what its only reader drew on {single:,} images)" if single else ""
     st.caption(
         f"Truth: {judged.truth:,} boxes that at least two readers of the image drew, fused at IoU 0.4{alone}; "
         f"{judged.images:,} images in {judged.groups:,} groups, the newest feedback on each. "
-        "The intervals take the groups as their units."
+        f"The intervals take the groups as their units.{cut}"
     )
 
 
