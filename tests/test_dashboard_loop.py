@@ -46,15 +46,19 @@ def spine(tmp_path):
 def test_evaluation_is_that_of_the_command(rule, inputs, parts, tmp_path):
     found, said, _ = parts
     asked = {"feedback": inputs.feedback, "dataset": inputs.dataset, "min_confidence": rule.min_confidence, "seed": 3}
-    (command,) = evaluating.evaluate(options.Evaluate(out=tmp_path, **asked)).models
-    ((model, version, images),) = loop.models(found, said).rows()
-    judged = loop.evaluated(found, said, (model, version), rule, 3)
-    assert images == judged.images == command.images
-    assert judged.precision[0.4].row(-1, named=True)["ap"] == command.map_40["ap"]
-    assert judged.precision[0.5].row(-1, named=True)["ap_low"] == command.map_50["ap_low"]
-    assert judged.labels.row(-1, named=True)["labels"] == command.pseudo_labels["labels"]
-    assert judged.calibration.equals(command.calibration)
-    assert loop.against_readers(found, said, (model, version)).equals(command.readers)
+    commands = evaluating.evaluate(options.Evaluate(out=tmp_path, **asked)).models
+    parts = loop.parts(found, said).rows()
+    assert len(parts) > 1
+    for (*part, images), command in zip(parts, commands, strict=True):
+        judged = loop.evaluated(found, said, tuple(part), rule, 3)
+        assert (part[-1], images) == (command.split, command.images)
+        assert (judged.images, judged.groups) == (command.images, command.groups)
+        assert judged.precision[0.4].row(-1, named=True)["ap"] == command.map_40["ap"]
+        assert judged.precision[0.5].row(-1, named=True)["ap_low"] == command.map_50["ap_low"]
+        assert judged.labels.row(-1, named=True)["labels"] == command.pseudo_labels["labels"]
+        assert judged.calibration.equals(command.calibration)
+        assert judged.calibration_floor == command.calibration_floor
+        assert loop.against_readers(found, said, tuple(part)).equals(command.readers)
 
 
 def answer(inputs, image_id, feedback_id, *, minute, confidence, bbox=(0.5, 0.5, 0.2, 0.2)):
@@ -79,7 +83,7 @@ def figures(judged: Judged) -> tuple:
 
 def judged(inputs) -> Judged:
     found, said, _ = read(inputs)
-    return loop.evaluated(found, said, DETECTOR, Rule(), 0)
+    return loop.evaluated(found, said, (*DETECTOR, "test"), Rule(), 0)
 
 
 def test_images_of_training_are_not_judged(spine):
@@ -90,7 +94,8 @@ def test_images_of_training_are_not_judged(spine):
     found, said, _ = read(spine)
     assert said.records.feedback["image_id"].is_in(training.implode()).sum() == len(training)
     assert figures(judged(spine)) == figures(before)
-    assert loop.models(found, said)["images"].to_list() == [before.images]
+    assert loop.parts(found, said).filter(split="test")["images"].to_list() == [before.images]
+    assert "training" not in loop.parts(found, said)["split"]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["newest written last", "newest written first"])

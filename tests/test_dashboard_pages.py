@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -15,7 +16,8 @@ import written_loop
 from app_pages import OF_DATASET, PAGES, every_view, opened, said, written
 from radloop.catalog.rule import Rule
 from radloop.dashboard import loading, loop
-from radloop.feedback import reviews
+from radloop.feedback import records, reviews
+from radloop.feedback.records import Detection
 from radloop.options import Dashboard
 from radloop.vindr.classes import TAXONOMY as VINDR
 
@@ -47,6 +49,19 @@ def copied(made, tmp_path):
 def test_page_shows_every_view_of_a_whole_loop(page, made):
     for test in every_view(opened(page, made)):
         assert test.error == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["overview", "drift", "images", "feedback", "review", "retraining"])
+def test_low_boxes_change_no_word_and_no_number_of_a_page(page, made, copied):
+    for path in copied.feedback.iterdir():
+        feedback = records.decode(path.read_bytes(), VINDR, name=path.name)
+        low = [Detection(class_id=5, confidence=0.2, bbox=(0.3, 0.3, 0.1, 0.1))] * 3
+        path.write_bytes(records.encode(msgspec.structs.replace(feedback, low_detections=low)))
+    assert loading.feedback(copied.feedback, VINDR).records.low.height == 3 * len(list(copied.feedback.iterdir()))
+    for before, now in zip(every_view(opened(page, made)), every_view(opened(page, copied)), strict=True):
+        assert said(now) == said(before).replace(str(made.out), str(copied.out))
+        assert [one.value for one in now.metric] == [one.value for one in before.metric]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import plotly.graph_objects as go
 import polars as pl
@@ -276,6 +276,14 @@ def number(value: float | None) -> str:
 def share(value: float | None) -> str:
     """A share in per cent, or a dash where it has no meaning."""
     return "–" if value is None else f"{value:.1%}"
+
+
+def interval(row: Mapping[str, Any], name: str) -> str:
+    """The 95 % interval of a figure in words, or that there is none."""
+    if row[name] is None:
+        return "nothing to count"
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return "too few for an interval" if low is None else f"95 % interval {low:.3f} to {high:.3f}"
 
 
 def marks(found: Dataset | None, said: Feedback | None = None, reviewed: Reviewed | None = None) -> list[str]:

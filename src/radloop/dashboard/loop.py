@@ -90,28 +90,23 @@ def _newest(dataset: Dataset, said: Feedback) -> pl.DataFrame:
 
 
 @measured
-def models(dataset: Dataset, said: Feedback) -> pl.DataFrame:
-    """model, model_version, images: the detectors that can be judged, by the newest feedback on each image."""
-    return judging.models(_newest(dataset, said))
+def parts(dataset: Dataset, said: Feedback) -> pl.DataFrame:
+    """What can be judged apart (`judging.parts`), by the newest feedback on each image."""
+    return judging.parts(_newest(dataset, said))
 
 
 @measured
-def evaluated(dataset: Dataset, said: Feedback, detector: tuple[str, str], rule: Rule, seed: int) -> Judged:
-    """How good one detector (model, version) is on the images outside training that the dataset knows."""
-    looked = _looked_at(dataset, said, detector)
-    return judging.judge(looked, said.records.detections, dataset.readings, dataset.taxonomy, rule=rule, seed=seed)
+def evaluated(dataset: Dataset, said: Feedback, part: tuple[str, str, str], rule: Rule, seed: int) -> Judged:
+    """How good one detector (model, version) is on one split."""
+    looked = judging.part(_newest(dataset, said), *part)
+    return judging.judge(looked, said.records.every_box, dataset.readings, dataset.taxonomy, rule=rule, seed=seed)
 
 
 @measured
-def against_readers(dataset: Dataset, said: Feedback, detector: tuple[str, str]) -> pl.DataFrame:
+def against_readers(dataset: Dataset, said: Feedback, part: tuple[str, str, str]) -> pl.DataFrame:
     """The same against each reader alone (`evaluation.by_reader`)."""
-    looked = _looked_at(dataset, said, detector)
-    return judging.against_readers(looked, said.records.detections, dataset.readings, dataset.taxonomy)
-
-
-def _looked_at(dataset: Dataset, said: Feedback, detector: tuple[str, str]) -> pl.DataFrame:
-    model, number = detector
-    return _newest(dataset, said).filter(pl.col("model") == model, pl.col("model_version") == number)
+    looked = judging.part(_newest(dataset, said), *part)
+    return judging.against_readers(looked, said.records.every_box, dataset.readings, dataset.taxonomy)
 
 
 @measured

@@ -106,10 +106,7 @@ def _flattery(found: Dataset) -> None:
         share = "–" if row["share"] is None else f"{row['share']:.1%}"
         column.metric(names[row["population"]], share, border=True, help=_ONE_CLASS)
         if row["share"] is not None:
-            column.caption(
-                f"{row['agreeing']:,} of {row['images']:,}; "
-                f"95 % interval {row['share_low']:.1%} to {row['share_high']:.1%}"
-            )
+            column.caption(f"{row['agreeing']:,} of {row['images']:,}; {layout.interval(row, 'share')}")
     columns[2].markdown(
         "**Why two figures?** Normal images agree by themselves and flatter. The right one counts only images "
         "on which any reader saw a finding: believe that one."
