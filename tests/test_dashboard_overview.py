@@ -264,6 +264,7 @@ def test_splits_of_two_images_are_named_and_not_compared(tmp_path):
     few = "n, images: training 2, test 2; fewer than 10 say nothing and are not drawn."
     assert f"Cannot tell: whether the splits are alike. {few}" in said(opened("labels", out)).replace("*", "")
     readers = opened("readers", out)
+    assert "Hollow: the class is on fewer than 20 of them, too few for an interval." in said(readers)
     readers.segmented_control[0].set_value("Who read what").run()
     assert f"Cannot tell: whether each split has the same readers. {few}" in said(readers).replace("*", "")
     drift = said(opened("drift", out)).replace("*", "")

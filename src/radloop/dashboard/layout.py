@@ -278,12 +278,15 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
-def interval(row: Mapping[str, Any], name: str) -> str:
-    """The 95 % interval of a figure in words, or that there is none."""
+def interval(row: Mapping[str, Any], name: str, *, percent: bool = False) -> str:
+    """The 95 % interval of a figure in words, as a number or in per cent, or that there is none."""
     if row[name] is None:
         return "nothing to count"
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return "too few for an interval" if low is None else f"95 % interval {low:.3f} to {high:.3f}"
+    if low is None:
+        return "too few for an interval"
+    shown = share if percent else number
+    return f"95 % interval {shown(low)} to {shown(high)}"
 
 
 def marks(found: Dataset | None, said: Feedback | None = None, reviewed: Reviewed | None = None) -> list[str]:

@@ -170,7 +170,7 @@ def _figures(judged: Judged) -> None:
     columns[2].metric(f"Right above {judged.min_confidence:g}", layout.share(labels["precision"]), border=True)
     columns[2].caption(
         f"{labels['correct']:,} of {labels['labels']:,} boxes: the pseudo-labels' precision; "
-        f"{layout.interval(labels, 'precision')}"
+        f"{layout.interval(labels, 'precision', percent=True)}"
     )
     columns[3].metric("Calibration error", layout.number(judged.calibration_error), border=True)
     columns[3].caption(_floor(judged))

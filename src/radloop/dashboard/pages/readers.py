@@ -10,6 +10,7 @@ from radloop.dashboard import figures, layout, loading
 from radloop.dashboard.loading import Dataset
 from radloop.measures import agreement, counts
 from radloop.measures.agreement import Readings
+from radloop.measures.intervals import LEAST_FOR_DRAWS, LEAST_FOR_SHARE
 from radloop.options import Dashboard
 from radloop.tables import READER
 from radloop.taxonomy import NOTHING
@@ -106,7 +107,7 @@ def _flattery(found: Dataset) -> None:
         share = "–" if row["share"] is None else f"{row['share']:.1%}"
         column.metric(names[row["population"]], share, border=True, help=_ONE_CLASS)
         if row["share"] is not None:
-            column.caption(f"{row['agreeing']:,} of {row['images']:,}; {layout.interval(row, 'share')}")
+            column.caption(f"{row['agreeing']:,} of {row['images']:,}; {layout.interval(row, 'share', percent=True)}")
     columns[2].markdown(
         "**Why two figures?** Normal images agree by themselves and flatter. The right one counts only images "
         "on which any reader saw a finding: believe that one."
@@ -130,7 +131,8 @@ def _classes(found: Dataset) -> None:
             by_class,
             key=f"agreement-{measure}",
             units=f"{names[measure]} with its 95 % interval. 1: always the same answer; 0: as by chance. "
-            f"n: {every:,} images that two or more read, {ill:,} of them with a finding. {most}",
+            f"n: {every:,} images that two or more read, {ill:,} of them with a finding. Hollow: the class is on fewer "
+            f"than {LEAST_FOR_DRAWS} of them, too few for an interval. {most}",
         )
     with right:
         min_iou = _iou()
@@ -155,7 +157,8 @@ def _classes(found: Dataset) -> None:
             boxes.drop("at", "boxes"),
             key="box-agreement",
             units="F1 = 2 pairs / boxes of both, with its 95 % interval; normal images change nothing here. "
-            f"n: {counted:,} boxes, each counted with each other reader of its image. {most}",
+            f"n: {counted:,} boxes, each counted with each other reader of its image. Hollow: they lie on fewer than "
+            f"{LEAST_FOR_SHARE} images, too few for an interval. {most}",
         )
 
 
