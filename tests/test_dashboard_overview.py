@@ -12,7 +12,7 @@ import pytest
 import made_up
 import taxonomies
 import written_loop
-from app_pages import opened, said
+from app_pages import OF_DATASET, opened, said
 from radloop import manifest, tree
 from radloop.catalog import heldout, version
 from radloop.dashboard import layout, loading, soundness
@@ -237,6 +237,7 @@ def test_what_was_set_aside_lies_on_the_picture_as_such_and_is_not_shown_at_firs
     assert "M-tiny (prediction, set aside)" not in pills.value
 
 
+@pytest.mark.slow
 def test_rounds_one_after_the_other_leave_nothing_red(tmp_path):
     films, out, store = made_up.films(tmp_path / "films"), tmp_path / "out", str(tmp_path / "store")
     sizes = SplitSizes.parse("training=12,validation=4,test=8,staging=4,canary=4,production=8")
@@ -278,7 +279,8 @@ def test_splits_of_two_images_are_named_and_not_compared(tmp_path):
     assert "Cannot tell: 0 boxes make no pattern." in heat
 
 
-@pytest.mark.parametrize("page", ["overview", "labels", "readers", "drift", "heatmaps", "images"])
+@pytest.mark.slow
+@pytest.mark.parametrize("page", OF_DATASET)
 @pytest.mark.parametrize(
     "rows",
     [
