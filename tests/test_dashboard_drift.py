@@ -103,6 +103,13 @@ def test_two_images_of_a_window_cannot_tell(images, tmp_path):
     assert not test.success
 
 
+def test_answers_that_none_changed_are_said_not_to_have(tmp_path):
+    feedback(tmp_path / "feedback", named(60), hour=9, mean=100.0)
+    feedback(tmp_path / "feedback", named(60), hour=11, mean=100.0)
+    text = plain(windows(tmp_path))
+    assert "On no image of both did an answer change. That is no proof" in text
+
+
 def test_what_is_not_found_is_no_proof_and_says_what_would_be_missed(tmp_path):
     rng = np.random.default_rng(1)
     order = [named(80)[number] for number in rng.permutation(80)]
@@ -111,6 +118,7 @@ def test_what_is_not_found_is_no_proof_and_says_what_would_be_missed(tmp_path):
     test = windows(tmp_path)
     assert "40 images in first window and 40 images in second window, none in both." in plain(test)
     assert "No difference found in" in said(test)
+    assert "On no image" not in said(test)
     assert "That is no proof of there being none: a shift of less than 0." in plain(test)
     assert not test.success
 

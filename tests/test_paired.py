@@ -69,6 +69,7 @@ def test_mcnemars_mid_p_by_hand() -> None:
     law = stats.binom(11, 0.5)
     assert found["p_value"] == pytest.approx(2 * (law.pmf(0) + law.pmf(1) + law.pmf(2) / 2))
     assert found["shift"] == pytest.approx(-7 / 30)
+    assert found["changed"] == 11
 
 
 def test_signed_ranks_equal_scipys() -> None:

@@ -80,12 +80,12 @@ def compare(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
 
     Images that both tables hold are tested in pairs (rows with paired true), the rest as independent sets (rows with
     paired false, unless one of the tables has no rest). One row per question and kind: summary, paired, test,
-    first_images, second_images (with an answer; in pairs, with one in both), first, second (the median, or the share
-    of yes); shift, second against first in [-1, 1] (Cliff's delta, or the difference of the shares; in pairs
-    `Pairs.shift`); detectable (the shift that p <= 0.05 finds in four of five cases); distance (Kolmogorov-Smirnov's
-    D, for the test "distribution"); p_value, q_value (Benjamini and Hochberg 1995, over all rows with a p-value);
-    shift_within_readers and p_within_readers (among images that the same readers read; null without readers and in
-    pairs); verdict.
+    first_images, second_images (with an answer; in pairs, with one in both), changed (in pairs, images with another
+    answer in the second), first, second (the median, or the share of yes); shift, second against first in [-1, 1]
+    (Cliff's delta, or the difference of the shares; in pairs `Pairs.shift`); detectable (the shift that p <= 0.05 finds
+    in four of five cases); distance (Kolmogorov-Smirnov's D, for the test "distribution"); p_value, q_value (Benjamini
+    and Hochberg 1995, over all rows with a p-value); shift_within_readers and p_within_readers (among images that the
+    same readers read; null without readers and in pairs); verdict.
 
     verdict: "drift"; "readers" (alarms, but hardly moves and not significantly among images that the same readers
     read); "unclear" (alarms, and too few images have the same readers to say why); "none"; "too few" to test.
@@ -107,6 +107,7 @@ def compare(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
             "test": pl.String,
             "first_images": pl.Int64,
             "second_images": pl.Int64,
+            "changed": pl.Int64,
             **dict.fromkeys(("first", "second", "shift", "detectable", "distance", "p_value"), pl.Float64),
             **dict.fromkeys(("p_shift", "shift_within_readers", "p_within_readers"), pl.Float64),
         },
@@ -276,7 +277,7 @@ def _test_pairs(name: str, pairs: Pairs) -> tuple[object, ...]:
     """The row of one question on the images of both sets, verdict and q-value excepted."""
     images, middle = len(pairs.first), np.mean if pairs.presence else np.median
     first, second = (float(middle(part)) if images else None for part in (pairs.first, pairs.second))
-    head = (name, True, pairs.test, images, images, first, second)
+    head = (name, True, pairs.test, images, images, int((pairs.first != pairs.second).sum()), first, second)
     if not pairs.enough(LEAST_IMAGES):
         return (*head, *[None] * 7)
     # Fewer than five images that change their answer cannot alarm, however few change by chance.
@@ -289,7 +290,7 @@ def _test(question: _Question, readers: Ints | None) -> tuple[object, ...]:
     parts = question.values[~question.second], question.values[question.second]
     middle = np.mean if question.test == "presence" else np.median
     first, second = (float(middle(part)) if len(part) else None for part in parts)
-    head = (question.name, False, question.test, len(parts[0]), len(parts[1]), first, second)
+    head = (question.name, False, question.test, len(parts[0]), len(parts[1]), None, first, second)
     if not _enough(question):
         return (*head, *[None] * 7)
 
