@@ -214,14 +214,11 @@ def _overview(
         layout.cannot_tell(f"{_sizes(sets, names)} answer none of the {few:,} questions; {least}.")
     else:
         missed = float(tested.select(pl.col("detectable").median()).item())
-        same = (
-            "On no image of both did an answer change. "
-            if (tested["changed"] == 0).fill_null(value=False).all()
-            else ""
-        )
+        unchanged = (tested["changed"] == 0).fill_null(value=False).all()
+        same = "On no image of both did an answer change. " if unchanged else ""
         st.info(
-            f"No difference found in {tested.height} questions{rest}. {same}That is no proof of there being none: a shift "
-            f"of less than {missed:.2f} (the middle one of the questions) is missed in more than one of five cases."
+            f"No difference found in {tested.height} questions{rest}. {same}That is no proof of there being none: a "
+            f"shift of less than {missed:.2f} (the middle one of the questions) is missed in more than one of five cases."
         )
     if tested.height:
         _shifts(compared, tested, *names)
