@@ -5,12 +5,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from radloop.feedback import audit, queue
+from radloop.catalog.rule import Rule
+from radloop.feedback import audit, matching, queue
 from radloop.feedback.audit import Audited
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
-from radloop.tables import CLASS_ID, DETECTIONS, FEEDBACK, REFUSED_FILES, REVIEW_FINDINGS, REVIEWS
+from radloop.tables import CLASS_ID, DETECTIONS, FEEDBACK, REFUSED_FILES, REVIEW_FINDINGS, REVIEWS, WAITING
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 HEART, SAME_HEART, ELSEWHERE = (0.4, 0.5, 0.6, 0.8), (0.41, 0.5, 0.61, 0.8), (0.1, 0.1, 0.3, 0.3)
@@ -32,10 +35,14 @@ def review(of="f", verdict="accept", *boxes, **changes):
 
 def audited(said, reviewed=(), *, share=1.0, seed=0, **judged) -> list[Audited]:
     """What the guard says of all feedback is in `judged`."""
+    return audit.audited(*known_of(said, **judged), reviews_of(reviewed), share=share, seed=seed)
+
+
+def known_of(said, **judged) -> tuple[Records, pl.DataFrame]:
+    """The feedback, and with what the guard says of it."""
     records = records_of(said)
     told = {"split": "production", "held_out": None, "code": None, "evidence": None, "other_picture": False} | judged
-    known = records.feedback.with_columns(pl.lit(value).alias(name) for name, value in told.items())
-    return audit.audited(records, known, reviews_of(reviewed), share=share, seed=seed)
+    return records, records.feedback.with_columns(pl.lit(value).alias(name) for name, value in told.items())
 
 
 def records_of(said) -> Records:
@@ -48,10 +55,11 @@ def records_of(said) -> Records:
     return Records(rows, pl.DataFrame(boxes, schema=DETECTIONS, orient="row"), REFUSED_FILES.to_frame())
 
 
-def reviews_of(reviewed) -> Reviews:
+def reviews_of(reviewed, waiting=()) -> Reviews:
     rows = pl.DataFrame([row for row, _ in reviewed], schema=REVIEWS)
     found = [(row["file"], class_id, *corners) for row, boxes in reviewed for class_id, corners in boxes]
-    return Reviews(rows, pl.DataFrame(found, schema=REVIEW_FINDINGS, orient="row"), REFUSED_FILES.to_frame())
+    held = pl.DataFrame(waiting, schema=WAITING, orient="row")
+    return Reviews(rows, pl.DataFrame(found, schema=REVIEW_FINDINGS, orient="row"), REFUSED_FILES.to_frame(), held)
 
 
 @pytest.mark.parametrize(
@@ -192,3 +200,47 @@ def test_share_of_the_lot_is_that_of_all_while_what_the_queue_puts_first_is_wron
     assert covered >= 26
     assert np.mean(from_lot) == pytest.approx(0.3, abs=0.05)
     assert np.mean(from_all) > 0.4
+
+
+MINUTES = st.integers(0, 5)
+ASKED = st.lists(st.tuples(st.sampled_from("abc"), MINUTES), min_size=1, max_size=6)
+WRITTEN = st.lists(
+    st.tuples(
+        st.integers(0, 5),
+        MINUTES,
+        st.sampled_from(["normal", "reject"]),
+        st.sampled_from(["bob", "eve"]),
+        st.booleans(),
+    ),
+    max_size=6,
+)
+
+
+@given(asked=ASKED, written=WRITTEN, unreadable=st.sets(st.integers(0, 5), max_size=2))
+def test_every_image_that_waits_for_the_audit_is_in_the_queue_and_no_other(asked, written, unreadable):
+    """Also with refused, disputed, adjudicated and unreadable reviews, and images that were asked about again."""
+    said = [
+        feedback(f"f{n}", image_id=image_id, timestamp=NOON + timedelta(minutes=minute))
+        for n, (image_id, minute) in enumerate(asked)
+    ]
+    reviewed = reviews_of(
+        [
+            review(
+                f"f{n}",
+                verdict,
+                image_id=asked[n][0],
+                reviewer=name,
+                adjudicates=final,
+                review_id=f"{n}-{place}",
+                timestamp=NOON + timedelta(minutes=minute),
+            )
+            for place, (n, minute, verdict, name, final) in enumerate(written)
+            if n < len(asked)
+        ],
+        [(f"f{n}", f"f{n}.ann.x.json") for n in unreadable],
+    )
+    records, known = known_of(said)
+    standing, _, waiting = matching.match(reviewed, known, records.detections, Rule())
+    (found,) = audit.audited(records, known, reviewed, share=1.0, seed=0)
+    assert found.drawn == len({image_id for image_id, _ in asked})
+    assert found.waiting == queue.candidates(known, standing, waiting).height

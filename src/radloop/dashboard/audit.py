@@ -25,7 +25,7 @@ def show(inputs: Dashboard, said: Feedback) -> None:
     st.caption(
         "Drawn by their ids alone, whatever the model said, outside training and the held-out splits. Wrong: the "
         f"model's boxes from {Rule().doubtful:g} on are not those of the review, class by class at an IoU above "
-        f"{reviews.SAME_BOX_IOU:g}. Over all reviews it is wrong more often: the queue begins with what it doubts."
+        f"{reviews.SAME_BOX_IOU:g}. All reviews together would not tell: the queue begins with what the model doubts."
     )
 
 
