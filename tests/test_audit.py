@@ -35,7 +35,14 @@ def review(of="f", verdict="accept", *boxes, **changes):
 
 def audited(said, reviewed=(), *, share=1.0, seed=0, **judged) -> list[Audited]:
     """What the guard says of all feedback is in `judged`."""
-    return audit.audited(*known_of(said, **judged), reviews_of(reviewed), share=share, seed=seed)
+    records, known = known_of(said, **judged)
+    return audit.audited(records, known, reviews_of(reviewed), groups_of(known), share=share, seed=seed)
+
+
+def groups_of(known: pl.DataFrame, size: int = 1) -> pl.DataFrame:
+    """The images in groups of `size`."""
+    images = known["image_id"].unique().sort()
+    return pl.DataFrame({"image_id": images, "group": [f"g{place // size}" for place in range(len(images))]})
 
 
 def known_of(said, **judged) -> tuple[Records, pl.DataFrame]:
@@ -158,6 +165,22 @@ def test_feedback_that_tells_one_box_of_many_and_simulated_reviews_are_counted()
     assert (found.reviewed, found.top_box_only, found.simulated) == (2, 1, 1)
 
 
+def test_interval_is_wider_where_images_of_a_patient_are_alike_and_absent_for_few():
+    said = [feedback(f"f{n:02}", (3, 0.6, HEART)) for n in range(40)]
+    records, known = known_of(said)
+    written = [review(f"f{n:02}", *(["normal"] if n < 20 else ["accept", (3, HEART)])) for n in range(40)]
+    widths = []
+    for size in (1, 4):
+        (found,) = audit.audited(records, known, reviews_of(written), groups_of(known, size), share=1.0, seed=0)
+        low, high = found.wrong_interval
+        assert low < found.wrong / found.reviewed == 0.5 < high
+        widths.append(high - low)
+    assert widths[1] > 1.5 * widths[0] > 0.4
+    few = [review(f"f{n:02}", "normal") for n in range(3)]
+    (found,) = audited(said, few)
+    assert (found.reviewed, found.wrong, found.wrong_interval) == (3, 3, None)
+
+
 def test_who_was_drawn_follows_from_the_image_and_the_seed_alone():
     said = [feedback(f"f{n}") for n in range(500)]
     (before,) = audited(said, share=0.1)
@@ -241,6 +264,6 @@ def test_every_image_that_waits_for_the_audit_is_in_the_queue_and_no_other(asked
     )
     records, known = known_of(said)
     standing, _, waiting = matching.match(reviewed, known, records.detections, Rule())
-    (found,) = audit.audited(records, known, reviewed, share=1.0, seed=0)
+    (found,) = audit.audited(records, known, reviewed, groups_of(known), share=1.0, seed=0)
     assert found.drawn == len({image_id for image_id, _ in asked})
     assert found.waiting == queue.candidates(known, standing, waiting).height

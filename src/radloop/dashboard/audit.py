@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from radloop.catalog import version
 from radloop.catalog.rule import Rule
 from radloop.dashboard import layout, loop
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
@@ -32,7 +33,8 @@ def show(inputs: Dashboard, said: Feedback) -> None:
 @measured
 def measure(dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int) -> list[Audited]:
     """`audit.audited` of what the dashboard has read."""
-    return audit.audited(said.records, loop.judged(dataset, said), reviewed.reviews, seed=seed)
+    images = version.images(dataset.rows)
+    return audit.audited(said.records, loop.judged(dataset, said), reviewed.reviews, images, seed=seed)
 
 
 def sentence(each: Audited) -> str:
@@ -43,15 +45,13 @@ def sentence(each: Audited) -> str:
     19 wait for a review and may differ.
     2 were rejected as not usable.
     """
-    if each.wrong_interval is None:
-        said = "none is reviewed yet: how often the model is wrong is unknown."
-    else:
-        low, high = (layout.share(end) for end in each.wrong_interval)
+    said = "none is reviewed yet: how often the model is wrong is unknown."
+    if each.reviewed:
+        interval = "too few for an interval"
+        if each.wrong_interval is not None:
+            interval = "95 % interval {} to {}".format(*map(layout.share, each.wrong_interval))
         share = layout.share(each.wrong / each.reviewed)
-        said = (
-            f"{each.reviewed:,} are reviewed: the model was wrong on {each.wrong:,} "
-            f"({share}, 95 % interval {low} to {high})."
-        )
+        said = f"{each.reviewed:,} are reviewed: the model was wrong on {each.wrong:,} ({share}, {interval})."
     further = (
         (each.waiting, "wait for a review and may differ."),
         (each.unusable, "were rejected as not usable."),

@@ -6,6 +6,7 @@ image's id and the seed and nothing else, so that what it draws is like all the 
 
 import hashlib
 from dataclasses import dataclass
+from math import isnan
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,6 @@ from radloop.catalog.rule import Rule
 from radloop.feedback import matching, reviews
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
-from radloop.measures import shares
 from radloop.tables import EDGES
 
 SHARE: Final = 0.1
@@ -37,7 +37,7 @@ class Audited:
     unusable: int  # of the drawn: rejected by their reviewer
     top_box_only: int  # of the reviewed: their feedback tells one box of perhaps many
     simulated: int  # of the reviewed: no person wrote the review
-    wrong_interval: tuple[float, float] | None  # 95 %, of wrong / reviewed (Jeffreys); None where nothing is reviewed
+    wrong_interval: tuple[float, float] | None  # 95 %, of wrong / reviewed (`intervals.of_share`); None: too few
 
     @property
     def waiting(self) -> int:
@@ -55,6 +55,7 @@ def audited(
     records: Records,
     judged: pl.DataFrame,
     reviewed: Reviews,
+    images: pl.DataFrame,
     *,
     seed: int,
     share: float = SHARE,
@@ -62,7 +63,8 @@ def audited(
 ) -> list[Audited]:
     """How often each detector was wrong on the images drawn by lot, by its name and version.
 
-    `judged` is the feedback with what the guard says of it (`guard.judge`), in the order of `records`. An image counts
+    `judged` is the feedback with what the guard says of it (`guard.judge`), in the order of `records`. `images` has
+    image_id and group: the interval takes the images of a group for as many as they are worth. An image counts
     once a detector, with the newest feedback before its review: later, the detector may have learned from it. So it may
     where the feedback itself says that the image was of training, whatever split it is in now.
 
@@ -85,18 +87,39 @@ def audited(
         .with_columns(reviewed=(pl.col("verdict") != "reject").fill_null(value=False))
     )
     wrong = _wrong(drawn.filter("reviewed"), records.detections, reviewed.findings, rule)
-    table = drawn.group_by(_DETECTOR).agg(
-        drawn=pl.len(),
-        reviewed=pl.col("reviewed").sum(),
-        wrong=pl.col("feedback_id").is_in(wrong).sum(),
-        unusable=(pl.col("verdict") == "reject").sum(),
-        top_box_only=(pl.col("reviewed") & pl.col("class_id").is_not_null() & ~pl.col("complete")).sum(),
-        simulated=(pl.col("reviewed") & pl.col("by_program")).sum(),
+    counted = drawn.join(images.select("image_id", "group").unique("image_id"), on="image_id", how="left").with_columns(
+        wrong=pl.col("feedback_id").is_in(wrong), bare=pl.col("class_id").is_not_null() & ~pl.col("complete")
     )
-    return [
-        Audited(**row, wrong_interval=shares.jeffreys(row["wrong"], row["reviewed"]))
-        for row in table.sort(_DETECTOR).iter_rows(named=True)
-    ]
+    detectors = counted.sort(_DETECTOR).group_by(_DETECTOR, maintain_order=True)
+    return [_audited(str(model), str(model_version), looked) for (model, model_version), looked in detectors]
+
+
+def _audited(model: str, model_version: str, looked: pl.DataFrame) -> Audited:
+    reviewed = looked.filter("reviewed")
+    return Audited(
+        model,
+        model_version,
+        drawn=looked.height,
+        reviewed=reviewed.height,
+        wrong=int(reviewed["wrong"].sum()),
+        unusable=looked.filter(verdict="reject").height,
+        top_box_only=int(reviewed["bare"].sum()),
+        simulated=int(reviewed["by_program"].sum()),
+        wrong_interval=_interval(reviewed["wrong"], reviewed["group"]),
+    )
+
+
+def _interval(hits: pl.Series, group: pl.Series) -> tuple[float, float] | None:
+    from radloop.measures import intervals  # and with it scipy, which the queue does not need
+
+    groups = group.rank("dense").to_numpy().astype(np.int64) - 1
+    only = np.zeros(len(hits), dtype=np.int64)
+    above, below = (
+        intervals.per_group(only, groups, value, 1, group.n_unique()) for value in (hits.to_numpy(), np.ones(len(hits)))
+    )
+    share = intervals.of_share("share", above, below)
+    low, high = float(share["share_low"][0]), float(share["share_high"][0])
+    return None if isnan(low) else (low, high)
 
 
 def _of_each_image(settled: pl.DataFrame) -> pl.DataFrame:
