@@ -4,8 +4,9 @@
     python -m benchmarks.missed --out OUT
 
 Of the images with an agreed finding (`catalog.truth`) where the model found nothing, how many are among the first 100
-and 500 places: by score and lot alone, with a share for "nothing found", and with that share in a chance order. In
-brackets, on how many of those places the model is wrong at all (other classes than the truth has).
+and 500 places: by score and lot alone; with a share for "nothing found", by the highest score or by all boxes above
+0.05, and in a chance order. In brackets, on how many of those places the model is wrong at all (other classes than the
+truth has).
 
 On real annotations two kinds of detectors are played. `oracle:NOISE` is radloop's own: a finding that it misses
 altogether leaves no trace in its confidence, and every other image gets one by chance. `plain:D` scores every class on
@@ -16,7 +17,7 @@ those of a run: all feedback outside training.
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,7 +38,8 @@ FIRST = (100, 500)
 SHARES = (0.1, 0.2, 0.3, 0.5)
 DRAWS = 20
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-Answer = tuple[str, list[tuple[int, float]], float]  # image; class and score of what is shown; the highest score
+LOW = 0.05
+Answer = tuple[str, list[tuple[int, float]], float]  # image; class and score above LOW, the surest first; the highest
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Said:
     detections: pl.DataFrame  # DETECTIONS
     readings: pl.DataFrame
     known: pl.DataFrame  # TRUTH
+    low: pl.DataFrame = field(default_factory=DETECTIONS.to_frame)  # DETECTIONS: boxes below those
 
     def outcome(self) -> pl.DataFrame:
         """image_id, wrong, lost: whether other classes were shown than there are, and whether nothing was of them."""
@@ -66,7 +69,8 @@ class Said:
     def of(self, image_ids: pl.Series) -> "Said":
         """The same of fewer images."""
         feedback = self.feedback.filter(pl.col("image_id").is_in(image_ids.implode()))
-        return Said(feedback, self.detections.join(feedback, on="image_id", how="semi"), self.readings, self.known)
+        boxes = [table.join(feedback, on="image_id", how="semi") for table in (self.detections, self.low)]
+        return Said(feedback, boxes[0], self.readings, self.known, boxes[1])
 
 
 def main() -> None:
@@ -101,34 +105,29 @@ def played(spec: str, readings: pl.DataFrame) -> Said:
     kind, value = spec.split(":")
     known, image_ids = truth.of(readings), readings["image_id"].unique().sort()
     answers = list((oracle if kind == "oracle" else plain)(float(value), known, image_ids))
-    feedback = [
-        {
-            "image_id": image_id,
-            "class_id": shown[0][0] if shown else None,
-            "confidence": shown[0][1] if shown else 1 - top,
-        }
-        for image_id, shown, top in answers
-    ]
-    boxes = [(image_id, *box) for image_id, shown, _ in answers for box in shown]
-    columns = {"image_id": pl.String, "class_id": CLASS_ID, "confidence": pl.Float64}
-    return Said(
-        pl.DataFrame(feedback, schema=FEEDBACK).with_columns(
-            feedback_id="image_id", timestamp=pl.lit(NOON), disputed=pl.lit(value=False)
-        ),
-        pl.DataFrame(boxes, schema=columns, orient="row")
-        .with_columns(feedback_id="image_id")
-        .match_to_schema(DETECTIONS, missing_columns="insert"),
-        readings,
-        known,
+    boxes = pl.DataFrame(
+        [(image_id, image_id, *box) for image_id, found, _ in answers for box in found],
+        schema={"feedback_id": pl.String, "image_id": pl.String, "class_id": CLASS_ID, "confidence": pl.Float64},
+        orient="row",
+    ).match_to_schema(DETECTIONS, missing_columns="insert")
+    is_low = pl.col("confidence") <= Rule().doubtful
+    detections = boxes.filter(~is_low)
+    feedback = pl.DataFrame(
+        [{"feedback_id": image_id, "image_id": image_id, "confidence": 1 - top} for image_id, _, top in answers],
+        schema=FEEDBACK,
     )
+    top = detections.unique("image_id", keep="first", maintain_order=True).select("image_id", "class_id", "confidence")
+    feedback = feedback.update(top, on="image_id").with_columns(timestamp=pl.lit(NOON), disputed=pl.lit(value=False))
+    return Said(feedback, detections, readings, known, boxes.filter(is_low))
 
 
 def oracle(noise: float, known: pl.DataFrame, image_ids: pl.Series) -> Iterator[Answer]:
-    detector = Oracle(known, TAXONOMY, noise=noise, min_confidence=Rule().doubtful)
+    detector, every = (Oracle(known, TAXONOMY, noise=noise, min_confidence=least) for least in (Rule().doubtful, LOW))
     for image_id in image_ids:
-        found = detector.predict(Picture(image_id, b""))
-        shown = zip(found.class_ids.tolist(), found.confidences.tolist(), strict=True)
-        yield image_id, list(shown), found.highest_score
+        picture = Picture(image_id, b"")
+        found = every.predict(picture)
+        boxes = zip(found.class_ids.tolist(), found.confidences.tolist(), strict=True)
+        yield image_id, list(boxes), detector.predict(picture).highest_score
 
 
 def plain(apart: float, known: pl.DataFrame, image_ids: pl.Series) -> Iterator[Answer]:
@@ -140,8 +139,8 @@ def plain(apart: float, known: pl.DataFrame, image_ids: pl.Series) -> Iterator[A
     with np.errstate(divide="ignore"):  # of a class that no image has
         scores = 1 / (1 + (1 - prior) / prior * np.exp(-apart * evidence))
     for image_id, row in zip(image_ids, scores, strict=True):
-        shown = [int(class_id) for class_id in np.argsort(-row) if row[class_id] >= Rule().doubtful]
-        yield image_id, [(class_id, float(row[class_id])) for class_id in shown], float(row.max())
+        found = [int(class_id) for class_id in np.argsort(-row) if row[class_id] > LOW]
+        yield image_id, [(class_id, float(row[class_id])) for class_id in found], float(row.max())
 
 
 def tell(name: str, said: Said, size: int | None) -> None:
@@ -167,11 +166,12 @@ def tell(name: str, said: Said, size: int | None) -> None:
 
 
 def orders(said: Said) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Before, with each share, and with the share of today and its images in a chance order."""
+    """Before, with each share by the highest score, and with the share of today by all boxes and in a chance order."""
     parts = said.feedback, said.detections, said.readings
     yield "before: score and lot", _before(queue.order(*parts, seed=0))
     for share in SHARES:
         yield f"share {share:g}", queue.order(*parts, seed=0, nothing_share=share)
+    yield f"share {queue.NOTHING_SHARE:g}, all boxes", queue.order(*parts, low=said.low, seed=0)
     by_chance = audit.lots(said.feedback["image_id"], 1)
     confidence = pl.when(pl.col("class_id").is_null()).then(by_chance).otherwise("confidence")
     shuffled = said.feedback.with_columns(confidence=confidence)

@@ -87,11 +87,24 @@ def test_images_with_nothing_found_come_by_how_nearly_something_was():
     assert ordered.filter(kind="score")["missed"].null_count() == 80
 
 
+def test_boxes_below_what_counts_as_found_add_up_by_class():
+    feedback, detections = tables(("one", None, 0.76), ("two", None, 0.8), ("twice", None, 0.8))
+    boxes = [("two", 3, 0.2), ("two", 7, 0.1), ("twice", 3, 0.2), ("twice", 3, 0.15)]
+    low = pl.DataFrame([(name, f"i-{name}", *box, *BOX) for name, *box in boxes], schema=DETECTIONS, orient="row")
+    ordered = queue.order(feedback, detections, ANNOTATIONS, low=low, seed=0, audit_share=0)
+    assert ordered["feedback_id"].to_list() == ["two", "one", "twice"]
+    assert ordered["missed"].to_list() == pytest.approx([0.28, 0.24, 0.2])
+    assert set(ordered["kind"]) == {"nothing found"}
+
+
 def test_what_another_detector_saw_where_this_one_found_nothing_counts():
     feedback, detections = tables(("near", None, 0.76), ("elsewhere", None, 0.99))
     other = pl.DataFrame([("older", "i-elsewhere", 3, 0.8, *BOX)], schema=DETECTIONS, orient="row")
     ordered = queue.order(feedback, pl.concat([detections, other]), ANNOTATIONS, seed=0, audit_share=0)
-    assert ordered.select("feedback_id", "missed").rows() == [("elsewhere", 0.8), ("near", pytest.approx(0.24))]
+    assert ordered.select("feedback_id", "missed").rows() == [
+        ("elsewhere", pytest.approx(0.8)),
+        ("near", pytest.approx(0.24)),
+    ]
 
 
 FEEDBACK_SAID = st.lists(

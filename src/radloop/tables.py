@@ -275,8 +275,8 @@ RETRAINING: Final = pl.Schema(
 )
 
 # Feedback in the order in which a look at it is worth most. kind: disputed, lot (drawn at random), nothing found or
-# score. score = disagreement * uncertainty * rarity, each 0..1. missed: the highest score that anything got on an image
-# where nothing was found; null where something was.
+# score. score = disagreement * uncertainty * rarity, each 0..1. missed: how likely any class is on an image where
+# nothing was found, if scores mean what they say; null where something was found.
 QUEUE: Final = pl.Schema(
     {
         "place": pl.Int64,

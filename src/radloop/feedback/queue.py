@@ -12,11 +12,12 @@ from typing import Final
 import polars as pl
 
 from radloop.feedback import audit
-from radloop.tables import QUEUE, WAITING
+from radloop.tables import DETECTIONS, QUEUE, WAITING
 
 NOTHING_SHARE: Final = 0.2
 _NOTHING: Final = "nothing found"
 _NOTHING_WAITS: Final = WAITING.to_frame()
+_NO_LOW: Final = DETECTIONS.to_frame()
 _LEAST: Final = 0.05  # no factor is 0: a product with it would never be looked at
 
 
@@ -47,6 +48,7 @@ def order(
     detections: pl.DataFrame,
     annotations: pl.DataFrame,
     *,
+    low: pl.DataFrame = _NO_LOW,
     seed: int,
     audit_share: float = audit.SHARE,
     nothing_share: float = NOTHING_SHARE,
@@ -61,8 +63,10 @@ def order(
     image differ on the classes found here (`annotations`), 1 where reviewers do. uncertainty: 4p(1-p) of the least
     certain box. rarity: of the rarest class found, 1 for one that no image has.
 
-    missed, where nothing was found, the highest first: the highest score that anything got on the image, below the
-    threshold of this feedback (1 - its confidence) or as a box of another one (`detections` has those, too).
+    missed, where nothing was found, the highest first: how likely any class is there, if scores mean what they say.
+    1 - the product of 1 - p over the classes with a box on the image; p is the highest confidence of such a box, among
+    the `detections` of any feedback on it and the boxes that lie below what counts as found (`low`, DETECTIONS, too).
+    It is never less than the highest score that the feedback tells (1 - its confidence).
 
     The order depends on the seed and on what the tables say, not on the order of their rows.
     """
@@ -80,7 +84,7 @@ def order(
     scored = (
         feedback.select("feedback_id", "image_id", "disputed", lot=audit.lots(feedback["image_id"], seed))
         .join(factors, on="feedback_id", how="left")
-        .join(_missed(nothing, detections), on="feedback_id", how="left")
+        .join(_missed(nothing, pl.concat([detections, low])), on="feedback_id", how="left")
         .with_columns(pl.col("disagreement", "uncertainty", "rarity").fill_null(0).clip(_LEAST, 1))
         .with_columns(pl.when("disputed").then(1.0).otherwise("disagreement").alias("disagreement"))
         .with_columns(score=pl.col("disagreement") * pl.col("uncertainty") * pl.col("rarity"))
@@ -88,11 +92,12 @@ def order(
     return _placed(scored, audit_share, nothing_share).select(QUEUE.names()).match_to_schema(QUEUE)
 
 
-def _missed(nothing: pl.DataFrame, detections: pl.DataFrame) -> pl.DataFrame:
+def _missed(nothing: pl.DataFrame, boxes: pl.DataFrame) -> pl.DataFrame:
     """feedback_id, missed: of the feedback that found nothing."""
-    seen = detections.group_by("image_id").agg(elsewhere=pl.col("confidence").max())
-    return nothing.join(seen, on="image_id", how="left").select(
-        "feedback_id", missed=pl.max_horizontal(1 - pl.col("confidence"), "elsewhere")
+    surest = boxes.join(nothing, on="image_id", how="semi").group_by("image_id", "class_id").agg(pl.max("confidence"))
+    any_class = surest.sort("class_id").group_by("image_id").agg(any_class=1 - (1 - pl.col("confidence")).product())
+    return nothing.join(any_class, on="image_id", how="left").select(
+        "feedback_id", missed=pl.max_horizontal(1 - pl.col("confidence"), "any_class")
     )
 
 
