@@ -96,8 +96,8 @@ def of_run(out: Path) -> Said:
     records = reading.read(out / "feedback", dataset.taxonomy)
     newest = judging.newest(guard.judge(records.feedback, dataset.images)).unique("image_id", keep="last")
     feedback = newest.join(dataset.readings, on="image_id", how="semi").with_columns(disputed=pl.lit(value=False))
-    detections = records.detections.join(feedback, on="feedback_id", how="semi")
-    return Said(feedback, detections, dataset.readings, truth.of(dataset.readings))
+    boxes = [table.join(feedback, on="feedback_id", how="semi") for table in (records.detections, records.low)]
+    return Said(feedback, boxes[0], dataset.readings, truth.of(dataset.readings), boxes[1])
 
 
 def played(spec: str, readings: pl.DataFrame) -> Said:

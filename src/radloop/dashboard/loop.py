@@ -49,7 +49,8 @@ def queued(dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int) -> p
     looked_at = judged(dataset, said)
     settled, _, waiting = matching.match(reviewed.reviews, looked_at, said.records.detections, Rule())
     open_feedback = queue.candidates(looked_at, settled, waiting)
-    return queue.order(open_feedback, said.records.detections, dataset.readings, seed=seed)
+    records = said.records
+    return queue.order(open_feedback, records.detections, dataset.readings, low=records.low, seed=seed)
 
 
 @measured

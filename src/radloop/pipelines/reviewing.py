@@ -57,7 +57,7 @@ def order(options: Review, *, progress: Progress = silent) -> Queued:
     known, found, said, judged = _look(options, progress)
     standing, _, waiting = matching.match(said, judged, found.detections, Rule())
     open_feedback = queue.candidates(judged, standing, waiting)
-    ordered = queue.order(open_feedback, found.detections, known.readings, seed=options.seed)
+    ordered = queue.order(open_feedback, found.detections, known.readings, low=found.low, seed=options.seed)
     class_id = pl.col("class_id")
     shown = open_feedback.select(
         "feedback_id",
