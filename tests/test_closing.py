@@ -404,6 +404,14 @@ def test_low_boxes_change_nothing_of_the_loop(place):
     assert told[0] == told[1]
 
 
+def test_feedback_whose_review_is_refused_is_looked_at_again(place):
+    said = give(place, images(place, "production")[0], (3, 0.95, HEART))
+    look(place, said, "accept", (3, (0.2, 0.2, 0.1, 0.1)))
+    assert retrain(place).report["fates"]["disputed"] == 1
+    queued = reviewing.order(options.Review(out=place / "out", queue=True)).queue
+    assert queued.select("feedback_id", "kind").rows() == [(said.feedback_id, "disputed")]
+
+
 def test_low_boxes_tell_the_queue_where_something_may_have_been_missed(place):
     without, one, two = images(place, "production")[:3]
     low = [Detection(class_id=class_id, confidence=0.2, bbox=HEART) for class_id in (3, 7)]
