@@ -388,7 +388,7 @@ def test_what_a_radloop_without_low_boxes_kept_is_read_again(place, monkeypatch)
 
 
 def test_low_boxes_change_nothing_of_the_loop(place):
-    """Neither what trains, nor what waits for a look, nor in which order: all of that goes on from 0.25."""
+    """Neither what trains, nor what waits for a look: all of that goes on from 0.25."""
     told = []
     for low in (None, LOW):
         shutil.rmtree(place / "out" / "feedback", ignore_errors=True)
@@ -402,6 +402,25 @@ def test_low_boxes_change_nothing_of_the_loop(place):
     assert queued.height > 0
     assert written_reviews(place)
     assert told[0] == told[1]
+
+
+def test_feedback_whose_review_is_refused_is_looked_at_again(place):
+    said = give(place, images(place, "production")[0], (3, 0.95, HEART))
+    look(place, said, "accept", (3, (0.2, 0.2, 0.1, 0.1)))
+    assert retrain(place).report["fates"]["disputed"] == 1
+    queued = reviewing.order(options.Review(out=place / "out", queue=True)).queue
+    assert queued.select("feedback_id", "kind").rows() == [(said.feedback_id, "disputed")]
+
+
+def test_low_boxes_tell_the_queue_where_something_may_have_been_missed(place):
+    without, one, two = images(place, "production")[:3]
+    low = [Detection(class_id=class_id, confidence=0.2, bbox=HEART) for class_id in (3, 7)]
+    give(place, without)
+    give(place, one, low_detections=low[:1])
+    give(place, two, low_detections=low)
+    queued = reviewing.order(options.Review(out=place / "out", queue=True)).queue
+    missed = dict(queued.select("image_id", "missed").iter_rows())
+    assert missed == pytest.approx({without: 0.2, one: 0.2, two: 0.36})
 
 
 def test_cache_never_mixes_lists_of_classes(place):

@@ -13,10 +13,10 @@ from streamlit.testing.v1 import AppTest
 
 import small_loop
 import written_loop
-from app_pages import OF_DATASET, PAGES, every_view, opened, said, written
+from app_pages import OF_DATASET, PAGES, choose, every_view, opened, said, written
 from radloop.catalog.rule import Rule
 from radloop.dashboard import loading, loop
-from radloop.feedback import records, reviews
+from radloop.feedback import audit, records, reviews
 from radloop.feedback.records import Detection
 from radloop.options import Dashboard
 from radloop.vindr.classes import TAXONOMY as VINDR
@@ -208,9 +208,13 @@ def test_chosen_image_is_the_one_of_the_address(made):
     assert f"radloop explain {image_id}" in said(opened("images", made, image=image_id))
 
 
+def reveal(test: AppTest) -> None:
+    next(button for button in test.button if button.label.startswith("Reveal")).click().run()
+
+
 def decide(test: AppTest, *keys: str) -> AppTest:
     test.text_input(key="reviewer").set_value("reader-7").run()
-    next(button for button in test.button if button.label.startswith("Reveal")).click().run()
+    reveal(test)
     for key in keys:
         test.button(key=key).click().run()
     assert [error.message for error in test.exception] == []
@@ -257,6 +261,56 @@ def test_review_begins_with_what_the_seed_of_the_setting_puts_first(tmp_path):
     for seed in (0, other):
         test = opened("review", dataclasses.replace(inputs, seed=seed))
         assert test.session_state["draft"].feedback_id == first(seed)
+
+
+def test_review_page_says_the_same_of_every_feedback_until_the_boxes_are_revealed(tmp_path):
+    inputs = written_loop.run(tmp_path, VINDR, images=24)
+    silent = {"class_id": VINDR.nothing, "confidence": 0.8, "bbox": None, "detections": []}
+    later = records.Feedback(image_id="image023", timestamp="2026-01-02T18:00:00Z", feedback_id="silent", **silent)
+    records.write(inputs.feedback, later)
+    found = loading.dataset(inputs.dataset)
+    parts = loading.feedback(inputs.feedback, found.taxonomy), loading.reviews(inputs.reviews, found.taxonomy)
+    queued = loop.queued(found, *parts, 0)
+    assert set(queued["kind"]) >= {"nothing found", "score"}
+    test, before, after = opened("review", inputs), set(), set()
+    for _ in range(queued.height):
+        buttons = tuple((button.label, button.disabled) for button in test.button)
+        before.add((said(test), buttons, test.session_state["draft"].feedback_id))
+        reveal(test)
+        after.add(said(test))
+        next(button for button in test.button if button.label.startswith("Skip")).click().run()
+    assert {feedback_id for *_, feedback_id in before} == set(queued["feedback_id"])
+    assert len({shown[:-1] for shown in before}) == 1
+    assert len(after) > 1
+
+
+def test_what_others_said_of_the_feedback_is_shown_after_the_reveal(copied):
+    reviewed = loading.reviews(copied.reviews, VINDR).reviews.reviews
+    test = opened("review", copied, feedback=reviewed["feedback_id"][0])
+    shown = "Reviewed before by"
+    assert shown not in said(test)
+    assert len(test.dataframe) == len(test.checkbox) == 0
+    reveal(test)
+    assert shown in said(test)
+    assert [box.label for box in test.checkbox] == ["I decide (adjudicates)"]
+
+
+def test_feedback_page_says_how_often_the_model_is_wrong_on_images_drawn_by_lot(tmp_path):
+    """Three production images are reviewed, and the model was wrong on all of them."""
+    inputs = written_loop.run(tmp_path, VINDR)
+    production = pl.Series([f"image{n:03}" for n in range(48) if n % 12 > 8])
+
+    def drawn(seed):
+        return production.filter(audit.lots(production, seed) < audit.SHARE).to_list()
+
+    one = next(seed for seed in range(1000) if len(set(drawn(seed)) & {"image009", "image010", "image011"}) == 1)
+    none = next(seed for seed in range(1000) if drawn(seed) and drawn(seed)[0] > "image011")
+    for seed, words in (
+        (one, "1 are reviewed: the model was wrong on 1 (100.0%, too few for an interval)."),
+        (none, "none is reviewed yet: how often the model is wrong is unknown."),
+    ):
+        test = choose(opened("feedback", dataclasses.replace(inputs, seed=seed)), 0, "Against the truth")
+        assert f"Of {len(drawn(seed))} images drawn by lot {words}" in said(test)
 
 
 def test_threshold_of_the_last_round_is_the_one_on_the_pages(copied):

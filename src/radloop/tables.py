@@ -274,18 +274,19 @@ RETRAINING: Final = pl.Schema(
     }
 )
 
-# Feedback in the order in which a look at it is worth most. score = disagreement * uncertainty * rarity, each 0..1;
-# audit: drawn at random, whatever its score.
+# Feedback in the order in which a look at it is worth most. kind: disputed, lot (drawn at random), nothing found or
+# score. score = disagreement * uncertainty * rarity, each 0..1. missed: how likely any class is on an image where
+# nothing was found, if scores mean what they say; null where something was found.
 QUEUE: Final = pl.Schema(
     {
         "place": pl.Int64,
         "feedback_id": pl.String,
         "image_id": pl.String,
+        "kind": pl.String,
         "score": pl.Float64,
         "disagreement": pl.Float64,
         "uncertainty": pl.Float64,
         "rarity": pl.Float64,
-        "audit": pl.Boolean,
-        "disputed": pl.Boolean,
+        "missed": pl.Float64,
     }
 )

@@ -10,7 +10,7 @@ from radloop.catalog import judging, version
 from radloop.catalog.judging import Judged
 from radloop.catalog.rule import Rule
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
-from radloop.feedback import evidence, guard, queue, retraining, reviews
+from radloop.feedback import evidence, guard, matching, queue, retraining
 from radloop.feedback.conventions import Convention
 from radloop.feedback.retraining import Decided
 from radloop.measures import counts
@@ -44,16 +44,13 @@ def _check(dataset: Dataset, said: Feedback, declared: Convention) -> None:
 
 
 @measured
-def standing(said: Reviewed) -> pl.DataFrame:
-    """What the reviewers say of each feedback (`reviews.standing`)."""
-    return reviews.standing(said.reviews)
-
-
-@measured
 def queued(dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int) -> pl.DataFrame:
     """QUEUE: what is most worth a look now."""
-    open_feedback = queue.candidates(judged(dataset, said), standing(reviewed), reviewed.reviews.waiting)
-    return queue.order(open_feedback, said.records.detections, dataset.readings, seed=seed)
+    looked_at = judged(dataset, said)
+    settled, _, waiting = matching.match(reviewed.reviews, looked_at, said.records.detections, Rule())
+    open_feedback = queue.candidates(looked_at, settled, waiting)
+    records = said.records
+    return queue.order(open_feedback, records.detections, dataset.readings, low=records.low, seed=seed)
 
 
 @measured

@@ -75,17 +75,19 @@ def _queued(record: Queued) -> Summary:
             row["feedback_id"],
             row["image_id"],
             f"{row['class_name']} {row['confidence']:.2f}",
-            f"{row['score']:.3f}",
-            "disputed" if row["disputed"] else "audit" if row["audit"] else "",
+            f"{row['score'] if row['missed'] is None else row['missed']:.3f}",
+            row["kind"],
         )
         for row in record.queue.head(MOST_IN_QUEUE).iter_rows(named=True)
     ]
-    head = ("place", "feedback", "image", "top finding", "score", "why")
+    kinds = record.queue["kind"].value_counts().sort("count", "kind", descending=[True, False])
+    head = ("place", "feedback", "image", "top finding", "score", "place by")
     return Summary(
         f"{record.queue.height:,} feedbacks deserve a look",
         facts=(
             ("feedback", f"{record.feedback:,}, with {record.reviews:,} reviews"),
             ("disputed", f"{record.disputed:,}"),
+            ("places", ", ".join(f"{count:,} {kind}" for kind, count in kinds.iter_rows()) or "none"),
         ),
         grids=(Grid("most worth a radiologist's look", (head, *rows)),) if rows else (),
         following=("radloop dashboard",) if rows else (),

@@ -9,7 +9,7 @@ import streamlit as st
 
 from radloop.catalog.judging import MODEL, Judged
 from radloop.catalog.rule import Rule
-from radloop.dashboard import figures, layout, loading, loop
+from radloop.dashboard import audit, figures, layout, loading, loop
 from radloop.dashboard.loading import Feedback
 from radloop.errors import RadloopError
 from radloop.measures import counts
@@ -37,6 +37,7 @@ def page(inputs: Dashboard) -> None:
         layout.default_classes(inputs)
         _said(said, rule)
     else:
+        audit.show(inputs, said)
         _truth(inputs, said, rule)
 
 
