@@ -217,8 +217,8 @@ def _overview(
         unchanged = (tested["changed"] == 0).fill_null(value=False).all()
         same = "On no image of both did an answer change. " if unchanged else ""
         st.info(
-            f"No difference found in {tested.height} questions{rest}. {same}That is no proof of there being none: a "
-            f"shift of less than {missed:.2f} (the middle one of the questions) is missed in more than one of five cases."
+            f"No difference found in {tested.height} questions{rest}. {same}That is no proof of there being none: "
+            f"a shift of less than {missed:.2f} (the middle of the questions) is missed in more than one of five cases."
         )
     if tested.height:
         _shifts(compared, tested, *names)
