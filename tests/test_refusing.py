@@ -221,7 +221,7 @@ def points_instead_of_boxes(source):
 
 
 RUINED = {
-    "widths_in_x_max": (widths_in_x_max, RefusedError, "the box is inverted"),
+    "widths_in_x_max": (widths_in_x_max, RefusedError, "the box is inverted: .* widths and heights"),
     "two_kinds_of_commas": (two_kinds_of_commas, AnnotationError, "decimal point and some with a decimal comma"),
     "half_of_the_images": (half_of_the_images, StoreError, "holds 40 images, .* has 20 images, .*--allow-shrink"),
     "one_reader_of_three": (one_reader_of_three, StoreError, "120 labels .* 40 labels .*--allow-shrink"),
@@ -475,6 +475,14 @@ def test_other_classes_are_those_of_the_table(source, tmp_path):
     )
     etl(source, tmp_path)
     assert [f"{at}: {name}" in (tmp_path / "organized/data.yaml").read_text() for at, name in enumerate(SPINE.names)]
+
+
+def test_a_dry_run_stops_in_the_same_way_and_leaves_no_trace(source, tmp_path):
+    a_third_without_numbers(source)
+    options = Etl(source=str(source), out=tmp_path / "out", sizes=SIZES, jobs=1, dry_run=True)
+    with pytest.raises(RefusedError, match="more than --max-refused allows"):
+        offline.etl(options)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.swift

@@ -14,6 +14,7 @@ AS_ASKED: Final = ("class-dropped", "image-held-out")
 _FOLLOWS: Final = "reading-void"  # from another row's reason: counted among the readings
 _UNCOUNTED: Final = (*AS_ASKED, "row-repeats", _FOLLOWS)
 _MOST_SHOWN: Final = 3
+_QUESTIONS: Final = {"box-inverted": "Do x_max and y_max hold widths and heights? Corners are meant."}
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Limit:
         )
         if none_left:
             what = f"None of {rows:,} rows can be used"
-        sentence = f"{name}: {what}: {_reasons(shown)}.{hint and f' {hint}'}"
+        sentence = " ".join(filter(None, [f"{name}: {what}: {_reasons(shown)}.", _question(shown), hint]))
         if self.strict:
             raise StrictError(f"{sentence} With --strict nothing is written.", rejected=rejected)
         if not none_left:
@@ -79,6 +80,11 @@ def _reasons(rejected: pl.DataFrame) -> str:
     more = kinds.height - _MOST_SHOWN
     shown = [f"{rows:,}x {example}" for _, rows, example in kinds.head(_MOST_SHOWN).iter_rows()]
     return "; ".join(shown) + (f"; and {more} more kinds" if more > 0 else "")
+
+
+def _question(rejected: pl.DataFrame) -> str:
+    """What may be behind the most frequent reason."""
+    return _QUESTIONS.get(by_code(rejected)["code"][0], "")
 
 
 def file(rejected: pl.DataFrame) -> bytes:
