@@ -198,8 +198,8 @@ def test_a_slipped_row_never_shows_a_patient(csv_file):
         pytest.param(f"{HEADER}\n{ROW}\n".encode("utf-16")[:-1], "cannot be read to its end", id="half a UTF-16"),
         pytest.param(f"{HEADER}\n{ROW}\n".encode("utf-32"), "lacks the column", id="UTF-32"),
         pytest.param(
-            f"{HEADER},patient,PatientID\n1",
-            "several columns that may be patient_id: 'patient', 'PatientID'",
+            f"{HEADER},patient_id,PatientID\n1",
+            "several columns that may be patient_id: 'patient_id', 'PatientID'",
             id="two patients",
         ),
     ],

@@ -18,11 +18,15 @@ OPTIONAL: Final = ("width", "height", PATIENT, STUDY, SPLIT)
 _HARMLESS: Final = frozenset({*ANNOTATION_COLUMNS, "width", "height", SPLIT})
 _SHOWN: Final = 20
 
-# Names of columns without case, blanks and signs. A study is of one patient.
+# Names of columns without case, blanks and signs; the first form that one has goes before the others.
 _ID: Final = "(id|ids|no|nr|num|number|uid|key|code|hash|identifier)"
-_PATIENT: Final = re.compile(f"(anon|anonym|anonymi[sz]ed|pseudo|deid)?(patient|pat|subject|subj|person){_ID}?|mrn")
-_STUDY: Final = re.compile("(study|exam|examination)(instance)?(id|uid|number|no)|study")
-_ABOUT_PEOPLE: Final = re.compile(r".*(patient|subject|person|study|mrn).*")
+_ANON: Final = "(anon|anonym|anonymi[sz]ed|pseudo|deid)?"
+_FORMS: Final = {
+    PATIENT: (f"{_ANON}patient{_ID}", "patient", f"{_ANON}(subject|subj|participant|person){_ID}?", "mrn|pid"),
+    STUDY: ("study(instance)?uid", f"study{_ID}?", f"(exam|examination|accession){_ID}"),  # a study is of one patient
+    SPLIT: ("split",),
+}
+_ABOUT_PEOPLE: Final = re.compile(r".*(patient|subject|participant|person|mrn).*")
 _NO_IDENTITY: Final = re.compile(r".*(age|sex|gender|birth|position|orientation|weight|height|size|date|time|desc).*")
 
 
@@ -77,8 +81,8 @@ def find(path: Path, header: list[str] | None, also: Sequence[str] = ()) -> Colu
             f"An annotations file is a comma-separated UTF-8 table with {','.join(ANNOTATION_COLUMNS)}."
         )
     called = {name: name for name in (*ANNOTATION_COLUMNS, "width", "height", *also)}
-    called |= _told(path, header, PATIENT, _PATIENT) | _told(path, header, STUDY, _STUDY)
-    called |= _told(path, header, SPLIT, re.compile(SPLIT))
+    for name in _FORMS:
+        called |= _told(path, header, name)
     twice = [name for name in called.values() if header.count(name) > 1]
     if twice:
         raise AnnotationError(f"{path} has the column {', '.join(twice)} more than once: {shown(header)}. Remove one.")
@@ -94,9 +98,10 @@ def shown(header: Sequence[str]) -> str:
     return ", ".join(repr(clean(name))[:60] for name in header[:_SHOWN]) or "nothing"
 
 
-def _told(path: Path, header: list[str], name: str, form: re.Pattern[str]) -> dict[str, str]:
-    """The column that is called `name` or in another way of its `form`."""
-    alike = [column for column in dict.fromkeys(header) if form.fullmatch(_plain(column))]
+def _told(path: Path, header: list[str], name: str) -> dict[str, str]:
+    """The column that is called `name`, or in another way that means it."""
+    found = ([one for one in dict.fromkeys(header) if re.fullmatch(form, _plain(one))] for form in _FORMS[name])
+    alike = next(filter(None, found), [])
     if len(alike) > 1:
         raise AnnotationError(
             f"{path} has several columns that may be {name}: {shown(alike)}. Leave one, and call it {name}."
