@@ -351,6 +351,15 @@ def test_strict_writes_and_publishes_nothing_and_exits_3(source, published, tmp_
     assert not (tmp_path / "store").exists()
 
 
+def test_rows_that_say_none_are_normal_where_that_is_said(source, base, tmp_path):
+    rows = [row | ({"class_name": "None"} if is_normal(row) else {}) for row in made_up.rows(source)]
+    made_up.write_rows(source, [{k: v for k, v in row.items() if k != "class_id"} for row in rows])
+    with pytest.raises(RefusedError, match=r"x the row names no class: class_name 'None'\. .* --map 'None=No finding'"):
+        etl(source, tmp_path, classes="vinbigdata")
+    etl(source, tmp_path, classes="vinbigdata", map=("None=No finding",))
+    assert labels(tmp_path) == base
+
+
 def test_a_class_that_is_left_out_is_not_refused(source, tmp_path):
     done = etl(source, tmp_path, drop_classes=("Cardiomegaly", "Aortic enlargement"), strict=True)
     assert done.transformed.rows_refused > 0

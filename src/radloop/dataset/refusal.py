@@ -14,7 +14,10 @@ AS_ASKED: Final = ("class-dropped", "image-held-out")
 _FOLLOWS: Final = "reading-void"  # from another row's reason: counted among the readings
 _UNCOUNTED: Final = (*AS_ASKED, "row-repeats", _FOLLOWS)
 _MOST_SHOWN: Final = 3
-_QUESTIONS: Final = {"box-inverted": "Do x_max and y_max hold widths and heights? Corners are meant."}
+_QUESTIONS: Final = {
+    "box-inverted": "Do x_max and y_max hold widths and heights? Corners are meant.",
+    "class-missing": "Do they say that nothing was found? Write No finding there, or pass --map 'None=No finding'.",
+}
 
 
 @dataclass(frozen=True)
