@@ -418,6 +418,12 @@ def test_ways_to_write_a_patient_that_are_probably_one_are_joined_and_counted():
     assert "P-a" not in note
 
 
+def test_an_empty_column_of_patients_is_said_and_joins_nothing():
+    valid = validate(normal(patient_id="NaN"), normal("b2", patient_id=""))
+    assert valid.patients.is_empty()
+    assert "no row names a patient: the column for that is empty" in valid.notes
+
+
 def test_a_study_groups_its_images_and_is_no_patient_of_that_name():
     rows = table(normal(patient_id="7"), normal("b2", patient_id="8"), normal("c3", patient_id="9"))
     valid = validated(

@@ -422,6 +422,13 @@ def test_a_patient_in_two_splits_of_the_source_stops(source, tmp_path):
         etl(source, tmp_path, keep_splits=True)
 
 
+def test_splits_of_the_source_without_validation_stop(source, tmp_path):
+    ids = sorted({row["image_id"] for row in made_up.rows(source)})
+    change(source, every=lambda row: {"split": ("train", "test")[ids.index(row["image_id"]) % 2]})
+    with pytest.raises(SplitError, match=r"leave none for validation, .* Name images of both in the column `split`"):
+        etl(source, tmp_path, keep_splits=True)
+
+
 # small data sets
 
 

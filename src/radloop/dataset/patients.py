@@ -37,7 +37,10 @@ def hashed(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
 
 
 def notes(rows: pl.DataFrame) -> Iterator[str]:
-    """That ids are probably one patient's; none of them is named."""
+    """That ids are probably one patient's, or that there are none; none of them is named."""
+    told = [name for name in (_PATIENT, _STUDY) if name in rows.columns]
+    if told and all(_named(rows, name).is_empty() for name in told):
+        yield "no row names a patient: the column for that is empty"
     if _PATIENT not in rows.columns:
         return
     several = _alike(_named(rows, _PATIENT)["told"].unique().to_list())

@@ -200,16 +200,24 @@ def require_whole(images: pl.DataFrame, links: Sequence[pl.DataFrame]) -> None:
         )
 
 
-def require_trainable(assignment: pl.DataFrame) -> None:
-    """Raise SplitError where training or validation (of ASSIGNMENT) is empty: no trainer takes such a dataset."""
+def require_trainable(assignment: pl.DataFrame, *, kept: bool = False) -> None:
+    """Raise SplitError where training or validation (of ASSIGNMENT) is empty: no trainer takes such a dataset.
+
+    kept: the source tells the splits (`--keep-splits`).
+    """
     counts = dict(assignment.group_by("split").len().iter_rows())
     empty = [split for split in ("training", "validation") if not counts.get(split)]
     if empty:
         images, groups = assignment.height, assignment["group"].n_unique()
+        way_out = (
+            "Name images of both in the column `split`, or build without --keep-splits."
+            if kept
+            else "Give more images (of more patients), or share them otherwise, for example --sizes "
+            "training=3,validation=1,test=1,staging=0,canary=0,production=0."
+        )
         raise SplitError(
             f"{images} images in {groups} groups leave none for {' and '.join(empty)}, and a trainer needs both "
-            "training and validation. Give more images (of more patients), or share them otherwise, for example "
-            "--sizes training=3,validation=1,test=1,staging=0,canary=0,production=0."
+            f"training and validation. {way_out}"
         )
 
 

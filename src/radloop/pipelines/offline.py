@@ -285,7 +285,7 @@ def _assigned(
         links=links[1:],
         move=gathered.moved,
     )
-    splits.require_trainable(assignment)
+    splits.require_trainable(assignment, kept=options.keep_splits)
     return assignment
 
 
