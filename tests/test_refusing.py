@@ -490,7 +490,11 @@ def test_other_classes_are_those_of_the_table(source, tmp_path):
         },
     )
     etl(source, tmp_path)
-    assert [f"{at}: {name}" in (tmp_path / "organized/data.yaml").read_text() for at, name in enumerate(SPINE.names)]
+    names = "".join(f"  {at}: {name}\n" for at, name in enumerate(SPINE.names))
+    assert (tmp_path / "organized" / "data.yaml").read_text().endswith(f"names:\n{names}")
+    assert sum(len(text.splitlines()) for text in labels(tmp_path).values()) == len(
+        {tuple(row.items()) for row in made_up.rows(source) if not is_normal(row)}
+    )
 
 
 def test_a_dry_run_stops_in_the_same_way_and_leaves_no_trace(source, tmp_path):
