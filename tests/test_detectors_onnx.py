@@ -147,7 +147,7 @@ def test_threads_get_the_answers_that_one_caller_gets():
 
 def test_tiny_model_is_clearly_better_than_chance():
     known = [film(index, seed=53) for index in range(150) if len(synthetic.patient(index, seed=53).classes)]
-    images = [truth.image_id for _, truth in known]
+    images = pl.DataFrame({"image_id": [truth.image_id for _, truth in known]}).with_columns(group="image_id")
     truth = table(
         (truth.image_id, class_id, 1.0, box)
         for _, truth in known

@@ -11,7 +11,7 @@ import polars as pl
 
 from radloop import boxes, detectors
 from radloop.catalog.rule import Rule
-from radloop.measures import evaluation
+from radloop.measures import calibration, evaluation
 from radloop.predictions import LOW_CONFIDENCE, Detector, Picture, Predictions
 from radloop.sources import synthetic
 from radloop.tables import DETECTIONS, EDGES, TRUTH
@@ -40,19 +40,19 @@ def rows(image_id: str, said: Predictions) -> pl.DataFrame:
     return pl.DataFrame(columns).with_columns(**same).select(DETECTIONS.names()).cast(dict(DETECTIONS))
 
 
-def report(detector: Detector, said: pl.DataFrame, truth: pl.DataFrame, images: list[str]) -> None:
+def report(detector: Detector, said: pl.DataFrame, truth: pl.DataFrame, ids: list[str]) -> None:
+    images = pl.DataFrame({"image_id": ids}).with_columns(group="image_id")  # every patient has one
     precision = evaluation.average_precision(said, truth, images, TAXONOMY)
     of_all = precision.filter(pl.col("class_id").is_null()).row(0, named=True)
     frequent = precision.filter(pl.col("class_id").is_in(FREQUENT))["ap"].mean()
     matched = evaluation.match(said, truth)
     shown = matched.filter(pl.col("confidence") > detectors.MIN_CONFIDENCE)
     sure = shown.filter(pl.col("confidence") > SURE)
-    error = evaluation.calibration_error(evaluation.calibration(shown, images))
-    print(f"\n{detector.name} {detector.version}: {len(images)} images, {truth.height} boxes")
-    print(
-        f"mAP@0.4 of the boxes above {LEAST}: {of_all['ap']:.3f} ({of_all['ap_low']:.3f} to {of_all['ap_high']:.3f}), "
-        f"frequent {frequent:.3f}"
-    )
+    error = calibration.error(calibration.calibration(shown, images))
+    print(f"\n{detector.name} {detector.version}: {len(ids)} images, {truth.height} boxes")
+    ends = (of_all["ap_low"], of_all["ap_high"])
+    interval = "too few" if None in ends else "{:.3f} to {:.3f}".format(*ends)
+    print(f"mAP@0.4 of the boxes above {LEAST}: {of_all['ap']:.3f} ({interval}), frequent {frequent:.3f}")
     for cut in (LOW_CONFIDENCE, detectors.MIN_CONFIDENCE):
         kept = evaluation.average_precision(said.filter(pl.col("confidence") > cut), truth, images, TAXONOMY)
         print(f"of those above {cut}: {kept['ap'][-1]:.3f}")
