@@ -17,6 +17,8 @@ PLACES = {0: (0.55, 0.34), 3: (0.55, 0.62), 8: (0.3, 0.4), 10: (0.25, 0.7), 11: 
 
 
 def prove(boxes, *, middles=MIDDLES, **options):
+    unknown = [name for name in ("picture_width", "picture_height") if name not in boxes.columns]
+    boxes = boxes.with_columns(pl.lit(None, pl.Int32).alias(name) for name in unknown)
     return frames.prove(boxes, middles=middles, **options)
 
 
@@ -96,10 +98,10 @@ def test_each_classic_error_is_named(boxes, said, message):
 @pytest.mark.parametrize(
     ("boxes", "said", "name", "frame"),
     [
-        pytest.param(scaled(films(4)), "scaled", "train.csv", "scaled", id="said"),
-        pytest.param(scaled(films(4)), "original", "train.csv", "original", id="said, though wrong"),
-        pytest.param(scaled(films(4)), "auto", "train.csv.gz", "original", id="by name"),
-        pytest.param(scaled(films(4)), "auto", "scaled_bounding_boxes.csv", "scaled", id="by the other name"),
+        pytest.param(scaled(films(1)), "scaled", "train.csv", "scaled", id="said"),
+        pytest.param(scaled(films(1)), "original", "train.csv", "original", id="said, though wrong"),
+        pytest.param(scaled(films(1)), "auto", "train.csv.gz", "original", id="by name"),
+        pytest.param(scaled(films(1)), "auto", "scaled_bounding_boxes.csv", "scaled", id="by the other name"),
         pytest.param(films(4), "auto", "scaled_bounding_boxes.csv", "original", id="over 1025 pixels"),
         pytest.param(with_sizes(scaled(films(4)), 1024, 1024), "auto", "mine.csv", "scaled", id="one frame"),
         pytest.param(films(1).clear(), "auto", "mine.csv", "scaled", id="no boxes"),
@@ -111,7 +113,7 @@ def test_few_boxes_prove_nothing(boxes, said, name, frame):
 
 def test_few_boxes_without_a_telling_name_ask_for_the_flag():
     with pytest.raises(AnnotationError, match="Pass --boxes original or --boxes scaled"):
-        prove(scaled(films(4)), said="auto", name="mine.csv")
+        prove(scaled(films(1)), said="auto", name="mine.csv")
 
 
 def test_a_single_misfit_is_left_to_the_rows():
@@ -176,7 +178,7 @@ def test_a_hundred_boxes_on_25_films_show_the_error(error):
     ("boxes", "name", "frame"),
     [
         pytest.param(films(60), "scaled_bounding_boxes.csv", "original", id="over 1024 pixels"),
-        pytest.param(scaled(films(60)), "train.csv", "original", id="by the name, whatever the places say"),
+        pytest.param(films(60, sizes=FILMS // 3), "train.csv", "original", id="by the name"),
         pytest.param(scaled(films(60)), "scaled_bounding_boxes.csv", "scaled", id="by the other name"),
         pytest.param(with_sizes(scaled(films(60)), 1024, 1024), "mine.csv", "scaled", id="one frame"),
     ],
@@ -185,6 +187,7 @@ def test_places_of_unknown_classes_prove_nothing_and_the_note_says_so(boxes, nam
     proof = prove(boxes, said="auto", name=name, middles=None)
     assert proof.frame == frame
     assert "only whether boxes fit was looked at" in proof.note
+    assert "believed, not proved" in proof.note
     assert "only whether" not in prove(films(60), said="auto", name=name).note
 
 
@@ -246,7 +249,7 @@ def test_rates_of_the_documentation_hold_on_the_synthetic_source():
     )
 
 
-@pytest.mark.parametrize(("side", "proven"), [(1250, False), (1300, False), (1400, True), (1500, True)])
+@pytest.mark.parametrize(("side", "proven"), [(1100, False), (1150, False), (1300, True), (1400, True)])
 def test_places_that_speak_for_one_frame_but_not_decisively_prove_nothing(side, proven):
     """A likelihood ratio of e^5 is not enough, one of e^9 is."""
     boxes = scaled(films(30, sizes=np.array([(side, side)])))
@@ -269,7 +272,6 @@ def partly_rescaled(share):
     "boxes",
     [
         pytest.param(scaled(films(13)).head(49), id="one box fewer than fifty"),
-        pytest.param(partly_rescaled(0.65), id="two thirds in one frame, the rest in another"),
         pytest.param(
             scaled(films(60)).with_columns(pl.col("x_min", "y_min", "x_max", "y_max") / 2), id="pixels of 512×512"
         ),

@@ -9,8 +9,8 @@ import polars as pl
 
 from radloop import domain
 from radloop.catalog.classes import Resolved
-from radloop.dataset import frames
-from radloop.dataset.frames import Frame
+from radloop.dataset import frames, shapes
+from radloop.dataset.frame_candidates import SLACK_PX, Frame
 from radloop.tables import (
     ANNOTATION_COLUMNS,
     CLASS_ID,
@@ -33,6 +33,9 @@ _REPEATS: Final = "row-repeats"
 _FINDING: Final = pl.col("kind") == "finding"
 _DROPPED: Final = pl.col("kind") == "dropped"
 _SOUND: Final = pl.col("code").is_null()
+_PLACEHOLDER: Final = pl.all_horizontal(
+    pl.col(side) == value for side, value in zip(_BOX_PX, (0, 0, 1, 1), strict=True)
+)
 
 Rule = tuple[pl.Expr, pl.Expr | str, pl.Expr]  # whether it refuses a row, the code, the sentence
 
@@ -55,6 +58,7 @@ def validate(
     resolved: Resolved,
     *,
     sizes: pl.DataFrame | None,
+    pictures: pl.DataFrame | None = None,
     boxes: Boxes,
     source: str = "annotations",
     name: str = "train.csv",
@@ -62,17 +66,18 @@ def validate(
     """Sort rows into findings and refused ones; boxes become fractions of the frame that they are proved to be in.
 
     rows: as `sources.raw.read_annotations` returns them, all text. resolved: what their classes mean. sizes: image_id,
-    width, height of the originals; the rows' own columns go before it. boxes: what the user says of the frame; name:
-    the file's, which decides last.
+    width, height of the originals; the rows' own columns go before it. pictures: the same of the pictures. boxes: what
+    the user says of the frame; name: the file's, which decides last.
     A refused row never leaves its reading normal: "No finding" is refused beside any other row, refused or not. Only a
     reading of which nothing is left but findings of classes that the user leaves out is one that found nothing.
-    Raises AnnotationError where the frame cannot be told, or is another than was said (see `frames.prove`).
+    Raises AnnotationError where the frame cannot be told, or is another than was said (see `frames.prove`), and where a
+    picture has not the shape that its size says (see `shapes.require`).
     """
-    table = _with_sizes(_parsed(rows, resolved), sizes)
+    table = _with_pictures(_with_sizes(_parsed(rows, resolved), sizes), pictures)
+    shapes.require(table, name)
+    proof = frames.prove(_boxes(table), said=boxes, name=name, middles=domain.of(resolved.taxonomy).middles)
+    table = frames.in_pixels(table, proof.frame)
     table = table.with_columns(_ROW_REASON).unnest("refusal")
-    middles = domain.of(resolved.taxonomy).middles
-    proof = frames.prove(_boxes(table), said=boxes, name=name, middles=middles)
-    table = table.with_columns(frames.side(proof.frame, "width_px"), frames.side(proof.frame, "height_px"))
     for refusal in (_FRAME_REASON, _REPEATED, _CONTRADICTION):
         table = _refuse(table, refusal)
     table = _refuse(table.with_columns(stands_in=_stands_in()), _LEFT_OUT)
@@ -165,8 +170,16 @@ def _with_sizes(table: pl.DataFrame, sizes: pl.DataFrame | None) -> pl.DataFrame
     )
 
 
+def _with_pictures(table: pl.DataFrame, pictures: pl.DataFrame | None) -> pl.DataFrame:
+    """Add picture_width, picture_height, null where unknown."""
+    if pictures is None:
+        return table.with_columns(pl.lit(None, pl.Int32).alias(f"picture_{side}") for side in ("width", "height"))
+    known = pictures.select("image_id", picture_width="width", picture_height="height").unique("image_id")
+    return table.join(known, on="image_id", how="left", maintain_order="left")
+
+
 def _row_rules() -> Iterable[Rule]:
-    """What can be said of a row without knowing the frame."""
+    """What can be said of a row without its picture's edges."""
     no_image = pl.col("image_id").fill_null("") == ""
     yield no_image, "image-missing", pl.lit("the row names no image")
     yield ~_safe_image_id(), "image-unsafe", _sentence("image_id is no safe file name", "image_id")
@@ -193,8 +206,7 @@ def _row_rules() -> Iterable[Rule]:
         yield _FINDING & (low > high), "box-inverted", _sentence("the box is inverted", *ends)
         flat = high - low < _SMALLEST_BOX_PX
         yield _FINDING & flat, "box-without-area", _sentence("the box has no area", *ends)
-    blank = pl.all_horizontal(pl.col(f"{side}_px") == value for side, value in zip(_SIDES, (0, 0, 1, 1), strict=True))
-    yield _FINDING & blank, "box-placeholder", pl.lit("the box is 0, 0, 1, 1, which stands for no box")
+    yield _FINDING & _PLACEHOLDER, "box-placeholder", pl.lit("the box is 0, 0, 1, 1, which stands for no box")
 
     bad_size = pl.col("says_size") & ~pl.col("sized")
     yield bad_size, "size-unusable", _sentence("width and height are no size of a picture", "width", "height")
@@ -205,8 +217,8 @@ def _frame_rules() -> Iterable[Rule]:
     """What can be said of a row once width_px and height_px are those of the frame."""
     yield pl.col("width_px").is_null(), "size-unknown", pl.lit("no size of the image is known")
     for axis, limit in (("x", "width_px"), ("y", "height_px")):
-        below = pl.col(f"{axis}_min_px") < -frames.SLACK_PX
-        beyond = pl.col(f"{axis}_max_px") > pl.col(limit) + frames.SLACK_PX
+        below = pl.col(f"{axis}_min_px") < -SLACK_PX
+        beyond = pl.col(f"{axis}_max_px") > pl.col(limit) + SLACK_PX
         yield below, "box-outside", _sentence("the box lies outside the picture", f"{axis}_min")
         yield beyond, "box-outside", _sentence("the box lies outside the picture", f"{axis}_max", limit)
         seen = pl.min_horizontal(f"{axis}_max_px", limit) - pl.max_horizontal(f"{axis}_min_px", 0)
@@ -304,12 +316,18 @@ def _identified() -> pl.Expr:
 
 
 def _boxes(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(_SOUND & _FINDING).select(
+    """The boxes that can tell of the frame, in whichever it is."""
+    low_x, low_y, high_x, high_y = (pl.col(side) for side in _BOX_PX)
+    sound = pl.all_horizontal(pl.col(side).abs() <= LARGEST_SIDE_PX for side in _BOX_PX) & ~_PLACEHOLDER
+    sound &= (low_x < high_x) & (low_y < high_y) & ~pl.col("sizes_differ").fill_null(False)
+    return table.filter(_FINDING & sound).select(
         "image_id",
         pl.col("class").alias("class_id"),
         *(pl.col(f"{side}_px").alias(side) for side in _SIDES),
         pl.col("width_px").alias("width"),
         pl.col("height_px").alias("height"),
+        "picture_width",
+        "picture_height",
     )
 
 

@@ -41,8 +41,15 @@ def gather(
     rows, ragged = raw.read_annotations(data.annotations)
     earlier = continued.earlier
     resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None, own=data.classes)
+    headers = pictures.read_headers(data.pictures, found) if data.pictures else None
     valid = findings.validate(
-        rows, resolved, sizes=_sizes(data, rows, found), boxes=data.boxes, source=data.name, name=data.annotations.name
+        rows,
+        resolved,
+        sizes=_sizes(data, rows, headers),
+        pictures=headers,
+        boxes=data.boxes,
+        source=data.name,
+        name=data.annotations.name,
     )
     valid = replace(valid, rejected=pl.concat([ragged, valid.rejected]))
     new, silent = _added(add, resolved, wishes) if add else (None, ())
@@ -58,7 +65,7 @@ def gather(
     return Gathered(merged, resolved.taxonomy, number, moved, (*resolved.notes, *silent))
 
 
-def _sizes(data: RawData, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame | None:
+def _sizes(data: RawData, rows: pl.DataFrame, headers: pl.DataFrame | None) -> pl.DataFrame | None:
     """The frame of each image for where its rows do not say: train_meta.csv, else the pictures' headers.
 
     Headers never fill the gaps of columns or of train_meta.csv: they are of the stretched pictures, and a small box in
@@ -66,9 +73,7 @@ def _sizes(data: RawData, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFra
     """
     if data.sizes:
         return raw.read_sizes(data.sizes)
-    if {"width", "height"} <= set(rows.columns) or data.pictures is None:
-        return None
-    return pictures.read_headers(data.pictures, found)
+    return None if {"width", "height"} <= set(rows.columns) else headers
 
 
 def _carried(earlier: Earlier, resolved: Resolved, wishes: Wishes) -> Added | None:
