@@ -98,10 +98,10 @@ def test_each_classic_error_is_named(boxes, said, message):
 @pytest.mark.parametrize(
     ("boxes", "said", "name", "frame"),
     [
-        pytest.param(scaled(films(1)), "scaled", "train.csv", "scaled", id="said"),
-        pytest.param(scaled(films(1)), "original", "train.csv", "original", id="said, though wrong"),
-        pytest.param(scaled(films(1)), "auto", "train.csv.gz", "original", id="by name"),
-        pytest.param(scaled(films(1)), "auto", "scaled_bounding_boxes.csv", "scaled", id="by the other name"),
+        pytest.param(scaled(films(1)).tail(1), "scaled", "train.csv", "scaled", id="said"),
+        pytest.param(scaled(films(1)).tail(1), "original", "train.csv", "original", id="said, though wrong"),
+        pytest.param(scaled(films(1)).tail(1), "auto", "train.csv.gz", "original", id="by name"),
+        pytest.param(scaled(films(1)).tail(1), "auto", "scaled_bounding_boxes.csv", "scaled", id="by the other name"),
         pytest.param(films(4), "auto", "scaled_bounding_boxes.csv", "original", id="over 1025 pixels"),
         pytest.param(with_sizes(scaled(films(4)), 1024, 1024), "auto", "mine.csv", "scaled", id="one frame"),
         pytest.param(films(1).clear(), "auto", "mine.csv", "scaled", id="no boxes"),
@@ -113,7 +113,7 @@ def test_few_boxes_prove_nothing(boxes, said, name, frame):
 
 def test_few_boxes_without_a_telling_name_ask_for_the_flag():
     with pytest.raises(AnnotationError, match="Pass --boxes original or --boxes scaled"):
-        prove(scaled(films(1)), said="auto", name="mine.csv")
+        prove(scaled(films(1)).tail(1), said="auto", name="mine.csv")
 
 
 def test_a_single_misfit_is_left_to_the_rows():

@@ -62,12 +62,14 @@ def validate(
     boxes: Boxes,
     source: str = "annotations",
     name: str = "train.csv",
+    own: bool = False,
 ) -> Validated:
     """Sort rows into findings and refused ones; boxes become fractions of the frame that they are proved to be in.
 
     rows: as `sources.raw.read_annotations` returns them, all text. resolved: what their classes mean. sizes: image_id,
     width, height of the originals; the rows' own columns go before it. pictures: the same of the pictures. boxes: what
-    the user says of the frame; name: the file's, which decides last.
+    the user says of the frame; name: the file's, which decides last. own: radloop wrote the table, whose boxes may be a
+    model's and lie anywhere.
     A refused row never leaves its reading normal: "No finding" is refused beside any other row, refused or not. Only a
     reading of which nothing is left but findings of classes that the user leaves out is one that found nothing.
     Raises AnnotationError where the frame cannot be told, or is another than was said (see `frames.prove`), and where a
@@ -75,7 +77,8 @@ def validate(
     """
     table = _with_pictures(_with_sizes(_parsed(rows, resolved), sizes), pictures)
     shapes.require(table, name)
-    proof = frames.prove(_boxes(table), said=boxes, name=name, middles=domain.of(resolved.taxonomy).middles)
+    middles = None if own else domain.of(resolved.taxonomy).middles
+    proof = frames.prove(_boxes(table), said=boxes, name=name, middles=middles)
     table = frames.in_pixels(table, proof.frame)
     table = table.with_columns(_ROW_REASON).unnest("refusal")
     for refusal in (_FRAME_REASON, _REPEATED, _CONTRADICTION):

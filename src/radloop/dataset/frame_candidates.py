@@ -89,18 +89,18 @@ def usual_side(side_px: float, error: float, largest_px: float) -> int | None:
     return next((side for side in near if largest_px <= side + SLACK_PX), None)
 
 
-def films_of(boxes: pl.DataFrame, middles: Floats | None) -> pl.DataFrame:
-    """Per image its sizes, how far its boxes reach and, where `middles` are known, what `_placed` adds."""
+def placed(boxes: pl.DataFrame, middles: Floats | None) -> pl.DataFrame:
+    """Per image its sizes, how far its boxes reach and, where `middles` are known, what `_middles` adds."""
     columns = ("width", "height", "picture_width", "picture_height")
     films = boxes.group_by("image_id").agg(
         pl.col("x_max").max().alias("right"), pl.col("y_max").max().alias("bottom"), pl.col(*columns).first()
     )
     if middles is not None:
-        films = films.join(_placed(boxes, middles), on="image_id", how="left")
+        films = films.join(_middles(boxes, middles), on="image_id", how="left")
     return films.sort("image_id")  # sums of floats in one order: the same verdict for the same rows
 
 
-def _placed(boxes: pl.DataFrame, middles: Floats) -> pl.DataFrame:
+def _middles(boxes: pl.DataFrame, middles: Floats) -> pl.DataFrame:
     """Per image, the logarithm of where the middle of a reference of one pixel would lie, and how much that weighs.
 
     within: how far its classes lie from each other's reference, squared, in standard deviations.

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from radloop.dataset.frame_candidates import (
@@ -24,12 +23,14 @@ from radloop.dataset.frame_candidates import (
     fits,
 )
 from radloop.dataset.frame_evidence import FEWEST_FILMS, Evidence
+from radloop.dataset.frame_films import Films
 from radloop.errors import AnnotationError
 from radloop.tables import SCALED_SIDE_PX, Boxes
 
 _FAR: Final = 0.8  # of a frame's sides: so far the boxes of a whole table reach
 _NEAR: Final = 0.6
 _CORNER: Final = 0.35
+_FEWEST_FILMS_OF_PERCENT: Final = 2
 _EXAMPLES: Final = 3
 
 _WORDS: Final[Mapping[Frame, str]] = {
@@ -95,12 +96,13 @@ def prove(boxes: pl.DataFrame, *, said: Boxes, name: str, middles: Floats | None
     evidence = Evidence(boxes, middles)
     frame, why = _decide(boxes, evidence, said, name)
     if not boxes.is_empty():
+        _require_sizes(boxes, frame, name)
         _refuse_parts(frame, evidence, name)
         _refuse_misfits(boxes, frame, evidence, name)
         _refuse_other_places(boxes, frame, evidence, said, name)
         if said == "auto":
             _refuse_small_reach(frame, evidence, name)
-    return Proof(frame, f"The boxes are in {_WORDS[frame]}: {why}.{_what_that_proves(boxes, frame, evidence, middles)}")
+    return Proof(frame, f"The boxes are in {_WORDS[frame]}: {why}.{_what_that_proves(boxes, frame, evidence)}")
 
 
 def in_pixels(table: pl.DataFrame, frame: Frame) -> pl.DataFrame:
@@ -128,32 +130,31 @@ def _side(frame: Frame, name: str) -> pl.Expr:
 
 def _decide(boxes: pl.DataFrame, evidence: Evidence, said: Boxes, name: str) -> tuple[Frame, str]:
     """The frame to be checked, and why it is that one."""
+    films = evidence.films
     if said != "auto":
         return said, f"--boxes {said} says so"
     if _are_fractions(boxes):
         return "fraction", "no coordinate is over 1"
-    best = evidence.best()
+    best = evidence.best
     if best is not None:
         verb = "prove it" if evidence.proves(best) else "say so"
-        return best, f"the places of {len(boxes)} boxes on {evidence.films} films {verb}"
+        return best, f"the places of {len(boxes)} boxes on {len(films)} films {verb}"
     beyond = boxes.filter(pl.max_horizontal("x_max", "y_max") > SCALED_SIDE_PX + SLACK_PX)
     if len(beyond) > allowed(boxes):
-        pictured = "picture" in evidence.frames and evidence.fit("picture") and not evidence.fit("original")
-        return (
-            "picture" if pictured else "original",
-            f"{len(beyond)} of {len(boxes)} reach over {SCALED_SIDE_PX} pixels",
-        )
-    if _are_percent(boxes, evidence):
+        pictured = "picture" in films.frames and films.fit("picture") and not films.fit("original")
+        frame: Frame = "picture" if pictured else "original"
+        return frame, f"{len(beyond)} of {len(boxes)} reach over {SCALED_SIDE_PX} pixels"
+    if _are_percent(boxes, films):
         return "percent", "they are no whole numbers, and reach over the picture as percent do"
     stem = name.removesuffix(".gz")
     if stem in _BY_NAME:
         return _BY_NAME[stem], f"the name {name} says so, and {len(boxes)} boxes do not prove otherwise"
     if not beyond.is_empty():
         return "original", f"one reaches over {SCALED_SIDE_PX} pixels"
-    if evidence.only_scaled_sizes or boxes.is_empty():
+    if films.only_scaled_sizes or boxes.is_empty():
         return "scaled", "that is the size of the pictures"
-    for frame in ("original", "scaled"):
-        _refuse_parts(frame, evidence, name)
+    for possible in _BY_NAME.values():
+        _refuse_parts(possible, evidence, name)
     raise AnnotationError(
         f"{name}: {len(boxes)} boxes do not prove whether they are in original or in 1024×1024 pixels, and the "
         "name does not say it. Pass --boxes original or --boxes scaled."
@@ -166,16 +167,13 @@ def _are_fractions(boxes: pl.DataFrame) -> bool:
     return len(boxes) - inside <= allowed(boxes) and inside > len(boxes) / 2
 
 
-def _are_percent(boxes: pl.DataFrame, evidence: Evidence) -> bool:
-    if not evidence.fit("percent") or evidence.films < 2 or not _much_nearer("percent", evidence, than="original"):
+def _are_percent(boxes: pl.DataFrame, films: Films) -> bool:
+    """They reach over a hundred as the boxes of a table do, stay in the original's first corner, and are no pixels."""
+    if len(films) < _FEWEST_FILMS_OF_PERCENT or not films.fit("percent"):
         return False
-    broken = boxes.select(pl.any_horizontal(pl.col("x_min", "y_min", "x_max", "y_max") % 1 != 0).mean()).item()
-    return bool(broken > 0.5)
-
-
-def _much_nearer(frame: Frame, evidence: Evidence, *, than: Frame) -> bool:
-    """Whether the boxes reach over one frame as those of a table do, and in the other stay in its first corner."""
-    return min(evidence.reach(frame)) > _NEAR and max(evidence.reach(than)) < _CORNER
+    fractional = pl.any_horizontal(pl.col("x_min", "y_min", "x_max", "y_max") % 1 != 0)
+    reaching = min(films.reach("percent")) > _NEAR and max(films.reach("original")) < _CORNER
+    return reaching and bool(boxes.select(fractional.mean() > 1 / 2).item())
 
 
 def _refuse_parts(frame: Frame, evidence: Evidence, name: str) -> None:
@@ -201,14 +199,19 @@ def _named(part: Part) -> str:
     return ", ".join(part.image_ids[:_EXAMPLES]) + (f" and {more} more" if more > 0 else "")
 
 
+def _require_sizes(boxes: pl.DataFrame, frame: Frame, name: str) -> None:
+    if not boxes.select(_side(frame, "width").is_null().all()).item():
+        return
+    if frame == "picture":
+        raise AnnotationError(f"{name}: the boxes are in the pictures' own pixels, but no size of a picture is known.")
+    raise AnnotationError(
+        f"{name}: the boxes are in original pixels, but no original size is known. Put train_meta.csv "
+        "(image_id,dim0,dim1) beside it, or add the columns width and height."
+    )
+
+
 def _refuse_misfits(boxes: pl.DataFrame, frame: Frame, evidence: Evidence, name: str) -> None:
-    """Raise where more boxes than a few bad rows do not fit, or where none has a size."""
-    if boxes.select(_side(frame, "width").is_null().all()).item():
-        raise AnnotationError(
-            f"{name}: the boxes are in {_WORDS[frame]}, but "
-            + ("no picture has a size." if frame == "picture" else "no original size is known. Put train_meta.csv ")
-            + ("" if frame == "picture" else "(image_id,dim0,dim1) beside it, or add the columns width and height.")
-        )
+    """Raise where more boxes than a few bad rows do not fit."""
     misfits = boxes.filter(~fits(frame))
     negative = misfits.filter(pl.min_horizontal("x_min", "y_min") < -SLACK_PX)
     if len(misfits) <= MISFIT_SHARE * len(boxes) or max(len(negative), len(misfits) - len(negative)) <= 1:
@@ -229,7 +232,7 @@ def _refuse_misfits(boxes: pl.DataFrame, frame: Frame, evidence: Evidence, name:
 
 def _why_misfits(frame: Frame, evidence: Evidence) -> str:
     """What explains that so many boxes do not fit into `frame`."""
-    if frame == "original" and evidence.only_scaled_sizes:
+    if frame == "original" and evidence.films.only_scaled_sizes:
         return (
             "They are in original pixels and were not rescaled, but the only sizes known are those of the "
             "1024×1024 pictures. Put train_meta.csv (image_id,dim0,dim1) beside it."
@@ -267,32 +270,29 @@ def _refuse_other_places(boxes: pl.DataFrame, frame: Frame, evidence: Evidence, 
 
 def _refuse_small_reach(frame: Frame, evidence: Evidence, name: str) -> None:
     """Raise where all boxes stay in one corner of the frame that is believed, and reach over all of another."""
-    if evidence.films < FEWEST_FILMS or evidence.proves(frame):
+    if len(evidence.films) < FEWEST_FILMS or evidence.proves(frame):
         return
-    x, y = evidence.reach(frame)
-    for other in evidence.frames:
-        if max(x, y) < _NEAR and min(evidence.reach(other)) > _FAR and evidence.fit(other):
+    x, y = evidence.films.reach(frame)
+    for other in evidence.films.frames:
+        if max(x, y) < _NEAR and min(evidence.films.reach(other)) > _FAR and evidence.films.fit(other):
             raise AnnotationError(
                 f"{name}: in {_WORDS[frame]} no box reaches over {x:.0%} of the width and {y:.0%} of the height; in "
                 f"{_WORDS[other]} they reach over all of it. Pass --boxes {other}, or --boxes {frame} if that is right."
             )
 
 
-def _what_that_proves(boxes: pl.DataFrame, frame: Frame, evidence: Evidence, middles: Floats | None) -> str:
+def _what_that_proves(boxes: pl.DataFrame, frame: Frame, evidence: Evidence) -> str:
     """What was tested of the frame, and what the same rows could not show."""
-    if boxes.is_empty():
+    if boxes.is_empty() or evidence.proves(frame):
         return ""
-    if middles is not None and evidence.proves(frame):
-        return ""
-    x, y = evidence.reach(frame)
-    reach = f"They reach over {x:.0%} of the width and {y:.0%} of the height, so they are in no frame much smaller"
-    reach = reach if np.isfinite(x) else "How far they reach is not known"
-    if middles is None:
+    if not evidence.places:
+        x, y = evidence.films.reach(frame)
         return (
-            " Where findings of these classes lie is not known, so only whether boxes fit was looked at. "
-            f"{reach}; whether in a larger one, the boxes cannot show. The frame is believed, not proved."
+            " Where findings of these classes lie is not known, so only whether boxes fit was looked at. They reach "
+            f"over {x:.0%} of the width and {y:.0%} of the height: that they belong into a frame much smaller is ruled "
+            "out, into a larger one it is not. The frame is believed, not proved."
         )
     return (
-        f" It is believed, not proved: {len(boxes)} boxes on {evidence.films} films are too few, or lie too unlike "
-        "those of other hospitals, to show boxes 0.8 times as large as they should be."
+        f" It is believed, not proved: {len(boxes)} boxes on {len(evidence.films)} films are too few, or lie too "
+        "unlike those of other hospitals, to show boxes 0.8 times as large as they should be."
     )

@@ -98,4 +98,5 @@ def _added(add: Path, resolved: Resolved, wishes: Wishes) -> tuple[Added | None,
 def _own(rows: pl.DataFrame, resolved: Resolved, wishes: Wishes, *, source: str, name: str) -> Added:
     """The rows of a table that radloop wrote, boxes in 1024×1024 pixels."""
     meant = classes.of_taxonomy(rows, resolved.taxonomy, renamed=wishes.renamed, left_out=resolved.left_out)
-    return additions.added(findings.validate(rows, meant, sizes=None, boxes="scaled", source=source, name=name), rows)
+    valid = findings.validate(rows, meant, sizes=None, boxes="scaled", source=source, name=name, own=True)
+    return additions.added(valid, rows)

@@ -150,6 +150,7 @@ def transform(
         )
         labelled = found.join(gathered.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
+        pictures.require_upright(inspected)
         valid = _require_any(findings.require_pictures(gathered.valid, inspected))
 
         thumbnails = pictures.Thumbnails(folder_of_pictures, inspected, engine=engine, cache=cache)
