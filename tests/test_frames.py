@@ -212,6 +212,85 @@ def test_the_verdict_does_not_depend_on_the_order():
     assert len(notes) == 1
 
 
+def times(factor):
+    return lambda boxes: boxes.with_columns(pl.col("x_min", "y_min", "x_max", "y_max") * factor)
+
+
+def from_below(boxes):
+    return boxes.with_columns(y_min=pl.col("height") - pl.col("y_max"), y_max=pl.col("height") - pl.col("y_min"))
+
+
+def axes_swapped(boxes):
+    names = {"x_min": "y_min", "y_min": "x_min", "x_max": "y_max", "y_max": "x_max"}
+    return boxes.rename(names).select(boxes.columns)
+
+
+def partly(change, share):
+    """A function that changes the boxes of a share of the films."""
+
+    def changed(boxes):
+        ids = boxes["image_id"].unique().sort()
+        some = pl.col("image_id").is_in(ids.head(round(share * len(ids))).implode())
+        return pl.concat([change(boxes.filter(some)), boxes.filter(~some)], how="vertical_relaxed")
+
+    return changed
+
+
+@pytest.mark.parametrize("count", [13, 16, 20, 60])
+@pytest.mark.parametrize("make", [lambda boxes: boxes, scaled], ids=["original", "scaled"])
+def test_prove_is_said_only_where_boxes_of_four_fifths_would_have_been_found(count, make):
+    proven = 0
+    for seed in range(6):
+        boxes = make(films(count, seed=seed))
+        if "prove it" in prove(boxes, said="auto", name="mine.csv").note:
+            proven += 1
+            with pytest.raises(AnnotationError):
+                prove(times(0.8)(boxes), said="auto", name="train.csv")
+    assert proven or count < 60
+
+
+def test_few_boxes_are_believed_and_not_proved():
+    note = prove(films(3), said="auto", name="train.csv").note
+    assert "believed, not proved: 12 boxes on 3 films are too few" in note
+    assert "believed" in prove(films(3), said="original", name="train.csv").note
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        pytest.param(partly(scaled, 0.5), "in 1024×1024 pixels", id="half in 1024"),
+        pytest.param(partly(scaled, 0.05), "in 1024×1024 pixels", id="one in twenty in 1024"),
+        pytest.param(partly(lambda boxes: times(1 / 3)(boxes), 0.4), "of 0.33 times the size", id="a third as large"),
+        pytest.param(partly(from_below, 0.3), "with y counted from the lower edge", id="some from below"),
+        pytest.param(partly(axes_swapped, 0.3), "with x and y swapped", id="some with x and y swapped"),
+    ],
+)
+def test_a_part_in_another_frame_is_counted_and_named(change, sentence):
+    boxes = films(60)
+    changed = change(boxes)
+    with pytest.raises(
+        AnnotationError, match=f"of 60 images lie as boxes {sentence} do, the others in original"
+    ) as told:
+        prove(changed, said="original", name="train.csv")
+    moved = boxes.join(changed, on=boxes.columns, how="anti")["image_id"].unique().to_list()
+    count = int(str(told.value).split("the boxes of ")[1].split(" of ")[0])
+    assert 0.7 * len(moved) <= count <= len(moved)
+
+
+def test_images_that_do_not_fit_are_named_where_no_places_are_known():
+    changed = partly(times(3), 0.2)(films(40, sizes=FILMS // 3))
+    with pytest.raises(AnnotationError, match="do not fit into original pixels"):
+        prove(changed, said="original", name="train.csv", middles=None)
+    changed = partly(lambda boxes: scaled(boxes).with_columns(pl.col("^[xy]_.*$") / 1024), 0.2)(films(40))
+    with pytest.raises(AnnotationError, match="8 of 40 images lie as boxes in fractions of the picture do"):
+        prove(changed, said="original", name="train.csv", middles=None)
+
+
+def test_single_bad_rows_on_several_images_are_no_part():
+    bad = films(300).with_columns(x_max=pl.when(pl.int_range(pl.len()) % 150 == 7).then(9000.0).otherwise("x_max"))
+    assert prove(bad, said="original", name="train.csv", middles=None).frame == "original"
+
+
 ERRORS = {
     "none": lambda boxes: boxes,
     "none, rescaled": scaled,
@@ -258,14 +337,6 @@ def test_places_that_speak_for_one_frame_but_not_decisively_prove_nothing(side, 
     else:
         with pytest.raises(AnnotationError, match="do not prove"):
             prove(boxes, said="auto", name="mine.csv")
-
-
-def partly_rescaled(share):
-    """Small originals, of which a share of the films was rescaled."""
-    boxes = films(300, sizes=FILMS // 3).cast(dict.fromkeys(("x_min", "y_min", "x_max", "y_max"), pl.Float64))
-    ids = boxes["image_id"].unique().sort()
-    some = pl.col("image_id").is_in(ids[: int(share * len(ids))].implode())
-    return pl.concat([scaled(boxes.filter(some)), boxes.filter(~some)])
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ _FILM_DECISIVE: Final = 5.0  # log likelihood ratio that makes one film count; 1
 _PART_DECISIVE: Final = 16.0  # their sum: two films that only just count are no part
 _PART_SHARE: Final = 0.01  # of the films; a smaller part cannot be told from odd films
 _LEFT: Final = 0.05  # of a part's films, at least, lie in the frame of the rest; else it is the whole
-_HARDER: Final = 1.5  # for a part in a frame that is fitted to it
+_HARDER: Final = 2.0  # for a part that is turned, or in a frame that is fitted to it: odd films look like these
 _SMALLER: Final = 0.75  # a factor of a part; a larger one cannot be told of single films
 _STRONG: Final = 100.0  # for what needs no places: a film that does not fit into one frame and does into the other
 _WRONG_SCALE: Final = np.log(0.8)  # has to be found before "prove" is said
@@ -108,7 +108,8 @@ class Evidence:
         votes: dict[Candidate | Factor, _Votes] = {
             name: vote
             for name, lean in leans.items()
-            if (vote := self._votes(lean)).part and self._are_two(vote.away, name, frame)
+            if (vote := self._votes(lean, 1.0 if name in SIDES else _HARDER)).part
+            and self._are_two(vote.away, name, frame)
         }
         if not votes and self.places:
             votes = {factor: vote for factor, vote in self._factors_of_part(frame) if vote.part}

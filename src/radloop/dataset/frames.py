@@ -13,6 +13,7 @@ import polars as pl
 from radloop.dataset.frame_candidates import (
     MISFIT_SHARE,
     PERCENT,
+    SIDES,
     SLACK_PX,
     Candidate,
     Factor,
@@ -106,26 +107,21 @@ def prove(boxes: pl.DataFrame, *, said: Boxes, name: str, middles: Floats | None
 
 
 def in_pixels(table: pl.DataFrame, frame: Frame) -> pl.DataFrame:
-    """The table with its frame in pixels as width_px and height_px, and the boxes (x_min_px …) in that frame.
+    """The table with a size in pixels as width_px and height_px, and the boxes (x_min_px …) in pixels of that size.
 
-    For fractions and percent that is the original's size, else the picture's, else 1024×1024 pixels.
+    It is 1024×1024 where the boxes are in that, else the original's; where that is not known the picture's, else
+    1024×1024.
     """
-    sides = {name: _side(frame, f"{name}_px") for name in ("width", "height")}
-    if frame in ("fraction", "percent"):
-        unit = 1 if frame == "fraction" else PERCENT
-        table = table.with_columns(
-            (pl.col(f"{axis}_{end}_px") * sides[name] / unit).alias(f"{axis}_{end}_px")
-            for axis, name in (("x", "width"), ("y", "height"))
-            for end in ("min", "max")
-        )
-    return table.with_columns(sides.values())
-
-
-def _side(frame: Frame, name: str) -> pl.Expr:
-    """The frame's width or height in pixels, of each row, as `name`: the column of the original's."""
-    picture, square = pl.col(f"picture_{name.removesuffix('_px')}"), pl.lit(SCALED_SIDE_PX, pl.Int32)
-    side = {"original": pl.col(name), "picture": picture, "scaled": square}
-    return side.get(frame, pl.coalesce(name, picture, square)).alias(name)
+    square = pl.lit(SCALED_SIDE_PX, pl.Int32)
+    sizes, boxes = [], []
+    for axis, name in (("x", "width"), ("y", "height")):
+        own, picture = f"{name}_px", f"picture_{name}"
+        size = {"original": pl.col(own), "scaled": square}.get(frame, pl.coalesce(own, picture, square))
+        units = {"picture": pl.coalesce(picture, size), "fraction": pl.lit(1), "percent": pl.lit(PERCENT)}
+        sizes.append(size.alias(own))
+        if frame in units:
+            boxes += [pl.col(f"{axis}_{end}_px") * size / units[frame] for end in ("min", "max")]
+    return table.with_columns(*sizes, *boxes)
 
 
 def _decide(boxes: pl.DataFrame, evidence: Evidence, said: Boxes, name: str) -> tuple[Frame, str]:
@@ -200,7 +196,8 @@ def _named(part: Part) -> str:
 
 
 def _require_sizes(boxes: pl.DataFrame, frame: Frame, name: str) -> None:
-    if not boxes.select(_side(frame, "width").is_null().all()).item():
+    known = {"original": "width", "picture": "picture_width"}.get(frame)
+    if known is None or boxes[known].null_count() < len(boxes):
         return
     if frame == "picture":
         raise AnnotationError(f"{name}: the boxes are in the pictures' own pixels, but no size of a picture is known.")
@@ -222,11 +219,12 @@ def _refuse_misfits(boxes: pl.DataFrame, frame: Frame, evidence: Evidence, name:
         else _why_misfits(frame, evidence)
     )
     example = misfits.sort("image_id", "x_min", "y_min", "x_max", "y_max").head(1)
-    first = example.with_columns(_side(frame, "width"), _side(frame, "height")).row(0, named=True)
+    width, height = SIDES[frame]
+    first = example.with_columns(width=width, height=height).row(0, named=True)
     raise AnnotationError(
         f"{name}: {len(misfits)} of {len(boxes)} boxes do not fit into {_WORDS[frame]}, as that of image "
         f"{first['image_id']}: x {first['x_min']:g} to {first['x_max']:g}, y {first['y_min']:g} to {first['y_max']:g}, "
-        f"in {first['width']}×{first['height']}. {why}"
+        f"in {first['width']:g}×{first['height']:g}. {why}"
     )
 
 
