@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from radloop.dataset.frame_candidates import SIDES, Candidate, Factor, Floats, Frame, Part, frame_of, usual_side
+from radloop.dataset.frame_candidates import FRAMES, SIDES, Candidate, Factor, Floats, Frame, Part, frame_of, usual_side
 from radloop.dataset.frame_films import Films, Flags
 
 FEWEST_BOXES: Final = 50  # below, the places prove nothing
@@ -86,7 +86,10 @@ class Evidence:
         offset, reach = self.films.offsets[frame], self._reach(frame)
         not_shrunk = reach > _SHORT or self._gain(frame, offset - _WRONG_SCALE) < -_DECISIVE
         not_turned = all(self._turned_gain(name, frame) < -_DECISIVE for name in self._turned_films(frame))
-        return not_shrunk and not_turned and self._are_off(offset + _WRONG_SCALE, reach * np.exp(_WRONG_SCALE))
+        away = max(int(self._votes(lean).away.sum()) for lean in self._leans(frame).values())
+        alike = away <= max(1.0, _PART_SHARE * len(self.films))
+        would_be_found = self._are_off(offset + _WRONG_SCALE, reach * np.exp(_WRONG_SCALE))
+        return not_shrunk and not_turned and alike and would_be_found and self._is_no_error(frame)
 
     def better_than(self, frame: Frame) -> Candidate | None:
         """The candidate that explains the boxes best, where it does so decisively better than `frame`."""
@@ -169,6 +172,12 @@ class Evidence:
 
     def _reach(self, name: Candidate) -> float:
         return max(self.films.reach(name))
+
+    def _is_no_error(self, frame: Frame) -> bool:
+        """Whether the boxes are decisively less likely, or do not fit, with each of the errors that are known."""
+        films = self.films
+        errors = [name for name in films.candidates if name not in FRAMES and not films.equal(name, frame)]
+        return all(self._gain(frame, films.offsets[name]) < -_DECISIVE or not films.fit(name) for name in errors)
 
     def _turned_films(self, frame: Frame) -> dict[Candidate, Films]:
         """The films whose y is counted from below, or whose x and y stand in each other's place."""

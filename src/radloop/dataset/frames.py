@@ -292,5 +292,5 @@ def _what_that_proves(boxes: pl.DataFrame, frame: Frame, evidence: Evidence) -> 
         )
     return (
         f" It is believed, not proved: {len(boxes)} boxes on {len(evidence.films)} films are too few, or lie too "
-        "unlike those of other hospitals, to show boxes 0.8 times as large as they should be."
+        "unlike those of other hospitals, to rule out that they are 0.8 times as large as they should be, or turned."
     )
