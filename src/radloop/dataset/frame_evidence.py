@@ -16,6 +16,7 @@ import polars as pl
 
 from radloop.dataset.frame_candidates import FRAMES, SIDES, Candidate, Factor, Floats, Frame, Part, frame_of, usual_side
 from radloop.dataset.frame_films import Films, Flags
+from radloop.dataset.frame_sizes import smaller_part
 
 FEWEST_BOXES: Final = 50  # below, the places prove nothing
 FEWEST_FILMS: Final = 5
@@ -116,10 +117,11 @@ class Evidence:
         }
         if not votes and self.places:
             votes = {factor: vote for factor, vote in self._factors_of_part(frame) if vote.part}
-        if not votes:
-            return None
-        name = max(votes, key=lambda one: votes[one].gain)
-        return Part(name, tuple(self.films.table["image_id"].filter(pl.Series(votes[name].away))), len(self.films))
+        if votes:
+            name = max(votes, key=lambda one: votes[one].gain)
+            return self._named(name, votes[name].away)
+        smaller = None if self.places else smaller_part(self.films, frame)
+        return None if smaller is None else self._named(*smaller)
 
     def factor(self, frame: Frame) -> Factor | None:
         """What single factor brings the boxes to where they should lie, decisively better than `frame` does."""
@@ -178,6 +180,9 @@ class Evidence:
         films = self.films
         errors = [name for name in films.candidates if name not in FRAMES and not films.equal(name, frame)]
         return all(self._gain(frame, films.offsets[name]) < -_DECISIVE or not films.fit(name) for name in errors)
+
+    def _named(self, frame: Candidate | Factor, some: Flags) -> Part:
+        return Part(frame, tuple(self.films.table["image_id"].filter(pl.Series(some))), len(self.films))
 
     def _turned_films(self, frame: Frame) -> dict[Candidate, Films]:
         """The films whose y is counted from below, or whose x and y stand in each other's place."""

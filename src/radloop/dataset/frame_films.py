@@ -64,7 +64,7 @@ class Films:
         if self._untold:
             known = ["scaled", "picture", "fraction", "percent", "scaled twice"]
         sides = {
-            name: self.table.select(width=width, height=height).to_numpy()
+            name: np.broadcast_to(self.table.select(width=width, height=height).to_numpy(), (len(self), 2))
             for name, (width, height) in SIDES.items()
             if name in known
         }
