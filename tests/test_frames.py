@@ -286,6 +286,53 @@ def test_images_that_do_not_fit_are_named_where_no_places_are_known():
         prove(changed, said="original", name="train.csv", middles=None)
 
 
+def anywhere(count, *, seed=0):
+    """Boxes of three classes anywhere on films: nobody knows where they should be."""
+    rng = np.random.default_rng(seed)
+    boxes = films(count, seed=seed)
+    u, v = rng.uniform(0.02, 0.8, (2, len(boxes)))
+    side = 0.1 * np.exp(rng.normal(0, 0.3, len(boxes)))
+    return boxes.with_columns(
+        pl.col("class_id") % 3,
+        x_min=u * boxes["width"],
+        y_min=v * boxes["height"],
+        x_max=(u + side) * boxes["width"],
+        y_max=(v + side) * boxes["height"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("side", "sentence"),
+    [
+        pytest.param(1024, "in 1024×1024 pixels", id="1024"),
+        pytest.param(100, "in percent of the picture", id="percent"),
+        pytest.param(1, "in fractions of the picture", id="fractions"),
+    ],
+)
+@pytest.mark.parametrize("share", [0.5, 0.25])
+def test_a_part_in_a_smaller_frame_is_found_by_the_size_of_its_boxes(side, sentence, share):
+    def change(boxes):
+        return scaled(boxes).with_columns(pl.col("^[xy]_m.*$") * side / 1024)
+
+    with pytest.raises(AnnotationError, match=f"of 60 images lie as boxes {sentence} do, the others in original"):
+        prove(partly(change, share)(anywhere(60)), said="original", name="train.csv", middles=None)
+
+
+@pytest.mark.parametrize("corners", [1, 4])
+def test_small_findings_that_do_lie_in_corners_are_no_part(corners):
+    """They lie in all corners, or are not of the size that the smaller frame asks for."""
+    boxes = anywhere(60).with_row_index()
+    far = pl.col("index") % 4 % corners
+    some = pl.col("image_id").is_in([f"a{film}" for film in range(0, 60, 3)])
+    size = 0.04 if corners == 4 else 0.1
+    x = pl.when(far % 2 == 1).then(0.9).otherwise(0.3 * (pl.col("index") % 7) / 7) * pl.col("width")
+    y = pl.when(far > 1).then(0.9).otherwise(0.3 * (pl.col("index") % 5) / 5) * pl.col("height")
+    moved = boxes.filter(some).with_columns(x_min=x, y_min=y)
+    moved = moved.with_columns(x_max=x + size * pl.col("width"), y_max=y + size * pl.col("height"))
+    table = pl.concat([boxes.filter(~some), moved]).drop("index")
+    assert prove(table, said="auto", name="train.csv", middles=None).frame == "original"
+
+
 def test_single_bad_rows_on_several_images_are_no_part():
     bad = films(300).with_columns(x_max=pl.when(pl.int_range(pl.len()) % 150 == 7).then(9000.0).otherwise("x_max"))
     assert prove(bad, said="original", name="train.csv", middles=None).frame == "original"
