@@ -333,6 +333,13 @@ def test_small_findings_that_do_lie_in_corners_are_no_part(corners):
     assert prove(table, said="auto", name="train.csv", middles=None).frame == "original"
 
 
+def test_boxes_over_the_edge_of_a_picture_without_a_size_are_left_to_the_rows():
+    boxes = films(12)
+    unknown = boxes.head(5).with_columns(image_id=pl.lit("b"), x_min=pl.lit(-50.0), width=None, height=None)
+    table = pl.concat([boxes, unknown], how="vertical_relaxed")
+    assert prove(table, said="original", name="train.csv").frame == "original"
+
+
 def test_single_bad_rows_on_several_images_are_no_part():
     bad = films(300).with_columns(x_max=pl.when(pl.int_range(pl.len()) % 150 == 7).then(9000.0).otherwise("x_max"))
     assert prove(bad, said="original", name="train.csv", middles=None).frame == "original"

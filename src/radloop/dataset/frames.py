@@ -209,7 +209,8 @@ def _require_sizes(boxes: pl.DataFrame, frame: Frame, name: str) -> None:
 
 def _refuse_misfits(boxes: pl.DataFrame, frame: Frame, evidence: Evidence, name: str) -> None:
     """Raise where more boxes than a few bad rows do not fit."""
-    misfits = boxes.filter(~fits(frame))
+    width, height = SIDES[frame]
+    misfits = boxes.filter(~fits(frame), width.is_not_null())
     negative = misfits.filter(pl.min_horizontal("x_min", "y_min") < -SLACK_PX)
     if len(misfits) <= MISFIT_SHARE * len(boxes) or max(len(negative), len(misfits) - len(negative)) <= 1:
         return
@@ -219,7 +220,6 @@ def _refuse_misfits(boxes: pl.DataFrame, frame: Frame, evidence: Evidence, name:
         else _why_misfits(frame, evidence)
     )
     example = misfits.sort("image_id", "x_min", "y_min", "x_max", "y_max").head(1)
-    width, height = SIDES[frame]
     first = example.with_columns(width=width, height=height).row(0, named=True)
     raise AnnotationError(
         f"{name}: {len(misfits)} of {len(boxes)} boxes do not fit into {_WORDS[frame]}, as that of image "
