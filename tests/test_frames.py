@@ -286,6 +286,14 @@ def test_images_that_do_not_fit_are_named_where_no_places_are_known():
         prove(changed, said="original", name="train.csv", middles=None)
 
 
+def test_images_too_few_to_be_a_part_are_named_in_the_summary():
+    boxes = films(300)
+    table = pl.concat([scaled(boxes.filter(pl.col("image_id") == "a7")), boxes.filter(pl.col("image_id") != "a7")])
+    note = prove(table, said="auto", name="train.csv").note
+    assert "prove it. Look at the boxes of a7: they lie rather in 1024×1024 pixels." in note
+    assert "Look at" not in prove(boxes, said="auto", name="train.csv").note
+
+
 def anywhere(count, *, seed=0):
     """Boxes of three classes anywhere on films: nobody knows where they should be."""
     rng = np.random.default_rng(seed)

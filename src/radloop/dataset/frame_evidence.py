@@ -123,6 +123,14 @@ class Evidence:
         smaller = None if self.places else smaller_part(self.films, frame)
         return None if smaller is None else self._named(*smaller)
 
+    def odd(self, frame: Frame) -> Part | None:
+        """The films that lie in another of the frames, where they are too few to be a part."""
+        leans = {name: lean for name, lean in self._leans(frame).items() if name in FRAMES}
+        name = max(leans, key=lambda one: int((leans[one] > _DECISIVE).sum()), default=None)
+        if name is None or not (leans[name] > _DECISIVE).any():
+            return None
+        return self._named(name, leans[name] > _DECISIVE)
+
     def factor(self, frame: Frame) -> Factor | None:
         """What single factor brings the boxes to where they should lie, decisively better than `frame` does."""
         if not self.places:

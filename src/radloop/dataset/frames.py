@@ -281,7 +281,15 @@ def _refuse_small_reach(frame: Frame, evidence: Evidence, name: str) -> None:
 
 def _what_that_proves(boxes: pl.DataFrame, frame: Frame, evidence: Evidence) -> str:
     """What was tested of the frame, and what the same rows could not show."""
-    if boxes.is_empty() or evidence.proves(frame):
+    if boxes.is_empty():
+        return ""
+    odd = evidence.odd(frame)
+    odd_ones = f" Look at the boxes of {_named(odd)}: they lie rather {_by(odd.frame)}." if odd else ""
+    return _what_is_believed(boxes, frame, evidence) + odd_ones
+
+
+def _what_is_believed(boxes: pl.DataFrame, frame: Frame, evidence: Evidence) -> str:
+    if evidence.proves(frame):
         return ""
     if not evidence.places:
         x, y = evidence.films.reach(frame)
