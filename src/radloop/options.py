@@ -45,7 +45,9 @@ class Extract(Json, DryRun, Jobs, Seeded, ClassNames, Out):
     source: Annotated[str, About("kaggle, a folder, or synthetic:N (N made-up images).")]
     annotations: Path | None = option(None, "The CSV of boxes, instead of the source's own.")
     boxes: Boxes = option(
-        "auto", "Frame of the CSV's boxes, for where the proof cannot tell: original or 1024x1024 pixels."
+        "auto",
+        "Frame of the CSV's boxes, for where the proof cannot tell: pixels of the original, of the picture or of "
+        "1024x1024 (scaled), fractions or percent.",
     )
     annotations_only: bool = switch("Only the tables of a synthetic source.")
 

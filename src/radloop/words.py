@@ -10,4 +10,5 @@ HELD_OUT: Final[tuple[Split, ...]] = ("validation", "test", "staging", "canary")
 ConfidenceUnit = Literal["fraction", "percent"]
 TimeUnit = Literal["iso", "seconds", "milliseconds"]  # since 1970, where it is a number
 
-Boxes = Literal["auto", "original", "scaled"]  # what the user says of the boxes' pixels; auto: nothing
+# What the user says of the frame that the boxes are in; auto: nothing.
+Boxes = Literal["auto", "original", "picture", "scaled", "fraction", "percent"]

@@ -8,8 +8,8 @@ import polars as pl
 
 from radloop import domain, values
 from radloop.catalog.classes import Resolved
-from radloop.dataset import frames, ids, patients, voiding
-from radloop.dataset.frames import Frame
+from radloop.dataset import frames, ids, patients, shapes, voiding
+from radloop.dataset.frame_candidates import SLACK_PX, Frame
 from radloop.dataset.refusal import Limit
 from radloop.tables import (
     ANNOTATION_COLUMNS,
@@ -34,6 +34,9 @@ _REPEATS: Final = "row-repeats"
 _FINDING: Final = pl.col("kind") == "finding"
 _DROPPED: Final = pl.col("kind") == "dropped"
 _SOUND: Final = pl.col("code").is_null()
+_PLACEHOLDER: Final = pl.all_horizontal(
+    pl.col(side) == value for side, value in zip(_BOX_PX, (0, 0, 1, 1), strict=True)
+)
 
 Rule = tuple[pl.Expr, pl.Expr | str, pl.Expr]  # whether it refuses a row, the code, the sentence
 
@@ -56,33 +59,38 @@ def validate(
     resolved: Resolved,
     *,
     sizes: pl.DataFrame | None,
+    pictures: pl.DataFrame | None = None,
     boxes: Boxes,
     source: str = "annotations",
     name: str = "train.csv",
+    own: bool = False,
     broken: pl.DataFrame | None = None,
     limit: Limit | None = None,
 ) -> Validated:
     """Sort rows into findings and refused ones; boxes become fractions of the frame that they are proved to be in.
 
     rows: as `sources.raw.read_annotations` returns them, all text. resolved: what their classes mean. sizes: image_id,
-    width, height of the originals; the rows' own columns go before it. boxes: what the user says of the frame; name:
-    the file's, which decides last.
+    width, height of the originals; the rows' own columns go before it. pictures: the same of the pictures. boxes: what
+    the user says of the frame; name: the file's, which decides last. own: radloop wrote the table, whose boxes may be a
+    model's and lie anywhere.
     broken: the rows (REJECTED) that are none. limit: how many rows may be refused before the frame is looked at.
     A reading that lost a row loses all (`voiding.void`): what was refused may have been a finding. "No finding" is
     refused beside any other row. Only a reading of which nothing is left but findings of classes that the user leaves
     out is one that found nothing.
-    Raises AnnotationError where the frame cannot be told, or is another than was said (see `frames.prove`), and
-    RefusedError where more rows are refused than may be.
+    Raises AnnotationError where the frame cannot be told, or is another than was said (see `frames.prove`), and where a
+    picture has not the shape that its size says (see `shapes.require`); RefusedError where more rows are refused than
+    may be.
     """
     own_sizes = [side for side in ("width", "height") if side in rows.columns]
     decimal = values.decimal_of(rows, _SIDES, own_sizes, name=name)
-    table = _with_sizes(_parsed(rows, resolved, decimal), sizes, decimal)
+    table = _with_pictures(_with_sizes(_parsed(rows, resolved, decimal), sizes, decimal), pictures)
     if limit:
         limit.require(_refused_in_any_frame(table, source), broken, rows=table.height, name=name)
-    table = table.with_columns(_ROW_REASON).unnest("refusal")
-    middles = domain.of(resolved.taxonomy).middles
+    shapes.require(table, name)
+    middles = None if own else domain.of(resolved.taxonomy).middles
     proof = frames.prove(_boxes(table), said=boxes, name=name, middles=middles)
-    table = table.with_columns(frames.side(proof.frame, "width_px"), frames.side(proof.frame, "height_px"))
+    table = frames.in_pixels(table, proof.frame)
+    table = table.with_columns(_ROW_REASON).unnest("refusal")
     for refusal in (_FRAME_REASON, _REPEATED, _CONTRADICTION):
         table = _refuse(table, refusal)
     table = _refuse(table.with_columns(stands_in=_stands_in()), _LEFT_OUT)
@@ -186,8 +194,16 @@ def _refused_in_any_frame(table: pl.DataFrame, source: str) -> pl.DataFrame:
     return _as_came(judged.filter(~_SOUND, pl.col("code") != "box-without-area"), source)
 
 
+def _with_pictures(table: pl.DataFrame, pictures: pl.DataFrame | None) -> pl.DataFrame:
+    """Add picture_width, picture_height, null where unknown."""
+    if pictures is None:
+        return table.with_columns(pl.lit(None, pl.Int32).alias(f"picture_{side}") for side in ("width", "height"))
+    known = pictures.select("image_id", picture_width="width", picture_height="height").unique("image_id")
+    return table.join(known, on="image_id", how="left", maintain_order="left")
+
+
 def _row_rules() -> Iterable[Rule]:
-    """What can be said of a row without knowing the frame."""
+    """What can be said of a row without its picture's edges."""
     no_image = pl.col("image_id").fill_null("") == ""
     yield no_image, "image-missing", pl.lit("the row names no image")
     yield ~_safe_image_id(), "image-unsafe", _sentence("image_id is no safe file name", "image_id")
@@ -226,8 +242,8 @@ def _frame_rules() -> Iterable[Rule]:
     """What can be said of a row once width_px and height_px are those of the frame."""
     yield pl.col("width_px").is_null(), "size-unknown", pl.lit("no size of the image is known")
     for axis, limit in (("x", "width_px"), ("y", "height_px")):
-        below = pl.col(f"{axis}_min_px") < -frames.SLACK_PX
-        beyond = pl.col(f"{axis}_max_px") > pl.col(limit) + frames.SLACK_PX
+        below = pl.col(f"{axis}_min_px") < -SLACK_PX
+        beyond = pl.col(f"{axis}_max_px") > pl.col(limit) + SLACK_PX
         yield below, "box-outside", _sentence("the box lies outside the picture", f"{axis}_min")
         yield beyond, "box-outside", _sentence("the box lies outside the picture", f"{axis}_max", limit)
         seen = pl.min_horizontal(f"{axis}_max_px", limit) - pl.max_horizontal(f"{axis}_min_px", 0)
@@ -317,12 +333,18 @@ def _identified() -> pl.Expr:
 
 
 def _boxes(table: pl.DataFrame) -> pl.DataFrame:
-    return table.filter(_SOUND & _FINDING).select(
+    """The boxes that can tell of the frame, in whichever it is."""
+    low_x, low_y, high_x, high_y = (pl.col(side) for side in _BOX_PX)
+    sound = pl.all_horizontal(pl.col(side).abs() <= LARGEST_SIDE_PX for side in _BOX_PX) & ~_PLACEHOLDER
+    sound &= (low_x < high_x) & (low_y < high_y) & ~pl.col("sizes_differ").fill_null(False)
+    return table.filter(_FINDING & sound).select(
         "image_id",
         pl.col("class").alias("class_id"),
         *(pl.col(f"{side}_px").alias(side) for side in _SIDES),
         pl.col("width_px").alias("width"),
         pl.col("height_px").alias("height"),
+        "picture_width",
+        "picture_height",
     )
 
 

@@ -1,61 +1,54 @@
-"""The scale proof: are the boxes in original pixels or in those of the 1024×1024 pictures? Never a guess.
+"""The frame of the boxes: original pixels, the pictures' own, 1024×1024, fractions or percent. Never a guess.
 
-Where a finding lies in a chest does not depend on how many pixels the film has. So in the right frame the boxes'
-middles, as fractions of the frame, lie where that class lies on chest films, and do not follow the frame's size. In a
-wrong frame they follow the ratio of the right frame to the wrong one, with the power 1. That power is estimated over
-the whole table: 0 says that the frame is right, 1 that the other one is. docs/scale-proof.md has the derivation, and
-how often it errs.
+What decides is the user, the proof (`frame_evidence`), whether boxes fit, and the file's name. Whatever decided, the
+frame is then tested on the same rows, image by image, and what is not proved is said. docs/scale-proof.md tells more.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Final, Literal
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from radloop.dataset.frame_candidates import (
+    MISFIT_SHARE,
+    PERCENT,
+    SIDES,
+    SLACK_PX,
+    Candidate,
+    Factor,
+    Floats,
+    Frame,
+    Part,
+    allowed,
+    fits,
+)
+from radloop.dataset.frame_evidence import FEWEST_FILMS, Evidence
+from radloop.dataset.frame_films import Films
 from radloop.errors import AnnotationError
 from radloop.tables import SCALED_SIDE_PX, Boxes
 
-Frame = Literal["original", "scaled"]
+_FAR: Final = 0.8  # of a frame's sides: so far the boxes of a whole table reach
+_NEAR: Final = 0.6
+_CORNER: Final = 0.35
+_FEWEST_FILMS_OF_PERCENT: Final = 2
+_EXAMPLES: Final = 3
 
-FEWEST_BOXES: Final = 50  # below, the places prove nothing
-FEWEST_FILMS: Final = 5
-SLACK_PX: Final = 1.0  # a box may reach this far over the picture's edge
-MISFIT_SHARE: Final = 0.01  # of the boxes may not fit, and one box always
-
-_DECISIVE: Final = 8.0  # natural log of the likelihood ratio
-_MISFIT: Final = 3.0  # what one film with a box that does not fit adds to it: bad rows are some 20 times rarer
-_LEAST_POWER: Final = 0.8  # of the sizes' ratio, half-way being 0.5
-_TYPICAL_FILM_PX: Final = (2400, 2750)  # where only the size of the 1024×1024 pictures is known
-_POPULATION: Final = 0.1  # how far all films of a hospital may lie off the reference: one sd of the logarithm
-_PATIENT: Final = 0.08  # the same for one film
-
-_Array = npt.NDArray[np.float64]
-_Candidate = Literal["original", "scaled", "original swapped", "scaled swapped", "scaled twice"]
-
-_S: Final = float(SCALED_SIDE_PX)
-_WIDTH, _HEIGHT = pl.col("width").cast(pl.Float64), pl.col("height").cast(pl.Float64)
-
-# In a frame of this width and height the coordinates that came would lie where they should.
-_FRAMES: Final[Mapping[_Candidate, tuple[pl.Expr, pl.Expr]]] = {
-    "original": (_WIDTH, _HEIGHT),
-    "scaled": (pl.lit(_S), pl.lit(_S)),
-    "original swapped": (_HEIGHT, _WIDTH),
-    "scaled swapped": (_S * _WIDTH / _HEIGHT, _S * _HEIGHT / _WIDTH),
-    "scaled twice": (_S * _S / _WIDTH, _S * _S / _HEIGHT),
+_WORDS: Final[Mapping[Frame, str]] = {
+    "original": "original pixels",
+    "picture": "the pictures' own pixels",
+    "scaled": "1024×1024 pixels",
+    "fraction": "fractions of the picture",
+    "percent": "percent of the picture",
 }
-
-_WORDS: Final[Mapping[Frame, str]] = {"original": "original pixels", "scaled": "1024×1024 pixels"}
 _BY_NAME: Final[Mapping[str, Frame]] = {"train.csv": "original", "scaled_bounding_boxes.csv": "scaled"}
 
-_NO_PLACES: Final = " Where findings of these classes lie is not known, so only whether boxes fit was looked at."
-
-_WHAT_ELSE: Final[Mapping[_Candidate, str]] = {
+_WHAT_ELSE: Final[Mapping[Candidate, str]] = {
     "original": "They lie as boxes in original pixels do: they were not rescaled. Pass --boxes original.",
+    "picture": "They lie as boxes in the pictures' own pixels do. Pass --boxes picture.",
     "scaled": "They lie as boxes in 1024×1024 pixels do: they were rescaled already. Pass --boxes scaled.",
+    "fraction": "They lie as fractions of the picture do. Pass --boxes fraction.",
+    "percent": "They lie as percent of the picture do. Pass --boxes percent.",
     "original swapped": (
         "They fit with width and height swapped: in train_meta.csv dim0 is the HEIGHT and dim1 the WIDTH. "
         "Swap the two columns of the sizes."
@@ -65,233 +58,247 @@ _WHAT_ELSE: Final[Mapping[_Candidate, str]] = {
         "y · 1024 / dim0 (dim1 is the WIDTH), or pass train.csv."
     ),
     "scaled twice": "They were rescaled twice. Pass the file as it was before the second time, or train.csv.",
+    "y from below": (
+        "They lie as boxes do whose y is counted from the lower edge of the picture. Put height - y_max in y_min and "
+        "height - y_min in y_max."
+    ),
+    "axes swapped": (
+        "They lie as boxes do whose x and y stand in each other's place. Swap the columns x_min and y_min, and x_max "
+        "and y_max."
+    ),
+}
+_AS: Final[Mapping[Candidate, str]] = {
+    **{frame: f"in {words}" for frame, words in _WORDS.items()},
+    "original swapped": "with width and height swapped",
+    "scaled swapped": "rescaled with width and height swapped",
+    "scaled twice": "rescaled twice",
+    "y from below": "with y counted from the lower edge",
+    "axes swapped": "with x and y swapped",
 }
 
 
 @dataclass(frozen=True)
 class Proof:
-    """The frame the boxes are in, and a sentence that says how that is known."""
+    """The frame the boxes are in, and a sentence that says how that is known, or why it is believed."""
 
     frame: Frame
     note: str
 
 
-def prove(boxes: pl.DataFrame, *, said: Boxes, name: str, middles: _Array | None) -> Proof:
+def prove(boxes: pl.DataFrame, *, said: Boxes, name: str, middles: Floats | None) -> Proof:
     """The frame of a table of boxes.
 
-    boxes: image_id, class_id, x_min, y_min, x_max, y_max in pixels of the frame that is asked for, and the original
-    width and height, null where they are not known. middles: where the boxes of each class usually lie
+    boxes: as `frame_evidence.Evidence` wants them. middles: where the boxes of each class usually lie
     (`domain.Domain.middles`); where that is not known, only whether the boxes fit can speak for a frame. `said` decides
     where the proof cannot, then the file's `name`. Raises AnnotationError, with the sentence that fixes it, where
-    another frame explains the boxes decisively better, where more than 1 % of them do not fit, or where nothing tells.
+    another frame explains all boxes or those of some images decisively better, where more than 1 % of them do not fit,
+    where they do not lie where such boxes lie, or where nothing tells.
     """
-    evidence = _Evidence(boxes, middles)
+    evidence = Evidence(boxes, middles)
     frame, why = _decide(boxes, evidence, said, name)
-    _refuse_misfits(boxes, frame, evidence, name)
-    other = evidence.better_than(frame)
-    if other is not None:
-        raise AnnotationError(f"{name}: the {len(boxes)} boxes do not lie in {_WORDS[frame]}. {_WHAT_ELSE[other]}")
-    return Proof(frame, f"The boxes are in {_WORDS[frame]}: {why}.{'' if middles is not None else _NO_PLACES}")
+    if not boxes.is_empty():
+        _require_sizes(boxes, frame, name)
+        _refuse_parts(frame, evidence, name)
+        _refuse_misfits(boxes, frame, evidence, name)
+        _refuse_other_places(boxes, frame, evidence, said, name)
+        if said == "auto":
+            _refuse_small_reach(frame, evidence, name)
+    return Proof(frame, f"The boxes are in {_WORDS[frame]}: {why}.{_what_that_proves(boxes, frame, evidence)}")
 
 
-def side(frame: Frame, name: str) -> pl.Expr:
-    """The frame's width or height in pixels, of each row; `name` is the column of the original's."""
-    return pl.col(name) if frame == "original" else pl.lit(SCALED_SIDE_PX, pl.Int32).alias(name)
+def in_pixels(table: pl.DataFrame, frame: Frame) -> pl.DataFrame:
+    """The table with a size in pixels as width_px and height_px, and the boxes (x_min_px …) in pixels of that size.
+
+    It is 1024×1024 where the boxes are in that, else the original's; where that is not known the picture's, else
+    1024×1024.
+    """
+    square = pl.lit(SCALED_SIDE_PX, pl.Int32)
+    sizes, boxes = [], []
+    for axis, name in (("x", "width"), ("y", "height")):
+        own, picture = f"{name}_px", f"picture_{name}"
+        size = {"original": pl.col(own), "scaled": square}.get(frame, pl.coalesce(own, picture, square))
+        units = {"picture": pl.coalesce(picture, size), "fraction": pl.lit(1), "percent": pl.lit(PERCENT)}
+        sizes.append(size.alias(own))
+        if frame in units:
+            boxes += [pl.col(f"{axis}_{end}_px") * size / units[frame] for end in ("min", "max")]
+    return table.with_columns(*sizes, *boxes)
 
 
-def _fits(width: pl.Expr, height: pl.Expr) -> pl.Expr:
-    """Whether a box reaches at most a pixel over the edge of its picture; null without a size."""
-    low = pl.min_horizontal("x_min", "y_min") >= -SLACK_PX
-    return low & (pl.col("x_max") <= width + SLACK_PX) & (pl.col("y_max") <= height + SLACK_PX)
-
-
-def _decide(boxes: pl.DataFrame, evidence: "_Evidence", said: Boxes, name: str) -> tuple[Frame, str]:
+def _decide(boxes: pl.DataFrame, evidence: Evidence, said: Boxes, name: str) -> tuple[Frame, str]:
     """The frame to be checked, and why it is that one."""
-    beyond = boxes.filter(pl.max_horizontal("x_max", "y_max") > SCALED_SIDE_PX + SLACK_PX)
+    films = evidence.films
     if said != "auto":
         return said, f"--boxes {said} says so"
-    if len(beyond) > _allowed(boxes):
-        return "original", f"{len(beyond)} of {len(boxes)} reach over {SCALED_SIDE_PX} pixels"
-    proven = evidence.proven()
-    if proven is not None:
-        return proven, f"the places of {len(boxes)} boxes on {evidence.films} films prove it"
+    if _are_fractions(boxes):
+        return "fraction", "no coordinate is over 1"
+    best = evidence.best
+    if best is not None:
+        verb = "prove it" if evidence.proves(best) else "say so"
+        return best, f"the places of {len(boxes)} boxes on {len(films)} films {verb}"
+    beyond = boxes.filter(pl.max_horizontal("x_max", "y_max") > SCALED_SIDE_PX + SLACK_PX)
+    if len(beyond) > allowed(boxes):
+        pictured = "picture" in films.frames and films.fit("picture") and not films.fit("original")
+        frame: Frame = "picture" if pictured else "original"
+        return frame, f"{len(beyond)} of {len(boxes)} reach over {SCALED_SIDE_PX} pixels"
+    if _are_percent(boxes, films):
+        return "percent", "they are no whole numbers, and reach over the picture as percent do"
     stem = name.removesuffix(".gz")
     if stem in _BY_NAME:
         return _BY_NAME[stem], f"the name {name} says so, and {len(boxes)} boxes do not prove otherwise"
     if not beyond.is_empty():
         return "original", f"one reaches over {SCALED_SIDE_PX} pixels"
-    if evidence.only_scaled_sizes or boxes.is_empty():
+    if films.only_scaled_sizes or boxes.is_empty():
         return "scaled", "that is the size of the pictures"
+    for possible in _BY_NAME.values():
+        _refuse_parts(possible, evidence, name)
     raise AnnotationError(
         f"{name}: {len(boxes)} boxes do not prove whether they are in original or in 1024×1024 pixels, and the "
         "name does not say it. Pass --boxes original or --boxes scaled."
     )
 
 
-def _refuse_misfits(boxes: pl.DataFrame, frame: Frame, evidence: "_Evidence", name: str) -> None:
-    """Raise where more boxes than a few bad rows do not fit, or where none has a size."""
-    if not boxes.is_empty() and boxes.select(side(frame, "width").is_null().all()).item():
+def _are_fractions(boxes: pl.DataFrame) -> bool:
+    """No finding is smaller than a pixel."""
+    inside = int(boxes.select(fits("fraction").sum()).item())
+    return len(boxes) - inside <= allowed(boxes) and inside > len(boxes) / 2
+
+
+def _are_percent(boxes: pl.DataFrame, films: Films) -> bool:
+    """They reach over a hundred as the boxes of a table do, stay in the original's first corner, and are no pixels."""
+    if len(films) < _FEWEST_FILMS_OF_PERCENT or not films.fit("percent"):
+        return False
+    fractional = pl.any_horizontal(pl.col("x_min", "y_min", "x_max", "y_max") % 1 != 0)
+    reaching = min(films.reach("percent")) > _NEAR and max(films.reach("original")) < _CORNER
+    return reaching and bool(boxes.select(fractional.mean() > 1 / 2).item())
+
+
+def _refuse_parts(frame: Frame, evidence: Evidence, name: str) -> None:
+    """Raise where some images have another frame than the rest."""
+    part = evidence.part(frame)
+    if part is not None:
         raise AnnotationError(
-            f"{name}: the boxes are in original pixels, but no original size is known. Put train_meta.csv "
-            "(image_id,dim0,dim1) beside it, or add the columns width and height."
+            f"{name}: the boxes of {len(part.image_ids)} of {part.films} images lie as boxes {_by(part.frame)} do, "
+            f"the others in {_WORDS[frame]}: {_named(part)}. Bring all into one frame, or leave these images out."
         )
-    misfits = boxes.filter(~_fits(side(frame, "width"), side(frame, "height")))
+
+
+def _by(found: Candidate | Factor) -> str:
+    if not isinstance(found, Factor):
+        return _AS[found]
+    if found.square_px is None:
+        return f"of {found.of_frame:.2f} times the size"
+    return f"in pictures of {'' if found.usual else 'about '}{found.square_px}×{found.square_px} pixels"
+
+
+def _named(part: Part) -> str:
+    more = len(part.image_ids) - _EXAMPLES
+    return ", ".join(part.image_ids[:_EXAMPLES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _require_sizes(boxes: pl.DataFrame, frame: Frame, name: str) -> None:
+    known = {"original": "width", "picture": "picture_width"}.get(frame)
+    if known is None or boxes[known].null_count() < len(boxes):
+        return
+    if frame == "picture":
+        raise AnnotationError(f"{name}: the boxes are in the pictures' own pixels, but no size of a picture is known.")
+    raise AnnotationError(
+        f"{name}: the boxes are in original pixels, but no original size is known. Put train_meta.csv "
+        "(image_id,dim0,dim1) beside it, or add the columns width and height."
+    )
+
+
+def _refuse_misfits(boxes: pl.DataFrame, frame: Frame, evidence: Evidence, name: str) -> None:
+    """Raise where more boxes than a few bad rows do not fit."""
+    width, height = SIDES[frame]
+    misfits = boxes.filter(~fits(frame), width.is_not_null())
     negative = misfits.filter(pl.min_horizontal("x_min", "y_min") < -SLACK_PX)
     if len(misfits) <= MISFIT_SHARE * len(boxes) or max(len(negative), len(misfits) - len(negative)) <= 1:
         return
     why = (
         "A negative coordinate fits no frame: are the columns x_min,y_min,x_max,y_max?"
         if len(negative) > len(misfits) / 2
-        else evidence.why_misfits(frame)
+        else _why_misfits(frame, evidence)
     )
-    example = misfits.sort("image_id", "x_min", "y_min", "x_max", "y_max").with_columns(
-        side(frame, "width"), side(frame, "height")
-    )
-    first = example.row(0, named=True)
+    example = misfits.sort("image_id", "x_min", "y_min", "x_max", "y_max").head(1)
+    first = example.with_columns(width=width, height=height).row(0, named=True)
     raise AnnotationError(
         f"{name}: {len(misfits)} of {len(boxes)} boxes do not fit into {_WORDS[frame]}, as that of image "
         f"{first['image_id']}: x {first['x_min']:g} to {first['x_max']:g}, y {first['y_min']:g} to {first['y_max']:g}, "
-        f"in {first['width']}×{first['height']}. {why}"
+        f"in {first['width']:g}×{first['height']:g}. {why}"
     )
 
 
-def _allowed(boxes: pl.DataFrame) -> float:
-    """How many boxes may not fit: a single one is a bad row, in however small a table."""
-    return max(1.0, MISFIT_SHARE * len(boxes))
-
-
-class _Evidence:
-    """What the places of the boxes say of the frames, film by film."""
-
-    def __init__(self, boxes: pl.DataFrame, middles: _Array | None) -> None:
-        self._boxes, self._middles = boxes, middles
-        # A film of 1024×1024 pixels cannot tell one frame from the other; nor can one without a size.
-        telling = (pl.col("width") != SCALED_SIDE_PX) | (pl.col("height") != SCALED_SIDE_PX)
-        self._telling = boxes.filter(telling)
-        self.only_scaled_sizes = self._telling.is_empty() and boxes["width"].null_count() < len(boxes)
-
-    @cached_property
-    def _films(self) -> pl.DataFrame:
-        if self._middles is None:
-            return self._telling.select("image_id").unique()
-        if self._telling.is_empty():
-            width, height = _TYPICAL_FILM_PX
-            return _films(self._boxes, self._middles).with_columns(width=pl.lit(width), height=pl.lit(height))
-        return _films(self._telling, self._middles)
-
-    @cached_property
-    def _weights(self) -> _Array:
-        return self._films.select("weight_x", "weight_y").to_numpy()
-
-    @cached_property
-    def _offsets(self) -> dict[_Candidate, _Array]:
-        """Per candidate, how far each film's findings lie from the reference in x and y, as logarithms."""
-        middles = self._films.select("middle_x", "middle_y").to_numpy()
-        sides = {
-            name: self._films.select("width", "height").with_columns(width=width, height=height).to_numpy()
-            for name, (width, height) in _FRAMES.items()
-        }
-        if self._telling.is_empty():
-            sides = {"original": sides["scaled"], "scaled": sides["scaled"], "scaled twice": sides["scaled twice"]}
-        return {name: middles - np.log(side) for name, side in sides.items()}
-
-    @cached_property
-    def _spread(self) -> float:
-        """How much wider than the reference's the places vary: so much less they prove."""
-        return max(1.0, min(map(self._badness, self._offsets)) / (2 * self.films))
-
-    @property
-    def films(self) -> int:
-        """How many films were asked."""
-        return len(self._films)
-
-    @cached_property
-    def _speaks(self) -> bool:
-        return self._middles is not None and len(self._boxes) >= FEWEST_BOXES and self.films >= FEWEST_FILMS
-
-    def proven(self) -> Frame | None:
-        """Original or scaled, where what explains the boxes best has one and not the other."""
-        if not self._speaks:
-            return None
-        best = min(filter(self._in_a_chest, self._offsets), key=self._badness, default=None)
-        if best is None:
-            return None
-        frame: Frame = "scaled" if best.startswith("scaled") else "original"
-        return frame if self._wins(best, "original" if frame == "scaled" else "scaled") else None
-
-    def better_than(self, frame: Frame) -> _Candidate | None:
-        """The candidate that explains the boxes best, where it does so decisively better than `frame`."""
-        if not self._speaks:
-            return None
-        return min((name for name in self._offsets if self._wins(name, frame)), key=self._badness, default=None)
-
-    def why_misfits(self, frame: Frame) -> str:
-        """What explains that so many boxes do not fit into `frame`."""
-        if frame == "original" and self.only_scaled_sizes:
-            return (
-                "They are in original pixels and were not rescaled, but the only sizes known are those of the "
-                "1024×1024 pictures. Put train_meta.csv (image_id,dim0,dim1) beside it."
-            )
-        known = self._offsets if self._middles is not None else _FRAMES
-        others = [name for name in known if name != frame and self._fit(name)]
-        if frame == "scaled" and ("original" in others or not others):
-            return _WHAT_ELSE["original"]
-        if others and self._middles is not None:
-            return _WHAT_ELSE[min(others, key=self._badness)]
-        if len(others) == 1:
-            return _WHAT_ELSE[others[0]]
-        return "The sizes are not those of these pictures, or the boxes are damaged. Get both files again."
-
-    def _wins(self, name: _Candidate, over: Frame) -> bool:
-        offset, step = self._offsets[over], self._offsets[name] - self._offsets[over]
-        length = self._product(step, step)
-        power = -self._product(offset, step) / length if length > 0 else 0.0
-        log_ratio = length * (power - 0.5) / self._spread + _MISFIT * (self._misfits(over) - self._misfits(name))
-        return power > _LEAST_POWER and log_ratio > _DECISIVE and self._in_a_chest(name) and self._fit(name)
-
-    def _badness(self, name: _Candidate) -> float:
-        """Minus twice the log-likelihood, but for a constant."""
-        return self._product(self._offsets[name], self._offsets[name])
-
-    def _product(self, a: _Array, b: _Array) -> float:
-        """Under the covariance of each film's own offset plus one that all films share (Sherman & Morrison 1950)."""
-        w = self._weights
-        shared = (a * w).sum(axis=0) * (b * w).sum(axis=0) / (_POPULATION**-2 + w.sum(axis=0))
-        return float(((a * b * w).sum(axis=0) - shared).sum())
-
-    def _in_a_chest(self, name: _Candidate) -> bool:
-        """Whether all films together lie no further from the reference than three standard deviations."""
-        mean = np.average(self._offsets[name], axis=0, weights=self._weights)
-        return bool((np.abs(mean) < 3 * np.sqrt(_POPULATION**2 + 1 / self._weights.sum(axis=0))).all())
-
-    def _misfits(self, name: _Candidate) -> int:
-        """The number of films with a box that does not fit."""
-        return self._boxes.filter(~_fits(*_FRAMES[name]))["image_id"].n_unique()
-
-    def _fit(self, name: _Candidate) -> bool:
-        return len(self._boxes.filter(~_fits(*_FRAMES[name]))) <= _allowed(self._boxes)
-
-
-def _films(boxes: pl.DataFrame, middles: _Array) -> pl.DataFrame:
-    """Per image, the logarithm of where the middle of a reference of one pixel would lie, and how much that weighs."""
-    u, v, spread_u, spread_v = middles.T
-    reference = pl.DataFrame(
-        {"u": np.log(u), "v": np.log(v), "of_x": spread_u**-2, "of_y": spread_v**-2}
-    ).with_row_index("class_id")
-    per_class = (
-        boxes.group_by("image_id", pl.col("class_id").cast(pl.UInt32))
-        .agg(
-            ((pl.col("x_min") + pl.col("x_max")) / 2).median().clip(lower_bound=1).log().alias("x"),
-            ((pl.col("y_min") + pl.col("y_max")) / 2).median().clip(lower_bound=1).log().alias("y"),
-            pl.col("width", "height").first(),
+def _why_misfits(frame: Frame, evidence: Evidence) -> str:
+    """What explains that so many boxes do not fit into `frame`."""
+    if frame == "original" and evidence.films.only_scaled_sizes:
+        return (
+            "They are in original pixels and were not rescaled, but the only sizes known are those of the "
+            "1024×1024 pictures. Put train_meta.csv (image_id,dim0,dim1) beside it."
         )
-        .join(reference, on="class_id")
-        .sort("image_id", "class_id")  # sums of floats in one order: the same verdict for the same rows
-    )
-    return per_class.group_by("image_id", maintain_order=True).agg(
-        (((pl.col("x") - pl.col("u")) * pl.col("of_x")).sum() / pl.col("of_x").sum()).alias("middle_x"),
-        (((pl.col("y") - pl.col("v")) * pl.col("of_y")).sum() / pl.col("of_y").sum()).alias("middle_y"),
-        (1 / (_PATIENT**2 + 1 / pl.col("of_x").sum())).alias("weight_x"),
-        (1 / (_PATIENT**2 + 1 / pl.col("of_y").sum())).alias("weight_y"),
-        pl.col("width", "height").first(),
+    better = evidence.better_than(frame)
+    if better is not None:
+        return _WHAT_ELSE[better]
+    others = evidence.explanations(frame)
+    if frame != "original" and ("original" in others or not others):
+        return _WHAT_ELSE["original"]
+    if others and (evidence.places or len(others) == 1):
+        return _WHAT_ELSE[others[0]]
+    return "The sizes are not those of these pictures, or the boxes are damaged. Get both files again."
+
+
+def _refuse_other_places(boxes: pl.DataFrame, frame: Frame, evidence: Evidence, said: Boxes, name: str) -> None:
+    """Raise where the boxes do not lie in `frame` where such boxes lie."""
+    no = f"{name}: the {len(boxes)} boxes do not lie in {_WORDS[frame]}."
+    other = "fraction" if frame != "fraction" and _are_fractions(boxes) else evidence.better_than(frame)
+    if other is not None:
+        raise AnnotationError(f"{no} {_WHAT_ELSE[other]}")
+    factor = evidence.factor(frame)
+    if factor is not None:
+        side = factor.square_px or "the size of the picture that the boxes were drawn on"
+        raise AnnotationError(
+            f"{no} They lie as boxes {_by(factor)} do. Put {side} into the columns width and height of each row, or "
+            "rescale the boxes."
+        )
+    if said == "auto" and evidence.is_off(frame):
+        raise AnnotationError(
+            f"{no} Findings of these classes lie elsewhere in a chest, and no frame brings the boxes there. Look at "
+            f"some of them; if they are right, pass --boxes {frame}."
+        )
+
+
+def _refuse_small_reach(frame: Frame, evidence: Evidence, name: str) -> None:
+    """Raise where all boxes stay in one corner of the frame that is believed, and reach over all of another."""
+    if len(evidence.films) < FEWEST_FILMS or evidence.proves(frame):
+        return
+    x, y = evidence.films.reach(frame)
+    for other in evidence.films.frames:
+        if max(x, y) < _NEAR and min(evidence.films.reach(other)) > _FAR and evidence.films.fit(other):
+            raise AnnotationError(
+                f"{name}: in {_WORDS[frame]} no box reaches over {x:.0%} of the width and {y:.0%} of the height; in "
+                f"{_WORDS[other]} they reach over all of it. Pass --boxes {other}, or --boxes {frame} if that is right."
+            )
+
+
+def _what_that_proves(boxes: pl.DataFrame, frame: Frame, evidence: Evidence) -> str:
+    """What was tested of the frame, and what the same rows could not show."""
+    if boxes.is_empty():
+        return ""
+    odd = evidence.odd(frame)
+    odd_ones = f" Look at the boxes of {_named(odd)}: they lie rather {_by(odd.frame)}." if odd else ""
+    return _what_is_believed(boxes, frame, evidence) + odd_ones
+
+
+def _what_is_believed(boxes: pl.DataFrame, frame: Frame, evidence: Evidence) -> str:
+    if evidence.proves(frame):
+        return ""
+    if not evidence.places:
+        x, y = evidence.films.reach(frame)
+        return (
+            " Where findings of these classes lie is not known, so only whether boxes fit was looked at. They reach "
+            f"over {x:.0%} of the width and {y:.0%} of the height: that they belong into a frame much smaller is ruled "
+            "out, into a larger one it is not. The frame is believed, not proved."
+        )
+    return (
+        f" It is believed, not proved: {len(boxes)} boxes on {len(evidence.films)} films are too few, or lie too "
+        "unlike those of other hospitals, to rule out that they are 0.8 times as large as they should be, or turned."
     )

@@ -28,7 +28,7 @@ MAX_BYTES: Final = 2**28  # no radiograph is larger; what is, is not read
 
 _FOUND: Final = pl.Schema({"image_id": pl.String, "path": pl.String, "problem": pl.String})
 _SIZES: Final = pl.Schema({"image_id": pl.String, "width": pl.Int32, "height": pl.Int32})
-_PASS: Final = 2  # raise it when what is measured changes: a cache of another pass is not used
+_PASS: Final = 3  # raise it when what is measured changes: a cache of another pass is not used
 _INSPECTED: Final = pl.Schema(
     {**PICTURES, "mtime_ns": pl.Int64, "thumbnail": pl.Binary, "pass": pl.Int16}  # type: ignore[arg-type]
 )
@@ -110,6 +110,17 @@ def inspect(
             part.unlink()
     refused = found.filter(pl.col("problem").is_not_null())
     return pl.concat([inspected, refused], how="diagonal").select(PICTURES.names()).sort("image_id")
+
+
+def require_upright(pictures: pl.DataFrame) -> None:
+    """Raise SourceError where an EXIF mark says to show some of the inspected `pictures` turned or mirrored."""
+    turned = pictures.filter(pl.col("problem") == pixels.TURNED)["path"].sort()
+    if len(turned):
+        more = f" and {len(turned) - 1} more" if len(turned) > 1 else ""
+        raise SourceError(
+            f"The EXIF data of {turned[0]}{more} says to show it turned. No box was turned with it, and nobody knows "
+            "whether the boxes were drawn before or after: save the pictures upright, as they were drawn on."
+        )
 
 
 def thumbnails(

@@ -47,10 +47,12 @@ def gather(
     kept = kept_splits.read(rows, name=name) if options.keep_splits else None
     earlier = continued.earlier
     resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None, own=data.classes)
+    headers = pictures.read_headers(data.pictures, found) if data.pictures else None
     valid = findings.validate(
         rows,
         resolved,
-        sizes=_sizes(data, rows, found),
+        sizes=_sizes(data, rows, found, headers),
+        pictures=headers,
         boxes=data.boxes,
         source=data.name,
         name=name,
@@ -88,7 +90,7 @@ def _of_columns(data: RawData, rows: pl.DataFrame, options: Transform) -> Iterat
     yield from identity.warnings(rows)
 
 
-def _sizes(data: RawData, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame | None:
+def _sizes(data: RawData, rows: pl.DataFrame, found: pl.DataFrame, headers: pl.DataFrame | None) -> pl.DataFrame | None:
     """The frame of each image for where its rows do not say: train_meta.csv, else the pictures' headers.
 
     Headers never fill the gaps of columns or of train_meta.csv: they are of the stretched pictures, and a small box in
@@ -96,9 +98,7 @@ def _sizes(data: RawData, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFra
     """
     if data.sizes:
         return ids.of_sizes(raw.read_sizes(data.sizes), found, name=data.sizes.name)
-    if {"width", "height"} <= set(rows.columns) or data.pictures is None:
-        return None
-    return pictures.read_headers(data.pictures, found)
+    return None if {"width", "height"} <= set(rows.columns) else headers
 
 
 def _carried(earlier: Earlier, resolved: Resolved, wishes: Wishes) -> Added | None:
@@ -123,4 +123,5 @@ def _added(add: Path, resolved: Resolved, wishes: Wishes) -> tuple[Added | None,
 def _own(rows: pl.DataFrame, resolved: Resolved, wishes: Wishes, *, source: str, name: str) -> Added:
     """The rows of a table that radloop wrote, boxes in 1024×1024 pixels."""
     meant = classes.of_taxonomy(rows, resolved.taxonomy, renamed=wishes.renamed, left_out=resolved.left_out)
-    return additions.added(findings.validate(rows, meant, sizes=None, boxes="scaled", source=source, name=name), rows)
+    valid = findings.validate(rows, meant, sizes=None, boxes="scaled", source=source, name=name, own=True)
+    return additions.added(valid, rows)

@@ -158,6 +158,7 @@ def transform(
         gathered = gathering.gather(data, found, wishes, continued, options)
         labelled = found.join(gathered.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
+        pictures.require_upright(inspected)
         valid = refusing.with_pictures(options, gathered.valid, inspected, name=data.annotations.name)
 
         thumbnails = pictures.Thumbnails(folder_of_pictures, inspected, engine=engine, cache=cache)

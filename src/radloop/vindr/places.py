@@ -36,10 +36,10 @@ _WALL, _BASE = 0.375, 0.80  # the side of the rib cage, from the midline; the fl
 # standard deviation of the logarithm). Aorta and heart tell most: they lie in the middle of every chest.
 MIDDLES: Final = np.array(
     [
-        [0.54, 0.335, 0.08, 0.14],  # aortic enlargement
+        [0.565, 0.335, 0.08, 0.14],  # aortic enlargement
         [0.40, 0.35, 0.45, 0.41],  # atelectasis
         [0.45, 0.38, 0.52, 0.37],  # calcification
-        [0.55, 0.61, 0.08, 0.10],  # cardiomegaly
+        [0.57, 0.61, 0.08, 0.10],  # cardiomegaly
         [0.38, 0.44, 0.45, 0.29],  # consolidation
         [0.45, 0.49, 0.38, 0.23],  # ILD
         [0.40, 0.41, 0.45, 0.34],  # infiltration
