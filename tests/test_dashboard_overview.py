@@ -276,7 +276,7 @@ def test_splits_of_two_images_are_named_and_not_compared(tmp_path):
     )
     heat = said(opened("heatmaps", out)).replace("*", "")
     assert "n: 0 boxes on 0 of 2 images." in heat
-    assert "Cannot tell: 0 boxes make no pattern." in heat
+    assert "Cannot tell: 0 boxes: too few for a pattern." in heat
 
 
 @pytest.mark.slow

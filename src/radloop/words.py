@@ -11,3 +11,13 @@ ConfidenceUnit = Literal["fraction", "percent"]
 TimeUnit = Literal["iso", "seconds", "milliseconds"]  # since 1970, where it is a number
 
 Boxes = Literal["auto", "original", "scaled"]  # what the user says of the boxes' pixels; auto: nothing
+
+
+def several(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> several(1, "image"), several(1200, "box"), several(2, "class")
+    ('1 image', '1,200 boxes', '2 classes')
+    """
+    ending = "" if number == 1 else "es" if what.endswith(("x", "s")) else "s"
+    return f"{number:,} {what}{ending}"

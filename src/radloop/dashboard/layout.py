@@ -18,6 +18,7 @@ from radloop.measures import counts
 from radloop.options import Dashboard
 from radloop.tables import READER
 from radloop.taxonomy import Taxonomy
+from radloop.words import several
 
 CHART: Final = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"], "scrollZoom": False}
 MOST_SHOWN: Final = 5_000  # rows of a table on a page; its CSV has all
@@ -131,16 +132,6 @@ def who_read(found: Dataset) -> str:
     told = [several(number.get(who, 0), who) for who in (READER, people.REVIEWER) if who == READER or who in number]
     others = [several(number[who], who) for who in (people.SIMULATED_REVIEWER, people.MODEL) if who in number]
     return " and ".join(told) + (f" (not counted: {' and '.join(others)})" if others else "")
-
-
-def several(number: int, what: str) -> str:
-    """A number of things.
-
-    >>> several(1, "image"), several(1200, "box")
-    ('1 image', '1,200 boxes')
-    """
-    ending = "" if number == 1 else "es" if what.endswith("x") else "s"
-    return f"{number:,} {what}{ending}"
 
 
 def table(data: pl.DataFrame, *, key: str, opened: bool = False) -> None:

@@ -15,6 +15,7 @@ from radloop.measures.drift import Permuted, Sets
 from radloop.options import Dashboard
 from radloop.tables import SPLITS
 from radloop.taxonomy import Taxonomy
+from radloop.words import several
 
 Window = tuple[datetime, datetime]
 Asked = tuple[str, bool]  # a summary, and whether of the images that both sets hold
@@ -184,7 +185,7 @@ def _counted(sets: Sets, names: tuple[str, str]) -> str:
 
 
 def _sizes(sets: Sets, names: tuple[str, str]) -> str:
-    sizes = (layout.several(table.height, "image") for table in sets)
+    sizes = (several(table.height, "image") for table in sets)
     return " and ".join(f"{size} in {name}" for size, name in zip(sizes, names, strict=True))
 
 
@@ -217,7 +218,8 @@ def _overview(
         unchanged = (tested["changed"] == 0).fill_null(value=False).all()
         same = "On no image of both did an answer change. " if unchanged else ""
         st.info(
-            f"No difference found in {tested.height} questions{rest}. {same}That is no proof of there being none: "
+            f"No difference found in {several(tested.height, 'question')}{rest}. {same}"
+            "That is no proof of there being none: "
             f"a shift of less than {missed:.2f} (the middle of the questions) is missed in more than one of five cases."
         )
     if tested.height:
@@ -265,7 +267,7 @@ def _opened(sets: Sets, opened: Opened, permuted: Permuted | None, names: tuple[
     sets = _answered(both, summary) if pairs else drift.apart(*sets)
     if permuted is None:
         answers = (table[summary].count() for table in sets)
-        told = " and ".join(layout.several(number, "image") for number in answers)
+        told = " and ".join(several(number, "image") for number in answers)
         layout.cannot_tell(f"{told} with an answer are too few for a test.")
     else:
         _tested(permuted)
@@ -275,7 +277,7 @@ def _opened(sets: Sets, opened: Opened, permuted: Permuted | None, names: tuple[
         shown = values.cast(pl.String).replace({"true": "yes", "false": "no"}) if values.dtype == pl.Boolean else values
         figure.add_trace(
             go.Histogram(
-                x=shown.to_list(), name=f"{name} ({len(values):,} images)", histnorm="probability",
+                x=shown.to_list(), name=f"{name} ({several(len(values), 'image')})", histnorm="probability",
                 marker_color=colour, opacity=0.75,
             )
         )  # fmt: skip
