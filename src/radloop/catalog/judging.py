@@ -25,6 +25,8 @@ class Judged:
     single_reader: int  # images of them that one reader alone has read: their truth is what this one drew
     truth: int  # boxes
     cut: float | None  # the boxes are whole from this confidence on (`kept.cut`): what lies below was not kept
+    cut_told: bool  # by the feedback itself; else it is the lowest confidence that occurs
+    top_box_only: int  # images of which the feedback tells one box of perhaps many: the others count as missed
     min_confidence: float  # of the rule: what is strictly above it is a label
     precision: Mapping[float, pl.DataFrame]  # by IoU (evaluation.IOUS): `evaluation.average_precision`
     labels: pl.DataFrame  # `evaluation.pseudo_labels`
@@ -87,6 +89,8 @@ def judge(
         single_reader=readers.filter(readers=1).height,
         truth=known.height,
         cut=kept.cut(looked, boxes),
+        cut_told=kept.told(looked),
+        top_box_only=kept.top_box_only(looked),
         min_confidence=rule.min_confidence,
         precision={
             iou: evaluation.average_precision(predictions, known, images, classes, min_iou=iou, seed=seed)

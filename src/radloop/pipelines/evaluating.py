@@ -17,6 +17,7 @@ from radloop.options import Evaluate
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
 from radloop.taxonomy import Taxonomy
+from radloop.words import several
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Evaluated:
     single_reader: int  # images of them that have one reader only
     truth: int  # boxes
     cut: float | None  # the boxes are whole from this confidence on; mAP is of what was kept
+    cut_told: bool  # by the feedback itself; else it is the lowest confidence that occurs
+    top_box_only: int  # images of which the feedback tells one box of perhaps many: the others count as missed
     map_40: Mapping[str, float | None]  # ap, ap_low, ap_high: at the competition's IoU of 0.4
     map_50: Mapping[str, float | None]
     # per class and (class_id null) for all: ap at 0.4 (mAP); labels, precision and recall above min_confidence
@@ -105,7 +108,7 @@ def _left_out(unreadable: int, judged: pl.DataFrame, newest: pl.DataFrame) -> tu
     counted = [LeftOut("cannot be read", unreadable)] if unreadable else []
     for reason, rows in (
         ("the dataset does not know the image", judged.filter(pl.col("split").is_null())),
-        ("the image is of training: a detector knows it", judged.filter(split="training")),
+        ("the image is of training now: a detector may have learned from it", judged.filter(split="training")),
         ("a newer one of the detector is on the image", older),
     ):
         if rows.height:
@@ -119,7 +122,7 @@ def _read_once(newest: pl.DataFrame, readings: pl.DataFrame) -> tuple[str, ...]:
     alone = readers.filter(rad_id=1).height
     if not alone:
         return ()
-    return (f"{alone:,} of {readers.height:,} images have one reader only: their truth is what this one drew",)
+    return (f"{alone:,} of {several(readers.height, 'image')} had one reader only: their truth is what this one drew",)
 
 
 def _evaluated(model: str, split: str, judged: Judged, readers: pl.DataFrame) -> Evaluated:
@@ -133,6 +136,8 @@ def _evaluated(model: str, split: str, judged: Judged, readers: pl.DataFrame) ->
         single_reader=judged.single_reader,
         truth=judged.truth,
         cut=judged.cut,
+        cut_told=judged.cut_told,
+        top_box_only=judged.top_box_only,
         map_40=loose.select(ap).row(-1, named=True),
         map_50=strict.select(ap).row(-1, named=True),
         classes=loose.select("class_id", "class_name", "truth", *ap)
