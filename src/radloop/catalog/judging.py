@@ -36,6 +36,11 @@ class Judged:
     calibration_floor: tuple[float, float] | None  # `calibration.floor`
 
 
+def name(model: str, model_version: str) -> str:
+    """How a detector is called where people read it."""
+    return f"{model or 'unknown'} {model_version}".strip()
+
+
 def usable(judged: pl.DataFrame) -> pl.DataFrame:
     """The feedback of a table with JUDGED (`guard.judge`) that lies on an image of the dataset, outside training.
 

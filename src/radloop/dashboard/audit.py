@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from radloop.catalog import version
+from radloop.catalog import judging, version
 from radloop.catalog.rule import Rule
 from radloop.dashboard import layout, loop
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
@@ -19,7 +19,7 @@ def show(inputs: Dashboard, said: Feedback) -> None:
     st.markdown("**How often is the model wrong? The images drawn by lot**")
     audits = measure(found, said, reviewed, inputs.seed)
     for each in audits:
-        name = f"{each.model or 'unknown'} {each.model_version}".strip()
+        name = judging.name(each.model, each.model_version)
         st.markdown((f"{layout.plain(name)}: " if len(audits) > 1 else "") + sentence(each))
     if not audits:
         st.markdown("No image has been drawn by lot yet: the queue draws a tenth of what waits for a review.")

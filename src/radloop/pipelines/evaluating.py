@@ -87,11 +87,11 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     by = by if least is None else replace(by, min_confidence=least)
     models = []
     parts = judging.parts(newest)
-    for name, number, split, _ in parts.iter_rows():
-        looked = judging.part(newest, name, number, split)
+    for model, number, split, _ in parts.iter_rows():
+        looked = judging.part(newest, model, number, split)
         given = (looked, records.every_box, known.readings, known.taxonomy)
         detector, alone = judging.judge(*given, rule=by, seed=options.seed), judging.against_readers(*given)
-        models.append(_evaluated(f"{name or 'unknown'} {number}".strip(), split, detector, alone))
+        models.append(_evaluated(judging.name(model, number), split, detector, alone))
         progress("detectors and splits", len(models), parts.height)
     return Evaluation(
         version=known.id,

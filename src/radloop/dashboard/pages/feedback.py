@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
-from radloop.catalog import kept
+from radloop.catalog import judging, kept
 from radloop.catalog.judging import MODEL, Judged
 from radloop.catalog.rule import Rule
 from radloop.dashboard import audit, figures, layout, loading, loop
@@ -163,7 +163,7 @@ def _chosen(parts: pl.DataFrame) -> tuple[str, str, str]:
     """The detector and the split to judge: one split at a time, for each tells something else."""
     left, right = st.columns(2)
     detectors = parts.select(MODEL).unique(maintain_order=True).rows()
-    names = [f"{model or 'unknown'} {version}".strip() for model, version in detectors]
+    names = [judging.name(model, version) for model, version in detectors]
     model, version = detectors[names.index(left.selectbox("Detector", names))]
     own = parts.filter(model=model, model_version=version)
     shown = {
