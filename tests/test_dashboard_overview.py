@@ -279,6 +279,29 @@ def test_splits_of_two_images_are_named_and_not_compared(tmp_path):
     assert "Cannot tell: 0 boxes: too few for a pattern." in heat
 
 
+@pytest.mark.parametrize(("images", "named"), [(8, True), (4, False)], ids=["too many for chance", "as by chance"])
+def test_a_reader_who_drew_nothing_is_named_where_others_would_have_drawn(images, named, tmp_path):
+    """R1 sees every one of the images, R2 none: in the mean half of them have a finding."""
+    nothing = {"class_id": None, "class_name": "No finding"} | dict.fromkeys(
+        ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
+    )
+    rows = [one for n in range(images) for one in (row(f"i{n}", "R1"), row(f"i{n}", "R2", **nothing))]
+    text = said(opened("overview", write(tmp_path / "out", tuple(rows))))
+    assert (f"Readers who drew no box at all: R2 ({images} images)" in text) == named
+    assert ("predicts its label" in text) == named
+
+
+def test_images_of_one_patient_are_said_to_count_for_themselves(tmp_path):
+    rows = [row(f"i{n}", rad_id, group=f"g{n // 2}", split=("training", "test")[n // 2 % 2])
+            for n in range(6) for rad_id in ("R1", "R2")]  # fmt: skip
+    out = write(tmp_path / "out", tuple(rows))
+    which = "also those in 3 groups of one patient or of near-duplicates (6 images): intervals are narrower"
+    for page in ("readers", "drift"):
+        assert which in said(opened(page, out)), page
+    alone = write(tmp_path / "alone", (row("a"), row("b", split="test")))
+    assert "near-duplicates" not in said(opened("drift", alone))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", OF_DATASET)
 @pytest.mark.parametrize(

@@ -134,6 +134,26 @@ def who_read(found: Dataset) -> str:
     return " and ".join(told) + (f" (not counted: {' and '.join(others)})" if others else "")
 
 
+def dependent(found: Dataset) -> None:
+    """What it means for intervals and tests of images that some are of one patient, or alike."""
+    groups = _groups(found)
+    if groups:
+        which = f"{several(len(groups), 'group')} of one patient or of near-duplicates ({sum(groups):,} images)"
+        st.caption(
+            f"Each image counts for itself here, also those in {which}: intervals are narrower and p-values smaller "
+            "than they should be."
+        )
+
+
+@loading.measured
+def _groups(found: Dataset) -> list[int]:
+    """How many images each group of several has."""
+    if "group" not in found.rows.columns:
+        return []
+    sizes = found.rows.group_by("group").agg(images=pl.col("image_id").n_unique())["images"]
+    return sizes.filter(sizes > 1).to_list()
+
+
 def table(data: pl.DataFrame, *, key: str, opened: bool = False) -> None:
     """A table behind one click, and as a CSV file."""
     with st.expander(f"Data ({data.height:,} rows)", expanded=opened):

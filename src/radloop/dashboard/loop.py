@@ -43,6 +43,12 @@ def _check(dataset: Dataset, said: Feedback, declared: Convention) -> None:
     evidence.check(said.records, said.taxonomy, declared, readings=dataset.readings, now=datetime.now(UTC), name=name)
 
 
+def trainable(dataset: Dataset, said: Feedback) -> bool:
+    """Whether any feedback is on an image that may train: else no review of it would."""
+    nobody = pl.DataFrame(schema={"feedback_id": pl.String, "disputed": pl.Boolean})
+    return not queue.candidates(judged(dataset, said), nobody).is_empty()
+
+
 @measured
 def queued(dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int) -> pl.DataFrame:
     """QUEUE: what is most worth a look now."""

@@ -111,6 +111,8 @@ def page(inputs: Dashboard) -> None:
         said = layout.feedback(inputs)
         if said is not None:
             layout.default_classes(inputs)
+            if found is not None:
+                layout.dependent(found)
             _windows(said)
 
 
@@ -132,6 +134,7 @@ def _splits(found: Dataset) -> None:
     st.caption(_counted(sets, (first, second)) + " Labels in use; what an image's readers together said of it.")
     if found.wanted is not None:
         st.caption("The splits were made alike in every class: that classes are found alike says nothing of the data.")
+    layout.dependent(found)
     compared, questions = _compare_splits(found, first, second), _questions(found.taxonomy)
     opened = _overview(compared, sets, (first, second), questions)
     if opened is None:

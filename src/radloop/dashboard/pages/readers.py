@@ -89,9 +89,11 @@ def page(inputs: Dashboard) -> None:
     if alone and view != _VIEWS[2]:
         layout.cannot_tell("the source has one reader only, nobody to agree with.")
     elif view == _VIEWS[0]:
+        layout.dependent(found)
         _flattery(found)
         _classes(found)
     elif view == _VIEWS[1]:
+        layout.dependent(found)
         _pairs(found)
     elif view == _VIEWS[2]:
         _who(found)
