@@ -160,3 +160,12 @@ def test_every_box_and_every_silence_is_in_one_bin(parts):
     silent = said.records.feedback.filter(pl.col("class_id").is_null()).height
     assert held.filter(kind="boxes")["count"].sum() == said.records.detections.height
     assert held.filter(kind="no finding")["count"].sum() == silent
+
+
+def test_page_and_command_leave_out_the_same_feedback(inputs, parts, tmp_path):
+    found, said, _ = parts
+    command = evaluating.evaluate(options.Evaluate(out=tmp_path, feedback=inputs.feedback, dataset=inputs.dataset))
+    assert loop.left_out(found, said) == command.left_out
+    read = said.records.feedback.height
+    judged = sum(images for *_, images in loop.parts(found, said).rows())
+    assert judged + sum(each.feedback for each in command.left_out) == read

@@ -37,7 +37,9 @@ def said(image_id: str, feedback_id: str, *, split: str | None = "test", hour: i
 
 
 def feedback(*rows: dict[str, object]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=FEEDBACK)
+    return pl.DataFrame(rows, schema={**FEEDBACK, "other_picture": pl.Boolean}).with_columns(
+        pl.col("other_picture").fill_null(value=False)
+    )
 
 
 def read(*rows: tuple[str, str, int | None, Box | None]) -> pl.DataFrame:
@@ -66,6 +68,11 @@ def test_images_of_training_and_of_no_dataset_do_not_count() -> None:
     table = feedback(*(said(f"i{place}", f"f{place}", split=split) for place, split in enumerate(splits)))
     assert judging.usable(table)["split"].to_list() == list(splits[2:])
     assert judging.newest(table)["split"].to_list() == list(splits[2:])
+
+
+def test_feedback_on_another_picture_does_not_count_and_takes_no_place() -> None:
+    rows = [said("a", "own", hour=1), said("a", "brighter", hour=2, other_picture=True)]
+    assert judging.newest(feedback(*rows))["feedback_id"].to_list() == ["own"]
 
 
 def test_a_newer_feedback_on_training_does_not_take_the_place_of_another_image() -> None:

@@ -8,7 +8,7 @@ import polars as pl
 
 from radloop import manifest
 from radloop.catalog import judging, version
-from radloop.catalog.judging import Judged
+from radloop.catalog.judging import Judged, LeftOut
 from radloop.catalog.rule import Rule, standing
 from radloop.errors import FeedbackError
 from radloop.feedback import guard
@@ -48,15 +48,6 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Feedback that was not used, and why."""
-
-    reason: str
-    feedback: int
-    images: int | None = None  # None: it is not known of which
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """Every detector that the feedback speaks of, on every split that it was shown."""
 
@@ -79,8 +70,7 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     newest = judging.newest(judged)
     if newest.is_empty():
         raise FeedbackError(
-            f"{feedback} holds no feedback on an image outside training that {known.root} knows. "
-            "Run `radloop simulate` first."
+            f"{feedback} holds no feedback on a picture of {known.root} outside training. Run `radloop simulate` first."
         )
 
     by, least = standing(known.root / manifest.RETRAIN) or Rule(), options.min_confidence
@@ -93,27 +83,14 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
         detector, alone = judging.judge(*given, rule=by, seed=options.seed), judging.against_readers(*given)
         models.append(_evaluated(judging.name(model, number), split, detector, alone))
         progress("detectors and splits", len(models), parts.height)
+    unreadable = [LeftOut("cannot be read", records.refused.height)] if records.refused.height else []
     return Evaluation(
         version=known.id,
         models=tuple(models),
         min_confidence=by.min_confidence,
-        left_out=_left_out(records.refused.height, judged, newest),
+        left_out=(*unreadable, *judging.left_out(judged, newest)),
         notes=_read_once(newest, known.readings),
     )
-
-
-def _left_out(unreadable: int, judged: pl.DataFrame, newest: pl.DataFrame) -> tuple[LeftOut, ...]:
-    """What became of the rest of the feedback."""
-    older = judging.usable(judged).join(newest, on="feedback_id", how="anti")
-    counted = [LeftOut("cannot be read", unreadable)] if unreadable else []
-    for reason, rows in (
-        ("the dataset does not know the image", judged.filter(pl.col("split").is_null())),
-        ("the image is of training now: a detector may have learned from it", judged.filter(split="training")),
-        ("a newer one of the detector is on the image", older),
-    ):
-        if rows.height:
-            counted.append(LeftOut(reason, rows.height, rows["image_id"].n_unique()))
-    return tuple(counted)
 
 
 def _read_once(newest: pl.DataFrame, readings: pl.DataFrame) -> tuple[str, ...]:

@@ -122,9 +122,12 @@ def _truth(inputs: Dashboard, said: Feedback, rule: Rule) -> None:
     if not loop.has_images(found):
         layout.missing("A table alone does not tell training images from others.", "radloop transform")
         return
-    parts = loop.parts(found, said)
+    parts, rest = loop.parts(found, said), loop.left_out(found, said)
+    if rest:
+        told = (f"{several(each.feedback, 'feedback')} ({each.reason})" for each in rest)
+        st.caption(f"Left out: {'; '.join(told)}.")
     if parts.is_empty():
-        st.info("No feedback is on an image outside training that the dataset knows: nothing to judge by.")
+        st.info("No feedback is on a picture of the dataset outside training: nothing to judge by.")
         return
     part = _chosen(parts)
     with st.spinner("Judging …"):
