@@ -68,9 +68,13 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     records = coming_back.feedback(options, known, keep=True, jobs=options.jobs, progress=progress)
     judged = guard.judge(records.feedback, known.images)
     newest = judging.newest(judged)
+    rest = judging.left_out(judged, newest)
     if newest.is_empty():
+        counted = "; ".join(f"{several(each.feedback, 'feedback')}: {each.reason}" for each in rest)
+        why = f" ({counted})" if rest else ""
         raise FeedbackError(
-            f"{feedback} holds no feedback on a picture of {known.root} outside training. Run `radloop simulate` first."
+            f"{feedback} holds no feedback on a picture of {known.root} outside training{why}. "
+            "Run `radloop simulate` first."
         )
 
     by, least = standing(known.root / manifest.RETRAIN) or Rule(), options.min_confidence
@@ -88,7 +92,7 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
         version=known.id,
         models=tuple(models),
         min_confidence=by.min_confidence,
-        left_out=(*unreadable, *judging.left_out(judged, newest)),
+        left_out=(*unreadable, *rest),
         notes=_read_once(newest, known.readings),
     )
 
