@@ -36,7 +36,7 @@ _VERDICTS: Final = {
 }
 _SUMMARIES: Final = {
     "finding": "any finding",
-    "boxes": "boxes per image",
+    "boxes": "boxes per image with a finding",
     "x": "centre, from the left",
     "y": "centre, from the top",
     "area": "area of the boxes",
@@ -131,11 +131,12 @@ def _splits(found: Dataset) -> None:
         st.info("Choose two different splits.")
         return
     sets = _of_split(found, first), _of_split(found, second)
-    st.caption(_counted(sets, (first, second)) + " Labels in use; what an image's readers together said of it.")
+    st.caption(_counted(sets, (first, second)) + " Labels in use, of each image all together, whoever drew them.")
     if found.wanted is not None:
         st.caption("The splits were made alike in every class: that classes are found alike says nothing of the data.")
     layout.dependent(found)
     compared, questions = _compare_splits(found, first, second), _questions(found.taxonomy)
+    questions["boxes"] = f"{questions['boxes']} and reader"
     opened = _overview(compared, sets, (first, second), questions)
     if opened is None:
         return
