@@ -448,7 +448,7 @@ def test_bare_feedback_is_said_to_tell_the_top_box_only_and_not_what_was_kept(tm
     assert (judged.cut, judged.cut_told, judged.top_box_only) == (0.2, False, 1)
     figures = dict(summaries.of(found).grids[0].rows)
     assert figures["boxes that count"] == (
-        "from a confidence of 0.2 on, the lowest that occurs: the feedback does not tell what was kept; "
+        "all that were kept: not all of the feedback tells from which confidence on; by its boxes, from 0.2; "
         "of 1 image only the top box: what else was found there counts as missed"
     )
     assert figures["mAP@0.4"] == "0.50 (too few)"  # half of the truth could not be found

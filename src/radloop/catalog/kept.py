@@ -32,14 +32,15 @@ def words(cut: float | None, *, told: bool, top_box_only: int) -> str:
     """How it reads which boxes count.
 
     >>> words(0.05, told=True, top_box_only=0)
-    'from a confidence of 0.05 on: none below were kept'
-    >>> words(0.4, told=False, top_box_only=1)[:70]
-    'from a confidence of 0.4 on, the lowest that occurs: the feedback does'
+    'all that were kept: whole from a confidence of 0.05 on, below it some or all are missing'
+    >>> words(0.4, told=False, top_box_only=0)
+    'all that were kept: not all of the feedback tells from which confidence on; by its boxes, from 0.4'
     """
     if cut is None:
         return "none: the feedback tells no box"
-    lowest = "the lowest that occurs: the feedback does not tell what was kept"
-    said = f"from a confidence of {cut:g} on{': none below were kept' if told else f', {lowest}'}"
+    whole = f"whole from a confidence of {cut:g} on, below it some or all are missing"
+    lowest = f"not all of the feedback tells from which confidence on; by its boxes, from {cut:g}"
+    said = f"all that were kept: {whole if told else lowest}"
     if top_box_only:
         said += f"; of {several(top_box_only, 'image')} only the top box: what else was found there counts as missed"
     return said
