@@ -101,8 +101,8 @@ def _queued(record: Queued) -> Summary:
 def _reviewed(record: Reviewed) -> Summary:
     verdicts = ", ".join(f"{times:,} {verdict}" for verdict, times in record.verdicts.items())
     return Summary(
-        f"simulated radiologists {'wrote' if record.done else 'would write'} {record.written:,} reviews on "
-        f"{record.looked_at:,} feedbacks",
+        f"simulated radiologists {'wrote' if record.done else 'would write'} {several(record.written, 'review')} "
+        f"on {several(record.looked_at, 'feedback')}",
         facts=(("verdicts", verdicts or "none"), ("disputed", f"{record.disputed:,}"), ("folder", str(record.folder))),
         notes=(
             *record.notes,
@@ -268,13 +268,20 @@ def _demonstrated(record: Demonstration) -> Summary:
     judged = record.evaluated.models[0]
     fates = ", ".join(f"{count:,} {fate}" for fate, count in report["fates"].items() if count)
     told = sum(each.written for each in record.reviewed)
+    disputed, images = several(record.reviewed[-1].disputed, "feedback"), several(judged.images, "image")
     loop = [
         ("dataset", f"version {first.version}: {sum(first.images.values()):,} images, {first.labels:,} labels"),
         ("hospital", f"{record.simulated.total['feedback']:,} feedbacks of {record.simulated.detector}"),
-        ("detector", f"mAP@0.4 {_interval(judged.map_40, 'ap')} on {judged.images:,} images of {judged.split}"),
-        ("reviews", f"{told:,} by simulated radiologists, {record.reviewed[-1].disputed:,} feedbacks still disputed"),
+        (
+            "detector",
+            f"mAP@0.4 {_interval(judged.map_40, 'ap')} on {images} of {judged.split}",
+        ),
+        (
+            "reviews",
+            f"{told:,} by simulated radiologists, {disputed} still disputed",
+        ),
         ("feedback", f"{report['feedback']:,} = {fates}"),
-        ("re-training", f"{sum(report['rows'].values()):,} rows of {report['images']:,} images"),
+        ("re-training", f"{several(sum(report['rows'].values()), 'row')} of {several(report['images'], 'image')}"),
         ("next dataset", _next_version(record.following)),
         ("check", "sound: no group in two splits, every file as the manifest says"),
     ]
@@ -282,13 +289,13 @@ def _demonstrated(record: Demonstration) -> Summary:
         (name, f"{each['labelled']:,}", f"{each['labels']:,}", _interval(each, "precision"), _interval(each, "recall"))
         for name, each in record.labels.items()
     ]
-    images = next(iter(record.labels.values()))["images"]
+    produced = next(iter(record.labels.values()))["images"]
     return Summary(
         f"the demo is done: {record.out}",
         grids=(
             Grid("the whole loop", (("step", "what came of it"), *loop)),
             Grid(
-                f"how good labels are on the {images:,} images of production, against what two readers agree on",
+                f"how good labels are on the {produced:,} images of production, against what two readers agree on",
                 (("labels", "images labelled", "boxes", "precision", "recall"), *labels),
             ),
         ),
@@ -310,6 +317,6 @@ def _next_version(following: Loaded | None) -> str:
         return "none: nothing trains"
     changes = following.transformed.difference
     return (
-        f"version {following.transformed.version}: {len(changes.moved):,} images moved to training, "
+        f"version {following.transformed.version}: {several(len(changes.moved), 'image')} moved to training, "
         f"{len(changes.changed):,} with other labels"
     )
