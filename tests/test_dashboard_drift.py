@@ -15,7 +15,7 @@ from radloop.options import Dashboard
 WINDOWS = "Feedback of two time windows"
 
 
-def feedback(folder, images, *, hour, mean, sure=0.6):
+def feedback(folder, images, *, hour, mean, sure=0.6, model=None):
     """One on each of the images, an image a minute."""
     folder.mkdir(exist_ok=True)
     for number, image_id in enumerate(images):
@@ -29,6 +29,7 @@ def feedback(folder, images, *, hour, mean, sure=0.6):
                 timestamp=f"2026-03-01T{hour:02}:{number % 60:02}:{number // 60:02}+00:00",
                 picture=records.PictureMeasures(mean=mean + number, std=40.0, sharpness=300.0),
                 feedback_id=f"{hour}-{number}",
+                model=model and records.Model(name=model, version="1"),
             ),
         )
 
@@ -66,6 +67,19 @@ def test_images_of_both_windows_are_counted_and_tested_in_pairs(tmp_path):
     table = test.dataframe[0].value
     assert table["paired"].all()
     assert np.allclose(table.set_index("summary")["shift"]["picture_mean"], 1.0)
+
+
+def test_another_detector_in_the_second_window_is_no_drift(tmp_path):
+    feedback(tmp_path / "feedback", named(60), hour=9, mean=100.0, sure=0.6, model="old")
+    feedback(tmp_path / "feedback", named(60), hour=11, mean=100.0, sure=0.95, model="new")
+    test = windows(tmp_path)
+    text = plain(test)
+    assert test.selectbox[0].options == ["new 1", "old 1"]
+    assert "30 images in first window and 30 images in second window" in text
+    assert "confidence: differs" not in text
+    text = plain(test.selectbox[0].set_value(1).run())
+    assert "Feedback from 2026-03-01 09:00:00 to 2026-03-01 09:59:00 UTC." in text
+    assert "30 images in first window and 30 images in second window" in text
 
 
 def test_images_of_one_window_alone_are_tested_beside_the_pairs(tmp_path):

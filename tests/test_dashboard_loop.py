@@ -10,9 +10,10 @@ import small_loop
 import taxonomies
 import written_loop
 from radloop import options
+from radloop.catalog import judging
 from radloop.catalog.judging import Judged
 from radloop.catalog.rule import Rule
-from radloop.dashboard import loading, loop
+from radloop.dashboard import loading, loop, samples
 from radloop.feedback import records
 from radloop.feedback import retraining as deciding
 from radloop.measures import counts
@@ -61,8 +62,8 @@ def test_evaluation_is_that_of_the_command(rule, inputs, parts, tmp_path):
         assert loop.against_readers(found, said, tuple(part)).equals(command.readers)
 
 
-def answer(inputs, image_id, feedback_id, *, minute, confidence, bbox=(0.5, 0.5, 0.2, 0.2)):
-    """One feedback more of the same detector, of one box."""
+def answer(inputs, image_id, feedback_id, *, minute, confidence, bbox=(0.5, 0.5, 0.2, 0.2), model=DETECTOR[0]):
+    """One feedback more of a detector, of one box."""
     records.write(
         inputs.feedback,
         records.Feedback(
@@ -71,7 +72,7 @@ def answer(inputs, image_id, feedback_id, *, minute, confidence, bbox=(0.5, 0.5,
             confidence=confidence,
             bbox=bbox,
             timestamp=f"2026-02-02T12:{minute:02}:00+00:00",
-            model=records.Model(name=DETECTOR[0], version=DETECTOR[1]),
+            model=records.Model(name=model, version=DETECTOR[1]),
             feedback_id=feedback_id,
         ),
     )
@@ -160,3 +161,24 @@ def test_every_box_and_every_silence_is_in_one_bin(parts):
     silent = said.records.feedback.filter(pl.col("class_id").is_null()).height
     assert held.filter(kind="boxes")["count"].sum() == said.records.detections.height
     assert held.filter(kind="no finding")["count"].sum() == silent
+
+
+def test_page_and_command_leave_out_the_same_feedback(inputs, parts, tmp_path):
+    found, said, _ = parts
+    command = evaluating.evaluate(options.Evaluate(out=tmp_path, feedback=inputs.feedback, dataset=inputs.dataset))
+    assert loop.left_out(found, said) == command.left_out
+    read = said.records.feedback.height
+    judged = sum(images for *_, images in loop.parts(found, said).rows())
+    assert judged + sum(each.feedback for each in command.left_out) == read
+
+
+def test_images_shows_each_detectors_boxes_by_its_name(spine):
+    found, said, _ = read(spine)
+    image_id = said.records.feedback["image_id"][0]
+    drawn = [layer.name for layer in samples.layers(found, said, image_id)]
+    assert drawn[-1] == "model"
+    answer(spine, image_id, "another-1", minute=59, confidence=0.4, model="another")
+    found, said, _ = read(spine)
+    names = [layer.name for layer in samples.layers(found, said, image_id)]
+    assert names[:-2] == drawn[:-1]
+    assert sorted(names[-2:]) == sorted([f"model {judging.name(*DETECTOR)}", f"model another {DETECTOR[1]}"])

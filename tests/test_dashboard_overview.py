@@ -1,18 +1,20 @@
 """Overview: green is what was proved, red what is wrong, gray what a glance cannot tell; a reader is a reader."""
 
+import base64
 import dataclasses
 import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 import made_up
 import taxonomies
 import written_loop
-from app_pages import OF_DATASET, opened, said
+from app_pages import OF_DATASET, choose, opened, said
 from radloop import manifest, tree
 from radloop.catalog import heldout, version
 from radloop.dashboard import layout, loading, soundness
@@ -276,7 +278,44 @@ def test_splits_of_two_images_are_named_and_not_compared(tmp_path):
     )
     heat = said(opened("heatmaps", out)).replace("*", "")
     assert "n: 0 boxes on 0 of 2 images." in heat
-    assert "Cannot tell: 0 boxes make no pattern." in heat
+    assert "Cannot tell: 0 boxes: too few for a pattern." in heat
+
+
+@pytest.mark.parametrize(("images", "named"), [(8, True), (4, False)], ids=["too many for chance", "as by chance"])
+def test_a_reader_who_drew_nothing_is_named_where_others_would_have_drawn(images, named, tmp_path):
+    """R1 sees every one of the images, R2 none: in the mean half of them have a finding."""
+    nothing = {"class_id": None, "class_name": "No finding"} | dict.fromkeys(
+        ("x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm")
+    )
+    rows = [one for n in range(images) for one in (row(f"i{n}", "R1"), row(f"i{n}", "R2", **nothing))]
+    text = said(opened("overview", write(tmp_path / "out", tuple(rows))))
+    assert (f"Readers who drew no box at all: R2 ({images} images)" in text) == named
+    assert ("predicts its label" in text) == named
+
+
+def test_a_pair_of_readers_with_too_few_common_images_has_no_colour(tmp_path):
+    """R1 and R2 have four common images, R3 one with each: agreement on one image is 1 or nothing."""
+    rows = [row(f"i{n}", rad_id, split=("training", "test")[n % 2]) for n in range(4) for rad_id in ("R1", "R2")]
+    test = choose(opened("readers", write(tmp_path / "out", (*rows, row("i0", "R3")))), 0, "By pair of readers")
+    told = said(test).replace("*", "")
+    assert "Cannot tell: Cohen's kappa of a pair of readers, (all findings): 3 of 3 pairs have too few to say." in told
+    test.selectbox[1].set_value("F1 of boxes").run()
+    assert "too few for an interval: 2 of 3 pairs have too few to say." in said(test)
+    (chart,) = test.get("plotly_chart")
+    cells = json.loads(chart.proto.spec)["data"][0]["z"]
+    assert np.isfinite(np.frombuffer(base64.b64decode(cells["bdata"]), cells["dtype"])).sum() == 1
+    assert len(test.dataframe[0].value) == 3  # the data have all
+
+
+def test_images_of_one_patient_are_said_to_count_for_themselves(tmp_path):
+    rows = [row(f"i{n}", rad_id, group=f"g{n // 2}", split=("training", "test")[n // 2 % 2])
+            for n in range(6) for rad_id in ("R1", "R2")]  # fmt: skip
+    out = write(tmp_path / "out", tuple(rows))
+    which = "also those in 3 groups of one patient or of near-duplicates (6 images): intervals are narrower"
+    for page in ("readers", "drift"):
+        assert which in said(opened(page, out)), page
+    alone = write(tmp_path / "alone", (row("a"), row("b", split="test")))
+    assert "near-duplicates" not in said(opened("drift", alone))
 
 
 @pytest.mark.slow

@@ -165,6 +165,31 @@ def test_a_perfect_detector_stays_under_the_calibration_floor_in_95_of_100_cases
     assert calibration.floor(matched.head(0), looked(*names)) is None
 
 
+@pytest.mark.parametrize(("groups", "boxes"), [(5, 5), (60, 3)], ids=["few groups", "many groups"])
+def test_boxes_that_are_right_together_do_not_pass_for_a_calibration_error(groups: int, boxes: int) -> None:
+    """Taken as independent they alarmed in two of three cases."""
+    rng, names = np.random.default_rng(5), [f"i{n}" for n in range(groups)]
+    on = np.repeat(np.arange(groups), boxes)
+    alarms = 0
+    for _ in range(100):
+        sure, chance = rng.uniform(0.3, 1, groups)[on], rng.random(groups)[on]
+        boxes_of = pl.DataFrame({"image_id": [names[n] for n in on], "confidence": sure, "correct": chance < sure})
+        floor = calibration.floor(boxes_of, looked(*names))
+        assert floor is not None
+        alarms += calibration.error(calibration.calibration(boxes_of, looked(*names))) > floor[1]
+    assert alarms <= 10
+
+
+def test_of_too_few_groups_no_calibration_error_is_judged() -> None:
+    names = [f"i{n}" for n in range(3)]
+    boxes = pl.DataFrame({"image_id": names * 20, "confidence": [0.9] * 60, "correct": [False] * 60})
+    floor = calibration.floor(boxes, looked(*names))
+    assert (floor, calibration.words(0.9, floor)) == (None, "too few to say")
+    more = boxes.with_columns(image_id=pl.Series([f"i{n % 4}" for n in range(60)]))
+    floor = calibration.floor(more, looked(*(f"i{n}" for n in range(4))))
+    assert calibration.words(0.9, floor).endswith("more than chance explains")
+
+
 @pytest.mark.slow
 def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     from benchmarks import interval_coverage

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import made_up
 import taxonomies
+from feedback_files import bare, put
 from radloop import cli, manifest, options, summaries, tree
 from radloop.catalog import judging, truth, version
 from radloop.catalog.rule import KEY, Rule
@@ -36,7 +37,9 @@ def said(image_id: str, feedback_id: str, *, split: str | None = "test", hour: i
 
 
 def feedback(*rows: dict[str, object]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=FEEDBACK)
+    return pl.DataFrame(rows, schema={**FEEDBACK, "other_picture": pl.Boolean}).with_columns(
+        pl.col("other_picture").fill_null(value=False)
+    )
 
 
 def read(*rows: tuple[str, str, int | None, Box | None]) -> pl.DataFrame:
@@ -65,6 +68,11 @@ def test_images_of_training_and_of_no_dataset_do_not_count() -> None:
     table = feedback(*(said(f"i{place}", f"f{place}", split=split) for place, split in enumerate(splits)))
     assert judging.usable(table)["split"].to_list() == list(splits[2:])
     assert judging.newest(table)["split"].to_list() == list(splits[2:])
+
+
+def test_feedback_on_another_picture_does_not_count_and_takes_no_place() -> None:
+    rows = [said("a", "own", hour=1), said("a", "brighter", hour=2, other_picture=True)]
+    assert judging.newest(feedback(*rows))["feedback_id"].to_list() == ["own"]
 
 
 def test_a_newer_feedback_on_training_does_not_take_the_place_of_another_image() -> None:
@@ -338,11 +346,11 @@ def test_the_command_judges_each_detector_by_the_truth_of_each_image(tmp_path: P
     assert [(each.reason, each.feedback, each.images) for each in found.left_out] == [
         ("cannot be read", 1, None),
         ("the dataset does not know the image", 1, 1),
-        ("the image is of training: a detector knows it", 2, 1),
+        ("the image is of training now: a detector may have learned from it", 2, 1),
         ("a newer one of the detector is on the image", 1, 1),
     ]
     assert found.version == version.read(tmp_path).id
-    assert found.notes == ("10 of 11 images have one reader only: their truth is what this one drew",)
+    assert found.notes == ("10 of 11 images had one reader only: their truth is what this one drew",)
     right, wrong = sorted(found.models, key=lambda each: each.model)
     assert (right.model, right.images, right.single_reader, right.truth) == ("m1 1", 11, 10, 11)
     assert (right.map_40["ap"], right.map_50["ap"]) == (pytest.approx(1.0), pytest.approx(1.0))
@@ -374,7 +382,7 @@ def test_the_command_tells_both_overlaps_apart(tmp_path: Path, classes: Taxonomy
 def test_without_feedback_outside_training_there_is_nothing_to_judge(tmp_path: Path, classes: Taxonomy) -> None:
     dataset(tmp_path, read(("a", "R1", 3, HERE)), classes, a="training")
     give(tmp_path, "a", (3, 0.95, HERE))
-    with pytest.raises(FeedbackError, match="outside training"):
+    with pytest.raises(FeedbackError, match=r"outside training \(1 feedback: the image is of training now"):
         evaluate(tmp_path)
 
 
@@ -420,13 +428,32 @@ def test_the_summary_prints_the_threshold_that_was_used(
     tmp_path: Path, classes: Taxonomy, least: float, trains: set[str]
 ) -> None:
     dataset(tmp_path, read(("a", "R1", 3, HERE)), classes)
-    give(tmp_path, "a", (3, 0.95, HERE))
+    give(tmp_path, "a", (3, 0.95, HERE), (3, 0.87, THERE))
     summary = summaries.of(evaluate(tmp_path, min_confidence=least))
     _, labels, calibration = summary.grids
     assert labels.title == f"m1 1 on test: what is above {least}, taken as labels"
     assert {row[0] for row in calibration.rows if "trains" in row[0]} == trains
     assert summary.title == "1 detector judged by what two readers of an image drew, or its only one"
-    assert summary.notes == ("1 of 1 images have one reader only: their truth is what this one drew",)
+    assert summary.notes == ("1 of 1 image had one reader only: their truth is what this one drew",)
+
+
+def test_bare_feedback_is_said_to_tell_the_top_box_only_and_not_what_was_kept(tmp_path: Path) -> None:
+    classes = taxonomies.VINDR
+    dataset(tmp_path, read(("a", "R1", 3, HERE), ("a", "R1", 3, THERE), ("b", "R1", None, None)), classes)
+    box = [(HERE[0] + HERE[2]) / 2, (HERE[1] + HERE[3]) / 2, HERE[2] - HERE[0], HERE[3] - HERE[1]]
+    put(tmp_path / "feedback", "a.json", bare(image_id="a", confidence=0.2, bbox=box))
+    put(tmp_path / "feedback", "b.json", bare(image_id="b", class_id=classes.nothing, bbox=None))
+    found = evaluate(tmp_path)
+    (judged,) = found.models
+    assert (judged.cut, judged.cut_told, judged.top_box_only) == (0.2, False, 1)
+    figures = dict(summaries.of(found).grids[0].rows)
+    assert figures["boxes that count"] == (
+        "all that were kept: not all of the feedback tells from which confidence on; by its boxes, from 0.2; "
+        "of 1 image only the top box: what else was found there counts as missed"
+    )
+    assert figures["mAP@0.4"] == "0.50 (too few)"  # half of the truth could not be found
+    assert figures["calibration error"] == "nothing to count"
+    assert [grid.title for grid in summaries.of(found).grids if "are right" in grid.title] == []
 
 
 def test_the_oracle_without_noise_scores_one_where_images_have_one_two_or_three_readers(tmp_path: Path) -> None:

@@ -12,3 +12,13 @@ TimeUnit = Literal["iso", "seconds", "milliseconds"]  # since 1970, where it is 
 
 # What the user says of the frame that the boxes are in; auto: nothing.
 Boxes = Literal["auto", "original", "picture", "scaled", "fraction", "percent"]
+
+
+def several(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> several(1, "image"), several(1200, "box"), several(2, "class")
+    ('1 image', '1,200 boxes', '2 classes')
+    """
+    ending = "" if number == 1 else "es" if what.endswith(("x", "s")) else "s"
+    return f"{number:,} {what}{ending}"

@@ -25,6 +25,8 @@ class Judged:
     single_reader: int  # images of them that one reader alone has read: their truth is what this one drew
     truth: int  # boxes
     cut: float | None  # the boxes are whole from this confidence on (`kept.cut`): what lies below was not kept
+    cut_told: bool  # by the feedback itself; else it is the lowest confidence that occurs
+    top_box_only: int  # images of which the feedback tells one box of perhaps many: the others count as missed
     min_confidence: float  # of the rule: what is strictly above it is a label
     precision: Mapping[float, pl.DataFrame]  # by IoU (evaluation.IOUS): `evaluation.average_precision`
     labels: pl.DataFrame  # `evaluation.pseudo_labels`
@@ -34,19 +36,50 @@ class Judged:
     calibration_floor: tuple[float, float] | None  # `calibration.floor`
 
 
+def name(model: str, model_version: str) -> str:
+    """How a detector is called where people read it."""
+    return f"{model or 'unknown'} {model_version}".strip()
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Feedback that was not used, and why."""
+
+    reason: str
+    feedback: int
+    images: int | None = None  # None: it is not known of which
+
+
 def usable(judged: pl.DataFrame) -> pl.DataFrame:
     """The feedback of a table with JUDGED (`guard.judge`) that lies on an image of the dataset, outside training.
 
-    A detector knows the images of training. `split` is the dataset's; `model` and `model_version` are never null.
+    A detector may have learned from the images of training, and on another picture than the dataset's (brighter by
+    `--drift`, of another recipe) it says how good it is there. `split` is the dataset's; `model` and `model_version`
+    are never null.
     """
     outside = pl.col("split").is_not_null() & (pl.col("split") != "training")
-    return judged.filter(outside).with_columns(pl.col(MODEL).fill_null(""))
+    return judged.filter(outside & ~pl.col("other_picture")).with_columns(pl.col(MODEL).fill_null(""))
 
 
 def newest(judged: pl.DataFrame) -> pl.DataFrame:
     """The newest usable feedback of each detector on each image, by time; of one time, that of the larger id."""
     by_time = usable(judged).sort("timestamp", "feedback_id", maintain_order=True)
     return by_time.unique(["image_id", *MODEL], keep="last", maintain_order=True)
+
+
+def left_out(judged: pl.DataFrame, newest: pl.DataFrame) -> tuple[LeftOut, ...]:
+    """What became of the rest of the feedback of a table with JUDGED."""
+    older = usable(judged).join(newest, on="feedback_id", how="anti")
+    counted = (
+        ("the dataset does not know the image", judged.filter(pl.col("split").is_null())),
+        ("the image is of training now: a detector may have learned from it", judged.filter(split="training")),
+        (
+            "it was given on another picture than the dataset has of the image (MD5)",
+            judged.filter(pl.col("split") != "training", pl.col("other_picture")),
+        ),
+        ("a newer one of the detector is on the image", older),
+    )
+    return tuple(LeftOut(reason, rows.height, rows["image_id"].n_unique()) for reason, rows in counted if rows.height)
 
 
 def parts(newest: pl.DataFrame) -> pl.DataFrame:
@@ -87,6 +120,8 @@ def judge(
         single_reader=readers.filter(readers=1).height,
         truth=known.height,
         cut=kept.cut(looked, boxes),
+        cut_told=kept.told(looked),
+        top_box_only=kept.top_box_only(looked),
         min_confidence=rule.min_confidence,
         precision={
             iou: evaluation.average_precision(predictions, known, images, classes, min_iou=iou, seed=seed)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from radloop.catalog import version
+from radloop.catalog import judging, version
 from radloop.catalog.rule import Rule
 from radloop.dashboard import layout, loop
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
@@ -19,10 +19,10 @@ def show(inputs: Dashboard, said: Feedback) -> None:
     st.markdown("**How often is the model wrong? The images drawn by lot**")
     audits = measure(found, said, reviewed, inputs.seed)
     for each in audits:
-        name = f"{each.model or 'unknown'} {each.model_version}".strip()
+        name = judging.name(each.model, each.model_version)
         st.markdown((f"{layout.plain(name)}: " if len(audits) > 1 else "") + sentence(each))
     if not audits:
-        st.markdown("No image has been drawn by lot yet: the queue draws a tenth of what waits for a review.")
+        st.markdown("The lot, which draws a tenth of the images that may train, has drawn none of those with feedback.")
     st.caption(
         "Drawn by their ids alone, whatever the model said, outside training and the held-out splits. Wrong: the "
         f"model's boxes from {Rule().doubtful:g} on are not those of the review, class by class at an IoU above "
@@ -42,8 +42,8 @@ def sentence(each: Audited) -> str:
 
     >>> print(sentence(Audited("net", "1", 61, 40, 12, 2, 0, 0, (0.176, 0.452))).replace(". ", ".\\n"))
     Of 61 images drawn by lot 40 are reviewed: the model was wrong on 12 (30.0%, 95 % interval 17.6% to 45.2%).
-    19 wait for a review and may differ.
-    2 were rejected as not usable.
+    19 without a review that counts: they may differ.
+    2 rejected as not usable.
     """
     said = "none is reviewed yet: how often the model is wrong is unknown."
     if each.reviewed:
@@ -53,10 +53,10 @@ def sentence(each: Audited) -> str:
         share = layout.share(each.wrong / each.reviewed)
         said = f"{each.reviewed:,} are reviewed: the model was wrong on {each.wrong:,} ({share}, {interval})."
     further = (
-        (each.waiting, "wait for a review and may differ."),
-        (each.unusable, "were rejected as not usable."),
-        (each.top_box_only, "tell only the top box: what else the model saw there counts as missed."),
-        (each.simulated, "of the reviews were simulated."),
+        (each.waiting, "without a review that counts: they may differ."),
+        (each.unusable, "rejected as not usable."),
+        (each.top_box_only, "of which only the top box is told: what else the model saw there counts as missed."),
+        (each.simulated, "reviewed by a program (simulated)."),
     )
     told = (f" {count:,} {what}" for count, what in further if count)
     return f"Of {each.drawn:,} images drawn by lot {said}" + "".join(told)

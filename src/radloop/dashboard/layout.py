@@ -18,6 +18,7 @@ from radloop.measures import counts
 from radloop.options import Dashboard
 from radloop.tables import READER
 from radloop.taxonomy import Taxonomy
+from radloop.words import several
 
 CHART: Final = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"], "scrollZoom": False}
 MOST_SHOWN: Final = 5_000  # rows of a table on a page; its CSV has all
@@ -133,14 +134,24 @@ def who_read(found: Dataset) -> str:
     return " and ".join(told) + (f" (not counted: {' and '.join(others)})" if others else "")
 
 
-def several(number: int, what: str) -> str:
-    """A number of things.
+def dependent(found: Dataset) -> None:
+    """What it means for intervals and tests of images that some are of one patient, or alike."""
+    groups = _groups(found)
+    if groups:
+        which = f"{several(len(groups), 'group')} of one patient or of near-duplicates ({sum(groups):,} images)"
+        st.caption(
+            f"Each image counts for itself here, also those in {which}: intervals are narrower and p-values smaller "
+            "than they should be."
+        )
 
-    >>> several(1, "image"), several(1200, "box")
-    ('1 image', '1,200 boxes')
-    """
-    ending = "" if number == 1 else "es" if what.endswith("x") else "s"
-    return f"{number:,} {what}{ending}"
+
+@loading.measured
+def _groups(found: Dataset) -> list[int]:
+    """How many images each group of several has."""
+    if "group" not in found.rows.columns:
+        return []
+    sizes = found.rows.group_by("group").agg(images=pl.col("image_id").n_unique())["images"]
+    return sizes.filter(sizes > 1).to_list()
 
 
 def table(data: pl.DataFrame, *, key: str, opened: bool = False) -> None:

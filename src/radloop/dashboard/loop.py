@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from radloop.catalog import judging, version
-from radloop.catalog.judging import Judged
+from radloop.catalog.judging import Judged, LeftOut
 from radloop.catalog.rule import Rule
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
 from radloop.feedback import evidence, guard, matching, queue, retraining
@@ -41,6 +41,12 @@ def check(dataset: Dataset | None, said: Feedback, convention: Convention) -> No
 def _check(dataset: Dataset, said: Feedback, declared: Convention) -> None:
     name = said.key[0]
     evidence.check(said.records, said.taxonomy, declared, readings=dataset.readings, now=datetime.now(UTC), name=name)
+
+
+def trainable(dataset: Dataset, said: Feedback) -> bool:
+    """Whether any feedback is on an image that may train: else no review of it would."""
+    nobody = pl.DataFrame(schema={"feedback_id": pl.String, "disputed": pl.Boolean})
+    return not queue.candidates(judged(dataset, said), nobody).is_empty()
 
 
 @measured
@@ -90,6 +96,12 @@ def _newest(dataset: Dataset, said: Feedback) -> pl.DataFrame:
 def parts(dataset: Dataset, said: Feedback) -> pl.DataFrame:
     """What can be judged apart (`judging.parts`), by the newest feedback on each image."""
     return judging.parts(_newest(dataset, said))
+
+
+@measured
+def left_out(dataset: Dataset, said: Feedback) -> tuple[LeftOut, ...]:
+    """The feedback that is not judged (`judging.left_out`)."""
+    return judging.left_out(judged(dataset, said), _newest(dataset, said))
 
 
 @measured

@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 
 from radloop import people
-from radloop.catalog import truth, version
+from radloop.catalog import judging, truth, version
 from radloop.dashboard.loading import Dataset, Feedback, measured
 from radloop.measures import agreement, counts
 from radloop.tables import EDGES, READER
@@ -64,7 +64,7 @@ def _matched(dataset: Dataset) -> pl.DataFrame:
 
 
 def layers(dataset: Dataset | None, said: Feedback | None, image_id: str) -> list[Layer]:
-    """Every set of boxes on one image: each reading's, the consensus of two or more readers, the newest feedback's."""
+    """Every set of boxes on one image: each reading's, the consensus of two or more readers, each detector's newest."""
     found = []
     if dataset is not None:
         rows = dataset.rows.filter(pl.col("image_id") == image_id)
@@ -74,9 +74,11 @@ def layers(dataset: Dataset | None, said: Feedback | None, image_id: str) -> lis
             found.append(Layer(CONSENSUS, _boxes(truth.of(readings))))
     if said is not None:
         theirs = said.records.feedback.filter(pl.col("image_id") == image_id)
-        if theirs.height:
-            newest = theirs.sort("timestamp", "feedback_id")["feedback_id"][-1]
-            found.append(Layer(MODEL, detections(said, newest)))
+        own = theirs.with_columns(pl.col(judging.MODEL).fill_null("")).sort("timestamp", "feedback_id")
+        newest = own.unique(judging.MODEL, keep="last", maintain_order=True)
+        for feedback_id, *detector in newest.select("feedback_id", *judging.MODEL).iter_rows():
+            name = MODEL if newest.height == 1 else f"{MODEL} {judging.name(*detector)}"
+            found.append(Layer(name, detections(said, feedback_id)))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import polars as pl
 
@@ -13,6 +13,9 @@ from radloop.dashboard.loading import Dataset, document, measured
 from radloop.errors import DatasetError
 from radloop.measures import counts
 from radloop.tables import HELD_OUT
+from radloop.words import several
+
+CHANCE: Final = 0.05
 
 Verdict = Literal["proved", "wrong", "cannot tell", "as it is"]
 
@@ -149,11 +152,20 @@ def attention(dataset: Dataset) -> tuple[str, ...]:
     if dataset.has_splits:
         said += _small(dataset)
         said += _rare(dataset)
-    silent = counts.readers(people.readers(dataset.rows)).filter(pl.col("boxes") == 0)
-    if silent.height:
-        names = listed(silent["rad_id"].to_list())
-        said.append(f"Readers who drew no box at all: {names}. Who read an image predicts its label.")
-    return tuple(said)
+    return (*said, *_silent(dataset))
+
+
+def _silent(dataset: Dataset) -> list[str]:
+    """Readers who drew nothing, where so many readers of as many images would hardly do so by chance."""
+    read = counts.readers(people.readers(dataset.rows))
+    usual = pl.col("images_with_finding").sum() / pl.col("images").sum()
+    by_chance = (1 - usual) ** pl.col("images") * pl.len()  # Bonferroni
+    silent = read.filter((pl.col("boxes") == 0) & (by_chance < CHANCE)).select("rad_id", "images")
+    if silent.is_empty():
+        return []
+    names = listed([f"{rad_id} ({several(images, 'image')})" for rad_id, images in silent.iter_rows()])
+    why = "which chance does not explain. Who read an image predicts its label."
+    return [f"Readers who drew no box at all: {names}, {why}"]
 
 
 def _small(dataset: Dataset) -> list[str]:

@@ -53,10 +53,14 @@ def floor(
 ) -> tuple[float, float] | None:
     """The error that a perfectly calibrated detector shows on as many boxes: its mean and its 95th percentile.
 
-    Few boxes in a bin are never right in just the share that their confidence says. None without a prediction.
+    Few boxes in a bin are never right in just the share that their confidence says. The boxes of a group are right and
+    wrong together: the floor is that of independent boxes times the root of their design effect (Kish 1965). None
+    where they lie in fewer than LEAST_FOR_SHARE groups: nothing is known of that effect.
     """
-    confidence = Looked(images).of(matched)["confidence"].to_numpy()
-    if not len(confidence):
+    here = Looked(images)
+    matched = here.of(matched)
+    confidence, group = matched["confidence"].to_numpy(), here.group(matched)
+    if len(np.unique(group)) < intervals.LEAST_FOR_SHARE:
         return None
     place, rng = _places(confidence, bins), np.random.default_rng(seed)
     sure = np.bincount(place, confidence, minlength=bins)
@@ -64,7 +68,34 @@ def floor(
         np.abs(np.bincount(place, rng.random(len(confidence)) < confidence, minlength=bins) - sure).sum()
         for _ in range(_DRAWS)
     ]
-    return float(np.mean(errors)) / len(confidence), float(np.quantile(errors, 0.95)) / len(confidence)
+    scale = np.sqrt(_design_effect(matched["correct"].to_numpy() - confidence, group))
+    usual, most = (float(scale * each) / len(confidence) for each in (np.mean(errors), np.quantile(errors, 0.95)))
+    return usual, most
+
+
+def words(error: float | None, floor: tuple[float, float] | None) -> str:
+    """How it reads what a calibration error is to be held against.
+
+    >>> words(0.2, (0.124, 0.177))
+    'a perfectly calibrated detector shows 0.124, at most 0.177 in 95 of 100 cases: more than chance explains'
+    """
+    if error is None:
+        return "nothing to count"
+    if floor is None:
+        return "too few to say"
+    usual, most = floor
+    verdict = "more than chance explains" if error > most else "this one cannot be told from it"
+    return f"a perfectly calibrated detector shows {usual:.3f}, at most {most:.3f} in 95 of 100 cases: {verdict}"
+
+
+def _design_effect(gap: Floats, group: Ints) -> float:
+    """How much more the gaps vary between groups than those of independent boxes would; from 1."""
+    rest = gap - gap.mean()
+    sums, spread = np.bincount(group, rest), float((rest**2).sum())
+    groups = len(np.unique(group))
+    if not spread:
+        return 1.0
+    return max(1.0, groups / (groups - 1) * float((sums**2).sum()) / spread)
 
 
 def _places(confidence: Floats, bins: int) -> Ints:

@@ -8,7 +8,7 @@ import polars as pl
 
 from radloop import manifest
 from radloop.catalog import judging, version
-from radloop.catalog.judging import Judged
+from radloop.catalog.judging import Judged, LeftOut
 from radloop.catalog.rule import Rule, standing
 from radloop.errors import FeedbackError
 from radloop.feedback import guard
@@ -17,6 +17,7 @@ from radloop.options import Evaluate
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
 from radloop.taxonomy import Taxonomy
+from radloop.words import several
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Evaluated:
     single_reader: int  # images of them that have one reader only
     truth: int  # boxes
     cut: float | None  # the boxes are whole from this confidence on; mAP is of what was kept
+    cut_told: bool  # by the feedback itself; else it is the lowest confidence that occurs
+    top_box_only: int  # images of which the feedback tells one box of perhaps many: the others count as missed
     map_40: Mapping[str, float | None]  # ap, ap_low, ap_high: at the competition's IoU of 0.4
     map_50: Mapping[str, float | None]
     # per class and (class_id null) for all: ap at 0.4 (mAP); labels, precision and recall above min_confidence
@@ -42,15 +45,6 @@ class Evaluated:
     calibration_floor: (
         tuple[float, float] | None
     )  # what a perfectly calibrated one would show, mean and 95th percentile
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Feedback that was not used, and why."""
-
-    reason: str
-    feedback: int
-    images: int | None = None  # None: it is not known of which
 
 
 @dataclass(frozen=True)
@@ -74,9 +68,12 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     records = coming_back.feedback(options, known, keep=True, jobs=options.jobs, progress=progress)
     judged = guard.judge(records.feedback, known.images)
     newest = judging.newest(judged)
+    rest = judging.left_out(judged, newest)
     if newest.is_empty():
+        counted = "; ".join(f"{several(each.feedback, 'feedback')}: {each.reason}" for each in rest)
+        why = f" ({counted})" if rest else ""
         raise FeedbackError(
-            f"{feedback} holds no feedback on an image outside training that {known.root} knows. "
+            f"{feedback} holds no feedback on a picture of {known.root} outside training{why}. "
             "Run `radloop simulate` first."
         )
 
@@ -84,33 +81,20 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     by = by if least is None else replace(by, min_confidence=least)
     models = []
     parts = judging.parts(newest)
-    for name, number, split, _ in parts.iter_rows():
-        looked = judging.part(newest, name, number, split)
+    for model, number, split, _ in parts.iter_rows():
+        looked = judging.part(newest, model, number, split)
         given = (looked, records.every_box, known.readings, known.taxonomy)
         detector, alone = judging.judge(*given, rule=by, seed=options.seed), judging.against_readers(*given)
-        models.append(_evaluated(f"{name or 'unknown'} {number}".strip(), split, detector, alone))
+        models.append(_evaluated(judging.name(model, number), split, detector, alone))
         progress("detectors and splits", len(models), parts.height)
+    unreadable = [LeftOut("cannot be read", records.refused.height)] if records.refused.height else []
     return Evaluation(
         version=known.id,
         models=tuple(models),
         min_confidence=by.min_confidence,
-        left_out=_left_out(records.refused.height, judged, newest),
+        left_out=(*unreadable, *rest),
         notes=_read_once(newest, known.readings),
     )
-
-
-def _left_out(unreadable: int, judged: pl.DataFrame, newest: pl.DataFrame) -> tuple[LeftOut, ...]:
-    """What became of the rest of the feedback."""
-    older = judging.usable(judged).join(newest, on="feedback_id", how="anti")
-    counted = [LeftOut("cannot be read", unreadable)] if unreadable else []
-    for reason, rows in (
-        ("the dataset does not know the image", judged.filter(pl.col("split").is_null())),
-        ("the image is of training: a detector knows it", judged.filter(split="training")),
-        ("a newer one of the detector is on the image", older),
-    ):
-        if rows.height:
-            counted.append(LeftOut(reason, rows.height, rows["image_id"].n_unique()))
-    return tuple(counted)
 
 
 def _read_once(newest: pl.DataFrame, readings: pl.DataFrame) -> tuple[str, ...]:
@@ -119,7 +103,7 @@ def _read_once(newest: pl.DataFrame, readings: pl.DataFrame) -> tuple[str, ...]:
     alone = readers.filter(rad_id=1).height
     if not alone:
         return ()
-    return (f"{alone:,} of {readers.height:,} images have one reader only: their truth is what this one drew",)
+    return (f"{alone:,} of {several(readers.height, 'image')} had one reader only: their truth is what this one drew",)
 
 
 def _evaluated(model: str, split: str, judged: Judged, readers: pl.DataFrame) -> Evaluated:
@@ -133,6 +117,8 @@ def _evaluated(model: str, split: str, judged: Judged, readers: pl.DataFrame) ->
         single_reader=judged.single_reader,
         truth=judged.truth,
         cut=judged.cut,
+        cut_told=judged.cut_told,
+        top_box_only=judged.top_box_only,
         map_40=loose.select(ap).row(-1, named=True),
         map_50=strict.select(ap).row(-1, named=True),
         classes=loose.select("class_id", "class_name", "truth", *ap)

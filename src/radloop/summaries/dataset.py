@@ -10,6 +10,7 @@ from radloop.storage.publish import Published
 from radloop.storage.pull import Pulled
 from radloop.summaries.registry import of
 from radloop.tables import SPLITS
+from radloop.words import several
 
 MOST_REASONS = 10
 MOST_VIOLATIONS = 20
@@ -54,7 +55,7 @@ def _transformed(record: Transformed) -> Summary:
             ),
             (
                 "balance",
-                f"worst is {worst['class_name']} in {worst['split']}: {worst['images']} images, "
+                f"worst is {worst['class_name']} in {worst['split']}: {several(worst['images'], 'image')}, "
                 f"its share is {worst['expected']:.1f}",
             ),
         ),

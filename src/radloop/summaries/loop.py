@@ -6,8 +6,9 @@ from typing import Any
 import polars as pl
 
 from radloop import tree
-from radloop.catalog import rule
+from radloop.catalog import kept, rule
 from radloop.display import Grid, Summary
+from radloop.measures import calibration
 from radloop.measures.intervals import LEAST_FOR_DRAWS
 from radloop.pipelines.demo import Demonstration
 from radloop.pipelines.evaluating import Evaluated, Evaluation
@@ -17,9 +18,11 @@ from radloop.pipelines.online import Simulation
 from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Queued, Reviewed
 from radloop.summaries.registry import of
+from radloop.words import several
 
 MOST_IN_QUEUE = 20
 _LABEL_FIGURES = ("precision", "recall", "ap")
+_SURE = f" above {rule.Rule().doubtful:g}"  # of the boxes that calibration takes
 LARGE = 100  # from here on a measure is shown without decimals
 
 _COLUMNS = {
@@ -83,9 +86,9 @@ def _queued(record: Queued) -> Summary:
     kinds = record.queue["kind"].value_counts().sort("count", "kind", descending=[True, False])
     head = ("place", "feedback", "image", "top finding", "score", "place by")
     return Summary(
-        f"{record.queue.height:,} feedbacks deserve a look",
+        f"to look at: {several(record.queue.height, 'feedback')}",
         facts=(
-            ("feedback", f"{record.feedback:,}, with {record.reviews:,} reviews"),
+            ("feedback", f"{record.feedback:,}, with {several(record.reviews, 'review')}"),
             ("disputed", f"{record.disputed:,}"),
             ("places", ", ".join(f"{count:,} {kind}" for kind, count in kinds.iter_rows()) or "none"),
         ),
@@ -98,8 +101,8 @@ def _queued(record: Queued) -> Summary:
 def _reviewed(record: Reviewed) -> Summary:
     verdicts = ", ".join(f"{times:,} {verdict}" for verdict, times in record.verdicts.items())
     return Summary(
-        f"simulated radiologists {'wrote' if record.done else 'would write'} {record.written:,} reviews on "
-        f"{record.looked_at:,} feedbacks",
+        f"simulated radiologists {'wrote' if record.done else 'would write'} {several(record.written, 'review')} "
+        f"on {several(record.looked_at, 'feedback')}",
         facts=(("verdicts", verdicts or "none"), ("disputed", f"{record.disputed:,}"), ("folder", str(record.folder))),
         notes=(
             *record.notes,
@@ -124,7 +127,7 @@ def _retrained(record: Retrained) -> Summary:
         else "no re-training data",
         facts=(
             ("feedback", f"{report['feedback']:,} = {fates}"),
-            ("rows", f"{sources or 'none'}, of {report['images']:,} images; {trains:,} train"),
+            ("rows", f"{sources or 'none'}, of {several(report['images'], 'image')}; {trains:,} train"),
             ("reviews", f"{report['reviews_used']:,} used, {sum(report['reviews_refused'].values()):,} refused"),
             ("boxes", f"{report['boxes_fused']:,} fused, {report['boxes_cut_at_the_edge']:,} cut at the edge"),
             *((("folder", str(record.folder)),) if record.version else ()),
@@ -166,24 +169,31 @@ def _evaluated(record: Evaluation) -> Summary:
         facts=(
             ("dataset", f"version {record.version}"),
             *(
-                ("left out", f"{each.feedback:,} feedbacks{_on_images(each.images)}: {each.reason}")
+                ("left out", f"{several(each.feedback, 'feedback')}{_on_images(each.images)}: {each.reason}")
                 for each in record.left_out
             ),
         ),
-        grids=tuple(grid for each in record.models for grid in (_scores(each), _as_labels(each), _calibrated(each))),
+        grids=tuple(
+            grid
+            for each in record.models
+            for grid in (_scores(each), _as_labels(each), _calibrated(each))
+            if len(grid.rows) > 1
+        ),
         notes=record.notes,
     )
 
 
 def _on_images(images: int | None) -> str:
-    return "" if images is None else f" on {images:,} images"
+    return "" if images is None else f" on {several(images, 'image')}"
 
 
 def _scores(each: Evaluated) -> Grid:
+    classes = each.classes.filter(pl.col("class_id").is_not_null(), pl.col("truth") > 0)
     rows = (
-        ("images", f"{each.images:,} of the split {each.split}; groups: {each.groups:,}"),
+        ("images", f"{each.images:,} of the split {each.split}, in {several(each.groups, 'group')}"),
         ("boxes of the truth", f"{each.truth:,}"),
-        ("boxes that count", f"above a confidence of {each.cut:g}" if each.cut is not None else ""),
+        ("boxes that count", kept.words(each.cut, told=each.cut_told, top_box_only=each.top_box_only)),
+        ("classes with truth", f"{classes.height:,}; mAP is their mean"),
         ("mAP@0.4", _interval(each.map_40, "ap")),
         ("mAP@0.5", _interval(each.map_50, "ap")),
         ("mAP@0.4 against each reader alone", _alone(each)),
@@ -196,7 +206,7 @@ def _alone(each: Evaluated) -> str:
     """The range over the readers who drew enough."""
     drew = each.readers.drop_nulls("map")
     if drew.is_empty():
-        return ""
+        return "–"
     enough = drew.filter(~pl.col("few"))["map"].to_list()
     few = drew.height - len(enough)
     spread = f"{min(enough):.2f} to {max(enough):.2f} ({len(enough)} readers)" if enough else "too few"
@@ -205,11 +215,8 @@ def _alone(each: Evaluated) -> str:
 
 def calibration_error(error: float | None, floor: tuple[float, float] | None) -> str:
     """The calibration error beside what a perfectly calibrated detector shows on as many boxes."""
-    if error is None or floor is None:
-        return ""
-    usual, most = floor
-    verdict = "more than chance explains" if error > most else "cannot be told from a perfect one"
-    return f"{error:.3f}; a perfect one shows {usual:.3f}, at most {most:.3f} in 95 of 100 cases: {verdict}"
+    said = calibration.words(error, floor)
+    return said if error is None else f"{error:.3f} of the boxes{_SURE}; {said}"
 
 
 def _as_labels(each: Evaluated) -> Grid:
@@ -234,9 +241,10 @@ def _calibrated(each: Evaluated) -> Grid:
             f"{row['predictions']:,}",
             _interval(row, "correct"),
         )
-        for row in each.calibration.iter_rows(named=True)
+        for row in each.calibration.filter(pl.col("predictions") > 0).iter_rows(named=True)
     ]
-    return Grid(f"{each.model} on {each.split}: how often it is right", (("confidence", "predictions", "right"), *rows))
+    title = f"{each.model} on {each.split}: how often its boxes{_SURE} are right"
+    return Grid(title, (("confidence", "predictions", "right"), *rows))
 
 
 def _trains(row: Mapping[str, Any], min_confidence: float) -> str:
@@ -247,10 +255,10 @@ def _trains(row: Mapping[str, Any], min_confidence: float) -> str:
 
 
 def _interval(row: Mapping[str, Any], name: str) -> str:
-    """The figure and its interval; "too few" where there is none."""
+    """The figure and its interval; "too few" where there is none, "–" where nothing is there to count."""
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     if row[name] is None:
-        return ""
+        return "–"
     return f"{row[name]:.2f} (too few)" if low is None else f"{row[name]:.2f} ({low:.2f}–{high:.2f})"
 
 
@@ -260,13 +268,20 @@ def _demonstrated(record: Demonstration) -> Summary:
     judged = record.evaluated.models[0]
     fates = ", ".join(f"{count:,} {fate}" for fate, count in report["fates"].items() if count)
     told = sum(each.written for each in record.reviewed)
+    disputed, images = several(record.reviewed[-1].disputed, "feedback"), several(judged.images, "image")
     loop = [
         ("dataset", f"version {first.version}: {sum(first.images.values()):,} images, {first.labels:,} labels"),
         ("hospital", f"{record.simulated.total['feedback']:,} feedbacks of {record.simulated.detector}"),
-        ("detector", f"mAP@0.4 {_interval(judged.map_40, 'ap')} on {judged.images:,} images of {judged.split}"),
-        ("reviews", f"{told:,} by simulated radiologists, {record.reviewed[-1].disputed:,} feedbacks still disputed"),
+        (
+            "detector",
+            f"mAP@0.4 {_interval(judged.map_40, 'ap')} on {images} of {judged.split}",
+        ),
+        (
+            "reviews",
+            f"{told:,} by simulated radiologists, {disputed} still disputed",
+        ),
         ("feedback", f"{report['feedback']:,} = {fates}"),
-        ("re-training", f"{sum(report['rows'].values()):,} rows of {report['images']:,} images"),
+        ("re-training", f"{several(sum(report['rows'].values()), 'row')} of {several(report['images'], 'image')}"),
         ("next dataset", _next_version(record.following)),
         ("check", "sound: no group in two splits, every file as the manifest says"),
     ]
@@ -274,13 +289,13 @@ def _demonstrated(record: Demonstration) -> Summary:
         (name, f"{each['labelled']:,}", f"{each['labels']:,}", _interval(each, "precision"), _interval(each, "recall"))
         for name, each in record.labels.items()
     ]
-    images = next(iter(record.labels.values()))["images"]
+    produced = next(iter(record.labels.values()))["images"]
     return Summary(
         f"the demo is done: {record.out}",
         grids=(
             Grid("the whole loop", (("step", "what came of it"), *loop)),
             Grid(
-                f"how good labels are on the {images:,} images of production, against what two readers agree on",
+                f"how good labels are on the {produced:,} images of production, against what two readers agree on",
                 (("labels", "images labelled", "boxes", "precision", "recall"), *labels),
             ),
         ),
@@ -302,6 +317,6 @@ def _next_version(following: Loaded | None) -> str:
         return "none: nothing trains"
     changes = following.transformed.difference
     return (
-        f"version {following.transformed.version}: {len(changes.moved):,} images moved to training, "
+        f"version {following.transformed.version}: {several(len(changes.moved), 'image')} moved to training, "
         f"{len(changes.changed):,} with other labels"
     )

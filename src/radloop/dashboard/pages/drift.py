@@ -8,6 +8,8 @@ import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
+from radloop.catalog import judging
+from radloop.catalog.judging import MODEL
 from radloop.dashboard import figures, layout, loading
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.measures import drift
@@ -15,8 +17,10 @@ from radloop.measures.drift import Permuted, Sets
 from radloop.options import Dashboard
 from radloop.tables import SPLITS
 from radloop.taxonomy import Taxonomy
+from radloop.words import several
 
 Window = tuple[datetime, datetime]
+Detector = tuple[str, str]  # its model and version
 Asked = tuple[str, bool]  # a summary, and whether of the images that both sets hold
 Opened = tuple[Asked, str, bool]  # its title, and whether there are enough images for a test
 
@@ -32,7 +36,7 @@ _VERDICTS: Final = {
 }
 _SUMMARIES: Final = {
     "finding": "any finding",
-    "boxes": "boxes per image",
+    "boxes": "boxes per image with a finding",
     "x": "centre, from the left",
     "y": "centre, from the top",
     "area": "area of the boxes",
@@ -62,9 +66,9 @@ def _of_split(dataset: Dataset, split: str) -> pl.DataFrame:
 
 
 @loading.measured
-def _of_window(said: Feedback, window: Window, last: bool) -> pl.DataFrame:
+def _of_window(said: Feedback, detector: Detector, window: Window, last: bool) -> pl.DataFrame:
     time = pl.col("timestamp").dt.replace_time_zone(None)
-    inside = said.records.feedback.filter(time.is_between(*window, closed="both" if last else "left"))
+    inside = _of_detector(said, detector).filter(time.is_between(*window, closed="both" if last else "left"))
     return drift.of_feedback(inside, said.records.detections, said.taxonomy)
 
 
@@ -74,8 +78,8 @@ def _compare_splits(dataset: Dataset, first: str, second: str) -> pl.DataFrame:
 
 
 @loading.measured
-def _compare_windows(said: Feedback, first: Window, second: Window) -> pl.DataFrame:
-    return drift.compare(_of_window(said, first, False), _of_window(said, second, True))
+def _compare_windows(said: Feedback, detector: Detector, first: Window, second: Window) -> pl.DataFrame:
+    return drift.compare(_of_window(said, detector, first, False), _of_window(said, detector, second, True))
 
 
 @loading.measured
@@ -86,8 +90,8 @@ def _permute_splits(dataset: Dataset, first: str, second: str, asked: Asked, wit
 
 
 @loading.measured
-def _permute_windows(said: Feedback, first: Window, second: Window, asked: Asked) -> Permuted:
-    sets = _of_window(said, first, False), _of_window(said, second, True)
+def _permute_windows(said: Feedback, detector: Detector, first: Window, second: Window, asked: Asked) -> Permuted:
+    sets = _of_window(said, detector, first, False), _of_window(said, detector, second, True)
     summary, pairs = asked
     return drift.permute(*sets, summary, pairs=pairs, permutations=PERMUTATIONS)
 
@@ -107,6 +111,8 @@ def page(inputs: Dashboard) -> None:
         said = layout.feedback(inputs)
         if said is not None:
             layout.default_classes(inputs)
+            if found is not None:
+                layout.dependent(found)
             _windows(said)
 
 
@@ -125,10 +131,12 @@ def _splits(found: Dataset) -> None:
         st.info("Choose two different splits.")
         return
     sets = _of_split(found, first), _of_split(found, second)
-    st.caption(_counted(sets, (first, second)) + " Labels in use; what an image's readers together said of it.")
+    st.caption(_counted(sets, (first, second)) + " Labels in use, of each image all together, whoever drew them.")
     if found.wanted is not None:
         st.caption("The splits were made alike in every class: that classes are found alike says nothing of the data.")
+    layout.dependent(found)
     compared, questions = _compare_splits(found, first, second), _questions(found.taxonomy)
+    questions["boxes"] = f"{questions['boxes']} and reader"
     opened = _overview(compared, sets, (first, second), questions)
     if opened is None:
         return
@@ -141,9 +149,10 @@ def _splits(found: Dataset) -> None:
 
 
 def _windows(said: Feedback) -> None:
-    times = said.records.feedback["timestamp"].dt.replace_time_zone(None).sort()
+    detector = _detector(said)
+    times = _of_detector(said, detector)["timestamp"].dt.replace_time_zone(None).sort()
     if times[0] == times[-1]:
-        layout.cannot_tell("all feedback has one time, there are no two windows to compare.")
+        layout.cannot_tell("all feedback of the detector has one time, there are no two windows to compare.")
         return
     step, shown = next((step, shown) for span, step, shown in _STEPS if times[-1] - times[0] >= span)
     earliest, middle, latest = (_whole(times[at], step) for at in (0, len(times) // 2, -1))
@@ -156,13 +165,30 @@ def _windows(said: Feedback) -> None:
 
     first = window("First window (UTC, its end left out)", earliest, middle)
     second = window("Second window (UTC)", middle, latest)
-    sets, names = (_of_window(said, first, False), _of_window(said, second, True)), ("first window", "second window")
+    sets = _of_window(said, detector, first, False), _of_window(said, detector, second, True)
+    names = "first window", "second window"
     st.caption(_counted(sets, names) + " Of the feedbacks on an image in a window the middle one counts.")
-    compared, questions = _compare_windows(said, first, second), _questions(said.taxonomy)
+    compared, questions = _compare_windows(said, detector, first, second), _questions(said.taxonomy)
     opened = _overview(compared, sets, names, questions)
     if opened is not None:
         asked, _, enough = opened
-        _opened(sets, opened, _permute_windows(said, first, second, asked) if enough else None, names)
+        _opened(sets, opened, _permute_windows(said, detector, first, second, asked) if enough else None, names)
+
+
+def _of_detector(said: Feedback, detector: Detector) -> pl.DataFrame:
+    named = said.records.feedback.with_columns(pl.col(MODEL).fill_null(""))
+    return named.filter(model=detector[0], model_version=detector[1])
+
+
+def _detector(said: Feedback) -> Detector:
+    """The one to look at, that of the newest feedback first: another one answers otherwise without any drift."""
+    newest = said.records.feedback.sort("timestamp", "feedback_id", descending=True)
+    detectors = newest.select(pl.col(MODEL).fill_null("")).unique(maintain_order=True).rows()
+    if len(detectors) == 1:
+        return detectors[0]
+    chosen = st.selectbox("Detector", range(len(detectors)), format_func=lambda at: judging.name(*detectors[at]))
+    st.caption("Its own feedback alone: two detectors answer differently without any drift.")
+    return detectors[chosen]
 
 
 def _whole(time: datetime, step: timedelta) -> datetime:
@@ -184,7 +210,7 @@ def _counted(sets: Sets, names: tuple[str, str]) -> str:
 
 
 def _sizes(sets: Sets, names: tuple[str, str]) -> str:
-    sizes = (layout.several(table.height, "image") for table in sets)
+    sizes = (several(table.height, "image") for table in sets)
     return " and ".join(f"{size} in {name}" for size, name in zip(sizes, names, strict=True))
 
 
@@ -217,7 +243,8 @@ def _overview(
         unchanged = (tested["changed"] == 0).fill_null(value=False).all()
         same = "On no image of both did an answer change. " if unchanged else ""
         st.info(
-            f"No difference found in {tested.height} questions{rest}. {same}That is no proof of there being none: "
+            f"No difference found in {several(tested.height, 'question')}{rest}. {same}"
+            "That is no proof of there being none: "
             f"a shift of less than {missed:.2f} (the middle of the questions) is missed in more than one of five cases."
         )
     if tested.height:
@@ -265,7 +292,7 @@ def _opened(sets: Sets, opened: Opened, permuted: Permuted | None, names: tuple[
     sets = _answered(both, summary) if pairs else drift.apart(*sets)
     if permuted is None:
         answers = (table[summary].count() for table in sets)
-        told = " and ".join(layout.several(number, "image") for number in answers)
+        told = " and ".join(several(number, "image") for number in answers)
         layout.cannot_tell(f"{told} with an answer are too few for a test.")
     else:
         _tested(permuted)
@@ -275,7 +302,7 @@ def _opened(sets: Sets, opened: Opened, permuted: Permuted | None, names: tuple[
         shown = values.cast(pl.String).replace({"true": "yes", "false": "no"}) if values.dtype == pl.Boolean else values
         figure.add_trace(
             go.Histogram(
-                x=shown.to_list(), name=f"{name} ({len(values):,} images)", histnorm="probability",
+                x=shown.to_list(), name=f"{name} ({several(len(values), 'image')})", histnorm="probability",
                 marker_color=colour, opacity=0.75,
             )
         )  # fmt: skip

@@ -7,14 +7,16 @@ import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
+from radloop.catalog import judging, kept
 from radloop.catalog.judging import MODEL, Judged
 from radloop.catalog.rule import Rule
 from radloop.dashboard import audit, figures, layout, loading, loop
 from radloop.dashboard.loading import Feedback
 from radloop.errors import RadloopError
-from radloop.measures import counts
+from radloop.measures import calibration, counts
 from radloop.measures.intervals import LEAST_FOR_DRAWS
 from radloop.options import Dashboard
+from radloop.words import several
 
 MOST_LISTED: Final = 1000
 _VIEWS: Final = ("What it said", "Against the truth", "Latency and errors")
@@ -71,8 +73,8 @@ def _histogram(said: Feedback, rule: Rule) -> None:
     )
     boxes = said.records.detections["confidence"]
     units = (
-        f"n: all {len(boxes):,} boxes of all feedback, {int((boxes > rule.min_confidence).sum()):,} of them above the "
-        f"rule's {rule.min_confidence:g}, also those of held-out, superseded and doubtful images: Re-training says "
+        f"n: {several(len(boxes), 'box')} of all feedback, {int((boxes > rule.min_confidence).sum()):,} of them above "
+        f"the rule's {rule.min_confidence:g}, also those of held-out, superseded and doubtful images: Re-training says "
         "which become labels."
     )
     title = "How sure the model is of its boxes, and of finding nothing"
@@ -120,9 +122,12 @@ def _truth(inputs: Dashboard, said: Feedback, rule: Rule) -> None:
     if not loop.has_images(found):
         layout.missing("A table alone does not tell training images from others.", "radloop transform")
         return
-    parts = loop.parts(found, said)
+    parts, rest = loop.parts(found, said), loop.left_out(found, said)
+    if rest:
+        told = (f"{several(each.feedback, 'feedback')} ({each.reason})" for each in rest)
+        st.caption(f"Left out: {'; '.join(told)}.")
     if parts.is_empty():
-        st.info("No feedback is on an image outside training that the dataset knows: nothing to judge by.")
+        st.info("No feedback is on a picture of the dataset outside training: nothing to judge by.")
         return
     part = _chosen(parts)
     with st.spinner("Judging …"):
@@ -136,27 +141,37 @@ def _truth(inputs: Dashboard, said: Feedback, rule: Rule) -> None:
         _calibration(judged)
         with st.spinner("Judging by each reader …"):
             readers = loop.against_readers(found, said, part)
-        drew = readers.filter(pl.col("map").is_not_null(), ~pl.col("few")).sort(*counts.reader_order())
-        shown, most = figures.most(drew, of="rad_id", size="images", what="readers")
-        none = readers.height - drew.height
-        silent = f"{none} more drew on fewer than {LEAST_FOR_DRAWS} groups: too few to say. " if none else ""
-        layout.chart(
-            "mAP@0.4 against each reader alone: the consensus hides that range",
-            figures.bars(shown, of="rad_id", value="map", title="mAP@0.4"),
-            readers,
-            key="by-reader",
-            units=silent + most,
-        )
+        _by_reader(readers)
+
+
+def _by_reader(readers: pl.DataFrame) -> None:
+    drew = readers.filter(pl.col("map").is_not_null(), ~pl.col("few")).sort(*counts.reader_order())
+    few = readers.height - drew.height
+    if drew.is_empty():
+        who = several(few, "reader")
+        layout.cannot_tell(f"mAP against each reader alone: of {who} none drew on {LEAST_FOR_DRAWS} groups or more.")
+        return
+    shown, most = figures.most(drew, of="rad_id", size="images", what="readers")
+    silent = f"{several(few, 'reader')} drew on fewer than {LEAST_FOR_DRAWS} groups: too few to say. " if few else ""
+    layout.chart(
+        "mAP@0.4 against each reader alone: the consensus hides that range",
+        figures.bars(shown, of="rad_id", value="map", title="mAP@0.4"),
+        readers,
+        key="by-reader",
+        units=silent + most,
+    )
 
 
 def _chosen(parts: pl.DataFrame) -> tuple[str, str, str]:
     """The detector and the split to judge: one split at a time, for each tells something else."""
     left, right = st.columns(2)
     detectors = parts.select(MODEL).unique(maintain_order=True).rows()
-    names = [f"{model or 'unknown'} {version}".strip() for model, version in detectors]
+    names = [judging.name(model, version) for model, version in detectors]
     model, version = detectors[names.index(left.selectbox("Detector", names))]
     own = parts.filter(model=model, model_version=version)
-    shown = {split: f"{split} ({images:,} images)" for split, images in own.select("split", "images").iter_rows()}
+    shown = {
+        split: f"{split} ({several(images, 'image')})" for split, images in own.select("split", "images").iter_rows()
+    }
     split = right.selectbox("Split", list(shown), format_func=lambda name: shown[name])
     return model, version, str(split)
 
@@ -174,33 +189,30 @@ def _figures(judged: Judged) -> None:
         f"{layout.interval(labels, 'precision', percent=True)}"
     )
     columns[3].metric("Calibration error", layout.number(judged.calibration_error), border=True)
-    columns[3].caption(_floor(judged))
+    held = calibration.words(judged.calibration_error, judged.calibration_floor)
+    columns[3].caption(f"of {_sure(judged)}; {held}")
     single = judged.single_reader
-    cut = (
-        ""
-        if judged.cut is None
-        else f" mAP is of the boxes above a confidence of {judged.cut:g}: none below were kept."
-    )
-    alone = f" (what its only reader drew on {single:,} images)" if single else ""
+    cut = kept.words(judged.cut, told=judged.cut_told, top_box_only=judged.top_box_only)
+    classes = judged.precision[0.4].filter(pl.col("class_id").is_not_null(), pl.col("truth") > 0).height
+    alone = f" (on {several(single, 'image')} what the only reader drew)" if single else ""
     st.caption(
-        f"Truth: {judged.truth:,} boxes that at least two readers of the image drew, fused at IoU 0.4{alone}; "
-        f"{judged.images:,} images in {judged.groups:,} groups, the newest feedback on each. "
-        f"The intervals take the groups as their units.{cut}"
+        f"Truth: {several(judged.truth, 'box')} that at least two readers of the image drew, fused at IoU 0.4{alone}; "
+        f"{several(judged.images, 'image')} in {several(judged.groups, 'group')}, the newest feedback on each. "
+        f"The intervals take the groups as their units. mAP is the mean of the {several(classes, 'class')} with truth; "
+        f"its boxes: {cut}."
     )
 
 
-def _floor(judged: Judged) -> str:
-    """What the calibration error is to be held against."""
-    if judged.calibration_floor is None:
-        return "mean gap between confidence and share right"
-    usual, most = judged.calibration_floor
-    wrong = (judged.calibration_error or 0) > most
-    verdict = "more than chance explains" if wrong else "it cannot be told from a perfect one"
-    return f"a perfect detector shows {usual:.3f} on as many boxes, at most {most:.3f} in 95 of 100 cases: {verdict}"
+def _sure(judged: Judged) -> str:
+    """The boxes that calibration takes."""
+    return f"{several(int(judged.calibration['predictions'].sum()), 'box')} above {Rule().doubtful:g}"
 
 
 def _precision(judged: Judged) -> None:
     classes = judged.precision[0.4].filter(pl.col("class_id").is_not_null(), pl.col("truth") > 0)
+    if classes.is_empty():
+        layout.cannot_tell("the average precision of a class: there is no box in the truth of these images.")
+        return
     shown, most = figures.most(classes, of="class_name", size="truth", what="classes")
     figure = figures.dots(
         shown.with_columns(at=pl.lit("IoU 0.4")), of="class_name", value="ap", by="at", title="average precision"
@@ -217,6 +229,9 @@ def _precision(judged: Judged) -> None:
 
 def _calibration(judged: Judged) -> None:
     table = judged.calibration.filter(pl.col("predictions") > 0)
+    if table.is_empty():
+        layout.cannot_tell(f"how often a confidence is right: there are {_sure(judged)}.")
+        return
     figure = figures.empty(x="confidence", y="share right")
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": figures.GREY, "dash": "dot"})
     figure.add_trace(
@@ -238,7 +253,7 @@ def _calibration(judged: Judged) -> None:
         figure,
         table,
         key="calibration",
-        units="A point without a bar lies on too few groups for an interval.",
+        units=f"n: {_sure(judged)}. A point without a bar lies on too few groups for an interval.",
     )
 
 

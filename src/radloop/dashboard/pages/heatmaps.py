@@ -13,6 +13,7 @@ from radloop.measures.counts import Heatmaps
 from radloop.options import Dashboard
 from radloop.tables import CLASS_ID
 from radloop.taxonomy import Taxonomy
+from radloop.words import several
 
 SIDE = 64  # cells along each axis
 FEW_BOXES = 20  # below, where they lie is chance
@@ -73,12 +74,12 @@ def page(inputs: Dashboard) -> None:
                 title = f"Where {layout.plain(name)} was drawn in {split}"
                 _panel(inputs, found, shares[split], highest, (split, title, _says(boxes[split])))
                 if boxes[split][0] < FEW_BOXES:
-                    layout.cannot_tell(f"{layout.several(boxes[split][0], 'box')} make no pattern.")
+                    layout.cannot_tell(f"{several(boxes[split][0], 'box')}: too few for a pattern.")
     layout.download(_cells(heat), key=f"heatmap-{class_id}")
 
 
 def _says(boxes: tuple[int, int, int]) -> str:
-    return f"n: {layout.several(boxes[0], 'box')} on {boxes[1]:,} of {layout.several(boxes[2], 'image')}."
+    return f"n: {several(boxes[0], 'box')} on {boxes[1]:,} of {several(boxes[2], 'image')}."
 
 
 def _panel(

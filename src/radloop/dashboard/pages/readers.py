@@ -14,6 +14,7 @@ from radloop.measures.intervals import LEAST_FOR_DRAWS, LEAST_FOR_SHARE
 from radloop.options import Dashboard
 from radloop.tables import READER
 from radloop.taxonomy import NOTHING
+from radloop.words import several
 
 _VIEWS: Final = ("By class", "By pair of readers", "Who read what", "Most disagreed on")
 _EVERY: Final = "(all findings)"
@@ -89,9 +90,11 @@ def page(inputs: Dashboard) -> None:
     if alone and view != _VIEWS[2]:
         layout.cannot_tell("the source has one reader only, nobody to agree with.")
     elif view == _VIEWS[0]:
+        layout.dependent(found)
         _flattery(found)
         _classes(found)
     elif view == _VIEWS[1]:
+        layout.dependent(found)
         _pairs(found)
     elif view == _VIEWS[2]:
         _who(found)
@@ -182,7 +185,12 @@ def _pairs(found: Dataset) -> None:
     of_source = _read(found).filter(who=READER)
     read, most = figures.most(of_source, of="rad_id", size="images", what="readers")
     names = read["rad_id"].to_list()
-    among = pairs.filter(pl.col("reader_a").is_in(names), pl.col("reader_b").is_in(names))
+    told = pairs.filter(pl.col(f"{measures[title]}_low").is_not_null())
+    few = f"{pairs.height - told.height:,} of {several(pairs.height, 'pair')} have too few to say"
+    if told.is_empty():
+        layout.cannot_tell(f"{title} of a pair of readers, {layout.plain(name)}: {few}.")
+        return
+    among = told.filter(pl.col("reader_a").is_in(names), pl.col("reader_b").is_in(names))
     figure = figures.matrix(
         among.with_columns(said=said),
         x="reader_b",
@@ -198,7 +206,8 @@ def _pairs(found: Dataset) -> None:
         figure,
         pairs,
         key="pairs",
-        units=f"Empty: no common image, or nobody saw it. Intervals and numbers of images stand in the data. {most}",
+        units=f"Empty: no common image, or too few for an interval: {few}. Intervals and numbers of images stand in "
+        f"the data. {most}",
     )
 
 

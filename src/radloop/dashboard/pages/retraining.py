@@ -15,6 +15,7 @@ from radloop.feedback import retraining
 from radloop.feedback.retraining import Decided
 from radloop.options import Dashboard
 from radloop.taxonomy import NOTHING, Taxonomy
+from radloop.words import several
 
 _FATES = {
     "kept": "is in the table; where it has a code it does not train",
@@ -86,7 +87,7 @@ def _rows(decided: Decided, classes: Taxonomy) -> None:
         st.info("Nothing would train. Reviews make the most of it: see Review.")
         return
     said = ", ".join(f"{rows:,} of {source}" for source, rows in sources.select("source", "rows").iter_rows())
-    st.markdown(f"**{decided.rows.height:,} rows on {decided.rows['image_id'].n_unique():,} images:** {said}")
+    st.markdown(f"**{_counted_rows(decided.rows)}:** {said}")
     idle = decided.rows.filter(~pl.col("trains")).height
     if idle:
         st.info(f"{idle:,} of the rows do not train (column `trains`): Why, below, says so.")
@@ -100,6 +101,10 @@ def _rows(decided: Decided, classes: Taxonomy) -> None:
         on_click="ignore",
     )
     layout.table(decided.rows, key="rows-now")
+
+
+def _counted_rows(rows: pl.DataFrame) -> str:
+    return f"{several(rows.height, 'row')} on {several(rows['image_id'].n_unique(), 'image')}"
 
 
 def _why(decided: Decided) -> None:
@@ -132,7 +137,7 @@ def _balance(found: Dataset, decided: Decided) -> None:
     title = "Training images of each class, before and after the next round"
     images = decided.rows.filter("trains")["image_id"].n_unique()
     units = (
-        f"n: images with a label of the class in training now, and when the {layout.several(images, 'image')} of the "
+        f"n: images with a label of the class in training now, and when the {several(images, 'image')} of the "
         f"table are added: what people drew on those from production comes along. {most}"
     )
     layout.chart(title, figure, balance, key="balance", units=units)
@@ -149,7 +154,7 @@ def _last(path: Path) -> None:
         return
     if (rows["source"] == "simulated-review").any():
         st.warning("**Simulated:** rows of simulated reviews are among them, marked in the column `source`.")
-    st.markdown(f"**{rows.height:,} rows on {rows['image_id'].n_unique():,} images**")
+    st.markdown(f"**{_counted_rows(rows)}**")
     st.download_button("Download retrain.csv", path.read_bytes, path.name, "text/csv", on_click="ignore")
     st.dataframe(rows, hide_index=True, key="last-rows")
     report = loading.document(path.with_name(tree.REPORT))

@@ -43,7 +43,10 @@ def page(inputs: Dashboard) -> None:
     reviewer = _reviewer()
     feedback_id = _next(found, said, reviewed, inputs.seed)
     if feedback_id is None:
-        st.success("Nothing is left to review: every feedback that could train is settled.")
+        if loop.trainable(found, said):
+            st.success("Nothing is left to review: every feedback that could train is settled.")
+        else:
+            st.info("No feedback is on an image that may train: there is nothing to review.")
         return
     image_id = str(said.records.feedback.filter(pl.col("feedback_id") == feedback_id)["image_id"][0])
     draft = _draft(said, feedback_id, image_id, loading.last_rule(inputs.retrain_table))
