@@ -22,6 +22,8 @@ from radloop.errors import SourceError
 MIN_SIDE_PX: Final = 10  # what Ultralytics asks for
 MAX_PIXELS: Final = 89_000_000  # above, Pillow, and so the trainer, warns of a decompression bomb
 
+NEARLY_BLACK: Final = 16  # values under it show a trainer nothing
+
 Gray = npt.NDArray[np.uint8]  # height × width
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
@@ -86,6 +88,12 @@ def statistics(gray: Gray) -> Statistics:
     total, squares = int(counts @ values), int(counts @ values**2)
     mean = total / gray.size
     return Statistics(mean, max(squares / gray.size - mean**2, 0.0) ** 0.5, _laplacian_variance(gray))
+
+
+def is_nearly_black(gray: Gray) -> bool:
+    """Whether all but one value in 400 lie in the lowest sixteenth: a picture of 12 bits in 16, or nothing at all."""
+    counts = np.array(Image.fromarray(gray).histogram())
+    return int(counts[NEARLY_BLACK:].sum()) * 400 <= gray.size
 
 
 def fingerprint(gray: Gray) -> str:

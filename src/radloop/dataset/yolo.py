@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
-import yaml
 
-from radloop import files, manifest
+from radloop import files, manifest, tree
+from radloop.dataset import trainer_yaml
 from radloop.dataset.plan import Plan
 from radloop.errors import DatasetError
 from radloop.progress import Progress, silent
 
 # The endings that the trainer looks for in a folder of pictures; it passes over all others without a word.
 PICTURE_SUFFIXES: Final = frozenset(
-    {"bmp", "dng", "heic", "jpeg", "jpg", "mpo", "pfm", "png", "tif", "tiff", "webp"}
-)  # fmt: skip
+    {"avif", "bmp", "dng", "heic", "heif", "jp2", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp"}
+)
 
 _FOLDER: Final = pl.col("key").str.replace(r"/?[^/]*$", "")  # of a file
 _BATCH: Final = 4096  # files between two words to `progress`
@@ -304,9 +304,7 @@ def _config(path: Path, root: Path) -> Config | None:
     problem = None
     splits: dict[str, list[Path]] = {}
     try:
-        # The trainer drops what is no UTF-8 and what YAML calls unprintable, then parses the rest.
-        text = path.read_bytes().decode("utf-8", errors="ignore")
-        content = yaml.safe_load(yaml.reader.Reader.NON_PRINTABLE.sub("", text))
+        content = tree.read_data_yaml(path.read_bytes())
         splits = _splits(content, root)
     except Exception as broken:  # noqa: BLE001 - PyYAML raises anything, a KeyError for `!!bool x`; a path may hold a NUL
         content, problem = None, " ".join(str(broken).split())[:200] or type(broken).__name__
@@ -321,31 +319,41 @@ def _splits(content: object, root: Path) -> dict[str, list[Path]]:
     base = mapping.get("path")
     base = root / base if isinstance(base, str) else root  # an absolute `path` replaces the root
     splits = {}
-    for split in ("train", "val", "test"):
-        named = mapping.get(split)
-        places = named if isinstance(named, list) else [named]
-        splits[split] = [_place(base, place) for place in places if isinstance(place, str) and place]
+    for split in trainer_yaml.SPLITS:
+        named = trainer_yaml.named_split(content, split)
+        if isinstance(named, str):
+            splits[split] = [_place(base, named)] if named else []
+        else:
+            listed = named if isinstance(named, list) else []
+            splits[split] = [(base / place).resolve() for place in listed if isinstance(place, str)]
     return splits
 
 
 def _place(base: Path, named: str) -> Path:
     place = (base / named).resolve()
-    if not place.exists() and named.startswith("../"):  # the trainer forgives one `../` too many
+    if not place.exists() and named.startswith("../"):  # the trainer forgives one `../` too many, not in a list
         return (base / named[3:]).resolve()
     return place
 
 
-def find_pictures(place: Path) -> list[str]:
-    """The absolute path of every picture that the trainer finds at a place (a folder, or a file that lists them)."""
-    if place.is_dir():
-        names = glob.iglob("**/*.*", root_dir=place, recursive=True)  # like the trainer: nothing hidden
-        paths = [f"{place}/{name}" for name in names]
-    elif place.is_file():
-        lines = place.read_text(encoding="utf-8", errors="replace").split("\n")
-        paths = [os.path.normpath(place.parent / line.strip()) for line in lines if line.strip()]
-    else:
-        paths = []
-    return sorted(path for path in paths if path.rpartition(".")[2].lower() in PICTURE_SUFFIXES)
+def find_pictures(folder: Path) -> list[str]:
+    """The absolute path of every picture that the trainer finds in a folder and the folders in it; nothing hidden."""
+    names = glob.iglob("**/*.*", root_dir=folder, recursive=True)
+    return sorted(f"{folder}/{name}" for name in names if is_picture(name))
+
+
+def is_picture(path: str) -> bool:
+    """Whether the trainer takes a file for a picture, by its ending."""
+    return path.rpartition(".")[2].lower() in PICTURE_SUFFIXES
+
+
+def read_list(file: Path) -> list[str]:
+    """The lines of a list of pictures, as the trainer reads them: only what begins with `./` lies beside the list.
+
+    Raises UnicodeDecodeError for a list that is not UTF-8, OSError for one that cannot be read.
+    """
+    lines = file.read_text(encoding="utf-8-sig").strip().splitlines()
+    return [line.replace("./", f"{file.parent}/", 1) if line.startswith("./") else line for line in lines]
 
 
 def label_path(picture: str) -> str:
