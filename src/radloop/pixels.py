@@ -34,6 +34,7 @@ _PLAIN_CHUNKS: Final = frozenset({b"IHDR", b"IDAT", b"IEND", b"tEXt", b"tIME", b
 _FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 _EXIF_ORIENTATION: Final = 0x0112
+TURNED: Final = "its EXIF data says to show it turned"
 _BAND_ROWS: Final = 64  # rows worked on at a time, so that they stay in the processor's cache
 
 
@@ -88,6 +89,13 @@ def statistics(gray: Gray) -> Statistics:
     total, squares = int(counts @ values), int(counts @ values**2)
     mean = total / gray.size
     return Statistics(mean, max(squares / gray.size - mean**2, 0.0) ** 0.5, _laplacian_variance(gray))
+
+
+def spread(gray: Gray) -> int:
+    """How many of the 256 steps lie between the darkest and the lightest values, one in 400 left out on either side."""
+    counts = np.cumsum(Image.fromarray(gray).histogram())
+    low, high = np.searchsorted(counts, [gray.size / 400, gray.size * 399 / 400])
+    return int(high - low) + 1
 
 
 def is_nearly_black(gray: Gray) -> bool:
@@ -170,7 +178,7 @@ def _decode_strictly(data: bytes) -> Gray:
         warnings.simplefilter("ignore")  # of odd metadata; the pixels are what counts
         try:
             with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-                turned = image.getexif().get(_EXIF_ORIENTATION, 1) != 1
+                turned = image.getexif().get(_EXIF_ORIENTATION) in range(2, 9)
                 image.draft("L", None)
                 image.load()
                 if image.mode.startswith("I"):
@@ -182,7 +190,7 @@ def _decode_strictly(data: bytes) -> Gray:
         except Exception as error:  # Pillow promises no particular one for hostile bytes
             raise SourceError(f"damaged: {error or type(error).__name__}") from error
     if turned:
-        raise SourceError("its EXIF data says to show it turned: save it upright, so that its boxes have one frame")
+        raise SourceError(f"{TURNED}: save it upright, so that its boxes have one frame")
     return gray
 
 

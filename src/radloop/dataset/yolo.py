@@ -16,8 +16,9 @@ import polars as pl
 from radloop import files, manifest, tree
 from radloop.dataset import trainer_yaml
 from radloop.dataset.plan import Plan
-from radloop.errors import DatasetError
+from radloop.errors import DatasetError, SourceError
 from radloop.progress import Progress, silent
+from radloop.tags import without_tags
 
 # The endings that the trainer looks for in a folder of pictures; it passes over all others without a word.
 PICTURE_SUFFIXES: Final = frozenset(
@@ -57,9 +58,9 @@ def write(plan: Plan, organized: Path, *, pictures: Path, progress: Progress = s
         kept = _unlisted(organized)
         if _is_written(plan, organized, pictures):
             return False
-        _require_unchanged(plan.images, pictures)
+        tagged = _require_unchanged(plan.images, pictures)
         try:
-            _write_tree(plan, new, pictures=pictures, progress=progress)
+            _write_tree(plan, new, pictures=pictures, tagged=tagged, progress=progress)
             _keep(kept, organized, new)
             files.write_atomic(new / manifest.NAME, manifest.encode(plan.manifest))
             if durable:
@@ -78,12 +79,12 @@ def write(plan: Plan, organized: Path, *, pictures: Path, progress: Progress = s
     return True
 
 
-def _write_tree(plan: Plan, new: Path, *, pictures: Path, progress: Progress) -> None:
+def _write_tree(plan: Plan, new: Path, *, pictures: Path, tagged: set[str], progress: Progress) -> None:
     new.mkdir()
     for folder in plan.manifest.select(_FOLDER).unique().to_series().sort():
         (new / folder).mkdir(parents=True, exist_ok=True)
     _write_labels(plan.labels, new, progress)
-    _link_pictures(plan.images, new, pictures, progress)
+    _link_pictures(plan.images, new, pictures, tagged, progress)
     for key, data in plan.documents.items():
         (new / key).write_bytes(data)
 
@@ -105,15 +106,23 @@ def _create(name: str, data: bytes, folder: int) -> None:
         os.close(descriptor)
 
 
-def _link_pictures(images: pl.DataFrame, new: Path, pictures: Path, progress: Progress) -> None:
+def _link_pictures(images: pl.DataFrame, new: Path, pictures: Path, tagged: set[str], progress: Progress) -> None:
     done = 0
-    copies: dict[str, Path] = {}  # of a source that cannot be linked: its next file is a link to its last copy
+    # of a source that cannot be linked, or has tags: its next file is a link to its last copy
+    copies: dict[str, Path] = {}
     with _opened(pictures) as origin:
         for folder, names, sources in _batches(images, pl.col("source")):
             with _opened(new / folder) as there:
                 for name, source in zip(names, sources, strict=True):
+                    if source in tagged and source not in copies:
+                        copies[source] = new / folder / name
+                        _create(name, without_tags((pictures / source).read_bytes()), there)
+                        continue
                     try:
-                        os.link(source, name, src_dir_fd=origin, dst_dir_fd=there)
+                        if source in tagged:
+                            os.link(copies[source], name, dst_dir_fd=there)
+                        else:
+                            os.link(source, name, src_dir_fd=origin, dst_dir_fd=there)
                     except OSError as error:
                         if error.errno == errno.EEXIST:
                             raise
@@ -141,21 +150,39 @@ def _opened(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _require_unchanged(images: pl.DataFrame, pictures: Path) -> None:
-    """Raise DatasetError where a picture is no longer the file that was inspected, as far as its size tells."""
+def _require_unchanged(images: pl.DataFrame, pictures: Path) -> set[str]:
+    """Raise DatasetError where a picture is no longer the file that was inspected, as far as its size tells.
+
+    The sources with tags, which are published without them and so as smaller files, are returned.
+    """
+    tagged = set()
+    distinct = images.select("source", "bytes", "md5").unique("source", maintain_order=True)
     with _opened(pictures) as origin:
-        for source, size in images.select("source", "bytes").unique("source", maintain_order=True).iter_rows():
+        for source, size, md5 in distinct.iter_rows():
             try:
                 found = os.stat(source, dir_fd=origin).st_size
             except FileNotFoundError as gone:
                 raise DatasetError(
                     f"picture {pictures / source} has gone since it was inspected. Put it back, or run transform again."
                 ) from gone
-            if found != size:
+            if found == size:
+                continue
+            if _is_without_tags(pictures / source, md5):
+                tagged.add(source)
+            else:
                 raise DatasetError(
                     f"picture {pictures / source} has changed since it was inspected: {found} bytes instead of {size}."
                     " Run transform again."
                 )
+    return tagged
+
+
+def _is_without_tags(picture: Path, md5: str) -> bool:
+    """Whether a picture without its tags has this MD5."""
+    try:
+        return hashlib.md5(without_tags(picture.read_bytes())).hexdigest() == md5
+    except SourceError:
+        return False
 
 
 def _unlisted(organized: Path) -> list[str]:
