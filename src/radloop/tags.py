@@ -19,6 +19,9 @@ _END: Final = 0xD9
 _MARKS: Final = ~np.isin(np.arange(256), [0x00, 0xFF, *range(0xD0, 0xD8)])  # not a stuffed byte, nor a restart
 
 
+_NUMBERS: Final = slice(2, 2 + 12)  # of JFIF's tag and of Adobe's, behind the length
+
+
 def without_tags(data: bytes) -> bytes:
     """The same picture without them; the same object where there are none.
 
@@ -71,7 +74,7 @@ def _bare_jpeg(data: bytes) -> bytes:
 def _numbers_of(marker: int, segment: bytes) -> bytes:
     """What a decoder reads from a tag (its density, its colours), without the thumbnail or text that may follow."""
     if marker == 0xE0 and segment[2:7] == b"JFIF\0" and len(segment) >= 16:
-        return b"\xff\xe0\x00\x10" + segment[2:14] + b"\0\0"
-    if marker == 0xEE and segment[2:7] == b"Adobe" and len(segment) >= 14:
-        return b"\xff\xee\x00\x0e" + segment[2:14]
+        return b"\xff\xe0\x00\x10" + segment[_NUMBERS] + b"\0\0"
+    if marker == 0xEE and segment[2:7] == b"Adobe" and len(segment) >= _NUMBERS.stop:
+        return b"\xff\xee\x00\x0e" + segment[_NUMBERS]
     return b""
