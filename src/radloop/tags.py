@@ -17,8 +17,6 @@ _JPEG_BARE: Final = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a l
 _START_OF_SCAN: Final = 0xDA
 _END: Final = 0xD9
 _MARKS: Final = ~np.isin(np.arange(256), [0x00, 0xFF, *range(0xD0, 0xD8)])  # not a stuffed byte, nor a restart
-
-
 _NUMBERS: Final = slice(2, 2 + 12)  # of JFIF's tag and of Adobe's, behind the length
 
 

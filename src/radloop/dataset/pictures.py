@@ -1,7 +1,8 @@
 """Looking at every picture of a folder once: is it sound, what does it measure, what is its hash.
 
 Each file is read once; all else is done on its bytes. A picture that cannot be used is a row with a `problem`, not an
-exception; one that is to be shown turned stops the run. What was found is kept in a cache, so that only new and changed pictures are looked at again.
+exception; one that is to be shown turned stops the run. What was found is kept in a cache, so that only new and changed
+pictures are looked at again.
 """
 
 import hashlib
