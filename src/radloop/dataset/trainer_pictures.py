@@ -4,8 +4,10 @@ import hashlib
 import io
 import os
 import warnings
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from radloop import pixels
 from radloop.dataset import yolo
 from radloop.dataset.trainer_rules import Violation
+from radloop.errors import SourceError
 from radloop.progress import Progress
 
 _SMALLEST_SIDE_PX: Final = 10
@@ -113,6 +116,11 @@ def _judge(data: bytes) -> tuple[tuple[str, str] | None, pixels.Gray | None]:
 
 def _gray_values(data: bytes) -> pixels.Gray:
     """The gray values as the trainer reads them: of 16 bits the upper 8."""
+    if data.startswith(b"\x89PNG"):
+        with suppress(SourceError):  # which Pillow knows more of
+            gray = pixels.decode(data)  # in a third of Pillow's time
+            _require_right_sum(data)
+            return gray
     with Image.open(io.BytesIO(data)) as picture:
         picture.load()
         if picture.format == "PNG" and _PNG_END not in data:
@@ -122,6 +130,16 @@ def _gray_values(data: bytes) -> pixels.Gray:
         if picture.mode.startswith("I"):
             return (np.asarray(picture) >> 8).astype(np.uint8)
         return np.asarray(picture.convert("L"))
+
+
+def _require_right_sum(png: bytes) -> None:
+    """Raise zlib.error where the sum over the pixels is wrong, for which the trainer's decoder gives up."""
+    inflated, at = zlib.decompressobj(), 8
+    while at < len(png):
+        end = at + 8 + int.from_bytes(png[at : at + 4])
+        if png[at + 4 : at + 8] == b"IDAT":
+            inflated.decompress(png[at + 8 : end])
+        at = end + 4
 
 
 def _sentence(broken: Exception) -> str:
