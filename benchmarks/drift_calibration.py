@@ -4,7 +4,8 @@
 
 Draws random pairs of sets from the images, so that nothing differs but by chance, and counts the alarms: of each
 test at p ≤ 0.05, and of any after false-discovery control. Beside it the test that dashboards make, a
-Kolmogorov-Smirnov test on the pooled boxes. Then injects drifts into random pairs. Picture statistics are made up
+Kolmogorov-Smirnov test on the pooled boxes. Then the same for sets of the same images, which are tested in pairs: what
+two readers of an image said, in random order. Then injects drifts into random pairs. Picture statistics are made up
 (the annotations have none).
 """
 
@@ -21,6 +22,8 @@ from radloop.measures import drift
 from radloop.vindr.classes import TAXONOMY
 
 PAIRS = ((1_000, 750), (11_500, 500))
+TWICE = (100, 500)  # images in both sets
+ANY = "any after false-discovery control"
 Images = pl.DataFrame
 
 
@@ -33,6 +36,8 @@ def main() -> None:
     images = with_pictures(drift.of_annotations(table, TAXONOMY), seed=1)
     for sizes in PAIRS:
         no_drift(table, images, sizes, options.splits)
+    for count in TWICE:
+        same_images(table, count, options.splits)
     for sizes in PAIRS:
         injected(images, sizes, max(options.splits // 10, 1))
 
@@ -55,26 +60,51 @@ def draw(images: Images, sizes: tuple[int, int], seed: int) -> tuple[Images, Ima
 
 
 def no_drift(table: pl.DataFrame, images: Images, sizes: tuple[int, int], splits: int) -> None:
-    wanted = [*dict.fromkeys(images.columns), "any after false-discovery control"]
-    alarms, tested = dict.fromkeys(wanted, 0), dict.fromkeys(wanted, 0)
     boxes = table.drop_nulls("x_min_norm").select("image_id", centre=(pl.col("x_min_norm") + pl.col("x_max_norm")) / 2)
-    pooled = 0
+    counted, pooled = Alarms(), 0
     for seed in range(splits):
         pair = draw(images, sizes, seed)
-        figures = drift.compare(*pair)
-        for name, p_value in figures.select("summary", "p_value").drop_nulls().iter_rows():
-            tested[name] += 1
-            alarms[name] += p_value <= 0.05
-        tested[wanted[-1]] += 1
-        alarms[wanted[-1]] += bool((figures["q_value"] <= drift.FALSE_DISCOVERIES).any())
+        counted.add(drift.compare(*pair))
         x = [boxes.join(part.select("image_id"), on="image_id", how="semi")["centre"].to_numpy() for part in pair]
         pooled += stats.ks_2samp(*x, method="asymp").pvalue <= 0.05
     print(f"\n{sizes[0]:,} against {sizes[1]:,} images, {splits:,} random pairs without drift: share of alarms")
-    for name in wanted:
-        if tested[name]:
-            note = f"   tested in {tested[name] / splits:.1%} of the pairs" if tested[name] < splits else ""
-            print(f"  {name:36} {alarms[name] / tested[name]:6.2%}{note}")
-    print(f"  {'for comparison: KS on pooled boxes, x':36} {pooled / splits:6.2%}")
+    counted.show(splits)
+    print(f"  {'for comparison: KS of x on pooled boxes':40} {pooled / splits:6.2%}")
+
+
+def same_images(table: pl.DataFrame, count: int, splits: int) -> None:
+    """Two readers of each of some abnormal images, who of them first by lot: nothing differs but by chance."""
+    abnormal = table.join(table.drop_nulls("class_id"), on="image_id", how="semi")
+    readings = drift.of_annotations(
+        abnormal.with_columns(image_id=pl.format("{} {}", "image_id", "rad_id")), TAXONOMY
+    ).with_columns(pl.col("image_id").str.split(" ").list.first())
+    counted = Alarms()
+    for seed in range(splits):
+        images = readings["image_id"].unique().sort().sample(count, seed=seed)
+        drawn = readings.filter(pl.col("image_id").is_in(images.implode())).sample(fraction=1, shuffle=True, seed=seed)
+        place = pl.int_range(pl.len()).over("image_id")
+        counted.add(drift.compare(*(drawn.filter(place == at).drop("readers") for at in (0, 1))))
+    print(f"\nthe same {count:,} images twice, {splits:,} pairs without drift, tested in pairs: share of alarms")
+    counted.show(splits)
+
+
+class Alarms:
+    """How often each test was made, and alarmed at p ≤ 0.05; and any of them after false-discovery control."""
+
+    def __init__(self) -> None:
+        self.tested: dict[str, int] = {}
+        self.alarms: dict[str, int] = {}
+
+    def add(self, figures: pl.DataFrame) -> None:
+        any_alarm = bool((figures["q_value"] <= drift.FALSE_DISCOVERIES).any())
+        for name, p_value in [*figures.select("summary", "p_value").iter_rows(), (ANY, 0 if any_alarm else 1)]:
+            self.tested[name] = self.tested.get(name, 0) + (p_value is not None)
+            self.alarms[name] = self.alarms.get(name, 0) + (p_value is not None and p_value <= 0.05)
+
+    def show(self, splits: int) -> None:
+        for name in sorted(filter(self.tested.get, self.tested), key=lambda name: name == ANY):
+            note = f"   tested in {self.tested[name] / splits:.1%} of the pairs" if self.tested[name] < splits else ""
+            print(f"  {name:40} {self.alarms[name] / self.tested[name]:6.2%}{note}")
 
 
 def injected(images: Images, sizes: tuple[int, int], splits: int) -> None:

@@ -55,18 +55,18 @@ def quality(count: int, spec: str, jobs: int) -> None:
         offline.etl(etl, engine=Local(jobs))
         retrain = options.Retrain(out=out, jobs=jobs)
         known = version.read(out)
-        boxes = truth.of(known.readings.filter(split="production"))
+        boxes, images = truth.of(known.readings.filter(split="production")), known.images.filter(split="production")
         ask(detectors.create(spec, known.taxonomy, truth=boxes), known, retrain.feedback_folder)
         print(f"{count:,} production images, {boxes.height:,} boxes that two readers agree on; detector {spec}")
         print(f"{'labels':28}{'images':>8}{'boxes':>7}{'right':>7}{'precision':>22}{'recall':>22}")
 
         confident = pl.col("confidence") > Rule().min_confidence
         sure = reading.read(retrain.feedback_folder, known.taxonomy).detections.filter(confident)
-        tell("every box above 0.9", sure, boxes)
-        tell("the rule", trained(pipeline.retrain(retrain)), boxes)
+        tell("every box above 0.9", sure, boxes, images)
+        tell("the rule", trained(pipeline.retrain(retrain)), boxes, images)
         for _ in range(2):  # the second time a third reader adjudicates
             reviewing.simulate(options.Review(out=out, simulated=True, jobs=jobs))
-        tell("after a simulated review", trained(pipeline.retrain(retrain)), boxes)
+        tell("after a simulated review", trained(pipeline.retrain(retrain)), boxes, images)
 
 
 def ask(detector, known, folder: Path) -> None:
@@ -97,11 +97,11 @@ def trained(done) -> pl.DataFrame:
     return retraining.from_csv((done.folder / "retrain.csv").read_bytes(), TAXONOMY)
 
 
-def tell(name: str, rows: pl.DataFrame, truth: pl.DataFrame) -> None:
+def tell(name: str, rows: pl.DataFrame, truth: pl.DataFrame, images: pl.DataFrame) -> None:
     from radloop.pipelines import evaluating
 
-    figures = evaluating.labels(rows, truth, TAXONOMY)
-    counts = f"{figures['images']:8,}{figures['labels']:7,}{figures['correct']:7,}"
+    figures = evaluating.labels(rows, truth, images, TAXONOMY)
+    counts = f"{figures['labelled']:8,}{figures['labels']:7,}{figures['correct']:7,}"
     shares = [
         f"{figures[each]:.2f} ({figures[f'{each}_low']:.2f} to {figures[f'{each}_high']:.2f})"
         for each in ("precision", "recall")

@@ -9,9 +9,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import harness, page  # noqa: E402
+from benchmarks import annotations_csv, harness, missed, page  # noqa: E402
 from benchmarks.__main__ import STAGES  # noqa: E402
 from benchmarks.harness import Growth, Limit, Point, Result, Section, Turn  # noqa: E402
+
+from radloop.sources import synthetic  # noqa: E402
 
 MACHINE = {
     "date": "2026-01-02 03:04 UTC",
@@ -90,6 +92,21 @@ def test_a_busy_machine_is_told():
     busy = Section("labels", "Labels", "", machine=MACHINE | {"load": 2.5})
 
     assert "The machine was busy" in page.section_lines(busy)[-1]
+
+
+@pytest.mark.parametrize("spec", ["oracle:1", "plain:2"])
+def test_each_order_of_the_queue_holds_every_image_once(spec, tmp_path):
+    synthetic.annotations(200, seed=0)[0].write_csv(tmp_path / "train.csv")
+    said = missed.played(spec, annotations_csv.read(tmp_path / "train.csv"))
+    outcome = said.outcome()
+    lost = set(said.known["image_id"]) - set(said.detections["image_id"])
+
+    assert set(outcome.filter("lost")["image_id"]) == lost
+    assert 0 < len(lost) < outcome["wrong"].sum() < 200
+    orders = dict(missed.orders(said))
+    assert all(sorted(queued["image_id"]) == sorted(outcome["image_id"]) for queued in orders.values())
+    nothing = [queued.head(40).filter(kind="nothing found").height for queued in orders.values()]
+    assert nothing[0] < nothing[1] < nothing[2]
 
 
 @pytest.mark.slow

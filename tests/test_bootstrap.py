@@ -41,22 +41,3 @@ def test_sums_in_parts_are_the_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     empty = np.array([], dtype=np.int64)
     ((part, (none,)),) = bootstrap.sums_by_part([(empty, empty, empty)], 0, weights)
     assert (part, none.shape) == (slice(0, 0), (0, 10))
-
-
-def test_ratio_of_nothing_is_missing() -> None:
-    assert np.isnan(bootstrap.ratio(np.array([0.0]), np.array([0.0])))[0]
-
-
-def test_interval_is_of_the_draws_that_mean_something() -> None:
-    rng = np.random.default_rng(2)
-    drawn = rng.normal(size=(2, 101))
-    drawn[1, 51:] = np.nan
-    found = bootstrap.with_interval("f1", drawn)
-    assert found["f1"].to_list() == drawn[:, 0].tolist()
-    for key, kept in ((0, drawn[0, 1:]), (1, drawn[1, 1:51])):
-        assert (found["f1_low"][key], found["f1_high"][key]) == pytest.approx(tuple(np.percentile(kept, (2.5, 97.5))))
-
-
-def test_interval_of_what_has_no_meaning_is_missing() -> None:
-    found = bootstrap.with_interval("f1", np.full((1, 5), np.nan))
-    assert np.isnan([found[name][0] for name in found]).all()

@@ -63,6 +63,9 @@ def images(place: Path, *splits: str) -> list[str]:
     return table.filter(pl.col("split").is_in(splits))["image_id"].to_list()
 
 
+LOW = [Detection(class_id=5, confidence=0.2, bbox=(0.3, 0.3, 0.1, 0.1))]
+
+
 def give(place: Path, image_id: str, *drawn: tuple, number: int = 0, folder: str = "feedback", **known) -> Feedback:
     """Write a feedback with `drawn` boxes (class, confidence, cxcywh)."""
     found = [Detection(class_id=class_id, confidence=p, bbox=box) for class_id, p, box in drawn]
@@ -349,7 +352,7 @@ def test_cached_feedback_is_what_reading_all_of_it_gives(place):
     folder, kept = place / "out" / "feedback", place / "out" / "cache" / "kept"
     ids = images(place, "production")
     for image_id in ids[:4]:
-        give(place, image_id, (3, 0.95, HEART))
+        give(place, image_id, (3, 0.95, HEART), low_detections=LOW, kept_from=0.05)
     (folder / "half.json").write_text("{")
     cache.read(folder, VINDR, kept)
     give(place, ids[5], (4, 0.95, HEART))
@@ -361,12 +364,63 @@ def test_cached_feedback_is_what_reading_all_of_it_gives(place):
     cached, whole = cache.read(folder, VINDR, kept), reading.read(folder, VINDR)
     assert cached.feedback.equals(whole.feedback)
     assert cached.detections.equals(whole.detections)
+    assert cached.low.equals(whole.low)
+    assert cached.low.height == 3
     assert cached.refused.equals(whole.refused)
     for part in kept.iterdir():
         part.write_bytes(part.read_bytes()[:-9])
     assert cache.read(folder, VINDR, kept).feedback.equals(whole.feedback)
     shutil.rmtree(folder)
     assert cache.read(folder, VINDR, kept).feedback.is_empty()
+
+
+def test_what_a_radloop_without_low_boxes_kept_is_read_again(place, monkeypatch):
+    folder, kept = place / "out" / "feedback", place / "out" / "cache" / "kept"
+    give(place, images(place, "production")[0], (3, 0.95, HEART), low_detections=LOW)
+    monkeypatch.setattr(cache, "_PASS", cache._PASS - 1)
+    cache.read(folder, VINDR, kept)
+    monkeypatch.undo()
+    read = []
+    monkeypatch.setattr(reading, "read_some", lambda *asked, do=reading.read_some: read.append(asked) or do(*asked))
+    assert cache.read(folder, VINDR, kept).low.height == 1
+    assert cache.read(folder, VINDR, kept).low.height == 1
+    assert len(read) == 1
+
+
+def test_low_boxes_change_nothing_of_the_loop(place):
+    """Neither what trains, nor what waits for a look: all of that goes on from 0.25."""
+    told = []
+    for low in (None, LOW):
+        shutil.rmtree(place / "out" / "feedback", ignore_errors=True)
+        shutil.rmtree(place / "out" / "reviews", ignore_errors=True)
+        for number, image_id in enumerate(images(place, "production", "training", "test")):
+            drawn = [(3, 0.95, HEART), (3, 0.5, HEART), (7, 0.6, HEART)][number % 3]
+            give(place, image_id, *([drawn] if number % 4 else []), number=number, low_detections=low)
+        queued = reviewing.order(options.Review(out=place / "out", queue=True)).queue
+        simulated(place)
+        told.append((queued.rows(), written_reviews(place), retrain(place).report["fates"], trained(place)))
+    assert queued.height > 0
+    assert written_reviews(place)
+    assert told[0] == told[1]
+
+
+def test_feedback_whose_review_is_refused_is_looked_at_again(place):
+    said = give(place, images(place, "production")[0], (3, 0.95, HEART))
+    look(place, said, "accept", (3, (0.2, 0.2, 0.1, 0.1)))
+    assert retrain(place).report["fates"]["disputed"] == 1
+    queued = reviewing.order(options.Review(out=place / "out", queue=True)).queue
+    assert queued.select("feedback_id", "kind").rows() == [(said.feedback_id, "disputed")]
+
+
+def test_low_boxes_tell_the_queue_where_something_may_have_been_missed(place):
+    without, one, two = images(place, "production")[:3]
+    low = [Detection(class_id=class_id, confidence=0.2, bbox=HEART) for class_id in (3, 7)]
+    give(place, without)
+    give(place, one, low_detections=low[:1])
+    give(place, two, low_detections=low)
+    queued = reviewing.order(options.Review(out=place / "out", queue=True)).queue
+    missed = dict(queued.select("image_id", "missed").iter_rows())
+    assert missed == pytest.approx({without: 0.2, one: 0.2, two: 0.36})
 
 
 def test_cache_never_mixes_lists_of_classes(place):
@@ -605,12 +659,16 @@ def test_evaluation_judges_each_detector_by_what_readers_agree_on(place, capsys)
     assert run("evaluate", "--out", place / "out", "--json") == 0
 
     printed = json.loads(capsys.readouterr().out)
-    assert printed["left_out"] == {"images of training": 16}
-    (judged,) = printed["models"]
-    assert judged["images"] == 12
-    assert judged["map_40"]["ap"] == pytest.approx(1.0)
-    assert judged["pseudo_labels"]["precision"] == judged["pseudo_labels"]["recall"] == 1.0
-    assert judged["calibration"][-1]["low"] == 0.9
+    (left_out,) = printed["left_out"]
+    assert (left_out["feedback"], left_out["images"]) == (16, 16)
+    assert "training" in left_out["reason"]
+    assert printed["version"] == known.id
+    assert [each["split"] for each in printed["models"]] == ["test", "production"]
+    assert sum(each["images"] for each in printed["models"]) == 12
+    for judged in printed["models"]:
+        assert judged["map_40"]["ap"] == pytest.approx(1.0)
+        assert judged["pseudo_labels"]["precision"] == judged["pseudo_labels"]["recall"] == 1.0
+        assert judged["calibration"][-1]["low"] == 0.9
     assert run("evaluate", "--out", place / "out") == 0
     assert "0.9–1.0 trains" in capsys.readouterr().out
 

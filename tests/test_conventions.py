@@ -129,6 +129,9 @@ def test_confidences_classes_and_times_become_ours():
     own = declared.as_own(bare(class_id=4, confidence=97, timestamp="1795168800000", detections=[box]), 14)
     assert (own["class_id"], own["confidence"], own["timestamp"]) == (3, 0.97, "2026-11-20T10:00:00+00:00")
     assert own["detections"] == [{"class_id": 7, "confidence": 0.4, "bbox": [0.5, 0.5, 0.1, 0.1]}]
+    low = declared.as_own(bare(low_detections=[box | {"confidence": 20}], kept_from=5), 14)
+    assert low["low_detections"] == [{"class_id": 7, "confidence": 0.2, "bbox": [0.5, 0.5, 0.1, 0.1]}]
+    assert low["kept_from"] == 0.05
     assert of_flags(time_unit="seconds").as_own(bare(timestamp=1795168800), 14)["timestamp"] == own["timestamp"]
 
 
@@ -140,7 +143,10 @@ def test_who_counts_from_one_says_nothing_found_by_0_or_by_the_number_after_the_
 
 
 @given(
-    st.dictionaries(st.sampled_from([*bare(), "detections"]), st.none() | st.text() | st.lists(st.none()) | st.floats())
+    st.dictionaries(
+        st.sampled_from([*bare(), "detections", "low_detections", "kept_from"]),
+        st.none() | st.text() | st.lists(st.none()) | st.floats(),
+    )
 )
 def test_anything_is_passed_on_or_refused_later(fields):
     declared = of_flags(bbox_format="xyxy:pixel", confidence_unit="percent", class_base=1, time_unit="seconds")

@@ -6,9 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from feedback_files import rich
 from radloop.dashboard import loading
 from radloop.errors import DatasetError, FeedbackError
-from radloop.feedback import reading
+from radloop.feedback import reading, records
+from radloop.feedback.records import Detection
 from radloop.taxonomy import Taxonomy
 from radloop.vindr.classes import TAXONOMY as VINDR
 
@@ -149,6 +151,15 @@ def test_one_more_feedback_file_reads_that_file_alone(tmp_path, monkeypatch):
     assert (found.records.feedback.height, opened) == (6, ["one-more.json"])
     assert loading.feedback(tmp_path, VINDR).key == found.key
     assert opened == ["one-more.json"]
+
+
+def test_low_boxes_come_beside_the_detections_also_of_a_file_that_is_new(tmp_path):
+    low = [Detection(class_id=5, confidence=0.2, bbox=(0.3, 0.3, 0.1, 0.1))]
+    for number in (1, 2):
+        records.write(tmp_path, rich(feedback_id=f"f{number}", low_detections=low, kept_from=0.05))
+        found = loading.feedback(tmp_path, VINDR).records
+        assert (found.feedback.height, found.detections.height, found.low.height) == (number, 2 * number, number)
+        assert found.every_box.height == 3 * number
 
 
 def test_feedback_that_went_away_is_gone(tmp_path):

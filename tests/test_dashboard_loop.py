@@ -15,7 +15,8 @@ from radloop.catalog.rule import Rule
 from radloop.dashboard import loading, loop
 from radloop.feedback import records
 from radloop.feedback import retraining as deciding
-from radloop.pipelines import evaluating, retraining, reviewing
+from radloop.measures import counts
+from radloop.pipelines import evaluating, offline, retraining, reviewing
 
 DETECTOR = ("oracle", "1")  # of written_loop
 
@@ -45,15 +46,19 @@ def spine(tmp_path):
 def test_evaluation_is_that_of_the_command(rule, inputs, parts, tmp_path):
     found, said, _ = parts
     asked = {"feedback": inputs.feedback, "dataset": inputs.dataset, "min_confidence": rule.min_confidence, "seed": 3}
-    (command,) = evaluating.evaluate(options.Evaluate(out=tmp_path, **asked)).models
-    ((model, version, images),) = loop.models(found, said).rows()
-    judged = loop.evaluated(found, said, (model, version), rule, 3)
-    assert images == judged.images == command.images
-    assert judged.precision[0.4].row(-1, named=True)["ap"] == command.map_40["ap"]
-    assert judged.precision[0.5].row(-1, named=True)["ap_low"] == command.map_50["ap_low"]
-    assert judged.labels.row(-1, named=True)["labels"] == command.pseudo_labels["labels"]
-    assert judged.calibration.equals(command.calibration)
-    assert loop.against_readers(found, said, (model, version)).equals(command.readers)
+    commands = evaluating.evaluate(options.Evaluate(out=tmp_path, **asked)).models
+    parts = loop.parts(found, said).rows()
+    assert len(parts) > 1
+    for (*part, images), command in zip(parts, commands, strict=True):
+        judged = loop.evaluated(found, said, tuple(part), rule, 3)
+        assert (part[-1], images) == (command.split, command.images)
+        assert (judged.images, judged.groups) == (command.images, command.groups)
+        assert judged.precision[0.4].row(-1, named=True)["ap"] == command.map_40["ap"]
+        assert judged.precision[0.5].row(-1, named=True)["ap_low"] == command.map_50["ap_low"]
+        assert judged.labels.row(-1, named=True)["labels"] == command.pseudo_labels["labels"]
+        assert judged.calibration.equals(command.calibration)
+        assert judged.calibration_floor == command.calibration_floor
+        assert loop.against_readers(found, said, tuple(part)).equals(command.readers)
 
 
 def answer(inputs, image_id, feedback_id, *, minute, confidence, bbox=(0.5, 0.5, 0.2, 0.2)):
@@ -78,7 +83,7 @@ def figures(judged: Judged) -> tuple:
 
 def judged(inputs) -> Judged:
     found, said, _ = read(inputs)
-    return loop.evaluated(found, said, DETECTOR, Rule(), 0)
+    return loop.evaluated(found, said, (*DETECTOR, "test"), Rule(), 0)
 
 
 def test_images_of_training_are_not_judged(spine):
@@ -89,7 +94,8 @@ def test_images_of_training_are_not_judged(spine):
     found, said, _ = read(spine)
     assert said.records.feedback["image_id"].is_in(training.implode()).sum() == len(training)
     assert figures(judged(spine)) == figures(before)
-    assert loop.models(found, said)["images"].to_list() == [before.images]
+    assert loop.parts(found, said).filter(split="test")["images"].to_list() == [before.images]
+    assert "training" not in loop.parts(found, said)["split"]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["newest written last", "newest written first"])
@@ -132,12 +138,20 @@ def test_last_rule_is_that_of_the_report_else_the_default(tmp_path):
     assert loading.last_rule(tmp_path / "nowhere" / "retrain.csv") == Rule()
 
 
-def test_balance_counts_an_image_once_and_replaces_the_readers_of_a_reviewed_one(parts):
+@pytest.mark.parametrize("rule", [Rule(allow_simulated=True), Rule(allow_simulated=True, min_confidence=0.3)])
+def test_balance_is_that_of_the_version_that_comes_of_it(rule, inputs, parts, tmp_path):
     found = parts[0]
-    some = found.labels.filter(split="training")["image_id"][0]
-    rows = found.labels.filter(image_id=some).head(1).select("image_id", "rad_id", "class_id").with_columns(class_id=3)
-    balance = loop.balance(found, rows.cast({"class_id": found.labels.schema["class_id"]}))
-    assert balance["after"].sum() <= balance["before"].sum() + 1
+    rows = loop.decided(*parts, rule).rows
+    assert rows["trains"].sum() > 3
+    balance = loop.balance(found, rows.filter("trains"))
+    (tmp_path / "retrain.csv").write_bytes(deciding.csv(rows, found.taxonomy))
+    films = str(inputs.dataset.parent / "films")
+    etl = options.Etl(out=tmp_path / "next", source=films, sizes=small_loop.SIZES, previous=str(inputs.dataset))
+    offline.etl(replace(etl, add=tmp_path / "retrain.csv"))
+    after = loading.dataset(tmp_path / "next" / "organized").labels.filter(split="training")
+    expected = counts.classes(after, found.taxonomy)
+    assert balance.select("class_name", "after").rows() == expected.select("class_name", "images").rows()
+    assert balance["after"].sum() > balance["before"].sum()
 
 
 def test_every_box_and_every_silence_is_in_one_bin(parts):

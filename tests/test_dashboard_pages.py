@@ -6,18 +6,25 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import small_loop
 import written_loop
-from app_pages import OF_DATASET, PAGES, every_view, opened, said, written
+from app_pages import OF_DATASET, PAGES, choose, every_view, opened, said, written
 from radloop.catalog.rule import Rule
 from radloop.dashboard import loading, loop
-from radloop.feedback import reviews
+from radloop.feedback import audit, records, reviews
+from radloop.feedback.records import Detection
 from radloop.options import Dashboard
 from radloop.vindr.classes import TAXONOMY as VINDR
+
+
+def plain(test: AppTest) -> str:
+    """Every word on the page, without marks of bold."""
+    return said(test).replace("*", "")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +49,19 @@ def copied(made, tmp_path):
 def test_page_shows_every_view_of_a_whole_loop(page, made):
     for test in every_view(opened(page, made)):
         assert test.error == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["overview", "drift", "images", "feedback", "review", "retraining"])
+def test_low_boxes_change_no_word_and_no_number_of_a_page(page, made, copied):
+    for path in copied.feedback.iterdir():
+        feedback = records.decode(path.read_bytes(), VINDR, name=path.name)
+        low = [Detection(class_id=5, confidence=0.2, bbox=(0.3, 0.3, 0.1, 0.1))] * 3
+        path.write_bytes(records.encode(msgspec.structs.replace(feedback, low_detections=low)))
+    assert loading.feedback(copied.feedback, VINDR).records.low.height == 3 * len(list(copied.feedback.iterdir()))
+    for before, now in zip(every_view(opened(page, made)), every_view(opened(page, copied)), strict=True):
+        assert said(now) == said(before).replace(str(made.out), str(copied.out))
+        assert [one.value for one in now.metric] == [one.value for one in before.metric]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -177,8 +197,10 @@ def test_what_is_simulated_is_marked_on_every_page_that_shows_it(made):
 
 def test_too_few_images_to_say_is_said_and_not_drawn(made):
     test = opened("drift", made)
-    assert "Too few images in training or production to answer any of the" in said(test)
+    assert "Cannot tell: 12 images in training and 8 images in production answer none of the" in plain(test)
     assert "No difference found" not in said(test)
+    assert "made alike in every class" in said(test)
+    assert not test.success
 
 
 def test_chosen_image_is_the_one_of_the_address(made):
@@ -186,9 +208,13 @@ def test_chosen_image_is_the_one_of_the_address(made):
     assert f"radloop explain {image_id}" in said(opened("images", made, image=image_id))
 
 
+def reveal(test: AppTest) -> None:
+    next(button for button in test.button if button.label.startswith("Reveal")).click().run()
+
+
 def decide(test: AppTest, *keys: str) -> AppTest:
     test.text_input(key="reviewer").set_value("reader-7").run()
-    next(button for button in test.button if button.label.startswith("Reveal")).click().run()
+    reveal(test)
     for key in keys:
         test.button(key=key).click().run()
     assert [error.message for error in test.exception] == []
@@ -237,6 +263,56 @@ def test_review_begins_with_what_the_seed_of_the_setting_puts_first(tmp_path):
         assert test.session_state["draft"].feedback_id == first(seed)
 
 
+def test_review_page_says_the_same_of_every_feedback_until_the_boxes_are_revealed(tmp_path):
+    inputs = written_loop.run(tmp_path, VINDR, images=24)
+    silent = {"class_id": VINDR.nothing, "confidence": 0.8, "bbox": None, "detections": []}
+    later = records.Feedback(image_id="image023", timestamp="2026-01-02T18:00:00Z", feedback_id="silent", **silent)
+    records.write(inputs.feedback, later)
+    found = loading.dataset(inputs.dataset)
+    parts = loading.feedback(inputs.feedback, found.taxonomy), loading.reviews(inputs.reviews, found.taxonomy)
+    queued = loop.queued(found, *parts, 0)
+    assert set(queued["kind"]) >= {"nothing found", "score"}
+    test, before, after = opened("review", inputs), set(), set()
+    for _ in range(queued.height):
+        buttons = tuple((button.label, button.disabled) for button in test.button)
+        before.add((said(test), buttons, test.session_state["draft"].feedback_id))
+        reveal(test)
+        after.add(said(test))
+        next(button for button in test.button if button.label.startswith("Skip")).click().run()
+    assert {feedback_id for *_, feedback_id in before} == set(queued["feedback_id"])
+    assert len({shown[:-1] for shown in before}) == 1
+    assert len(after) > 1
+
+
+def test_what_others_said_of_the_feedback_is_shown_after_the_reveal(copied):
+    reviewed = loading.reviews(copied.reviews, VINDR).reviews.reviews
+    test = opened("review", copied, feedback=reviewed["feedback_id"][0])
+    shown = "Reviewed before by"
+    assert shown not in said(test)
+    assert len(test.dataframe) == len(test.checkbox) == 0
+    reveal(test)
+    assert shown in said(test)
+    assert [box.label for box in test.checkbox] == ["I decide (adjudicates)"]
+
+
+def test_feedback_page_says_how_often_the_model_is_wrong_on_images_drawn_by_lot(tmp_path):
+    """Three production images are reviewed, and the model was wrong on all of them."""
+    inputs = written_loop.run(tmp_path, VINDR)
+    production = pl.Series([f"image{n:03}" for n in range(48) if n % 12 > 8])
+
+    def drawn(seed):
+        return production.filter(audit.lots(production, seed) < audit.SHARE).to_list()
+
+    one = next(seed for seed in range(1000) if len(set(drawn(seed)) & {"image009", "image010", "image011"}) == 1)
+    none = next(seed for seed in range(1000) if drawn(seed) and drawn(seed)[0] > "image011")
+    for seed, words in (
+        (one, "1 are reviewed: the model was wrong on 1 (100.0%, too few for an interval)."),
+        (none, "none is reviewed yet: how often the model is wrong is unknown."),
+    ):
+        test = choose(opened("feedback", dataclasses.replace(inputs, seed=seed)), 0, "Against the truth")
+        assert f"Of {len(drawn(seed))} images drawn by lot {words}" in said(test)
+
+
 def test_threshold_of_the_last_round_is_the_one_on_the_pages(copied):
     report = copied.retrain.with_name("report.json")
     report.write_text(json.dumps({"rule": Rule(min_confidence=0.45, require_review=True).document()}))
@@ -253,6 +329,9 @@ def test_threshold_of_the_last_round_is_the_one_on_the_pages(copied):
         assert set(lines) <= {0.45}
         if view.segmented_control[0].value == "What it said":
             assert lines
+            text = said(view)
+            assert "boxes of all feedback" in text
+            assert "above the rule's 0.45, also those of held-out, superseded and doubtful images" in text
         if view.segmented_control[0].value == "Against the truth":
             assert lines
             assert "Right above 0.45" in [metric.label for metric in view.metric]

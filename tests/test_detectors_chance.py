@@ -65,6 +65,20 @@ def test_boxes_lie_in_the_picture(classes):
     assert (boxes[:, :2] + boxes[:, 2:] / 2).max() < 1 + 1e-9
 
 
+def test_some_less_sure_boxes_lie_in_the_picture_too_and_below_what_nothing_found_says(classes):
+    answers = [Chance(classes).predict(picture) for picture in PICTURES]
+    for answer in answers:
+        top = min(0.25, answer.highest_score)
+        assert ((answer.low.confidences >= 0.05) & (answer.low.confidences <= top)).all()
+    assert 1.5 < np.mean([len(answer.low.class_ids) for answer in answers]) < 2.5
+    assert {answer.kept_from for answer in answers} == {0.05}
+    assert any(len(answer.low.class_ids) and not len(answer.class_ids) for answer in answers)
+    boxes = np.concatenate([answer.low.cxcywh_norm for answer in answers])
+    assert (boxes[:, 2:] > 0).all()
+    assert (boxes[:, :2] - boxes[:, 2:] / 2).min() > -1e-9
+    assert (boxes[:, :2] + boxes[:, 2:] / 2).max() < 1 + 1e-9
+
+
 def test_answer_takes_its_time():
     began = time.monotonic()
     Chance(VINDR, inference_ms=30).predict(PICTURES[0])

@@ -65,6 +65,24 @@ def test_threshold_hides_what_is_less_sure(tmp_path):
     assert said.highest_score == pytest.approx(0.93)
 
 
+@pytest.mark.parametrize("head", ["anchors", "rows"])
+def test_less_sure_boxes_are_kept_beside_the_detections(tmp_path, head):
+    told = [HEART, (4, 0.25, (8.0, 8.0, 4.0, 4.0)), (5, 0.0625, (8.0, 8.0, 4.0, 4.0)), (6, 0.03, (8.0, 8.0, 4.0, 4.0))]
+    rows = ended(*((class_id, score, boxes.cxcywh_to_xyxy(box)) for class_id, score, box in told))
+    said = Onnx(write(tmp_path / "m.onnx", answer(*told) if head == "anchors" else rows), VINDR).predict(picture())
+    assert said.class_ids.tolist() == [3]
+    assert (said.low.class_ids.tolist(), said.low.confidences.tolist()) == ([4, 5], [0.25, 0.0625])
+    assert said.low.cxcywh_norm.tolist() == [[0.25, 0.25, 0.125, 0.125]] * 2
+    assert said.kept_from == 0.05
+
+
+def test_boxes_in_another_form_are_told_by_the_detections_alone(tmp_path):
+    """Low boxes of a few noisy pictures must not stop a run that has found nothing yet."""
+    low = (3, 0.2, (0.5, 0.5, 0.25, 0.25))
+    detector = Onnx(write(tmp_path / "m.onnx", answer(low)), VINDR)
+    assert [len(detector.predict(picture()).low.class_ids) for _ in range(25)] == [1] * 25
+
+
 def test_provider_that_runs_it_is_told():
     detector = Onnx(TINY, VINDR)
     assert detector.provider == detector._session.get_providers()[0] == "CPUExecutionProvider"

@@ -105,6 +105,17 @@ def test_doubt_below_the_threshold_counts_against_finding_nothing():
             assert answer.highest_score <= 0.25
 
 
+def test_what_is_hardly_likely_is_kept_beside_the_detections():
+    detector, without = oracle(1), oracle(0)
+    answers = [detector.predict(Picture(image_id, b"")) for image_id in IMAGES]
+    low = np.concatenate([answer.low.confidences for answer in answers])
+    assert ((low > 0.05) & (low <= 0.25)).all()
+    assert 0 < len(low) < sum(len(answer.class_ids) for answer in answers)
+    assert all(answer.highest_score >= answer.low.confidences.max(initial=0) for answer in answers)
+    assert {answer.kept_from for answer in answers} == {0.05}
+    assert not any(len(without.predict(Picture(image_id, b"")).low.class_ids) for image_id in IMAGES)
+
+
 def test_oracle_of_other_classes_errs_as_much_and_knows_them_all():
     known = [synthetic.patient(index, seed=31, classes=SPINE) for index in range(600)]
     truth = truth_of(known)

@@ -149,6 +149,16 @@ def test_answer_in_json_is_read_too(server):
     assert said.cxcywh_norm.tolist() == [pytest.approx([0.5, 0.625, 0.25, 0.125])]
 
 
+def test_less_sure_boxes_of_a_served_model_are_kept_beside_the_detections(server):
+    values = heart()
+    values[0, [0, 1, 2, 3, 8], 1] = 8, 8, 4, 4, 0.125
+    server.infers(200, numbers(values))
+    said = Triton(server.url, VINDR, model="mine").predict(picture())
+    assert (said.class_ids.tolist(), said.low.class_ids.tolist()) == ([3], [4])
+    assert (said.low.confidences.tolist(), said.kept_from) == ([0.125], 0.05)
+    assert said.low.cxcywh_norm.tolist() == [[0.25, 0.25, 0.125, 0.125]]
+
+
 @pytest.mark.parametrize("path", ["/v2/health/ready", "/v2/models/mine", "/v2/models/mine/ready"])
 @pytest.mark.parametrize(
     ("status", "body"),

@@ -12,7 +12,7 @@ from radloop import boxes, pixels, taxonomy
 from radloop.detectors.names import Scores, Wishes, match
 from radloop.detectors.yolo import Frame, Shape, check_shapes, decode, letterbox, prepare
 from radloop.errors import DetectorError
-from radloop.predictions import Picture
+from radloop.predictions import LOW_CONFIDENCE, Picture
 from taxonomies import SPINE, VINDR
 
 
@@ -187,6 +187,62 @@ def test_highest_score_is_that_of_all_candidates_also_below_the_threshold():
     said = decode(answer((3, 0.2, (50, 50, 20, 20)), (4, 0.1, (50, 50, 20, 20))), WHOLE, SCORES, min_confidence=0.25)
     assert len(said.class_ids) == 0
     assert said.highest_score == pytest.approx(0.2)
+
+
+SIDES = st.integers(1, 40)
+MANY = st.lists(
+    st.tuples(
+        st.integers(0, 13), st.floats(0, 1, width=16), st.tuples(st.integers(0, 99), st.integers(0, 99), SIDES, SIDES)
+    ),
+    min_size=7,
+    max_size=40,
+)
+
+
+@given(MANY, st.sampled_from(["anchors", "rows"]))
+def test_boxes_below_the_threshold_change_no_byte_of_the_detections(many, head):
+    def decoded(least):
+        told = [(class_id, score if score > least else 0.0, box) for class_id, score, box in many]
+        if head == "anchors":
+            return decode(answer(*told), WHOLE, SCORES, min_confidence=0.25)
+        corners = [(class_id, score, boxes.cxcywh_to_xyxy(box)) for class_id, score, box in told]
+        return decode(ended(*corners), WHOLE, SCORES, min_confidence=0.25)
+
+    with_low, without, every = decoded(0.0), decoded(0.25), decoded(LOW_CONFIDENCE)
+    for name in ("class_ids", "confidences", "cxcywh_norm"):
+        assert getattr(with_low, name).tobytes() == getattr(without, name).tobytes()
+        assert getattr(with_low.low, name).tobytes() == getattr(every.low, name).tobytes()
+    assert len(without.low.class_ids) == 0
+    assert ((with_low.low.confidences > LOW_CONFIDENCE) & (with_low.low.confidences <= 0.25)).all()
+    assert with_low.kept_from == LOW_CONFIDENCE
+
+
+def test_a_box_is_suppressed_by_a_better_one_on_either_side_of_the_threshold():
+    box, beside, away = (50, 50, 20, 20), (51, 50, 20, 20), (20, 20, 9, 9)
+    told = [
+        (3, 0.9, box),
+        (3, 0.2, beside),
+        (4, 0.2, box),
+        (4, 0.1, beside),
+        (4, 0.06, away),
+        (4, 0.05, (80, 80, 9, 9)),
+    ]
+    low = decode(answer(*told, *told), WHOLE, SCORES, min_confidence=0.25).low
+    assert (low.class_ids.tolist(), low.confidences.tolist()) == ([4, 4], [0.2, 0.06])
+
+
+def test_where_more_candidates_were_than_are_looked_at_the_list_is_whole_above_the_last_of_them():
+    place = np.arange(2400)
+    values = np.zeros((1, 18, 2400))
+    values[0, :4] = place % 60 * 1.5 + 1, place // 60 * 2 + 1, np.ones(2400), np.ones(2400)
+    values[0, 7] = np.linspace(0.06, 0.24, 2400)
+    said = decode(values, WHOLE, SCORES, min_confidence=0.25)
+    assert (len(said.class_ids), len(said.low.class_ids)) == (0, 100)
+    assert said.kept_from == said.low.confidences[-1] == values[0, 7, -100]
+    values[0, :2] = 50  # they suppress each other: one stays, and what it hides is not known
+    said = decode(values, WHOLE, SCORES, min_confidence=0.25)
+    assert len(said.low.class_ids) == 1
+    assert said.kept_from == values[0, 7, -2000]
 
 
 def test_boxes_are_cut_at_the_pictures_edge_and_dropped_in_the_padding():

@@ -1,6 +1,6 @@
 """Drift tests alarm as often as they say where there is none, find what is there, and know the readers' doing."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import combinations
 
 import numpy as np
@@ -71,22 +71,23 @@ def test_annotations_become_one_row_per_image(classes: Taxonomy) -> None:
     assert (b["readers"], b["finding"], b["boxes"], b["x"]) == ("R10+R9", False, None, None)
 
 
-def test_two_feedbacks_on_one_image_are_one_image(classes: Taxonomy) -> None:
+def test_of_two_feedbacks_on_one_image_the_newest_counts(classes: Taxonomy) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
+    early = now - timedelta(hours=1)
     said = [
         {"feedback_id": "f1", "image_id": "a", "timestamp": now, "class_id": 3, "confidence": 0.9, "mean": 100.0},
-        {"feedback_id": "f2", "image_id": "a", "timestamp": now, "class_id": None, "confidence": 0.8, "mean": 120.0},
+        {"feedback_id": "f2", "image_id": "a", "timestamp": early, "class_id": 5, "confidence": 0.8, "mean": 120.0},
         {"feedback_id": "f3", "image_id": "b", "timestamp": now, "class_id": None, "confidence": 0.8, "mean": None},
     ]
     boxes = [("f1", "a", 3, 0.9, *HEART), ("f1", "a", 0, 0.5, *HEART), ("f9", "z", 0, 0.5, *HEART)]
-    boxes.append(("of another week", "a", 5, 0.1, *HEART))
+    boxes += [("f2", "a", 5, 0.8, *HEART), ("of another week", "a", 5, 0.1, *HEART)]
     found = drift.of_feedback(
         pl.DataFrame(said, schema=FEEDBACK), pl.DataFrame(boxes, schema=DETECTIONS, orient="row"), classes
     )
     assert (found["class_0"].to_list(), found[f"class_{len(classes) - 1}"].to_list()) == ([True, False], [False, False])
     assert f"class_{classes.nothing}" not in found.columns
     a, b = found.rows(named=True)
-    assert (a["finding"], a["boxes"], a["picture_mean"]) == (True, 1.0, 110.0)
+    assert (a["finding"], a["class_5"], a["boxes"], a["picture_mean"]) == (True, False, 2.0, 100.0)
     assert (a["confidence"], a["area"]) == pytest.approx((0.7, 0.125))
     assert (b["finding"], b["confidence"], b["picture_mean"]) == (False, None, None)
 
@@ -153,7 +154,12 @@ def test_five_images_with_and_without_the_finding_have_to_be_expected(seen: int,
 
 def test_what_is_found_once_among_many_questions_is_no_alarm() -> None:
     """Twenty questions, of which one has a p-value of 0.02, as one in fifty has by chance."""
-    alone = pl.DataFrame({"finding": [True] * 30 + [False] * 70}), pl.DataFrame({"finding": [True] * 15 + [False] * 85})
+    alone = tuple(
+        pl.DataFrame(
+            {"image_id": [f"{name}{n}" for n in range(100)], "finding": [True] * seen + [False] * (100 - seen)}
+        )
+        for name, seen in (("a", 30), ("b", 15))
+    )
     figures = drift.compare(*alone)
     assert figure(figures, "finding")["p_value"] < 0.05
     assert figure(figures, "finding")["verdict"] == "drift"
@@ -168,10 +174,12 @@ def test_sets_without_images_or_spread_are_too_few_and_no_error() -> None:
     assert set(drift.compare(some, some.clear())["verdict"]) == {"too few"}
     assert drift.compare(some.clear(), some.clear()).is_empty()
     same = some.with_columns(picture_mean=pl.lit(5.0), finding=pl.lit(True))
-    found = drift.compare(same, same)
-    assert figure(found, "picture_mean")["verdict"] == "too few"
-    assert figure(found, "finding")["verdict"] == "too few"
+    for other in (same, same.with_columns(pl.col("image_id") + "b")):
+        found = drift.compare(same, other)
+        assert figure(found, "picture_mean")["verdict"] == "too few"
+        assert figure(found, "finding")["verdict"] == "too few"
     assert drift.permute(same, same.clear(), "x").p_value == 1.0
+    assert drift.permute(same, same.clear(), "x", pairs=True).p_value == 1.0
 
 
 def test_only_what_both_tables_tell_is_compared() -> None:

@@ -41,7 +41,7 @@ def feedback(*rows: dict[str, object]) -> pl.DataFrame:
 
 def read(*rows: tuple[str, str, int | None, Box | None]) -> pl.DataFrame:
     filled = [(image, reader, class_id, *(box or (None,) * 4), 1000, 1000) for image, reader, class_id, box in rows]
-    return pl.DataFrame(filled, schema=FINDINGS, orient="row")
+    return pl.DataFrame(filled, schema=FINDINGS, orient="row").with_columns(group="image_id")
 
 
 def predicted(*rows: tuple[str, str, int, float, Box]) -> pl.DataFrame:
@@ -82,7 +82,20 @@ def test_each_version_of_a_model_is_a_detector_of_its_own_and_one_without_a_name
     )
     newest = judging.newest(table)
     assert newest.height == 5
-    assert sorted(judging.models(newest).rows()) == [("", "", 1), ("m1", "", 1), ("m1", "1", 1), ("m1", "2", 2)]
+    assert sorted(judging.parts(newest).rows()) == [
+        ("", "", "test", 1), ("m1", "", "test", 1), ("m1", "1", "test", 1), ("m1", "2", "test", 2),
+    ]  # fmt: skip
+
+
+def test_each_split_is_judged_apart_and_test_comes_first() -> None:
+    splits = ("canary", "production", "validation", "test", "staging")
+    rows = [said(f"{split}{n}", f"{n}{split}", split=split, model=name) for n, name in enumerate(("m2", "m1"))
+            for split in splits]  # fmt: skip
+    newest = judging.newest(feedback(*rows))
+    parts = judging.parts(newest)
+    assert parts.filter(model="m1")["split"].to_list() == ["test", "production", "validation", "staging", "canary"]
+    assert parts["model"].to_list() == ["m1"] * 5 + ["m2"] * 5
+    assert judging.part(newest, "m1", "", "canary")["image_id"].to_list() == ["canary1"]
 
 
 def judge(
@@ -103,7 +116,7 @@ def test_a_detector_is_judged_on_the_images_that_it_looked_at_by_the_boxes_it_ga
     total = judged.labels.row(-1, named=True)
     assert (total["truth"], total["labels"], total["correct"]) == (2, 2, 1)
     alone = judging.against_readers(looked, detections, readings, classes)
-    assert alone.rows() == [("R1", 2, 2, pytest.approx(51 / 101))]
+    assert alone.rows() == [("R1", 2, 2, pytest.approx(51 / 101), True)]
 
 
 def test_an_image_that_nobody_has_read_is_not_judged(classes: Taxonomy) -> None:
@@ -149,14 +162,14 @@ def half_right(classes: Taxonomy) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFr
     )
 
 
-def test_every_interval_is_drawn_with_the_seed(classes: Taxonomy) -> None:
+def test_intervals_are_drawn_with_the_seed_and_those_of_shares_need_none(classes: Taxonomy) -> None:
     readings, detections, looked = half_right(classes)
     first, again, other = (
         judging.judge(looked, detections, readings, classes, rule=Rule(), seed=seed) for seed in (0, 0, 1)
     )
     for name in ("labels", "calibration"):
-        assert getattr(first, name).equals(getattr(again, name))
-        assert not getattr(first, name).equals(getattr(other, name)), name
+        assert getattr(first, name).equals(getattr(other, name)), name
+    assert first.calibration_floor == again.calibration_floor != other.calibration_floor
     for iou, table in first.precision.items():
         assert table.equals(again.precision[iou])
         assert not table.equals(other.precision[iou])
@@ -168,21 +181,44 @@ def test_the_command_passes_the_seed(tmp_path: Path, classes: Taxonomy) -> None:
     for image_id, class_id, sure, *box in detections.drop("feedback_id").iter_rows():
         give(tmp_path, image_id, (class_id, sure, tuple(box)))
     zero, one = (evaluate(tmp_path, seed=seed).models[0] for seed in (0, 1))
-    assert (zero.map_40["ap"], zero.pseudo_labels["precision"]) == (one.map_40["ap"], one.pseudo_labels["precision"])
+    assert (zero.map_40["ap"], zero.pseudo_labels) == (one.map_40["ap"], one.pseudo_labels)
     assert zero.map_40 != one.map_40
-    assert zero.pseudo_labels != one.pseudo_labels
-    assert not zero.calibration.equals(one.calibration)
 
 
-def test_labels_are_judged_on_the_images_that_they_are_of(classes: Taxonomy) -> None:
-    known = truth.of(read(("a", "R1", 3, HERE), ("b", "R1", 3, HERE), ("unlabelled", "R1", 3, HERE)))
+def test_images_of_one_patient_are_one_unit_of_the_intervals(classes: Taxonomy) -> None:
+    readings, detections, looked = half_right(classes)
+    grouped = readings.with_columns(group=pl.col("image_id").str.slice(0, 2))  # ten images each
+    alone, together = (judge(each, detections, looked, classes) for each in (readings, grouped))
+    assert (alone.groups, together.groups, together.images) == (30, 3, 30)
+    assert together.precision[0.4]["ap"].equals(alone.precision[0.4]["ap"])
+    assert alone.precision[0.4]["ap_low"][-1] < alone.precision[0.4]["ap"][-1] < alone.precision[0.4]["ap_high"][-1]
+    for name, table in (("ap", together.precision[0.4]), ("precision", together.labels), ("recall", together.labels)):
+        assert (table[f"{name}_low"][-1], table[f"{name}_high"][-1]) == (None, None), name
+
+
+def test_labels_are_judged_on_the_same_images_whatever_they_are_of(classes: Taxonomy) -> None:
+    known = truth.of(read(*((image, "R1", 3, HERE) for image in ("a", "b", "unlabelled", "elsewhere"))))
+    images = pl.DataFrame({"image_id": ["a", "b", "normal", "unlabelled"]}).with_columns(group="image_id")
     rows = predicted(("f1", "a", 3, 0.1, HERE), ("f2", "b", 3, 0.2, THERE))  # however sure: they are labels
-    found = evaluating.labels(rows, known, classes)
-    assert [found[name] for name in ("images", "truth", "labels", "correct")] == [2, 2, 2, 1]
-    assert (found["precision"], found["recall"]) == (0.5, 0.5)
+    found = evaluating.labels(rows, known, images, classes)
+    assert [found[name] for name in ("images", "labelled", "truth", "labels", "correct")] == [4, 2, 3, 2, 1]
+    assert (found["precision"], found["recall"]) == (0.5, pytest.approx(1 / 3))
     nothing = pl.DataFrame({"image_id": ["normal"]})  # a row of retrain.csv without a box
-    found = evaluating.labels(pl.concat([rows, nothing], how="diagonal"), known, classes)
-    assert [found[name] for name in ("images", "labels")] == [3, 2]
+    found = evaluating.labels(pl.concat([rows, nothing], how="diagonal"), known, images, classes)
+    assert [found[name] for name in ("labelled", "labels", "recall")] == [3, 2, pytest.approx(1 / 3)]
+
+
+def test_average_precision_takes_every_box_that_was_kept_and_calibration_those_that_the_rule_sees(
+    classes: Taxonomy,
+) -> None:
+    readings = read(("a", "R1", 3, HERE), ("b", "R1", 3, HERE))
+    boxes = predicted(("f1", "a", 3, 0.95, HERE), ("f2", "b", 3, 0.1, HERE))
+    looked = feedback(*(said(name, f, kept_from=0.05) for name, f in (("a", "f1"), ("b", "f2"))))
+    judged = judge(readings, boxes, looked, classes)
+    assert (judged.cut, judged.precision[0.4]["ap"][-1]) == (0.05, pytest.approx(1.0))
+    assert judged.calibration["predictions"].sum() == 1
+    without = judge(readings, boxes.head(1), looked.with_columns(kept_from=0.25), classes)
+    assert (without.cut, without.precision[0.4]["ap"][-1]) == (0.25, pytest.approx(51 / 101))
 
 
 def one_second_reader(classes: Taxonomy) -> pl.DataFrame:
@@ -299,12 +335,13 @@ def test_the_command_judges_each_detector_by_the_truth_of_each_image(tmp_path: P
     (tmp_path / "feedback" / "broken.json").write_text("{")
 
     found = evaluate(tmp_path)
-    assert found.left_out == {
-        "files that cannot be read": 1,
-        "images that the dataset does not know": 1,
-        "images of training": 2,
-        "a newer feedback of the detector on the image": 1,
-    }
+    assert [(each.reason, each.feedback, each.images) for each in found.left_out] == [
+        ("cannot be read", 1, None),
+        ("the dataset does not know the image", 1, 1),
+        ("the image is of training: a detector knows it", 2, 1),
+        ("a newer one of the detector is on the image", 1, 1),
+    ]
+    assert found.version == version.read(tmp_path).id
     assert found.notes == ("10 of 11 images have one reader only: their truth is what this one drew",)
     right, wrong = sorted(found.models, key=lambda each: each.model)
     assert (right.model, right.images, right.single_reader, right.truth) == ("m1 1", 11, 10, 11)
@@ -312,7 +349,9 @@ def test_the_command_judges_each_detector_by_the_truth_of_each_image(tmp_path: P
     assert (right.pseudo_labels["precision"], right.pseudo_labels["recall"]) == (1.0, 1.0)
     assert (wrong.map_40["ap"], wrong.pseudo_labels["precision"], wrong.pseudo_labels["recall"]) == (0.0, 0.0, 0.0)
     assert set(right.readers["rad_id"]) == {"R1", "R99"}
-    assert right.classes["class_name"].to_list() == [classes.names[n] for n in right.classes["class_id"]]
+    *named, (of_all, name_of_all) = right.classes.select("class_id", "class_name").rows()
+    assert [name for _, name in named] == [classes.names[n] for n, _ in named]
+    assert (of_all, name_of_all, right.classes["ap"][-1]) == (None, None, right.map_40["ap"])
 
 
 def test_images_read_twice_are_not_spoken_of(tmp_path: Path, classes: Taxonomy) -> None:
@@ -329,7 +368,7 @@ def test_the_command_tells_both_overlaps_apart(tmp_path: Path, classes: Taxonomy
     give(tmp_path, "a", (3, 0.95, (0.125, 0.125, 0.375, 0.2375)))  # IoU 0.45
     (judged,) = evaluate(tmp_path).models
     assert (judged.map_40["ap"], judged.map_50["ap"]) == (pytest.approx(1.0), 0.0)
-    assert judged.classes["ap"].to_list() == [pytest.approx(1.0)]
+    assert judged.classes["ap"].to_list() == [pytest.approx(1.0)] * 2
 
 
 def test_without_feedback_outside_training_there_is_nothing_to_judge(tmp_path: Path, classes: Taxonomy) -> None:
@@ -384,7 +423,7 @@ def test_the_summary_prints_the_threshold_that_was_used(
     give(tmp_path, "a", (3, 0.95, HERE))
     summary = summaries.of(evaluate(tmp_path, min_confidence=least))
     _, labels, calibration = summary.grids
-    assert labels.title == f"m1 1: what is above {least}, taken as labels"
+    assert labels.title == f"m1 1 on test: what is above {least}, taken as labels"
     assert {row[0] for row in calibration.rows if "trains" in row[0]} == trains
     assert summary.title == "1 detector judged by what two readers of an image drew, or its only one"
     assert summary.notes == ("1 of 1 images have one reader only: their truth is what this one drew",)
@@ -401,11 +440,12 @@ def test_the_oracle_without_noise_scores_one_where_images_have_one_two_or_three_
     online.simulate(options.Simulate(out=tmp_path, detector="oracle:0", load_pattern="2", stage_seconds=1.0))
 
     found = evaluate(tmp_path)
-    (oracle,) = found.models
-    assert 0 < oracle.single_reader < oracle.images
-    assert oracle.truth > 0
-    assert (oracle.map_40["ap"], oracle.map_50["ap"]) == (pytest.approx(1.0), pytest.approx(1.0))
-    assert (oracle.pseudo_labels["precision"], oracle.pseudo_labels["recall"]) == (1.0, 1.0)
+    assert [each.split for each in found.models] == ["test", "production"]
+    for oracle in found.models:
+        assert 0 < oracle.single_reader < oracle.images
+        assert oracle.truth > 0
+        assert (oracle.map_40["ap"], oracle.map_50["ap"]) == (pytest.approx(1.0), pytest.approx(1.0))
+        assert (oracle.pseudo_labels["precision"], oracle.pseudo_labels["recall"]) == (1.0, 1.0)
 
 
 def ids(rows: list[dict[str, str]]) -> list[str]:

@@ -624,6 +624,19 @@ def test_an_addition_twice_gives_the_same_bytes_and_tells_its_moves_still(place)
     assert [move["image_id"] for move in moves] == sorted(production[:2])
 
 
+def test_moves_of_the_versions_before_are_told_still_also_where_a_run_is_repeated(place):
+    production = sorted(one for one, split in place.first.items() if split == "production")
+    place.build(add=retrain_csv(place, production[:1], "production", source="review"))
+    table = retrain_csv(place, production[1:3], "production", source="review")
+    place.build(add=table)
+    once = content(place.out / "organized")
+    place.build(add=table)
+    assert content(place.out / "organized") == once
+    told = json.loads(once[tree.PROOF])
+    assert [move["image_id"] for move in told["moves"]] == production[1:3]
+    assert told["moved_before"] == [{"image_id": production[0], "from": "production", "to": "training"}]
+
+
 def test_a_version_tells_where_it_comes_from(place):
     first = json.loads((place.out / "organized" / tree.SUMMARY).read_bytes())
     assert (first["previous"], first["replaces"]) == (None, None)

@@ -145,10 +145,9 @@ def test_picture_to_be_shown_turned_stops_and_is_named(folder, orientation, form
     exif[0x0112] = orientation
     draw(folder / f"q.{form.lower()}", exif=exif)
     for _ in range(2):  # also from the cache
-        with pytest.raises(
-            SourceError, match=rf"1 pictures .*the first q\.{form.lower()}\..*nothing was done to the boxes"
-        ):
-            inspect(folder, cache=tmp_path / "cache.parquet")
+        inspected = inspect(folder, cache=tmp_path / "cache.parquet")
+        with pytest.raises(SourceError, match=rf"EXIF data of q\.{form.lower()} says .* No box was turned"):
+            pictures.require_upright(inspected)
 
 
 @pytest.mark.parametrize(

@@ -157,3 +157,24 @@ def test_feedback_tells_when_a_picture_arrived_and_when_its_answer_came(tmp_path
     assert written.latency_ms == 1250.0
     assert (written.class_id, written.class_name, written.split) == (3, classes.names[3], "test")
     assert [one.class_name for one in written.detections] == [classes.names[3]]
+    assert (written.low_detections, written.kept_from) == (None, 0.25)
+
+
+def test_feedback_holds_the_less_sure_boxes_in_a_part_of_their_own(tmp_path):
+    share = whole(tmp_path, Plan([1], 1.0))
+    boxes = [[0.5, 0.6, 0.3, 0.2], [0.1, 0.2, 0.1, 0.1]]
+    for confidences, top, found, low in (
+        ([0.9, 0.2], (3, 0.9), [0.9], [0.2]),
+        ([0.2, 0.1], (SPINE.nothing, 1 - 0.21), [], [0.2, 0.1]),
+    ):
+        said = Predictions.parted([3, 4], confidences, boxes, highest_score=confidences[0] + 0.01)
+        answer = Answer(Visit(7, 1, 0), said, None, 100.0, 100.5, 101.25, 2)
+        with Journal(share.run.log, share.run.id) as journal:
+            written = playing._Clerk(share.run, journal, "")._as_feedback(answer, share.shown[0][0])
+        assert (written.class_id, written.confidence) == (top[0], pytest.approx(top[1]))
+        assert (written.bbox is None) == (top[0] == SPINE.nothing)
+        assert [one.confidence for one in written.detections] == found
+        assert [one.confidence for one in written.low_detections] == low
+        assert written.low_detections[-1].class_name == SPINE.names[4]
+        assert written.low_detections[-1].bbox == (0.1, 0.2, 0.1, 0.1)
+        assert written.kept_from == 0.05

@@ -1,12 +1,14 @@
-"""The queue: what readers differ on, what the model doubts, what is rare; and some by lot."""
+"""The queue: what readers differ on, what the model doubts, what is rare; what it may have missed; and some by lot."""
 
 from datetime import UTC, datetime, timedelta
-from math import log
+from math import floor, log
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from radloop.feedback import queue
+from radloop.feedback import audit, queue
 from radloop.tables import CLASS_ID, DETECTIONS, FEEDBACK, QUEUE, WAITING
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -34,8 +36,8 @@ def tables(*said: tuple, disputed: tuple = ()) -> tuple[pl.DataFrame, pl.DataFra
     return table, pl.DataFrame(found, schema=DETECTIONS, orient="row")
 
 
-def order(*said: tuple, seed: int = 0, audit_share: float = 0.0, **known) -> pl.DataFrame:
-    return queue.order(*tables(*said, **known), ANNOTATIONS, seed=seed, audit_share=audit_share)
+def order(*said: tuple, disputed: tuple = (), audit_share: float = 0.0, seed: int = 0, **shares) -> pl.DataFrame:
+    return queue.order(*tables(*said, disputed=disputed), ANNOTATIONS, seed=seed, audit_share=audit_share, **shares)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_what_is_worth_more_comes_first(first, second):
 def test_disputed_feedback_comes_before_all():
     ordered = order(("x", 7, 0.5), ("y", 3, 0.99), disputed=("y",))
     assert ordered.schema == QUEUE
-    assert ordered.select("place", "feedback_id", "disputed").rows() == [(1, "y", True), (2, "x", False)]
+    assert ordered.select("place", "feedback_id", "kind").rows() == [(1, "y", "disputed"), (2, "x", "score")]
 
 
 def test_score_is_the_product_of_three_shares():
@@ -67,14 +69,77 @@ def test_score_is_the_product_of_three_shares():
     ]
 
 
-def test_a_tenth_of_the_places_is_drawn_by_lot_and_spread_over_the_queue():
-    said = [(f"f{n}", 3, 0.5 + n / 300) for n in range(100)]
+def test_places_by_lot_are_spread_over_the_queue():
+    said = [(f"f{n}", 3, 0.5 + n / 2000) for n in range(1000)]
     ordered = order(*said, audit_share=0.1)
-    places = ordered.filter("audit")["place"].to_list()
-    assert len(places) == 10
-    assert all(10 * n - 9 <= place <= 10 * n for n, place in enumerate(places, 1))
-    assert sorted(ordered["feedback_id"]) == sorted(name for name, *_ in said)
-    assert ordered["place"].to_list() == list(range(1, 101))
+    places = ordered.filter(kind="lot")["place"].to_list()
+    assert 70 < len(places) < 130  # a lot of its own for each
+    assert all(10 * n - 9 <= place <= 10 * n + 1 for n, place in enumerate(places[:90], 1))
+
+
+def test_images_with_nothing_found_come_by_how_nearly_something_was():
+    said = [*((f"n{n}", None, 0.75 + n / 100) for n in range(20)), *((f"f{n}", 3, 0.6) for n in range(80))]
+    ordered = order(*said, nothing_share=0.2)
+    nothing = ordered.filter(kind="nothing found")
+    assert nothing["feedback_id"].to_list() == [f"n{n}" for n in range(20)]
+    assert nothing["missed"].to_list() == pytest.approx([0.25 - n / 100 for n in range(20)])
+    assert nothing["place"].to_list() == list(range(5, 101, 5))
+    assert ordered.filter(kind="score")["missed"].null_count() == 80
+
+
+def test_boxes_below_what_counts_as_found_add_up_by_class():
+    feedback, detections = tables(("one", None, 0.76), ("two", None, 0.8), ("twice", None, 0.8))
+    boxes = [("two", 3, 0.2), ("two", 7, 0.1), ("twice", 3, 0.2), ("twice", 3, 0.15)]
+    low = pl.DataFrame([(name, f"i-{name}", *box, *BOX) for name, *box in boxes], schema=DETECTIONS, orient="row")
+    ordered = queue.order(feedback, detections, ANNOTATIONS, low=low, seed=0, audit_share=0)
+    assert ordered["feedback_id"].to_list() == ["two", "one", "twice"]
+    assert ordered["missed"].to_list() == pytest.approx([0.28, 0.24, 0.2])
+    assert set(ordered["kind"]) == {"nothing found"}
+
+
+def test_what_another_detector_saw_where_this_one_found_nothing_counts():
+    feedback, detections = tables(("near", None, 0.76), ("elsewhere", None, 0.99))
+    other = pl.DataFrame([("older", "i-elsewhere", 3, 0.8, *BOX)], schema=DETECTIONS, orient="row")
+    ordered = queue.order(feedback, pl.concat([detections, other]), ANNOTATIONS, seed=0, audit_share=0)
+    assert ordered.select("feedback_id", "missed").rows() == [
+        ("elsewhere", pytest.approx(0.8)),
+        ("near", pytest.approx(0.24)),
+    ]
+
+
+FEEDBACK_SAID = st.lists(
+    st.tuples(st.sampled_from([None, 3, 7, 12]), st.floats(0, 1), st.booleans()), min_size=1, max_size=60
+)
+
+
+@given(said=FEEDBACK_SAID, audit_share=st.sampled_from([0, 0.1, 0.3]), nothing_share=st.sampled_from([0, 0.2, 0.7]))
+def test_every_feedback_is_in_the_queue_once_and_every_beginning_has_its_share_of_each_kind(
+    said, audit_share, nothing_share
+):
+    rows = [(f"f{n}", class_id, p) for n, (class_id, p, _) in enumerate(said)]
+    disputed = tuple(f"f{n}" for n, (*_, contested) in enumerate(said) if contested)
+    ordered = order(*rows, disputed=disputed, audit_share=audit_share, nothing_share=nothing_share)
+    assert ordered["place"].to_list() == list(range(1, len(said) + 1))
+    assert sorted(ordered["feedback_id"]) == sorted(name for name, *_ in rows)
+    assert set(ordered.filter(kind="disputed")["feedback_id"]) == set(disputed)
+    assert set(ordered.head(len(disputed))["kind"]) <= {"disputed"}
+    kinds = ordered["kind"].to_list()[len(disputed) :]
+    shares = {"lot": audit_share, "nothing found": nothing_share, "score": 1 - audit_share - nothing_share}
+    for length in range(1, len(kinds) + 1):
+        for kind, share in shares.items():
+            assert kinds[:length].count(kind) >= min(kinds.count(kind), floor(share * length + 1e-9) - 1)
+
+
+@given(said=FEEDBACK_SAID, other=FEEDBACK_SAID, gone=st.sets(st.integers(0, 59)))
+def test_lot_depends_on_nothing_that_was_said_or_reviewed(said, other, gone):
+    def drawn(answers):
+        rows = [(f"f{n}", class_id, p) for n, (class_id, p, _) in enumerate(answers) if n not in gone]
+        return set(order(*rows, audit_share=0.3).filter(kind="lot")["feedback_id"])
+
+    both = {f"f{n}" for n in range(min(len(said), len(other))) if n not in gone}
+    assert drawn(said) & both == drawn(other) & both
+    lots = dict(zip(both, audit.lots(pl.Series([f"i-{name}" for name in both], dtype=pl.String), 0), strict=True))
+    assert drawn(said) & both == {name for name, lot in lots.items() if lot < 0.3}
 
 
 def test_order_follows_from_the_seed_alone():
@@ -168,16 +233,9 @@ def test_worst_box_of_several_counts():
     assert first["disagreement"] == pytest.approx(0.1)
 
 
-def test_share_of_the_lot_is_rounded():
-    for count, audits in ((4, 0), (6, 1), (14, 1), (16, 2)):
-        said = [(f"f{n}", 3, 0.6) for n in range(count)]
-        assert order(*said, audit_share=0.1)["audit"].sum() == audits
-
-
-def test_disputed_feedback_is_never_drawn_by_lot():
-    said = [(f"f{n}", 3, 0.6) for n in range(20)]
-    ordered = order(*said, audit_share=0.5, disputed=tuple(name for name, *_ in said[:10]))
-    assert ordered.head(10)["disputed"].all()
-    assert not ordered.filter("disputed")["audit"].any()
-    assert ordered["audit"].sum() == 5
-    assert (ordered.filter("disputed")["disagreement"] == 1.0).all()
+def test_disputed_feedback_never_waits_for_its_lot():
+    said = [(f"f{n}", 3, 0.6) for n in range(200)]
+    ordered = order(*said, audit_share=0.5, disputed=tuple(name for name, *_ in said[:100]))
+    assert set(ordered.head(100)["kind"]) == {"disputed"}
+    assert set(ordered.tail(100)["kind"]) == {"lot", "score"}
+    assert (ordered.filter(kind="disputed")["disagreement"] == 1.0).all()

@@ -143,6 +143,56 @@ def test_tables_hold_both_forms(tmp_path, classes):
     assert found.feedback["schema_version"].to_list() == [None, None, 1]
 
 
+def low_box(classes, class_id=5, confidence=0.125):
+    return Detection(
+        class_id=class_id, class_name=classes.name(class_id), confidence=confidence, bbox=(0.5, 0.5, 0.2, 0.4)
+    )
+
+
+def test_low_detections_are_a_table_of_their_own(tmp_path, classes):
+    low = [low_box(classes), low_box(classes, 6, 0.0625)]
+    nothing = {"class_id": classes.nothing, "class_name": None, "bbox": None, "detections": []}
+    records.write(tmp_path, rich(classes, low_detections=low, kept_from=0.05))
+    records.write(tmp_path, rich(classes, low_detections=low[:1], kept_from=0.0625, feedback_id="f2", **nothing))
+    put(
+        tmp_path,
+        "other.json",
+        bare(image_id="a2", low_detections=[{"class_id": 2, "confidence": 0.1, "bbox": [0.5] * 4}]),
+    )
+    put(tmp_path, "bare.json", bare(image_id="a3"))
+    records.write(tmp_path, rich(classes, image_id="old", feedback_id="f0"))
+
+    found = reading.read(tmp_path, classes)
+
+    assert found.refused.is_empty()
+    assert found.low.schema == DETECTIONS
+    other = found.feedback.filter(image_id="a2")["feedback_id"][0]
+    rows = [("f1", 5, 0.125), ("f1", 6, 0.0625), ("f2", 5, 0.125), (other, 2, 0.1)]
+    assert found.low.select("feedback_id", "class_id", "confidence").rows() == sorted(rows, key=lambda row: row[0])
+    assert found.low.filter(feedback_id="f1").row(0)[4:] == pytest.approx((0.4, 0.3, 0.6, 0.7))
+    assert found.detections["confidence"].min() == 0.4
+    assert found.detections.filter(feedback_id="f2").is_empty()
+    whole = dict(found.feedback.select("image_id", "kept_from").filter(pl.col("image_id") != "a1").iter_rows())
+    assert whole == {"old": 0.25, "a2": None, "a3": None}
+    assert found.feedback.filter(image_id="a1").sort("feedback_id")["kept_from"].to_list() == [0.05, 0.0625]
+    assert found.feedback.filter(feedback_id="f2").select("class_id", "complete").rows() == [(None, True)]
+    every = found.every_box
+    assert every.schema == DETECTIONS
+    assert every.filter(feedback_id="f1")["confidence"].to_list() == [0.95, 0.4, 0.125, 0.0625]
+    assert every.height == found.detections.height + found.low.height
+
+
+def test_low_detections_change_no_other_table(tmp_path, classes):
+    for folder, low in (("with", [low_box(classes)]), ("without", None)):
+        (tmp_path / folder).mkdir()
+        records.write(tmp_path / folder, rich(classes, low_detections=low))
+        records.write(tmp_path / folder, rich(classes, feedback_id="f2", image_id="b", low_detections=low))
+    one, other = (reading.read(tmp_path / folder, classes) for folder in ("with", "without"))
+    assert one.feedback.equals(other.feedback)
+    assert one.detections.equals(other.detections)
+    assert (one.low.height, other.low.height) == (2, 0)
+
+
 def test_rich_form_of_nothing_found_has_no_class(tmp_path, classes):
     put(tmp_path, "n.json", records.encode(rich(class_id=classes.nothing, class_name=None, bbox=None, detections=[])))
     found = reading.read(tmp_path, classes)
@@ -231,11 +281,14 @@ def test_copy_of_a_file_is_refused_and_the_first_by_name_counts(tmp_path):
 
 
 def test_feedback_id_of_another_file_is_refused_with_its_boxes(tmp_path):
-    put(tmp_path, "b.json", records.encode(rich()))
-    put(tmp_path, "a.json", records.encode(rich(image_id="other", detections=None)))
-    found = reading.read(tmp_path, VINDR)
-    assert found.feedback["image_id"].to_list() == ["other"]
-    assert found.detections["image_id"].to_list() == ["other"]
+    low = [low_box(VINDR)]
+    put(tmp_path, "b.json", records.encode(rich(low_detections=low)))
+    put(tmp_path, "a.json", records.encode(rich(image_id="other", detections=None, low_detections=low)))
+    apart = [reading.read(tmp_path, VINDR, [name]) for name in ("b.json", "a.json")]
+    for found in (reading.read(tmp_path, VINDR), reading.combine(apart)):
+        assert found.feedback["image_id"].to_list() == ["other"]
+        assert found.detections["image_id"].to_list() == ["other"]
+        assert found.low["image_id"].to_list() == ["other"]
 
 
 def test_listing_names_what_is_new_without_touching_a_file(tmp_path):
@@ -256,7 +309,7 @@ def some_files(folder: Path, count: int) -> list[str]:
         content = [
             bare(image_id=f"i{number}", confidence=number / count),
             bare(image_id="same"),
-            records.encode(rich(feedback_id=f"f{number % 7}", image_id=f"i{number}")),
+            records.encode(rich(feedback_id=f"f{number % 7}", image_id=f"i{number}", low_detections=[low_box(VINDR)])),
             b"{",
         ][number % 4]
         put(folder, name, content)
@@ -274,12 +327,13 @@ def test_parts_combined_are_one_reading_of_all(tmp_path, seed, monkeypatch):
     for again in (reading.combine([old, new]), reading.combine([new, old]), reading.read(tmp_path, VINDR, files)):
         assert again.feedback.equals(whole.feedback)
         assert again.detections.equals(whole.detections)
+        assert again.low.equals(whole.low)
         assert again.refused.equals(whole.refused)
     assert whole.feedback.height + whole.refused.height == len(files)
 
 
-def box_of(class_id: int) -> dict:
-    return {"class_id": class_id, "confidence": 0.5, "bbox": [0.5, 0.5, 0.1, 0.1]}
+def box_of(class_id: int, confidence: float = 0.5) -> dict:
+    return {"class_id": class_id, "confidence": confidence, "bbox": [0.5, 0.5, 0.1, 0.1]}
 
 
 NEAR = st.fixed_dictionaries(
@@ -295,6 +349,9 @@ NEAR = st.fixed_dictionaries(
     optional={
         "x": st.recursive(st.none(), st.lists),
         "detections": st.lists(st.none() | st.builds(box_of, st.integers(-1, 22)), max_size=3),
+        "low_detections": st.lists(
+            st.none() | st.builds(box_of, st.integers(-1, 22), st.floats(-0.1, 0.4)), max_size=3
+        ),
         "feedback_id": st.text(),
     },
 )
@@ -330,6 +387,8 @@ def test_reading_many_says_of_each_file_what_decoding_it_says(tmp_path_factory, 
         assert (row["image_id"], row["class_id"]) == (feedback.image_id, class_id)
         boxes = found.detections.filter(pl.col("feedback_id") == row["feedback_id"])
         assert boxes["confidence"].to_list() == [box.confidence for box in feedback.found(classes.nothing)]
+        low = found.low.filter(pl.col("feedback_id") == row["feedback_id"])
+        assert low["confidence"].to_list() == [box.confidence for box in feedback.low(classes.nothing)]
 
 
 def test_every_file_of_the_folder_is_read_or_named_with_its_kind(tmp_path):

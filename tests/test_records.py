@@ -182,6 +182,70 @@ def test_nothing_found_among_the_detections_is_none(classes):
     assert [box.class_id for box in read.found(classes.nothing)] == [3, 0]
 
 
+def low(confidence: float = 0.2, **changes) -> dict:
+    return {"class_id": 5, "confidence": confidence, "bbox": [0.3, 0.3, 0.1, 0.1], **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        pytest.param(low(class_id=15), "class-unknown", "class_id 15", id="unknown class"),
+        pytest.param(low(class_id=-1), "class-unknown", "class_id -1", id="negative class"),
+        pytest.param(low(class_name="Aortic enlargement"), "class-contradicts-name", "other classes", id="other name"),
+        pytest.param(low(bbox=[0.95, 0.5, 0.2, 0.2]), "box-outside", "inside the picture", id="box outside"),
+        pytest.param(low(bbox=[0.5, 0.5, 0, 0.1]), "box-outside", "inside the picture", id="box without area"),
+        pytest.param(low(bbox=None), "bad-bbox", "low_detections[0].bbox", id="no box"),
+        pytest.param(
+            low(0.2500001), "low-contradicts-confidence", "what is above 0.25 stands in detections", id="sure"
+        ),
+        pytest.param(low(1.5), "bad-confidence", "low_detections[0].confidence", id="confidence above 1"),
+        pytest.param(low(-0.1), "bad-confidence", "low_detections[0].confidence", id="negative confidence"),
+        pytest.param([low()], "bad-low-detections", "low_detections[0]", id="no object"),
+    ],
+)
+@pytest.mark.parametrize("form", ["bare", "rich"])
+def test_hostile_low_detection_refuses_its_feedback(changes, code, words, form):
+    document = bare() if form == "bare" else json.loads(records.encode(rich()))
+    with pytest.raises(FeedbackError) as refused:
+        records.decode(json.dumps(document | {"low_detections": [changes]}).encode(), VINDR, name="x.json")
+    assert refused.value.code == code
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("told", [-0.1, 1.1, "0.05", None])
+def test_kept_from_is_a_confidence_or_not_there(told):
+    refused = refused_by(records.decode, json.dumps(bare(kept_from=told)).encode(), VINDR, name="x.json")
+    assert (refused and refused.code) == (None if told is None else "bad-kept-from")
+
+
+def test_low_detections_stand_behind_the_detections_and_are_none_of_them(classes):
+    box = Detection(class_id=5, class_name=classes.name(5), confidence=0.2, bbox=(0.3, 0.3, 0.1, 0.1))
+    nothing = Detection(class_id=classes.nothing, confidence=0.1, bbox=(0.5, 0.5, 1.0, 1.0))
+    written = rich(classes, low_detections=[box, nothing], kept_from=0.05)
+    keys = list(json.loads(records.encode(written)))
+    assert keys[:5] == ["image_id", "class_id", "confidence", "bbox", "timestamp"]
+    assert keys[6:9] == ["detections", "low_detections", "kept_from"]
+    read = records.decode(records.encode(written), classes, name="x")
+    assert read == written
+    assert read.found(classes.nothing) == rich(classes).detections
+    assert read.low(classes.nothing) == [box]
+
+
+def test_nothing_is_found_where_there_are_low_detections_alone(classes):
+    box = Detection(class_id=5, confidence=0.25, bbox=(0.3, 0.3, 0.1, 0.1))
+    for detections in ([], None):
+        nothing = {"class_id": classes.nothing, "class_name": None, "bbox": None, "detections": detections}
+        read = records.decode(records.encode(rich(classes, low_detections=[box], **nothing)), classes, name="x")
+        assert (read.class_id, read.found(classes.nothing), read.low(classes.nothing)) == (classes.nothing, [], [box])
+
+
+def test_feedback_tells_from_where_it_is_whole_and_radloops_own_of_before_from_its_threshold():
+    assert rich(kept_from=0.05).whole_above == 0.05
+    assert rich().whole_above == 0.25
+    assert rich(schema_version=None).whole_above is None
+    assert rich(schema_version=None, kept_from=0.1).whole_above == 0.1
+
+
 def test_feedback_on_a_dataset_of_other_classes_is_refused():
     """A number alone would be read as another class, after one was left out or the order changed."""
     before, after = Taxonomy(("Alpha", "Beta", "Gamma")), Taxonomy(("Beta", "Gamma"))
@@ -224,6 +288,7 @@ def test_what_encode_wrote_decode_reads(feedback):
     assert msgspec.json.decode(data) == json.loads(data)
 
 
+LOW = st.floats(0, 0.25)
 BOXES = st.tuples(st.just(0.5), st.just(0.5), st.floats(0.01, 0.9), st.floats(0.01, 0.9))
 
 
@@ -234,16 +299,22 @@ def test_feedback_on_any_classes_comes_back_as_it_was_written(classes, data):
         Detection(class_id=number, class_name=classes.name(number), confidence=0.5, bbox=data.draw(BOXES))
         for number in numbers
     ]
+    low = [
+        Detection(class_id=number, class_name=classes.name(number), confidence=data.draw(LOW), bbox=data.draw(BOXES))
+        for number in data.draw(st.lists(st.integers(0, len(classes) - 1), max_size=3))
+    ]
     top = found[0] if found else None
     written = rich(
         class_id=top.class_id if top else classes.nothing,
         class_name=classes.name(top.class_id if top else None),
         bbox=top.bbox if top else None,
         detections=found,
+        low_detections=low or None,
+        kept_from=data.draw(st.none() | st.floats(0, 1)),
     )
     read = records.decode(records.encode(written), classes, name="")
     assert read == written
-    assert read.found(classes.nothing) == found
+    assert (read.found(classes.nothing), read.low(classes.nothing)) == (found, low)
 
 
 @given(

@@ -274,6 +274,23 @@ def test_a_move_from_production_takes_the_whole_group_and_nothing_else():
         {"image_id": "a", "from": "production", "to": "training"},
         {"image_id": "b", "from": "production", "to": "training"},
     ]
+    assert proven["moved_before"] == []
+
+
+def test_proof_remembers_the_moves_of_every_version_before():
+    table = findings(dict.fromkeys("abc", ()))
+    before, moves = version(*((one, one, "production") for one in "abcd")), []
+    proven = {}
+    for image_id in "cad":  # one after the other; d has no picture any more
+        moved = assign(table, alone("abc"), SplitSizes(), seed=0, previous=before, move=frozenset(image_id))
+        proven = prove(table, moved, SplitSizes(), seed=0, previous=before, before=proven)
+        moves.append([move["image_id"] for move in proven["moves"]])
+        before = moved
+    assert moves == [["c"], ["a"], []]
+    assert [move["image_id"] for move in proven["moved_before"]] == ["a", "c"]
+    assert prove(table.filter(image_id="c"), moved.filter(image_id="c"), SplitSizes(), seed=0, before=proven)[
+        "moved_before"
+    ] == [{"image_id": "c", "from": "production", "to": "training"}]
 
 
 def test_moving_an_image_of_training_or_an_unknown_one_puts_it_in_training():

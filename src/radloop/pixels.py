@@ -21,8 +21,7 @@ from radloop.errors import SourceError
 
 MIN_SIDE_PX: Final = 10  # what Ultralytics asks for
 MAX_PIXELS: Final = 89_000_000  # above, Pillow, and so the trainer, warns of a decompression bomb
-
-NEARLY_BLACK: Final = 16  # values under it show a trainer nothing
+TURNED: Final = "its EXIF data says to show it turned: save it upright, so that its boxes have one frame"
 
 Gray = npt.NDArray[np.uint8]  # height × width
 
@@ -34,7 +33,8 @@ _PLAIN_CHUNKS: Final = frozenset({b"IHDR", b"IDAT", b"IEND", b"tEXt", b"tIME", b
 _FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 _EXIF_ORIENTATION: Final = 0x0112
-TURNED: Final = "its EXIF data says to show it turned"
+_TURNED: Final = range(2, 9)  # 1 is upright; what is no orientation, as 0, tells nothing
+_NEARLY_BLACK: Final = 16  # values under it show a trainer nothing
 _BAND_ROWS: Final = 64  # rows worked on at a time, so that they stay in the processor's cache
 
 
@@ -101,7 +101,7 @@ def spread(gray: Gray) -> int:
 def is_nearly_black(gray: Gray) -> bool:
     """Whether all but one value in 400 lie in the lowest sixteenth: a picture of 12 bits in 16, or nothing at all."""
     counts = np.array(Image.fromarray(gray).histogram())
-    return int(counts[NEARLY_BLACK:].sum()) * 400 <= gray.size
+    return int(counts[_NEARLY_BLACK:].sum()) * 400 <= gray.size
 
 
 def fingerprint(gray: Gray) -> str:
@@ -178,7 +178,7 @@ def _decode_strictly(data: bytes) -> Gray:
         warnings.simplefilter("ignore")  # of odd metadata; the pixels are what counts
         try:
             with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-                turned = image.getexif().get(_EXIF_ORIENTATION) in range(2, 9)
+                turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED
                 image.draft("L", None)
                 image.load()
                 if image.mode.startswith("I"):
@@ -190,7 +190,7 @@ def _decode_strictly(data: bytes) -> Gray:
         except Exception as error:  # Pillow promises no particular one for hostile bytes
             raise SourceError(f"damaged: {error or type(error).__name__}") from error
     if turned:
-        raise SourceError(f"{TURNED}: save it upright, so that its boxes have one frame")
+        raise SourceError(TURNED)
     return gray
 
 

@@ -152,7 +152,8 @@ MANIFEST: Final = pl.Schema(
 
 # One feedback: what a model said of one image at one time. class_id and confidence are the top detection's; class_id
 # is null where nothing was found. What the bare five-key form does not tell is null. simulated: it has that block.
-# complete: it lists every detection, where the bare form tells one box of perhaps many. zoned: its time has a zone.
+# complete: it lists every detection, where the bare form tells one box of perhaps many. kept_from: no box that is more
+# confident is missing; null where nobody says, as of another program's. zoned: its time has a zone.
 # schema_version: null for what another program wrote.
 FEEDBACK: Final = pl.Schema(
     {
@@ -177,6 +178,7 @@ FEEDBACK: Final = pl.Schema(
         "device": pl.String,
         "simulated": pl.Boolean,
         "complete": pl.Boolean,
+        "kept_from": pl.Float64,
         "zoned": pl.Boolean,
         "schema_version": pl.Int8,
         "file": pl.String,
@@ -272,18 +274,19 @@ RETRAINING: Final = pl.Schema(
     }
 )
 
-# Feedback in the order in which a look at it is worth most. score = disagreement * uncertainty * rarity, each 0..1;
-# audit: drawn at random, whatever its score.
+# Feedback in the order in which a look at it is worth most. kind: disputed, lot (drawn at random), nothing found or
+# score. score = disagreement * uncertainty * rarity, each 0..1. missed: how likely any class is on an image where
+# nothing was found, if scores mean what they say; null where something was found.
 QUEUE: Final = pl.Schema(
     {
         "place": pl.Int64,
         "feedback_id": pl.String,
         "image_id": pl.String,
+        "kind": pl.String,
         "score": pl.Float64,
         "disagreement": pl.Float64,
         "uncertainty": pl.Float64,
         "rarity": pl.Float64,
-        "audit": pl.Boolean,
-        "disputed": pl.Boolean,
+        "missed": pl.Float64,
     }
 )

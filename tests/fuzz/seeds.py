@@ -40,6 +40,8 @@ _DETECTIONS = [
 _RICH = _BARE | {
     "class_name": "Cardiomegaly",
     "detections": _DETECTIONS,
+    "low_detections": [{"class_id": 5, "confidence": 0.2, "bbox": [0.3, 0.3, 0.1, 0.1]}],
+    "kept_from": 0.05,
     "split": "production",
     "image_md5": "0" * 32,
     "image_phash": "f" * 16,

@@ -44,6 +44,7 @@ from radloop.errors import (
 from radloop.feedback import cache as feedback_cache
 from radloop.feedback import reading, records, reviews
 from radloop.feedback.conventions import OWN
+from radloop.predictions import MIN_CONFIDENCE
 from radloop.simulation import drifting, load
 from radloop.simulation.journal import Journal
 from radloop.sources import raw
@@ -335,11 +336,14 @@ def feedback(data: bytes) -> None:
         _assert_row(row, taken[name])
     boxes = [_corners(one, box) for one in map(taken.get, rows) for box in one.found(TAXONOMY.nothing)]
     assert sorted(found.detections.rows()) == sorted(boxes)
+    low = [_corners(one, box) for one in map(taken.get, rows) for box in one.low(TAXONOMY.nothing)]
+    assert sorted(found.low.rows()) == sorted(low)
 
     parts = [reading.read(folder, TAXONOMY, [name]) for name in reversed(contents)]
     together = reading.combine(parts)
     assert together.feedback.equals(found.feedback)
     assert together.detections.equals(found.detections)
+    assert together.low.equals(found.low)
     assert together.refused.equals(found.refused)
 
 
@@ -357,7 +361,8 @@ def _assert_feedback(one: records.Feedback, data: bytes) -> None:
     assert not one.image_id.startswith(".")
     assert OWN.utc(one.timestamp)[0].isoformat() == one.timestamp
     assert (one.bbox is None) == (one.class_id == TAXONOMY.nothing) or one.detections
-    for box in one.found(TAXONOMY.nothing):
+    assert all(box.confidence <= MIN_CONFIDENCE for box in one.low(TAXONOMY.nothing))
+    for box in (*one.found(TAXONOMY.nothing), *one.low(TAXONOMY.nothing)):
         assert 0 <= box.class_id < len(TAXONOMY)
         assert 0 <= box.confidence <= 1
         _assert_inside(*box.bbox)
@@ -676,6 +681,7 @@ def rows_cache(data: bytes) -> None:
         found = feedback_cache.read(_answers(), TAXONOMY, kept)
         assert found.feedback.equals(known.feedback)
         assert found.detections.equals(known.detections)
+        assert found.low.equals(known.low)
         assert found.refused.equals(known.refused)
 
 
@@ -687,6 +693,7 @@ def _answers() -> Path:
         "confidence": 0.9,
         "bbox": [0.5, 0.5, 0.2, 0.2],
         "timestamp": "2026-01-02T10:00:00Z",
+        "low_detections": [{"class_id": 5, "confidence": 0.1, "bbox": [0.5, 0.5, 0.2, 0.2]}],
     }
     path = _file("answers/a.json", json.dumps(document).encode())
     os.utime(path, ns=(10**18, 10**18))

@@ -6,27 +6,32 @@ from typing import Final
 
 import polars as pl
 
-from radloop.catalog import truth
+from radloop.catalog import kept, truth
 from radloop.catalog.rule import Rule
-from radloop.measures import evaluation
+from radloop.measures import calibration, evaluation
 from radloop.taxonomy import Taxonomy
 
 MODEL: Final = ("model", "model_version")  # a detector; "" where the feedback does not name it
+# What is judged apart: test tells how good a detector is, production how good what may train would be.
+SPLITS: Final = ("test", "production", "validation", "staging", "canary")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One detector against the truth (`catalog.truth.of`)."""
+    """One detector on the images of one split, against the truth (`catalog.truth.of`)."""
 
     images: int
+    groups: int  # of these images: what the intervals draw
     single_reader: int  # images of them that one reader alone has read: their truth is what this one drew
     truth: int  # boxes
+    cut: float | None  # the boxes are whole from this confidence on (`kept.cut`): what lies below was not kept
     min_confidence: float  # of the rule: what is strictly above it is a label
     precision: Mapping[float, pl.DataFrame]  # by IoU (evaluation.IOUS): `evaluation.average_precision`
     labels: pl.DataFrame  # `evaluation.pseudo_labels`
     thresholds: pl.DataFrame  # `evaluation.thresholds`
-    calibration: pl.DataFrame  # `evaluation.calibration`
+    calibration: pl.DataFrame  # `calibration.calibration`, of the boxes above `Rule.doubtful`
     calibration_error: float | None
+    calibration_floor: tuple[float, float] | None  # `calibration.floor`
 
 
 def usable(judged: pl.DataFrame) -> pl.DataFrame:
@@ -44,14 +49,21 @@ def newest(judged: pl.DataFrame) -> pl.DataFrame:
     return by_time.unique(["image_id", *MODEL], keep="last", maintain_order=True)
 
 
-def models(newest: pl.DataFrame) -> pl.DataFrame:
-    """model, model_version, images: a row for each detector."""
-    return newest.group_by(MODEL, maintain_order=True).agg(images=pl.len().cast(pl.Int64))
+def parts(newest: pl.DataFrame) -> pl.DataFrame:
+    """model, model_version, split, images: what is judged apart, each detector's splits in the order of SPLITS."""
+    place = pl.col("split").replace_strict({split: place for place, split in enumerate(SPLITS)}, return_dtype=pl.Int8)
+    counted = newest.group_by(*MODEL, "split", maintain_order=True).agg(images=pl.len().cast(pl.Int64))
+    return counted.sort(*MODEL, place).select(*MODEL, "split", "images")
+
+
+def part(newest: pl.DataFrame, model: str, model_version: str, split: str) -> pl.DataFrame:
+    """The rows of `newest` that are one detector's on one split."""
+    return newest.filter(model=model, model_version=model_version, split=split)
 
 
 def judge(
     looked: pl.DataFrame,
-    detections: pl.DataFrame,
+    boxes: pl.DataFrame,
     readings: pl.DataFrame,
     classes: Taxonomy,
     *,
@@ -60,42 +72,46 @@ def judge(
 ) -> Judged:
     """How good one detector is, and how good its predictions would be as labels by `rule`.
 
-    looked: the rows of `newest` that are this detector's. detections: DETECTIONS, also of other feedback. readings:
-    the dataset's own (`Version.readings`), also of other images. An image that nobody has read is not judged.
+    looked: a `part` of `newest`. boxes: every box that feedback keeps (`Records.every_box`), also of other feedback.
+    readings: the dataset's own (`Version.readings`), also of other images. An image that nobody has read is not judged.
     """
-    looked, predictions, own = _concerned(looked, detections, readings)
-    images, known = looked["image_id"].to_list(), truth.of(own)
+    looked, predictions, own = _concerned(looked, boxes, readings)
+    images, known = own.select("image_id", "group").unique("image_id").sort("image_id"), truth.of(own)
     readers = own.group_by("image_id").agg(readers=pl.col("rad_id").n_unique())
     matched = evaluation.match(predictions, known)
-    calibrated = evaluation.calibration(matched, images, seed=seed)
+    said = matched.filter(pl.col("confidence") > rule.doubtful)
+    calibrated = calibration.calibration(said, images)
     return Judged(
-        images=len(images),
+        images=images.height,
+        groups=images["group"].n_unique(),
         single_reader=readers.filter(readers=1).height,
         truth=known.height,
+        cut=kept.cut(looked, boxes),
         min_confidence=rule.min_confidence,
         precision={
             iou: evaluation.average_precision(predictions, known, images, classes, min_iou=iou, seed=seed)
             for iou in evaluation.IOUS
         },
-        labels=evaluation.pseudo_labels(matched, known, images, classes, min_confidence=rule.min_confidence, seed=seed),
+        labels=evaluation.pseudo_labels(matched, known, images, classes, min_confidence=rule.min_confidence),
         thresholds=evaluation.thresholds(matched, known),
         calibration=calibrated,
-        calibration_error=evaluation.calibration_error(calibrated),
+        calibration_error=calibration.error(calibrated),
+        calibration_floor=calibration.floor(said, images, seed=seed),
     )
 
 
 def against_readers(
-    looked: pl.DataFrame, detections: pl.DataFrame, readings: pl.DataFrame, classes: Taxonomy
+    looked: pl.DataFrame, boxes: pl.DataFrame, readings: pl.DataFrame, classes: Taxonomy
 ) -> pl.DataFrame:
     """The same detector against each reader alone (`evaluation.by_reader`)."""
-    looked, predictions, own = _concerned(looked, detections, readings)
-    return evaluation.by_reader(predictions, own, looked["image_id"].to_list(), classes)
+    looked, predictions, own = _concerned(looked, boxes, readings)
+    return evaluation.by_reader(predictions, own, own.select("image_id", "group"), classes)
 
 
 def _concerned(
-    looked: pl.DataFrame, detections: pl.DataFrame, readings: pl.DataFrame
+    looked: pl.DataFrame, boxes: pl.DataFrame, readings: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """The feedback that is judged, its boxes, and the readings of its images."""
     looked = looked.join(readings, on="image_id", how="semi")
-    predictions = detections.join(looked, on="feedback_id", how="semi")
+    predictions = boxes.join(looked, on="feedback_id", how="semi")
     return looked, predictions, readings.join(looked, on="image_id", how="semi")

@@ -24,6 +24,7 @@ SPLIT_COLOURS: Final[Mapping[str, str]] = {"all": SKY, **dict(zip(SPLITS, CYCLE,
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "hexagon")
 
 MOST_ROWS: Final = 40  # in a chart: it stays readable, and no page grows without end
+_FEW_STEPS: Final = 5  # of whole things on an axis: it has no halves
 _ROW_PX: Final = 26
 
 # Plotly looks for pandas among the loaded modules; half of it, while another session is loading it, is an error.
@@ -77,6 +78,8 @@ def bars(
         )
     figure.update_layout(barmode="group")
     figure.update_yaxes(autorange="reversed", **_named(names))
+    if data[value].dtype.is_integer() and data.filter(pl.col(value) > _FEW_STEPS).is_empty():
+        figure.update_xaxes(dtick=1)
     if percent:
         figure.update_xaxes(tickformat=".1%")
     return figure
@@ -85,7 +88,10 @@ def bars(
 def dots(
     data: pl.DataFrame, *, of: str, value: str, by: str, title: str, expected: str | None = None, percent: bool = False
 ) -> go.Figure:
-    """A dot of `value` for each `of` and `by`, with its interval if the table has one; a line where `expected` lies."""
+    """A dot of `value` for each `of` and `by`, with its interval if the table has one; a line where `expected` lies.
+
+    A dot is hollow where the table has intervals and this row has too few to tell one.
+    """
     names = data[of].unique(maintain_order=True).to_list()
     groups = data.partition_by(by, as_dict=True, maintain_order=True)
     figure = empty(height=_height(len(names) * (0.9 + 0.25 * len(groups))), x=title)
@@ -111,7 +117,7 @@ def dots(
             orientation="h",
             offsetgroup=str(place + 1),
             cliponaxis=False,  # a dot at 0 or 1 is a whole one
-            marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 9, "color": colour, "opacity": 0.9},
+            marker={"symbol": _symbols(part, value, place), "size": 9, "color": colour, "opacity": 0.9},
         )
     shown = [label(name) for name in names]
     figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=shown, **_named(names))
@@ -190,12 +196,19 @@ def ranges(data: pl.DataFrame, *, of: str, measure: str, title: str, log: bool =
     return figure
 
 
+def _symbols(part: pl.DataFrame, value: str, place: int) -> list[str]:
+    filled = SYMBOLS[place % len(SYMBOLS)]
+    if f"{value}_low" not in part.columns:
+        return [filled] * part.height
+    return [f"{filled}-open" if few else filled for few in part[f"{value}_low"].is_null()]
+
+
 def _interval(part: pl.DataFrame, value: str, colour: str) -> dict[str, Any] | None:
     low, high = f"{value}_low", f"{value}_high"
     if low not in part.columns:
         return None
-    above = (part[high] - part[value]).to_list()
-    below = (part[value] - part[low]).to_list()
+    above = (part[high] - part[value]).fill_null(0).to_list()
+    below = (part[value] - part[low]).fill_null(0).to_list()
     return {"type": "data", "array": above, "arrayminus": below, "color": colour, "thickness": 1, "width": 0}
 
 

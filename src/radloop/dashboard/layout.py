@@ -1,24 +1,34 @@
 """What every page is made of: its head, charts with their data, and sentences for what is missing or refused."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
+from radloop import people
 from radloop.dashboard import loading, loop
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
+from radloop.measures import counts
 from radloop.options import Dashboard
+from radloop.tables import READER
 from radloop.taxonomy import Taxonomy
 
 CHART: Final = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"], "scrollZoom": False}
 MOST_SHOWN: Final = 5_000  # rows of a table on a page; its CSV has all
+FEW_IMAGES: Final = 10  # of a split, or of a class in it: below, a figure says little
 LONGEST_NAME: Final = 40  # of a class on a picture or an axis
+_READINGS: Final = {
+    READER: ("reading of a reader", "readings of readers"),
+    people.REVIEWER: ("review", "reviews"),
+    people.SIMULATED_REVIEWER: ("simulated review", "simulated reviews"),
+    people.MODEL: ("image labelled by a model", "images labelled by models"),
+}
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
 
 
@@ -77,6 +87,62 @@ def chart(says: str, figure: go.Figure, data: pl.DataFrame | None, *, key: str, 
         table(data, key=key)
 
 
+@loading.measured
+def _origins(found: Dataset) -> pl.DataFrame:
+    return counts.origins(found.rows)
+
+
+@loading.measured
+def _people(found: Dataset) -> Mapping[str, int]:
+    return dict(people.named(found.rows).group_by("who").len().iter_rows())
+
+
+def in_use(found: Dataset) -> None:
+    """Whose labels the figures of a page count, and what is set aside."""
+    table = _origins(found)
+    boxes, aside = (int(table[name].sum()) for name in ("boxes", "boxes_aside"))
+    parts = [
+        f"{several(boxes, 'box')} in {readings:,} {_READINGS[who][readings != 1]}"
+        for who, readings, boxes in table.select("who", "readings", "boxes").iter_rows()
+        if readings
+    ]
+    left = f" Set aside, in no label: {several(aside, 'box')}." if aside else ""
+    total = "" if len(parts) == 1 else f"{several(boxes, 'box')}: "
+    st.caption(f"Counted are the labels in use, {total}{', '.join(parts) or 'none'}.{left}")
+
+
+def enough(data: pl.DataFrame, found: Dataset) -> tuple[pl.DataFrame, str]:
+    """The rows of splits that have images enough for a share to say something; and how many images each has."""
+    sizes = counts.split_sizes(found.labels)
+    told = ", ".join(f"{split} {images:,}" for split, images in sizes.select("split", "images").iter_rows())
+    few = sizes.filter(pl.col("images") < FEW_IMAGES)["split"].to_list()
+    left = f"; fewer than {FEW_IMAGES} say nothing and are not drawn" if few else ""
+    return data.filter(~pl.col("split").is_in(few)), f"n, images: {told}{left}."
+
+
+def readers(found: Dataset) -> int:
+    """How many readers the source has: the number on every page."""
+    return _people(found).get(READER, 0)
+
+
+def who_read(found: Dataset) -> str:
+    """How many readers there are, and apart from them how many reviewers; who is not counted."""
+    number = _people(found)
+    told = [several(number.get(who, 0), who) for who in (READER, people.REVIEWER) if who == READER or who in number]
+    others = [several(number[who], who) for who in (people.SIMULATED_REVIEWER, people.MODEL) if who in number]
+    return " and ".join(told) + (f" (not counted: {' and '.join(others)})" if others else "")
+
+
+def several(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> several(1, "image"), several(1200, "box")
+    ('1 image', '1,200 boxes')
+    """
+    ending = "" if number == 1 else "es" if what.endswith("x") else "s"
+    return f"{number:,} {what}{ending}"
+
+
 def table(data: pl.DataFrame, *, key: str, opened: bool = False) -> None:
     """A table behind one click, and as a CSV file."""
     with st.expander(f"Data ({data.height:,} rows)", expanded=opened):
@@ -89,6 +155,11 @@ def table(data: pl.DataFrame, *, key: str, opened: bool = False) -> None:
 def download(data: pl.DataFrame, *, key: str) -> None:
     """A button that gives the table as a CSV file; it is made when somebody clicks."""
     st.download_button("Download CSV", data.write_csv, f"{key}.csv", "text/csv", key=f"{key}-csv", on_click="ignore")
+
+
+def cannot_tell(why: str) -> None:
+    """The third verdict beside proved and wrong: there is too little to say (Markdown)."""
+    st.container(border=True).markdown(f":gray[**Cannot tell:** {why}]")
 
 
 def missing(what: str, command: str) -> None:
@@ -207,11 +278,24 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
+def interval(row: Mapping[str, Any], name: str, *, percent: bool = False) -> str:
+    """The 95 % interval of a figure in words, as a number or in per cent, or that there is none."""
+    if row[name] is None:
+        return "nothing to count"
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    if low is None:
+        return "too few for an interval"
+    shown = share if percent else number
+    return f"95 % interval {shown(low)} to {shown(high)}"
+
+
 def marks(found: Dataset | None, said: Feedback | None = None, reviewed: Reviewed | None = None) -> list[str]:
     """What of it is simulated."""
     marked = []
     if found is not None and found.simulated:
         marked.append("patients, films and readers")
+    if found is not None and people.SIMULATED_REVIEWER in _people(found):
+        marked.append("some of the reviews in the labels")
     if said is not None and said.simulated:
         marked.append("hospital and feedback")
     if reviewed is not None and reviewed.simulated:

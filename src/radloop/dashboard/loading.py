@@ -64,7 +64,7 @@ class Dataset:
 
     @property
     def labels(self) -> pl.DataFrame:
-        """The rows that label files are made of: those that re-training data replaced left out."""
+        """The rows that label files are made of: those that were set aside left out."""
         return self.rows.filter("used") if "used" in self.rows.columns else self.rows
 
     @cached_property

@@ -10,11 +10,11 @@ from radloop.catalog import judging, version
 from radloop.catalog.judging import Judged
 from radloop.catalog.rule import Rule
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
-from radloop.feedback import evidence, guard, queue, retraining, reviews
+from radloop.feedback import evidence, guard, matching, queue, retraining
 from radloop.feedback.conventions import Convention
 from radloop.feedback.retraining import Decided
 from radloop.measures import counts
-from radloop.tables import EDGES, TIME
+from radloop.tables import EDGES, HELD_OUT, PREDICTION, TIME
 
 _IMAGE: Final = ("image_id", "split", "group", "md5", "phash")
 BINS: Final = 50
@@ -44,16 +44,13 @@ def _check(dataset: Dataset, said: Feedback, declared: Convention) -> None:
 
 
 @measured
-def standing(said: Reviewed) -> pl.DataFrame:
-    """What the reviewers say of each feedback (`reviews.standing`)."""
-    return reviews.standing(said.reviews)
-
-
-@measured
 def queued(dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int) -> pl.DataFrame:
     """QUEUE: what is most worth a look now."""
-    open_feedback = queue.candidates(judged(dataset, said), standing(reviewed), reviewed.reviews.waiting)
-    return queue.order(open_feedback, said.records.detections, dataset.readings, seed=seed)
+    looked_at = judged(dataset, said)
+    settled, _, waiting = matching.match(reviewed.reviews, looked_at, said.records.detections, Rule())
+    open_feedback = queue.candidates(looked_at, settled, waiting)
+    records = said.records
+    return queue.order(open_feedback, records.detections, dataset.readings, low=records.low, seed=seed)
 
 
 @measured
@@ -64,10 +61,19 @@ def decided(dataset: Dataset, said: Feedback, reviewed: Reviewed, rule: Rule) ->
 
 
 def balance(dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
-    """class_name, before, after: images of training on which anybody sees the class, without and with the new rows."""
-    columns = ["image_id", "rad_id", "class_id"]
-    before = dataset.labels.filter(pl.col("split") == "training").select(columns)
-    after = pl.concat([before.join(rows, on="image_id", how="anti"), rows.select(columns)])
+    """class_name, before, after: images of training with a label of the class, without and with RETRAINING `rows`.
+
+    What `--add` makes of them: production images move with their group and keep what people drew, a reading that comes
+    again takes the place of the earlier one, and a model's rows are labels only where no reading is.
+    """
+    columns = ["image_id", "rad_id", "class_id", "source"]
+    rows = rows.filter(~pl.col("split").is_in(HELD_OUT))
+    moved = dataset.rows.join(rows, on="image_id", how="semi")["group"].unique()
+    training = dataset.labels.filter((pl.col("split") == "training") | pl.col("group").is_in(moved.implode()))
+    both = pl.concat([training.join(rows, on=["image_id", "rad_id"], how="anti").select(columns), rows.select(columns)])
+    said = pl.col("source") == PREDICTION
+    after = both.filter(~said | said.all().over("image_id"))
+    before = dataset.labels.filter(split="training")
     held = [
         counts.classes(table, dataset.taxonomy).select("class_id", "class_name", "images") for table in (before, after)
     ]
@@ -81,28 +87,23 @@ def _newest(dataset: Dataset, said: Feedback) -> pl.DataFrame:
 
 
 @measured
-def models(dataset: Dataset, said: Feedback) -> pl.DataFrame:
-    """model, model_version, images: the detectors that can be judged, by the newest feedback on each image."""
-    return judging.models(_newest(dataset, said))
+def parts(dataset: Dataset, said: Feedback) -> pl.DataFrame:
+    """What can be judged apart (`judging.parts`), by the newest feedback on each image."""
+    return judging.parts(_newest(dataset, said))
 
 
 @measured
-def evaluated(dataset: Dataset, said: Feedback, detector: tuple[str, str], rule: Rule, seed: int) -> Judged:
-    """How good one detector (model, version) is on the images outside training that the dataset knows."""
-    looked = _looked_at(dataset, said, detector)
-    return judging.judge(looked, said.records.detections, dataset.readings, dataset.taxonomy, rule=rule, seed=seed)
+def evaluated(dataset: Dataset, said: Feedback, part: tuple[str, str, str], rule: Rule, seed: int) -> Judged:
+    """How good one detector (model, version) is on one split."""
+    looked = judging.part(_newest(dataset, said), *part)
+    return judging.judge(looked, said.records.every_box, dataset.readings, dataset.taxonomy, rule=rule, seed=seed)
 
 
 @measured
-def against_readers(dataset: Dataset, said: Feedback, detector: tuple[str, str]) -> pl.DataFrame:
+def against_readers(dataset: Dataset, said: Feedback, part: tuple[str, str, str]) -> pl.DataFrame:
     """The same against each reader alone (`evaluation.by_reader`)."""
-    looked = _looked_at(dataset, said, detector)
-    return judging.against_readers(looked, said.records.detections, dataset.readings, dataset.taxonomy)
-
-
-def _looked_at(dataset: Dataset, said: Feedback, detector: tuple[str, str]) -> pl.DataFrame:
-    model, number = detector
-    return _newest(dataset, said).filter(pl.col("model") == model, pl.col("model_version") == number)
+    looked = judging.part(_newest(dataset, said), *part)
+    return judging.against_readers(looked, said.records.every_box, dataset.readings, dataset.taxonomy)
 
 
 @measured

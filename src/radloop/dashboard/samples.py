@@ -5,10 +5,11 @@ from typing import Final
 
 import polars as pl
 
+from radloop import people
 from radloop.catalog import truth, version
 from radloop.dashboard.loading import Dataset, Feedback, measured
 from radloop.measures import agreement, counts
-from radloop.tables import EDGES
+from radloop.tables import EDGES, READER
 
 CONSENSUS: Final = "consensus"
 MODEL: Final = "model"
@@ -20,23 +21,25 @@ class Layer:
 
     name: str
     boxes: pl.DataFrame  # class_id, confidence (null but for a model), the four corners
+    aside: bool = False  # in no label
 
 
 @measured
 def images(dataset: Dataset) -> pl.DataFrame:
     """image_id, split (where known), class_ids, readers, boxes, classes (text), disagreement: by image_id.
 
-    disagreement: 1 − F1 of the boxes of all pairs of readers; null where nobody drew one.
+    Of the rows that labels are made of. readers: whose they are, as `readers` names them. disagreement: 1 − F1 of the
+    boxes of all pairs of the source's readers; null where nobody drew one.
     """
-    finding = pl.col("class_id").is_not_null()
+    rows, finding = dataset.labels, pl.col("class_id").is_not_null()
     first = [pl.col("split").first()] if dataset.has_splits else []
-    listed = dataset.rows.group_by("image_id").agg(
+    listed = rows.group_by("image_id").agg(
         *first,
         pl.col("class_id").drop_nulls().unique().sort().alias("class_ids"),
         pl.col("rad_id").unique().sort().alias("readers"),
         finding.sum().alias("boxes"),
     )
-    seen = dataset.rows.filter(finding).select("image_id", "class_id").unique().sort("image_id", "class_id")
+    seen = rows.filter(finding).select("image_id", "class_id").unique().sort("image_id", "class_id")
     named = seen.with_columns(classes=dataset.taxonomy.named(pl.col("class_id")))
     classes = named.group_by("image_id", maintain_order=True).agg(pl.col("classes").str.join(", "))
     disputed = agreement.most_disputed(_matched(dataset)).select("image_id", "disagreement")
@@ -49,24 +52,23 @@ def images(dataset: Dataset) -> pl.DataFrame:
 
 
 @measured
-def readers(dataset: Dataset) -> list[str]:
-    """Every reader, R2 before R10."""
-    return counts.readers(dataset.rows)["rad_id"].to_list()
+def readers(dataset: Dataset) -> dict[str, str]:
+    """By the name on the page, the rad_id of everybody whose rows are in labels: the source's readers first."""
+    everybody = people.named(dataset.labels).sort(pl.col("who") != READER, *counts.reader_order())
+    return {rad_id if who == READER else f"{rad_id} ({who})": rad_id for rad_id, who in everybody.iter_rows()}
 
 
 @measured
 def _matched(dataset: Dataset) -> pl.DataFrame:
-    return agreement.match(dataset.readings)
+    return agreement.match(people.readers(dataset.rows))
 
 
 def layers(dataset: Dataset | None, said: Feedback | None, image_id: str) -> list[Layer]:
-    """Every set of boxes on one image: each reader's, the consensus of two or more, the newest feedback's."""
+    """Every set of boxes on one image: each reading's, the consensus of two or more readers, the newest feedback's."""
     found = []
     if dataset is not None:
         rows = dataset.rows.filter(pl.col("image_id") == image_id)
-        for rad_id in rows.select("rad_id").unique().sort(*counts.reader_order())["rad_id"]:
-            own = rows.filter(pl.col("rad_id") == rad_id, pl.col("class_id").is_not_null())
-            found.append(Layer(rad_id, _boxes(own)))
+        found += _readings(rows)
         readings = version.readings(rows)
         if readings["rad_id"].n_unique() > 1:
             found.append(Layer(CONSENSUS, _boxes(truth.of(readings))))
@@ -75,6 +77,20 @@ def layers(dataset: Dataset | None, said: Feedback | None, image_id: str) -> lis
         if theirs.height:
             newest = theirs.sort("timestamp", "feedback_id")["feedback_id"][-1]
             found.append(Layer(MODEL, detections(said, newest)))
+    return found
+
+
+def _readings(rows: pl.DataFrame) -> list[Layer]:
+    """Of each reader, reviewer and model on one image, what labels use apart from what was set aside."""
+    absent = {"source": pl.lit(READER), "used": pl.lit(value=True)}
+    told = rows.with_columns(**{name: one for name, one in absent.items() if name not in rows.columns})
+    keys = ["rad_id", "source", "used"]
+    found = []
+    for rad_id, source, used in told.select(keys).unique().sort(*counts.reader_order(), "source", "used").iter_rows():
+        own = told.filter(pl.col("class_id").is_not_null(), rad_id=rad_id, source=source, used=used)
+        who = [] if source == READER else [source.replace("-", " ")]
+        marks = ", ".join(who if used else [*who, "set aside"])
+        found.append(Layer(f"{rad_id} ({marks})" if marks else rad_id, _boxes(own), aside=not used))
     return found
 
 

@@ -1,53 +1,140 @@
-"""Is the data sound? What a glance can prove, and what deserves a look, in words."""
+"""Is the data sound? What a glance proves, finds wrong or cannot tell, and what deserves a look, in words."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Literal
 
 import polars as pl
 
-from radloop import manifest, tree
-from radloop.dashboard.layout import listed
-from radloop.dashboard.loading import Dataset, measured
+from radloop import manifest, people, tree
+from radloop.catalog import heldout
+from radloop.dashboard.layout import FEW_IMAGES, listed
+from radloop.dashboard.loading import Dataset, document, measured
+from radloop.errors import DatasetError
 from radloop.measures import counts
+from radloop.tables import HELD_OUT
 
-FEW_IMAGES: Final = 10  # with a class in a held-out split: below, a figure on it says little
+Verdict = Literal["proved", "wrong", "cannot tell", "as it is"]
 
 
 @dataclass(frozen=True)
 class Check:
     """One thing that was looked at, and how it is."""
 
-    passed: bool
+    verdict: Verdict
     says: str
 
 
 @measured
 def checks(dataset: Dataset) -> tuple[Check, ...]:
     """What can be proven from the manifest and the tables in a moment; `radloop check` reads every file."""
-    found: list[Check] = []
-    files, rows = dataset.manifest, dataset.rows
-    if files is not None:
-        version, said = manifest.version(files), dataset.summary.get("version")
-        found.append(
-            Check(version == said, f"the manifest's version {version} is the summary's")
-            if version == said
-            else Check(False, f"the manifest is of version {version}, the summary of {said}")
-        )
-        found.append(Check(True, f"{tree.ANNOTATIONS} is the file that the manifest lists (MD5)"))
-    if "group" in rows.columns:
-        groups = rows.group_by("group").agg(splits=pl.col("split").n_unique())
-        torn = groups.filter(pl.col("splits") > 1).height
-        says = f"{groups.height:,} groups of images (patients, near-duplicates), {torn or 'none'} in two splits"
-        found.append(Check(torn == 0, says))
-    if dataset.wanted:
-        sizes = counts.split_sizes(rows, dataset.wanted)
-        off = sizes.filter(pl.col("difference") != 0)
-        says = "every split has the images it was to have"
-        if off.height:
-            parts = [f"{split} {difference:+}" for split, difference in off.select("split", "difference").iter_rows()]
-            says = f"splits differ from their target: {', '.join(parts)}"
-        found.append(Check(off.is_empty(), says))
-    return tuple(found)
+    return (*_files(dataset), *_groups(dataset), *_sizes(dataset))
+
+
+def _files(dataset: Dataset) -> Iterator[Check]:
+    files = dataset.manifest
+    if files is None:
+        return
+    version, said = manifest.version(files), dataset.summary.get("version")
+    if version == said:
+        yield Check("proved", f"the manifest's version {version} is the summary's")
+    else:
+        yield Check("wrong", f"the manifest is of version {version}, the summary of {said}")
+    if "group" in dataset.rows.columns:  # it is read from there only where its MD5 is the listed one
+        yield Check("proved", f"{tree.ANNOTATIONS} is the file that the manifest lists (MD5)")
+    elif tree.ANNOTATIONS in files["key"]:
+        yield Check("wrong", f"{tree.ANNOTATIONS}, which the manifest lists, is missing")
+
+
+def _groups(dataset: Dataset) -> Iterator[Check]:
+    """No group is in two splits; and whether that says anything of patients."""
+    if "group" not in dataset.rows.columns:
+        return
+    images = dataset.rows.select("image_id", "group", "split").unique()
+    groups = images.group_by("group").agg(images=pl.col("image_id").n_unique(), splits=pl.col("split").n_unique())
+    torn, several = groups.filter(pl.col("splits") > 1).height, groups.filter(pl.col("images") > 1)
+    if torn:
+        yield Check("wrong", f"{torn:,} of {groups.height:,} groups of images are in two splits")
+    elif several.height:
+        says = f"{several.height:,} groups of several images ({several['images'].sum():,} images), none in two splits"
+        yield Check("proved", says)
+    told, held_out = _patients(dataset, images)
+    if torn or (several.height and told):
+        return
+    if told and told == held_out:
+        yield Check("proved", "the source names a patient for every held-out image, each with one image")
+        return
+    alone = "" if several.height else "every group is one image: "
+    if told:
+        which = f"the source names a patient for {told:,} of {held_out:,} held-out images"
+        yield Check("cannot tell", f"{alone}{which}, so that no patient is in two splits is not known of the others")
+        return
+    rest = "near-duplicates are the only groups" + ("" if several.height else ", and there is none")
+    which = "the source names no patients, so that no patient is in two splits is not known"
+    yield Check("cannot tell", f"{alone}{which}; {rest}")
+
+
+def _patients(dataset: Dataset, images: pl.DataFrame) -> tuple[int, int]:
+    """Of how many held-out images the memory tells the patient, of how many."""
+    held_out = images.filter(pl.col("split").is_in(HELD_OUT))
+    path = None if dataset.root is None else dataset.root / tree.HELDOUT
+    if path is None or not path.is_file():
+        return 0, held_out.height
+    try:
+        memory = heldout.decode(path.read_bytes(), name=str(path))
+    except (OSError, DatasetError):
+        return 0, held_out.height
+    known = memory.filter(pl.col("patients").is_not_null())
+    return held_out.join(known, on="image_id", how="semi").height, held_out.height
+
+
+def _sizes(dataset: Dataset) -> Iterator[Check]:
+    """The splits against their target, and against what re-training moved since."""
+    if not dataset.wanted or not dataset.has_splits:
+        return
+    off = counts.split_sizes(dataset.rows, dataset.wanted).filter(pl.col("difference") != 0)
+    differences = dict(off.select("split", "difference").iter_rows())
+    if not differences:
+        yield Check("proved", "every split has the images it was to have")
+        return
+    proof = document(dataset.root / tree.PROOF) if dataset.root is not None else {}
+    moved = _moved(dataset, proof)
+    if moved == differences:
+        says = f"training {moved['training']:+,} from production by re-training, as was meant"
+        yield Check("proved", f"every other split has the images it was to have; {says}")
+        return
+    rest = {split: differences.get(split, 0) - moved.get(split, 0) for split in {**differences, **moved}}
+    says = f"splits differ from their target: {_listed(differences)}"
+    if moved:
+        says += f", of which re-training moved {moved['training']:,} from production to training"
+    slack = _largest_group(dataset)
+    if proof.get("continues"):
+        yield Check("as it is", f"{says}; this version continues another, whose images keep their splits")
+    elif slack > 1 and all(abs(one) <= slack for one in rest.values()):
+        yield Check("as it is", f"{says}; groups stay whole, of which the largest has {slack:,} images")
+    else:
+        yield Check("wrong", says)
+
+
+def _moved(dataset: Dataset, proof: object) -> dict[str, int]:
+    """By how many images the moves that splits.json records changed each split, in this version and those before."""
+    moves = [*proof.get("moves", []), *proof.get("moved_before", [])] if isinstance(proof, dict) else []
+    told = {move.get("image_id"): move for move in moves if isinstance(move, dict)}
+    here = dataset.rows.filter(split="training")["image_id"].unique()
+    number = sum(
+        1 for one in here if one in told and (told[one].get("from"), told[one].get("to")) == ("production", "training")
+    )
+    return {"training": number, "production": -number} if number else {}
+
+
+def _largest_group(dataset: Dataset) -> int:
+    if "group" not in dataset.rows.columns:
+        return 0
+    return int(dataset.rows.group_by("group").agg(pl.col("image_id").n_unique())["image_id"].to_numpy().max(initial=0))
+
+
+def _listed(differences: dict[str, int]) -> str:
+    return ", ".join(f"{split} {difference:+,}" for split, difference in differences.items())
 
 
 @measured
@@ -60,24 +147,35 @@ def attention(dataset: Dataset) -> tuple[str, ...]:
     if lost:
         said.append(f"{lost:,} readings kept no row: no label was written for them, so that none is a false normal.")
     if dataset.has_splits:
+        said += _small(dataset)
         said += _rare(dataset)
-    silent = counts.readers(dataset.readings).filter(pl.col("boxes") == 0)
+    silent = counts.readers(people.readers(dataset.rows)).filter(pl.col("boxes") == 0)
     if silent.height:
         names = listed(silent["rad_id"].to_list())
         said.append(f"Readers who drew no box at all: {names}. Who read an image predicts its label.")
     return tuple(said)
 
 
+def _small(dataset: Dataset) -> list[str]:
+    """Splits of so few images that no figure on them says anything."""
+    sizes = counts.split_sizes(dataset.rows, dataset.wanted)
+    few = sizes.filter(pl.col("images") < FEW_IMAGES).select("split", "images")
+    named = [f"{split} ({images})" for split, images in few.iter_rows()]
+    return [f"Fewer than {FEW_IMAGES} images are in {listed(named)}: figures on them say nothing."] if named else []
+
+
 def _rare(dataset: Dataset) -> list[str]:
     classes = dataset.taxonomy
+    sizes = counts.split_sizes(dataset.rows)
+    small = sizes.filter(pl.col("images") < FEW_IMAGES)["split"]
     shares = counts.class_shares(dataset.labels, classes).filter(
         pl.col("class_id") != classes.nothing, pl.col("images") < FEW_IMAGES
     )
-    present = shares.filter(pl.col("expected_image_share") > 0)
+    present = shares.filter(pl.col("expected_image_share") > 0, ~pl.col("split").is_in(small.implode()))
     absent = shares.filter(pl.col("expected_image_share") == 0)["class_id"].unique().sort()
     said = []
     if len(absent):
-        said.append(f"Classes that nobody saw: {listed([classes.name(class_id) for class_id in absent])}.")
+        said.append(f"Classes that are in no label: {listed([classes.name(class_id) for class_id in absent])}.")
     for (split,), part in present.group_by("split", maintain_order=True):
         names = [f"{name} ({images})" for name, images in part.select("class_name", "images").iter_rows()]
         said.append(f"In {split}, fewer than {FEW_IMAGES} images with {listed(names)}: figures on these waver.")

@@ -1,8 +1,7 @@
 """Looking at every picture of a folder once: is it sound, what does it measure, what is its hash.
 
-Each file is read once; all else is done on its bytes. A picture that cannot be used is a row with a `problem`, not an
-exception; one that is to be shown turned stops the run. What was found is kept in a cache, so that only new and changed
-pictures are looked at again.
+Each file is read once; all else is done on its bytes. A picture that cannot be used is a row with a `problem`,
+never an exception. What was found is kept in a cache, so that only new and changed pictures are looked at again.
 """
 
 import hashlib
@@ -118,8 +117,7 @@ def inspect(
 
     With a `cache` file, pictures whose path, inode, size and times of change are as they were are not even opened, and
     a run that is killed keeps most of what it did: in parts beside it, which the end of a run makes one file again.
-    Raises EngineError where the engine fails, or a machine of it does not see the folder; SourceError where a picture
-    is to be shown turned.
+    Raises EngineError where the engine fails, or a machine of it does not see the folder.
     """
     sound = found.filter(pl.col("problem").is_null())
     known, touched = _unchanged(folder, sound["path"], cache)
@@ -141,20 +139,20 @@ def inspect(
         _write_cache(cache, inspected)
         for part in _parts(cache):
             part.unlink()
-    _require_upright(folder, inspected)
     if to_publish:
         inspected = _as_published(inspected)
     refused = found.filter(pl.col("problem").is_not_null())
     return pl.concat([inspected, refused], how="diagonal").select(PICTURES.names()).sort("image_id")
 
 
-def _require_upright(folder: Path, inspected: pl.DataFrame) -> None:
-    turned = inspected.filter(pl.col("problem").str.starts_with(pixels.TURNED)).sort("path")["path"]
+def require_upright(pictures: pl.DataFrame) -> None:
+    """Raise SourceError where an EXIF mark says to show some of the inspected `pictures` turned or mirrored."""
+    turned = pictures.filter(pl.col("problem") == pixels.TURNED)["path"].sort()
     if len(turned):
+        more = f" and {len(turned) - 1} more" if len(turned) > 1 else ""
         raise SourceError(
-            f"{folder}: {len(turned)} pictures have EXIF data that says to show them turned, the first {turned[0]}. "
-            "Viewers and the trainer turn them, and nothing says whether the boxes were drawn before or after that: "
-            "nothing was done to the boxes. Save these pictures upright, without that tag, and their boxes to match."
+            f"The EXIF data of {turned[0]}{more} says to show it turned. No box was turned with it, and nobody knows "
+            "whether the boxes were drawn before or after: save the pictures upright, as they were drawn on."
         )
 
 

@@ -1,6 +1,6 @@
 """The proof of the splits: what was wanted, what every split got of every class, and how far that is off."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -22,8 +22,12 @@ def of(
     *,
     seed: int,
     previous: pl.DataFrame | None = None,
+    before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What splits.json holds: what was wanted, what every split got of every class, and how far that is off.
+
+    `moves` are those from the `previous` version (ASSIGNMENT), `moved_before` those that its proof (`before`) tells, of
+    images that are still here: together they say how far the splits may be from what was wanted.
 
     `expected` is the class's share of the images that the split got; `deviation` is in images, `percent` of expected.
     `worst` is the cell with the largest deviation, measured by what is tolerated: max(1 image, 5 %).
@@ -42,8 +46,16 @@ def of(
             {"image_id": image_id, "from": earlier, "to": split}
             for image_id, earlier, split in moves.select("image_id", "earlier", "split").iter_rows()
         ],
+        "moved_before": _moved_before(before or {}, assignment),
         **_measure(findings, assignment, classes),
     }
+
+
+def _moved_before(before: Mapping[str, Any], assignment: pl.DataFrame) -> list[dict[str, str]]:
+    """The moves of all versions before, by image."""
+    here = set(assignment["image_id"])
+    told = [*before.get("moved_before", []), *before.get("moves", [])]
+    return sorted((move for move in told if move["image_id"] in here), key=lambda move: str(move["image_id"]))
 
 
 def verify(annotations: pl.DataFrame, proof: object, classes: Taxonomy) -> list[str]:

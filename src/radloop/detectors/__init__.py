@@ -9,9 +9,8 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from radloop.detectors.names import Wishes
-from radloop.detectors.yolo import MIN_CONFIDENCE
 from radloop.errors import UsageError
-from radloop.predictions import Detector
+from radloop.predictions import MIN_CONFIDENCE, Detector
 from radloop.taxonomy import Taxonomy
 
 _FORMS: Final = "random, oracle:NOISE, onnx:MODEL.onnx, onnx:tiny or triton:http://HOST:8000/MODEL"

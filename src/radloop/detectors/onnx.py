@@ -9,7 +9,7 @@ from radloop.detectors import names, yolo
 from radloop.detectors.conventions import Conventions
 from radloop.detectors.names import Wishes
 from radloop.errors import DetectorError
-from radloop.predictions import Picture, Predictions
+from radloop.predictions import MIN_CONFIDENCE, Picture, Predictions
 from radloop.taxonomy import Taxonomy
 
 _NAMES: Final = "names"  # in the metadata, as Ultralytics writes it
@@ -29,7 +29,7 @@ class Onnx:
         classes: Taxonomy,
         *,
         wishes: Wishes | None = None,
-        min_confidence: float = yolo.MIN_CONFIDENCE,
+        min_confidence: float = MIN_CONFIDENCE,
     ) -> None:
         """Load and check the model.
 
@@ -61,7 +61,7 @@ class Onnx:
         self._min_confidence = min_confidence
 
     def predict(self, picture: Picture) -> Predictions:
-        """The boxes above the threshold, after suppression within each class where the model has none."""
+        """The boxes above the thresholds, after suppression within each class where the model has none."""
         tensor, frame = yolo.prepare(picture, self._shape)
         try:
             (output,) = self._session.run(None, {self._input: tensor})

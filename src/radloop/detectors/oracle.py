@@ -8,7 +8,7 @@ import polars as pl
 
 from radloop import boxes, domain
 from radloop.detectors.chance import of_image
-from radloop.predictions import Picture, Predictions
+from radloop.predictions import LOW_CONFIDENCE, Picture, Predictions
 from radloop.readers import Boxes, Classes, reading
 from radloop.tables import EDGES
 from radloop.taxonomy import Taxonomy
@@ -37,21 +37,22 @@ class Oracle:
         self._truth, self._domain = _by_image(truth), domain.of(classes)
 
     def predict(self, picture: Picture) -> Predictions:
-        """What is seen, as far as it is more likely than `min_confidence` to be true."""
+        """What is seen, as far as it is more likely than LOW_CONFIDENCE to be true."""
         rng = of_image(picture.image_id, seed=self._seed)
         known, classes = self._truth.get(picture.image_id, _NOTHING)
         habits, place = self._domain.habits, self._domain.typical_box
         seen = reading(known, classes, habits, place=place, rng=rng, noise=self._noise)
         confidences = self._confidences(seen.origins >= 0, rng)
         doubted = self._noise * rng.uniform(0.0, self._min_confidence)  # what every image has
-        kept = np.flatnonzero(
-            (confidences > self._min_confidence) & (seen.boxes[:, 2:] > seen.boxes[:, :2]).all(axis=1)
-        )
-        return Predictions.sorted(
+        least = min(LOW_CONFIDENCE, self._min_confidence)
+        kept = np.flatnonzero((confidences > least) & (seen.boxes[:, 2:] > seen.boxes[:, :2]).all(axis=1))
+        return Predictions.parted(
             seen.classes[kept],
             confidences[kept],
             boxes.xyxy_to_cxcywh(seen.boxes[kept]),
             highest_score=float(confidences.max(initial=doubted)),
+            min_confidence=self._min_confidence,
+            kept_from=least,
         )
 
     def _confidences(self, true: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.float64]:

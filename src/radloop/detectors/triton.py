@@ -14,7 +14,7 @@ from radloop.detectors import names, yolo
 from radloop.detectors.conventions import Conventions
 from radloop.detectors.names import Wishes
 from radloop.errors import DetectorError, TransientDetectorError
-from radloop.predictions import Picture, Predictions
+from radloop.predictions import MIN_CONFIDENCE, Picture, Predictions
 from radloop.taxonomy import Taxonomy
 
 MODEL: Final = "chest_xray_detector"  # where an address names none
@@ -36,7 +36,7 @@ class Triton:
         model: str = MODEL,
         wishes: Wishes | None = None,
         timeout_s: float = 5.0,
-        min_confidence: float = yolo.MIN_CONFIDENCE,
+        min_confidence: float = MIN_CONFIDENCE,
     ) -> None:
         """Check server and model: ready, one picture in, a YOLO head out. The protocol tells no names of classes.
 
@@ -63,7 +63,7 @@ class Triton:
         self._conventions: dict[str, Conventions] = {}
 
     def predict(self, picture: Picture) -> Predictions:
-        """The boxes above the threshold, after suppression within each class where the model has none."""
+        """The boxes above the thresholds, after suppression within each class where the model has none."""
         tensor, frame = yolo.prepare(picture, self._shape)
         output, version = self._infer(tensor)
         predictions = yolo.decode(output, frame, self._scores, min_confidence=self._min_confidence)

@@ -1,7 +1,7 @@
 """What surrounds a YOLO model, whatever runs it: a picture becomes its input tensor, its output tensor predictions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,13 +11,11 @@ from PIL import Image
 from radloop import boxes
 from radloop.detectors.names import Scores
 from radloop.errors import DetectorError, SourceError
-from radloop.predictions import Picture, Predictions
+from radloop.predictions import LOW_CONFIDENCE, Picture, Predictions
 
 Tensor = npt.NDArray[np.float32]
 
-MIN_CONFIDENCE: Final = 0.25  # below, a trainer's own `predict` is silent too, and no detection is doubtful
 MAX_IOU: Final = 0.5  # of two boxes of one class; the better one stays
-MOST_DETECTIONS: Final = 300
 _MOST_CANDIDATES: Final = 2000  # of one class, before suppression: it takes quadratic time
 _ROUNDING: Final = 1e-3  # of half-precision scores
 _PADDING: Final = 114  # the gray that YOLO trainers pad with
@@ -106,32 +104,28 @@ def decode(
     """The predictions in one output, in pixels of the input.
 
     (1, N, 6) holds a row x1 y1 x2 y2 confidence class for each box that the model has kept. (1, 4 + classes, anchors)
-    holds cxcywh, then a score per class: every class of a box above `min_confidence` counts, since findings share
-    boxes, and suppression is within the class. No net has as few as six anchors. Raises DetectorError for another
-    shape, and for scores that are none.
+    holds cxcywh, then a score per class: every class of a box counts, since findings share boxes, and suppression is
+    within the class. What is above `min_confidence` is a detection, what is above LOW_CONFIDENCE is kept beside them.
+    No net has as few as six anchors. Raises DetectorError for another shape, and for scores that are none.
     """
+    least = min(LOW_CONFIDENCE, min_confidence)
     if output.ndim == 3 and output.shape[0] == 1 and output.shape[2] == ENDED:
-        found = _of_rows(output[0].astype(np.float64), scores, min_confidence)
+        found = _of_rows(output[0].astype(np.float64), scores, least)
     elif output.ndim == 3 and output.shape[0] == 1 and output.shape[1] - 4 in scores.counts:
-        found = _of_anchors(output[0].astype(np.float64), scores, min_confidence, max_iou)
+        found = _of_anchors(output[0].astype(np.float64), scores, least, max_iou)
     else:
         raise DetectorError(
             f"The model's answer has the shape {_written(output.shape)}, not {_needed(scores)}.", kind="answer"
         )
     xyxy = _to_picture(found.xyxy_px, frame)
     visible = np.flatnonzero((xyxy[:, 2:] > xyxy[:, :2]).all(axis=1))  # not in the padding
-    predictions = Predictions.sorted(
+    return Predictions.parted(
         found.class_ids[visible],
         found.confidences[visible],
         boxes.xyxy_to_cxcywh(xyxy[visible]),
         highest_score=found.highest_score,
-    )
-    most = slice(MOST_DETECTIONS)
-    return replace(
-        predictions,
-        class_ids=predictions.class_ids[most],
-        confidences=predictions.confidences[most],
-        cxcywh_norm=predictions.cxcywh_norm[most],
+        min_confidence=min_confidence,
+        kept_from=found.kept_from,
     )
 
 
@@ -140,9 +134,10 @@ class _Found(NamedTuple):
     confidences: npt.NDArray[np.float64]
     xyxy_px: npt.NDArray[np.float64]
     highest_score: float
+    kept_from: float  # every box above it is among these
 
 
-def _of_rows(rows: npt.NDArray[np.float64], scores: Scores, min_confidence: float) -> _Found:
+def _of_rows(rows: npt.NDArray[np.float64], scores: Scores, least: float) -> _Found:
     """What a model gives that suppresses by itself; its "No finding" is dropped."""
     confidences = _checked(rows[:, :4], rows[:, 4])
     told = np.flatnonzero(confidences > 0)  # the rest fills the tensor up
@@ -156,30 +151,38 @@ def _of_rows(rows: npt.NDArray[np.float64], scores: Scores, min_confidence: floa
     ours[list(scores.columns)] = np.arange(len(scores.columns))
     class_ids = ours[named.astype(np.int64)]
     mine = told[class_ids >= 0]
-    kept = (class_ids >= 0) & (confidences[told] > min_confidence)
+    kept = (class_ids >= 0) & (confidences[told] > least)
     return _Found(
-        class_ids[kept], confidences[told[kept]], rows[told[kept], :4], float(confidences[mine].max(initial=0.0))
+        class_ids[kept],
+        confidences[told[kept]],
+        rows[told[kept], :4],
+        float(confidences[mine].max(initial=0.0)),
+        least,
     )
 
 
-def _of_anchors(rows: npt.NDArray[np.float64], scores: Scores, min_confidence: float, max_iou: float) -> _Found:
+def _of_anchors(rows: npt.NDArray[np.float64], scores: Scores, least: float, max_iou: float) -> _Found:
     """What a model gives for each anchor, after suppression within each class."""
     found = rows[:4].T
     confidences = _checked(found, rows[4:][list(scores.columns)])
     corners = boxes.cxcywh_to_xyxy(found)
     class_ids: list[int] = []
     anchors: list[int] = []
-    for class_id in np.flatnonzero((confidences > min_confidence).any(axis=1)).tolist():
-        candidates = np.flatnonzero(confidences[class_id] > min_confidence)
+    kept_from = least
+    for class_id in np.flatnonzero((confidences > least).any(axis=1)).tolist():
+        candidates = np.flatnonzero(confidences[class_id] > least)
         best = candidates[np.argsort(-confidences[class_id, candidates], kind="stable")[:_MOST_CANDIDATES]]
         stay = best[boxes.nms(corners[best], confidences[class_id, best], max_iou)]
         class_ids += [class_id] * len(stay)
         anchors += stay.tolist()
+        if len(best) < len(candidates):
+            kept_from = max(kept_from, float(confidences[class_id, best[-1]]))
     return _Found(
         np.array(class_ids, dtype=np.int64),
         confidences[class_ids, anchors],
         corners[anchors],
         float(confidences.max(initial=0.0)),
+        kept_from,
     )
 
 

@@ -21,11 +21,17 @@ from radloop.progress import Progress, silent
 from radloop.tables import DETECTIONS, FEEDBACK, REFUSED_FILES
 from radloop.taxonomy import Taxonomy
 
-_PASS: Final = 4  # another number where reading means something else: what an older pass has read is not used
+_PASS: Final = 5  # another number where reading means something else: what an older pass has read is not used
 _OF_A_BOX: Final = [(name, kind) for name, kind in DETECTIONS.items() if name not in FEEDBACK]
 _ROWS: Final = pl.Schema(
-    [("pass", pl.Int8()), ("classes", pl.Int16()), *FEEDBACK.items(), *_OF_A_BOX, ("mtime_ns", pl.Int64())]
+    [
+        *(("pass", pl.Int8()), ("classes", pl.Int16())),
+        *FEEDBACK.items(),
+        *_OF_A_BOX,
+        *(("low", pl.Boolean()), ("mtime_ns", pl.Int64())),
+    ]
 )
+_REQUIRED: Final = {"pass", "classes", *DETECTIONS, "low"}
 _NOTHING: Final = Records(FEEDBACK.to_frame(), DETECTIONS.to_frame(), REFUSED_FILES.to_frame())
 _TIMED: Final = 500  # files of a part whose time is kept,
 _LOOKED_AT: Final = 1_000  # and files in all whose time is compared: this sees 0.5 % replaced, all but surely
@@ -137,8 +143,11 @@ def _listed(folder: Path) -> tuple[pl.DataFrame, list[str]]:
 
 def _still_there(part: Records, listed: pl.DataFrame) -> Records:
     feedback = part.feedback.join(listed, on="file", how="semi", maintain_order="left")
-    detections = part.detections.join(feedback, on="feedback_id", how="semi", maintain_order="left")
-    return Records(feedback, detections, part.refused)
+    detections, low = (
+        boxes.join(feedback, on="feedback_id", how="semi", maintain_order="left")
+        for boxes in (part.detections, part.low)
+    )
+    return Records(feedback, detections, part.refused, low=low)
 
 
 def _part(classes: int, place: Path) -> pl.DataFrame | None:
@@ -155,7 +164,7 @@ def _part(classes: int, place: Path) -> pl.DataFrame | None:
 
 def _fits(rows: pl.DataFrame, classes: int) -> bool:
     """Whether this pass has read them, as feedback on so many classes."""
-    if not rows.schema.items() <= _ROWS.items() or not {"pass", "classes"} <= rows.schema.keys() or rows.is_empty():
+    if not rows.schema.items() <= _ROWS.items() or not rows.schema.keys() >= _REQUIRED or rows.is_empty():
         return False
     return rows.select("pass", "classes").row(0) == (_PASS, classes)
 
@@ -170,8 +179,9 @@ def _looks_as_it_did(folder: Path, tables: list[pl.DataFrame]) -> bool:
 def _records(rows: pl.DataFrame) -> Records:
     files = rows.height - rows["file"].null_count()
     feedback = rows.head(files).select(name for name in FEEDBACK if name in rows.columns)
-    detections = rows[files:] if "x_min_norm" in rows.columns else _NOTHING.detections
-    return Records(feedback, detections.select(DETECTIONS.names()), _NOTHING.refused)
+    boxes = rows[files:].select(*DETECTIONS.names(), "low")
+    detections, low = boxes.filter(pl.col("low").is_null()), boxes.filter("low")
+    return Records(feedback, detections.drop("low"), _NOTHING.refused, low=low.drop("low"))
 
 
 def _write(cache: Path, part: Records, folder: Path, classes: Taxonomy) -> None:
@@ -179,7 +189,8 @@ def _write(cache: Path, part: Records, folder: Path, classes: Taxonomy) -> None:
     looked_at = part.feedback[:: -(-part.feedback.height // _TIMED)].select("file")
     times = looked_at.with_columns(mtime_ns=pl.Series([_mtime(folder, file) for file in looked_at["file"]]))
     feedback = part.feedback.join(times, on="file", how="left", maintain_order="left")
-    rows = pl.concat([feedback, part.detections], how="diagonal").with_columns(
+    low = part.low.with_columns(low=pl.lit(value=True))
+    rows = pl.concat([feedback, part.detections, low], how="diagonal").with_columns(
         pl.lit(_PASS, pl.Int8).alias("pass"), classes=pl.lit(len(classes), pl.Int16)
     )
     name = hashlib.md5("\0".join(part.feedback["file"]).encode()).hexdigest()[:16]

@@ -81,11 +81,11 @@ class Convention:
     def as_own(self, document: Mapping[str, Any], nothing: int) -> dict[str, Any]:
         """A document of another program as radloop would have written it; what has the wrong type stays as it is."""
         own = self._of_detection(document, nothing)
-        detections = own.get("detections")
-        if isinstance(detections, list):
-            own["detections"] = [
-                self._of_detection(one, nothing) if isinstance(one, dict) else one for one in detections
-            ]
+        for part in ("detections", "low_detections"):
+            if isinstance(boxed := own.get(part), list):
+                own[part] = [self._of_detection(one, nothing) if isinstance(one, dict) else one for one in boxed]
+        if self.confidence_unit == "percent" and is_number(own.get("kept_from")):
+            own["kept_from"] /= PERCENT
         if "timestamp" in own:
             own["timestamp"] = self._time(own["timestamp"])
         return own

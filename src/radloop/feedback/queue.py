@@ -1,18 +1,23 @@
 """Which feedback is most worth a radiologist's look: where readers differ, the model is unsure, and the class is rare.
 
-A share of the places goes to feedback drawn at random: what no score finds is found there, and how often the model is
-wrong where it is sure can be estimated from them alone.
+A share of the places goes to images where the model found nothing, by how nearly it found something: there no score of
+what was found can lead. Another share goes to images drawn by lot: what nothing leads to is found there, and how often
+the model is wrong can be estimated from them alone (`feedback.audit`).
 """
 
-import hashlib
+from collections.abc import Mapping
+from math import inf
 from typing import Final
 
 import polars as pl
 
-from radloop.tables import QUEUE, WAITING
+from radloop.feedback import audit
+from radloop.tables import DETECTIONS, QUEUE, WAITING
 
-AUDIT_SHARE: Final = 0.1
+NOTHING_SHARE: Final = 0.2
+_NOTHING: Final = "nothing found"
 _NOTHING_WAITS: Final = WAITING.to_frame()
+_NO_LOW: Final = DETECTIONS.to_frame()
 _LEAST: Final = 0.05  # no factor is 0: a product with it would never be looked at
 
 
@@ -43,21 +48,30 @@ def order(
     detections: pl.DataFrame,
     annotations: pl.DataFrame,
     *,
+    low: pl.DataFrame = _NO_LOW,
     seed: int,
-    audit_share: float = AUDIT_SHARE,
+    audit_share: float = audit.SHARE,
+    nothing_share: float = NOTHING_SHARE,
 ) -> pl.DataFrame:
-    """QUEUE of `feedback` (FEEDBACK and `disputed`), the most worthwhile first, the disputed before all others.
+    """QUEUE of `feedback` (FEEDBACK and `disputed`), the disputed before all others.
 
-    disagreement: how often the readers of an image differ on the classes found here (`annotations`), 1 where reviewers
-    do. uncertainty: 4p(1-p) of the least certain box. rarity: of the rarest class found, 1 for one that no image
-    has. The order depends on the seed and on what the tables say, not on the order of their rows.
+    Of the others `audit_share` of the places are those of images that the lot has drawn (`audit.lots`), `nothing_share`
+    those of images where nothing was found, the rest those where something was. Each kind has its share of every
+    beginning of the queue, but for one place, as long as it lasts.
+
+    score, the most worthwhile first: disagreement × uncertainty × rarity. disagreement: how often the readers of an
+    image differ on the classes found here (`annotations`), 1 where reviewers do. uncertainty: 4p(1-p) of the least
+    certain box. rarity: of the rarest class found, 1 for one that no image has.
+
+    missed, where nothing was found, the highest first: how likely any class is there, if scores mean what they say.
+    1 - the product of 1 - p over the classes with a box on the image; p is the highest confidence of such a box, among
+    the `detections` of any feedback on it and the boxes that lie below what counts as found (`low`, DETECTIONS, too).
+    It is never less than the highest score that the feedback tells (1 - its confidence).
+
+    The order depends on the seed and on what the tables say, not on the order of their rows.
     """
-    found = pl.concat(
-        [
-            detections.select("feedback_id", "class_id", "confidence"),
-            feedback.filter(pl.col("class_id").is_null()).select("feedback_id", "class_id", "confidence"),
-        ]
-    )
+    nothing = feedback.filter(pl.col("class_id").is_null())
+    found = pl.concat([table.select("feedback_id", "class_id", "confidence") for table in (detections, nothing)])
     factors = (
         found.join(_by_class(annotations), on="class_id", how="left", nulls_equal=True)
         .with_columns(pl.col("disagreement", "rarity").fill_null(1.0))  # of a class that no image has
@@ -68,14 +82,23 @@ def order(
         )
     )
     scored = (
-        feedback.select("feedback_id", "image_id", "disputed")
+        feedback.select("feedback_id", "image_id", "disputed", lot=audit.lots(feedback["image_id"], seed))
         .join(factors, on="feedback_id", how="left")
+        .join(_missed(nothing, pl.concat([detections, low])), on="feedback_id", how="left")
         .with_columns(pl.col("disagreement", "uncertainty", "rarity").fill_null(0).clip(_LEAST, 1))
         .with_columns(pl.when("disputed").then(1.0).otherwise("disagreement").alias("disagreement"))
         .with_columns(score=pl.col("disagreement") * pl.col("uncertainty") * pl.col("rarity"))
-        .sort("disputed", "score", "feedback_id", descending=[True, True, False])
     )
-    return _placed(scored, seed, audit_share).select(QUEUE.names()).match_to_schema(QUEUE)
+    return _placed(scored, audit_share, nothing_share).select(QUEUE.names()).match_to_schema(QUEUE)
+
+
+def _missed(nothing: pl.DataFrame, boxes: pl.DataFrame) -> pl.DataFrame:
+    """feedback_id, missed: of the feedback that found nothing."""
+    surest = boxes.join(nothing, on="image_id", how="semi").group_by("image_id", "class_id").agg(pl.max("confidence"))
+    any_class = surest.sort("class_id").group_by("image_id").agg(any_class=1 - (1 - pl.col("confidence")).product())
+    return nothing.join(any_class, on="image_id", how="left").select(
+        "feedback_id", missed=pl.max_horizontal(1 - pl.col("confidence"), "any_class")
+    )
 
 
 def _by_class(annotations: pl.DataFrame) -> pl.DataFrame:
@@ -91,26 +114,30 @@ def _by_class(annotations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _placed(scored: pl.DataFrame, seed: int, audit_share: float) -> pl.DataFrame:
-    """Every so many places one that the lot has drawn; the disputed stay in front."""
-    lots = [hashlib.md5(f"{seed} {feedback_id}".encode()).hexdigest() for feedback_id in scored["feedback_id"]]
-    lot = pl.Series("lot", lots, dtype=pl.String)
-    open_rows = scored.with_columns(lot).filter(~pl.col("disputed"))
-    audits = round(audit_share * open_rows.height)
-    drawn = (
-        open_rows.sort("lot")
-        .head(audits)
-        .with_columns(
-            rank=(pl.int_range(pl.len()) + 1) / audit_share if audits else pl.lit(0.0), audit=pl.lit(value=True)
-        )
+def _placed(scored: pl.DataFrame, audit_share: float, nothing_share: float) -> pl.DataFrame:
+    """With kind and place."""
+    kind = (
+        pl.when("disputed")
+        .then(pl.lit("disputed"))
+        .when(pl.col("lot") < audit_share)
+        .then(pl.lit("lot"))
+        .when(pl.col("missed").is_not_null())
+        .then(pl.lit(_NOTHING))
+        .otherwise(pl.lit("score"))
     )
-    rest = (
-        scored.with_columns(lot)
-        .join(drawn, on="feedback_id", how="anti", maintain_order="left")
-        .with_columns(
-            rank=pl.when("disputed").then(0.0).otherwise((~pl.col("disputed")).cum_sum() / (1 - audit_share)),
-            audit=pl.lit(value=False),
-        )
+    worth = pl.when(kind == "lot").then(-pl.col("lot")).when(kind == _NOTHING).then("missed").otherwise("score")
+    ordered = scored.with_columns(kind=kind).sort(worth, "feedback_id", descending=[True, False])
+    shares = {"disputed": inf, "lot": audit_share, "others": 1 - audit_share}
+    others = {_NOTHING: nothing_share, "score": 1 - audit_share - nothing_share}
+    ordered = _in_turns(ordered, pl.col("kind"), shares | others)
+    ordered = _in_turns(ordered, pl.col("kind").replace(dict.fromkeys(others, "others")), shares)
+    return ordered.with_columns(place=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
+
+
+def _in_turns(rows: pl.DataFrame, pile: pl.Expr, shares: Mapping[str, float]) -> pl.DataFrame:
+    """The piles as one: the n-th row of a pile comes where its share of all comes to n."""
+    return (
+        rows.with_columns(pile=pile)
+        .with_columns(due=pl.int_range(1, pl.len() + 1).over("pile") / pl.col("pile").replace_strict(shares))
+        .sort("due", "pile", descending=[False, True], maintain_order=True)
     )
-    merged = pl.concat([rest, drawn]).sort("rank", "audit", maintain_order=True)
-    return merged.with_columns(place=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))

@@ -1,4 +1,4 @@
-"""A folder of feedback files as three tables, the same for any order of files.
+"""A folder of feedback files as four tables, the same for any order of files.
 
 Every file of the folder and of the folders in it is read (`.json`: one feedback; `.jsonl`: one a line) or refused; only
 temporary and hidden ones are passed over. The bare form as it usually looks takes a short cut; `records.parse` is asked
@@ -8,9 +8,9 @@ about every other file.
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -69,6 +69,12 @@ class Records:
     detections: pl.DataFrame  # DETECTIONS
     refused: pl.DataFrame  # REFUSED_FILES
     doubts: tuple[Doubt, ...] = ()  # what those refused files hold that may be in another convention
+    low: pl.DataFrame = field(default_factory=DETECTIONS.to_frame)  # DETECTIONS: boxes below those, for measures alone
+
+    @cached_property
+    def every_box(self) -> pl.DataFrame:
+        """DETECTIONS: the detections of each feedback, then its low boxes; whole above `catalog.kept.cut`."""
+        return pl.concat([self.detections, self.low]).sort("feedback_id", maintain_order=True)
 
 
 @dataclass(frozen=True)
@@ -136,22 +142,23 @@ def _of_other_names(folder: Path, names: Sequence[str], manner: Manner) -> Itera
 def combine(parts: Sequence[Records]) -> Records:
     """What one reading of all their files would have given; no file may be in two of the parts."""
     feedback = pl.concat([part.feedback for part in parts] or [FEEDBACK.to_frame()], how="diagonal")
-    detections = [part.detections for part in parts]
+    detections, low = [part.detections for part in parts], [part.low for part in parts]
     refused = [part.refused for part in parts]
     if feedback["feedback_id"].n_unique() < feedback.height:
         feedback, lost = _first_by_name(feedback)
         # within a part an id is unique, so that it says whose boxes these are
         theirs = [part.feedback.join(lost, on="file", how="semi") for part in parts]
-        detections = [
-            boxes.join(gone, on="feedback_id", how="anti", maintain_order="left")
-            for boxes, gone in zip(detections, theirs, strict=True)
-        ]
+        detections, low = (
+            [_without(boxes, gone, "feedback_id") for boxes, gone in zip(tables, theirs, strict=True)]
+            for tables in (detections, low)
+        )
         refused.append(_refused_twins(lost))
     return Records(
         _complete(feedback.sort("timestamp", "feedback_id")),
-        pl.concat(detections or [DETECTIONS.to_frame()]).sort("feedback_id", maintain_order=True),
+        pl.concat([DETECTIONS.to_frame(), *detections]).sort("feedback_id", maintain_order=True),
         pl.concat(refused or [REFUSED_FILES.to_frame()]).sort("file", "reason"),
         tuple(sorted((one for part in parts for one in part.doubts), key=lambda one: one.file)),
+        pl.concat([DETECTIONS.to_frame(), *low]).sort("feedback_id", maintain_order=True),
     )
 
 
@@ -280,6 +287,7 @@ def _rich_row(name: str, parsed: Parsed, nothing: int) -> tuple[Any, ...]:
         *((simulated.site, simulated.view, simulated.device) if simulated else (None, None, None)),
         simulated is not None,
         bool(feedback.detections) or (feedback.detections is not None and feedback.class_id == nothing),
+        feedback.whole_above,
         parsed.zoned,
         feedback.schema_version,
         name,
@@ -289,26 +297,32 @@ def _rich_row(name: str, parsed: Parsed, nothing: int) -> tuple[Any, ...]:
 def _tables(
     bare: pl.DataFrame, others: list[tuple[str, Parsed]], refused: _Refused, doubts: tuple[Doubt, ...], nothing: int
 ) -> Records:
-    """The columns of FEEDBACK that somebody fills, and the other two tables."""
+    """The columns of FEEDBACK that somebody fills, and the other tables."""
     same = ("feedback_id", "image_id", "timestamp", "class_id", "confidence", "zoned", "file")
     feedback = bare.select(*same, simulated=False, complete=False)
-    boxes = bare.filter(pl.col("class_id").is_not_null()).select(_BOX_COLUMNS.names())
+    boxes, low = bare.filter(pl.col("class_id").is_not_null()).select(_BOX_COLUMNS.names()), _BOX_COLUMNS.to_frame()
     if others:
         rich = pl.DataFrame([_rich_row(*other, nothing) for other in others], schema=_RICH_COLUMNS, orient="row")
         feedback = pl.concat([feedback, rich], how="diagonal")
-        found = [
-            (one.feedback_id, one.image_id, box.class_id, box.confidence, box.bbox, name)
-            for name, (one, _) in others
-            for box in one.found(nothing)
-        ]
-        boxes = pl.concat([boxes, pl.DataFrame(found, schema=_BOX_COLUMNS, orient="row")])
+        boxes = pl.concat([boxes, _box_table((name, one, one.found(nothing)) for name, (one, _) in others)])
+        low = _box_table((name, one, one.low(nothing)) for name, (one, _) in others)
     refusals = [pl.DataFrame(refused, schema=REFUSED_FILES, orient="row")]
     feedback = feedback.with_columns(pl.col("timestamp").dt.replace_time_zone("UTC"))
     if feedback["feedback_id"].is_duplicated().any():
         feedback, lost = _first_by_name(feedback)
-        boxes = boxes.join(lost, on="file", how="anti", maintain_order="left")
+        boxes, low = _without(boxes, lost, "file"), _without(low, lost, "file")
         refusals.append(_refused_twins(lost))
-    return Records(feedback, _corners(boxes), pl.concat(refusals), doubts)
+    return Records(feedback, _corners(boxes), pl.concat(refusals), doubts, _corners(low))
+
+
+def _box_table(told: Iterable[tuple[str, records.Feedback, list[records.Detection]]]) -> pl.DataFrame:
+    """A row a box; `told` has the name of each file, its feedback and boxes."""
+    rows = [
+        (one.feedback_id, one.image_id, box.class_id, box.confidence, box.bbox, name)
+        for name, one, boxes in told
+        for box in boxes
+    ]
+    return pl.DataFrame(rows, schema=_BOX_COLUMNS, orient="row")
 
 
 def _corners(boxes: pl.DataFrame) -> pl.DataFrame:
@@ -331,6 +345,10 @@ def _first_by_name(feedback: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows that count where several files have one feedback_id, and those that do not."""
     kept = feedback.sort("file").unique("feedback_id", keep="first", maintain_order=True)
     return kept, feedback.join(kept, on="file", how="anti")
+
+
+def _without(boxes: pl.DataFrame, lost: pl.DataFrame, key: str) -> pl.DataFrame:
+    return boxes.join(lost, on=key, how="anti", maintain_order="left")
 
 
 def _refused_twins(lost: pl.DataFrame) -> pl.DataFrame:

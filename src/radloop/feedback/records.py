@@ -18,6 +18,7 @@ from radloop.errors import UNDECODABLE, FeedbackError
 from radloop.feedback import documents
 from radloop.feedback.conventions import OWN, Convention
 from radloop.files import flush_folder, write_all
+from radloop.predictions import MIN_CONFIDENCE
 from radloop.tables import Split
 from radloop.taxonomy import Taxonomy, is_nothing
 
@@ -71,7 +72,8 @@ class Simulated(msgspec.Struct, frozen=True, kw_only=True):
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One feedback. The first five keys speak of the top detection; they are all that the bare form has.
 
-    Nothing found: class_id n, bbox None, and confidence says how sure of that.
+    Nothing found: class_id n, bbox None, and confidence says how sure of that. The boxes of `low_detections` are no
+    detections: they are at most as sure as MIN_CONFIDENCE, and only measures that ask for every box look at them.
     """
 
     image_id: ImageId
@@ -81,6 +83,8 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timestamp: str  # ISO 8601, UTC
     class_name: str | None = None
     detections: list[Detection] | None = None
+    low_detections: list[Detection] | None = None
+    kept_from: Fraction | None = None  # every box above it is in one of the two lists
     split: Split | None = None
     image_md5: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")] | None = None
     image_phash: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")] | None = None
@@ -104,6 +108,20 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.class_id == nothing or self.bbox is None:
             return []
         return [Detection(class_id=self.class_id, confidence=self.confidence, bbox=self.bbox)]
+
+    def low(self, nothing: int) -> list[Detection]:
+        """The boxes of a class that are kept below the detections."""
+        return [one for one in self.low_detections or () if one.class_id != nothing]
+
+    def listed(self) -> list[Detection]:
+        """All that stands in the two lists."""
+        return [*(self.detections or ()), *(self.low_detections or ())]
+
+    @property
+    def whole_above(self) -> float | None:
+        """The confidence above which no box is missing; None where nobody says: another program's feedback."""
+        own = self.schema_version is not None
+        return MIN_CONFIDENCE if self.kept_from is None and own else self.kept_from
 
 
 _FEEDBACK: Final = msgspec.json.Decoder(Feedback)
@@ -204,8 +222,7 @@ def parse(data: bytes, classes: Taxonomy, convention: Convention = OWN, now: dat
     if encode(feedback) != data:  # what `encode` made has no key twice
         documents.refuse_repeated_keys(data)
     _refuse_other_classes(feedback, classes)
-    boxed = feedback.detections or ()
-    for class_id in (feedback.class_id, *(detection.class_id for detection in boxed)):
+    for class_id in (feedback.class_id, *(detection.class_id for detection in feedback.listed())):
         if not 0 <= class_id <= nothing:
             raise FeedbackError(
                 f"class_id {class_id} is unknown: the classes are 0..{nothing - 1}, and {nothing} says that "
@@ -215,8 +232,9 @@ def parse(data: bytes, classes: Taxonomy, convention: Convention = OWN, now: dat
     _refuse_contradicting_top(feedback, classes)
     if feedback.class_id != nothing and feedback.bbox is None and not feedback.detections:
         raise FeedbackError(f"class {feedback.class_id} without a bbox", code="box-missing")
-    for detection in feedback.found(nothing):
+    for detection in (*feedback.found(nothing), *feedback.low(nothing)):
         refuse_outside(detection.bbox)
+    _refuse_sure_among_low(feedback)
     time, zoned = convention.utc(feedback.timestamp, now)
     complete = msgspec.structs.replace(
         feedback,
@@ -246,7 +264,7 @@ def _refuse_other_classes(feedback: Feedback, classes: Taxonomy) -> None:
     Another program may call the classes what it likes: only its use of the dataset's names is a contradiction.
     """
     named = [(feedback.class_id, feedback.class_name)]
-    named += [(one.class_id, one.class_name) for one in feedback.detections or ()]
+    named += [(one.class_id, one.class_name) for one in feedback.listed()]
     own = feedback.schema_version is not None
     for class_id, name in named:
         if name is None:
@@ -269,6 +287,17 @@ def _refuse_contradicting_top(feedback: Feedback, classes: Taxonomy) -> None:
             f"class_id {feedback.class_id} ({classes.name(feedback.class_id)}) speaks of the top detection, and none "
             "of the detections has it",
             code="top-contradicts-detections",
+        )
+
+
+def _refuse_sure_among_low(feedback: Feedback) -> None:
+    """A detection where nobody who goes by detections would see it."""
+    surest = max((one.confidence for one in feedback.low_detections or ()), default=0.0)
+    if surest > MIN_CONFIDENCE:
+        raise FeedbackError(
+            f"low_detections holds a box of confidence {surest:g}: what is above {MIN_CONFIDENCE:g} stands in "
+            "detections",
+            code="low-contradicts-confidence",
         )
 
 

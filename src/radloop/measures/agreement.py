@@ -3,9 +3,9 @@
 Two views of the same readings stand side by side. Over all images, agreement is flattered by the normal ones, on
 which these readers never differ; over the images with a finding (that any reader saw) it is not.
 
-Every figure comes with a 95 % percentile interval of an image bootstrap (columns `_low` and `_high`): images are
-drawn with replacement, because the readings and boxes of one image are not independent. A figure is null where
-it has no meaning, such as the agreement on a class that nobody saw.
+Every figure comes with a 95 % interval (columns `_low` and `_high`; `measures.intervals`) for which images are the
+units, because the readings and boxes of one image are not independent. It is null where there are too few of them, and
+the figure itself where it has no meaning, such as the agreement on a class that nobody saw.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
 
-from radloop.measures import bootstrap
-from radloop.measures.bootstrap import RESAMPLES, Floats, Ints
+from radloop.measures import bootstrap, intervals
+from radloop.measures.bootstrap import RESAMPLES
+from radloop.measures.intervals import Floats, Ints, ratio
 from radloop.tables import CLASS_ID
 from radloop.taxonomy import Taxonomy
 
@@ -55,21 +57,16 @@ def readings(annotations: pl.DataFrame, classes: Taxonomy) -> Readings:
     return Readings(images, readers, *np.divmod(places, max(len(readers), 1)), seen, classes)
 
 
-def one_class(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> pl.DataFrame:
+def one_class(looked: Readings) -> pl.DataFrame:
     """Raw agreement: on how many images all readers together name one class id and no other.
 
     population, images, agreeing, share with its interval. It is the figure that flatters most; shown to compare.
     """
     agreeing = (_votes(looked) > 0).sum(axis=1) == 1
-    rng = np.random.default_rng(seed)
-    tables = []
-    for population in POPULATIONS:
-        inside = looked.population(population)
-        drawn = bootstrap.draw_kinds(rng, np.array([np.sum(agreeing & inside), np.sum(~agreeing & inside)]), resamples)
-        share = bootstrap.ratio(drawn[:, 0], drawn.sum(axis=1))
-        columns = {"population": population, "images": inside.sum(), "agreeing": drawn[0, 0]}
-        tables.append(pl.DataFrame(columns).with_columns(**bootstrap.with_interval("share", share[np.newaxis])))
-    return pl.concat(tables).with_columns(pl.col(pl.Float64).fill_nan(None))
+    inside = np.array([looked.population(population) for population in POPULATIONS])
+    counted = {"population": POPULATIONS, "images": inside.sum(axis=1), "agreeing": (agreeing & inside).sum(axis=1)}
+    share = intervals.of_share("share", *(csr_array(each.astype(float)) for each in (agreeing & inside, inside)))
+    return pl.DataFrame(counted | share).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
 def by_class(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> pl.DataFrame:
@@ -100,10 +97,11 @@ def by_class(looked: Readings, *, resamples: int = RESAMPLES, seed: int = 0) -> 
             "images": [int(inside.sum())] * kinds_of_class,
             "positive_images": positive,
         }
-        intervals = bootstrap.with_interval("alpha", np.array(alphas)) | bootstrap.with_interval(
-            "kappa", np.array(kappas)
-        )
-        tables.append(pl.DataFrame(columns).with_columns(**intervals))
+        corrected = [
+            intervals.of_draws(name, np.array(drawn), np.array(positive))
+            for name, drawn in (("alpha", alphas), ("kappa", kappas))
+        ]
+        tables.append(pl.DataFrame(columns).with_columns(**corrected[0], **corrected[1]))
     return _named(pl.concat(tables), looked.classes)
 
 
@@ -255,8 +253,8 @@ def _chance_corrected(readers: Ints, yes: Ints, images: Ints) -> tuple[Floats, F
     disagreeing = 2 * yes * no / (readers - 1)
     every, all_yes, all_no = (images @ each for each in (readers, yes, no))
     by_chance = 2.0 * all_yes * all_no
-    alpha = 1 - bootstrap.ratio((every - 1) * (images @ disagreeing), by_chance)
-    kappa = 1 - bootstrap.ratio((images @ (disagreeing / readers)) * every**2, images.sum(axis=1) * by_chance)
+    alpha = 1 - ratio((every - 1) * (images @ disagreeing), by_chance)
+    kappa = 1 - ratio((images @ (disagreeing / readers)) * every**2, images.sum(axis=1) * by_chance)
     return alpha, kappa
 
 
@@ -269,28 +267,30 @@ def _marked_figures(marked: list[tuple[Ints, Ints]], read: Floats, weights: Floa
     pair, class_id = np.divmod(keys, width)
     questions = np.where(class_id == width - 1, width - 2, 1)  # to the findings together, each class is one
     summed = [(np.searchsorted(keys, key), image, np.ones(len(key))) for key, image in marked]
+    seen = [intervals.per_group(*each, len(keys), len(weights)) for each in summed]
     tables = []
     for part, (both, only_a, only_b) in bootstrap.sums_by_part(summed, len(keys), weights):
         asked = read[pair[part]] * questions[part, np.newaxis]
-        positive, kappa = _pair_figures(asked, both, only_a, only_b)
         counted = {"both": both, "only_a": only_a, "only_b": only_b}
+        a_and_b, a, b = (each[part] for each in seen)
+        either = 2 * a_and_b + a + b
         tables.append(
             pl.DataFrame(
                 {"key": keys[part]}
                 | {name: sums[:, 0].astype(np.int64) for name, sums in counted.items()}
-                | bootstrap.with_interval("positive", positive)
-                | bootstrap.with_interval("kappa", kappa)
+                | intervals.of_share("positive", 2 * a_and_b, either)
+                | intervals.of_draws("kappa", _kappa(asked, both, only_a, only_b), intervals.groups_with(either))
             )
         )
     return pl.concat(tables)
 
 
-def _pair_figures(asked: Floats, both: Floats, only_a: Floats, only_b: Floats) -> tuple[Floats, Floats]:
-    """Positive agreement and Cohen's kappa."""
+def _kappa(asked: Floats, both: Floats, only_a: Floats, only_b: Floats) -> Floats:
+    """Cohen's kappa."""
     yes_a, yes_b = both + only_a, both + only_b
-    differing = bootstrap.ratio(only_a + only_b, asked)
-    by_chance = bootstrap.ratio(yes_a * (asked - yes_b) + yes_b * (asked - yes_a), asked**2)
-    return bootstrap.ratio(2 * both, yes_a + yes_b), 1 - bootstrap.ratio(differing, by_chance)
+    differing = ratio(only_a + only_b, asked)
+    by_chance = ratio(yes_a * (asked - yes_b) + yes_b * (asked - yes_a), asked**2)
+    return 1 - ratio(differing, by_chance)
 
 
 def _reading_pairs(looked: Readings) -> tuple[Ints, Ints]:
@@ -344,15 +344,17 @@ def _box_figures(matched: pl.DataFrame, classes: Taxonomy, keys: list[str], resa
     image = _places(rows["image_id"], images)
     weights = bootstrap.draw_images(len(images), resamples, seed)
     summed = [(key, image, rows[name].to_numpy()) for name in ("boxes_a", "boxes_b", "matches", "iou_sum")]
+    held = [intervals.per_group(*each, groups.height, len(images)) for each in summed]
     tables = []
     for part, (boxes_a, boxes_b, matches, iou_sum) in bootstrap.sums_by_part(summed, groups.height, weights):
         counted = {"boxes_a": boxes_a, "boxes_b": boxes_b, "matches": matches}
+        of_a, of_b, matched_boxes = (each[part] for each in held[:3])
         tables.append(
             groups[part].select(
                 *keys,
                 **{name: pl.Series(sums[:, 0].astype(np.int64)) for name, sums in counted.items()},
-                **bootstrap.with_interval("f1", bootstrap.ratio(2 * matches, boxes_a + boxes_b)),
-                **bootstrap.with_interval("iou", bootstrap.ratio(iou_sum, matches)),
+                **intervals.of_share("f1", 2 * matched_boxes, of_a + of_b),
+                **intervals.of_draws("iou", ratio(iou_sum, matches), intervals.groups_with(matched_boxes)),
             )
         )
     return _named(pl.concat(tables), classes)

@@ -1,8 +1,8 @@
-"""Intervals by drawing whole images with replacement.
+"""Drawing whole groups of images with replacement.
 
-The boxes and readings of one image are not independent, so the image is what is drawn. Every figure of the other
-measures is a function of sums over images; it is computed at once for the images as they are (draw 0) and for each
-draw, and the draws give the interval.
+The boxes and readings of one image are not independent, nor are the images of one patient: the group is what is drawn.
+Every figure of the other measures is a function of sums over groups; it is computed at once for the groups as they are
+(draw 0) and for each draw, and the draws give the interval (`measures.intervals.of_draws`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 from scipy.sparse import csr_array
 
 Floats = npt.NDArray[np.floating]
@@ -55,23 +54,3 @@ def sums_by_part(
 
 def _contributions(key: Ints, image: Ints, value: npt.NDArray[np.generic], keys: int, images: int) -> csr_array:
     return csr_array((value.astype(np.float32), (key, image)), shape=(keys, images))
-
-
-def ratio(above: Floats | Ints, below: Floats | Ints) -> Floats:
-    """above / below, and NaN where that has no meaning."""
-    quotient = np.full(np.shape(above), np.nan)
-    return np.divide(above, below, out=quotient, where=below > 0)
-
-
-def with_interval(name: str, drawn: Floats) -> dict[str, pl.Series]:
-    """The figure (draw 0) and the 2.5 and 97.5 percentile of the draws in which it has a meaning: [key, draw]."""
-    sorted_draws = np.sort(drawn[:, 1:], axis=1)  # NaN last
-    last = np.maximum((~np.isnan(sorted_draws)).sum(axis=1) - 1, 0)
-    key = np.arange(len(drawn))
-    columns = {name: drawn[:, 0]}
-    for end, share in (("low", 0.025), ("high", 0.975)):
-        below = np.floor(share * last).astype(np.int64)
-        above = np.minimum(below + 1, last)
-        at_below, at_above = sorted_draws[key, below], sorted_draws[key, above]
-        columns[f"{name}_{end}"] = at_below + (at_above - at_below) * (share * last - below)
-    return {column: pl.Series(column, values, dtype=pl.Float64) for column, values in columns.items()}

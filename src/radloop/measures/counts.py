@@ -3,7 +3,7 @@
 Every function takes the annotations table (`tables.ANNOTATIONS`; of it image_id, rad_id, class_id and the four
 normalised coordinates, and `split` where there is one) and counts the rows that it is given. Without a column
 `split` the whole table is one split called "all": splits are never guessed. What is counted by class has a row for
-each, class_id as in files: n, the last, is "No finding".
+each, class_id as in files: n, the last, is "No finding". Who is a reader says `radloop.people`.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ from typing import Final, Literal
 import numpy as np
 import polars as pl
 
-from radloop.tables import EDGES, SPLITS
+from radloop import people
+from radloop.tables import EDGES, READER, SPLITS
 from radloop.taxonomy import Taxonomy
 
 ALL: Final = "all"  # the one split of a table without splits
@@ -21,12 +22,15 @@ _IS_FINDING: Final = pl.col("class_id").is_not_null()
 
 
 def totals(annotations: pl.DataFrame) -> dict[str, int]:
-    """Images, readers, readings, rows, boxes; images on which any reader saw a finding; rectangles of many classes."""
+    """Images, readers, readings, rows, boxes; images with a finding; rectangles of many classes.
+
+    readers are those of the source; readings, rows and boxes are whoever's.
+    """
     findings = annotations.filter(_IS_FINDING)
     rectangles = findings.group_by("image_id", *EDGES).agg(classes=pl.col("class_id").n_unique())
     return {
         "images": annotations["image_id"].n_unique(),
-        "readers": annotations["rad_id"].n_unique(),
+        "readers": people.readers(annotations)["rad_id"].n_unique(),
         "readings": annotations.select("image_id", "rad_id").n_unique(),
         "rows": annotations.height,
         "boxes": findings.height,
@@ -38,17 +42,16 @@ def totals(annotations: pl.DataFrame) -> dict[str, int]:
 def classes(annotations: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
     """class_id, class_name, rows, images, seen_by_2, seen_by_3: all classes and "No finding".
 
-    seen_by_k is the number of images on which at least k readers saw the class.
+    rows and images count whoever's rows; seen_by_k is the number of images on which at least k persons saw the class.
     """
     numbered = _numbered(annotations, classes)
-    per_image = numbered.group_by("class_id", "image_id").agg(rows=pl.len(), readers=pl.col("rad_id").n_unique())
-    counted = per_image.group_by("class_id").agg(
-        rows=pl.col("rows").sum(),
-        images=pl.len(),
-        seen_by_2=(pl.col("readers") >= 2).sum(),
-        seen_by_3=(pl.col("readers") >= 3).sum(),
+    counted = numbered.group_by("class_id").agg(rows=pl.len(), images=pl.col("image_id").n_unique())
+    seen = people.persons(numbered).group_by("class_id", "image_id").agg(persons=pl.col("rad_id").n_unique())
+    agreed = seen.group_by("class_id").agg(
+        seen_by_2=(pl.col("persons") >= 2).sum(), seen_by_3=(pl.col("persons") >= 3).sum()
     )
-    return classes.table(with_nothing=True).join(counted, on="class_id", how="left").pipe(_whole_numbers)
+    every = classes.table(with_nothing=True).join(counted, on="class_id", how="left")
+    return every.join(agreed, on="class_id", how="left").pipe(_whole_numbers)
 
 
 def split_sizes(annotations: pl.DataFrame, target: Mapping[str, int] | None = None) -> pl.DataFrame:
@@ -173,8 +176,26 @@ def box_shapes(annotations: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
     )
 
 
+def origins(annotations: pl.DataFrame) -> pl.DataFrame:
+    """Whose the rows are: who (a value of `people.WHO`), readings and boxes in labels, and boxes set aside.
+
+    A row is in a label where it has `used`, or the table no such column. Only who has a row is there.
+    """
+    absent = {"source": pl.lit(READER), "used": pl.lit(value=True)}
+    told = annotations.with_columns(**{name: one for name, one in absent.items() if name not in annotations.columns})
+    reading = pl.struct("image_id", "rad_id")
+    counted = told.group_by("source").agg(
+        readings=reading.filter("used").n_unique(),
+        boxes=(_IS_FINDING & pl.col("used")).sum(),
+        boxes_aside=(_IS_FINDING & ~pl.col("used")).sum(),
+    )
+    order = pl.Enum(list(people.WHO))
+    named = counted.sort(pl.col("source").cast(order)).with_columns(who=pl.col("source").replace_strict(people.WHO))
+    return named.pipe(_whole_numbers).select("who", "readings", "boxes", "boxes_aside")
+
+
 def readers(annotations: pl.DataFrame) -> pl.DataFrame:
-    """Who read what: rad_id, rows, images, images_with_finding (that this reader saw), boxes; R2 before R10."""
+    """Who read what: rad_id, who, rows, images, images_with_finding (that this reader saw), boxes; R2 before R10."""
     return (
         annotations.group_by("rad_id")
         .agg(
@@ -184,7 +205,9 @@ def readers(annotations: pl.DataFrame) -> pl.DataFrame:
             boxes=_IS_FINDING.sum(),
         )
         .pipe(_whole_numbers)
+        .join(people.named(annotations), on="rad_id")
         .sort(*reader_order())
+        .select("rad_id", "who", pl.exclude("rad_id", "who"))
     )
 
 

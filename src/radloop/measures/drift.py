@@ -2,6 +2,7 @@
 
 The unit is the image. The boxes of one image resemble each other, and a test that takes them one by one alarms in
 half of all random splits without any drift; so each image is summarised to one number, or yes or no, per question.
+Images that both sets hold are compared each with itself (`paired`), the others as independent sets.
 docs/measures.md tells which test is made when, and how often each alarms where there is nothing to find.
 """
 
@@ -13,17 +14,21 @@ import numpy.typing as npt
 import polars as pl
 from scipy import stats
 
+from radloop.measures import paired
+from radloop.measures.paired import Pairs
 from radloop.taxonomy import Taxonomy
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-Test = Literal["distribution", "rank", "presence"]
+Test = Literal["distribution", "rank", "presence"]  # of independent sets
+Sets = tuple[pl.DataFrame, pl.DataFrame]
 
 FALSE_DISCOVERIES: Final = 0.05
 LEAST_IMAGES: Final = 20  # with a value, in each set
 LEAST_EXPECTED: Final = 5  # images with and without the finding in the smaller set (Cochran 1954)
+DETECTABLE: Final = 2.8  # standard errors: two-sided 5 %, found in 80 % of the cases
 MOST_REPEATED: Final = 0.1  # share of values that repeat another, above which ranks are compared
 _CHUNK: Final = 4_000_000  # labels shuffled at once
 
@@ -46,49 +51,64 @@ def of_annotations(annotations: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame
 def of_feedback(feedback: pl.DataFrame, detections: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
     """One row per image of the FEEDBACK and DETECTIONS tables: what the model said, and the picture.
 
-    The columns of `of_annotations` but readers and split (boxes: per feedback), and confidence (the mean of the
-    detections; null without any), picture_mean, picture_std, picture_sharpness (null where the feedback does not
-    tell). Several feedbacks on one image are averaged: asked twice, it is still one image.
+    The columns of `of_annotations` but readers and split, and confidence (the mean of the detections; null without
+    any), picture_mean, picture_std, picture_sharpness (null where the feedback does not tell). Of several feedbacks on
+    one image the newest counts: asked twice, it is still one image, and no likelier to show a finding.
     """
-    images = feedback.group_by("image_id").agg(
-        times=pl.len(),
-        picture_mean=pl.col("mean").mean(),
-        picture_std=pl.col("std").mean(),
-        picture_sharpness=pl.col("sharpness").mean(),
-    )
-    boxes = detections.join(feedback.select("feedback_id"), on="feedback_id", how="semi")
+    newest = feedback.sort("timestamp", "feedback_id").unique("image_id", keep="last")
+    images = newest.select("image_id", picture_mean="mean", picture_std="std", picture_sharpness="sharpness")
+    boxes = detections.join(newest.select("feedback_id"), on="feedback_id", how="semi")
     confidence = boxes.group_by("image_id").agg(confidence=pl.col("confidence").mean())
+    return _summarise(images, boxes, classes).join(confidence, on="image_id", how="left")
+
+
+def shared(first: pl.DataFrame, second: pl.DataFrame) -> Sets:
+    """The images that both tables hold, each table's own rows in one order."""
     return (
-        _summarise(images, boxes, classes)
-        .join(confidence, on="image_id", how="left")
-        .with_columns(pl.col("boxes") / pl.col("times"))
-        .drop("times")
+        first.join(second, on="image_id", how="semi").sort("image_id"),
+        second.join(first, on="image_id", how="semi").sort("image_id"),
     )
+
+
+def apart(first: pl.DataFrame, second: pl.DataFrame) -> Sets:
+    """The images that only one of the tables holds."""
+    return first.join(second, on="image_id", how="anti"), second.join(first, on="image_id", how="anti")
 
 
 def compare(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
     """Every question that both tables of images (`of_annotations`, `of_feedback`) answer, tested at once.
 
-    One row per question: summary, test, first_images, second_images (with an answer), first, second (the median,
-    or the share of yes); shift, second against first (Cliff's delta, or the difference of the shares); distance
-    (Kolmogorov-Smirnov's D, for the test "distribution"); p_value, q_value (Benjamini and Hochberg 1995, over all
-    rows with a p-value); shift_within_readers and p_within_readers (among images that the same readers read;
-    null without readers); verdict.
+    Images that both tables hold are tested in pairs (rows with paired true), the rest as independent sets (rows with
+    paired false, unless one of the tables has no rest). One row per question and kind: summary, paired, test,
+    first_images, second_images (with an answer; in pairs, with one in both), changed (in pairs, images with another
+    answer in the second), first, second (the median, or the share of yes); shift, second against first in [-1, 1]
+    (Cliff's delta, or the difference of the shares; in pairs `Pairs.shift`); detectable (the shift that p <= 0.05 finds
+    in four of five cases); distance (Kolmogorov-Smirnov's D, for the test "distribution"); p_value, q_value (Benjamini
+    and Hochberg 1995, over all rows with a p-value); shift_within_readers and p_within_readers (among images that the
+    same readers read; null without readers and in pairs); verdict.
 
     verdict: "drift"; "readers" (alarms, but hardly moves and not significantly among images that the same readers
     read); "unclear" (alarms, and too few images have the same readers to say why); "none"; "too few" to test.
     """
-    both = _together(first, second)
-    readers = _readers(both) if "readers" in first.columns and "readers" in second.columns else None
-    rows = [_test(_question(both, name), readers) for name in _questions(first, second)]
+    twice, rest = shared(first, second), apart(first, second)
+    readers = None
+    rows: list[tuple[object, ...]] = []
+    if twice[0].height:
+        rows += [_test_pairs(name, Pairs.of(*twice, name)) for name in _questions(*twice)]
+    if not twice[0].height or min(part.height for part in rest):
+        both = _together(*rest)
+        readers = _readers(both) if "readers" in first.columns and "readers" in second.columns else None
+        rows += [_test(_question(both, name), readers) for name in _questions(*rest)]
     figures = pl.DataFrame(
         rows,
         schema={
             "summary": pl.String,
+            "paired": pl.Boolean,
             "test": pl.String,
             "first_images": pl.Int64,
             "second_images": pl.Int64,
-            **dict.fromkeys(("first", "second", "shift", "distance", "p_value"), pl.Float64),
+            "changed": pl.Int64,
+            **dict.fromkeys(("first", "second", "shift", "detectable", "distance", "p_value"), pl.Float64),
             **dict.fromkeys(("p_shift", "shift_within_readers", "p_within_readers"), pl.Float64),
         },
         orient="row",
@@ -110,17 +130,25 @@ def permute(
     second: pl.DataFrame,
     summary: str,
     *,
+    pairs: bool = False,
     within_readers: bool = False,
     permutations: int = 2000,
     seed: int = 0,
 ) -> Permuted:
     """Test one question by moving whole images between the two sets at random; exact whatever the distribution.
 
-    `within_readers` moves an image only in exchange for one that the same readers read, and takes only differences
-    among those into account: what remains is not the readers' doing. The p-value counts the observed arrangement
-    as one of the permutations (Phipson and Smyth 2010) and is never 0; it is 1 where nothing can be exchanged.
+    Only images that one set alone holds take part; with `pairs` only those that both hold, whose two answers are
+    exchanged. `within_readers` moves an image only in exchange for one that the same readers read, and takes only
+    differences among those into account: what remains is not the readers' doing. The p-value counts the observed
+    arrangement as one of the permutations (Phipson and Smyth 2010) and is never 0; it is 1 where nothing can be
+    exchanged.
     """
-    both = _together(first, second)
+    rng = np.random.default_rng(seed)
+    if pairs:
+        answers = Pairs.of(first, second, summary)
+        p_value = answers.permuted(permutations, rng) if len(answers.first) else 1.0
+        return Permuted(abs(answers.shift), p_value, permutations if len(answers.first) else 0)
+    both = _together(*apart(first, second))
     question = _question(both, summary)
     strata = _Strata.of(question, _readers(both) if within_readers else None)
     if strata.exchangeable == 0:
@@ -139,7 +167,6 @@ def permute(
             return np.asarray(steps / strata.exchangeable)
         return np.asarray(np.abs(centred @ scores) / strata.exchangeable)
 
-    rng = np.random.default_rng(seed)
     observed = effect(question.second[order][np.newaxis])[0]
     at_least = 0
     for start in range(0, permutations, max(_CHUNK // len(values), 1)):
@@ -182,8 +209,10 @@ class _Strata:
         share = np.divide(inside, images, out=np.zeros(len(images)), where=images > 0)
         return cls(stratum, share[stratum], float((share * (1 - share) * images).sum()))
 
-    def shift(self, question: _Question) -> tuple[float, float]:
-        """Mean difference within the strata (Mantel-Haenszel weights), and its two-sided p-value; NaN without any.
+    def shift(self, question: _Question) -> tuple[float, float, float]:
+        """Mean difference within the strata (Mantel-Haenszel weights), its two-sided p-value, its standard error.
+
+        NaN without any difference. The standard error is that where there is none but by chance.
 
         The p-value is the normal approximation to permuting within the strata: with one stratum Mann-Whitney's
         test with ties, with several van Elteren's (1960) with pooled ranks, or Cochran-Mantel-Haenszel's.
@@ -196,8 +225,9 @@ class _Strata:
         share = np.bincount(self.stratum, self.share) / np.maximum(images, 1)
         variance = float((share * (1 - share) * images / np.maximum(images - 1, 1) * spread).sum())
         if variance <= 0:
-            return float("nan"), float("nan")
-        return total / self.exchangeable, float(2 * stats.norm.sf(abs(total) / np.sqrt(variance)))
+            return float("nan"), float("nan"), float("nan")
+        error = float(np.sqrt(variance))
+        return total / self.exchangeable, float(2 * stats.norm.sf(abs(total) / error)), error / self.exchangeable
 
 
 def _summarise(images: pl.DataFrame, boxes: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
@@ -243,23 +273,35 @@ def _question(both: pl.DataFrame, name: str) -> _Question:
     return _Question(name, test, values, both["second"].to_numpy()[answered], answered)
 
 
+def _test_pairs(name: str, pairs: Pairs) -> tuple[object, ...]:
+    """The row of one question on the images of both sets, verdict and q-value excepted."""
+    images, middle = len(pairs.first), np.mean if pairs.presence else np.median
+    first, second = (float(middle(part)) if images else None for part in (pairs.first, pairs.second))
+    head = (name, True, pairs.test, images, images, int((pairs.first != pairs.second).sum()), first, second)
+    if not pairs.enough(LEAST_IMAGES):
+        return (*head, *[None] * 7)
+    # Fewer than five images that change their answer cannot alarm, however few change by chance.
+    detectable = max(DETECTABLE * pairs.spread, paired.LEAST_CHANGEABLE / images)
+    return (*head, pairs.shift, min(1.0, detectable), None, pairs.p_value(), None, None, None)
+
+
 def _test(question: _Question, readers: Ints | None) -> tuple[object, ...]:
     """The row of one question, verdict and q-value excepted."""
     parts = question.values[~question.second], question.values[question.second]
     middle = np.mean if question.test == "presence" else np.median
     first, second = (float(middle(part)) if len(part) else None for part in parts)
-    head = (question.name, question.test, len(parts[0]), len(parts[1]), first, second)
+    head = (question.name, False, question.test, len(parts[0]), len(parts[1]), None, first, second)
     if not _enough(question):
-        return (*head, *[None] * 6)
+        return (*head, *[None] * 7)
 
-    shift, p_shift = _Strata.of(question, None).shift(question)
+    shift, p_shift, spread = _Strata.of(question, None).shift(question)
     distance, p_value = None, p_shift
     if question.test == "distribution":
         distance, p_value = stats.ks_2samp(*parts, method="asymp")
     elif question.test == "presence":
         p_value = _mid_p(question)
-    within = (None, None) if readers is None else _Strata.of(question, readers).shift(question)
-    return (*head, shift, distance, p_value, p_shift, *within)
+    within = (None, None) if readers is None else _Strata.of(question, readers).shift(question)[:2]
+    return (*head, shift, min(1.0, DETECTABLE * spread), distance, p_value, p_shift, *within)
 
 
 def _enough(question: _Question) -> bool:

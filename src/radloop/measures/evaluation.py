@@ -1,21 +1,22 @@
 """How good is a detector on images whose truth is known, and how good would its pseudo-labels be?
 
 Truth is a table of boxes (TRUTH): what the readers agree on (`catalog.truth`), or one reader's own. Predictions are
-DETECTIONS. `images` are the ids of all images that were looked at, the normal ones among them: a box predicted there is
-wrong. Intervals are those of `measures.bootstrap`.
+DETECTIONS. `images` (image_id, group) are all images that were looked at, the normal ones among them: a box predicted
+there is wrong. Intervals are those of `measures.intervals`, with the groups as their units.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from faster_coco_eval import COCO, COCOeval_faster
+from scipy.sparse import csr_array
 
 from radloop import boxes
-from radloop.measures import bootstrap
-from radloop.measures.bootstrap import RESAMPLES, Floats
+from radloop.measures import bootstrap, intervals
+from radloop.measures.bootstrap import RESAMPLES
+from radloop.measures.intervals import Floats, Ints, ratio
 from radloop.tables import CLASS_ID, EDGES, TRUTH
 from radloop.taxonomy import Taxonomy
 
@@ -24,6 +25,32 @@ _CLASS: Final = {"class_id": CLASS_ID, "class_name": pl.String}
 _PILE: Final = ["image_id", "class_id"]
 _RECALLS: Final = np.linspace(0, 1, 101)
 _MOST_BOXES: Final = 1000  # of one class on one image
+
+
+class Looked:
+    """The images that were looked at, and their groups."""
+
+    def __init__(self, images: pl.DataFrame) -> None:
+        """Read `images`: image_id, group."""
+        known = images.select("image_id", "group").unique("image_id").sort("image_id")
+        self.ids = known["image_id"]
+        self._group: Ints = known["group"].rank("dense").to_numpy().astype(np.int64) - 1
+        self.groups = int(self._group.max(initial=-1)) + 1
+
+    def of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows that lie on these images."""
+        return rows.filter(pl.col("image_id").is_in(self.ids.implode()))
+
+    def group(self, rows: pl.DataFrame) -> Ints:
+        """The number of the group of each row."""
+        place: Ints = rows["image_id"].cast(pl.Enum(self.ids)).to_physical().to_numpy().astype(np.int64)
+        return self._group[place]
+
+    def counts(self, rows: pl.DataFrame, classes: Taxonomy) -> csr_array:
+        """How many rows each class has in each group, and (last) all together: [class or all, group]."""
+        class_id, group = rows["class_id"].to_numpy().astype(np.int64), self.group(rows)
+        both = np.concatenate([class_id, np.full(len(class_id), len(classes))]), np.tile(group, 2)
+        return intervals.per_group(*both, np.ones(2 * len(group)), len(classes) + 1, self.groups)
 
 
 def of_reader(annotations: pl.DataFrame, rad_id: str) -> pl.DataFrame:
@@ -52,7 +79,7 @@ def match(predictions: pl.DataFrame, truth: pl.DataFrame, *, min_iou: float = IO
 def average_precision(
     predictions: pl.DataFrame,
     truth: pl.DataFrame,
-    images: Sequence[str],
+    images: pl.DataFrame,
     classes: Taxonomy,
     *,
     min_iou: float = IOUS[0],
@@ -62,48 +89,42 @@ def average_precision(
     """class_id, class_name, truth (boxes), predictions, ap with its interval; the last row (class_id null) is mAP.
 
     The average precision is faster-coco-eval's (101 recall points), over every size of box. A class without truth
-    has none, and mAP is the mean over those that have one.
+    has none, and mAP is the mean over those that have one; with an interval where these have enough groups on average.
     """
-    here = _sorted(images)
-    predictions, truth = _of(here, predictions), _of(here, truth)
-    drawn = _drawn_precision(match(predictions, truth, min_iou=min_iou), truth, here, classes, resamples, seed)
+    here = Looked(images)
+    predictions, truth = here.of(predictions), here.of(truth)
+    known = here.counts(truth, classes)
+    drawn = _drawn_precision(match(predictions, truth, min_iou=min_iou), known, here, resamples, seed)
     drawn[:, 0] = _coco_precision(predictions, truth, classes, min_iou)
-    known = ~np.isnan(drawn)
-    mean = bootstrap.ratio(np.where(known, drawn, 0).sum(axis=0, keepdims=True), known.sum(axis=0, keepdims=True))
+    held = ~np.isnan(drawn)
+    mean = ratio(np.where(held, drawn, 0).sum(axis=0, keepdims=True), held.sum(axis=0, keepdims=True))
     counted = {
-        name: [*np.bincount(each["class_id"].to_numpy(), minlength=len(classes)).tolist(), each.height]
-        for name, each in (("truth", truth), ("predictions", predictions))
+        "truth": known.sum(axis=1).astype(np.int64),
+        "predictions": here.counts(predictions, classes).sum(axis=1).astype(np.int64),
     }
-    return _per_class(classes, counted | bootstrap.with_interval("ap", np.concatenate([drawn, mean])))
+    groups = intervals.groups_with(known)[:-1]
+    groups_of_mean = groups.sum() // max(np.count_nonzero(groups), 1)  # of few, the mean leans upwards as they do
+    ap = intervals.of_draws("ap", np.concatenate([drawn, mean]), np.append(groups, groups_of_mean))
+    return _per_class(classes, counted | ap)
 
 
 def pseudo_labels(
-    matched: pl.DataFrame,
-    truth: pl.DataFrame,
-    images: Sequence[str],
-    classes: Taxonomy,
-    *,
-    min_confidence: float,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    matched: pl.DataFrame, truth: pl.DataFrame, images: pl.DataFrame, classes: Taxonomy, *, min_confidence: float
 ) -> pl.DataFrame:
     """How good the predictions strictly above `min_confidence` would be as labels, by class and (null) in all.
 
     class_id, class_name; truth, labels and correct (boxes); precision, the share of the labels that are right, and
     recall, the share of the truth that they hold, with intervals. `matched` is what `match` returned for `truth`.
     """
-    here = _sorted(images)
-    weights = bootstrap.draw_images(len(here), resamples, seed)
-    kept, truth = _of(here, matched).filter(pl.col("confidence") > min_confidence), _of(here, truth)
-    labels, correct, known = (
-        _class_sums(rows, here, classes, weights) for rows in (kept, kept.filter("correct"), truth)
-    )  # [class or all, draw]
+    here = Looked(images)
+    kept = here.of(matched).filter(pl.col("confidence") > min_confidence)
+    labels, correct, known = (here.counts(rows, classes) for rows in (kept, kept.filter("correct"), here.of(truth)))
     counted = {"truth": known, "labels": labels, "correct": correct}
     return _per_class(
         classes,
-        {name: drawn[:, 0].astype(np.int64) for name, drawn in counted.items()}
-        | bootstrap.with_interval("precision", bootstrap.ratio(correct, labels))
-        | bootstrap.with_interval("recall", bootstrap.ratio(correct, known)),
+        {name: each.sum(axis=1).astype(np.int64) for name, each in counted.items()}
+        | intervals.of_share("precision", correct, labels)
+        | intervals.of_share("recall", correct, known),
     )
 
 
@@ -116,69 +137,37 @@ def thresholds(matched: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
     figures = {
         "confidence": steps,
         "labels": labels,
-        "precision": bootstrap.ratio(right, labels),
-        "recall": bootstrap.ratio(right, np.full(len(steps), truth.height)),
+        "precision": ratio(right, labels),
+        "recall": ratio(right, np.full(len(steps), truth.height)),
     }
     return pl.DataFrame(figures).with_columns(pl.col(pl.Float64).fill_nan(None))
-
-
-def calibration(
-    matched: pl.DataFrame, images: Sequence[str], *, bins: int = 10, resamples: int = RESAMPLES, seed: int = 0
-) -> pl.DataFrame:
-    """Is a confidence of 0.7 right in 70 % of the cases? One row per bin of confidence, empty ones included.
-
-    low, high (a confidence of exactly `high` lies in it, so that the last bin is what is above 0.9), predictions,
-    confidence (their mean), correct (the share that is right, with its interval).
-    """
-    here = _sorted(images)
-    matched = _of(here, matched)
-    weights = bootstrap.draw_images(len(here), resamples, seed)
-    edges = np.arange(bins + 1) / bins
-    confidence = matched["confidence"].to_numpy()
-    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    image = _places(matched["image_id"], here)
-    ones, correct = np.ones(len(place)), matched["correct"].to_numpy()
-    count, right = (bootstrap.sums(place, image, value, bins, weights) for value in (ones, correct))
-    figures = {
-        "low": edges[:-1],
-        "high": edges[1:],
-        "predictions": count[:, 0].astype(np.int64),
-        "confidence": bootstrap.ratio(np.bincount(place, confidence, minlength=bins), count[:, 0]),
-    }
-    intervals = bootstrap.with_interval("correct", bootstrap.ratio(right, count))
-    return pl.DataFrame(figures | intervals).with_columns(pl.col(pl.Float64).fill_nan(None))
-
-
-def calibration_error(calibrated: pl.DataFrame) -> float | None:
-    """The mean gap between confidence and share right, weighted by predictions (Guo et al. 2017); None without any."""
-    predictions = int(calibrated["predictions"].sum())
-    if not predictions:
-        return None
-    gaps = calibrated.select((pl.col("confidence") - pl.col("correct")).abs() * pl.col("predictions")).sum()
-    return float(gaps.item()) / predictions
 
 
 def by_reader(
     predictions: pl.DataFrame,
     annotations: pl.DataFrame,
-    images: Sequence[str],
+    images: pl.DataFrame,
     classes: Taxonomy,
     *,
     min_iou: float = IOUS[0],
 ) -> pl.DataFrame:
-    """mAP against each reader alone, over the images that this reader read: rad_id, images, truth, map (null: no box).
+    """mAP against each reader alone, over the images that this reader read.
 
-    The range says what the consensus hides: the detector is as good as the reader whom it is asked to resemble.
+    rad_id, images, truth (boxes), map (null: no box), few: whether fewer groups than an interval asks for hold a box of
+    this reader. The range says what the consensus hides: the detector is as good as the reader whom it is asked to
+    resemble.
     """
     rows = []
-    read = _of(_sorted(images), annotations)
+    read = Looked(images).of(annotations)
     for rad_id in read["rad_id"].unique().sort():
-        here = read.filter(pl.col("rad_id") == rad_id)["image_id"].unique().sort()
+        own = read.filter(pl.col("rad_id") == rad_id)
+        here = Looked(images.join(own, on="image_id", how="semi"))
         truth = of_reader(read, rad_id)
-        known = _coco_precision(_of(here, predictions), truth, classes, min_iou)
+        known = _coco_precision(here.of(predictions), truth, classes, min_iou)
         mean = float(np.nanmean(known)) if not np.isnan(known).all() else None
-        rows.append((rad_id, len(here), truth.height, mean))
-    schema = {"rad_id": pl.String, "images": pl.Int64, "truth": pl.Int64, "map": pl.Float64}
+        groups = int(intervals.groups_with(here.counts(truth, classes))[-1])
+        rows.append((rad_id, len(here.ids), truth.height, mean, groups < intervals.LEAST_FOR_DRAWS))
+    schema = {"rad_id": pl.String, "images": pl.Int64, "truth": pl.Int64, "map": pl.Float64, "few": pl.Boolean}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -187,14 +176,6 @@ def _piles(rows: pl.DataFrame) -> pl.DataFrame:
     place = pl.col("place")
     placed = rows.select(*_PILE, place=pl.int_range(pl.len()))
     return placed.group_by(_PILE, maintain_order=True).agg(first=place.first(), end=place.last() + 1)
-
-
-def _sorted(images: Sequence[str]) -> pl.Series:
-    return pl.Series(images, dtype=pl.String).unique().sort()
-
-
-def _of(images: pl.Series, rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.filter(pl.col("image_id").is_in(images.implode()))
 
 
 def _greedy(predicted: Floats, known: Floats, min_iou: float) -> npt.NDArray[np.bool_]:
@@ -271,21 +252,22 @@ def _coco(table: pl.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _drawn_precision(
-    matched: pl.DataFrame, truth: pl.DataFrame, images: pl.Series, classes: Taxonomy, resamples: int, seed: int
-) -> Floats:
-    """The average precision of each class in each draw, as COCO computes it; an image drawn twice counts twice."""
-    weights = bootstrap.draw_images(len(images), resamples, seed)
-    known = _class_sums(truth, images, classes, weights)[: len(classes)]
-    drawn = np.full((len(classes), 1 + resamples), np.nan)
-    class_ids, image, correct = matched["class_id"].to_numpy(), _places(matched["image_id"], images), matched["correct"]
+def _drawn_precision(matched: pl.DataFrame, truth: csr_array, here: Looked, resamples: int, seed: int) -> Floats:
+    """The average precision of each class in each draw, as COCO computes it; an image drawn twice counts twice.
+
+    truth: how many boxes each class has in each group, as `Looked.counts` says.
+    """
+    weights = bootstrap.draw_images(here.groups, resamples, seed)
+    known = truth[:-1] @ weights
+    drawn = np.full(known.shape, np.nan)
+    class_ids, group, correct = matched["class_id"].to_numpy(), here.group(matched), matched["correct"].to_numpy()
     for class_id in np.flatnonzero(known[:, 0]):
         rows = np.flatnonzero(class_ids == class_id)
         step = max(bootstrap.AT_ONCE // max(len(rows), 1), 1)  # draws at a time
         for start in range(0, 1 + resamples, step):
             part = slice(start, start + step)
-            seen = weights[image[rows], part].astype(float)
-            drawn[class_id, part] = _precision(seen, correct.to_numpy()[rows], known[class_id, part])
+            seen = weights[group[rows], part].astype(float)
+            drawn[class_id, part] = _precision(seen, correct[rows], known[class_id, part])
     return drawn
 
 
@@ -295,7 +277,7 @@ def _precision(seen: Floats, correct: npt.NDArray[np.bool_], known: Floats) -> F
     seen: [prediction, draw], the most confident first, how often its image is drawn; known: [draw], boxes of the truth.
     """
     right = (seen * correct[:, np.newaxis]).cumsum(axis=0)
-    precision = np.nan_to_num(bootstrap.ratio(right, seen.cumsum(axis=0)))
+    precision = np.nan_to_num(ratio(right, seen.cumsum(axis=0)))
     envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     found = np.full(len(known), np.nan)
     for draw in np.flatnonzero(known > 0):
@@ -303,18 +285,6 @@ def _precision(seen: Floats, correct: npt.NDArray[np.bool_], known: Floats) -> F
         reached = at < len(envelope)
         found[draw] = envelope[at[reached], draw].sum() / len(_RECALLS)
     return found
-
-
-def _class_sums(rows: pl.DataFrame, images: pl.Series, classes: Taxonomy, weights: Floats) -> Floats:
-    """How many rows each class has in each draw, and (last) all together: [class or all, draw]."""
-    class_id = rows["class_id"].to_numpy().astype(np.int64)
-    image = _places(rows["image_id"], images)
-    counted = bootstrap.sums(class_id, image, np.ones(len(image)), len(classes), weights)
-    return np.concatenate([counted, counted.sum(axis=0, keepdims=True)])
-
-
-def _places(values: pl.Series, known: pl.Series) -> npt.NDArray[np.int64]:
-    return values.cast(pl.Enum(known)).to_physical().to_numpy().astype(np.int64)
 
 
 def _per_class(classes: Taxonomy, columns: dict[str, Any]) -> pl.DataFrame:

@@ -50,6 +50,11 @@ class Continued:
         return self.earlier.assignment if self.earlier else None
 
     @property
+    def proof(self) -> Mapping[str, Any]:
+        """splits.json of the version before."""
+        return self.earlier.proof if self.earlier else {}
+
+    @property
     def settled(self) -> pl.DataFrame | None:
         """ASSIGNMENT of the version before and of all that is remembered: no later version assigns it otherwise."""
         if self.earlier is None:
@@ -161,6 +166,7 @@ def ancestry(
         {
             "continues": bool(before.get("continues")) or before.get("wanted") != proof["wanted"],
             "moves": before.get("moves", []),
+            "moved_before": before.get("moved_before", []),
         },
     )
     return own, {earlier.id: again}

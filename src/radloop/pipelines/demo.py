@@ -46,7 +46,8 @@ class Demonstration:
     evaluated: Evaluation
     reviewed: tuple[Reviewed, ...]  # the second time a third reader settles what two disputed
     retrained: Retrained
-    labels: Mapping[str, Mapping[str, Any]]  # how good labels are that were made so (`evaluating.labels`)
+    # how good labels are that were made so, on all images of production (`evaluating.labels`)
+    labels: Mapping[str, Mapping[str, Any]]
     following: Loaded | None  # the next dataset version; None where nothing trains
     checked: Report
 
@@ -104,8 +105,8 @@ def _closed(options: Demo, loaded: Loaded, engine: Engine, progress: Progress) -
     reviewed = tuple(reviewing.simulate(reading, progress=progress) for _ in range(2))
     retrained = retraining.retrain(learning, progress=progress)
     made["after a simulated review"] = _trained(retrained, known.taxonomy)
-    agreed = truth.of(known.readings)
-    labels = {name: evaluating.labels(rows, agreed, known.taxonomy) for name, rows in made.items() if rows.height}
+    given = truth.of(known.readings), known.images.filter(split="production"), known.taxonomy
+    labels = {name: evaluating.labels(rows, *given) for name, rows in made.items() if rows.height}
     return _Loop(simulated, evaluated, reviewed, retrained, labels)
 
 

@@ -19,6 +19,7 @@ from radloop.engines import HERE, Engine
 from radloop.errors import DatasetError, SourceError, StoreError
 from radloop.options import Etl, Extract, Load, Pull, Transform
 from radloop.pipelines import continuing, gathering
+from radloop.pipelines.continuing import Continued
 from radloop.pipelines.gathering import Gathered
 from radloop.progress import Progress, silent
 from radloop.sources import Source, Wanted, raw
@@ -137,7 +138,7 @@ def transform(
     Raises what the steps raise; nothing of a dataset is left where one of them does.
     """
     labelling = Labelling(options.labels, options.min_readers, options.no_finding)
-    wishes, wanted, seed = _wishes(options), options.sizes, options.seed
+    wishes = _wishes(options)
     with files.locked(options.out, writing=not options.dry_run):
         data = data or raw.read(options.out)
         folder_of_pictures = _require_pictures(data)
@@ -150,6 +151,7 @@ def transform(
         )
         labelled = found.join(gathered.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
+        pictures.require_upright(inspected)
         valid = _require_any(findings.require_pictures(gathered.valid, inspected))
 
         thumbnails = pictures.Thumbnails(folder_of_pictures, inspected, engine=engine, cache=cache)
@@ -158,9 +160,7 @@ def transform(
         recognized = continuing.recognize(continued, inspected, thumbnails)
         links = continuing.links(continued, recognized, valid.patients)
         assignment = _assigned(options, valid.findings, [grouping.groups, *links], gathered, continued.settled)
-        proven = proof.of(
-            valid.findings, assignment, wanted, gathered.taxonomy, seed=seed, previous=continued.assignment
-        )
+        proven = _proven(options, valid, assignment, gathered.taxonomy, continued)
         ancestry = continuing.ancestry(continued, inspected, assignment, valid.patients, proven, thumbnails)
         asked_for = _settings(options, wishes, valid)
         account = Account(data.name, asked_for, proven, valid.rejected, valid.lost, *ancestry)
@@ -258,6 +258,20 @@ def _assigned(
         previous=previous,
         links=links[1:],
         move=gathered.moved,
+    )
+
+
+def _proven(
+    options: Transform, valid: Validated, assignment: pl.DataFrame, taxonomy: Taxonomy, continued: Continued
+) -> dict[str, Any]:
+    return proof.of(
+        valid.findings,
+        assignment,
+        options.sizes,
+        taxonomy,
+        seed=options.seed,
+        previous=continued.assignment,
+        before=continued.proof,
     )
 
 

@@ -26,7 +26,7 @@ from radloop import engines
 from radloop.engines import Engine
 from radloop.feedback import records
 from radloop.feedback.records import Detection, Feedback, Model, PictureMeasures, Simulated
-from radloop.predictions import Detector, Picture, Predictions
+from radloop.predictions import Detector, Found, Picture, Predictions
 from radloop.progress import Progress, silent
 from radloop.simulation import drifting, hospital
 from radloop.simulation.drifting import Drift
@@ -213,15 +213,7 @@ class _Clerk:
         predictions, classes = answer.predictions, self._run.classes
         if predictions is None:
             raise ValueError("an answer without predictions gives no feedback")
-        detections = [
-            Detection(class_id=class_id, class_name=classes.name(class_id), confidence=confidence, bbox=tuple(box))
-            for class_id, confidence, box in zip(
-                predictions.class_ids.tolist(),
-                predictions.confidences.tolist(),
-                predictions.cxcywh_norm.tolist(),
-                strict=True,
-            )
-        ]
+        detections = _listed(predictions, classes)
         top = detections[0] if detections else None
         class_id = top.class_id if top else classes.nothing
         site, view, device = hospital.made_up(shown.image_id, seed=self._run.seed)
@@ -234,6 +226,8 @@ class _Clerk:
             timestamp=self._time(answer.ended),
             class_name=classes.name(class_id),
             detections=detections,
+            low_detections=_listed(predictions.low, classes) or None,
+            kept_from=predictions.kept_from,
             split=shown.split,
             image_md5=shown.md5,
             image_phash=shown.phash,
@@ -250,6 +244,14 @@ class _Clerk:
 
     def _time(self, moment: float) -> str:
         return (self._epoch + timedelta(seconds=moment)).isoformat()
+
+
+def _listed(found: Found, classes: Taxonomy) -> list[Detection]:
+    rows = zip(found.class_ids.tolist(), found.confidences.tolist(), found.cxcywh_norm.tolist(), strict=True)
+    return [
+        Detection(class_id=class_id, class_name=classes.name(class_id), confidence=confidence, bbox=tuple(box))
+        for class_id, confidence, box in rows
+    ]
 
 
 def _answering(model: Model, predictions: Predictions) -> Model:

@@ -10,9 +10,10 @@ import polars as pl
 
 from radloop import files
 from radloop.catalog import truth, version
+from radloop.catalog.rule import Rule
 from radloop.catalog.version import Version
 from radloop.errors import UsageError
-from radloop.feedback import guard, queue, radiologists, reviews
+from radloop.feedback import guard, matching, queue, radiologists, reviews
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.options import Review
@@ -54,8 +55,9 @@ def review(options: Review, *, progress: Progress = silent) -> Queued | Reviewed
 def order(options: Review, *, progress: Progress = silent) -> Queued:
     """Order the feedback that a review could still make something of; nothing is written."""
     known, found, said, judged = _look(options, progress)
-    open_feedback = queue.candidates(judged, reviews.standing(said), said.waiting)
-    ordered = queue.order(open_feedback, found.detections, known.readings, seed=options.seed)
+    standing, _, waiting = matching.match(said, judged, found.detections, Rule())
+    open_feedback = queue.candidates(judged, standing, waiting)
+    ordered = queue.order(open_feedback, found.detections, known.readings, low=found.low, seed=options.seed)
     class_id = pl.col("class_id")
     shown = open_feedback.select(
         "feedback_id",

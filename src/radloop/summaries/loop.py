@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
+
 from radloop import tree
 from radloop.catalog import rule
 from radloop.display import Grid, Summary
+from radloop.measures.intervals import LEAST_FOR_DRAWS
 from radloop.pipelines.demo import Demonstration
 from radloop.pipelines.evaluating import Evaluated, Evaluation
 from radloop.pipelines.explaining import Explanation
@@ -72,17 +75,19 @@ def _queued(record: Queued) -> Summary:
             row["feedback_id"],
             row["image_id"],
             f"{row['class_name']} {row['confidence']:.2f}",
-            f"{row['score']:.3f}",
-            "disputed" if row["disputed"] else "audit" if row["audit"] else "",
+            f"{row['score'] if row['missed'] is None else row['missed']:.3f}",
+            row["kind"],
         )
         for row in record.queue.head(MOST_IN_QUEUE).iter_rows(named=True)
     ]
-    head = ("place", "feedback", "image", "top finding", "score", "why")
+    kinds = record.queue["kind"].value_counts().sort("count", "kind", descending=[True, False])
+    head = ("place", "feedback", "image", "top finding", "score", "place by")
     return Summary(
         f"{record.queue.height:,} feedbacks deserve a look",
         facts=(
             ("feedback", f"{record.feedback:,}, with {record.reviews:,} reviews"),
             ("disputed", f"{record.disputed:,}"),
+            ("places", ", ".join(f"{count:,} {kind}" for kind, count in kinds.iter_rows()) or "none"),
         ),
         grids=(Grid("most worth a radiologist's look", (head, *rows)),) if rows else (),
         following=("radloop dashboard",) if rows else (),
@@ -155,44 +160,71 @@ def _explained(record: Explanation) -> Summary:
 
 @of.register
 def _evaluated(record: Evaluation) -> Summary:
-    many = "s" if len(record.models) > 1 else ""
+    names = {each.model for each in record.models}
     return Summary(
-        f"{len(record.models)} detector{many} judged by what two readers of an image drew, or its only one",
-        facts=tuple(("left out", f"{count:,} {reason}") for reason, count in record.left_out.items()),
+        f"{len(names)} detector{'s' * (len(names) > 1)} judged by what two readers of an image drew, or its only one",
+        facts=(
+            ("dataset", f"version {record.version}"),
+            *(
+                ("left out", f"{each.feedback:,} feedbacks{_on_images(each.images)}: {each.reason}")
+                for each in record.left_out
+            ),
+        ),
         grids=tuple(grid for each in record.models for grid in (_scores(each), _as_labels(each), _calibrated(each))),
         notes=record.notes,
     )
 
 
+def _on_images(images: int | None) -> str:
+    return "" if images is None else f" on {images:,} images"
+
+
 def _scores(each: Evaluated) -> Grid:
-    alone = each.readers["map"].drop_nulls().to_list()
     rows = (
-        ("images", f"{each.images:,}"),
+        ("images", f"{each.images:,} of the split {each.split}; groups: {each.groups:,}"),
         ("boxes of the truth", f"{each.truth:,}"),
+        ("boxes that count", f"above a confidence of {each.cut:g}" if each.cut is not None else ""),
         ("mAP@0.4", _interval(each.map_40, "ap")),
         ("mAP@0.5", _interval(each.map_50, "ap")),
-        ("mAP@0.4 against each reader alone", f"{min(alone):.2f} to {max(alone):.2f}" if alone else ""),
-        ("calibration error", _two(each.calibration_error)),
+        ("mAP@0.4 against each reader alone", _alone(each)),
+        ("calibration error", calibration_error(each.calibration_error, each.calibration_floor)),
     )
-    return Grid(f"{each.model}, with 95 % intervals", (("figure", "value"), *rows))
+    return Grid(f"{each.model} on {each.split}, with 95 % intervals", (("figure", "value"), *rows))
+
+
+def _alone(each: Evaluated) -> str:
+    """The range over the readers who drew enough."""
+    drew = each.readers.drop_nulls("map")
+    if drew.is_empty():
+        return ""
+    enough = drew.filter(~pl.col("few"))["map"].to_list()
+    few = drew.height - len(enough)
+    spread = f"{min(enough):.2f} to {max(enough):.2f} ({len(enough)} readers)" if enough else "too few"
+    return f"{spread}; {few} more drew on fewer than {LEAST_FOR_DRAWS} groups" if few and enough else spread
+
+
+def calibration_error(error: float | None, floor: tuple[float, float] | None) -> str:
+    """The calibration error beside what a perfectly calibrated detector shows on as many boxes."""
+    if error is None or floor is None:
+        return ""
+    usual, most = floor
+    verdict = "more than chance explains" if error > most else "cannot be told from a perfect one"
+    return f"{error:.3f}; a perfect one shows {usual:.3f}, at most {most:.3f} in 95 of 100 cases: {verdict}"
 
 
 def _as_labels(each: Evaluated) -> Grid:
     rows = [
-        (row["class_name"], f"{row['truth']:,}", f"{row['labels']:,}", *(_two(row[name]) for name in _LABEL_FIGURES))
+        (
+            row["class_name"] or "all",
+            f"{row['truth']:,}",
+            f"{row['labels']:,}",
+            *(_interval(row, name) for name in _LABEL_FIGURES),
+        )
         for row in each.classes.iter_rows(named=True)
     ]
-    total = each.pseudo_labels
-    last = (
-        "all",
-        f"{total['truth']:,}",
-        f"{total['labels']:,}",
-        _interval(total, "precision"),
-        _interval(total, "recall"),
-        "",
-    )
     head = ("class", "truth", "labels", "precision", "recall", "AP@0.4")
-    return Grid(f"{each.model}: what is above {each.min_confidence:g}, taken as labels", (head, *rows, last))
+    title = f"{each.model} on {each.split}: what is above {each.min_confidence:g}, taken as labels"
+    return Grid(title, (head, *rows))
 
 
 def _calibrated(each: Evaluated) -> Grid:
@@ -204,7 +236,7 @@ def _calibrated(each: Evaluated) -> Grid:
         )
         for row in each.calibration.iter_rows(named=True)
     ]
-    return Grid(f"{each.model}: how often it is right", (("confidence", "predictions", "right"), *rows))
+    return Grid(f"{each.model} on {each.split}: how often it is right", (("confidence", "predictions", "right"), *rows))
 
 
 def _trains(row: Mapping[str, Any], min_confidence: float) -> str:
@@ -215,12 +247,11 @@ def _trains(row: Mapping[str, Any], min_confidence: float) -> str:
 
 
 def _interval(row: Mapping[str, Any], name: str) -> str:
-    low, high = _two(row[f"{name}_low"]), _two(row[f"{name}_high"])
-    return f"{_two(row[name])} ({low}–{high})" if low and high else _two(row[name])
-
-
-def _two(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    """The figure and its interval; "too few" where there is none."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    if row[name] is None:
+        return ""
+    return f"{row[name]:.2f} (too few)" if low is None else f"{row[name]:.2f} ({low:.2f}–{high:.2f})"
 
 
 @of.register
@@ -232,7 +263,7 @@ def _demonstrated(record: Demonstration) -> Summary:
     loop = [
         ("dataset", f"version {first.version}: {sum(first.images.values()):,} images, {first.labels:,} labels"),
         ("hospital", f"{record.simulated.total['feedback']:,} feedbacks of {record.simulated.detector}"),
-        ("detector", f"mAP@0.4 {_interval(judged.map_40, 'ap')} on {judged.images:,} images"),
+        ("detector", f"mAP@0.4 {_interval(judged.map_40, 'ap')} on {judged.images:,} images of {judged.split}"),
         ("reviews", f"{told:,} by simulated radiologists, {record.reviewed[-1].disputed:,} feedbacks still disputed"),
         ("feedback", f"{report['feedback']:,} = {fates}"),
         ("re-training", f"{sum(report['rows'].values()):,} rows of {report['images']:,} images"),
@@ -240,16 +271,17 @@ def _demonstrated(record: Demonstration) -> Summary:
         ("check", "sound: no group in two splits, every file as the manifest says"),
     ]
     labels = [
-        (name, f"{each['images']:,}", f"{each['labels']:,}", _interval(each, "precision"), _interval(each, "recall"))
+        (name, f"{each['labelled']:,}", f"{each['labels']:,}", _interval(each, "precision"), _interval(each, "recall"))
         for name, each in record.labels.items()
     ]
+    images = next(iter(record.labels.values()))["images"]
     return Summary(
         f"the demo is done: {record.out}",
         grids=(
             Grid("the whole loop", (("step", "what came of it"), *loop)),
             Grid(
-                "how good the labels are against what two readers agree on",
-                (("labels", "images", "boxes", "precision", "recall"), *labels),
+                f"how good labels are on the {images:,} images of production, against what two readers agree on",
+                (("labels", "images labelled", "boxes", "precision", "recall"), *labels),
             ),
         ),
         notes=(

@@ -11,12 +11,14 @@ import streamlit as st
 from radloop.dashboard import figures, layout, loading
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.measures import drift
-from radloop.measures.drift import Permuted
+from radloop.measures.drift import Permuted, Sets
 from radloop.options import Dashboard
 from radloop.tables import SPLITS
 from radloop.taxonomy import Taxonomy
 
 Window = tuple[datetime, datetime]
+Asked = tuple[str, bool]  # a summary, and whether of the images that both sets hold
+Opened = tuple[Asked, str, bool]  # its title, and whether there are enough images for a test
 
 PERMUTATIONS: Final = 1000  # half a second for 12,000 images
 _LABELS: Final = "Labels of two splits"
@@ -39,6 +41,13 @@ _SUMMARIES: Final = {
     "picture_std": "picture: contrast (std)",
     "picture_sharpness": "picture: sharpness",
 }
+_PAIRED: Final = " (images of both)"
+_REST: Final = " (images of one alone)"
+_STEPS: Final = (  # of a slider, by how long the feedback lasted
+    (timedelta(days=1), timedelta(minutes=1), "MM-DD HH:mm"),
+    (timedelta(minutes=1), timedelta(seconds=1), "HH:mm:ss"),
+    (timedelta(0), timedelta(milliseconds=1), "HH:mm:ss.SSS"),
+)
 _MOST_NAMED: Final = 20  # alarms in words; the table has all
 
 
@@ -70,16 +79,17 @@ def _compare_windows(said: Feedback, first: Window, second: Window) -> pl.DataFr
 
 
 @loading.measured
-def _permute_splits(dataset: Dataset, first: str, second: str, summary: str, within_readers: bool) -> Permuted:
+def _permute_splits(dataset: Dataset, first: str, second: str, asked: Asked, within_readers: bool) -> Permuted:
     sets = _of_split(dataset, first), _of_split(dataset, second)
-    return drift.permute(*sets, summary, within_readers=within_readers, permutations=PERMUTATIONS)
+    summary, pairs = asked
+    return drift.permute(*sets, summary, pairs=pairs, within_readers=within_readers, permutations=PERMUTATIONS)
 
 
 @loading.measured
-def _permute_windows(said: Feedback, first: Window, second: Window, summary: str) -> Permuted:
-    return drift.permute(
-        _of_window(said, first, False), _of_window(said, second, True), summary, permutations=PERMUTATIONS
-    )
+def _permute_windows(said: Feedback, first: Window, second: Window, asked: Asked) -> Permuted:
+    sets = _of_window(said, first, False), _of_window(said, second, True)
+    summary, pairs = asked
+    return drift.permute(*sets, summary, pairs=pairs, permutations=PERMUTATIONS)
 
 
 def page(inputs: Dashboard) -> None:
@@ -105,46 +115,87 @@ def _splits(found: Dataset) -> None:
         st.info("The table has no splits: there are no two sets to compare.")
         return
     here = [split for split in SPLITS if split in found.rows["split"].unique()]
+    if len(here) < 2:
+        layout.cannot_tell(f"all images are in {' or '.join(here)}: there are no two sets to compare.")
+        return
     left, right = st.columns(2)
     first = left.selectbox("First", here, index=0)
     second = right.selectbox("Second", here, index=len(here) - 1)
     if first == second:
         st.info("Choose two different splits.")
         return
-    compared, questions = _compare_splits(found, first, second), _questions(found.taxonomy)
-    summary = _overview(compared, first, second, questions)
-    within = st.toggle("Only among images that the same readers read", value=False)
-    permuted = _permute_splits(found, first, second, summary, within)
     sets = _of_split(found, first), _of_split(found, second)
-    _opened(sets, summary, questions[summary], permuted, (first, second))
+    st.caption(_counted(sets, (first, second)) + " Labels in use; what an image's readers together said of it.")
+    if found.wanted is not None:
+        st.caption("The splits were made alike in every class: that classes are found alike says nothing of the data.")
+    compared, questions = _compare_splits(found, first, second), _questions(found.taxonomy)
+    opened = _overview(compared, sets, (first, second), questions)
+    if opened is None:
+        return
+    asked, _, enough = opened
+    permuted = None
+    if enough:
+        within = not asked[1] and st.toggle("Only among images that the same readers read", value=False)
+        permuted = _permute_splits(found, first, second, asked, within)
+    _opened(sets, opened, permuted, (first, second))
 
 
 def _windows(said: Feedback) -> None:
     times = said.records.feedback["timestamp"].dt.replace_time_zone(None).sort()
-    earliest, latest = times[0], times[-1]
-    if earliest == latest:
-        st.info("All feedback has one time: there are no two windows to compare.")
+    if times[0] == times[-1]:
+        layout.cannot_tell("all feedback has one time, there are no two windows to compare.")
         return
-    middle = times[len(times) // 2]
-    step = timedelta(seconds=1) if latest - earliest < timedelta(days=1) else timedelta(minutes=1)
+    step, shown = next((step, shown) for span, step, shown in _STEPS if times[-1] - times[0] >= span)
+    earliest, middle, latest = (_whole(times[at], step) for at in (0, len(times) // 2, -1))
+    latest += step  # the last feedback lies before it
+    st.caption(f"Feedback from {times[0]:%Y-%m-%d %H:%M:%S} to {times[-1]:%Y-%m-%d %H:%M:%S} UTC.")
 
     def window(title: str, begin: datetime, end: datetime) -> Window:
-        chosen: Window = st.slider(title, earliest, latest, (begin, end), step=step, format="YYYY-MM-DD HH:mm:ss")
+        chosen: Window = st.slider(title, earliest, latest, (begin, end), step=step, format=shown)
         return chosen
 
     first = window("First window (UTC, its end left out)", earliest, middle)
     second = window("Second window (UTC)", middle, latest)
+    sets, names = (_of_window(said, first, False), _of_window(said, second, True)), ("first window", "second window")
+    st.caption(_counted(sets, names) + " Of each image the newest feedback in the window.")
     compared, questions = _compare_windows(said, first, second), _questions(said.taxonomy)
-    summary = _overview(compared, "first window", "second window", questions)
-    permuted = _permute_windows(said, first, second, summary)
-    sets = _of_window(said, first, False), _of_window(said, second, True)
-    _opened(sets, summary, questions[summary], permuted, ("first window", "second window"))
+    opened = _overview(compared, sets, names, questions)
+    if opened is not None:
+        asked, _, enough = opened
+        _opened(sets, opened, _permute_windows(said, first, second, asked) if enough else None, names)
 
 
-def _overview(compared: pl.DataFrame, first: str, second: str, questions: Mapping[str, str]) -> str:
+def _whole(time: datetime, step: timedelta) -> datetime:
+    """The last whole step before it."""
+    midnight = time.replace(hour=0, minute=0, second=0, microsecond=0)
+    return time - (time - midnight) % step
+
+
+def _counted(sets: Sets, names: tuple[str, str]) -> str:
+    """How many images there are, how many of them in both sets, and what that means for the tests."""
+    images = _sizes(sets, names)
+    both = drift.shared(*sets)[0].height
+    if not both:
+        return f"{images}, none in both."
+    if both < min(table.height for table in sets):
+        return f"{images}, {both:,} of them in both: those are compared in pairs, the others as independent sets."
+    whole = next(name for table, name in zip(sets[::-1], names[::-1], strict=True) if table.height == both)
+    return f"{images}; all images of {whole} are in both: they are compared in pairs, the others not at all."
+
+
+def _sizes(sets: Sets, names: tuple[str, str]) -> str:
+    sizes = (layout.several(table.height, "image") for table in sets)
+    return " and ".join(f"{size} in {name}" for size, name in zip(sizes, names, strict=True))
+
+
+def _overview(
+    compared: pl.DataFrame, sets: Sets, names: tuple[str, str], questions: Mapping[str, str]
+) -> Opened | None:
     """All questions; returns the one to open."""
+    kinds = compared["paired"].n_unique() > 1
+    kind = pl.when("paired").then(pl.lit(_PAIRED)).otherwise(pl.lit(_REST)) if kinds else pl.lit("")
     named = compared.with_columns(
-        question=pl.col("summary").replace(questions), says=pl.col("verdict").replace(_VERDICTS)
+        question=pl.col("summary").replace(questions) + kind, says=pl.col("verdict").replace(_VERDICTS)
     )
     alarms = named.filter(pl.col("verdict").is_in(["drift", "readers", "unclear"]))
     tested = named.filter(pl.col("p_value").is_not_null())
@@ -159,15 +210,25 @@ def _overview(compared: pl.DataFrame, first: str, second: str, questions: Mappin
         more = [f"- and {alarms.height - _MOST_NAMED} more, in the data below"] if alarms.height > _MOST_NAMED else []
         st.markdown("\n".join(lines + more))
     elif tested.is_empty():
-        st.info(f"Too few images in {first} or {second} to answer any of the {few:,} questions.")
+        least = f"at least {drift.LEAST_IMAGES} with an answer are needed in each"
+        layout.cannot_tell(f"{_sizes(sets, names)} answer none of the {few:,} questions; {least}.")
     else:
-        st.info(f"No difference found in {tested.height} questions between {first} and {second}{rest}.")
+        missed = float(tested.select(pl.col("detectable").median()).item())
+        unchanged = (tested["changed"] == 0).fill_null(value=False).all()
+        same = "On no image of both did an answer change. " if unchanged else ""
+        st.info(
+            f"No difference found in {tested.height} questions{rest}. {same}That is no proof of there being none: "
+            f"a shift of less than {missed:.2f} (the middle of the questions) is missed in more than one of five cases."
+        )
     if tested.height:
-        _shifts(compared, tested, first, second)
-    opened = st.selectbox(
-        "Open", named["summary"].to_list(), index=_first_alarm(named), format_func=lambda name: questions[name]
+        _shifts(compared, tested, *names)
+    if named.is_empty():
+        return None
+    at = st.selectbox(
+        "Open", range(named.height), index=_first_alarm(named), format_func=lambda row: named["question"][row]
     )
-    return str(opened)
+    one = named.row(at, named=True)
+    return (one["summary"], one["paired"]), questions[one["summary"]], one["p_value"] is not None
 
 
 def _shifts(compared: pl.DataFrame, tested: pl.DataFrame, first: str, second: str) -> None:
@@ -180,14 +241,15 @@ def _shifts(compared: pl.DataFrame, tested: pl.DataFrame, first: str, second: st
     figure = figures.dots(
         shown, of="question", value="shift", by="says", title=f"shift of {second} against {first} (−1 … 1)"
     )
+    figure.update_xaxes(range=[-1.05, 1.05])
     figure.add_vline(x=0, line_width=1, line_color=figures.GREY)
     layout.chart(
         f"How far {second} lies from {first}, question by question",
         figure,
         compared,
         key="drift",
-        units="Yes or no: difference of the shares of images. Numbers: Cliff's delta. "
-        f"q controls false discoveries. {most}",
+        units="Yes or no: difference of the shares of images. Numbers: Cliff's delta; of the same images rank-biserial "
+        f"correlation. `detectable` is the shift that would be found. q controls false discoveries. {most}",
     )
 
 
@@ -196,15 +258,17 @@ def _first_alarm(named: pl.DataFrame) -> int:
     return int(order["at"][0]) if order.height else 0
 
 
-def _opened(
-    sets: tuple[pl.DataFrame, pl.DataFrame], summary: str, title: str, permuted: Permuted, names: tuple[str, str]
-) -> None:
-    columns = st.columns(3)
-    columns[0].metric("Effect", f"{permuted.effect:.3f}", border=True)
-    columns[1].metric("p (permutation of whole images)", f"{permuted.p_value:.4f}", border=True)
-    columns[2].metric("Permutations", f"{permuted.permutations:,}", border=True)
-    if not permuted.permutations:
-        st.caption("No image could be exchanged: no group of readers read images of both sets.")
+def _opened(sets: Sets, opened: Opened, permuted: Permuted | None, names: tuple[str, str]) -> None:
+    """One question on the images that its test is about: those of both sets, or those of one alone."""
+    (summary, pairs), title, _ = opened
+    both = drift.shared(*sets)
+    sets = _answered(both, summary) if pairs else drift.apart(*sets)
+    if permuted is None:
+        answers = (table[summary].count() for table in sets)
+        told = " and ".join(layout.several(number, "image") for number in answers)
+        layout.cannot_tell(f"{told} with an answer are too few for a test.")
+    else:
+        _tested(permuted)
     figure = figures.empty(x=layout.label(title), y="share of images")
     for table, name, colour in zip(sets, names, (figures.SKY, figures.ORANGE), strict=True):
         values = table[summary].drop_nulls()
@@ -216,9 +280,26 @@ def _opened(
             )
         )  # fmt: skip
     figure.update_yaxes(tickformat=".0%")
-    both = pl.concat(
+    every = pl.concat(
         table.select("image_id", summary).with_columns(set=pl.lit(name))
         for table, name in zip(sets, names, strict=True)
     )
-    layout.chart(f"{layout.plain(title)} in {names[0]} and in {names[1]}", figure, None, key="opened")
-    layout.download(both, key="opened")
+    which = "the images of both" if pairs else "the images of one alone" if both[0].height else ""
+    title = f"{layout.plain(title)} in {names[0]} and in {names[1]}{f': {which}' if which else ''}"
+    layout.chart(title, figure, None, key="opened")
+    layout.download(every, key="opened")
+
+
+def _tested(permuted: Permuted) -> None:
+    columns = st.columns(3)
+    columns[0].metric("Effect", f"{permuted.effect:.3f}", border=True)
+    columns[1].metric("p (permutation of whole images)", f"{permuted.p_value:.4f}", border=True)
+    columns[2].metric("Permutations", f"{permuted.permutations:,}", border=True)
+    if not permuted.permutations:
+        st.caption("No image could be exchanged: no group of readers read images of both.")
+
+
+def _answered(sets: Sets, summary: str) -> Sets:
+    """The images of both that have an answer in both."""
+    first, second = (table.filter(pl.col(summary).is_not_null()) for table in sets)
+    return drift.shared(first, second)

@@ -7,12 +7,13 @@ import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
-from radloop.catalog.judging import Judged
+from radloop.catalog.judging import MODEL, Judged
 from radloop.catalog.rule import Rule
-from radloop.dashboard import figures, layout, loading, loop
+from radloop.dashboard import audit, figures, layout, loading, loop
 from radloop.dashboard.loading import Feedback
 from radloop.errors import RadloopError
 from radloop.measures import counts
+from radloop.measures.intervals import LEAST_FOR_DRAWS
 from radloop.options import Dashboard
 
 MOST_LISTED: Final = 1000
@@ -36,6 +37,7 @@ def page(inputs: Dashboard) -> None:
         layout.default_classes(inputs)
         _said(said, rule)
     else:
+        audit.show(inputs, said)
         _truth(inputs, said, rule)
 
 
@@ -64,10 +66,17 @@ def _histogram(said: Feedback, rule: Rule) -> None:
         x=rule.min_confidence,
         line_dash="dash",
         line_color=figures.YELLOW,
-        annotation_text="above: a label of the next round",
+        annotation_text="threshold of the rule",
         annotation_position="top left",
     )
-    layout.chart("How sure the model is of its boxes, and of finding nothing", figure, held, key="confidences")
+    boxes = said.records.detections["confidence"]
+    units = (
+        f"n: all {len(boxes):,} boxes of all feedback, {int((boxes > rule.min_confidence).sum()):,} of them above the "
+        f"rule's {rule.min_confidence:g}, also those of held-out, superseded and doubtful images: Re-training says "
+        "which become labels."
+    )
+    title = "How sure the model is of its boxes, and of finding nothing"
+    layout.chart(title, figure, held, key="confidences", units=units)
 
 
 def _table(said: Feedback) -> None:
@@ -111,16 +120,13 @@ def _truth(inputs: Dashboard, said: Feedback, rule: Rule) -> None:
     if not loop.has_images(found):
         layout.missing("A table alone does not tell training images from others.", "radloop transform")
         return
-    models = loop.models(found, said)
-    if models.is_empty():
+    parts = loop.parts(found, said)
+    if parts.is_empty():
         st.info("No feedback is on an image outside training that the dataset knows: nothing to judge by.")
         return
-    rows = list(models.iter_rows())
-    names = [f"{model or 'unknown'} {version}".strip() for model, version, _ in rows]
-    at = names.index(st.selectbox("Detector", names)) if len(names) > 1 else 0
-    detector = rows[at][0], rows[at][1]
+    part = _chosen(parts)
     with st.spinner("Judging …"):
-        judged = loop.evaluated(found, said, detector, rule, inputs.seed)
+        judged = loop.evaluated(found, said, part, rule, inputs.seed)
     _figures(judged)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -129,11 +135,11 @@ def _truth(inputs: Dashboard, said: Feedback, rule: Rule) -> None:
     with right:
         _calibration(judged)
         with st.spinner("Judging by each reader …"):
-            readers = loop.against_readers(found, said, detector)
-        drew = readers.filter(pl.col("map").is_not_null()).sort(*counts.reader_order())
+            readers = loop.against_readers(found, said, part)
+        drew = readers.filter(pl.col("map").is_not_null(), ~pl.col("few")).sort(*counts.reader_order())
         shown, most = figures.most(drew, of="rad_id", size="images", what="readers")
         none = readers.height - drew.height
-        silent = f"{none} more drew no box on these images: against them there is no figure. " if none else ""
+        silent = f"{none} more drew on fewer than {LEAST_FOR_DRAWS} groups: too few to say. " if none else ""
         layout.chart(
             "mAP@0.4 against each reader alone: the consensus hides that range",
             figures.bars(shown, of="rad_id", value="map", title="mAP@0.4"),
@@ -143,23 +149,54 @@ def _truth(inputs: Dashboard, said: Feedback, rule: Rule) -> None:
         )
 
 
+def _chosen(parts: pl.DataFrame) -> tuple[str, str, str]:
+    """The detector and the split to judge: one split at a time, for each tells something else."""
+    left, right = st.columns(2)
+    detectors = parts.select(MODEL).unique(maintain_order=True).rows()
+    names = [f"{model or 'unknown'} {version}".strip() for model, version in detectors]
+    model, version = detectors[names.index(left.selectbox("Detector", names))]
+    own = parts.filter(model=model, model_version=version)
+    shown = {split: f"{split} ({images:,} images)" for split, images in own.select("split", "images").iter_rows()}
+    split = right.selectbox("Split", list(shown), format_func=lambda name: shown[name])
+    return model, version, str(split)
+
+
 def _figures(judged: Judged) -> None:
     columns = st.columns(4)
     for column, (iou, table) in zip(columns, judged.precision.items(), strict=False):
         whole = table.row(-1, named=True)
         column.metric(f"mAP@{iou}", layout.number(whole["ap"]), border=True)
-        column.caption(f"95 % interval {layout.number(whole['ap_low'])} to {layout.number(whole['ap_high'])}")
+        column.caption(layout.interval(whole, "ap"))
     labels = judged.labels.row(-1, named=True)
     columns[2].metric(f"Right above {judged.min_confidence:g}", layout.share(labels["precision"]), border=True)
-    columns[2].caption(f"{labels['correct']:,} of {labels['labels']:,} boxes: the pseudo-labels' precision")
+    columns[2].caption(
+        f"{labels['correct']:,} of {labels['labels']:,} boxes: the pseudo-labels' precision; "
+        f"{layout.interval(labels, 'precision', percent=True)}"
+    )
     columns[3].metric("Calibration error", layout.number(judged.calibration_error), border=True)
-    columns[3].caption("mean gap between confidence and share right")
+    columns[3].caption(_floor(judged))
     single = judged.single_reader
+    cut = (
+        ""
+        if judged.cut is None
+        else f" mAP is of the boxes above a confidence of {judged.cut:g}: none below were kept."
+    )
     alone = f" (what its only reader drew on {single:,} images)" if single else ""
     st.caption(
         f"Truth: {judged.truth:,} boxes that at least two readers of the image drew, fused at IoU 0.4{alone}; "
-        f"{judged.images:,} images outside training; the newest feedback on each."
+        f"{judged.images:,} images in {judged.groups:,} groups, the newest feedback on each. "
+        f"The intervals take the groups as their units.{cut}"
     )
+
+
+def _floor(judged: Judged) -> str:
+    """What the calibration error is to be held against."""
+    if judged.calibration_floor is None:
+        return "mean gap between confidence and share right"
+    usual, most = judged.calibration_floor
+    wrong = (judged.calibration_error or 0) > most
+    verdict = "more than chance explains" if wrong else "it cannot be told from a perfect one"
+    return f"a perfect detector shows {usual:.3f} on as many boxes, at most {most:.3f} in 95 of 100 cases: {verdict}"
 
 
 def _precision(judged: Judged) -> None:
@@ -170,7 +207,11 @@ def _precision(judged: Judged) -> None:
     )
     figure.update_xaxes(range=[0, 1])
     layout.chart(
-        "Average precision of each class, with its 95 % interval", figure, classes, key="precision", units=most
+        "Average precision of each class, with its 95 % interval",
+        figure,
+        classes,
+        key="precision",
+        units=f"Hollow: boxes of the truth on fewer than {LEAST_FOR_DRAWS} groups, too few for an interval. {most}",
     )
 
 
@@ -184,15 +225,21 @@ def _calibration(judged: Judged) -> None:
             y=table["correct"].to_list(),
             error_y={
                 "type": "data",
-                "array": (table["correct_high"] - table["correct"]).to_list(),
-                "arrayminus": (table["correct"] - table["correct_low"]).to_list(),
+                "array": (table["correct_high"] - table["correct"]).fill_null(0).to_list(),
+                "arrayminus": (table["correct"] - table["correct_low"]).fill_null(0).to_list(),
             },
             mode="markers+lines",
             name="the detector",
             marker={"color": figures.VERMILION, "size": 9},
         )
     )
-    layout.chart("Calibration: is a confidence of 0.7 right in 70 % of the cases?", figure, table, key="calibration")
+    layout.chart(
+        "Calibration: is a confidence of 0.7 right in 70 % of the cases?",
+        figure,
+        table,
+        key="calibration",
+        units="A point without a bar lies on too few groups for an interval.",
+    )
 
 
 def _thresholds(judged: Judged, rule: Rule) -> None:

@@ -15,6 +15,7 @@ from radloop.tables import CLASS_ID
 from radloop.taxonomy import Taxonomy
 
 SIDE = 64  # cells along each axis
+FEW_BOXES = 20  # below, where they lie is chance
 _SCALE = (
     (0, "rgba(0,0,4,0)"),
     (0.05, "rgba(87,16,110,0.45)"),
@@ -29,6 +30,14 @@ def _heat(dataset: Dataset, class_id: int) -> Heatmaps:
     alone = pl.when(pl.col("class_id") == class_id).then(pl.lit(0, CLASS_ID)).alias("class_id")
     name = dataset.taxonomy.name(class_id)
     return counts.heatmaps(dataset.labels.with_columns(alone), Taxonomy((name,)), side=SIDE)
+
+
+@loading.measured
+def _boxes(dataset: Dataset, class_id: int) -> dict[str, tuple[int, int, int]]:
+    """By split: boxes of the class, images with one, images."""
+    shares = counts.class_shares(dataset.labels, dataset.taxonomy).filter(class_id=class_id)
+    sizes = dict(counts.split_sizes(dataset.labels).select("split", "images").iter_rows())
+    return {split: (n, images, sizes[split]) for split, n, images in shares.select("split", "boxes", "images").rows()}
 
 
 @loading.measured
@@ -49,19 +58,33 @@ def page(inputs: Dashboard) -> None:
     )
     if found is None:
         return
+    layout.in_use(found)
     left, right = st.columns(2)
     name = left.selectbox("Class", found.taxonomy.names)
     class_id = found.taxonomy.names.index(name)
-    heat = _heat(found, class_id)
+    heat, boxes = _heat(found, class_id), _boxes(found, class_id)
     splits = right.pills("Splits", heat.splits, selection_mode="multi", default=heat.splits[:2]) or heat.splits[:1]
+    shares = {split: heat.counts[heat.splits.index(split), 0] / max(boxes[split][0], 1) for split in splits}
+    highest = max((float(share.max()) for share in shares.values()), default=0.0) or 1.0
+    st.caption("The colour is the share of the split's boxes of the class that lie over a cell, on one scale for all.")
     for start in range(0, len(splits), 2):
         for column, split in zip(st.columns(2), splits[start : start + 2], strict=False):
             with column:
-                _panel(inputs, found, heat.counts[heat.splits.index(split), 0], name, split)
+                title = f"Where {layout.plain(name)} was drawn in {split}"
+                _panel(inputs, found, shares[split], highest, (split, title, _says(boxes[split])))
+                if boxes[split][0] < FEW_BOXES:
+                    layout.cannot_tell(f"{layout.several(boxes[split][0], 'box')} make no pattern.")
     layout.download(_cells(heat), key=f"heatmap-{class_id}")
 
 
-def _panel(inputs: Dashboard, found: Dataset, cells: npt.NDArray[np.int64], name: str, split: str) -> None:
+def _says(boxes: tuple[int, int, int]) -> str:
+    return f"n: {layout.several(boxes[0], 'box')} on {boxes[1]:,} of {layout.several(boxes[2], 'image')}."
+
+
+def _panel(
+    inputs: Dashboard, found: Dataset, share: npt.NDArray[np.float64], highest: float, told: tuple[str, str, str]
+) -> None:
+    split, title, says = told
     background = pictures.mean(found, inputs.images, split if found.has_splits else None)
     figure = figures.empty(height=460, legend=False)
     if background is not None:
@@ -72,19 +95,20 @@ def _panel(inputs: Dashboard, found: Dataset, cells: npt.NDArray[np.int64], name
     middles = (np.arange(SIDE) + 0.5) / SIDE
     figure.add_trace(
         go.Heatmap(
-            z=cells,
+            z=share,
             x=middles,
             y=middles,
             colorscale=_SCALE,
             zmin=0,
-            colorbar={"title": {"text": "boxes over the cell", "side": "right"}},
-            hovertemplate="%{z} boxes<extra></extra>",
+            zmax=highest,
+            colorbar={"title": {"text": "share of the boxes", "side": "right"}, "tickformat": ".0%"},
+            hovertemplate="%{z:.1%} of the boxes<extra></extra>",
         )
     )
     figure.update_layout(plot_bgcolor="black", margin={"l": 0, "r": 0, "t": 0, "b": 0, "pad": 0})
     figure.update_xaxes(range=[0, 1], visible=False, constrain="domain")
     figure.update_yaxes(range=[1, 0], visible=False, scaleanchor="x", scaleratio=_ratio(found), constrain="domain")
-    layout.chart(f"Where {layout.plain(name)} was drawn in {split}", figure, None, key=f"heat-{split}")
+    layout.chart(title, figure, None, key=f"heat-{split}", units=says)
     if background is None:
         st.caption("No picture could be read: the mean picture is missing.")
 

@@ -25,6 +25,7 @@ def page(inputs: Dashboard) -> None:
     layout.head("Images", "Look at the radiographs and at every reader's boxes.", simulated=layout.marks(found, said))
     if found is None:
         return
+    layout.in_use(found)
     listed = _filtered(found)
     asked = st.query_params.get("image")
     if asked is not None and asked not in listed["image_id"].head(MOST_LISTED):
@@ -55,7 +56,7 @@ def _filtered(found: Dataset) -> pl.DataFrame:
         listed = listed if split == _ANY else listed.filter(pl.col("split") == split)
     name = columns[1].selectbox("Class", [_ANY, *found.taxonomy.file_names(with_nothing=True)], on_change=_forget)
     readers = samples.readers(found)
-    reader = columns[2].selectbox("Reader", [_ANY, *readers], on_change=_forget)
+    reader = columns[2].selectbox("Read by", [_ANY, *readers], on_change=_forget)
     order = columns[3].selectbox("First", ["most disagreed on", "most boxes", "by id"], on_change=_forget)
     text = columns[4].text_input("Image id contains", on_change=_forget)
     if name == NOTHING:
@@ -63,7 +64,7 @@ def _filtered(found: Dataset) -> pl.DataFrame:
     elif name != _ANY:
         listed = listed.filter(pl.col("class_ids").list.contains(found.taxonomy.names.index(name)))
     if reader != _ANY:
-        listed = listed.filter(pl.col("readers").list.contains(reader))
+        listed = listed.filter(pl.col("readers").list.contains(readers[reader]))
     if text:
         listed = listed.filter(pl.col("image_id").str.contains(text, literal=True))
     if order == "most boxes":
@@ -117,7 +118,8 @@ def _forget() -> None:
 def _viewer(inputs: Dashboard, found: Dataset, said: Feedback | None, image_id: str) -> None:
     drawn = samples.layers(found, said, image_id)
     names = [layer.name for layer in drawn]
-    wanted = st.pills("Boxes of", names, selection_mode="multi", default=names, key=f"layers-{image_id}") or []
+    used = [layer.name for layer in drawn if not layer.aside]
+    wanted = st.pills("Boxes of", names, selection_mode="multi", default=used, key=f"layers-{image_id}") or []
     low, high = st.slider("Window (gray values shown from black to white)", 0, 255, (0, 255), key="window")
     try:
         path = pictures.find(found, inputs.images, image_id)

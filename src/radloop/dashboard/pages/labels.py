@@ -10,6 +10,8 @@ from radloop.measures import counts
 from radloop.options import Dashboard
 from radloop.taxonomy import NOTHING
 
+_ALIKE = "They were made alike (stratified): that they are found alike says nothing of the data."
+
 
 @loading.measured
 def _shares(dataset: Dataset) -> pl.DataFrame:
@@ -44,6 +46,7 @@ def page(inputs: Dashboard) -> None:
     )
     if found is None:
         return
+    layout.in_use(found)
     if not found.has_splits:
         st.info("The table has no splits: it is shown as a whole.")
     view = st.segmented_control(
@@ -67,7 +70,8 @@ def _distribution(found: Dataset) -> None:
     shares = _shares(found)
     nothing = found.taxonomy.nothing
     kept = shares if normal and unit == "images" else shares.filter(pl.col("class_id") != nothing)
-    shown, most = figures.most(kept, of="class_name", size=unit, what="classes", besides=(NOTHING,))
+    drawn, sizes = layout.enough(kept, found)
+    shown, most = figures.most(drawn, of="class_name", size=unit, what="classes", besides=(NOTHING,))
     figure = figures.dots(
         shown,
         of="class_name",
@@ -77,23 +81,28 @@ def _distribution(found: Dataset) -> None:
         title=f"share of the split's {unit}",
         percent=True,
     )
-    layout.chart(
-        f"Share of {unit} with each class, by split",
-        figure,
-        shares,
-        key=f"class-shares-{unit}",
-        units=f"The grey line is the share over all splits: what each would have if they were alike. {most}",
-    )
+    if drawn.is_empty():
+        layout.cannot_tell(f"whether the splits are alike. {sizes}")
+    else:
+        layout.chart(
+            f"Share of {unit} with each class, by split",
+            figure,
+            shares,
+            key=f"class-shares-{unit}",
+            units=f"{sizes} The grey line is the share over all splits: what each would have if they were alike. "
+            f"{_ALIKE if found.wanted is not None else ''} {most}",
+        )
     classes = _classes(found)
     findings, most = figures.most(
         classes.filter(pl.col("class_id") != nothing), of="class_name", size="images", what="classes"
     )
     layout.chart(
-        "How often each class was seen, and by how many readers of the image",
+        "How often each class is in a label, and how many people saw it on the image",
         _seen(findings),
         classes,
         key="classes",
-        units=f"Images; a class that one reader alone saw is in doubt. {most}",
+        units="Images. A class that one reader alone saw is in doubt; a model and simulated reviewers saw nothing. "
+        f"{most}",
     )
 
 
@@ -102,7 +111,7 @@ def _seen(findings: pl.DataFrame) -> go.Figure:
         ["images", "seen_by_2", "seen_by_3"], index="class_name", variable_name="seen"
     ).with_columns(
         pl.col("seen").replace(
-            {"images": "by any reader", "seen_by_2": "by two or more", "seen_by_3": "by three or more"}
+            {"images": "in a label", "seen_by_2": "seen by two or more", "seen_by_3": "seen by three or more"}
         )
     )
     return figures.bars(long, of="class_name", value="value", by="seen", title="images")
@@ -114,7 +123,7 @@ def _per_image(found: Dataset) -> None:
         ["image", "reading"],
         default="image",
         required=True,
-        help="An image adds up its readers; a reading is one label file.",
+        help="An image adds up all who read it; a reading is one label file (with --labels per-reader).",
     )
     data = _labels_per(found, unit)
     figure = figures.lines(data, x="labels", y="count", by="split", x_title="boxes", y_title=f"{unit}s (log scale)")

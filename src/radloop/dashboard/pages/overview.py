@@ -1,6 +1,8 @@
 """Overview: is the data sound, and what needs attention?"""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Final
 
 import polars as pl
 import streamlit as st
@@ -9,6 +11,13 @@ from radloop.dashboard import figures, layout, loading, soundness
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.measures import counts
 from radloop.options import Dashboard
+
+_MARKS: Final[Mapping[soundness.Verdict, str]] = {
+    "proved": ":green[proved]",
+    "wrong": ":red[**WRONG**]",
+    "cannot tell": ":gray[cannot tell]",
+    "as it is": ":gray[as it is]",
+}
 
 
 @loading.measured
@@ -43,11 +52,13 @@ def _numbers(found: Dataset) -> None:
         "Images": totals["images"],
         "with a finding": totals["images_with_finding"],
         "Boxes": totals["boxes"],
-        "Readers": totals["readers"],
+        "Readers": layout.readers(found),
         "Readings": totals["readings"],
     }
     for column, (name, number) in zip(st.columns(len(shown)), shown.items(), strict=True):
         column.metric(name, f"{number:,}", border=True)
+    layout.in_use(found)
+    st.caption(f"Read by {layout.who_read(found)}.")
 
 
 def _splits(found: Dataset) -> None:
@@ -62,19 +73,19 @@ def _splits(found: Dataset) -> None:
             x=sizes["target"].to_list(),
             name="target",
             mode="markers",
-            marker={"symbol": "line-ns", "size": 24, "line": {"width": 3, "color": figures.ORANGE}},
+            marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": figures.ORANGE}},
         )
         figure.update_layout(showlegend=True)
         figure.data[0].name = "images"
-    layout.chart("Images in each split, against the target", figure, sizes, key="split-sizes")
+    units = f"n: {sizes['images'].sum():,} images. The target is what was asked for, before any round of re-training."
+    layout.chart("Images in each split, against the target", figure, sizes, key="split-sizes", units=units)
 
 
 def _checked(found: Dataset) -> None:
     st.markdown("**What was checked just now**")
     done = soundness.checks(found)
     for check in done:
-        mark = ":green[passed]" if check.passed else ":red[**FAILED**]"
-        st.markdown(f"{mark} — {layout.plain(check.says)}")
+        st.markdown(f"{_MARKS[check.verdict]} — {layout.plain(check.says)}")
     if not done:
         st.markdown("Nothing: a table alone proves nothing of files.")
     if found.root is not None:

@@ -5,20 +5,26 @@ from typing import Final
 import polars as pl
 import streamlit as st
 
+from radloop import people
 from radloop.dashboard import figures, layout, loading
 from radloop.dashboard.loading import Dataset
 from radloop.measures import agreement, counts
 from radloop.measures.agreement import Readings
+from radloop.measures.intervals import LEAST_FOR_DRAWS, LEAST_FOR_SHARE
 from radloop.options import Dashboard
+from radloop.tables import READER
 from radloop.taxonomy import NOTHING
 
 _VIEWS: Final = ("By class", "By pair of readers", "Who read what", "Most disagreed on")
 _EVERY: Final = "(all findings)"
+_WHOSE: Final = (
+    "Agreement is that of the source's readers, also of readings set aside: who reviewed had seen the model's boxes."
+)
 _ONE_CLASS: Final = "Images on which all readers together name one class and no other."
 
 
 def _readings(dataset: Dataset) -> Readings:
-    return agreement.readings(dataset.readings, dataset.taxonomy)
+    return agreement.readings(people.readers(dataset.rows), dataset.taxonomy)
 
 
 @loading.measured
@@ -38,7 +44,7 @@ def _by_pair(dataset: Dataset) -> pl.DataFrame:
 
 @loading.measured
 def _matched(dataset: Dataset, min_iou: float) -> pl.DataFrame:
-    return agreement.match(dataset.readings, min_iou=min_iou)
+    return agreement.match(people.readers(dataset.rows), min_iou=min_iou)
 
 
 @loading.measured
@@ -58,17 +64,17 @@ def _disputed(dataset: Dataset, min_iou: float) -> pl.DataFrame:
 
 @loading.measured
 def _read(dataset: Dataset) -> pl.DataFrame:
-    return counts.readers(dataset.readings)
+    return counts.readers(people.persons(dataset.rows))
 
 
 @loading.measured
 def _reader_classes(dataset: Dataset) -> pl.DataFrame:
-    return counts.reader_classes(dataset.readings, dataset.taxonomy)
+    return counts.reader_classes(people.persons(dataset.rows), dataset.taxonomy)
 
 
 @loading.measured
 def _reader_splits(dataset: Dataset) -> pl.DataFrame:
-    return counts.reader_splits(dataset.readings)
+    return counts.reader_splits(people.persons(dataset.rows))
 
 
 def page(inputs: Dashboard) -> None:
@@ -77,11 +83,12 @@ def page(inputs: Dashboard) -> None:
     layout.head("Readers", "How far do the readers agree, and who read what?", simulated=layout.marks(found))
     if found is None:
         return
-    if found.readings["rad_id"].n_unique() < 2:
-        st.info("There is one reader only: nobody to agree with.")
-        return
-    view = st.segmented_control("View", _VIEWS, default=_VIEWS[0], required=True)
-    if view == _VIEWS[0]:
+    st.caption(f"{layout.who_read(found)}. {_WHOSE}")
+    alone = people.readers(found.rows)["rad_id"].n_unique() < 2
+    view = st.segmented_control("View", _VIEWS, default=_VIEWS[2] if alone else _VIEWS[0], required=True)
+    if alone and view != _VIEWS[2]:
+        layout.cannot_tell("the source has one reader only, nobody to agree with.")
+    elif view == _VIEWS[0]:
         _flattery(found)
         _classes(found)
     elif view == _VIEWS[1]:
@@ -100,10 +107,7 @@ def _flattery(found: Dataset) -> None:
         share = "–" if row["share"] is None else f"{row['share']:.1%}"
         column.metric(names[row["population"]], share, border=True, help=_ONE_CLASS)
         if row["share"] is not None:
-            column.caption(
-                f"{row['agreeing']:,} of {row['images']:,}; "
-                f"95 % interval {row['share_low']:.1%} to {row['share_high']:.1%}"
-            )
+            column.caption(f"{row['agreeing']:,} of {row['images']:,}; {layout.interval(row, 'share', percent=True)}")
     columns[2].markdown(
         "**Why two figures?** Normal images agree by themselves and flatter. The right one counts only images "
         "on which any reader saw a finding: believe that one."
@@ -114,6 +118,7 @@ def _classes(found: Dataset) -> None:
     by_class = _by_class(found)
     measure = st.segmented_control("Corrected for chance by", ["alpha", "kappa"], default="alpha", required=True)
     names = {"alpha": "Krippendorff's alpha", "kappa": "Fleiss' kappa"}
+    every, ill = (by_class.filter(population=name)["images"].to_list()[0] for name in agreement.POPULATIONS)
     left, right = st.columns(2, gap="medium")
     with left:
         shown, most = figures.most(
@@ -125,15 +130,20 @@ def _classes(found: Dataset) -> None:
             figure,
             by_class,
             key=f"agreement-{measure}",
-            units=f"{names[measure]} with its 95 % interval. 1: always the same answer; 0: as by chance. {most}",
+            units=f"{names[measure]} with its 95 % interval. 1: always the same answer; 0: as by chance. "
+            f"n: {every:,} images that two or more read, {ill:,} of them with a finding. Hollow: the class is on fewer "
+            f"than {LEAST_FOR_DRAWS} of them, too few for an interval. {most}",
         )
     with right:
         min_iou = _iou()
         boxes = _boxes_by_class(found, min_iou).with_columns(
-            pl.col("class_name").fill_null(_EVERY), at=pl.format("IoU of {} or more", pl.lit(min_iou))
+            pl.col("class_name").fill_null(_EVERY),
+            at=pl.format("IoU of {} or more", pl.lit(min_iou)),
+            boxes=pl.col("boxes_a") + pl.col("boxes_b"),
         )
+        counted = boxes.filter(class_name=_EVERY)["boxes"].to_list()[0]
         shown, most = figures.most(
-            boxes.with_columns(boxes=pl.col("boxes_a") + pl.col("boxes_b")),
+            boxes,
             of="class_name",
             size="boxes",
             what="classes",
@@ -144,9 +154,11 @@ def _classes(found: Dataset) -> None:
         layout.chart(
             "On the box: did two readers draw it in the same place?",
             figure,
-            boxes.drop("at"),
+            boxes.drop("at", "boxes"),
             key="box-agreement",
-            units=f"F1 = 2 pairs / boxes of both, with its 95 % interval; normal images change nothing here. {most}",
+            units="F1 = 2 pairs / boxes of both, with its 95 % interval; normal images change nothing here. "
+            f"n: {counted:,} boxes, each counted with each other reader of its image. Hollow: they lie on fewer than "
+            f"{LEAST_FOR_SHARE} images, too few for an interval. {most}",
         )
 
 
@@ -167,7 +179,8 @@ def _pairs(found: Dataset) -> None:
     else:
         pairs = _by_pair(found).filter(chosen, pl.col("population") == population)
         said = pl.format("{} images read by both", "images")
-    read, most = figures.most(_read(found), of="rad_id", size="images", what="readers")
+    of_source = _read(found).filter(who=READER)
+    read, most = figures.most(of_source, of="rad_id", size="images", what="readers")
     names = read["rad_id"].to_list()
     among = pairs.filter(pl.col("reader_a").is_in(names), pl.col("reader_b").is_in(names))
     figure = figures.matrix(
@@ -190,24 +203,36 @@ def _pairs(found: Dataset) -> None:
 
 
 def _who(found: Dataset) -> None:
-    read = _read(found)
+    read = _read(found).sort(pl.col("who") != READER, maintain_order=True)
     shown, most = figures.most(read, of="rad_id", size="images", what="readers")
     readers = shown["rad_id"].to_list()
-    long = shown.rename({"images_with_finding": "with a finding"}).unpivot(
-        ["images", "with a finding"], index="rad_id", variable_name="what"
+    reviewers = {rad_id: f"{rad_id} ({who})" for rad_id, who in read.select("rad_id", "who").rows() if who != READER}
+    name_of = pl.col("rad_id").replace(reviewers)
+    long = (
+        shown.with_columns(name_of)
+        .rename({"images_with_finding": "with a finding"})
+        .unpivot(["images", "with a finding"], index="rad_id", variable_name="what")
     )
     figure = figures.bars(long, of="rad_id", value="value", by="what", title="images")
     layout.chart("How many images each reader read, and saw a finding on", figure, read, key="who-read", units=most)
     classes = _reader_classes(found).filter(pl.col("class_id") != found.taxonomy.nothing)
     name = st.selectbox("Class", found.taxonomy.names, key="reader-class")
     one = classes.filter(pl.col("class_name") == name, pl.col("rad_id").is_in(readers))
-    figure = figures.bars(one, of="rad_id", value="share", title="share of the reader's images", percent=True)
+    figure = figures.bars(
+        one.with_columns(name_of), of="rad_id", value="share", title="share of the reader's images", percent=True
+    )
     title = f"On what share of their images each reader saw {layout.plain(name)}"
-    layout.chart(title, figure, classes, key="reader-classes", units=most)
+    layout.chart(
+        title, figure, classes, key="reader-classes", units=f"n: the images that the reader read, above. {most}"
+    )
     if found.has_splits:
         splits = _reader_splits(found)
+        drawn, sizes = layout.enough(splits, found)
+        if drawn.is_empty():
+            layout.cannot_tell(f"whether each split has the same readers. {sizes}")
+            return
         figure = figures.dots(
-            splits.filter(pl.col("rad_id").is_in(readers)),
+            drawn.filter(pl.col("rad_id").is_in(readers)).with_columns(name_of),
             of="rad_id",
             value="share",
             by="split",
@@ -219,7 +244,7 @@ def _who(found: Dataset) -> None:
             figure,
             splits,
             key="reader-splits",
-            units=most,
+            units=f"{sizes} {most}",
         )
 
 

@@ -130,7 +130,12 @@ def _balance(found: Dataset, decided: Decided) -> None:
     long = shown.unpivot(["before", "after"], index="class_name", variable_name="when")
     figure = figures.bars(long, of="class_name", value="value", by="when", title="training images")
     title = "Training images of each class, before and after the next round"
-    layout.chart(title, figure, balance, key="balance", units=most)
+    images = decided.rows.filter("trains")["image_id"].n_unique()
+    units = (
+        f"n: images with a label of the class in training now, and when the {layout.several(images, 'image')} of the "
+        f"table are added: what people drew on those from production comes along. {most}"
+    )
+    layout.chart(title, figure, balance, key="balance", units=units)
 
 
 def _last(path: Path) -> None:

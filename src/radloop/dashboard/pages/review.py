@@ -1,7 +1,6 @@
 """Review: the radiologist looks first, then sees the model's boxes, and says what is right."""
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -75,27 +74,17 @@ def _next(found: Dataset, said: Feedback, reviewed: Reviewed, seed: int) -> str 
             return asked
         st.warning(f"There is no feedback {layout.plain(asked)[:80]}.")
     queued = loop.queued(found, said, reviewed, seed)
+    if queued.height:
+        st.caption(f"{queued.height:,} wait for a look.")  # not why: it would tell what the model said
     on_desk = st.session_state.get(_DRAFT)
     if isinstance(on_desk, Draft) and on_desk.feedback_id in said.records.feedback["feedback_id"]:
-        first = queued.filter(pl.col("feedback_id") == on_desk.feedback_id)
-    else:
-        skipped = st.session_state.setdefault("skipped", [])
-        first = queued.filter(~pl.col("feedback_id").is_in(skipped)).head(1)
-        if first.is_empty():
-            skipped.clear()
-            first = queued.head(1)
-        on_desk = None
-    for row in first.iter_rows(named=True):
-        st.caption(f"{queued.height:,} wait for a look. This one: {_why(row)}.")
-        return str(row["feedback_id"])
-    return on_desk.feedback_id if on_desk else None
-
-
-def _why(row: Mapping[str, Any]) -> str:
-    if row["audit"]:
-        return "drawn at random, to see what no score finds"
-    factors = (f"{name} {row[name]:.2f}" for name in ("disagreement", "uncertainty", "rarity"))
-    return ("disputed; " if row["disputed"] else "") + " × ".join(factors)
+        return on_desk.feedback_id
+    skipped = st.session_state.setdefault("skipped", [])
+    left = queued.filter(~pl.col("feedback_id").is_in(skipped))["feedback_id"]
+    if left.is_empty():
+        skipped.clear()
+        left = queued["feedback_id"]
+    return str(left[0]) if len(left) else None
 
 
 def _draft(said: Feedback, feedback_id: str, image_id: str, rule: Rule) -> Draft:
@@ -220,7 +209,7 @@ def _verdicts(
 ) -> None:
     st.text_input("Comment", key="comment", max_chars=2000)
     adjudicates = False
-    if earlier.height:
+    if earlier.height and draft.revealed:  # what others said is no blind look, either
         st.caption(f"Reviewed before by {layout.plain(', '.join(earlier['reviewer'].unique().sort()))}.")
         st.dataframe(earlier.select("reviewer", "verdict", "comment", "simulated"), hide_index=True, key="earlier")
         adjudicates = st.checkbox("I decide (adjudicates)", key=f"decide-{draft.feedback_id}")
