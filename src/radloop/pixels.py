@@ -27,6 +27,7 @@ Gray = npt.NDArray[np.uint8]  # height × width
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG: Final = b"\xff\xd8\xff"
+_NEARLY_BLACK: Final = 16  # values under it show a trainer nothing
 _KORNIA_MODES: Final = {0: "mono", 2: "rgb", 6: "rgba"}  # by the PNG's colour type
 # Any other chunk may change the pixels, or be one that Pillow refuses the picture for: then it is Pillow's.
 _PLAIN_CHUNKS: Final = frozenset({b"IHDR", b"IDAT", b"IEND", b"tEXt", b"tIME", b"bKGD", b"sBIT"})
@@ -34,7 +35,6 @@ _FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 _EXIF_ORIENTATION: Final = 0x0112
 _TURNED: Final = range(2, 9)  # 1 is upright; what is no orientation, as 0, tells nothing
-_NEARLY_BLACK: Final = 16  # values under it show a trainer nothing
 _BAND_ROWS: Final = 64  # rows worked on at a time, so that they stay in the processor's cache
 
 

@@ -156,20 +156,6 @@ def require_upright(pictures: pl.DataFrame) -> None:
         )
 
 
-def _as_published(inspected: pl.DataFrame) -> pl.DataFrame:
-    """With the size and MD5 that the published file has, and a problem where it would show nothing."""
-    pale = pl.format(
-        "its values use {} of 256 steps, a sixteenth or less: next to nothing is to be seen. Stretch them to the "
-        "range of their type (12 bits in 16: times 16)",
-        "spread",
-    )
-    return inspected.with_columns(
-        bytes=pl.coalesce("bare_bytes", "bytes"),
-        md5=pl.coalesce("bare_md5", "md5"),
-        problem=pl.coalesce("problem", pl.when(pl.col("spread") <= _NEXT_TO_NOTHING).then(pale)),
-    )
-
-
 def thumbnails(
     folder: Path, pictures: pl.DataFrame, image_ids: list[str], *, engine: Engine = HERE, cache: Path | None = None
 ) -> npt.NDArray[np.uint8]:
@@ -208,6 +194,20 @@ class Thumbnails:
 def inspect_shard(folder: Path, paths: list[str]) -> pl.DataFrame:
     """Look at the pictures at `paths` in `folder`, in this process: PICTURES and what the cache keeps beside it."""
     return pl.DataFrame([_inspect_one(folder, path) for path in paths], schema=_INSPECTED)
+
+
+def _as_published(inspected: pl.DataFrame) -> pl.DataFrame:
+    """With the size and MD5 that the published file has, and a problem where it would show nothing."""
+    pale = pl.format(
+        "its values use {} of 256 steps, a sixteenth or less: next to nothing is to be seen. Stretch them to the "
+        "range of their type (12 bits in 16: times 16)",
+        "spread",
+    )
+    return inspected.with_columns(
+        bytes=pl.coalesce("bare_bytes", "bytes"),
+        md5=pl.coalesce("bare_md5", "md5"),
+        problem=pl.coalesce("problem", pl.when(pl.col("spread") <= _NEXT_TO_NOTHING).then(pale)),
+    )
 
 
 def _entry_problem(entry: os.DirEntry[str], root: str) -> str | None:
