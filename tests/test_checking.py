@@ -13,13 +13,13 @@ from PIL import Image
 
 from memory_store import MemoryStore
 from radloop import manifest, sealed, storage, tree
-from radloop.dataset import doubles, plan, proof, splits, trainer_rules, yolo
+from radloop.dataset import doubles, plan, proof, splits, trainer_pictures, trainer_rules, yolo
 from radloop.dataset.plan import Account, Labelling, Plan
 from radloop.errors import DatasetError
 from radloop.pipelines import checking
 from radloop.split_sizes import SplitSizes
 from radloop.storage import publish
-from radloop.tables import FINDINGS, GROUPS, MANIFEST, PICTURES, REJECTED
+from radloop.tables import FINDINGS, GROUPS, HELDOUT, MANIFEST, PICTURES, REJECTED
 from radloop.taxonomy import Taxonomy
 from taxonomies import SPINE, VINDR
 
@@ -505,3 +505,24 @@ def test_yaml_of_a_store_is_judged_as_the_trainer_does(remote: MemoryStore, key:
     report = checking.check("remote:container")
     assert report.violations.filter(rule=rule)["key"].to_list() == [key]
     assert "file-changed" in rules(report)
+
+
+def test_pictures_of_a_store_that_are_nearly_black_are_found_by_their_thumbnails(remote: MemoryStore) -> None:
+    listed = manifest.decode(remote.objects["organized/manifest.parquet"], name="it")
+    row = listed.filter(kind="image", split="test").row(0, named=True)
+    thumbnails = {"black": bytes(1024), "nearly": bytes([15] * 1022 + [255] * 2), "dark": bytes([16] * 1024)}
+    found = {}
+    for name, thumbnail in thumbnails.items():
+        remembered = {"image_id": row["image_id"], "split": "test", "md5": row["md5"], "thumbnail": thumbnail}
+        memory = pl.DataFrame([remembered], schema=HELDOUT)
+        found[name] = [violation.key for violation in trainer_pictures.judge_thumbnails(listed, memory)]
+    assert found == {"black": [row["key"]], "nearly": [row["key"]], "dark": []}
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1", b"hevc"])
+def test_heic_that_only_the_trainer_reads_is_told_and_no_violation(tmp_path: Path, brand: bytes) -> None:
+    (foreign(tmp_path) / "train/images/two.heic").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(40))
+    (tmp_path / "train/labels/two.txt").write_bytes(b"")
+    report = checking.check(tmp_path)
+    assert report.sound
+    assert any("not 1 HEIC pictures" in sentence for sentence in report.checked)

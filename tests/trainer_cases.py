@@ -262,6 +262,9 @@ def of_trees() -> dict[str, Files]:
         "tree: no picture": without(base, "train/images/one.png", "train/images/two.png"),
         "tree: a.png and a.jpg": base | {"train/images/one.jpg": picture("JPEG", 9)},
         "tree: a label without a picture": base | {"train/labels/x.txt": BOX},
+        "tree: the names of the classes among the labels": base | {"train/labels/classes.txt": b"a\nb\n"},
+        "tree: a model's yaml beside": base | {"yolo.yaml": b"nc: 2\nbackbone: []\nhead: []\n"},
+        "tree: a run's settings beside": base | {"args.yaml": b"data: data.yaml\nval: true\nsplit: val\n"},
         "tree: a hidden picture": base | {"train/images/.x.png": b"x"},
         "tree: folders within": base | {"train/images/deep/x.png": picture(seed=9), "train/labels/deep/x.txt": BOX},
         "tree: pictures and labels side by side": base

@@ -5,7 +5,7 @@ import io
 import os
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import polars as pl
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from radloop import pixels
+from radloop import pixels, similarity
 from radloop.dataset import yolo
 from radloop.dataset.trainer_rules import Violation
 from radloop.errors import SourceError
@@ -75,6 +76,15 @@ def look(key: str, data: bytes) -> Looked:
         return Looked(len(data), md5, md5, [], judged=False)
     violations = [] if problem is None else [Violation(problem[0], key, None, problem[1])]
     return Looked(len(data), md5, md5 if gray is None else pixels.fingerprint(gray), violations)
+
+
+def judge_thumbnails(listed: pl.DataFrame, memory: pl.DataFrame) -> Iterator[Violation]:
+    """Pictures of a MANIFEST that are nearly black, as far as the memory of what is held out (HELDOUT) shows them."""
+    keys = dict(listed.filter(kind="image").group_by("md5").agg(pl.col("key").min()).iter_rows())
+    for md5, thumbnail in memory.sort("image_id").select("md5", "thumbnail").drop_nulls().iter_rows():
+        gray = np.frombuffer(thumbnail, np.uint8).reshape(similarity.SIDE_PX, similarity.SIDE_PX)
+        if md5 in keys and pixels.is_nearly_black(gray):
+            yield Violation("picture-black", keys[md5], None, "nearly all values of its thumbnail are under 16 of 255")
 
 
 def judge_picture(key: str, data: bytes) -> list[Violation]:

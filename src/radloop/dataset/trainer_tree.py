@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from radloop import tree
 from radloop.dataset import trainer_yaml, yolo
 from radloop.dataset.trainer_rules import Violation
 
@@ -28,39 +29,38 @@ class Found:
     keypoints: int  # columns behind the box that a yaml declares
 
 
-def judge_tree(tree: yolo.Tree, *, judged_elsewhere: Path | None = None) -> Found:
+def judge_tree(dataset: yolo.Tree, *, judged_elsewhere: Path | None = None) -> Found:
     """Find every picture as the trainer does; say what it refuses, passes over or takes from elsewhere.
 
     judged_elsewhere: a folder around the tree whose other places are left out, for a unit may validate on another's
     pictures.
     """
+    root = dataset.root
     violations: dict[Violation, None] = {}
     pictures: list[tuple[str, str, str, str]] = []
-    if not tree.configs:
+    if not dataset.configs:
         violations[Violation("yaml-missing", "data.yaml", None, "no yaml says where train and val are")] = None
-    for config in tree.configs:
+    for config in dataset.configs:
         if config.problem is not None:
             violations[Violation("yaml-unreadable", config.key, None, config.problem)] = None
             continue
         violations |= dict.fromkeys(trainer_yaml.judge_yaml(config.key, config.content))
-        violations |= dict.fromkeys(_judge_other_keys(tree.root, config))
+        violations |= dict.fromkeys(_judge_other_keys(root, config))
         for split, places in config.splits.items():
             paths = []
             for place in places:
-                found, problems = _find_pictures(tree.root, config.key, split, place)
+                found, problems = _find_pictures(root, config.key, split, place)
                 violations |= dict.fromkeys(problems)
-                if place.is_relative_to(tree.root) or not (judged_elsewhere and place.is_relative_to(judged_elsewhere)):
+                if place.is_relative_to(root) or not (judged_elsewhere and place.is_relative_to(judged_elsewhere)):
                     paths += found
-                    violations |= dict.fromkeys(_judge_folder(tree.root, place))
-            violations |= dict.fromkeys(_judge_labels_there(tree.root, split, paths))
-            pictures += [
-                (_key(path, tree.root), _key(yolo.label_path(path), tree.root), split, config.key) for path in paths
-            ]
+                    violations |= dict.fromkeys(_judge_folder(root, place))
+            violations |= dict.fromkeys(_judge_labels_there(root, split, paths))
+            pictures += [(_key(path, root), _key(yolo.label_path(path), root), split, config.key) for path in paths]
     columns = ("key", "label", "split", "config")
     table = pl.DataFrame(pictures, schema=dict.fromkeys(columns, pl.String), orient="row").unique()
     violations |= dict.fromkeys(_judge_shared_labels(table))
-    violations |= dict.fromkeys(_judge_orphans(tree.root, table))
-    contents = [config.content for config in tree.configs]
+    violations |= dict.fromkeys(_judge_orphans(root, table))
+    contents = [config.content for config in dataset.configs]
     return Found(
         list(violations),
         table.sort("key", "split", "config"),
@@ -175,5 +175,5 @@ def _judge_orphans(root: Path, pictures: pl.DataFrame) -> Iterator[Violation]:
     for folder, names in sorted(labels.items()):
         if "labels" in folder.split("/") and (root / folder).is_dir():
             for name in sorted(os.listdir(root / folder)):
-                if name.endswith(".txt") and name not in names:
+                if name.endswith(".txt") and name not in names and name != tree.CLASSES:  # which labelling tools leave
                     yield Violation("label-orphan", f"{folder}/{name}", None, "there is no picture for it")

@@ -319,7 +319,8 @@ class Tree:
 def read(root: Path) -> Tree:
     """Find the parts of the YOLO dataset in the folder `root`, without opening a picture or a label.
 
-    A yaml is a data yaml if its name is `data.yaml` or it has one of the keys train, val, names, nc.
+    A yaml is a data yaml if its name is `data.yaml`, if it has places for train or val, or names or counts classes; but
+    that of a model (`backbone`), or of a run's settings (`val: true`), is none.
     """
     root = root.resolve()
     found = (_config(path, root) for path in sorted(root.iterdir()) if path.suffix in (".yaml", ".yml"))
@@ -335,10 +336,17 @@ def _config(path: Path, root: Path) -> Config | None:
         splits = _splits(content, root)
     except Exception as broken:  # noqa: BLE001 - PyYAML raises anything, a KeyError for `!!bool x`; a path may hold a NUL
         content, problem = None, " ".join(str(broken).split())[:200] or type(broken).__name__
-    keys = content.keys() if isinstance(content, dict) else set()
-    if path.name != "data.yaml" and not keys & {"train", "val", "names", "nc"}:
+    if path.name != "data.yaml" and not _is_of_data(content):
         return None
     return Config(path.name, content, problem, splits)
+
+
+def _is_of_data(content: object) -> bool:
+    if not isinstance(content, dict) or "backbone" in content:
+        return False
+    return (
+        "names" in content or "nc" in content or any(isinstance(content.get(k), str | list) for k in ("train", "val"))
+    )
 
 
 def _splits(content: object, root: Path) -> dict[str, list[Path]]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -147,7 +147,7 @@ def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
     if unverified:
         checked.append(f"the size alone of {unverified:,} files: the store keeps no MD5 of them")
     yamls = [key for key in listed["key"] if key.endswith(_YAML)]
-    keys = (tree.ANNOTATIONS, tree.PROOF, tree.SUMMARY, *naming.FILES, *yamls)
+    keys = (tree.ANNOTATIONS, tree.PROOF, tree.SUMMARY, tree.HELDOUT, *naming.FILES, *yamls)
     texts = {key: text for key in keys if (text := store.get(layout.key_in(prefix, key))) is not None}
     for key in yamls:
         violations += _judge_yaml(key, texts.get(key, b""))
@@ -157,7 +157,11 @@ def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
         violations += _judge_documents(listed, texts)
         violations += _judge_summary(listed, texts)
         checked.append(_DOCUMENTS_CHECKED)
-    checked.append("not the lines of the labels: `radloop pull` it and check the folder for those")
+    with suppress(DatasetError):  # which is said of the documents
+        memory = heldout.decode(texts.get(tree.HELDOUT, b""), name=tree.HELDOUT)
+        violations += trainer_pictures.judge_thumbnails(listed, memory)
+        checked.append("that no picture is nearly black, by the thumbnails of those that are held out")
+    checked.append("not the pictures nor the lines of the labels: `radloop pull` it and check the folder for those")
     counts = {f"{kind}s": number for kind, number in listed.group_by("kind").len().sort("kind").iter_rows()}
     return _Unit(violations, manifest.version(listed), checked, counts)
 
