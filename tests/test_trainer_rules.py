@@ -350,6 +350,14 @@ def test_labels_looked_for_outside_the_dataset_are_missing(tmp_path: Path) -> No
     assert judged(root) == [("train-unlabelled", "flat")]
 
 
+def test_pictures_are_found_as_the_trainer_does(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpeg", "deep/c.webp", "notes.txt", "x.gif", ".hidden.png", ".git/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert trainer_tree.find_pictures(tmp_path) == [f"{tmp_path}/{name}" for name in ("a.jpeg", "b.PNG", "deep/c.webp")]
+    assert trainer_tree.find_pictures(tmp_path / "nowhere") == []
+
+
 def with_list(root: Path, lines: bytes) -> trainer_tree.Found:
     """The dataset, its training picture named by a list."""
     data = b"train: train.txt\nval: validation/images\nnames: [a, b]\n"

@@ -438,14 +438,6 @@ def test_broken_data_yaml_is_found_with_its_problem(tmp_path: Path) -> None:
     assert "flow" in config.problem
 
 
-def test_pictures_are_found_as_the_trainer_does(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpeg", "deep/c.webp", "notes.txt", "x.gif", ".hidden.png", ".git/d.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    assert yolo.find_pictures(tmp_path) == [f"{tmp_path}/{name}" for name in ("a.jpeg", "b.PNG", "deep/c.webp")]
-    assert yolo.find_pictures(tmp_path / "nowhere") == []
-
-
 @pytest.mark.parametrize(
     ("picture", "label"),
     [

@@ -1,5 +1,6 @@
 """What the trainer finds in a tree, before it opens a picture or a label: its yamls, lists, folders and names."""
 
+import glob
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ def _find_pictures(root: Path, config: str, split: str, place: Path) -> tuple[li
 
     problems: list[Violation] = []
     if place.is_dir():
-        paths = yolo.find_pictures(place)
+        paths = find_pictures(place)
     elif place.is_file():
         try:
             paths, problems = _read_list(root, place)
@@ -101,11 +102,31 @@ def _find_pictures(root: Path, config: str, split: str, place: Path) -> tuple[li
     return paths, problems
 
 
+def find_pictures(folder: Path) -> list[str]:
+    """The absolute path of every picture that the trainer finds in a folder and the folders in it; nothing hidden."""
+    names = glob.iglob("**/*.*", root_dir=folder, recursive=True)
+    return sorted(f"{folder}/{name}" for name in names if is_picture(name))
+
+
+def is_picture(path: str) -> bool:
+    """Whether the trainer takes a file for a picture, by its ending."""
+    return path.rpartition(".")[2].lower() in yolo.PICTURE_SUFFIXES
+
+
+def read_list(file: Path) -> list[str]:
+    """The lines of a list of pictures, as the trainer reads them: only what begins with `./` lies beside the list.
+
+    Raises UnicodeDecodeError for a list that is not UTF-8, OSError for one that cannot be read.
+    """
+    lines = file.read_text(encoding="utf-8-sig").strip().splitlines()
+    return [line.replace("./", f"{file.parent}/", 1) if line.startswith("./") else line for line in lines]
+
+
 def _read_list(root: Path, place: Path) -> tuple[list[str], list[Violation]]:
     """The pictures of a list, those also that the trainer looks for in its working directory where they lie here."""
     paths, adrift, ignored = [], [], []
-    for number, path in enumerate(yolo.read_list(place), 1):
-        if not yolo.is_picture(path):
+    for number, path in enumerate(read_list(place), 1):
+        if not is_picture(path):
             ignored += [(number, path)] if path.strip() else []
         elif os.path.isabs(path):
             paths.append(path)

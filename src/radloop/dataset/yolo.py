@@ -1,7 +1,6 @@
 """The YOLO tree on disk: write a plan as one, find the parts of any."""
 
 import errno
-import glob
 import hashlib
 import os
 import shutil
@@ -369,26 +368,6 @@ def _place(base: Path, named: str) -> Path:
     if not place.exists() and named.startswith("../"):  # the trainer forgives one `../` too many, not in a list
         return (base / named[3:]).resolve()
     return place
-
-
-def find_pictures(folder: Path) -> list[str]:
-    """The absolute path of every picture that the trainer finds in a folder and the folders in it; nothing hidden."""
-    names = glob.iglob("**/*.*", root_dir=folder, recursive=True)
-    return sorted(f"{folder}/{name}" for name in names if is_picture(name))
-
-
-def is_picture(path: str) -> bool:
-    """Whether the trainer takes a file for a picture, by its ending."""
-    return path.rpartition(".")[2].lower() in PICTURE_SUFFIXES
-
-
-def read_list(file: Path) -> list[str]:
-    """The lines of a list of pictures, as the trainer reads them: only what begins with `./` lies beside the list.
-
-    Raises UnicodeDecodeError for a list that is not UTF-8, OSError for one that cannot be read.
-    """
-    lines = file.read_text(encoding="utf-8-sig").strip().splitlines()
-    return [line.replace("./", f"{file.parent}/", 1) if line.startswith("./") else line for line in lines]
 
 
 def label_path(picture: str) -> str:
