@@ -19,6 +19,11 @@ def test_the_record_is_of_the_named_trainer_and_of_every_case() -> None:
     assert RECORD["verdicts"].keys() == CASES.keys()
 
 
+def test_the_page_shows_every_case() -> None:
+    page = (Path(__file__).parent.parent / "docs/trainer-verdicts.md").read_text()
+    assert [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines()[8:]] == list(CASES)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_check_foretells_what_the_trainer_did(tmp_path: Path, name: str) -> None:
     report = checking.check(trainer_cases.write(CASES[name], tmp_path))

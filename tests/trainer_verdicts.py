@@ -64,5 +64,24 @@ def of_trainer(told: dict[str, Any]) -> Verdict:
     return _without_nothing(verdict)
 
 
+def page(trainer: str, verdicts: dict[str, Verdict], rules: dict[str, list[str]]) -> str:
+    """The table of docs/trainer-verdicts.md: every dataset, what the trainer made of it, what `radloop check` says."""
+    lines = [
+        f"# {trainer} beside `radloop check`",
+        "",
+        "Written by `make test-peers RECORD=--record` ([how, and what the rules mean](checking.md)). Each dataset is",
+        "right or wrong in one way (`tests/trainer_cases.py`); the trainer's own loader read it, and radloop judged it",
+        "from its files. Rules in *italics* are said beside the trainer, which takes such a thing without a word.",
+        "",
+        f"| dataset | {trainer} | `radloop check` |",
+        "|---|---|---|",
+    ]
+    for name, verdict in verdicts.items():
+        told = "; ".join(f"{what}: {value}" for what, value in verdict.items()) if verdict else "takes all"
+        said = ", ".join(f"*{rule}*" if rule in BESIDE else f"`{rule}`" for rule in rules[name]) or "sound"
+        lines.append(f"| {name} | {told} | {said} |".replace("[", "").replace("]", "").replace("'", ""))
+    return "\n".join(lines) + "\n"
+
+
 def _without_nothing(verdict: Verdict) -> Verdict:
     return {name: value for name, value in sorted(verdict.items()) if value}

@@ -17,6 +17,7 @@ from radloop.pipelines import checking
 pytestmark = pytest.mark.peers
 
 HERE = Path(__file__).parent
+PAGE = HERE.parent.parent / "docs/trainer-verdicts.md"
 PYTHON = HERE.parent.parent / ".venv-peers/bin/python"
 
 
@@ -36,13 +37,14 @@ def test_check_says_what_the_trainer_does(tmp_path: Path, request: pytest.Fixtur
             trainer_cases.write(cases[name], tmp_path / side / folder)
     told = ask(tmp_path / "theirs")
 
-    lines, verdicts, wrong = [], {}, []
+    lines, verdicts, found, wrong = [], {}, {}, []
     for name, folder in folders.items():
         ours = tmp_path / "ours" / folder
         report = checking.check(ours)
         foretold = trainer_verdicts.of_report(report, ours)
         verdicts[name] = trainer_verdicts.of_trainer(told[folder])
-        rules = ", ".join(sorted(set(report.violations["rule"]))) or "sound"
+        found[name] = sorted(set(report.violations["rule"]))
+        rules = ", ".join(found[name]) or "sound"
         differs = verdicts[name] != foretold
         lines.append(f"{'DIFFERS  ' if differs else ''}{name} | {verdicts[name] or 'takes all'} | {rules}")
         wrong += [name] if differs else []
@@ -52,6 +54,7 @@ def test_check_says_what_the_trainer_does(tmp_path: Path, request: pytest.Fixtur
     if request.config.getoption("--record"):
         record = {"trainer": TRAINER, "verdicts": verdicts}
         trainer_verdicts.RECORDED.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        PAGE.write_text(trainer_verdicts.page(TRAINER, verdicts, found))
 
 
 WORDS = ["0", "1", "2", "-1", "1.0", "0.5", ".25", "1e-3", "nan", "inf", "-0.005", "-0.0", "1.01", "1.0101", "-0.01"]
