@@ -77,10 +77,14 @@ def page(trainer: str, verdicts: dict[str, Verdict], rules: dict[str, list[str]]
         "|---|---|---|",
     ]
     for name, verdict in verdicts.items():
-        told = "; ".join(f"{what}: {value}" for what, value in verdict.items()) if verdict else "takes all"
+        told = "; ".join(f"{what}: {_plainly(value)}" for what, value in verdict.items()) or "takes all"
         said = ", ".join(f"*{rule}*" if rule in BESIDE else f"`{rule}`" for rule in rules[name]) or "sound"
-        lines.append(f"| {name} | {told} | {said} |".replace("[", "").replace("]", "").replace("'", ""))
+        lines.append(f"| {name} | {told} | {said} |")
     return "\n".join(lines) + "\n"
+
+
+def _plainly(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _without_nothing(verdict: Verdict) -> Verdict:
