@@ -32,6 +32,11 @@ def main(out: Path) -> None:
             if page == "images":
                 browser.page.mouse.wheel(0, 260)
             take(browser, page or "overview")
+    with (
+        tempfile.TemporaryDirectory() as scratch,  # nobody has reviewed anything yet
+        served(Dashboard(out=out, reviews=Path(scratch)), Path(scratch) / "log") as address,
+        window(address) as browser,
+    ):
         browser.open("review")
         browser.page.get_by_placeholder("reader-7").fill("reader-7")
         browser.page.locator("h1").click()

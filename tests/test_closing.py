@@ -230,11 +230,16 @@ def test_every_file_is_counted_and_bad_ones_are_listed_and_stay(place, capsys):
     (folder / "half.json").write_text('{"image_id": "a1", ')
     (folder / "folder.json").mkdir()
 
+    published = place / "store/organized/retrain"
     assert run("retrain", "--out", place / "out", "--store", place / "store", "--strict", "--json") == 3
+    assert "3 files of feedback and reviews were refused, such as folder.json" in capsys.readouterr().err
+    assert not published.exists()
+    assert (place / "out" / "refused.csv").exists()
+    assert run("retrain", "--out", place / "out", "--store", place / "store", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["report"]["feedback"] == 4
     assert sum(printed["report"]["fates"].values()) == 4
-    refused = pl.read_csv(place / "store/organized/retrain/refused.csv")
+    refused = pl.read_csv(published / "refused.csv")
     assert refused["file"].to_list() == ["folder.json", "half.json", "stranger.json"]
     assert (folder / "half.json").exists()
 
@@ -551,7 +556,7 @@ def test_dataset_keeps_its_retraining_data_when_it_is_built_again(films, place):
     give(place, images(place, "production")[0], (3, 0.95, HEART))
     retrain(place)
     before = trained(place)
-    offline.etl(etl(films, place, labels="consensus"))
+    offline.etl(etl(films, place, labels="consensus", allow_shrink=True))
     assert trained(place) == before
     assert retrain(place).report["images"] == 1
 

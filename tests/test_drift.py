@@ -71,16 +71,17 @@ def test_annotations_become_one_row_per_image(classes: Taxonomy) -> None:
     assert (b["readers"], b["finding"], b["boxes"], b["x"]) == ("R10+R9", False, None, None)
 
 
-def test_of_two_feedbacks_on_one_image_the_newest_counts(classes: Taxonomy) -> None:
+def test_of_several_feedbacks_on_one_image_the_middle_one_counts(classes: Taxonomy) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    early = now - timedelta(hours=1)
+    early, late = now - timedelta(hours=1), now + timedelta(hours=1)
     said = [
         {"feedback_id": "f1", "image_id": "a", "timestamp": now, "class_id": 3, "confidence": 0.9, "mean": 100.0},
         {"feedback_id": "f2", "image_id": "a", "timestamp": early, "class_id": 5, "confidence": 0.8, "mean": 120.0},
+        {"feedback_id": "f4", "image_id": "a", "timestamp": late, "class_id": 5, "confidence": 0.8, "mean": 200.0},
         {"feedback_id": "f3", "image_id": "b", "timestamp": now, "class_id": None, "confidence": 0.8, "mean": None},
     ]
     boxes = [("f1", "a", 3, 0.9, *HEART), ("f1", "a", 0, 0.5, *HEART), ("f9", "z", 0, 0.5, *HEART)]
-    boxes += [("f2", "a", 5, 0.8, *HEART), ("of another week", "a", 5, 0.1, *HEART)]
+    boxes += [("f4", "a", 5, 0.8, *HEART), ("f2", "a", 5, 0.8, *HEART), ("of another week", "a", 5, 0.1, *HEART)]
     found = drift.of_feedback(
         pl.DataFrame(said, schema=FEEDBACK), pl.DataFrame(boxes, schema=DETECTIONS, orient="row"), classes
     )

@@ -13,6 +13,7 @@ from radloop.dataset import findings
 from radloop.errors import RadloopError
 from radloop.sources import raw
 from radloop.tables import ANNOTATION_COLUMNS, FINDINGS, REJECTED
+from radloop.taxonomy import Taxonomy
 from taxonomies import SPINE, VINDR
 
 NORMAL = {"class_name": "No finding", "class_id": "14", "x_min": "", "y_min": "", "x_max": "", "y_max": ""}
@@ -117,7 +118,7 @@ def test_image_ids_that_are_file_names_are_kept(image_id):
         pytest.param({"class_id": "15", "class_name": ""}, "the class is unknown: class_id '15'", id="id over 14"),
         pytest.param({"class_id": "-1", "class_name": ""}, "the class is unknown: class_id '-1'", id="id below 0"),
         pytest.param({"class_id": "3.5"}, "the class is unknown: class_id '3.5'", id="id between"),
-        pytest.param({"class_id": "nan"}, "the class is unknown: class_id 'nan'", id="id NaN"),
+        pytest.param({"class_id": "nan"}, None, id="id NaN beside a name"),
         pytest.param(
             {"class_id": "1"},
             "class_id and class_name disagree: class_id '1', class_name 'Cardiomegaly'",
@@ -229,13 +230,83 @@ def test_no_finding_twice_is_normal():
     assert codes(valid) == ["row-repeats"]
 
 
-def test_a_reading_that_keeps_a_row_is_not_lost():
-    valid = validate(annotation(), annotation(x_min="x"), annotation("b2", x_min="x"))
-    assert valid.lost.rows() == [("b2", "R9")]
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(annotation(x_min="x"), id="no number"),
+        pytest.param(annotation(x_max="5000"), id="outside"),
+        pytest.param(annotation(class_name="", class_id="99"), id="unknown class"),
+        pytest.param(normal(x_max="5"), id="No finding with a box"),
+    ],
+)
+def test_a_reading_that_lost_a_row_that_may_be_a_finding_is_lost_whole(bad):
+    valid = validate(annotation(), annotation(y_min="210"), bad, annotation(rad_id="R1"), annotation("b2"))
+    assert valid.findings.select("image_id", "rad_id").rows() == [("a1", "R1"), ("b2", "R9")]
+    assert valid.lost.rows() == [("a1", "R9")]
+    assert codes(valid).count("reading-void") == 2
+    assert "another row of the reading was refused" in reasons(valid)
 
 
-def test_a_row_that_names_no_reading_loses_none():
-    assert validate(annotation(image_id="../x"), annotation(rad_id="")).lost.is_empty()
+def test_a_refused_row_without_a_reader_voids_all_readings_of_its_image():
+    valid = validate(annotation(rad_id=""), annotation(), annotation(rad_id="R1"), annotation("b2"))
+    assert valid.findings["image_id"].to_list() == ["b2"]
+    assert valid.lost.rows() == [("a1", "R1"), ("a1", "R9")]
+
+
+def broken(code, image_id, rad_id):
+    cells = dict.fromkeys(REJECTED, None) | {"code": code, "reason": "", "image_id": image_id, "rad_id": rad_id}
+    return pl.DataFrame([cells], schema=REJECTED)
+
+
+@pytest.mark.parametrize(
+    ("row", "lost"),
+    [
+        pytest.param(broken("not-utf-8", "a1", " R9"), [("a1", "R9")], id="its reading"),
+        pytest.param(broken("cells-miscounted", "a1", "R9"), [("a1", "R1"), ("a1", "R9")], id="its image"),
+        pytest.param(broken("cells-miscounted", None, None), [], id="nobody's"),
+    ],
+)
+def test_what_is_no_row_voids_what_it_may_be_of(row, lost):
+    valid = validate(annotation(), annotation(rad_id="R1"), annotation("b2"), broken=row)
+    assert valid.lost.rows() == lost
+
+
+def test_a_row_that_names_no_image_loses_no_reading():
+    valid = validate(annotation(image_id="../x"), annotation(rad_id="R1"))
+    assert valid.lost.is_empty()
+    assert len(valid.findings) == 1
+
+
+@pytest.mark.parametrize("text", ["NaN", "NULL", "None", "N/A", "na", " nan "])
+def test_cells_that_say_no_value_are_empty(text):
+    sides = ("x_min", "y_min", "x_max", "y_max")
+    valid = validate(
+        normal(**dict.fromkeys(sides, text)),
+        annotation("b2", width=text, height=text, patient_id=text, class_name=text),
+        normal("b2", rad_id="R1", class_id=text),
+    )
+    assert valid.findings["class_id"].to_list() == [None, None, 3]
+    assert valid.rejected.is_empty()
+    assert valid.patients.is_empty()
+    assert codes(validate(annotation(**dict.fromkeys(sides, text)))) == ["box-missing"]
+    assert reasons(validate(annotation(class_name=text, class_id=""), annotation("b2"))) == [
+        f"the row names no class: class_name '{text.strip()}'"
+    ]
+
+
+@pytest.mark.parametrize("box", [("0", "0", "0", "0"), ("0", "0", "1", "1"), ("0.0", "0", "1.0", "1")])
+def test_a_placeholder_is_no_box_of_no_finding_and_no_finding(box):
+    placeholder = dict(zip(("x_min", "y_min", "x_max", "y_max"), box, strict=True))
+    assert validate(normal(**placeholder)).findings["class_id"].to_list() == [None]
+    valid = validate(annotation(**placeholder), normal("b2"))
+    assert valid.findings["image_id"].to_list() == ["b2"]
+    assert valid.lost.rows() == [("a1", "R9")]
+
+
+def test_a_class_of_the_list_may_be_called_as_no_value_is():
+    wishes = Wishes(declared=Taxonomy(("NA", "Cardiomegaly")))
+    valid = validate(annotation(class_name="NA", class_id=""), wishes=wishes)
+    assert valid.findings["class_id"].to_list() == [0]
 
 
 # classes that the user leaves out
@@ -332,6 +403,35 @@ def test_patients_are_hashed_and_never_shown():
     assert valid.patients["patient"].n_unique() == 3
     assert valid.patients["patient"].str.contains("^[0-9a-f]{16}$").all()
     assert "MRN" not in str([valid.findings.write_csv(), valid.rejected.write_csv(), valid.patients.write_csv()])
+
+
+def test_ways_to_write_a_patient_that_are_probably_one_are_joined_and_counted():
+    told = {"a1": "0012", "b2": "12", "c3": "12.0", "d4": "13", "e5": "P-a", "f6": "p-A"}
+    rows = [normal(image_id, patient_id=patient) for image_id, patient in told.items()]
+    valid = validate(*rows, known=sizes(*told))
+    of = {image_id: set(valid.patients.filter(image_id=image_id)["patient"]) for image_id in told}
+    assert of["a1"] & of["b2"] & of["c3"]
+    assert of["e5"] & of["f6"]
+    assert not of["d4"] & (of["a1"] | of["e5"])
+    note = next(note for note in valid.notes if "probably" in note)
+    assert note.startswith("5 ids of patients are probably 2")
+    assert "P-a" not in note
+
+
+def test_an_empty_column_of_patients_is_said_and_joins_nothing():
+    valid = validate(normal(patient_id="NaN"), normal("b2", patient_id=""))
+    assert valid.patients.is_empty()
+    assert "no row names a patient: the column for that is empty" in valid.notes
+
+
+def test_a_study_groups_its_images_and_is_no_patient_of_that_name():
+    rows = table(normal(patient_id="7"), normal("b2", patient_id="8"), normal("c3", patient_id="9"))
+    valid = validated(
+        rows.with_columns(study_id=pl.Series(["1", "1", "7"])), sizes=sizes("a1", "b2", "c3"), boxes="original"
+    )
+    of = {image_id: set(valid.patients.filter(image_id=image_id)["patient"]) for image_id in ("a1", "b2", "c3")}
+    assert of["a1"] & of["b2"]
+    assert not of["c3"] & of["a1"]
 
 
 def test_without_patients_the_table_is_empty():

@@ -38,6 +38,7 @@ class Place:
 
     def build(self, **options) -> offline.Loaded:
         told = {"source": str(self.films), "out": self.out, "store": str(self.store), "sizes": SIZES, "jobs": 1}
+        told["allow_shrink"] = True
         return offline.run(Etl(**told | options))
 
     def splits(self, out: Path | None = None) -> dict[str, str]:

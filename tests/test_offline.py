@@ -16,7 +16,7 @@ import taxonomies
 from radloop import cli, manifest, taxonomy
 from radloop.catalog import version
 from radloop.engines import HERE, Engine, Local
-from radloop.errors import AnnotationError, BusyError, SourceError
+from radloop.errors import AnnotationError, BusyError, RefusedError, SourceError
 from radloop.files import locked
 from radloop.options import Etl, Extract, Pull, Transform
 from radloop.pipelines import checking, offline
@@ -102,12 +102,13 @@ def test_every_row_ends_in_the_dataset_or_is_refused_with_its_line(copy, tmp_pat
     rows[1] |= {"class_id": "14", "class_name": "No finding", "x_min": "1", "y_min": "1", "x_max": "2", "y_max": "2"}
     made_up.write_rows(copy, rows)
 
-    done = build(copy, tmp_path / "out")
+    done = build(copy, tmp_path / "out", max_refused=1)
 
     with (tmp_path / "out" / "organized" / "rejected.csv").open(newline="") as file:
         refused = {row["line"]: row["reason"] for row in csv.DictReader(file)}
-    assert set(refused) == {"2", "3"}
-    assert done.rows_in == len(rows) == done.rows_out + 2
+    assert {"2", "3"} <= set(refused)
+    assert {refused[line] for line in set(refused) - {"2", "3"}} == {"another row of the reading was refused"}
+    assert done.rows_in == len(rows) == done.rows_out + len(refused)
 
 
 def test_reading_that_lost_all_its_rows_gets_no_label_and_no_image(copy, tmp_path):
@@ -143,7 +144,9 @@ def test_damaged_picture_refuses_its_rows(copy, tmp_path):
     damaged.unlink()
     damaged.write_bytes(data[:-20])
 
-    done = build(copy, tmp_path / "out")
+    with pytest.raises(RefusedError, match="x the picture cannot be used: cut off or damaged"):
+        build(copy, tmp_path / "out")
+    done = build(copy, tmp_path / "out", max_refused=0.03)
 
     assert done.rows_refused == sum(row["image_id"] == damaged.stem for row in made_up.rows(copy))
     assert sum(done.images.values()) == 39
@@ -369,8 +372,9 @@ def test_ids_without_names_are_not_guessed(copy, tmp_path):
         build(copy, tmp_path / "out")
     assert not (tmp_path / "out" / "organized").exists()
 
-    done = build(copy, tmp_path / "out", classes="vinbigdata")  # wrong, and each empty box says so
-    assert done.refused.row(by_predicate=pl.col("code") == "box-placeholder", named=True)["rows"] > 60
+    with pytest.raises(RefusedError, match="84x the box is 0, 0, 1, 1"):  # wrong, and each empty box says so
+        build(copy, tmp_path / "out", classes="vinbigdata")
+    assert not (tmp_path / "out" / "organized").exists()
 
 
 def test_next_version_numbers_new_classes_after_its_own(copy, tmp_path):

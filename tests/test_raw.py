@@ -106,6 +106,12 @@ def test_rows_are_text_with_the_line_they_came_from(csv_file):
         pytest.param(f'"{HEADER.replace(",", chr(34) + "," + chr(34))}"\n{ROW}\n'.encode(), id="quoted header"),
         pytest.param(f'{HEADER},comment\n{ROW},"a, b\nc ""d"""\n'.encode(), id="quoted commas and newlines elsewhere"),
         pytest.param(f"comment,{HEADER}\nx,{ROW}\n".encode(), id="another column first"),
+        pytest.param(f"{HEADER}\n{ROW}\n".replace(",", ";").encode(), id="semicolons"),
+        pytest.param(f"\ufeff{HEADER}\r\n{ROW}\r\n".replace(",", "\t").encode(), id="tabs"),
+        pytest.param(f'{HEADER};comment\n{ROW};"a;b"\n'.replace(",", ";").encode(), id="quoted semicolons"),
+        pytest.param(f"{HEADER}\n{ROW}\n".encode("utf-16"), id="UTF-16"),
+        pytest.param(f"{HEADER}\n{ROW}\n".replace(",", "\t").encode("utf-16-le"), id="UTF-16-LE without a mark"),
+        pytest.param(f"{HEADER}\n{ROW}\n".encode("utf-16-be"), id="UTF-16-BE without a mark"),
     ],
 )
 def test_forms_of_one_table_read_the_same(csv_file, content):
@@ -136,6 +142,13 @@ def test_optional_columns_come_along(csv_file):
     rows, _ = raw.read_annotations(csv_file(f"{HEADER},patient_id,height,width,age\n{ROW},P7,30,20,60\n"))
     assert rows.columns == ["line", *ANNOTATION_COLUMNS, "width", "height", "patient_id"]
     assert rows.row(0)[-3:] == ("20", "30", "P7")
+
+
+def test_the_ids_of_a_slipped_row_are_told_where_other_rows_have_them(csv_file):
+    table = f'{HEADER},patient\n{ROW},P1\na1,Nodule, Mass,8,R9,1,2,3,4,SECRET\n"SECRET",R9\n'
+    _, rejected = raw.read_annotations(csv_file(table))
+    assert rejected.select("image_id", "rad_id").rows() == [("a1", None), (None, None)]
+    assert "SECRET" not in rejected.write_csv()
 
 
 @pytest.mark.parametrize(
@@ -177,12 +190,18 @@ def test_a_slipped_row_never_shows_a_patient(csv_file):
         pytest.param(ROW, "lacks the column image_id, x_min.*'a1'", id="no header"),
         pytest.param(HEADER.replace("x_max", "xmax") + "\n1", "lacks the column x_max; .*'xmax'", id="missing"),
         pytest.param("image_id,x_min,y_min,x_max,y_max\n1", "lacks the column class_name or class_id", id="no class"),
-        pytest.param(HEADER.replace(",", ";") + "\n1", "lacks the column .*'image_id;class_name", id="semicolons"),
+        pytest.param(HEADER.replace(",", ":") + "\n1", "lacks the column .*'image_id:class", id="other separators"),
         pytest.param(f"{HEADER},x_min\n1", "x_min more than once", id="twice"),
         pytest.param(f"{HEADER},width\n1", "only one of the columns width and height", id="width alone"),
         pytest.param(f'{HEADER}\n"{"x" * 200_000}\n', "line 2: .*quote", id="huge cell"),
         pytest.param(f'{HEADER}\n"a1' + f"{ROW}\n" * 200, "line 2: a quote was opened", id="open quote"),
-        pytest.param(f"{HEADER}\n{ROW}\n".encode("utf-16"), "lacks the column", id="UTF-16"),
+        pytest.param(f"{HEADER}\n{ROW}\n".encode("utf-16")[:-1], "cannot be read to its end", id="half a UTF-16"),
+        pytest.param(f"{HEADER}\n{ROW}\n".encode("utf-32"), "lacks the column", id="UTF-32"),
+        pytest.param(
+            f"{HEADER},patient_id,PatientID\n1",
+            "several columns that may be patient_id: 'patient_id', 'PatientID'",
+            id="two patients",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_used_is_one_error(csv_file, content, message):

@@ -3,7 +3,7 @@
 A command is a function from its options (`radloop.options`) to a record. Its flags and its help derive from the
 options; what is heavy is imported by the command that needs it.
 
-Exit status: 0 done · 1 failed · 2 wrong usage · 3 done, but rows were refused and --strict was given.
+Exit status: 0 done · 1 failed · 2 wrong usage · 3 rows were refused and --strict was given: nothing was written.
 """
 
 import inspect
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 
 from radloop import options, parts, settings
-from radloop.errors import RadloopError, UsageError
+from radloop.errors import RadloopError, StrictError, UsageError
 from radloop.progress import Progress
 from radloop.settings import Setting
 
@@ -181,7 +181,7 @@ def _engine(chosen: parts.Parallel) -> "AbstractContextManager[Engine]":
 
 
 def _finish(record: object, chosen: parts.Json) -> None:
-    """Print what a pipeline returned, and exit by it: 1 where a check failed, 3 where --strict refused rows."""
+    """Print what a pipeline returned, and exit 1 where a check failed."""
     from radloop import summaries
     from radloop.display import print_json, print_summary
 
@@ -191,8 +191,6 @@ def _finish(record: object, chosen: parts.Json) -> None:
         print_summary(summaries.of(record))
     if summaries.failed(record):
         raise typer.Exit(FAILED)
-    if isinstance(chosen, parts.Strict) and chosen.strict and summaries.refused_rows(record):
-        raise typer.Exit(REFUSED_ROWS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -201,6 +199,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=list(arguments) if arguments is not None else None, prog_name="radloop")
     except UsageError as error:
         _stop(str(error), WRONG_USAGE)
+    except StrictError as error:
+        _stop(str(error), REFUSED_ROWS)
     except RadloopError as error:
         _stop(str(error), FAILED)
     except OSError as error:

@@ -4,7 +4,9 @@
     ├── UsageError               a flag or setting that cannot be meant; exit 2
     ├── SourceError              annotations or pictures cannot be had
     │   ├── AnnotationError      the table as a whole cannot be used (a single bad row is data, see rejected.csv)
+    │   │   └── RefusedError     too many of its rows are refused
     │   └── DownloadError        Kaggle refused, or the download is damaged
+    ├── StrictError              rows or files were refused and --strict was given; exit 3
     ├── TaxonomyError            the classes of a dataset or a model cannot be used
     ├── SplitError               groups and split sizes cannot both be kept
     ├── DatasetError             the dataset on disk is missing, damaged or not ours
@@ -18,9 +20,12 @@
 A message names the thing, the value and the way out.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    import polars as pl
 
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what msgspec raises on hostile bytes
 
@@ -39,6 +44,22 @@ class SourceError(RadloopError):
 
 class AnnotationError(SourceError):
     """The annotations as a whole cannot be used."""
+
+
+class RefusedError(AnnotationError):
+    """So many rows are refused that nothing is built from the others; `rejected` are those rows (tables.REJECTED)."""
+
+    def __init__(self, message: str, *, rejected: "pl.DataFrame") -> None:
+        super().__init__(message)
+        self.rejected = rejected
+
+
+class StrictError(RadloopError):
+    """Rows or files were refused and --strict was given: nothing was written. `rejected`: rows (tables.REJECTED)."""
+
+    def __init__(self, message: str, *, rejected: "pl.DataFrame | None" = None) -> None:
+        super().__init__(message)
+        self.rejected = rejected
 
 
 class DownloadError(SourceError):

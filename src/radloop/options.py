@@ -60,6 +60,16 @@ class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, ClassNames, Sto
         "per-reader", "One label file per reader and image, or one per image with the readers' boxes fused."
     )
     min_readers: int = option(1, About("Readers who must agree on a consensus box.", ge=1, le=17))
+    keep_splits: bool = option(False, "Keep the splits that the table's column `split` names.")
+    max_refused: float = option(
+        0.01,
+        About(
+            "Share of the rows, or of the readings, that may be refused; above it nothing is written but "
+            "OUT/rejected.csv.",
+            ge=0,
+            le=1,
+        ),
+    )
     no_finding: Literal["background", "class"] = option(
         "background", '"No finding" as an empty label file, or as one more class.'
     )
@@ -93,6 +103,7 @@ class Load(Json, DryRun, Parallel, Stored):
     """Publish OUT/organized to STORE/organized and verify it there."""
 
     keep_old: bool = option(False, "Do not remove from the store what the new version no longer lists.")
+    allow_shrink: bool = switch("Publish a version that has over a tenth less images, labels or boxes than the store.")
 
 
 @dataclass(frozen=True, kw_only=True)

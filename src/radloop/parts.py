@@ -33,7 +33,7 @@ class Json(Step):
 class Strict(Step):
     """A command that may refuse rows."""
 
-    strict: bool = switch("Exit 3 where rows were refused.")
+    strict: bool = switch("Exit 3, with nothing written, where rows were refused.")
 
 
 @dataclass(frozen=True, kw_only=True)

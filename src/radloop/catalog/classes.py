@@ -6,6 +6,7 @@ table's own ids, where they are 0..n-1 and one to one with names; else its names
 classes left out, as was asked.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +15,16 @@ from typing import Final, Literal, NamedTuple
 
 import polars as pl
 
-from radloop import taxonomy
+from radloop import taxonomy, values
 from radloop.errors import AnnotationError, TaxonomyError, UsageError
 from radloop.tables import CLASS_ID
 from radloop.taxonomy import NOTHING, Taxonomy, is_nothing, normal
+from radloop.values import NO_VALUE
 from radloop.vindr import classes as vindr
 
 _MOST_NAMED: Final = 20  # in an error
 _SIDES: Final = ("x_min", "y_min", "x_max", "y_max")
+_COMMA_ZEROS: Final = re.compile(r",0+$")  # 3,0: a whole number where commas stand before fractions
 Kind = Literal["finding", "nothing", "dropped", "refused"]
 
 # What each pair of texts (class_id, class_name) means. class: null but for a finding. code, reason: of a refused one.
@@ -81,7 +84,7 @@ def resolve(
     names; UsageError where a wish names a class that is not there; TaxonomyError for names that cannot be used.
     """
     wishes = wishes or Wishes()
-    pairs = list(_pairs(rows, wishes.renamed))
+    pairs = list(_pairs(rows, wishes.renamed, wishes.declared or previous or own))
     known = _Known(pairs)
     names, listed, notes = _base(known, wishes, previous, own)
     if listed is None:
@@ -112,9 +115,9 @@ def of_taxonomy(
 
     `renamed` and `left_out` are what was asked for the dataset, so that a table of an earlier version fits the next.
     """
-    written = {normal(pair.written) for pair in _pairs(rows, {})}
+    written = {normal(pair.written) for pair in _pairs(rows, {}, classes)}
     renamed = {old: new for old, new in (renamed or {}).items() if old in written}
-    there = {normal(pair.name) for pair in _pairs(rows, renamed)}
+    there = {normal(pair.name) for pair in _pairs(rows, renamed, classes)}
     return resolve(rows, Wishes(declared=classes, renamed=renamed, dropped=tuple(sorted(left_out & there))))
 
 
@@ -133,17 +136,27 @@ def parse_map(entries: Iterable[str]) -> dict[str, str]:
     return renamed
 
 
-def _pairs(rows: pl.DataFrame, renamed: Mapping[str, str]) -> Iterable[_Pair]:
+def _pairs(rows: pl.DataFrame, renamed: Mapping[str, str], listed: Taxonomy | None) -> Iterable[_Pair]:
+    """Cells such as NaN and None name nothing, unless the list or --map has a class of that name."""
+    known = {*renamed, *(map(normal, listed.names) if listed else ())}
     counted = rows.group_by("class_id", "class_name").agg(rows=pl.len()).sort("class_id", "class_name")
     for id_text, name_text, times in counted.iter_rows():
         written = " ".join((name_text or "").split())
+        if normal(written) in NO_VALUE and normal(written) not in known:
+            written = ""
         name = renamed.get(normal(written), written)
-        yield _Pair(id_text, name_text, _whole((id_text or "").strip()), written, name, times)
+        yield _Pair(id_text, name_text, _whole(_id_of(id_text)), written, name, times)
+
+
+def _id_of(text: str | None) -> str:
+    """The cell of an id; "" where it says that there is none."""
+    stripped = (text or "").strip()
+    return "" if stripped.lower() in NO_VALUE else stripped
 
 
 def _whole(text: str) -> int | None:
     try:
-        number = float(text)
+        number = float(_COMMA_ZEROS.sub("", text))
     except ValueError:
         return None
     return int(number) if number.is_integer() and abs(number) < 2**31 else None
@@ -222,7 +235,8 @@ def _require_boxes(rows: pl.DataFrame, known: _Known) -> None:
     """Raises AnnotationError where no row of a name has a box: that is no class but a way to say "No finding"."""
     if not {*_SIDES} <= {*rows.columns}:
         return
-    boxed = rows.filter(pl.any_horizontal(pl.col(side).fill_null("").str.strip_chars() != "" for side in _SIDES))
+    placeholder = values.stands_for_no_box(*(values.number(side, "point") for side in _SIDES)).fill_null(value=False)
+    boxed = rows.filter(pl.any_horizontal(values.text(side) != "" for side in _SIDES) & ~placeholder)
     with_box = {normal(name or "") for name in boxed["class_name"].unique()}
     for pair in known.named:
         if not with_box & {normal(one.written) for one in known.named if normal(one.name) == normal(pair.name)}:
@@ -322,9 +336,11 @@ def _meaning(
     ) -> tuple[str, str, int | None, Kind, str | None, str | None]:
         return pair.id_text, pair.name_text, class_id, kind, code, reason
 
-    name, id_text = pair.name, (pair.id_text or "").strip()
+    name, id_text = pair.name, _id_of(pair.id_text)
     if not name and not id_text:
-        return verdict("refused", code="class-missing", reason="the row names no class")
+        said = (pair.name_text or "").strip()
+        sentence = f"the row names no class{f': class_name {said!r}' if said else ''}"
+        return verdict("refused", code="class-missing", reason=sentence)
     if id_text and pair.number is None:
         return verdict("refused", code="class-unknown", reason=f"the class is unknown: class_id {id_text[:60]!r}")
     if not name:

@@ -1,16 +1,16 @@
 """Annotation rows -> findings and refused rows: every row ends in one of the two, in any order they come."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
 
-from radloop import domain
+from radloop import domain, values
 from radloop.catalog.classes import Resolved
-from radloop.dataset import frames
+from radloop.dataset import frames, ids, patients, voiding
 from radloop.dataset.frames import Frame
+from radloop.dataset.refusal import Limit
 from radloop.tables import (
     ANNOTATION_COLUMNS,
     CLASS_ID,
@@ -20,6 +20,7 @@ from radloop.tables import (
     SMALLEST_SIDE_PX,
     Boxes,
 )
+from radloop.values import Decimal
 
 _SIDES: Final = ("x_min", "y_min", "x_max", "y_max")
 _BOX_PX: Final = tuple(f"{side}_px" for side in _SIDES)
@@ -58,17 +59,26 @@ def validate(
     boxes: Boxes,
     source: str = "annotations",
     name: str = "train.csv",
+    broken: pl.DataFrame | None = None,
+    limit: Limit | None = None,
 ) -> Validated:
     """Sort rows into findings and refused ones; boxes become fractions of the frame that they are proved to be in.
 
     rows: as `sources.raw.read_annotations` returns them, all text. resolved: what their classes mean. sizes: image_id,
     width, height of the originals; the rows' own columns go before it. boxes: what the user says of the frame; name:
     the file's, which decides last.
-    A refused row never leaves its reading normal: "No finding" is refused beside any other row, refused or not. Only a
-    reading of which nothing is left but findings of classes that the user leaves out is one that found nothing.
-    Raises AnnotationError where the frame cannot be told, or is another than was said (see `frames.prove`).
+    broken: the rows (REJECTED) that are none. limit: how many rows may be refused before the frame is looked at.
+    A reading that lost a row loses all (`voiding.void`): what was refused may have been a finding. "No finding" is
+    refused beside any other row. Only a reading of which nothing is left but findings of classes that the user leaves
+    out is one that found nothing.
+    Raises AnnotationError where the frame cannot be told, or is another than was said (see `frames.prove`), and
+    RefusedError where more rows are refused than may be.
     """
-    table = _with_sizes(_parsed(rows, resolved), sizes)
+    own_sizes = [side for side in ("width", "height") if side in rows.columns]
+    decimal = values.decimal_of(rows, _SIDES, own_sizes, name=name)
+    table = _with_sizes(_parsed(rows, resolved, decimal), sizes, decimal)
+    if limit:
+        limit.require(_refused_in_any_frame(table, source), broken, rows=table.height, name=name)
     table = table.with_columns(_ROW_REASON).unnest("refusal")
     middles = domain.of(resolved.taxonomy).middles
     proof = frames.prove(_boxes(table), said=boxes, name=name, middles=middles)
@@ -76,16 +86,17 @@ def validate(
     for refusal in (_FRAME_REASON, _REPEATED, _CONTRADICTION):
         table = _refuse(table, refusal)
     table = _refuse(table.with_columns(stands_in=_stands_in()), _LEFT_OUT)
+    table = voiding.void(table, broken)
 
     kept = table.filter(_SOUND).sort(*_READING, "class", *_BOX_PX, nulls_last=True)
     refused = table.filter(~_SOUND)
     return Validated(
         findings=_findings(kept),
         rejected=_in_order(_as_came(refused, source)),
-        patients=_patients(rows, kept),
+        patients=patients.hashed(rows, kept),
         lost=_lost(refused.filter("identified"), kept),
         frame=proof.frame,
-        notes=(proof.note, *_note_of_stand_ins(kept)),
+        notes=(proof.note, *_note_of_stand_ins(kept), *patients.notes(rows)),
         origins=_as_came(kept, source),
     )
 
@@ -118,31 +129,32 @@ def require_pictures(validated: Validated, pictures: pl.DataFrame) -> Validated:
     )
 
 
-def _parsed(rows: pl.DataFrame, resolved: Resolved) -> pl.DataFrame:
+def _parsed(rows: pl.DataFrame, resolved: Resolved, decimal: Decimal) -> pl.DataFrame:
     """The rows beside what their text says, sorted by that text, so that the order they came in says nothing."""
     meanings = resolved.meanings.rename({"code": "class_code", "reason": "class_reason"})
     return (
         rows.join(meanings, on=["class_id", "class_name"], how="left", nulls_equal=True)
         .sort(*ANNOTATION_COLUMNS, "line")
         .with_columns(
-            _text("rad_id").alias("reader"),
+            values.text("rad_id").alias("reader"),
             pl.col("class").cast(CLASS_ID),
-            *(pl.when(_FINDING).then(_number(side)).alias(f"{side}_px") for side in _SIDES),
+            *(values.number(side, decimal).alias(f"{side}_said") for side in _SIDES),
         )
+        .with_columns(pl.when(_FINDING).then(f"{side}_said").alias(f"{side}_px") for side in _SIDES)
         .with_columns(identified=_identified())
     )
 
 
-def _with_sizes(table: pl.DataFrame, sizes: pl.DataFrame | None) -> pl.DataFrame:
+def _with_sizes(table: pl.DataFrame, sizes: pl.DataFrame | None, decimal: Decimal) -> pl.DataFrame:
     """Add width_px, height_px, null where unknown, and what is wrong with the rows' own columns."""
     for name in ("width", "height"):
         if name not in table.columns:
             table = table.with_columns(pl.lit(None, pl.String).alias(name))
-    side = _number("width"), _number("height")
+    side = values.number("width", decimal), values.number("height", decimal)
     sane = pl.all_horizontal(one.is_between(SMALLEST_SIDE_PX, LARGEST_SIDE_PX) & (one == one.floor()) for one in side)
     table = table.with_columns(
         sane.fill_null(False).alias("sized"),
-        ((_text("width") != "") | (_text("height") != "")).alias("says_size"),
+        ((values.text("width") != "") | (values.text("height") != "")).alias("says_size"),
     ).with_columns(
         pl.when("sized").then(one).cast(pl.Int32).alias(f"own_{name}")
         for one, name in zip(side, ("width", "height"), strict=True)
@@ -165,6 +177,15 @@ def _with_sizes(table: pl.DataFrame, sizes: pl.DataFrame | None) -> pl.DataFrame
     )
 
 
+def _refused_in_any_frame(table: pl.DataFrame, source: str) -> pl.DataFrame:
+    """The rows (REJECTED) that are refused in whichever frame: an error about the frame must not hide them.
+
+    What has no area in pixels may have one as fractions.
+    """
+    judged = table.with_columns(_ROW_REASON).unnest("refusal")
+    return _as_came(judged.filter(~_SOUND, pl.col("code") != "box-without-area"), source)
+
+
 def _row_rules() -> Iterable[Rule]:
     """What can be said of a row without knowing the frame."""
     no_image = pl.col("image_id").fill_null("") == ""
@@ -176,10 +197,11 @@ def _row_rules() -> Iterable[Rule]:
     yield pl.col("kind") == "refused", pl.col("class_code"), pl.col("class_reason")
 
     nothing = pl.col("kind") == "nothing"
+    placeholder = values.stands_for_no_box(*(pl.col(f"{side}_said") for side in _SIDES)).fill_null(False)
     for side in _SIDES:
-        given = (_text(side) != "") & ~_number(side).is_nan().fill_null(False)
+        given = (values.text(side) != "") & ~placeholder
         yield nothing & given, "normal-with-box", _sentence("'No finding' has a box", side)
-    empty = pl.all_horizontal(_text(side) == "" for side in _SIDES)
+    empty = pl.all_horizontal(values.text(side) == "" for side in _SIDES)
     yield _FINDING & empty, "box-missing", pl.lit("the finding has no box")
     for side in _SIDES:
         value = pl.col(f"{side}_px")
@@ -193,8 +215,7 @@ def _row_rules() -> Iterable[Rule]:
         yield _FINDING & (low > high), "box-inverted", _sentence("the box is inverted", *ends)
         flat = high - low < _SMALLEST_BOX_PX
         yield _FINDING & flat, "box-without-area", _sentence("the box has no area", *ends)
-    blank = pl.all_horizontal(pl.col(f"{side}_px") == value for side, value in zip(_SIDES, (0, 0, 1, 1), strict=True))
-    yield _FINDING & blank, "box-placeholder", pl.lit("the box is 0, 0, 1, 1, which stands for no box")
+    yield _FINDING & placeholder, "box-placeholder", pl.lit("the box is 0, 0, 1, 1, which stands for no box")
 
     bad_size = pl.col("says_size") & ~pl.col("sized")
     yield bad_size, "size-unusable", _sentence("width and height are no size of a picture", "width", "height")
@@ -245,7 +266,7 @@ def _left_out() -> Iterable[Rule]:
     """Findings of classes that the user leaves out."""
     sentence = pl.concat_str(
         pl.lit("the class is left out: "),
-        pl.when(_text("class_name") == "")
+        pl.when(values.text("class_name") == "")
         .then(pl.format("class_id {}", _shown("class_id")))
         .otherwise(pl.format("class_name {}", _shown("class_name"))),
     )
@@ -279,14 +300,6 @@ def _shown(column: str) -> pl.Expr:
     return pl.format("'{}'", text.str.replace_all(_CONTROL, "\ufffd"))
 
 
-def _text(column: str) -> pl.Expr:
-    return pl.col(column).fill_null("").str.strip_chars()
-
-
-def _number(column: str) -> pl.Expr:
-    return _text(column).cast(pl.Float64, strict=False)
-
-
 def _safe_image_id() -> pl.Expr:
     image_id = pl.col("image_id").fill_null("")
     unsafe = image_id.str.contains(_CONTROL) | image_id.str.contains(r"[/\\]") | image_id.str.starts_with(".")
@@ -295,7 +308,7 @@ def _safe_image_id() -> pl.Expr:
 
 def _safe_reader() -> pl.Expr:
     """Without an underscore in it, <image_id>_<rad_id> can be taken apart again."""
-    return _text("rad_id").str.contains(r"\A[A-Za-z0-9-]{1,50}\z")
+    return values.text("rad_id").str.contains(r"\A[A-Za-z0-9-]{1,50}\z")
 
 
 def _identified() -> pl.Expr:
@@ -327,7 +340,7 @@ def _findings(kept: pl.DataFrame) -> pl.DataFrame:
 
 
 def _as_came(table: pl.DataFrame, source: str) -> pl.DataFrame:
-    return table.with_columns(pl.lit(source).alias("source")).select(REJECTED.names())
+    return ids.as_came(table).with_columns(pl.lit(source).alias("source")).select(REJECTED.names())
 
 
 def _in_order(rejected: pl.DataFrame) -> pl.DataFrame:
@@ -338,22 +351,6 @@ def _in_order(rejected: pl.DataFrame) -> pl.DataFrame:
 def _lost(refused: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
     gone = refused.select(_READING).unique().join(kept.select(_READING), on=_READING, how="anti")
     return gone.rename({"reader": "rad_id"}).sort("image_id", "rad_id")
-
-
-def _patients(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
-    """The patients of every kept image; two, where its rows name two."""
-    if "patient_id" not in rows.columns:
-        return pl.DataFrame(schema={"image_id": pl.String, "patient": pl.String})
-    named = rows.select("image_id", _text("patient_id").alias("patient")).filter(pl.col("patient") != "").unique()
-    named = named.join(kept, on="image_id", how="semi")
-    hashed = {patient: _hashed(patient) for patient in named["patient"].unique()}
-    patient = pl.col("patient").replace_strict(hashed, return_dtype=pl.String)
-    return named.with_columns(patient).sort("image_id", "patient")
-
-
-def _hashed(patient_id: str) -> str:
-    """Never published in clear; the same patient has the same hash in every source."""
-    return hashlib.sha256(b"radloop patient\0" + patient_id.encode()).hexdigest()[:16]
 
 
 _ROW_REASON: Final = _reason(_row_rules())

@@ -189,6 +189,38 @@ def _placed(images: pl.DataFrame) -> str:
     return _named([f"{image_id} ({split or 'new'})" for image_id, split in rows])
 
 
+def require_whole(images: pl.DataFrame, links: Sequence[pl.DataFrame]) -> None:
+    """Raise SplitError where images (image_id, split) that belong together by `links` are in several splits."""
+    known = _join(images["image_id"], links).join(images, on="image_id")
+    torn = known.filter(pl.col("split").n_unique().over("group") > 1)
+    if torn.height:
+        raise SplitError(
+            f"--keep-splits: {_placed(torn)}: these belong together (one patient, or near-duplicate pictures), but the "
+            "source has them in different splits. Leave one side out of the source, or build without --keep-splits."
+        )
+
+
+def require_trainable(assignment: pl.DataFrame, *, kept: bool = False) -> None:
+    """Raise SplitError where training or validation (of ASSIGNMENT) is empty: no trainer takes such a dataset.
+
+    kept: the source tells the splits (`--keep-splits`).
+    """
+    counts = dict(assignment.group_by("split").len().iter_rows())
+    empty = [split for split in ("training", "validation") if not counts.get(split)]
+    if empty:
+        images, groups = assignment.height, assignment["group"].n_unique()
+        way_out = (
+            "Name images of both in the column `split`, or build without --keep-splits."
+            if kept
+            else "Give more images (of more patients), or share them otherwise, for example --sizes "
+            "training=3,validation=1,test=1,staging=0,canary=0,production=0."
+        )
+        raise SplitError(
+            f"{images} images in {groups} groups leave none for {' and '.join(empty)}, and a trainer needs both "
+            f"training and validation. {way_out}"
+        )
+
+
 def held_out(assignment: pl.DataFrame) -> list[str]:
     """The images of ASSIGNMENT that are held out, sorted."""
     return assignment.filter(pl.col("split").is_in(HELD_OUT))["image_id"].unique().sort().to_list()

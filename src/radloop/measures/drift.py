@@ -53,11 +53,14 @@ def of_feedback(feedback: pl.DataFrame, detections: pl.DataFrame, classes: Taxon
 
     The columns of `of_annotations` but readers and split, and confidence (the mean of the detections; null without
     any), picture_mean, picture_std, picture_sharpness (null where the feedback does not tell). Of several feedbacks on
-    one image the newest counts: asked twice, it is still one image, and no likelier to show a finding.
+    one image the middle one in time counts: asked twice, it is still one image, and no likelier to show a finding; and
+    what changed at an end of a window does not stand for all of it.
     """
-    newest = feedback.sort("timestamp", "feedback_id").unique("image_id", keep="last")
-    images = newest.select("image_id", picture_mean="mean", picture_std="std", picture_sharpness="sharpness")
-    boxes = detections.join(newest.select("feedback_id"), on="feedback_id", how="semi")
+    by_time = feedback.sort("timestamp", "feedback_id")
+    place, last = pl.int_range(pl.len()).over("image_id"), pl.len().over("image_id") - 1
+    middle = by_time.filter(place == last // 2)
+    images = middle.select("image_id", picture_mean="mean", picture_std="std", picture_sharpness="sharpness")
+    boxes = detections.join(middle.select("feedback_id"), on="feedback_id", how="semi")
     confidence = boxes.group_by("image_id").agg(confidence=pl.col("confidence").mean())
     return _summarise(images, boxes, classes).join(confidence, on="image_id", how="left")
 

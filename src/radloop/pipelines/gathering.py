@@ -1,5 +1,6 @@
 """All rows of a new version: the source's, those that the version before holds beside them, and those to add."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import polars as pl
 from radloop.catalog import classes
 from radloop.catalog.classes import Resolved, Wishes
 from radloop.catalog.version import Earlier
-from radloop.dataset import additions, findings, pictures
+from radloop.dataset import additions, findings, identity, ids, kept_splits, pictures, suspicion
 from radloop.dataset.additions import Added
 from radloop.dataset.findings import Validated
+from radloop.options import Transform
+from radloop.pipelines import refusing
 from radloop.pipelines.continuing import Continued
 from radloop.sources import raw
 from radloop.sources.raw import RawData
@@ -26,6 +29,7 @@ class Gathered:
     number: int  # rows in
     moved: frozenset[str]  # images that have to be in training now
     notes: tuple[str, ...]
+    kept_splits: pl.DataFrame | None = None  # image_id, split: as the table has them
 
 
 def gather(
@@ -33,29 +37,55 @@ def gather(
     found: pl.DataFrame,
     wishes: Wishes,
     continued: Continued,
-    *,
-    add: Path | None = None,
-    blind_production: bool = False,
+    options: Transform,
 ) -> Gathered:
-    """The rows of the `data`, of the version before and of the retrain.csv to `add`, for the pictures `found`."""
+    """The rows of the `data`, of the version before and of the retrain.csv to add, for the pictures `found`."""
+    name = data.annotations.name
     rows, ragged = raw.read_annotations(data.annotations)
+    matched = ids.match(rows["image_id"], found, name=name)
+    rows = matched.apply(rows)
+    kept = kept_splits.read(rows, name=name) if options.keep_splits else None
     earlier = continued.earlier
     resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None, own=data.classes)
     valid = findings.validate(
-        rows, resolved, sizes=_sizes(data, rows, found), boxes=data.boxes, source=data.name, name=data.annotations.name
+        rows,
+        resolved,
+        sizes=_sizes(data, rows, found),
+        boxes=data.boxes,
+        source=data.name,
+        name=name,
+        broken=matched.apply(ragged),
+        limit=refusing.limit(options),
     )
     valid = replace(valid, rejected=pl.concat([ragged, valid.rejected]))
-    new, silent = _added(add, resolved, wishes) if add else (None, ())
+    suspicion.refuse(valid, name=name)
+    new, silent = _added(options.add, resolved, wishes) if options.add else (None, ())
     merged, moved = additions.merge(
         valid,
         _carried(earlier, resolved, wishes) if earlier else None,
         new,
         previous=continued.settled,
         pictures=found["image_id"],
-        blind=additions.blinded(earlier.annotations if earlier else None) if blind_production else None,
+        blind=additions.blinded(earlier.annotations if earlier else None) if options.blind_production else None,
     )
+    merged = refusing.with_pictures(options, merged, found, name=name, hint=matched.hint)
     number = merged.findings.height + merged.rejected.height
-    return Gathered(merged, resolved.taxonomy, number, moved, (*resolved.notes, *silent))
+    notes = (
+        *filter(None, [matched.note]),
+        *_of_columns(data, rows, options),
+        *resolved.notes,
+        *silent,
+    )
+    return Gathered(merged, resolved.taxonomy, number, moved, notes, kept)
+
+
+def _of_columns(data: RawData, rows: pl.DataFrame, options: Transform) -> Iterator[str]:
+    """What is to be said of the table's columns."""
+    found = raw.read_columns(data.annotations)
+    yield from found.notes
+    if "split" in found.positions and not options.keep_splits:
+        yield "the table's column `split` is not used, the images are assigned anew; --keep-splits keeps it"
+    yield from identity.warnings(rows)
 
 
 def _sizes(data: RawData, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame | None:
@@ -65,7 +95,7 @@ def _sizes(data: RawData, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFra
     original pixels would pass with the wrong scale.
     """
     if data.sizes:
-        return raw.read_sizes(data.sizes)
+        return ids.of_sizes(raw.read_sizes(data.sizes), found, name=data.sizes.name)
     if {"width", "height"} <= set(rows.columns) or data.pictures is None:
         return None
     return pictures.read_headers(data.pictures, found)

@@ -1,7 +1,7 @@
 """Raw data -> a verified, leak-free YOLO dataset in a store: extract, transform, load."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,23 @@ from radloop import files, manifest, similarity, sources, storage, tree
 from radloop.catalog import classes, version
 from radloop.catalog.classes import Wishes
 from radloop.catalog.version import Difference, Earlier
-from radloop.dataset import findings, pictures, plan, proof, splits, yolo
+from radloop.dataset import kept_splits, pictures, plan, proof, refusal, splits, yolo
 from radloop.dataset.findings import Validated
 from radloop.dataset.plan import Account, Labelling, Plan
 from radloop.engines import HERE, Engine
 from radloop.errors import DatasetError, SourceError, StoreError
 from radloop.options import Etl, Extract, Load, Pull, Transform
-from radloop.pipelines import continuing, gathering
+from radloop.pipelines import continuing, gathering, refusing
 from radloop.pipelines.continuing import Continued
 from radloop.pipelines.gathering import Gathered
 from radloop.progress import Progress, silent
 from radloop.sources import Source, Wanted, raw
 from radloop.sources.raw import RawData
-from radloop.storage import Store, layout, publish
+from radloop.split_sizes import SplitSizes
+from radloop.storage import Store, layout, publish, shrinking
 from radloop.storage.publish import Published
 from radloop.storage.pull import Pulled
+from radloop.storage.shrinking import Size
 from radloop.tables import SPLITS
 from radloop.taxonomy import Taxonomy
 
@@ -92,11 +94,12 @@ def run(options: Etl, *, engine: Engine = HERE, progress: Progress = silent) -> 
     """Extract, transform, load. The store is asked first: a wrong password costs seconds then, not an hour."""
     with closing(storage.open_store(options.store_address)) as store:
         store.preflight()
+        held = None if options.allow_shrink else _size_held(store)
     _source(options).foresee()
     _wishes(options)
     return Loaded(
         extract(options, progress=progress),
-        transform(options, engine=engine, progress=progress),
+        transform(options, held=held, engine=engine, progress=progress),
         load(options, engine=engine, progress=progress),
     )
 
@@ -107,10 +110,11 @@ def foresee(options: Etl, *, engine: Engine = HERE, progress: Progress = silent)
     with closing(storage.open_store(options.store_address)) as store:
         store.preflight()
         held, notes = _held(store)
+        size = None if options.allow_shrink else _size_held(store)
     extracted, transformed = extract(options, progress=progress), None
     data = _source(options).foresee()
     if data is not None:
-        transformed = transform(options, data=data, engine=engine, progress=progress)
+        transformed = transform(options, data=data, held=size, engine=engine, progress=progress)
     else:
         _wishes(options)
         notes += (f"the dataset cannot be foreseen before {options.source} is extracted",)
@@ -131,28 +135,31 @@ def extract(options: Extract, *, progress: Progress = silent) -> Extracted:
 
 
 def transform(
-    options: Transform, *, data: RawData | None = None, engine: Engine = HERE, progress: Progress = silent
+    options: Transform,
+    *,
+    data: RawData | None = None,
+    held: Size | None = None,
+    engine: Engine = HERE,
+    progress: Progress = silent,
 ) -> Transformed:
     """Build one version of the dataset in OUT/organized from what `extract` left in OUT/raw, or from `data`.
 
-    Raises what the steps raise; nothing of a dataset is left where one of them does.
+    Raises what the steps raise, and StoreError where it has over a tenth less than what the store has (`held`); nothing
+    of a dataset is left where one of them does.
     """
-    labelling = Labelling(options.labels, options.min_readers, options.no_finding)
-    wishes = _wishes(options)
-    with files.locked(options.out, writing=not options.dry_run):
+    labelling, wishes = Labelling(options.labels, options.min_readers, options.no_finding), _wishes(options)
+    with files.locked(options.out, writing=not options.dry_run), refusing.kept_beside(options):
         data = data or raw.read(options.out)
         folder_of_pictures = _require_pictures(data)
         continued = continuing.find(options.out, options.store_address, previous=options.previous, fresh=options.fresh)
         cache = None if options.dry_run else options.out / "cache" / "pictures.parquet"
 
         found = pictures.find(folder_of_pictures)
-        gathered = gathering.gather(
-            data, found, wishes, continued, add=options.add, blind_production=options.blind_production
-        )
+        gathered = gathering.gather(data, found, wishes, continued, options)
         labelled = found.join(gathered.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
         pictures.require_upright(inspected)
-        valid = _require_any(findings.require_pictures(gathered.valid, inspected))
+        valid = refusing.with_pictures(options, gathered.valid, inspected, name=data.annotations.name)
 
         thumbnails = pictures.Thumbnails(folder_of_pictures, inspected, engine=engine, cache=cache)
         duplicates = similarity.near_duplicates(inspected, thumbnails)
@@ -166,6 +173,7 @@ def transform(
         account = Account(data.name, asked_for, proven, valid.rejected, valid.lost, *ancestry)
         built = plan.build(valid.findings, inspected, assignment, gathered.taxonomy, labelling, account)
 
+        _refuse_shrunken(built, held, options.store_address)
         organized = options.out / manifest.UNIT
         written = not options.dry_run and yolo.write(built, organized, pictures=folder_of_pictures, progress=progress)
         return Transformed(
@@ -176,7 +184,7 @@ def transform(
             rows_in=gathered.number,
             rows_out=valid.findings.height,
             rows_refused=valid.rejected.height,
-            refused=_by_code(valid.rejected),
+            refused=refusal.by_code(valid.rejected),
             lost_readings=valid.lost.height,
             unlabelled_pictures=found.join(valid.findings, on="image_id", how="anti").height,
             worst=proven["worst"] | {"class_name": gathered.taxonomy.name(proven["worst"]["class_id"])},
@@ -195,7 +203,14 @@ def load(options: Load, *, engine: Engine = HERE, progress: Progress = silent) -
         closing(storage.open_store(options.store_address, engine=engine)) as store,
     ):
         root = manifest.unit_root(options.out)
-        return publish.publish(root, store, keep_old=options.keep_old, dry_run=options.dry_run, progress=progress)
+        return publish.publish(
+            root,
+            store,
+            keep_old=options.keep_old,
+            allow_shrink=options.allow_shrink,
+            dry_run=options.dry_run,
+            progress=progress,
+        )
 
 
 def pull(options: Pull, *, progress: Progress = silent) -> Pulled:
@@ -216,6 +231,14 @@ def _held(store: Store) -> tuple[str | None, tuple[str, ...]]:
     except (DatasetError, StoreError) as trouble:
         return None, (str(trouble),)
     return None if table is None else manifest.version(table), ()
+
+
+def _size_held(store: Store) -> Size | None:
+    """How much the version in the store holds; None where there is none, or it cannot be told (`load` says so)."""
+    with suppress(DatasetError, StoreError):
+        table = layout.read_manifest(store)
+        return None if table is None else shrinking.held(store, table)
+    return None
 
 
 def _wishes(options: Transform) -> Wishes:
@@ -249,7 +272,11 @@ def _assigned(
     gathered: Gathered,
     previous: pl.DataFrame | None,
 ) -> pl.DataFrame:
-    return splits.assign(
+    """ASSIGNMENT of all images. Raises SplitError where no trainer would take it."""
+    if gathered.kept_splits is not None:
+        kept = gathered.kept_splits.join(found, on="image_id", how="semi")
+        previous = kept_splits.settle(kept, links, previous)
+    assignment = splits.assign(
         found,
         links[0],
         options.sizes,
@@ -259,6 +286,19 @@ def _assigned(
         links=links[1:],
         move=gathered.moved,
     )
+    splits.require_trainable(assignment, kept=options.keep_splits)
+    return assignment
+
+
+def _wanted(options: Transform, assignment: pl.DataFrame) -> SplitSizes:
+    """The sizes that were asked for: with --keep-splits those that the source has."""
+    counts = dict(assignment.group_by("split").len().iter_rows())
+    return SplitSizes(*(counts.get(split, 0) for split in SPLITS)) if options.keep_splits else options.sizes
+
+
+def _refuse_shrunken(built: Plan, held: Size | None, address: str) -> None:
+    if held:
+        shrinking.refuse(shrinking.size(built.manifest, built.documents[tree.SUMMARY]), held, address=address)
 
 
 def _proven(
@@ -267,7 +307,7 @@ def _proven(
     return proof.of(
         valid.findings,
         assignment,
-        options.sizes,
+        _wanted(options, assignment),
         taxonomy,
         seed=options.seed,
         previous=continued.assignment,
@@ -283,6 +323,7 @@ def _settings(options: Transform, wishes: Wishes, valid: Validated) -> dict[str,
         "no_finding": options.no_finding,
         "seed": options.seed,
         "sizes": asdict(options.sizes),
+        "keep_splits": options.keep_splits,
         "boxes": valid.frame,
         "map": dict(wishes.renamed),
         "keep_classes": list(wishes.kept),
@@ -295,22 +336,3 @@ def _difference(earlier: Earlier | None, built: Plan, taxonomy: Taxonomy) -> Dif
         return None
     after = version.decode(built.documents[tree.ANNOTATIONS], taxonomy, name=tree.ANNOTATIONS)
     return version.compare(earlier.annotations, after)
-
-
-def _number(valid: Validated) -> int:
-    return valid.findings.height + valid.rejected.height
-
-
-def _require_any(valid: Validated) -> Validated:
-    """The same; raise SourceError with the most frequent reasons where no row has passed."""
-    if valid.findings.is_empty():
-        most = _by_code(valid.rejected).head(3)
-        reasons = ", ".join(f"{rows}x {example}" for _, rows, example in most.iter_rows())
-        raise SourceError(f"None of {_number(valid)} rows can be used: {reasons or 'the table is empty'}.")
-    return valid
-
-
-def _by_code(rejected: pl.DataFrame) -> pl.DataFrame:
-    """How many rows were refused for each kind of reason, with the sentence of one."""
-    kinds = rejected.group_by("code").agg(rows=pl.len(), example=pl.col("reason").min())
-    return kinds.sort("rows", "code", descending=[True, False])

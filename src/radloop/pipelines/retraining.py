@@ -16,7 +16,7 @@ from radloop.catalog.rule import KEY, Rule
 from radloop.catalog.version import Version
 from radloop.dataset import retrain as unit
 from radloop.dataset import yolo
-from radloop.errors import DatasetError
+from radloop.errors import DatasetError, StrictError
 from radloop.feedback import guard, retraining, reviews
 from radloop.feedback.retraining import Decided
 from radloop.options import Retrain
@@ -68,6 +68,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         why, refused = _reasons(decided), _refused(decided)
         if writing:
             _beside(options.out, refused)
+        _require_strictly(options, refused)
         notes = (
             *playing,
             *_waiting(decided, options.reviews_folder),
@@ -97,6 +98,16 @@ def _beside(out: Path, refused: pl.DataFrame) -> None:
         path.unlink(missing_ok=True)
     else:
         files.write_atomic(path, refused.write_csv().encode())
+
+
+def _require_strictly(options: Retrain, refused: pl.DataFrame) -> None:
+    """Raise StrictError where files were refused and --strict was given."""
+    if options.strict and refused.height:
+        listed = "" if options.dry_run else f" {options.out / tree.REFUSED} has all of them."
+        raise StrictError(
+            f"{refused.height:,} files of feedback and reviews were refused, such as {refused['file'][0]}: "
+            f"{refused['reason'][0]}. With --strict nothing is published.{listed}"
+        )
 
 
 def _waiting(decided: Decided, reviewed: Path) -> tuple[str, ...]:

@@ -1,28 +1,24 @@
 """What every source ends in: one annotations file, perhaps the original sizes, and a folder of pictures."""
 
-import csv
-import gzip
 import json
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, TextIO, cast, get_args
+from typing import Any, cast, get_args
 
 import polars as pl
 
 from radloop import taxonomy
 from radloop.errors import AnnotationError, SourceError, TaxonomyError
 from radloop.files import write_atomic
+from radloop.sources import columns
+from radloop.sources.columns import Columns
+from radloop.sources.records import Records, Table, clean, opened
 from radloop.tables import ANNOTATION_COLUMNS, LARGEST_SIDE_PX, REJECTED, SINGLE_READER, SMALLEST_SIDE_PX
 from radloop.tables import Boxes as Boxes
 from radloop.taxonomy import Taxonomy
-
-_OPTIONAL_COLUMNS: Final = ("width", "height", "patient_id")
-_CHUNK_ROWS: Final = 50_000
-_LONGEST_LINE: Final = 2**20  # characters; a packed file of a kilobyte can hold one of a megabyte
-_LONGEST_ROW_LINES: Final = 100  # a quote that stays open longer was never meant to be one
 
 
 @dataclass(frozen=True)
@@ -104,65 +100,57 @@ def read_annotations(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows of an annotations CSV (or .csv.gz) as text, and the REJECTED ones that are no rows at all.
 
-    rows: `line` (Int64, 1 = the header), ANNOTATION_COLUMNS and, where the file has them, width, height, patient_id
-    and what is asked for `also`, all String. Without `rad_id` there is one reader, R0; a missing class_name or class_id
+    rows: `line` (Int64, 1 = the header), ANNOTATION_COLUMNS and, where the file has them, columns.OPTIONAL and what is
+    asked for `also`, all String. Without `rad_id` there is one reader, R0; a missing class_name or class_id
     is null in every row. Blank lines are no rows. Raises AnnotationError where the table as a whole cannot be used.
     """
-    rows, broken = _Table(), _Table()
-    with _opened(path) as lines:
-        records = _Records(path, lines)
-        header = _header(path, records)
-        known = [name for name in (*ANNOTATION_COLUMNS, *_OPTIONAL_COLUMNS, *also) if name in header]
-        positions = [header.index(name) for name in known]
-        pick, width = itemgetter(*positions), len(header)
+    rows, broken = Table(), Table()
+    with opened(path) as lines:
+        records = Records(path, lines)
+        found = columns.find(path, _header(records), also)
+        known, positions, width = [*found.positions], [*found.positions.values()], len(found.header)
+        pick = itemgetter(*positions)
         for first, last, cells in records:
             if len(cells) == width and first == last and not records.damaged:
                 rows.append(first, pick(cells))
                 continue
-            damage = _damage(cells, header, positions, records.damaged.intersection(range(first, last + 1)))
+            undecodable = records.damaged.intersection(range(first, last + 1))
+            damage = _damage(cells, width, positions, undecodable)
             if damage is None:
                 rows.append(first, pick(cells))
             else:
-                # Cells that have slipped may hold a patient id: then none is passed on.
-                kept = cells if "patient_id" not in header else []
-                shown = [_clean(kept[at]) if at < len(kept) else None for at in positions]
+                shown = [clean(cells[at]) if at < len(cells) else None for at in positions]
                 broken.append(first, (*damage, *shown))
     if not rows.count + broken.count:
         raise AnnotationError(f"{path} holds a header and no rows. Pass the file that has the annotations.")
-    return _complete(rows.frame(known), also), _rejected(broken.frame(["code", "reason", *known]), source or path.name)
+    good, bad = rows.frame(known), broken.frame(["code", "reason", *known])
+    if not found.harmless:
+        bad = _without_strangers(bad, good)
+    return _complete(good, also), _rejected(bad, source or path.name)
 
 
-def _header(path: Path, records: "_Records") -> list[str]:
-    _, _, cells = next(iter(records), (0, 0, None))
-    if cells is None:
-        raise AnnotationError(f"{path} is empty. Pass the file that has the annotations.")
-    header = [name.strip() for name in cells]
-    missing = [name for name in ("image_id", "x_min", "y_min", "x_max", "y_max") if name not in header]
-    if "class_name" not in header and "class_id" not in header:
-        missing.append("class_name or class_id")
-    if missing:
-        raise AnnotationError(
-            f"{path} lacks the column {', '.join(missing)}; its first line has {_found(header)}. "
-            f"An annotations file is a comma-separated UTF-8 table with {','.join(ANNOTATION_COLUMNS)}."
-        )
-    twice = [name for name in (*ANNOTATION_COLUMNS, *_OPTIONAL_COLUMNS) if header.count(name) > 1]
-    if twice:
-        raise AnnotationError(f"{path} has the column {', '.join(twice)} more than once: {_found(header)}. Remove one.")
-    if ("width" in header) != ("height" in header):
-        raise AnnotationError(
-            f"{path} has only one of the columns width and height: {_found(header)}. Add the other, or remove it."
-        )
-    return header
+def read_columns(path: Path) -> Columns:
+    """The columns of an annotations CSV. Raises AnnotationError where it lacks one."""
+    with opened(path) as lines:
+        return columns.find(path, _header(Records(path, lines)))
 
 
-def _found(header: list[str]) -> str:
-    return ", ".join(repr(_clean(name))[:60] for name in header[:20]) or "nothing"
+def _header(records: Records) -> list[str] | None:
+    return next(iter(records), (0, 0, None))[2]
 
 
-def _damage(cells: list[str], header: list[str], positions: list[int], undecodable: set[int]) -> tuple[str, str] | None:
+def _without_strangers(broken: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Of cells that have slipped, and may be those of a patient, only the ids that other rows have."""
+    kept = [name for name in ("image_id", "rad_id") if name in rows.columns]
+    ids = [pl.when(pl.col(name).is_in(rows[name].unique().implode())).then(name).alias(name) for name in kept]
+    cells = [name for name in rows.columns if name not in ("line", *kept)]
+    return broken.with_columns(*ids, *(pl.lit(None, pl.String).alias(name) for name in cells))
+
+
+def _damage(cells: list[str], width: int, positions: list[int], undecodable: set[int]) -> tuple[str, str] | None:
     """Why a record is no row, code and sentence; or None."""
-    if len(cells) != len(header):
-        return "cells-miscounted", f"the row has more or fewer cells than the header: {len(cells)}, not {len(header)}"
+    if len(cells) != width:
+        return "cells-miscounted", f"the row has more or fewer cells than the header: {len(cells)}, not {width}"
     if undecodable:
         return "not-utf-8", "the row is not UTF-8"
     if any("\n" in cells[at] or "\r" in cells[at] for at in positions):
@@ -173,7 +161,7 @@ def _damage(cells: list[str], header: list[str], positions: list[int], undecodab
 def _complete(rows: pl.DataFrame, also: Sequence[str]) -> pl.DataFrame:
     absent = [name for name in ANNOTATION_COLUMNS if name not in rows.columns]
     fill = {name: pl.lit(SINGLE_READER if name == "rad_id" else None, pl.String) for name in absent}
-    optional = [name for name in (*_OPTIONAL_COLUMNS, *also) if name in rows.columns]
+    optional = [name for name in dict.fromkeys((*columns.OPTIONAL, *also)) if name in rows.columns]
     return rows.with_columns(**fill).select("line", *ANNOTATION_COLUMNS, *optional)
 
 
@@ -190,13 +178,12 @@ def read_sizes(path: Path) -> pl.DataFrame:
     Raises AnnotationError, with the line, for anything that is not a size.
     """
     sizes: dict[str, tuple[int, int]] = {}
-    with _opened(path) as lines:
-        records = _Records(path, lines)
-        _, _, header = next(iter(records), (0, 0, []))
-        header = [name.strip() for name in header]
+    with opened(path) as lines:
+        records = Records(path, lines)
+        header = [name.strip() for name in _header(records) or []]
         if any(header.count(name) != 1 for name in ("image_id", "dim0", "dim1")):
             raise AnnotationError(
-                f"{path} is no table of sizes: its first line has {_found(header)}, "
+                f"{path} is no table of sizes: its first line has {columns.shown(header)}, "
                 "not image_id,dim0,dim1 (dim0 is the height, dim1 the width)."
             )
         at_id, at_height, at_width = (header.index(name) for name in ("image_id", "dim0", "dim1"))
@@ -221,91 +208,16 @@ def read_sizes(path: Path) -> pl.DataFrame:
 
 
 def _side(text: str) -> int | None:
+    """A whole number of pixels: 2336, 2336.0, 2,336 or 2.336,0. None for what is none, or may be two."""
+    text = re.sub(r"(?<=[0-9])[ '’\u00a0\u202f](?=[0-9]{3})", "", text.strip())
+    texts = {text} if "," not in text else {text.replace(",", ""), text.replace(".", "").replace(",", ".")}
+    sides = {side for one in texts if (side := _whole(one)) is not None}
+    return sides.pop() if len(sides) == 1 else None
+
+
+def _whole(text: str) -> int | None:
     try:
         side = float(text)
     except ValueError:
         return None
     return int(side) if SMALLEST_SIDE_PX <= side <= LARGEST_SIDE_PX and side.is_integer() else None
-
-
-def _opened(path: Path) -> TextIO:
-    """The file as text: a byte-order mark left out, bytes that are not UTF-8 kept as lone surrogates."""
-    form: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
-    try:
-        return cast(TextIO, gzip.open(path, "rt", **form)) if path.suffix == ".gz" else path.open(**form)
-    except OSError as refused:
-        raise AnnotationError(f"{path} cannot be opened: {refused.strerror or refused}.") from refused
-
-
-class _Records:
-    """The records of a CSV file that are not blank: number of their first line, of their last, cells."""
-
-    def __init__(self, path: Path, lines: TextIO) -> None:
-        self.damaged: set[int] = set()  # lines read so far that are not UTF-8
-        self._records = self._read(path, csv.reader(self._watch(lines)))
-
-    def __iter__(self) -> Iterator[tuple[int, int, list[str]]]:
-        return self._records
-
-    def _read(self, path: Path, reader: Any) -> Iterator[tuple[int, int, list[str]]]:
-        last = 0
-        try:
-            for cells in reader:
-                first, last = last + 1, reader.line_num
-                if last - first >= _LONGEST_ROW_LINES:
-                    raise AnnotationError(
-                        f"{path}, line {first}: a quote was opened that {last - first} lines never close."
-                    )
-                if cells and (len(cells) > 1 or cells[0].strip()):
-                    yield first, last, cells
-        except csv.Error as broken:
-            raise AnnotationError(
-                f"{path}, line {last + 1}: {broken}. Perhaps a quote was opened and never closed."
-            ) from broken
-        except (OSError, EOFError, zlib.error) as broken:
-            raise AnnotationError(f"{path} cannot be read to its end ({broken}). Get it again.") from broken
-
-    def _watch(self, lines: TextIO) -> Iterator[str]:
-        for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), ""), start=1):
-            if len(line) == _LONGEST_LINE:
-                raise csv.Error(f"it is longer than {_LONGEST_LINE} characters")
-            if not line.isascii() and any("\udc80" <= character <= "\udcff" for character in line):
-                self.damaged.add(number)
-            yield line
-
-
-def _clean(cell: str) -> str:
-    """The cell with what is not UTF-8 replaced."""
-    return cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-class _Table:
-    """Rows gathered into columns a chunk at a time: a million rows of Python strings would take a gigabyte."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._lines: list[int] = []
-        self._cells: list[Sequence[str | None]] = []
-        self._chunks: list[pl.DataFrame] = []
-
-    def append(self, line: int, cells: Sequence[str | None]) -> None:
-        self.count += 1
-        self._lines.append(line)
-        self._cells.append(cells)
-        if len(self._lines) == _CHUNK_ROWS:
-            self._flush()
-
-    def frame(self, names: Iterable[str]) -> pl.DataFrame:
-        """All rows: `line`, then the columns `names`."""
-        self._flush()
-        schema = pl.Schema({"line": pl.Int64} | dict.fromkeys(names, pl.String))
-        frames = [chunk.rename(dict(zip(chunk.columns, schema.names(), strict=True))) for chunk in self._chunks]
-        return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
-
-    def _flush(self) -> None:
-        if self._lines:
-            columns = [
-                pl.Series(str(at), cells, dtype=pl.String) for at, cells in enumerate(zip(*self._cells, strict=True))
-            ]
-            self._chunks.append(pl.DataFrame([pl.Series("line", self._lines, dtype=pl.Int64), *columns]))
-            self._lines, self._cells = [], []

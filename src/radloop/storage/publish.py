@@ -11,7 +11,7 @@ import polars as pl
 from radloop import manifest, tree
 from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
-from radloop.storage import Store
+from radloop.storage import Store, shrinking
 from radloop.storage.change import Change, Stored
 from radloop.storage.layout import JOURNAL, MARKER, OURS, key_in, rows_of, summary_continues, summary_version, within
 from radloop.tables import MANIFEST
@@ -54,6 +54,7 @@ def publish(
     *,
     prefix: str = manifest.UNIT,
     keep_old: bool = False,
+    allow_shrink: bool = False,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Published:
@@ -61,6 +62,7 @@ def publish(
 
     Sends only what the store does not hold; of each distinct picture one copy. Raises DatasetError where `root` is
     not what its manifest says, StoreError where the store refuses or fails; the same command then goes on from there.
+    Raises StoreError, too, where a dataset has over a tenth less than the store's, unless `allow_shrink`.
     """
     store.admit(root, prefix)
     manifest_file, table = _read_unit(root)
@@ -68,6 +70,8 @@ def publish(
         store.recover(prefix)
     held = _look(store, prefix)
     _refuse_another(root, table, held, store.address)
+    if not allow_shrink:
+        _refuse_shrunken(root, table, held, store, prefix)
     change = _compare(root, prefix, manifest_file, table, held, keep_old=keep_old)
 
     transfers = store.foresee(change) if dry_run else store.commit(change, progress=progress)
@@ -116,6 +120,13 @@ def _refuse_another(root: Path, table: pl.DataFrame, held: _Held, address: str) 
             "was held out there could train here. Run `radloop transform` with this --store, which continues its "
             "version, or begin anew with --fresh."
         )
+
+
+def _refuse_shrunken(root: Path, table: pl.DataFrame, held: _Held, store: Store, prefix: str) -> None:
+    summary = root / tree.SUMMARY
+    if prefix == manifest.UNIT and summary.exists() and manifest.version(held.last) != manifest.version(table):
+        new, before = shrinking.size(table, summary.read_bytes()), shrinking.held(store, held.last)
+        shrinking.refuse(new, before, address=store.address)
 
 
 def _look(store: Store, prefix: str) -> _Held:

@@ -157,7 +157,7 @@ def _windows(said: Feedback) -> None:
     first = window("First window (UTC, its end left out)", earliest, middle)
     second = window("Second window (UTC)", middle, latest)
     sets, names = (_of_window(said, first, False), _of_window(said, second, True)), ("first window", "second window")
-    st.caption(_counted(sets, names) + " Of each image the newest feedback in the window.")
+    st.caption(_counted(sets, names) + " Of the feedbacks on an image in a window the middle one counts.")
     compared, questions = _compare_windows(said, first, second), _questions(said.taxonomy)
     opened = _overview(compared, sets, names, questions)
     if opened is not None:

@@ -1,0 +1,121 @@
+"""The records of a CSV file, in whichever way it was written: separators, encodings, damage."""
+
+import codecs
+import csv
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final, TextIO, cast
+
+import polars as pl
+
+from radloop.errors import AnnotationError
+
+_CHUNK_ROWS: Final = 50_000
+_LONGEST_LINE: Final = 2**20  # characters; a packed file of a kilobyte can hold one of a megabyte
+_LONGEST_ROW_LINES: Final = 100  # a quote that stays open longer was never meant to be one
+_SEPARATORS: Final = ",;\t"  # the first of them that the header has
+
+
+def opened(path: Path) -> TextIO:
+    """The file as text: UTF-16 where it is that, else UTF-8 with bytes that are not kept as lone surrogates."""
+    try:
+        utf_16 = _utf_16(path)
+        form: dict[str, Any] = {"encoding": utf_16 or "utf-8-sig", "newline": ""}
+        form["errors"] = "strict" if utf_16 else "surrogateescape"
+        return cast(TextIO, gzip.open(path, "rt", **form)) if path.suffix == ".gz" else path.open(**form)
+    except OSError as refused:
+        raise AnnotationError(f"{path} cannot be opened: {refused.strerror or refused}.") from refused
+
+
+def _utf_16(path: Path) -> str | None:
+    """The codec of a file in UTF-16, with a byte-order mark or without; None for any other."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        try:
+            start = file.read(4)
+        except (OSError, EOFError, zlib.error):
+            return None  # reading it will say so
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    zeros = "".join("0" if byte == 0 else "x" for byte in start)
+    return {"x0x0": "utf-16-le", "0x0x": "utf-16-be"}.get(zeros)
+
+
+class Records:
+    """The records of a CSV file that are not blank: number of their first line, of their last, cells."""
+
+    def __init__(self, path: Path, lines: TextIO) -> None:
+        self.damaged: set[int] = set()  # lines read so far that are not UTF-8
+        self._records = self._read(path, lines)
+
+    def __iter__(self) -> Iterator[tuple[int, int, list[str]]]:
+        return self._records
+
+    def _read(self, path: Path, lines: TextIO) -> Iterator[tuple[int, int, list[str]]]:
+        last = 0
+        try:
+            watched = self._watch(lines)
+            head = next(watched, "")
+            separator = next((one for one in _SEPARATORS if one in head), ",")
+            reader = csv.reader(chain([head] if head else [], watched), delimiter=separator)
+            for cells in reader:
+                first, last = last + 1, reader.line_num
+                if last - first >= _LONGEST_ROW_LINES:
+                    raise AnnotationError(
+                        f"{path}, line {first}: a quote was opened that {last - first} lines never close."
+                    )
+                if cells and (len(cells) > 1 or cells[0].strip()):
+                    yield first, last, cells
+        except csv.Error as broken:
+            raise AnnotationError(
+                f"{path}, line {last + 1}: {broken}. Perhaps a quote was opened and never closed."
+            ) from broken
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as broken:
+            raise AnnotationError(f"{path} cannot be read to its end ({broken}). Get it again.") from broken
+
+    def _watch(self, lines: TextIO) -> Iterator[str]:
+        for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), ""), start=1):
+            if len(line) == _LONGEST_LINE:
+                raise csv.Error(f"it is longer than {_LONGEST_LINE} characters")
+            if not line.isascii() and any("\udc80" <= character <= "\udcff" for character in line):
+                self.damaged.add(number)
+            yield line
+
+
+def clean(cell: str) -> str:
+    """The cell with what is not UTF-8 replaced."""
+    return cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+class Table:
+    """Rows gathered into columns a chunk at a time: a million rows of Python strings would take a gigabyte."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lines: list[int] = []
+        self._cells: list[Sequence[str | None]] = []
+        self._chunks: list[pl.DataFrame] = []
+
+    def append(self, line: int, cells: Sequence[str | None]) -> None:
+        self.count += 1
+        self._lines.append(line)
+        self._cells.append(cells)
+        if len(self._lines) == _CHUNK_ROWS:
+            self._flush()
+
+    def frame(self, names: Iterable[str]) -> pl.DataFrame:
+        """All rows: `line`, then the columns `names`."""
+        self._flush()
+        schema = pl.Schema({"line": pl.Int64} | dict.fromkeys(names, pl.String))
+        frames = [chunk.rename(dict(zip(chunk.columns, schema.names(), strict=True))) for chunk in self._chunks]
+        return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+    def _flush(self) -> None:
+        if self._lines:
+            columns = [
+                pl.Series(str(at), cells, dtype=pl.String) for at, cells in enumerate(zip(*self._cells, strict=True))
+            ]
+            self._chunks.append(pl.DataFrame([pl.Series("line", self._lines, dtype=pl.Int64), *columns]))
+            self._lines, self._cells = [], []
