@@ -526,3 +526,18 @@ def test_heic_that_only_the_trainer_reads_is_told_and_no_violation(tmp_path: Pat
     report = checking.check(tmp_path)
     assert report.sound
     assert any("not 1 HEIC pictures" in sentence for sentence in report.checked)
+
+
+@pytest.mark.parametrize(
+    ("form", "orientation", "turned"), [("JPEG", 6, 1), ("PNG", 3, 1), ("JPEG", 1, 0), ("PNG", 0, 0)]
+)
+def test_pictures_that_the_trainer_turns_are_told(tmp_path: Path, form: str, orientation: int, turned: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.random.default_rng(7).integers(0, 255, (16, 16), dtype=np.uint8)
+    foreign(tmp_path)
+    Image.fromarray(pixels).save(tmp_path / f"train/images/two.{form.lower()}", exif=exif)
+    (tmp_path / "train/labels/two.txt").write_bytes(b"")
+    report = checking.check(tmp_path)
+    assert report.sound
+    assert sum("1 pictures are turned by the trainer" in sentence for sentence in report.checked) == turned

@@ -25,6 +25,7 @@ from radloop.progress import Progress
 _SMALLEST_SIDE_PX: Final = 10
 _FORMATS: Final = yolo.PICTURE_SUFFIXES | {"jpeg2000"}
 _HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_EXIF_ORIENTATION: Final = 0x0112
 _PNG_END: Final = b"IEND\xaeB\x60\x82"  # with its checksum
 _READ_LENIENTLY: Final = ("JPEG", "MPO")  # the trainer's decoder takes what Pillow calls broken
 
@@ -38,6 +39,7 @@ class Looked:
     shows: str
     violations: list[Violation]
     judged: bool = True  # False for a HEIC, which the trainer reads with a package of its own
+    turned: bool = False  # before the trainer lays boxes on it, for its EXIF data say so
 
 
 def look_at_all(root: Path, keys: Sequence[str], *, jobs: int, progress: Progress) -> dict[str, Looked]:
@@ -75,7 +77,8 @@ def look(key: str, data: bytes) -> Looked:
     if problem and problem[0] == "picture-unreadable" and data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         return Looked(len(data), md5, md5, [], judged=False)
     violations = [] if problem is None else [Violation(problem[0], key, None, problem[1])]
-    return Looked(len(data), md5, md5 if gray is None else pixels.fingerprint(gray), violations)
+    shows = md5 if gray is None else pixels.fingerprint(gray)
+    return Looked(len(data), md5, shows, violations, turned=problem is None and _is_turned(data))
 
 
 def judge_thumbnails(listed: pl.DataFrame, memory: pl.DataFrame) -> Iterator[Violation]:
@@ -122,6 +125,12 @@ def _judge(data: bytes) -> tuple[tuple[str, str] | None, pixels.Gray | None]:
     if problem is None and pixels.is_nearly_black(gray):
         problem = "picture-black", "nearly all its values, as the trainer reads them, are under 16 of 255"
     return problem, gray
+
+
+def _is_turned(data: bytes) -> bool:
+    with Image.open(io.BytesIO(data)) as picture:
+        # `getexif` alone would decode a PNG without any
+        return "exif" in picture.info and picture.getexif().get(_EXIF_ORIENTATION) in range(2, 9)
 
 
 def _gray_values(data: bytes) -> pixels.Gray:

@@ -227,6 +227,8 @@ def _notes(pictures: Mapping[str, Looked], texts: Mapping[str, bytes]) -> Iterat
     labels = [text for key, text in texts.items() if key.endswith(".txt")]
     if outlined := len(trainer_labels.with_polygons(labels)):
         yield f"{outlined:,} labels hold outlines (more than 6 columns): the trainer takes their bounds for the boxes"
+    if turned := sum(picture.turned for picture in pictures.values()):
+        yield f"{turned:,} pictures are turned by the trainer, as their EXIF data say: their boxes have to fit that"
     if unjudged := sum(not picture.judged for picture in pictures.values()):
         yield f"not {unjudged:,} HEIC pictures, which the trainer opens with pi-heif"
 
