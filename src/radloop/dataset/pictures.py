@@ -136,7 +136,7 @@ def inspect(
                 _write_cache(cache.with_suffix(f".{len(_parts(cache))}{cache.suffix}"), tables[-1])
     inspected = pl.concat([*tables, *unsaved])
     if cache and (paths or touched or _parts(cache)):
-        _write_cache(cache, inspected)
+        _write_cache(cache, inspected.sort("path"))
         for part in _parts(cache):
             part.unlink()
     if to_publish:
