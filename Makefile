@@ -11,7 +11,7 @@ WORKERS ?= auto
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check docs format bench faults fuzz lock clean machine
+.PHONY: help demo test test-fast test-peers check docs format bench faults fuzz lock clean machine
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ test: $(VENV)/dev machine ## every test; installs what the machine lacks
 
 test-fast: $(VENV)/dev ## the tests for daily work, under three minutes
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+test-peers: $(VENV)/dev ## compare with other people's packages, in .venv-peers; RECORD=--record keeps what they said
+	@PYTHON=$(PYTHON) tests/peers/install.sh
+	$(BIN)/pytest tests/peers -m peers -rP $(RECORD)
 
 check: $(VENV)/dev ## lint, format, strict types, import contract, docs
 	$(BIN)/ruff check .
@@ -53,7 +57,7 @@ lock: $(VENV)/dev ## make the lock files anew (hashes, no index address)
 	$(BIN)/python requirements/lock.py
 
 clean: ## remove what make has made
-	rm -rf .venv .venv-swift .venv-triton .venv-containers .venv-bench radloop-demo
+	rm -rf .venv .venv-swift .venv-triton .venv-containers .venv-bench .venv-peers radloop-demo
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

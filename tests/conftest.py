@@ -17,6 +17,12 @@ settings.register_profile(
 settings.load_profile("radloop")
 
 
+def pytest_collection_modifyitems(config, items):
+    """The comparisons with other people's packages (tests/peers) are run where they are asked for: `-m peers`."""
+    if "peers" not in config.option.markexpr:
+        items[:] = [item for item in items if not item.get_closest_marker("peers")]
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch):
     for name in list(os.environ):

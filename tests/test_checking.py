@@ -11,13 +11,15 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from radloop import manifest, sealed, tree
-from radloop.dataset import plan, proof, splits, trainer_rules, yolo
+from memory_store import MemoryStore
+from radloop import manifest, sealed, storage, tree
+from radloop.dataset import doubles, plan, proof, splits, trainer_pictures, trainer_rules, yolo
 from radloop.dataset.plan import Account, Labelling, Plan
 from radloop.errors import DatasetError
 from radloop.pipelines import checking
 from radloop.split_sizes import SplitSizes
-from radloop.tables import FINDINGS, GROUPS, MANIFEST, PICTURES, REJECTED
+from radloop.storage import publish
+from radloop.tables import FINDINGS, GROUPS, HELDOUT, MANIFEST, PICTURES, REJECTED
 from radloop.taxonomy import Taxonomy
 from taxonomies import SPINE, VINDR
 
@@ -152,14 +154,14 @@ OTHER_LABEL = b"4 0.500000 0.500000 0.500000 0.500000\n"  # as long as the one t
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
-        pytest.param(lose("test/labels/*"), {"file-missing"}, id="a label is gone"),
+        pytest.param(lose("test/labels/*"), {"file-missing", "label-missing"}, id="a label is gone"),
         pytest.param(lose("test/images/*"), {"file-missing", "label-orphan"}, id="a picture is gone"),
         pytest.param(lose("splits.json"), {"file-missing", "split-proof"}, id="the proof is gone"),
         pytest.param(lambda root: rewrite(root / with_box(root), OTHER_LABEL), {"file-changed"}, id="another class"),
         pytest.param(replace("test/images/*", png(99)), {"file-changed"}, id="another picture"),
         pytest.param(replace("test/images/*", b"x"), {"file-changed", "picture-unreadable"}, id="a broken picture"),
         pytest.param(add("notes.txt", b""), {"file-unlisted"}, id="a file more"),
-        pytest.param(add("training/images/z_R1.png", png(98)), {"file-unlisted"}, id="a picture more"),
+        pytest.param(add("training/images/z_R1.png", png(98)), {"file-unlisted", "label-missing"}, id="a picture more"),
         pytest.param(add("training/labels.cache", b""), set(), id="the trainer's own cache"),
         pytest.param(add(manifest.NAME, b"damaged"), {"manifest-unreadable"}, id="a damaged manifest"),
         pytest.param(listed_as("summary.json", b"{}"), {"summary-wrong"}, id="an empty summary"),
@@ -255,7 +257,11 @@ def test_retraining_data_is_checked_as_a_unit_of_its_own(organized: Path) -> Non
 
 def test_violation_in_the_retraining_data_has_its_whole_key(organized: Path) -> None:
     retrain(organized, b"2 0.500000 0.500000 0.500000 0.500000\n")
-    assert checking.check(organized).violations["key"].to_list() == ["retrain/labels/p.txt"]
+    found = checking.check(organized).violations
+    assert found["rule", "key"].rows() == [
+        ("label-class", "retrain/labels/p.txt"),
+        ("split-dropped", "retrain/data-retrain.yaml"),
+    ]
 
 
 def test_folder_without_a_dataset_is_an_error(tmp_path: Path) -> None:
@@ -287,14 +293,70 @@ def test_sound_foreign_dataset_passes_and_the_report_says_what_was_not_checked(t
 def test_picture_that_training_shares_with_validation_is_found(tmp_path: Path) -> None:
     foreign(tmp_path)
     (tmp_path / "train/images/renamed.png").write_bytes((tmp_path / "valid/images/one.png").read_bytes())
+    (tmp_path / "train/labels/renamed.txt").write_bytes(b"0 0.5 0.5 0.2 0.2\n")
     assert checking.check(tmp_path).violations.row(0)[:2] == ("leak-picture", "train/images/renamed.png")
+
+
+def again(root: Path, form: str, label: bytes) -> Path:
+    """The training picture of a foreign dataset once more, in another form."""
+    name = f"again.{form.lower()}"
+    with Image.open(root / "train/images/one.png") as picture:
+        picture.save(root / "train/images" / name, form)
+    (root / "train/labels/again.txt").write_bytes(label)
+    return root
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"1 0.5 0.5 0.2 0.2\n", id="another class"),
+        pytest.param(b"0 0.5 0.5 0.2 0.2\n0 0.1 0.1 0.1 0.1\n", id="a box more"),
+    ],
+)
+def test_same_picture_with_other_boxes_is_found(tmp_path: Path, form: str, label: bytes) -> None:
+    (found,) = checking.check(again(foreign(tmp_path), form, label)).violations.rows()
+    assert found[0] == "label-contradicts"
+    assert {found[1].rpartition("/")[2], found[3].split("/")[2].split(",")[0]} == {"one.png", f"again.{form.lower()}"}
+
+
+@pytest.mark.parametrize("label", [b"0 0.5 0.5 0.2 0.2", b"\n0 0.5 0.5 0.2 0.2  \r\n"])
+def test_same_picture_with_the_same_boxes_is_no_contradiction(tmp_path: Path, label: bytes) -> None:
+    assert checking.check(again(foreign(tmp_path), "PNG", label)).sound
+
+
+def test_pictures_nearly_black_are_found(tmp_path: Path) -> None:
+    foreign(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 2**12, (32, 32), dtype=np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "valid/images/one.png")
+    assert checking.check(tmp_path).violations["rule", "key"].rows() == [("picture-black", "valid/images/one.png")]
+
+
+def test_report_names_the_trainer_and_says_what_it_takes_for_outlines(tmp_path: Path) -> None:
+    (foreign(tmp_path) / "train/labels/one.txt").write_bytes(b"0 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    report = checking.check(tmp_path)
+    assert report.sound
+    assert any("Ultralytics 8.4" in sentence for sentence in report.checked)
+    assert any("1 labels hold outlines" in sentence for sentence in report.checked)
+
+
+def test_readers_of_one_image_differ_rightly_and_images_that_are_one_picture_are_told(organized: Path) -> None:
+    listed = manifest.read(organized)
+    assert listed is not None
+    assert doubles.note(listed) is None
+    boxed, empty = (listed.filter(kind="label", bytes=size)["image_id"][0] for size in (0, len(OTHER_LABEL)))
+    same = pl.when(pl.col("image_id").is_in([boxed, empty]) & (pl.col("kind") == "image"))
+    note = doubles.note(listed.with_columns(md5=same.then(pl.lit("f" * 32)).otherwise("md5")))
+    assert note is not None
+    assert note.startswith("1 pictures stand under two image ids")
 
 
 def test_listed_picture_that_is_not_there_is_found(tmp_path: Path) -> None:
     foreign(tmp_path, "train: train.txt\nval: valid/images\nnames: [a, b]\n")
     (tmp_path / "train.txt").write_text("./train/images/one.png\n./train/images/two.png\n")
     report = checking.check(tmp_path)
-    assert report.violations.row(0)[:2] == ("picture-unreadable", "train/images/two.png")
+    assert [row[:2] for row in report.violations.rows()] == [("picture-unreadable", "train/images/two.png")]
 
 
 def test_foreign_dataset_without_yaml_is_refused_as_the_trainer_would(tmp_path: Path) -> None:
@@ -334,7 +396,7 @@ def test_what_supervision_wrote_lacks_train_and_val(tmp_path: Path, four_picture
     [
         pytest.param("yolo", 2, {"yaml-missing"}, id="no yaml in the Darknet form"),
         pytest.param("yolo_ultralytics", 2, set(), id="sound in the Ultralytics form"),
-        pytest.param("yolo_ultralytics", -9, {"label-range"}, id="a box that begins outside its picture"),
+        pytest.param("yolo_ultralytics", -9, {"label-range", "split-dropped"}, id="a box outside its picture"),
     ],
 )
 def test_what_datumaro_wrote_is_judged(
@@ -406,3 +468,76 @@ def test_summary_counts_what_is_there(organized: Path) -> None:
     relist(organized, **{"summary.json": json.dumps(summary | {"labels_created": 27}).encode()})
     report = checking.check(organized)
     assert report.violations["detail"].to_list() == ["labels_created: 27, but it is 26"]
+
+
+def test_every_rule_is_documented() -> None:
+    page = (Path(__file__).parent.parent / "docs/checking.md").read_text()
+    assert [rule for rule in checking.RULES if f"`{rule}`" not in page] == []
+    assert trainer_rules.TRAINER in page
+
+
+@pytest.fixture
+def remote(organized: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
+    """An object store with a sound dataset."""
+    store = MemoryStore()
+    publish.publish(organized, store)
+    monkeypatch.setattr(storage, "open_store", lambda address: store)
+    return store
+
+
+def test_sound_store_passes_and_the_report_names_the_trainer(remote: MemoryStore) -> None:
+    report = checking.check("remote:container")
+    assert report.violations.rows() == []
+    assert any(trainer_rules.TRAINER in sentence for sentence in report.checked)
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        (b"download: bash steal.sh\n", "yaml-download"),
+        (b"path: .\n", "yaml-path"),
+        (b"nc: 99\n", "yaml-names"),
+    ],
+)
+@pytest.mark.parametrize("key", ["data.yaml", "data-canary.yaml"])
+def test_yaml_of_a_store_is_judged_as_the_trainer_does(remote: MemoryStore, key: str, line: bytes, rule: str) -> None:
+    remote.objects[f"organized/{key}"] += line
+    report = checking.check("remote:container")
+    assert report.violations.filter(rule=rule)["key"].to_list() == [key]
+    assert "file-changed" in rules(report)
+
+
+def test_pictures_of_a_store_that_are_nearly_black_are_found_by_their_thumbnails(remote: MemoryStore) -> None:
+    listed = manifest.decode(remote.objects["organized/manifest.parquet"], name="it")
+    row = listed.filter(kind="image", split="test").row(0, named=True)
+    thumbnails = {"black": bytes(1024), "nearly": bytes([15] * 1022 + [255] * 2), "dark": bytes([16] * 1024)}
+    found = {}
+    for name, thumbnail in thumbnails.items():
+        remembered = {"image_id": row["image_id"], "split": "test", "md5": row["md5"], "thumbnail": thumbnail}
+        memory = pl.DataFrame([remembered], schema=HELDOUT)
+        found[name] = [violation.key for violation in trainer_pictures.judge_thumbnails(listed, memory)]
+    assert found == {"black": [row["key"]], "nearly": [row["key"]], "dark": []}
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1", b"hevc"])
+def test_heic_that_only_the_trainer_reads_is_told_and_no_violation(tmp_path: Path, brand: bytes) -> None:
+    (foreign(tmp_path) / "train/images/two.heic").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(40))
+    (tmp_path / "train/labels/two.txt").write_bytes(b"")
+    report = checking.check(tmp_path)
+    assert report.sound
+    assert any("not 1 HEIC pictures" in sentence for sentence in report.checked)
+
+
+@pytest.mark.parametrize(
+    ("form", "orientation", "turned"), [("JPEG", 6, 1), ("PNG", 3, 1), ("JPEG", 1, 0), ("PNG", 0, 0)]
+)
+def test_pictures_that_the_trainer_turns_are_told(tmp_path: Path, form: str, orientation: int, turned: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.random.default_rng(7).integers(0, 255, (16, 16), dtype=np.uint8)
+    foreign(tmp_path)
+    Image.fromarray(pixels).save(tmp_path / f"train/images/two.{form.lower()}", exif=exif)
+    (tmp_path / "train/labels/two.txt").write_bytes(b"")
+    report = checking.check(tmp_path)
+    assert report.sound
+    assert sum("1 pictures are turned by the trainer" in sentence for sentence in report.checked) == turned

@@ -50,6 +50,16 @@ def test_pictures_are_found(source, names, pictures):
     assert folder.find(source("scaled_bounding_boxes.csv", *names)).pictures.name == pictures
 
 
+@pytest.mark.parametrize("hidden", ["train/._a.png", "train/.thumbnails/a.png", "train/.a.JPG"])
+def test_hidden_files_choose_no_folder(source, hidden):
+    assert folder.find(source("scaled_bounding_boxes.csv", "images/a1.png", hidden)).pictures.name == "images"
+
+
+@pytest.mark.parametrize("deep", ["train/a/a1.png", "train/a/b/c/a1.jpg", "train/a.png/a1.png"])
+def test_pictures_in_folders_within_choose_a_folder(source, deep):
+    assert folder.find(source("scaled_bounding_boxes.csv", "images/a1.png", deep)).pictures.name == "train"
+
+
 def test_compressed_annotations_are_found(source):
     assert folder.find(source("train.csv.gz", "a1.png")).annotations.name == "train.csv.gz"
 

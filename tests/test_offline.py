@@ -238,7 +238,7 @@ def test_splits_that_were_not_pulled_are_not_missed(folder, tmp_path):
     assert "a part of the dataset, pulled without test, staging, canary, production" in report.checked
 
     next((tmp_path / "part" / "organized" / "training" / "labels").iterdir()).unlink()
-    assert set(checking.check(tmp_path / "part").violations["rule"]) == {"file-missing"}
+    assert set(checking.check(tmp_path / "part").violations["rule"]) == {"file-missing", "label-missing"}
 
 
 def test_scaled_boxes_of_a_dataset_are_a_source_that_gives_the_same_labels(folder, tmp_path):

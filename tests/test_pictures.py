@@ -1,5 +1,6 @@
 """Looking at a folder of pictures: every file ends in a row, nothing is decoded twice."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from radloop import pixels
 from radloop.dataset import pictures
@@ -77,7 +78,7 @@ def test_what_cannot_be_a_picture_of_the_dataset_has_a_problem(folder, tmp_path)
         "broken": "a broken link",
         "latin-\\xe9": "its name is not UTF-8",
         "loop": "a broken link",
-        "outside": "a link that leads out of the folder",
+        "outside": "outside.png is a link that leads out of the folder: put the picture itself there",
         "p1": "2 files have this image_id: p1.jpg, p1.png",
         "pipe": "not a regular file",
     }
@@ -85,6 +86,170 @@ def test_what_cannot_be_a_picture_of_the_dataset_has_a_problem(folder, tmp_path)
     assert table["image_id"].is_unique().all()
     assert problems(table).keys() >= found.keys()
     assert "inside" in table.filter(pl.col("problem").is_null())["image_id"]
+
+
+@pytest.mark.parametrize("deep", ["a", "a/b/c", "2024.01/p0.png"])
+def test_pictures_in_folders_within_are_found(folder, deep):
+    (folder / deep).mkdir(parents=True)
+    draw(folder / deep / "q.png", 9)
+    table = inspect(folder)
+    assert problems(table) == {}
+    assert table.filter(image_id="q")["path"].to_list() == [f"{deep}/q.png"]
+
+
+@pytest.mark.parametrize("other", ["a/p1.png", "a/b/p1.jpg", "a/p1.JPEG"])
+def test_pictures_of_one_name_in_two_folders_are_named(folder, other):
+    (folder / other).parent.mkdir(parents=True)
+    draw(folder / other, format="PNG" if other.endswith("png") else "JPEG")
+    assert problems(pictures.find(folder)) == {"p1": f"2 files have this image_id: {other}, p1.png"}
+
+
+@pytest.mark.parametrize(
+    "kept", [".hidden/q.png", "out/organized/training/images/q.png", "export/manifest.parquet/q.png"]
+)
+def test_hidden_folders_and_what_radloop_wrote_are_passed_over(folder, kept):
+    (folder / kept).parent.mkdir(parents=True)
+    draw(folder / kept)
+    assert pictures.find(folder)["image_id"].to_list() == ["p0", "p1", "p2"]
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_linked_folder_of_pictures_stops_with_its_name(folder, tmp_path, inside):
+    real = folder / "real" if inside else tmp_path / "real"
+    real.mkdir()
+    draw(real / "q.png")
+    (folder / "link").symlink_to(real)
+    with pytest.raises(SourceError, match="train/link is a link to a folder of pictures"):
+        pictures.find(folder)
+
+
+def test_linked_folder_without_pictures_is_passed_over(folder, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (folder / "notes").symlink_to(tmp_path / "notes")
+    assert len(pictures.find(folder)) == 3
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 9, 77])
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_orientation_that_means_nothing_is_none(folder, orientation, form):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    draw(folder / f"q.{form.lower()}", exif=exif)
+    assert problems(inspect(folder)) == {}
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_picture_to_be_shown_turned_stops_and_is_named(folder, orientation, form, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    draw(folder / f"q.{form.lower()}", exif=exif)
+    for _ in range(2):  # also from the cache
+        inspected = inspect(folder, cache=tmp_path / "cache.parquet")
+        with pytest.raises(SourceError, match=rf"EXIF data of q\.{form.lower()} says .* No box was turned"):
+            pictures.require_upright(inspected)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "type_"),
+    [
+        pytest.param(0, 4095, np.uint16, id="12 bits in 16"),
+        pytest.param(0, 1023, np.uint16, id="10 bits in 16"),
+        pytest.param(30_000, 32_000, np.uint16, id="in the middle of 16 bits"),
+        pytest.param(0, 15, np.uint8, id="4 bits in 8"),
+        pytest.param(240, 255, np.uint8, id="nearly white"),
+        pytest.param(0, 0, np.uint8, id="black"),
+    ],
+)
+def test_picture_that_uses_few_gray_values_has_a_problem(folder, low, high, type_):
+    values = np.random.default_rng(0).integers(low, high, (64, 64), endpoint=True).astype(type_)
+    values[0, 0] = np.iinfo(type_).max  # a marker burnt in makes no radiograph of it
+    Image.fromarray(values).save(folder / "q.png")
+    assert "of 256 steps, a sixteenth or less" in problems(inspect(folder))["q"]
+    shown = pictures.inspect(folder, pictures.find(folder), to_publish=False)
+    assert problems(shown) == {}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "type_"),
+    [
+        pytest.param(0, 65535, np.uint16, id="16 bits"),
+        pytest.param(0, 8191, np.uint16, id="13 bits in 16"),
+        pytest.param(100, 130, np.uint8, id="pale"),
+    ],
+)
+def test_picture_that_uses_enough_gray_values_has_none(folder, low, high, type_):
+    values = np.random.default_rng(0).integers(low, high, (64, 64), endpoint=True).astype(type_)
+    Image.fromarray(values).save(folder / "q.png")
+    assert problems(inspect(folder)) == {}
+
+
+def test_size_and_sum_are_those_of_the_picture_without_its_tags(folder, tmp_path):
+    whole = (folder / "p0.png").read_bytes()
+    Image.open(folder / "p0.png").save(folder / "q.png", exif=Image.Exif(), pnginfo=text("DOE^JOHN"))
+    rows = inspect(folder, cache=tmp_path / "cache.parquet").filter(pl.col("image_id").is_in(["p0", "q"]))
+    assert rows["md5"].to_list() == [hashlib.md5(whole).hexdigest()] * 2
+    assert rows["bytes"].to_list() == [len(whole)] * 2
+    assert inspect(folder, cache=tmp_path / "cache.parquet").equals(inspect(folder))
+    shown = pictures.inspect(folder, pictures.find(folder), to_publish=False).filter(image_id="q")
+    assert shown["md5"].to_list() == [hashlib.md5((folder / "q.png").read_bytes()).hexdigest()]
+
+
+def text(value):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("PatientName", value)
+    return info
+
+
+def by_names(first, second):
+    first.rename(first.with_name("aside"))
+    second.rename(first)
+    first.with_name("aside").rename(second)
+
+
+def by_bytes(first, second):
+    one, other = first.read_bytes(), second.read_bytes()
+    first.write_bytes(other)
+    second.write_bytes(one)
+
+
+def by_new_files(first, second):
+    one, other = first.read_bytes(), second.read_bytes()
+    first.unlink()
+    second.unlink()
+    second.write_bytes(one)
+    first.write_bytes(other)
+
+
+@pytest.mark.parametrize("swap", [by_names, by_bytes, by_new_files])
+def test_two_pictures_swapped_under_one_size_and_time_are_noticed(folder, tmp_path, swap):
+    pair = [folder / "p0.png", folder / "p1.png"]
+    longest = max(path.stat().st_size for path in pair)
+    for path in pair:
+        path.write_bytes(path.read_bytes().ljust(longest, b"\0"))
+        os.utime(path, ns=(10**18, 10**18))
+    before = inspect(folder, cache=tmp_path / "cache.parquet")
+    swap(*pair)
+    for path in pair:
+        os.utime(path, ns=(10**18, 10**18))
+    after = inspect(folder, cache=tmp_path / "cache.parquet")
+    assert after.equals(inspect(folder))
+    assert after["pixels_md5"][:2].to_list() == before["pixels_md5"][:2].to_list()[::-1]
+
+
+def test_pictures_that_only_got_a_link_are_read_once_more_and_not_decoded(folder, tmp_path, monkeypatch):
+    cache = tmp_path / "cache.parquet"
+    first = inspect(folder, cache=cache)
+    for number in range(3):
+        os.link(folder / f"p{number}.png", tmp_path / f"{number}.png")
+    looked_at, read = [], []
+    plain = pictures._md5_of
+    monkeypatch.setattr(pictures, "inspect_shard", lambda root, paths: looked_at.extend(paths))
+    monkeypatch.setattr(pictures, "_md5_of", lambda path: read.append(path.name) or plain(path))
+    for _ in range(2):
+        assert inspect(folder, cache=cache).equals(first)
+    assert looked_at == []
+    assert sorted(read) == ["p0.png", "p1.png", "p2.png"]
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):

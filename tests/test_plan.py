@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from radloop import manifest
 from radloop.boxes import xyxy_to_cxcywh
-from radloop.dataset import plan, trainer_rules
+from radloop.dataset import plan, trainer_labels
 from radloop.dataset.plan import Account, Labelling
 from radloop.errors import DatasetError
 from radloop.tables import (
@@ -191,7 +191,7 @@ def test_labels_pass_the_trainers_rules_and_do_not_depend_on_the_order_of_rows(
     built = build(table(*findings), classes=classes, labels=labels, no_finding=no_finding)
     texts = [text.encode() for text in built.labels["text"]]
     number = len(classes) + (no_finding == "class")
-    assert trainer_rules.judge_labels(built.labels["key"].to_list(), texts, number) == []
+    assert trainer_labels.judge_labels(built.labels["key"].to_list(), texts, number) == []
     assert built.labels["md5"].to_list() == [hashlib.md5(text).hexdigest() for text in texts]
     assert built.labels["bytes"].to_list() == [len(text) for text in texts]
 

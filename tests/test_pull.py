@@ -114,3 +114,32 @@ def test_store_that_keeps_neither_manifest_nor_md5s_is_pulled_by_its_listing(tmp
     pulled = pull.pull(store, tmp_path / "organized")
     assert (pulled.files, pulled.version) == (len(OLD), None)
     assert contents(tmp_path) == {f"organized/{key}": data for key, data in OLD.items()}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b"train: a\ndownload: https://example.org/a.zip\n", id="an address"),
+        pytest.param(b"download: |\n  print('run')\nnames: [a]\n", id="a program"),
+        pytest.param(b"\x01download: bash a.sh\n", id="behind what is not printable"),
+        pytest.param(b"{download: [1]}", id="in another form"),
+    ],
+)
+@pytest.mark.parametrize("key", ["data.yaml", "data-canary.yaml", "deep/other.yml"])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_yaml_that_a_trainer_would_run_is_not_pulled(tmp_path: Path, text: bytes, key: str, dry_run: bool) -> None:
+    store = MemoryStore()
+    publish.publish(write_unit(tmp_path / "evil", OLD | {key: text}), store)
+    root = write_unit(tmp_path / "organized", OLD)
+    before = contents(root)
+    with pytest.raises(StoreError, match=f"{key} has a `download` key"):
+        pull.pull(store, root, dry_run=dry_run)
+    assert contents(root) == before
+
+
+@pytest.mark.parametrize("text", [b"download:\n", b"download: None\n", b"names: [download]\n", b"[unclosed"])
+def test_yaml_that_a_trainer_would_not_run_is_pulled(tmp_path: Path, text: bytes) -> None:
+    store = MemoryStore()
+    publish.publish(write_unit(tmp_path / "new", OLD | {"data.yaml": text}), store)
+    pull.pull(store, tmp_path / "organized")
+    assert (tmp_path / "organized/data.yaml").read_bytes() == text

@@ -1,7 +1,6 @@
 """What the trainer would refuse: each rule both ways, and the fast reading of labels against a slow one."""
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from radloop.dataset import trainer_rules, yolo
-from radloop.dataset.trainer_rules import judge_label, judge_labels, judge_picture, judge_yaml
+from radloop.dataset import trainer_rules, trainer_tree, yolo
+from radloop.dataset.trainer_labels import judge_label, judge_labels
+from radloop.dataset.trainer_pictures import judge_picture
+from radloop.dataset.trainer_yaml import judge_yaml
 
 GOOD_LINE = b"3 0.500000 0.500000 0.250000 0.125000\n"
 NAMES = {0: "Aortic enlargement", 1: "Atelectasis"}
@@ -22,9 +23,9 @@ def rules(violations: list[trainer_rules.Violation]) -> list[str]:
     return [violation.rule for violation in violations]
 
 
-def picture(form: str = "PNG", size: tuple[int, int] = (12, 12)) -> bytes:
+def picture(form: str = "PNG", size: tuple[int, int] = (12, 12), values: int = 90, bits: int = 8) -> bytes:
     buffer = io.BytesIO()
-    Image.new("L", size, 90).save(buffer, form)
+    Image.new("L" if bits == 8 else "I;16", size, values).save(buffer, form)
     return buffer.getvalue()
 
 
@@ -44,7 +45,7 @@ def dataset(root: Path, **files: bytes) -> Path:
 
 
 def judged(root: Path) -> list[tuple[str, str]]:
-    found = trainer_rules.judge_tree(yolo.read(root))
+    found = trainer_tree.judge_tree(yolo.read(root))
     return [(violation.rule, violation.key) for violation in found.violations]
 
 
@@ -64,16 +65,14 @@ def test_every_rule_says_what_follows_from_it() -> None:
         pytest.param(b"3.0\t.5 5e-1  0.25 0.125", [], id="other spellings of the same numbers"),
         pytest.param(b"0 1.01 -0.01 1 1", [], id="at the limits"),
         pytest.param(b"13 0 0 0 0", [], id="the last class"),
-        pytest.param(GOOD_LINE + b"  \n" + GOOD_LINE, [("label-blank", 2)], id="a line of spaces"),
+        pytest.param(GOOD_LINE + b"  \n1 0 0 1 1", [], id="a line of spaces"),
         pytest.param(b"3 0.5 0.5 0.2", [("label-columns", 1)], id="four columns"),
         pytest.param(b"3 0.5 0.5 0.2 0.2 0.9", [("label-columns", 1)], id="six columns, a confidence"),
         pytest.param(b"\n\n" + GOOD_LINE + b"3", [("label-columns", 4)], id="lines are counted from the first byte"),
-        pytest.param(b"3 0.1 0.1 0.9 0.1 0.9 0.9", [("label-polygon", 1)], id="seven columns are a polygon"),
-        pytest.param(
-            b"3 0.1 0.1 0.9 0.1 0.9 0.9\n3 0.1 0.1 0.9 0.1",
-            [("label-polygon", 1), ("label-polygon", 2)],
-            id="a box among polygons becomes two points",
-        ),
+        pytest.param(b"3 0.1 0.1 0.9 0.1 0.9 0.9", [], id="seven columns are a polygon"),
+        pytest.param(b"3 0.1 0.1 0.9 0.1 0.9 0.9\n3 0.1 0.1 0.9 0.1", [("label-mixed", 2)], id="a box among polygons"),
+        pytest.param(b"3 0.1 0.1 0.9 0.1 0.9 0.9\n3 0.1 0.1 0.1 0.9 0.9 0.9", [], id="two polygons of one box are two"),
+        pytest.param(b"3 0.1 0.1 0.9 0.1 0.9 0.9\n" * 2, [("label-duplicate", 2)], id="the same polygon again"),
         pytest.param(b"3 0.1 0.1 0.9 0.1 0.9 0.9 0.5", [("label-columns", 1)], id="a polygon with half a point"),
         pytest.param(b"nodule 0.5 0.5 0.2 0.2", [("label-number", 1)], id="a class by name"),
         pytest.param(b"3,0.5,0.5,0.2,0.2", [("label-columns", 1)], id="commas"),
@@ -87,11 +86,15 @@ def test_every_rule_says_what_follows_from_it() -> None:
         pytest.param(b"14 0.5 0.5 0.2 0.2", [("label-class", 1)], id="No finding as a class"),
         pytest.param(b"-1 0.5 0.5 0.2 0.2", [("label-class", 1)], id="a negative class"),
         pytest.param(b"inf 0.5 0.5 0.2 0.2", [("label-class", 1)], id="class infinity"),
-        pytest.param(b"3.5 0.5 0.5 0.2 0.2", [("label-fraction", 1)], id="a class and a half"),
+        pytest.param(b"3.5 0.5 0.5 0.2 0.2", [("label-class", 1)], id="a class and a half"),
+        pytest.param(b"3 0.5 0.5 -0.005 0.2", [("label-negative", 1)], id="a negative width"),
+        pytest.param(GOOD_LINE + b"3 0.5 0.5 0.2 -0.005", [("label-negative", 2)], id="a negative height"),
+        pytest.param(b"3 -0.005 0.5 0.2 0.2", [], id="a centre just outside"),
         pytest.param(GOOD_LINE * 3, [("label-duplicate", 2), ("label-duplicate", 3)], id="the same line again"),
         pytest.param(GOOD_LINE + b"3 .5 .5 .25 .125", [("label-duplicate", 2)], id="the same box in other digits"),
         pytest.param(GOOD_LINE * 2 + b"14 0 0 0 0", [("label-class", 3)], id="a dropped image has no duplicates"),
-        pytest.param(b"\xef\xbb\xbf" + GOOD_LINE, [("label-number", 1)], id="a byte order mark"),
+        pytest.param(b"\xef\xbb\xbf" + GOOD_LINE, [], id="a byte order mark"),
+        pytest.param(b"\xef\xbb\xbf" * 2 + GOOD_LINE, [("label-number", 1)], id="two byte order marks"),
         pytest.param(GOOD_LINE + b"3 0.5 0.5 0.2 0.2 \xe9", [("label-encoding", 2)], id="Latin-1"),
         pytest.param(GOOD_LINE.decode().encode("utf-16"), [("label-encoding", 1)], id="UTF-16"),
     ],
@@ -115,32 +118,40 @@ def test_the_bad_file_is_named_among_good_ones() -> None:
     ]
 
 
-def trainers_boxes(data: bytes) -> np.ndarray:
-    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8").read()
-    words = [line.split() for line in text.strip().splitlines() if line]
-    if not any(len(line) > 6 for line in words):
-        return np.array(words, dtype=np.float32)
-    rows = []
-    for line in words:
-        points = np.array(line[1:], dtype=np.float32).reshape(-1, 2)
-        low, high = points.min(axis=0), points.max(axis=0)
-        rows.append([np.float32(line[0]), *((low + high) / 2), *(high - low)])
-    return np.array(rows)
-
-
 def as_the_trainer(data: bytes, classes: int) -> str:
-    """What becomes of a picture with this label, worked out on whole arrays: "dropped", or how many boxes stay."""
+    """What becomes of a picture with this label, worked out on whole arrays: "dropped", or how many boxes stay.
+
+    The steps are those of `verify_image_label` of Ultralytics 8.4.190.
+    """
     try:
+        text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig").read()
+        rows = [line.split() for line in text.strip().splitlines() if line.strip()]
+        outlines = []
         with np.errstate(all="ignore"):
-            boxes = trainers_boxes(data)
+            if any(len(row) > 6 for row in rows):
+                if any(len(row) == 5 for row in rows):
+                    return "dropped"
+                outlines = [np.array(row[1:], dtype=np.float32).reshape(-1, 2) for row in rows]
+                bounds = [(points.min(axis=0), points.max(axis=0)) for points in outlines]
+                sides = [[*((low + high) / 2), *(high - low)] for low, high in bounds]
+                boxes = np.array([[np.float32(row[0]), *side] for row, side in zip(rows, sides, strict=True)])
+            else:
+                boxes = np.array(rows, dtype=np.float32)
+            if not len(boxes):
+                return "0"
+            if boxes.ndim != 2 or boxes.shape[1] != 5 or not boxes[:, 1:].max() <= 1.01:
+                return "dropped"
+            lowest = boxes.min()
+            if not (lowest >= 0 or (lowest >= -0.01 and boxes[:, 3:5].min() >= 0)) or not (boxes[:, 0] % 1 == 0).all():
+                return "dropped"
     except (ValueError, IndexError):
         return "dropped"
-    if not len(boxes):
-        return "0"
-    if boxes.ndim != 2 or boxes.shape[1] != 5:
+    if boxes[:, 0].max() >= classes:
         return "dropped"
-    sound = boxes[:, 1:].max() <= 1.01 and boxes.min() >= -0.01 and boxes[:, 0].max() < classes
-    return str(len(np.unique(boxes, axis=0))) if sound else "dropped"
+    distinct = len(np.unique(boxes, axis=0))
+    if distinct < len(boxes) and outlines:
+        distinct = len({row[:1].tobytes() + points.tobytes() for row, points in zip(boxes, outlines, strict=True)})
+    return str(distinct)
 
 
 NUMBERS = st.one_of(
@@ -171,7 +182,8 @@ def test_label_rules_drop_exactly_what_the_trainer_drops(data: bytes) -> None:
     expected = as_the_trainer(data, 14)
     assert ("dropped" if dropped else "kept") == ("dropped" if expected == "dropped" else "kept")
     if not dropped:
-        lines = [line for line in data.decode().replace("\r\n", "\n").replace("\r", "\n").strip().splitlines() if line]
+        text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        lines = [line for line in text.strip().splitlines() if line.strip()]
         assert len(lines) - rules(found).count("label-duplicate") == int(expected)
 
 
@@ -192,6 +204,14 @@ def test_many_labels_at_once_are_judged_like_one_by_one(texts: list[bytes]) -> N
         pytest.param(picture(size=(9, 4000)), ["picture-small"], id="nine are not"),
         pytest.param(picture("GIF"), ["picture-format"], id="a GIF by another name"),
         pytest.param(picture("JPEG")[:-2], ["picture-truncated"], id="a JPEG without its end"),
+        pytest.param(picture("JPEG") + b"\0", ["picture-tail"], id="a JPEG with a byte behind its end"),
+        pytest.param(picture("BMP")[:-20], ["picture-undecodable"], id="a cut BMP"),
+        pytest.param(picture(values=0), ["picture-black"], id="black"),
+        pytest.param(picture(values=15), ["picture-black"], id="nearly black"),
+        pytest.param(picture("JPEG", values=7), ["picture-black"], id="a JPEG nearly black"),
+        pytest.param(picture(values=4095, bits=16), ["picture-black"], id="12 bits in 16"),
+        pytest.param(picture(values=4096, bits=16), [], id="16 bits, not so dark"),
+        pytest.param(picture(values=255), [], id="white"),
         pytest.param(picture()[:-30], ["picture-unreadable"], id="a cut PNG"),
         pytest.param(picture()[:40] + b"\0" + picture()[41:], ["picture-unreadable"], id="a PNG with a wrong CRC"),
         pytest.param(b"not a picture", ["picture-unreadable"], id="text"),
@@ -222,6 +242,14 @@ def test_a_damaged_picture_never_ends_the_check(position: int, byte: int) -> Non
         pytest.param({"val": ..., "validation": "validation/images"}, [], id="val by its other name"),
         pytest.param({"names": ...}, ["yaml-names"], id="names missing"),
         pytest.param({"names": ..., "nc": 14}, [], id="nc will do"),
+        pytest.param({"names": None, "nc": 2}, [], id="names empty, nc will do"),
+        pytest.param({"nc": "2"}, [], id="nc as text"),
+        pytest.param({"nc": 2.0}, [], id="nc as a whole number with a point"),
+        pytest.param({"nc": 2.5}, ["yaml-names"], id="nc and a half"),
+        pytest.param({"nc": None}, ["yaml-names"], id="nc empty beside names"),
+        pytest.param({"names": {-1: "x", 0: "a"}}, [], id="numbers from -1"),
+        pytest.param({"test": 3}, ["yaml-keys"], id="test is a number"),
+        pytest.param({"kpt_shape": 3}, ["yaml-keys", "yaml-keys"], id="keypoints are a number"),
         pytest.param({"names": ..., "nc": "many"}, ["yaml-names"], id="nc is no number"),
         pytest.param({"names": []}, ["yaml-names"], id="no names"),
         pytest.param({"names": "a"}, ["yaml-names"], id="names is a text"),
@@ -244,12 +272,12 @@ def test_yaml_without_keys_is_refused(content: object) -> None:
 
 
 def test_sound_tree_has_no_violation_and_all_its_pictures(tmp_path: Path) -> None:
-    found = trainer_rules.judge_tree(yolo.read(dataset(tmp_path)))
+    found = trainer_tree.judge_tree(yolo.read(dataset(tmp_path)))
     assert found.violations == []
     assert found.classes == 2
     assert found.pictures.rows() == [
-        ("training/images/a.png", "training/labels/a.txt", "train"),
-        ("validation/images/b.png", "validation/labels/b.txt", "val"),
+        ("training/images/a.png", "training/labels/a.txt", "train", "data.yaml"),
+        ("validation/images/b.png", "validation/labels/b.txt", "val", "data.yaml"),
     ]
 
 
@@ -291,37 +319,91 @@ def test_tree_is_judged_as_the_trainer_finds_it(
 def test_folder_without_any_label_is_not_taken_for_normal_pictures(tmp_path: Path) -> None:
     dataset(tmp_path)
     (tmp_path / "training/labels/a.txt").unlink()
-    assert judged(tmp_path) == [("place-unlabelled", "training/images")]
+    assert judged(tmp_path) == [("train-unlabelled", "training/images")]
 
 
-def test_one_missing_label_among_others_is_background(tmp_path: Path) -> None:
-    assert judged(dataset(tmp_path, **{"training/images/c.png": picture()})) == []
+@pytest.mark.parametrize("other", ["c.TXT", "C.txt", "c.Txt"])
+def test_label_that_is_named_otherwise_is_missing_and_the_other_is_named(tmp_path: Path, other: str) -> None:
+    dataset(tmp_path, **{"training/images/c.png": picture(), f"training/labels/{other}": b"0 0.5 0.5 0.1 0.1\n"})
+    found = trainer_tree.judge_tree(yolo.read(tmp_path)).violations
+    (missing,) = [violation for violation in found if violation.rule == "label-missing"]
+    assert missing.key == "training/images/c.png"
+    assert f"{other} is there" in missing.detail
 
 
-def test_labels_outside_the_dataset_are_said(tmp_path: Path) -> None:
+def test_one_missing_label_among_others_is_said(tmp_path: Path) -> None:
+    assert judged(dataset(tmp_path, **{"training/images/c.png": picture()})) == [
+        ("label-missing", "training/images/c.png")
+    ]
+
+
+@pytest.mark.parametrize("ending", ["jpg", "jpeg", "bmp"])
+def test_one_label_for_two_pictures_is_said(tmp_path: Path, ending: str) -> None:
+    assert judged(dataset(tmp_path, **{f"training/images/a.{ending}": picture("JPEG")})) == [
+        ("label-shared", "training/labels/a.txt")
+    ]
+
+
+def test_labels_looked_for_outside_the_dataset_are_missing(tmp_path: Path) -> None:
     root = tmp_path / "images" / "mine"
     dataset(root, **{"data.yaml": b"train: flat\nval: validation/images\nnames: [a]\n", "flat/a.png": picture()})
-    assert judged(root) == [("label-outside", "flat")]
+    assert judged(root) == [("train-unlabelled", "flat")]
 
 
-def test_list_of_pictures_is_followed(tmp_path: Path) -> None:
-    dataset(
-        tmp_path,
-        **{
-            "data.yaml": b"train: train.txt\nval: validation/images\nnames: [a]\n",
-            "train.txt": b"./training/images/a.png\n",
-        },
-    )
-    found = trainer_rules.judge_tree(yolo.read(tmp_path))
+def test_pictures_are_found_as_the_trainer_does(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpeg", "deep/c.webp", "notes.txt", "x.gif", ".hidden.png", ".git/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert trainer_tree.find_pictures(tmp_path) == [f"{tmp_path}/{name}" for name in ("a.jpeg", "b.PNG", "deep/c.webp")]
+    assert trainer_tree.find_pictures(tmp_path / "nowhere") == []
+
+
+def with_list(root: Path, lines: bytes) -> trainer_tree.Found:
+    """The dataset, its training picture named by a list."""
+    data = b"train: train.txt\nval: validation/images\nnames: [a, b]\n"
+    return trainer_tree.judge_tree(yolo.read(dataset(root, **{"data.yaml": data, "train.txt": lines})))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param(b"./training/images/a.png\n", id="plain"),
+        pytest.param(b"\xef\xbb\xbf./training/images/a.png\r\n\r\n", id="with a byte order mark and CRLF"),
+        pytest.param(b"./training/labels/../images/a.png", id="in a roundabout way"),
+    ],
+)
+def test_list_of_pictures_is_followed(tmp_path: Path, lines: bytes) -> None:
+    found = with_list(tmp_path, lines)
     assert found.violations == []
     assert "training/images/a.png" in found.pictures["key"]
 
 
-@pytest.mark.parametrize("cache", ["training/labels.cache", "training/labels/all.cache"])
-def test_cache_older_than_a_label_is_stale(tmp_path: Path, cache: str) -> None:
-    dataset(tmp_path, **{cache: b"old"})
-    label = (tmp_path / "training/labels/a.txt").stat().st_mtime_ns
-    os.utime(tmp_path / cache, ns=(label + 1, label + 1))
-    assert judged(tmp_path) == []
-    os.utime(tmp_path / cache, ns=(label - 1, label - 1))
-    assert judged(tmp_path) == [("cache-stale", cache)]
+@pytest.mark.parametrize("before", ["", "../", "images/", " ./"])
+def test_list_whose_paths_begin_otherwise_is_looked_for_elsewhere(tmp_path: Path, before: str) -> None:
+    lines = f"./training/images/a.png\n{before}training/images/b.png\n".encode()
+    (violation,) = with_list(tmp_path, lines).violations
+    assert violation[:3] == ("list-path", "train.txt", 2)
+
+
+def test_pictures_of_a_list_without_dots_are_judged_all_the_same(tmp_path: Path) -> None:
+    found = with_list(tmp_path, b"training/images/a.png\n")
+    assert rules(found.violations) == ["list-path"]
+    assert "training/images/a.png" in found.pictures["key"]
+
+
+@pytest.mark.parametrize("line", ["./training/images/a.png ", "# a.png, the first", "./training/labels/a.txt"])
+def test_line_of_a_list_that_names_no_picture_is_said(tmp_path: Path, line: str) -> None:
+    found = with_list(tmp_path, f"{line}\n./training/images/a.png\n".encode())
+    assert [violation[:3] for violation in found.violations] == [("list-ignored", "train.txt", 1)]
+
+
+def test_cache_of_before_is_no_fault_for_the_trainer_knows_the_time_of_every_file(tmp_path: Path) -> None:
+    assert judged(dataset(tmp_path, **{"training/labels.cache": b"old"})) == []
+
+
+def test_dataset_elsewhere_that_a_yaml_names_is_judged(tmp_path: Path) -> None:
+    elsewhere = dataset(tmp_path / "elsewhere", **{"training/images/c.png": picture()})
+    (tmp_path / "here").mkdir()
+    named = f"path: {elsewhere}\ntrain: training/images\nval: validation/images\nnames: [a, b]\n"
+    (tmp_path / "here/data.yaml").write_text(named)
+    assert judged(tmp_path / "here") == [("label-missing", "../elsewhere/training/images/c.png")]

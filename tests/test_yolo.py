@@ -2,15 +2,19 @@
 
 import errno
 import hashlib
+import io
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from radloop import files, manifest
 from radloop.dataset import yolo
@@ -100,6 +104,42 @@ def test_pictures_are_links_to_their_source(tmp_path: Path) -> None:
     yolo.write(plan(tmp_path / "raw", ONE), tmp_path / "organized", pictures=tmp_path / "raw")
     for name in ("a_R1", "a_R2"):
         assert os.path.samefile(tmp_path / "raw/a.png", tmp_path / f"organized/training/images/{name}.png")
+
+
+def tagged(pictures: Path, image_id: str) -> bytes:
+    """Give a source a text; the same picture without it."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 20), dtype=np.uint8)).save(buffer, "PNG")
+    bare = buffer.getvalue()
+    pictures.mkdir(exist_ok=True)
+    text = b"PatientName\0DOE^JOHN"
+    chunk = len(text).to_bytes(4) + b"tEXt" + text + zlib.crc32(b"tEXt" + text).to_bytes(4)
+    (pictures / f"{image_id}.png").write_bytes(bare[:33] + chunk + bare[33:])
+    return bare
+
+
+def test_picture_with_a_text_is_published_without_it_as_a_file_of_its_own(tmp_path: Path) -> None:
+    raw, organized = tmp_path / "raw", tmp_path / "organized"
+    made = plan(raw, ONE, images={"a": tagged(raw, "a")})
+    tagged(raw, "a")
+    source = (raw / "a.png").read_bytes()
+    assert yolo.write(made, organized, pictures=raw)
+    first, second = (organized / f"training/images/{name}.png" for name in ("a_R1", "a_R2"))
+    assert b"DOE" not in first.read_bytes()
+    assert os.path.samefile(first, second)
+    assert not os.path.samefile(first, raw / "a.png")
+    assert os.path.samefile(organized / "training/images/b_R1.png", raw / "b.png")
+    assert (raw / "a.png").read_bytes() == source
+    assert not yolo.write(made, organized, pictures=raw)
+
+
+def test_picture_with_a_text_that_changed_is_refused(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    made = plan(raw, ONE, images={"a": tagged(raw, "a")})
+    tagged(raw, "a")
+    (raw / "a.png").write_bytes((raw / "a.png").read_bytes().replace(b"IDAT", b"IDAt"))
+    with pytest.raises(DatasetError, match="has changed since it was inspected"):
+        yolo.write(made, tmp_path / "organized", pictures=raw)
 
 
 def test_labels_are_not_programs_and_follow_the_umask(tmp_path: Path) -> None:
@@ -396,14 +436,6 @@ def test_broken_data_yaml_is_found_with_its_problem(tmp_path: Path) -> None:
     (config,) = yolo.read(tmp_path).configs
     assert config.problem is not None
     assert "flow" in config.problem
-
-
-def test_pictures_are_found_as_the_trainer_does(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpeg", "deep/c.webp", "notes.txt", "x.gif", ".hidden.png", ".git/d.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    assert yolo.find_pictures(tmp_path) == [f"{tmp_path}/{name}" for name in ("a.jpeg", "b.PNG", "deep/c.webp")]
-    assert yolo.find_pictures(tmp_path / "nowhere") == []
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from radloop import manifest
 from radloop.errors import BusyError
 
+_WRITTEN = (manifest.UNIT, manifest.NAME)  # in a folder that is radloop's own
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -64,6 +66,20 @@ def flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def walk_visible(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """Every file in a folder and in the folders in it, by name; nothing hidden, and nothing that radloop wrote there.
+
+    A link is yielded as it is, and no folder behind one is entered. Raises OSError where a folder cannot be listed.
+    """
+    with os.scandir(folder) as entries:
+        visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    for entry in visible:
+        if not entry.is_dir(follow_symlinks=False):
+            yield entry
+        elif not any(os.path.exists(f"{entry.path}/{name}") for name in _WRITTEN):
+            yield from walk_visible(entry.path)
 
 
 def link_or_copy(source: Path, target: Path) -> bool:

@@ -190,7 +190,7 @@ class Explain(Json, Jobs, Ruled, Stored, DatasetFolder, ReviewsFolder, ReadFeedb
 
 @dataclass(frozen=True, kw_only=True)
 class Check(Json, Jobs):
-    """Say what the trainer would drop or refuse, and whether anything is missing, changed or leaking. Exit 1 if so."""
+    """Say what Ultralytics 8.4 would drop or refuse, and what is missing, changed or leaking. Exit 1 if anything is."""
 
     place: Annotated[str, About("A dataset's folder or a store (name:container).", argument="DIR|STORE")]
 

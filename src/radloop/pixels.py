@@ -27,6 +27,7 @@ Gray = npt.NDArray[np.uint8]  # height × width
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG: Final = b"\xff\xd8\xff"
+_NEARLY_BLACK: Final = 16  # values under it show a trainer nothing
 _KORNIA_MODES: Final = {0: "mono", 2: "rgb", 6: "rgba"}  # by the PNG's colour type
 # Any other chunk may change the pixels, or be one that Pillow refuses the picture for: then it is Pillow's.
 _PLAIN_CHUNKS: Final = frozenset({b"IHDR", b"IDAT", b"IEND", b"tEXt", b"tIME", b"bKGD", b"sBIT"})
@@ -88,6 +89,19 @@ def statistics(gray: Gray) -> Statistics:
     total, squares = int(counts @ values), int(counts @ values**2)
     mean = total / gray.size
     return Statistics(mean, max(squares / gray.size - mean**2, 0.0) ** 0.5, _laplacian_variance(gray))
+
+
+def spread(gray: Gray) -> int:
+    """How many of the 256 steps lie between the darkest and the lightest values, one in 400 left out on either side."""
+    counts = np.cumsum(Image.fromarray(gray).histogram())
+    low, high = np.searchsorted(counts, [gray.size / 400, gray.size * 399 / 400])
+    return int(high - low) + 1
+
+
+def is_nearly_black(gray: Gray) -> bool:
+    """Whether all but one value in 400 lie in the lowest sixteenth: a picture of 12 bits in 16, or nothing at all."""
+    counts = np.array(Image.fromarray(gray).histogram())
+    return int(counts[_NEARLY_BLACK:].sum()) * 400 <= gray.size
 
 
 def fingerprint(gray: Gray) -> str:

@@ -105,6 +105,18 @@ def data_yaml(places: Mapping[str, str], names: Iterable[str], *, comment: str =
     return f"{comment}{where}names:\n{numbered}".encode()
 
 
+def read_data_yaml(data: bytes) -> object:
+    """What a trainer reads from a data yaml: without what is no UTF-8 or not printable, and the text None is nothing.
+
+    Raises whatever PyYAML raises, which may be anything: a KeyError for `!!bool x`.
+    """
+    text = data.decode("utf-8", errors="ignore")
+    content = yaml.safe_load(yaml.reader.Reader.NON_PRINTABLE.sub("", text))
+    if isinstance(content, dict):
+        return {key: None if value == "None" else value for key, value in content.items()}
+    return content
+
+
 def classes_txt(names: Iterable[str]) -> bytes:
     """`number name` a line."""
     return "".join(f"{number} {name}\n" for number, name in enumerate(names)).encode()

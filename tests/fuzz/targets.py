@@ -31,7 +31,7 @@ from PIL import Image
 from radloop import manifest, options, pixels, settings
 from radloop.catalog import classes as resolving
 from radloop.dashboard import loading, loop
-from radloop.dataset import findings, pictures, trainer_rules, yolo
+from radloop.dataset import findings, pictures, trainer_labels, trainer_rules, trainer_yaml, yolo
 from radloop.errors import (
     AnnotationError,
     DatasetError,
@@ -563,8 +563,8 @@ def shown(data: bytes) -> None:
 def label(data: bytes) -> None:
     """A label file of somebody's dataset: looked at among many, it breaks the rules that it breaks alone."""
     for classes in (None, len(TAXONOMY)):
-        alone = trainer_rules.judge_label("a.txt", data, classes)
-        assert trainer_rules.judge_labels(["a.txt", "b.txt"], [data, b""], classes) == alone
+        alone = trainer_labels.judge_label("a.txt", data, classes)
+        assert trainer_labels.judge_labels(["a.txt", "b.txt"], [data, b""], classes) == alone
         assert {violation.rule for violation in alone} <= trainer_rules.RULES.keys()
         assert all(0 < violation.line <= len(data) + 1 for violation in alone)
         for violation in alone:
@@ -576,9 +576,9 @@ def config(data: bytes) -> None:
     tree = yolo.read(_only_files("tree", {"data.yaml": data}))
     (found,) = tree.configs
     assert (found.problem is None) or found.content is None
-    for violation in trainer_rules.judge_yaml(found.key, found.content):
+    for violation in trainer_yaml.judge_yaml(found.key, found.content):
         _assert_one_line(violation.detail)
-    count = trainer_rules.class_count(found.content)
+    count = trainer_yaml.class_count(found.content)
     assert count is None or isinstance(count, int)
 
 

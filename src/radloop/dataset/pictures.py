@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from radloop import engines, files, manifest, pixels, sealed, similarity
+from radloop import engines, files, manifest, pixels, sealed, similarity, tags
 from radloop.engines import HERE, Engine
 from radloop.errors import SourceError
 from radloop.progress import Progress, silent
@@ -30,8 +31,20 @@ _FOUND: Final = pl.Schema({"image_id": pl.String, "path": pl.String, "problem": 
 _SIZES: Final = pl.Schema({"image_id": pl.String, "width": pl.Int32, "height": pl.Int32})
 _PASS: Final = 3  # raise it when what is measured changes: a cache of another pass is not used
 _INSPECTED: Final = pl.Schema(
-    {**PICTURES, "mtime_ns": pl.Int64, "thumbnail": pl.Binary, "pass": pl.Int16}  # type: ignore[arg-type]
+    {
+        **PICTURES,  # type: ignore[arg-type]  # bytes and md5 are the file's, with its tags
+        "bare_bytes": pl.Int64,  # without its tags; null where it has none
+        "bare_md5": pl.String,
+        "spread": pl.Int16,  # how many of 256 gray values it uses; null where they are many
+        "mtime_ns": pl.Int64,
+        "ctime_ns": pl.Int64,
+        "inode": pl.UInt64,
+        "thumbnail": pl.Binary,
+        "pass": pl.Int16,
+    }
 )
+_NEXT_TO_NOTHING: Final = 16  # of 256 gray values: 12 bits in 16
+_LOW_STD: Final = 20.0  # no picture of so small a spread has a larger one
 _HEADER_BYTES: Final = (4096, 2**16)  # enough for almost all headers; else the whole file
 _SHARD: Final = 64  # pictures: a quarter of a second; their rows fit into one message of Ray (100 kB)
 _FEW: Final = 256  # pictures: a worker takes as long to start
@@ -39,21 +52,22 @@ _SAVE_EVERY: Final = 1000  # pictures, or a fiftieth of all: what a kill can cos
 
 
 def find(folder: Path) -> pl.DataFrame:
-    """The pictures in `folder`, one level deep: image_id (the name without its ending), path, problem; by image_id.
+    """The pictures in `folder` and the folders in it: image_id (the name without its ending), path, problem; by id.
 
-    Folders, hidden files and files with other endings are passed over. One row for each image_id.
-    Raises SourceError where the folder cannot be listed.
+    Hidden files and folders and files with other endings are passed over. One row for each image_id.
+    Raises SourceError where the folder cannot be listed, and for a linked folder of pictures, which is not entered.
     """
     names = defaultdict(list)
     problems: dict[str, str] = {}
     try:
         root = os.path.realpath(folder)
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                stem, suffix = os.path.splitext(entry.name)
-                if suffix.lower() not in SUFFIXES or stem.startswith(".") or os.path.isdir(entry):
-                    continue
-                image_id, name = (os.fsencode(text).decode("utf-8", "backslashreplace") for text in (stem, entry.name))
+        for entry in files.walk_visible(folder):
+            stem, suffix = os.path.splitext(entry.name)
+            if os.path.isdir(entry):
+                _require_no_picture_behind(entry)
+            elif suffix.lower() in SUFFIXES:
+                path = os.path.relpath(entry.path, folder)
+                image_id, name = (os.fsencode(text).decode("utf-8", "backslashreplace") for text in (stem, path))
                 names[image_id].append(name)
                 if problem := _entry_problem(entry, root):
                     problems[image_id] = problem
@@ -64,6 +78,14 @@ def find(folder: Path) -> pl.DataFrame:
             problems[image_id] = f"{len(alike)} files have this image_id: {', '.join(sorted(alike))}"
     rows = [(image_id, min(names[image_id]), problems.get(image_id)) for image_id in sorted(names)]
     return pl.DataFrame(rows, schema=_FOUND, orient="row")
+
+
+def _require_no_picture_behind(link: os.DirEntry[str]) -> None:
+    if any(entry.name.lower().endswith(tuple(SUFFIXES)) for entry in files.walk_visible(link.path)):
+        raise SourceError(
+            f"{link.path} is a link to a folder of pictures ({os.path.realpath(link.path)}), and no folder behind a "
+            "link is read: put the folder itself there, or name it as the source."
+        )
 
 
 def read_headers(folder: Path, found: pl.DataFrame) -> pl.DataFrame:
@@ -80,16 +102,25 @@ def read_headers(folder: Path, found: pl.DataFrame) -> pl.DataFrame:
 
 
 def inspect(
-    folder: Path, found: pl.DataFrame, *, engine: Engine = HERE, cache: Path | None = None, progress: Progress = silent
+    folder: Path,
+    found: pl.DataFrame,
+    *,
+    engine: Engine = HERE,
+    cache: Path | None = None,
+    to_publish: bool = True,
+    progress: Progress = silent,
 ) -> pl.DataFrame:
     """Look at every `found` picture: PICTURES, sorted by image_id, the same for every engine.
 
-    With a `cache` file, pictures whose path, size and time of change are as they were are not even opened, and a run
-    that is killed keeps most of what it did: in parts beside it, which the end of a run makes one file again. Raises
-    EngineError where the engine fails, or a machine of it does not see the folder.
+    to_publish: bytes and md5 are those of the picture without its tags (`tags`), as it is published, and one that uses
+    no more than a sixteenth of the gray values has a problem; else they are the file's.
+
+    With a `cache` file, pictures whose path, inode, size and times of change are as they were are not even opened, and
+    a run that is killed keeps most of what it did: in parts beside it, which the end of a run makes one file again.
+    Raises EngineError where the engine fails, or a machine of it does not see the folder.
     """
     sound = found.filter(pl.col("problem").is_null())
-    known = _unchanged(folder, sound["path"], cache)
+    known, touched = _unchanged(folder, sound["path"], cache)
     paths = _missing(sound["path"], known["path"])
 
     tables, unsaved, done = [known], list[pl.DataFrame](), len(known)
@@ -104,10 +135,12 @@ def inspect(
             if cache:
                 _write_cache(cache.with_suffix(f".{len(_parts(cache))}{cache.suffix}"), tables[-1])
     inspected = pl.concat([*tables, *unsaved])
-    if cache and (paths or _parts(cache)):
-        _write_cache(cache, inspected)
+    if cache and (paths or touched or _parts(cache)):
+        _write_cache(cache, inspected.sort("path"))
         for part in _parts(cache):
             part.unlink()
+    if to_publish:
+        inspected = _as_published(inspected)
     refused = found.filter(pl.col("problem").is_not_null())
     return pl.concat([inspected, refused], how="diagonal").select(PICTURES.names()).sort("image_id")
 
@@ -131,7 +164,7 @@ def thumbnails(
     Raises SourceError for a picture that changed since it was inspected.
     """
     wanted = pictures.filter(pl.col("image_id").is_in(image_ids))
-    known = _unchanged(folder, wanted["path"], cache)
+    known, _ = _unchanged(folder, wanted["path"], cache)
     tables = [known, *_inspect_shards(folder, _missing(wanted["path"], known["path"]), engine)]
     sound = pl.concat(tables).join(wanted, on=["image_id", "pixels_md5"], how="semi")
     by_id = dict(sound.select("image_id", "thumbnail").iter_rows())
@@ -163,6 +196,20 @@ def inspect_shard(folder: Path, paths: list[str]) -> pl.DataFrame:
     return pl.DataFrame([_inspect_one(folder, path) for path in paths], schema=_INSPECTED)
 
 
+def _as_published(inspected: pl.DataFrame) -> pl.DataFrame:
+    """With the size and MD5 that the published file has, and a problem where it would show nothing."""
+    pale = pl.format(
+        "its values use {} of 256 steps, a sixteenth or less: next to nothing is to be seen. Stretch them to the "
+        "range of their type (12 bits in 16: times 16)",
+        "spread",
+    )
+    return inspected.with_columns(
+        bytes=pl.coalesce("bare_bytes", "bytes"),
+        md5=pl.coalesce("bare_md5", "md5"),
+        problem=pl.coalesce("problem", pl.when(pl.col("spread") <= _NEXT_TO_NOTHING).then(pale)),
+    )
+
+
 def _entry_problem(entry: os.DirEntry[str], root: str) -> str | None:
     try:
         entry.name.encode("utf-8")
@@ -171,7 +218,7 @@ def _entry_problem(entry: os.DirEntry[str], root: str) -> str | None:
     if not manifest.is_safe_key(entry.name):
         return f"its name {entry.name!r} is not safe in an object store"
     if entry.is_symlink() and os.path.commonpath([root, os.path.realpath(entry.path)]) != root:
-        return "a link that leads out of the folder"
+        return f"{entry.name} is a link that leads out of the folder: put the picture itself there"
     if not os.path.isfile(entry):
         return "a broken link" if entry.is_symlink() else "not a regular file"
     return None
@@ -190,11 +237,11 @@ def _header_size(path: Path) -> tuple[int, int] | None:
 
 
 def _inspect_one(folder: Path, path: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"image_id": os.path.splitext(path)[0], "path": path, "pass": _PASS}
+    row: dict[str, Any] = {"image_id": os.path.splitext(os.path.basename(path))[0], "path": path, "pass": _PASS}
     try:
         with (folder / path).open("rb", buffering=0) as file:
             status = os.fstat(file.fileno())
-            row |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+            row |= {"bytes": status.st_size, **_times(status)}
             if status.st_size > MAX_BYTES:
                 raise SourceError(f"{status.st_size} bytes are more than any radiograph has ({MAX_BYTES}): not read")
             data = file.read()
@@ -202,15 +249,20 @@ def _inspect_one(folder: Path, path: str) -> dict[str, Any]:
         if size := pixels.header_size(data):
             row |= {"width": min(size[0], 2**31 - 1), "height": min(size[1], 2**31 - 1)}
         gray = pixels.decode(data)
+        bare = tags.without_tags(data)
     except OSError as error:
         return row | {"problem": f"cannot be read: {error.strerror or error}"}
     except SourceError as error:
         return row | {"problem": str(error)}
+    if bare is not data:
+        row |= {"bare_bytes": len(bare), "bare_md5": hashlib.md5(bare).hexdigest()}
     small = similarity.thumbnail(gray)
+    statistics = pixels.statistics(gray)
     return (
         row
-        | pixels.statistics(gray)._asdict()
+        | statistics._asdict()
         | {
+            "spread": pixels.spread(gray) if statistics.std < _LOW_STD else None,
             "pixels_md5": pixels.fingerprint(gray),
             "phash": similarity.phash(small),
             "thumbnail": small.tobytes(),
@@ -235,25 +287,46 @@ def _look_again(folder: Path, table: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([table.filter(~unread), inspect_shard(folder, again)]) if again else table
 
 
-def _unchanged(folder: Path, paths: pl.Series, cache: Path | None) -> pl.DataFrame:
-    """What the cache knows of those files that are as they were."""
+def _times(status: os.stat_result) -> dict[str, int]:
+    return {"mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns, "inode": status.st_ino}
+
+
+def _unchanged(folder: Path, paths: pl.Series, cache: Path | None) -> tuple[pl.DataFrame, bool]:
+    """What the cache knows of those files that are as they were; and whether one was touched since.
+
+    A link to a file, as in a dataset, changes its inode's time, and so does new content under the old size and time of
+    writing: such a file is read once more, and known by its MD5.
+    """
     nothing = _INSPECTED.to_frame()
     if cache is None:
-        return nothing
+        return nothing, False
     known = pl.concat([nothing, *_read_cache(cache)])
     if known.is_empty():
-        return nothing
+        return nothing, False
     now = []
     for path in paths:
         try:
             status = os.stat(folder / path)
         except OSError:
             continue  # gone: looking at it will say so
-        now.append((path, status.st_size, status.st_mtime_ns, _PASS))
-    key = ["path", "bytes", "mtime_ns", "pass"]
-    return known.join(
-        pl.DataFrame(now, schema={name: _INSPECTED[name] for name in key}, orient="row"), on=key, how="semi"
-    ).unique("path")
+        now.append({"path": path, "bytes": status.st_size, "pass": _PASS, **_times(status)})
+    key = ["path", "bytes", "mtime_ns", "inode", "pass"]
+    there = pl.DataFrame(now, schema={name: _INSPECTED[name] for name in [*key, "ctime_ns"]})
+    same = known.join(there, on=key, suffix="_now").unique("path")
+    is_touched = pl.col("ctime_ns") != pl.col("ctime_ns_now")
+    touched = same.filter(is_touched)
+    with ThreadPoolExecutor() as pool:
+        md5s = list(pool.map(_md5_of, [folder / path for path in touched["path"]]))
+    again = touched.filter(pl.Series(md5s, dtype=pl.String) == touched["md5"]).with_columns(ctime_ns="ctime_ns_now")
+    return pl.concat([same.filter(~is_touched), again]).select(_INSPECTED.names()), not touched.is_empty()
+
+
+def _md5_of(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()
+    except OSError:
+        return None
 
 
 def _missing(paths: pl.Series, known: pl.Series) -> list[str]:

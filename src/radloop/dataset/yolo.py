@@ -1,7 +1,6 @@
 """The YOLO tree on disk: write a plan as one, find the parts of any."""
 
 import errno
-import glob
 import hashlib
 import os
 import shutil
@@ -12,17 +11,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
-import yaml
 
-from radloop import files, manifest
+from radloop import files, manifest, tree
+from radloop.dataset import trainer_yaml
 from radloop.dataset.plan import Plan
-from radloop.errors import DatasetError
+from radloop.errors import DatasetError, SourceError
 from radloop.progress import Progress, silent
+from radloop.tags import without_tags
 
 # The endings that the trainer looks for in a folder of pictures; it passes over all others without a word.
 PICTURE_SUFFIXES: Final = frozenset(
-    {"bmp", "dng", "heic", "jpeg", "jpg", "mpo", "pfm", "png", "tif", "tiff", "webp"}
-)  # fmt: skip
+    {"avif", "bmp", "dng", "heic", "heif", "jp2", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp"}
+)
 
 _FOLDER: Final = pl.col("key").str.replace(r"/?[^/]*$", "")  # of a file
 _BATCH: Final = 4096  # files between two words to `progress`
@@ -57,9 +57,9 @@ def write(plan: Plan, organized: Path, *, pictures: Path, progress: Progress = s
         kept = _unlisted(organized)
         if _is_written(plan, organized, pictures):
             return False
-        _require_unchanged(plan.images, pictures)
+        tagged = _require_unchanged(plan.images, pictures)
         try:
-            _write_tree(plan, new, pictures=pictures, progress=progress)
+            _write_tree(plan, new, pictures=pictures, tagged=tagged, progress=progress)
             _keep(kept, organized, new)
             files.write_atomic(new / manifest.NAME, manifest.encode(plan.manifest))
             if durable:
@@ -78,12 +78,12 @@ def write(plan: Plan, organized: Path, *, pictures: Path, progress: Progress = s
     return True
 
 
-def _write_tree(plan: Plan, new: Path, *, pictures: Path, progress: Progress) -> None:
+def _write_tree(plan: Plan, new: Path, *, pictures: Path, tagged: set[str], progress: Progress) -> None:
     new.mkdir()
     for folder in plan.manifest.select(_FOLDER).unique().to_series().sort():
         (new / folder).mkdir(parents=True, exist_ok=True)
     _write_labels(plan.labels, new, progress)
-    _link_pictures(plan.images, new, pictures, progress)
+    _link_pictures(plan.images, new, pictures, tagged, progress)
     for key, data in plan.documents.items():
         (new / key).write_bytes(data)
 
@@ -105,15 +105,23 @@ def _create(name: str, data: bytes, folder: int) -> None:
         os.close(descriptor)
 
 
-def _link_pictures(images: pl.DataFrame, new: Path, pictures: Path, progress: Progress) -> None:
+def _link_pictures(images: pl.DataFrame, new: Path, pictures: Path, tagged: set[str], progress: Progress) -> None:
     done = 0
-    copies: dict[str, Path] = {}  # of a source that cannot be linked: its next file is a link to its last copy
+    # of a source that cannot be linked, or has tags: its next file is a link to its last copy
+    copies: dict[str, Path] = {}
     with _opened(pictures) as origin:
         for folder, names, sources in _batches(images, pl.col("source")):
             with _opened(new / folder) as there:
                 for name, source in zip(names, sources, strict=True):
+                    if source in tagged and source not in copies:
+                        copies[source] = new / folder / name
+                        _create(name, without_tags((pictures / source).read_bytes()), there)
+                        continue
                     try:
-                        os.link(source, name, src_dir_fd=origin, dst_dir_fd=there)
+                        if source in tagged:
+                            os.link(copies[source], name, dst_dir_fd=there)
+                        else:
+                            os.link(source, name, src_dir_fd=origin, dst_dir_fd=there)
                     except OSError as error:
                         if error.errno == errno.EEXIST:
                             raise
@@ -141,21 +149,39 @@ def _opened(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _require_unchanged(images: pl.DataFrame, pictures: Path) -> None:
-    """Raise DatasetError where a picture is no longer the file that was inspected, as far as its size tells."""
+def _require_unchanged(images: pl.DataFrame, pictures: Path) -> set[str]:
+    """Raise DatasetError where a picture is no longer the file that was inspected, as far as its size tells.
+
+    The sources with tags, which are published without them and so as smaller files, are returned.
+    """
+    tagged = set()
+    distinct = images.select("source", "bytes", "md5").unique("source", maintain_order=True)
     with _opened(pictures) as origin:
-        for source, size in images.select("source", "bytes").unique("source", maintain_order=True).iter_rows():
+        for source, size, md5 in distinct.iter_rows():
             try:
                 found = os.stat(source, dir_fd=origin).st_size
             except FileNotFoundError as gone:
                 raise DatasetError(
                     f"picture {pictures / source} has gone since it was inspected. Put it back, or run transform again."
                 ) from gone
-            if found != size:
+            if found == size:
+                continue
+            if _is_without_tags(pictures / source, md5):
+                tagged.add(source)
+            else:
                 raise DatasetError(
                     f"picture {pictures / source} has changed since it was inspected: {found} bytes instead of {size}."
                     " Run transform again."
                 )
+    return tagged
+
+
+def _is_without_tags(picture: Path, md5: str) -> bool:
+    """Whether a picture without its tags has this MD5."""
+    try:
+        return hashlib.md5(without_tags(picture.read_bytes())).hexdigest() == md5
+    except SourceError:
+        return False
 
 
 def _unlisted(organized: Path) -> list[str]:
@@ -292,7 +318,8 @@ class Tree:
 def read(root: Path) -> Tree:
     """Find the parts of the YOLO dataset in the folder `root`, without opening a picture or a label.
 
-    A yaml is a data yaml if its name is `data.yaml` or it has one of the keys train, val, names, nc.
+    A yaml is a data yaml if its name is `data.yaml`, if it has places for train or val, or names or counts classes; but
+    that of a model (`backbone`), or of a run's settings (`val: true`), is none.
     """
     root = root.resolve()
     found = (_config(path, root) for path in sorted(root.iterdir()) if path.suffix in (".yaml", ".yml"))
@@ -304,16 +331,21 @@ def _config(path: Path, root: Path) -> Config | None:
     problem = None
     splits: dict[str, list[Path]] = {}
     try:
-        # The trainer drops what is no UTF-8 and what YAML calls unprintable, then parses the rest.
-        text = path.read_bytes().decode("utf-8", errors="ignore")
-        content = yaml.safe_load(yaml.reader.Reader.NON_PRINTABLE.sub("", text))
+        content = tree.read_data_yaml(path.read_bytes())
         splits = _splits(content, root)
     except Exception as broken:  # noqa: BLE001 - PyYAML raises anything, a KeyError for `!!bool x`; a path may hold a NUL
         content, problem = None, " ".join(str(broken).split())[:200] or type(broken).__name__
-    keys = content.keys() if isinstance(content, dict) else set()
-    if path.name != "data.yaml" and not keys & {"train", "val", "names", "nc"}:
+    if path.name != "data.yaml" and not _is_of_data(content):
         return None
     return Config(path.name, content, problem, splits)
+
+
+def _is_of_data(content: object) -> bool:
+    if not isinstance(content, dict) or "backbone" in content:
+        return False
+    return (
+        "names" in content or "nc" in content or any(isinstance(content.get(k), str | list) for k in ("train", "val"))
+    )
 
 
 def _splits(content: object, root: Path) -> dict[str, list[Path]]:
@@ -321,31 +353,21 @@ def _splits(content: object, root: Path) -> dict[str, list[Path]]:
     base = mapping.get("path")
     base = root / base if isinstance(base, str) else root  # an absolute `path` replaces the root
     splits = {}
-    for split in ("train", "val", "test"):
-        named = mapping.get(split)
-        places = named if isinstance(named, list) else [named]
-        splits[split] = [_place(base, place) for place in places if isinstance(place, str) and place]
+    for split in trainer_yaml.SPLITS:
+        named = trainer_yaml.named_split(content, split)
+        if isinstance(named, str):
+            splits[split] = [_place(base, named)] if named else []
+        else:
+            listed = named if isinstance(named, list) else []
+            splits[split] = [(base / place).resolve() for place in listed if isinstance(place, str)]
     return splits
 
 
 def _place(base: Path, named: str) -> Path:
     place = (base / named).resolve()
-    if not place.exists() and named.startswith("../"):  # the trainer forgives one `../` too many
+    if not place.exists() and named.startswith("../"):  # the trainer forgives one `../` too many, not in a list
         return (base / named[3:]).resolve()
     return place
-
-
-def find_pictures(place: Path) -> list[str]:
-    """The absolute path of every picture that the trainer finds at a place (a folder, or a file that lists them)."""
-    if place.is_dir():
-        names = glob.iglob("**/*.*", root_dir=place, recursive=True)  # like the trainer: nothing hidden
-        paths = [f"{place}/{name}" for name in names]
-    elif place.is_file():
-        lines = place.read_text(encoding="utf-8", errors="replace").split("\n")
-        paths = [os.path.normpath(place.parent / line.strip()) for line in lines if line.strip()]
-    else:
-        paths = []
-    return sorted(path for path in paths if path.rpartition(".")[2].lower() in PICTURE_SUFFIXES)
 
 
 def label_path(picture: str) -> str:

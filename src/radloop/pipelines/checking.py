@@ -2,22 +2,30 @@
 
 import hashlib
 import json
-import os
-import warnings
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
-from PIL import Image
 
 from radloop import manifest, storage, tree
 from radloop.catalog import heldout, version
-from radloop.dataset import naming, proof, trainer_rules, yolo
-from radloop.dataset.trainer_rules import Found, Violation
+from radloop.dataset import (
+    doubles,
+    naming,
+    proof,
+    trainer_labels,
+    trainer_pictures,
+    trainer_rules,
+    trainer_tree,
+    trainer_yaml,
+    yolo,
+)
+from radloop.dataset.trainer_pictures import Looked
+from radloop.dataset.trainer_rules import DROPPING, TRAINER, Violation
+from radloop.dataset.trainer_tree import Found
 from radloop.errors import DatasetError
 from radloop.progress import Progress, silent
 from radloop.storage import Store, layout, verify
@@ -29,7 +37,6 @@ RULES: Final = trainer_rules.RULES | {
     "file-missing": "not the dataset that was written",
     "file-changed": "not the dataset that was written",
     "file-unlisted": "not the dataset that was written",
-    "label-missing": "picture taken for background",
     "leak-group": "figures on held-out splits flatter",
     "leak-picture": "figures on held-out splits flatter",
     "leak-memory": "figures on held-out splits flatter",
@@ -53,6 +60,7 @@ _STORE_RULES: Final = {
 }
 _IN_RETRAIN: Final = f"{manifest.RETRAIN}/"
 _DOCUMENTS_CHECKED: Final = "no group in two splits; the proof of the splits; the summary; the names of the classes"
+_YAML: Final = (".yaml", ".yml")
 _TRAINERS_OWN: Final = (".cache", ".npy")  # what training leaves in a dataset's folders
 
 
@@ -80,15 +88,6 @@ class _Unit:
     counts: dict[str, int]
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """What one look at the bytes of a picture told."""
-
-    size: int
-    md5: str
-    violations: list[Violation]
-
-
 def check(place: Path | str, *, jobs: int = 1, progress: Progress = silent) -> Report:
     """Judge the dataset in a folder or in a store (`name:container`), and the re-training data in it as its own unit.
 
@@ -102,7 +101,7 @@ def check(place: Path | str, *, jobs: int = 1, progress: Progress = silent) -> R
     root = yolo.dataset_root(Path(place))
     units = {"": _check_unit(root, jobs=jobs, progress=progress)}
     if (root / manifest.RETRAIN / manifest.NAME).is_file():
-        units[_IN_RETRAIN] = _check_unit(root / manifest.RETRAIN, jobs=jobs, progress=progress)
+        units[_IN_RETRAIN] = _check_unit(root / manifest.RETRAIN, jobs=jobs, judged_elsewhere=root, progress=progress)
     return _report(str(root), units)
 
 
@@ -147,19 +146,35 @@ def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
     checked = [f"size and MD5 of {listed.height - unverified:,} files, as the store tells them"]
     if unverified:
         checked.append(f"the size alone of {unverified:,} files: the store keeps no MD5 of them")
-    keys = (tree.ANNOTATIONS, tree.PROOF, tree.SUMMARY, *naming.FILES)
+    yamls = [key for key in listed["key"] if key.endswith(_YAML)]
+    keys = (tree.ANNOTATIONS, tree.PROOF, tree.SUMMARY, tree.HELDOUT, *naming.FILES, *yamls)
     texts = {key: text for key in keys if (text := store.get(layout.key_in(prefix, key))) is not None}
+    for key in yamls:
+        violations += _judge_yaml(key, texts.get(key, b""))
+    checked.append(f"the rules of {TRAINER} for {', '.join(yamls) or 'no yaml'}")
+    checked += filter(None, [doubles.note(listed)])
     if tree.ANNOTATIONS in texts:
         violations += _judge_documents(listed, texts)
         violations += _judge_summary(listed, texts)
         checked.append(_DOCUMENTS_CHECKED)
-    checked.append("not the lines of the labels: `radloop pull` it and check the folder for those")
+    with suppress(DatasetError):  # which is said of the documents
+        memory = heldout.decode(texts.get(tree.HELDOUT, b""), name=tree.HELDOUT)
+        violations += trainer_pictures.judge_thumbnails(listed, memory)
+        checked.append("that no picture is nearly black, by the thumbnails of those that are held out")
+    checked.append("not the pictures nor the lines of the labels: `radloop pull` it and check the folder for those")
     counts = {f"{kind}s": number for kind, number in listed.group_by("kind").len().sort("kind").iter_rows()}
     return _Unit(violations, manifest.version(listed), checked, counts)
 
 
-def _check_unit(root: Path, *, jobs: int, progress: Progress) -> _Unit:
-    found = trainer_rules.judge_tree(yolo.read(root))
+def _judge_yaml(key: str, data: bytes) -> list[Violation]:
+    try:
+        return trainer_yaml.judge_yaml(key, tree.read_data_yaml(data))
+    except Exception as broken:  # noqa: BLE001 - PyYAML raises anything
+        return [Violation("yaml-unreadable", key, None, " ".join(str(broken).split())[:200])]
+
+
+def _check_unit(root: Path, *, jobs: int, judged_elsewhere: Path | None = None, progress: Progress) -> _Unit:
+    found = trainer_tree.judge_tree(yolo.read(root), judged_elsewhere=judged_elsewhere)
     violations = list(found.violations)
     try:
         listed = manifest.read(root)
@@ -178,19 +193,23 @@ def _check_unit(root: Path, *, jobs: int, progress: Progress) -> _Unit:
         is_image = pl.col("kind") == "image"
         image_keys |= set(listed.filter(is_image)["key"])
         other_keys |= set(listed.filter(~is_image)["key"])
-    pictures = _look_at_pictures(root, sorted(image_keys), jobs=jobs, progress=progress)
+    pictures = trainer_pictures.look_at_all(root, sorted(image_keys), jobs=jobs, progress=progress)
     texts = dict(_read(root, sorted(other_keys), violations))
 
     violations += _judge_contents(found, pictures, texts)
-    checked = [f"the trainer's rules: {found.pictures['key'].n_unique():,} pictures with their labels"]
+    checked = [f"the rules of {TRAINER}: {found.pictures['key'].n_unique():,} pictures with their labels"]
+    checked += _notes(pictures, texts)
     unfinished = [name for name in (layout.MARKER, layout.JOURNAL) if listed is None and (root / name).exists()]
     violations += [Violation("publish-unfinished", name, None, layout.UNFINISHED) for name in unfinished]
     if listed is None:
-        violations += _judge_shared_pictures(found, pictures)
+        shows = {key: picture.shows for key, picture in pictures.items()}
+        violations += doubles.judge_leaks(found.pictures, shows)
+        violations += doubles.judge_contradictions(found.pictures, shows, texts)
         checked.append(f"no {manifest.NAME}: checksums, groups and splits could not be checked; same pictures were")
     else:
         violations += _judge_files(root, listed, pictures, texts)
         checked.append(f"size and MD5 of {listed.height:,} files")
+        checked += filter(None, [doubles.note(listed)])
         if tree.ANNOTATIONS in texts:
             violations += _judge_documents(listed, texts)
             checked.append(_DOCUMENTS_CHECKED)
@@ -203,33 +222,15 @@ def _check_unit(root: Path, *, jobs: int, progress: Progress) -> _Unit:
     return _Unit(violations, version, checked, _count(found, texts))
 
 
-def _look_at_pictures(root: Path, keys: list[str], *, jobs: int, progress: Progress) -> dict[str, _Picture]:
-    """Read, sum and judge each distinct file once, however many links it has; what is missing is left out."""
-    inodes: dict[str, tuple[int, int]] = {}
-    for key in keys:
-        try:
-            file = os.stat(f"{root}/{key}")
-        except OSError:
-            continue
-        inodes[key] = (file.st_dev, file.st_ino)
-    first = {inode: key for key, inode in reversed(inodes.items())}
-    looked: dict[tuple[int, int], _Picture | None] = {}
-    with warnings.catch_warnings(), ThreadPoolExecutor(jobs) as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the trainer takes them, and so do we
-        results = pool.map(lambda key: _look_at_picture(root / key), first.values())
-        for done, (inode, picture) in enumerate(zip(first, results, strict=True), 1):
-            looked[inode] = picture
-            if done % 256 == 0 or done == len(first):
-                progress("pictures checked", done, len(first))
-    return {key: picture for key, inode in inodes.items() if (picture := looked[inode]) is not None}
-
-
-def _look_at_picture(path: Path) -> _Picture | None:
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    return _Picture(len(data), hashlib.md5(data).hexdigest(), trainer_rules.judge_picture("", data))
+def _notes(pictures: Mapping[str, Looked], texts: Mapping[str, bytes]) -> Iterator[str]:
+    """What the trainer takes, but perhaps otherwise than was meant."""
+    labels = [text for key, text in texts.items() if key.endswith(".txt")]
+    if outlined := len(trainer_labels.with_polygons(labels)):
+        yield f"{outlined:,} labels hold outlines (more than 6 columns): the trainer takes their bounds for the boxes"
+    if turned := sum(picture.turned for picture in pictures.values()):
+        yield f"{turned:,} pictures are turned by the trainer, as their EXIF data say: their boxes have to fit that"
+    if unjudged := sum(not picture.judged for picture in pictures.values()):
+        yield f"not {unjudged:,} HEIC pictures, which the trainer opens with pi-heif"
 
 
 def _read(root: Path, keys: list[str], violations: list[Violation]) -> Iterator[tuple[str, bytes]]:
@@ -243,28 +244,33 @@ def _read(root: Path, keys: list[str], violations: list[Violation]) -> Iterator[
             violations.append(Violation("label-unreadable", key, None, error.strerror or str(error)))
 
 
-def _judge_contents(found: Found, pictures: Mapping[str, _Picture], texts: Mapping[str, bytes]) -> Iterator[Violation]:
+def _judge_contents(found: Found, pictures: Mapping[str, Looked], texts: Mapping[str, bytes]) -> Iterator[Violation]:
+    judged = []
     for key in found.pictures["key"].unique().sort():
         if key in pictures:
-            yield from (violation._replace(key=key) for violation in pictures[key].violations)
+            judged += [violation._replace(key=key) for violation in pictures[key].violations]
         else:
-            yield Violation("picture-unreadable", key, None, "it is not there, or not to be read")
+            judged.append(Violation("picture-unreadable", key, None, "it is not there, or not to be read"))
     labels = [key for key in found.pictures["label"].unique().sort() if key in texts]
-    yield from trainer_rules.judge_labels(labels, [texts[key] for key in labels], found.classes)
+    judged += trainer_labels.judge_labels(
+        labels, [texts[key] for key in labels], found.classes, keypoints=found.keypoints
+    )
+    yield from judged
+    yield from _judge_lost_splits(found, {violation.key for violation in judged if violation.rule in DROPPING})
 
 
-def _judge_shared_pictures(found: Found, pictures: Mapping[str, _Picture]) -> Iterator[Violation]:
-    """The same picture in train and in val or test. Only equal bytes are seen here, not the same patient."""
-    held_out = {
-        pictures[key].md5: key for key, _, split in found.pictures.rows() if split != "train" and key in pictures
-    }
-    for key, _, split in found.pictures.iter_rows():
-        if split == "train" and key in pictures and (other := held_out.get(pictures[key].md5)):
-            yield Violation("leak-picture", key, None, f"the same picture as {other}")
+def _judge_lost_splits(found: Found, dropped: set[str]) -> Iterator[Violation]:
+    """A split of which the trainer drops every picture: it refuses the dataset."""
+    is_dropped = pl.col("key").is_in(dropped) | pl.col("label").is_in(dropped)
+    splits = found.pictures.group_by("config", "split").agg(lost=is_dropped.all(), count=pl.len())
+    for config, split, lost, count in splits.sort("config", "split").iter_rows():
+        if lost:
+            rule = "test-refused" if split == "test" else "split-dropped"
+            yield Violation(rule, config, None, f"`{split}`: the trainer would drop each of its {count} pictures")
 
 
 def _judge_files(
-    root: Path, listed: pl.DataFrame, pictures: Mapping[str, _Picture], texts: Mapping[str, bytes]
+    root: Path, listed: pl.DataFrame, pictures: Mapping[str, Looked], texts: Mapping[str, bytes]
 ) -> Iterator[Violation]:
     """Every listed file is there with its size and MD5, every picture has its label, and nothing else lies there."""
     for key, kind, size, md5 in listed.select("key", "kind", "bytes", "md5").iter_rows():
@@ -284,9 +290,7 @@ def _judge_files(
     for key in yolo.walk(root):
         if key not in keys and not yolo.in_retrain(key) and not key.endswith(_TRAINERS_OWN):
             yield Violation("file-unlisted", key, None, "the manifest does not list it")
-    for key, kind in listed.select("key", "kind").iter_rows():
-        if kind == "image" and yolo.label_path(f"/{key}")[1:] not in keys:
-            yield Violation("label-missing", key, None, "the manifest lists no label for it")
+    for key in listed["key"]:
         if key.endswith(".cache"):
             yield Violation("cache-listed", key, None, "the trainer's cache is part of the dataset")
 
@@ -354,7 +358,8 @@ def _splits_left_out(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> list[s
 
 def _is_of(violation: Violation, absent: list[str]) -> bool:
     """Whether a data yaml only misses the folder of a split that was not pulled."""
-    return violation.rule == "place-missing" and any(f"{split}/images" in violation.detail for split in absent)
+    misses = violation.rule in ("place-missing", "test-refused")
+    return misses and any(f"{split}/images" in violation.detail for split in absent)
 
 
 def _judge_summary(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator[Violation]:

@@ -293,7 +293,7 @@ def _measured(
         {"image_id": list(relative.values()), "path": list(relative.values()), "problem": [None] * len(relative)},
         schema_overrides={"problem": pl.String},
     )
-    table = pictures.inspect(folder, found, engine=engine, cache=cache, progress=progress)
+    table = pictures.inspect(folder, found, engine=engine, cache=cache, to_publish=False, progress=progress)
     sound = {row["path"]: row for row in table.filter(pl.col("problem").is_null()).iter_rows(named=True)}
     return [
         Shown(

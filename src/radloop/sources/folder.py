@@ -1,9 +1,9 @@
 """A folder of one's own as a source: it is read where it lies and never changed."""
 
-import os
 from pathlib import Path
 from typing import Final
 
+from radloop import files
 from radloop.errors import SourceError
 from radloop.progress import Progress, silent
 from radloop.sources import Wanted
@@ -62,8 +62,7 @@ def _first_file(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 def _has_picture(folder: Path) -> bool:
     try:
-        with os.scandir(folder) as entries:
-            return any(entry.name.lower().endswith(SUFFIXES) for entry in entries)
+        return any(entry.name.lower().endswith(SUFFIXES) for entry in files.walk_visible(folder))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as refused:

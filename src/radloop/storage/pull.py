@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from radloop import files, manifest
+from radloop import files, manifest, tree
 from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
 from radloop.storage import Store
@@ -44,7 +44,8 @@ def pull(
 
     Each distinct content travels once and is verified by MD5; what `root` has already does not travel. The old
     folder or the new, by one rename; files in it that no manifest lists stay. With `splits` the manifest lists what
-    was pulled. Killed, it goes on where it was. Raises StoreError while a publish is in progress.
+    was pulled. Killed, it goes on where it was. Raises StoreError while a publish is in progress, and where a data yaml
+    has a `download` key, whose text a trainer would run.
     """
     table = read_manifest(store, prefix=prefix)
     notes = []
@@ -73,10 +74,13 @@ def pull(
             notes=tuple(notes),
             done=not dry_run,
         )
+        yamls = [row.key for row in rows if row.key.endswith((".yaml", ".yml"))]
         if dry_run:
+            _require_harmless(store, {key: store.get(key_in(prefix, key)) for key in yamls})
             return pulled
         placed = fetch(store, travelling, cache, prefix=prefix, progress=progress)
         placed |= {row.key: reused[row.md5] for row in rows if row.md5 in reused}
+        _require_harmless(store, {key: placed[key].read_bytes() for key in yamls})
         manifest_file = None if whole is None else manifest.encode(table)
         gone = set() if old is None else set(old["key"].to_list()) - placed.keys()
         replace_unit(
@@ -84,6 +88,21 @@ def pull(
         )
         shutil.rmtree(cache, ignore_errors=True)
     return pulled
+
+
+def _require_harmless(store: Store, yamls: Mapping[str, bytes | None]) -> None:
+    """Raise StoreError for a data yaml with a `download` key: radloop writes none, and a trainer runs its text."""
+    for key, data in yamls.items():
+        try:
+            content = tree.read_data_yaml(data or b"")
+        except Exception:  # noqa: BLE001, S112 - PyYAML raises anything; a trainer reads nothing from it, and runs nothing
+            continue
+        if isinstance(content, dict) and content.get("download"):
+            raise StoreError(
+                f"{store.address}: {key} has a `download` key, whose text the trainer runs as a program, and radloop "
+                "writes none: nothing was pulled. Find out who put it there, remove it, or publish the dataset anew "
+                "with `radloop load`."
+            )
 
 
 def _local(root: Path) -> pl.DataFrame | None:
