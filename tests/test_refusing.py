@@ -232,7 +232,11 @@ RUINED = {
     "everything_is_normal": (everything_is_normal, StoreError, "and 0 boxes: .*--allow-shrink"),
     "boxes_of_zeros": (numbers(lambda side: "0"), RefusedError, "stands for no box|has no area"),
     "the_whole_table_is_one_box": (the_whole_table_is_one_box, AnnotationError, "one and the same, 10, 10, 90, 90"),
-    "points_instead_of_boxes": (points_instead_of_boxes, AnnotationError, "at most 2 pixels|do not lie in original pixels"),
+    "points_instead_of_boxes": (
+        points_instead_of_boxes,
+        AnnotationError,
+        "at most 2 pixels|do not lie in original pixels",
+    ),
     "ids_of_other_pictures": (renamed("x{}".format), AnnotationError, "none of the 40 image ids"),
     "no_finding_with_a_box": (no_box(10, 10, 90, 90), RefusedError, "'No finding' has a box"),
 }

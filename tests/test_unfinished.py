@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 import made_up
@@ -123,6 +124,7 @@ def test_unfinished_retraining_data_is_said_beside_a_sound_dataset(in_memory: Me
         publish.publish(retrain, in_memory, prefix="organized/retrain")
     in_memory.requests_left = sys.maxsize
     found = checking.check("memory:store").violations
+    found = found.filter(pl.col("rule").str.starts_with("publish"))  # the unit is no dataset of a trainer's
     assert found["rule", "key"].rows() == [("publish-unfinished", "retrain/publishing.parquet")]
 
 
