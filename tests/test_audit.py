@@ -239,6 +239,7 @@ WRITTEN = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(asked=ASKED, written=WRITTEN, unreadable=st.sets(st.integers(0, 5), max_size=2))
 def test_every_image_that_waits_for_the_audit_is_in_the_queue_and_no_other(asked, written, unreadable):
     """Also with refused, disputed, adjudicated and unreadable reviews, and images that were asked about again."""

@@ -781,6 +781,7 @@ def test_simulated_review_that_is_not_to_be_written_is_counted_alone(place):
     assert simulated(place).written == planned
 
 
+@pytest.mark.slow
 def test_simulated_radiologists_call_normal_what_all_readers_called_normal(place):
     readings = version.read(place / "out").readings
     drawn = set(readings.filter(pl.col("class_id").is_not_null())["image_id"])

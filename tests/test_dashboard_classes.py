@@ -142,6 +142,7 @@ def test_feedback_of_a_class_that_the_dataset_has_not_is_refused(made):
     assert "feedback files cannot be used" in said(test)
 
 
+@pytest.mark.slow
 def test_markdown_and_tags_in_a_class_stay_text(made):
     for page in PAGES:
         for test in every_view(opened(page, made(ODD))):

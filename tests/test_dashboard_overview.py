@@ -215,6 +215,7 @@ def write(out: Path, rows: tuple[dict[str, object], ...]) -> Dashboard:
     return Dashboard(out=out, dataset=root)
 
 
+@pytest.mark.slow
 def test_every_page_counts_the_same_readers_and_the_labels_in_use(tmp_path):
     out = write(tmp_path / "out", LOOP)
     in_use = (
@@ -260,6 +261,7 @@ def test_rounds_one_after_the_other_leave_nothing_red(tmp_path):
     assert len(json.loads((out / "organized" / tree.PROOF).read_bytes())["moved_before"]) == 1
 
 
+@pytest.mark.slow
 def test_splits_of_two_images_are_named_and_not_compared(tmp_path):
     rows = [row(f"{split}{number}", rad_id, split=split) for split in ("training", "test") for number in (1, 2)
             for rad_id in ("R1", "R2")]  # fmt: skip

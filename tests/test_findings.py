@@ -575,7 +575,7 @@ WISHES = [Wishes(declared=VINDR), Wishes(declared=VINDR, dropped=VINDR.names[4:]
     known=st.sampled_from(KNOWN),
     wishes=st.sampled_from(WISHES),
 )
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_any_table_loses_no_row(tmp_path_factory, rng, boxes, known, wishes):
     columns, rows, shuffled = any_table(rng)
     path = tmp_path_factory.getbasetemp() / "train.csv"

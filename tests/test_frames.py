@@ -162,6 +162,7 @@ def _alarms(make, *, trials):
     return count / trials
 
 
+@pytest.mark.slow
 def test_a_hundred_boxes_on_25_films_give_no_false_alarm():
     assert _alarms(lambda boxes: boxes, trials=60) == 0
     assert _alarms(scaled, trials=60) == 0

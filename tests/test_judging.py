@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import made_up
@@ -251,6 +251,7 @@ reading = st.lists(st.tuples(st.integers(0, 6), box), max_size=4)  # of one read
 read_images = st.lists(st.lists(reading, min_size=1, max_size=3), min_size=1, max_size=5)
 
 
+@settings(max_examples=50)
 @given(read_images, st.sampled_from(list(taxonomies.EVERY.values())))
 def test_the_truth_itself_scores_one_on_any_mix_of_readers(
     images: list[list[list[tuple[int, Box]]]], classes: Taxonomy

@@ -186,6 +186,7 @@ def test_nobody_listening_is_one_clear_line(stub, raw, own, monkeypatch):
     assert "The connection to Kaggle broke, or there is none" in refused(raw, annotations=own)
 
 
+@pytest.mark.slow
 def test_cut_body_is_resumed_where_it_was_cut(stub, raw, own):
     stub.stops_at = 5 * MIB // 2
     kaggle.download(raw, annotations=own)
@@ -194,6 +195,7 @@ def test_cut_body_is_resumed_where_it_was_cut(stub, raw, own):
     assert [(headers["Range"], headers["If-Range"]) for headers in resumed] == [(f"bytes={2 * MIB}-", '"v1"')]
 
 
+@pytest.mark.slow
 def test_refusal_written_as_the_zip_is_removed_and_not_resumed(stub, raw, own):
     stub.stops_at, stub.after_stop = 5 * MIB // 2, FORBIDDEN
     assert "refused in the middle" in refused(raw, annotations=own)

@@ -300,6 +300,7 @@ def test_part_that_a_killed_rclone_left_is_removed_and_nothing_else_of_that_name
     assert [(problem.rule, problem.key) for problem in verify.verify(store)] == [("unlisted", "mine.0123abcd.partial")]
 
 
+@pytest.mark.slow
 def test_two_publishers_of_one_remote_are_noticed_and_one_more_run_completes_either(
     old: Path, new: Path, third: Path
 ) -> None:
