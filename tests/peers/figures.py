@@ -19,6 +19,7 @@ import statsmodels.api as sm
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy import stats
+from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
 EDGES = ["x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm"]
@@ -57,7 +58,9 @@ def newest(folder: Path, rows: pd.DataFrame) -> pd.DataFrame:
 def counted(out: Path, rows: pd.DataFrame, nothing: int) -> dict[str, float]:
     """What stands in the tables, counted."""
     used = rows[rows.used]
-    figures = {f"images of {split}": int(n) for split, n in rows.groupby("split").image_id.nunique().items()}
+    images = rows.groupby("split").image_id.nunique()
+    named = json.loads((out / "organized" / "summary.json").read_text())["splits"]
+    figures = {f"images of {split}": int(images.get(split, 0)) for split in named}
     boxes = used[used.class_id != nothing].groupby(["split", "class_id"]).size()
     figures |= {f"boxes of class {c} in {split}": int(n) for (split, c), n in boxes.items()}
     table = pd.read_csv(out / "organized" / "retrain" / "retrain.csv")
@@ -77,6 +80,23 @@ def agreed(readers: pd.DataFrame, nothing: int) -> dict[str, float]:
         votes = looks.merge(seen, how="left", on=["image_id", "rad_id"]).seen.fillna(0).to_numpy().reshape(-1, 3)
         if 0 < votes.sum() < votes.size:
             figures[f"kappa of class {class_id}"] = float(fleiss_kappa(aggregate_raters(votes.astype(int))[0]))
+    return figures | paired(looks, readers, nothing)
+
+
+def paired(looks: pd.DataFrame, readers: pd.DataFrame, nothing: int) -> dict[str, float]:
+    """Cohen's kappa of each class, of the two readers who read the most images together."""
+    numbered = looks.assign(number=looks.rad_id.str.extract(r"(\d+)$")[0].astype(int))  # R2 before R10
+    both = numbered.merge(numbered, on="image_id").query("number_x < number_y")
+    first, second = both.groupby(["rad_id_x", "rad_id_y"]).size().idxmax()
+    images = both[(both.rad_id_x == first) & (both.rad_id_y == second)].image_id
+    figures = {}
+    for class_id in sorted(set(readers.class_id) - {nothing}):
+        seen = [
+            images.isin(readers[(readers.class_id == class_id) & (readers.rad_id == name)].image_id)
+            for name in (first, second)
+        ]
+        if seen[0].any() or seen[1].any():
+            figures[f"kappa of {first} and {second}, class {class_id}"] = float(cohen_kappa_score(*seen))
     return figures
 
 
