@@ -86,7 +86,8 @@ class Evidence:
             return False
         offset, reach = self.films.offsets[frame], self._reach(frame)
         not_shrunk = reach > _SHORT or self._gain(frame, offset - _WRONG_SCALE) < -_DECISIVE
-        not_turned = all(self._turned_gain(name, frame) < -_DECISIVE for name in self._turned_films(frame))
+        not_turned = all(self._turned_gain(films, frame) < -_DECISIVE for films in self._turned_films(frame).values())
+        not_turned &= self._turned_gain(self._mirrored(frame), frame) < -_DECISIVE
         away = max(int(self._votes(lean).away.sum()) for lean in self._leans(frame).values())
         alike = away <= max(1.0, _PART_SHARE * len(self.films))
         would_be_found = self._are_off(offset + _WRONG_SCALE, reach * np.exp(_WRONG_SCALE))
@@ -100,7 +101,7 @@ class Evidence:
             name: self.films.total(name) for name in self.films.candidates if self._wins(name, frame)
         }
         for name, turned in self._turned_films(frame).items():
-            if self._turned_gain(name, frame) > self._decisive and turned.fit(frame) and self._is_whole(name, frame):
+            if self._turned_gain(turned, frame) > self._decisive and turned.fit(frame) and self._is_whole(name, frame):
                 better[name] = turned.total(frame)
         return min(better, key=lambda name: better[name], default=None)
 
@@ -146,6 +147,11 @@ class Evidence:
     def is_off(self, frame: Frame) -> bool:
         """Whether the boxes lie where such findings do not lie."""
         return self._many and not self._lie_in(frame)
+
+    def is_mirrored(self, frame: Frame) -> bool:
+        """Whether boxes that are off lie where they should with x counted from the right edge."""
+        mirrored = self._mirrored(frame)
+        return self._turned_gain(mirrored, frame) > self._decisive and self._lie(mirrored.offsets[frame])
 
     def explanations(self, frame: Frame) -> Sequence[Candidate]:
         """What the boxes fit into, though not into `frame`; the best by their places first."""
@@ -205,9 +211,15 @@ class Evidence:
             self._turned[frame] = {name: Films(boxes, self._middles) for name, boxes in turned.items()}  # type: ignore[misc]
         return self._turned[frame]
 
-    def _turned_gain(self, name: Candidate, frame: Frame) -> float:
+    def _mirrored(self, frame: Frame) -> Films:
+        """The films with x from the right: a wrong scale looks like it, so that it names nothing by itself."""
+        width = SIDES[frame][0]
+        return Films(
+            self.films.asked.with_columns(x_min=width - pl.col("x_max"), x_max=width - pl.col("x_min")), self._middles
+        )
+
+    def _turned_gain(self, turned: Films, frame: Frame) -> float:
         """The log-likelihood ratio for turned films."""
-        turned = self._turned_films(frame)[name]
         return (self.films.total(frame) - turned.total(frame)) / (2 * self._spread(frame))
 
     def _spread(self, frame: Frame) -> float:

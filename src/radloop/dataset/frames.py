@@ -67,6 +67,7 @@ _WHAT_ELSE: Final[Mapping[Candidate, str]] = {
         "and y_max."
     ),
 }
+_MIRRORED: Final = "They lie as if x were counted from the right edge, or the pictures had been mirrored. "
 _AS: Final[Mapping[Candidate, str]] = {
     **{frame: f"in {words}" for frame, words in _WORDS.items()},
     "original swapped": "with width and height swapped",
@@ -261,8 +262,9 @@ def _refuse_other_places(boxes: pl.DataFrame, frame: Frame, evidence: Evidence, 
         )
     if said == "auto" and evidence.is_off(frame):
         raise AnnotationError(
-            f"{no} Findings of these classes lie elsewhere in a chest, and no frame brings the boxes there. Look at "
-            f"some of them; if they are right, pass --boxes {frame}."
+            f"{no} Findings of these classes lie elsewhere in a chest, and no frame brings the boxes there. "
+            + (_MIRRORED if evidence.is_mirrored(frame) else "")
+            + f"Look at some of them; if they are right, pass --boxes {frame}."
         )
 
 
