@@ -28,7 +28,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from radloop import manifest, options, pixels, settings
+from radloop import manifest, options, pixels, settings, tags
 from radloop.catalog import classes as resolving
 from radloop.dashboard import loading, loop
 from radloop.dataset import findings, pictures, trainer_labels, trainer_rules, trainer_yaml, yolo
@@ -202,7 +202,7 @@ def sizes(data: bytes) -> None:
         return
     header, expected = _records(data)
     at_id, at_height, at_width = (header.index(name) for name in ("image_id", "dim0", "dim1"))
-    said = {cells[at_id]: (float(cells[at_width]), float(cells[at_height])) for _, cells in expected}
+    said = {cells[at_id]: tuple(float(cells[at].strip()) for at in (at_width, at_height)) for _, cells in expected}
     assert {image_id: size for image_id, *size in table.iter_rows()} == {key: [*size] for key, size in said.items()}
     assert all(10 <= side <= 50_000 for size in said.values() for side in size)
 
@@ -225,11 +225,12 @@ def picture(data: bytes) -> None:
     row = pictures.inspect_shard(_only_files("pictures", {"a.png": data}), ["a.png"]).row(0, named=True)
     assert (row["bytes"], row["md5"]) == (len(data), hashlib.md5(data).hexdigest())
     try:
-        gray = pixels.decode(data)
+        gray, bare = pixels.decode(data), tags.without_tags(data)
     except SourceError as error:
         problem = str(error)
     else:
         problem = None
+        assert np.array_equal(pixels.decode(bare), gray)
     assert row["problem"] == problem
     if problem is not None:
         _assert_one_line(problem)
