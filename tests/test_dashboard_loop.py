@@ -143,7 +143,7 @@ def test_last_rule_is_that_of_the_report_else_the_default(tmp_path):
 def test_balance_is_that_of_the_version_that_comes_of_it(rule, inputs, parts, tmp_path):
     found = parts[0]
     rows = loop.decided(*parts, rule).rows
-    assert rows["trains"].sum() > 3
+    assert rows["trains"].any()
     balance = loop.balance(found, rows.filter("trains"))
     (tmp_path / "retrain.csv").write_bytes(deciding.csv(rows, found.taxonomy))
     films = str(inputs.dataset.parent / "films")

@@ -64,6 +64,7 @@ def test_low_boxes_change_no_word_and_no_number_of_a_page(page, made, copied):
         assert [one.value for one in now.metric] == [one.value for one in before.metric]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_page_without_inputs_names_the_command_that_makes_them(page, tmp_path):
     test = opened(page, Dashboard(out=tmp_path / "nowhere"))
@@ -81,6 +82,7 @@ def test_page_with_empty_folders_names_the_command_that_makes_them(page, tmp_pat
     assert list(every_view(test))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_page_with_damaged_files_says_that_they_are_refused(page, copied):
     for path in (copied.dataset / "annotations.parquet", copied.retrain, copied.log):
@@ -187,6 +189,7 @@ def test_bad_feedback_file_is_listed_and_the_rest_shows(copied):
     assert "1 feedback files cannot be used" in text
 
 
+@pytest.mark.slow
 def test_what_is_simulated_is_marked_on_every_page_that_shows_it(made):
     for page in ("drift", "feedback", "review", "retraining"):
         test = opened(page, made)
@@ -313,6 +316,7 @@ def test_feedback_page_says_how_often_the_model_is_wrong_on_images_drawn_by_lot(
         assert f"Of {len(drawn(seed))} images drawn by lot {words}" in said(test)
 
 
+@pytest.mark.slow
 def test_threshold_of_the_last_round_is_the_one_on_the_pages(copied):
     report = copied.retrain.with_name("report.json")
     report.write_text(json.dumps({"rule": Rule(min_confidence=0.45, require_review=True).document()}))

@@ -94,6 +94,7 @@ def repaint(folder, change):
             change(picture, path.stem).save(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "extract"),
     [

@@ -180,6 +180,7 @@ def test_a_hundred_boxes_on_25_films_give_no_false_alarm():
     assert _alarms(scaled, trials=60) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error", [pytest.param(swapped, id="swapped"), pytest.param(lambda boxes: scaled(scaled(boxes)), id="twice")]
 )
@@ -253,6 +254,7 @@ def partly(change, share):
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [13, 16, 20, 60])
 @pytest.mark.parametrize("make", [lambda boxes: boxes, scaled], ids=["original", "scaled"])
 def test_prove_is_said_only_where_boxes_of_four_fifths_would_have_been_found(count, make):

@@ -254,6 +254,7 @@ def test_full_disk_ends_the_download_at_its_start(stub, raw, own, monkeypatch):
     assert stub.client_gone.wait(30)
 
 
+@pytest.mark.slow
 def test_download_that_stands_still_is_ended(stub, raw, own):
     stub.holds_at = 0
     assert "sent nothing for 1 s" in refused(raw, annotations=own, patience_s=1)

@@ -130,6 +130,7 @@ def test_every_feedback_is_in_the_queue_once_and_every_beginning_has_its_share_o
             assert kinds[:length].count(kind) >= min(kinds.count(kind), floor(share * length + 1e-9) - 1)
 
 
+@pytest.mark.slow
 @given(said=FEEDBACK_SAID, other=FEEDBACK_SAID, gone=st.sets(st.integers(0, 59)))
 def test_lot_depends_on_nothing_that_was_said_or_reviewed(said, other, gone):
     def drawn(answers):
