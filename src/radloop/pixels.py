@@ -167,6 +167,11 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
+def is_turned(image: Image.Image) -> bool:
+    """Whether its EXIF data says to show a picture turned or mirrored."""
+    return image.getexif().get(_EXIF_ORIENTATION) in _TURNED
+
+
 def _decode_jpeg(data: bytes) -> Gray:
     if not data.endswith(b"\xff\xd9"):
         raise SourceError("cut off, or with bytes behind its end: the trainer would rewrite this JPEG in place")
@@ -178,7 +183,7 @@ def _decode_strictly(data: bytes) -> Gray:
         warnings.simplefilter("ignore")  # of odd metadata; the pixels are what counts
         try:
             with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-                turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED
+                turned = is_turned(image)
                 image.draft("L", None)
                 image.load()
                 if image.mode.startswith("I"):

@@ -1,5 +1,6 @@
 """What a cell of an annotations table says: no value in its many spellings, and numbers as people write them."""
 
+import re
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -16,7 +17,18 @@ _BY_POINT: Final = r"^[+-]?(\d*|[1-9]\d{0,2}(,\d{3})+)(\.\d*)?([eE][+-]?\d+)?$"
 _BY_COMMA: Final = r"^[+-]?(\d*|[1-9]\d{0,2}(\.\d{3})+)(,\d*)?([eE][+-]?\d+)?$"
 _SPACED: Final = r"^[+-]?[1-9]\d{0,2}([ '’\u00a0\u202f]\d{3})+([.,]\d+)?$"
 _SPACES: Final = r"[ '’\u00a0\u202f]"
+_WHOLE: Final = re.compile(r"0*([0-9]+?)(?:\.0+)?")
 _STRAY: Final = 0.01  # of the cells may be written in the other way: they are bad cells, and refused
+
+
+def plain_id(text: str) -> str:
+    """What the ways to write an id have in common: no leading zeros, no trailing .0, one case of letters.
+
+    >>> {plain_id(text) for text in ("0012", "12", "12.0")}
+    {'12'}
+    """
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text.casefold()
 
 
 def text(column: str) -> pl.Expr:

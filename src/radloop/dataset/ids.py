@@ -14,9 +14,9 @@ from typing import Final
 
 import polars as pl
 
+from radloop import values
 from radloop.errors import AnnotationError
 
-_NUMBER: Final = re.compile(r"0*([0-9]+?)(?:\.0+)?")
 _SHOWN: Final = 2
 _ODD: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -128,9 +128,7 @@ def _renamed(
 
 def _key(text: str) -> str:
     """What all ways to write an id have in common."""
-    text = unicodedata.normalize("NFC", text.strip()).casefold()
-    number = _NUMBER.fullmatch(text)
-    return number[1] if number else text
+    return values.plain_id(unicodedata.normalize("NFC", text.strip()))
 
 
 def _without(text: str, endings: Collection[str]) -> str:

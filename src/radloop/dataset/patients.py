@@ -1,7 +1,6 @@
 """Whose images the rows say they are. A patient's id stays within this module: out of it come hashes alone."""
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
@@ -12,7 +11,6 @@ from radloop import values
 
 _PATIENT, _STUDY = "patient_id", "study_id"
 _HASHED: Final = pl.Schema({"image_id": pl.String, "patient": pl.String})
-_NUMBER: Final = re.compile(r"0*([0-9]+?)(?:\.0+)?")
 
 
 def hashed(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
@@ -61,8 +59,7 @@ def _alike(ids: list[str]) -> dict[str, list[str]]:
     """The ids that are written in several ways, by what the ways have in common."""
     ways = defaultdict(list)
     for one in ids:
-        number = _NUMBER.fullmatch(one)
-        ways[number[1] if number else one.casefold()].append(one)
+        ways[values.plain_id(one)].append(one)
     return {key: several for key, several in ways.items() if len(several) > 1}
 
 

@@ -25,7 +25,6 @@ from radloop.progress import Progress
 _SMALLEST_SIDE_PX: Final = 10
 _FORMATS: Final = yolo.PICTURE_SUFFIXES | {"jpeg2000"}
 _HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-_EXIF_ORIENTATION: Final = 0x0112
 _PNG_END: Final = b"IEND\xaeB\x60\x82"  # with its checksum
 _READ_LENIENTLY: Final = ("JPEG", "MPO")  # the trainer's decoder takes what Pillow calls broken
 
@@ -130,7 +129,7 @@ def _judge(data: bytes) -> tuple[tuple[str, str] | None, pixels.Gray | None]:
 def _is_turned(data: bytes) -> bool:
     with Image.open(io.BytesIO(data)) as picture:
         # `getexif` alone would decode a PNG without any
-        return "exif" in picture.info and picture.getexif().get(_EXIF_ORIENTATION) in range(2, 9)
+        return "exif" in picture.info and pixels.is_turned(picture)
 
 
 def _gray_values(data: bytes) -> pixels.Gray:
