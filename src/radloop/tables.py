@@ -150,6 +150,9 @@ MANIFEST: Final = pl.Schema(
 )
 
 
+# A detector in FEEDBACK; null, or "" where it is filled in, where the feedback does not name it.
+DETECTOR: Final = ("model", "model_version")
+
 # One feedback: what a model said of one image at one time. class_id and confidence are the top detection's; class_id
 # is null where nothing was found. What the bare five-key form does not tell is null. simulated: it has that block.
 # complete: it lists every detection, where the bare form tells one box of perhaps many. kept_from: no box that is more

@@ -9,9 +9,9 @@ import polars as pl
 from radloop.catalog import kept, truth
 from radloop.catalog.rule import Rule
 from radloop.measures import calibration, evaluation
+from radloop.tables import DETECTOR
 from radloop.taxonomy import Taxonomy
 
-MODEL: Final = ("model", "model_version")  # a detector; "" where the feedback does not name it
 # What is judged apart: test tells how good a detector is, production how good what may train would be.
 SPLITS: Final = ("test", "production", "validation", "staging", "canary")
 
@@ -58,13 +58,13 @@ def usable(judged: pl.DataFrame) -> pl.DataFrame:
     are never null.
     """
     outside = pl.col("split").is_not_null() & (pl.col("split") != "training")
-    return judged.filter(outside & ~pl.col("other_picture")).with_columns(pl.col(MODEL).fill_null(""))
+    return judged.filter(outside & ~pl.col("other_picture")).with_columns(pl.col(DETECTOR).fill_null(""))
 
 
 def newest(judged: pl.DataFrame) -> pl.DataFrame:
     """The newest usable feedback of each detector on each image, by time; of one time, that of the larger id."""
     by_time = usable(judged).sort("timestamp", "feedback_id", maintain_order=True)
-    return by_time.unique(["image_id", *MODEL], keep="last", maintain_order=True)
+    return by_time.unique(["image_id", *DETECTOR], keep="last", maintain_order=True)
 
 
 def left_out(judged: pl.DataFrame, newest: pl.DataFrame) -> tuple[LeftOut, ...]:
@@ -85,8 +85,8 @@ def left_out(judged: pl.DataFrame, newest: pl.DataFrame) -> tuple[LeftOut, ...]:
 def parts(newest: pl.DataFrame) -> pl.DataFrame:
     """model, model_version, split, images: what is judged apart, each detector's splits in the order of SPLITS."""
     place = pl.col("split").replace_strict({split: place for place, split in enumerate(SPLITS)}, return_dtype=pl.Int8)
-    counted = newest.group_by(*MODEL, "split", maintain_order=True).agg(images=pl.len().cast(pl.Int64))
-    return counted.sort(*MODEL, place).select(*MODEL, "split", "images")
+    counted = newest.group_by(*DETECTOR, "split", maintain_order=True).agg(images=pl.len().cast(pl.Int64))
+    return counted.sort(*DETECTOR, place).select(*DETECTOR, "split", "images")
 
 
 def part(newest: pl.DataFrame, model: str, model_version: str, split: str) -> pl.DataFrame:

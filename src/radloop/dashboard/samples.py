@@ -9,7 +9,7 @@ from radloop import people
 from radloop.catalog import judging, truth, version
 from radloop.dashboard.loading import Dataset, Feedback, measured
 from radloop.measures import agreement, counts
-from radloop.tables import EDGES, READER
+from radloop.tables import DETECTOR, EDGES, READER
 
 CONSENSUS: Final = "consensus"
 MODEL: Final = "model"
@@ -74,9 +74,9 @@ def layers(dataset: Dataset | None, said: Feedback | None, image_id: str) -> lis
             found.append(Layer(CONSENSUS, _boxes(truth.of(readings))))
     if said is not None:
         theirs = said.records.feedback.filter(pl.col("image_id") == image_id)
-        own = theirs.with_columns(pl.col(judging.MODEL).fill_null("")).sort("timestamp", "feedback_id")
-        newest = own.unique(judging.MODEL, keep="last", maintain_order=True)
-        for feedback_id, *detector in newest.select("feedback_id", *judging.MODEL).iter_rows():
+        own = theirs.with_columns(pl.col(DETECTOR).fill_null("")).sort("timestamp", "feedback_id")
+        newest = own.unique(DETECTOR, keep="last", maintain_order=True)
+        for feedback_id, *detector in newest.select("feedback_id", *DETECTOR).iter_rows():
             name = MODEL if newest.height == 1 else f"{MODEL} {judging.name(*detector)}"
             found.append(Layer(name, detections(said, feedback_id)))
     return found

@@ -17,10 +17,9 @@ from radloop.catalog.rule import Rule
 from radloop.feedback import matching, reviews
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
-from radloop.tables import EDGES
+from radloop.tables import DETECTOR, EDGES
 
 SHARE: Final = 0.1
-_DETECTOR: Final = ("model", "model_version")
 _DEFAULT: Final = Rule()
 _NO_BOX: Final = (np.empty(0, dtype=np.int16), np.empty((0, 4)))
 
@@ -79,18 +78,18 @@ def audited(
     settled = standing.join(waiting, on="feedback_id", how="anti").join(known, on="feedback_id", how="semi")
     drawn = (
         known.filter((pl.col("lot") < share) & (pl.coalesce("told", "split") != "training"))
-        .with_columns(pl.col(_DETECTOR).fill_null(""))
+        .with_columns(pl.col(DETECTOR).fill_null(""))
         .join(_of_each_image(settled), on="image_id", how="left")
         .filter(pl.col("reviewed_at").is_null() | (pl.col("timestamp") <= pl.col("reviewed_at")))
         .sort("timestamp", "feedback_id")
-        .unique(["image_id", *_DETECTOR], keep="last", maintain_order=True)
+        .unique(["image_id", *DETECTOR], keep="last", maintain_order=True)
         .with_columns(reviewed=(pl.col("verdict") != "reject").fill_null(value=False))
     )
     wrong = _wrong(drawn.filter("reviewed"), records.detections, reviewed.findings, rule)
     counted = drawn.join(images.select("image_id", "group").unique("image_id"), on="image_id", how="left").with_columns(
         wrong=pl.col("feedback_id").is_in(wrong), bare=pl.col("class_id").is_not_null() & ~pl.col("complete")
     )
-    detectors = counted.sort(_DETECTOR).group_by(_DETECTOR, maintain_order=True)
+    detectors = counted.sort(DETECTOR).group_by(DETECTOR, maintain_order=True)
     return [_audited(str(model), str(model_version), looked) for (model, model_version), looked in detectors]
 
 

@@ -9,13 +9,12 @@ import polars as pl
 import streamlit as st
 
 from radloop.catalog import judging
-from radloop.catalog.judging import MODEL
 from radloop.dashboard import figures, layout, loading
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.measures import drift
 from radloop.measures.drift import Permuted, Sets
 from radloop.options import Dashboard
-from radloop.tables import SPLITS
+from radloop.tables import DETECTOR, SPLITS
 from radloop.taxonomy import Taxonomy
 from radloop.words import several
 
@@ -176,14 +175,14 @@ def _windows(said: Feedback) -> None:
 
 
 def _of_detector(said: Feedback, detector: Detector) -> pl.DataFrame:
-    named = said.records.feedback.with_columns(pl.col(MODEL).fill_null(""))
+    named = said.records.feedback.with_columns(pl.col(DETECTOR).fill_null(""))
     return named.filter(model=detector[0], model_version=detector[1])
 
 
 def _detector(said: Feedback) -> Detector:
     """The one to look at, that of the newest feedback first: another one answers otherwise without any drift."""
     newest = said.records.feedback.sort("timestamp", "feedback_id", descending=True)
-    detectors = newest.select(pl.col(MODEL).fill_null("")).unique(maintain_order=True).rows()
+    detectors = newest.select(pl.col(DETECTOR).fill_null("")).unique(maintain_order=True).rows()
     if len(detectors) == 1:
         return detectors[0]
     chosen = st.selectbox("Detector", range(len(detectors)), format_func=lambda at: judging.name(*detectors[at]))

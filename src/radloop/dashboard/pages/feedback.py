@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from radloop.catalog import judging, kept
-from radloop.catalog.judging import MODEL, Judged
+from radloop.catalog.judging import Judged
 from radloop.catalog.rule import Rule
 from radloop.dashboard import audit, figures, layout, loading, loop
 from radloop.dashboard.loading import Feedback
@@ -16,6 +16,7 @@ from radloop.errors import RadloopError
 from radloop.measures import calibration, counts
 from radloop.measures.intervals import LEAST_FOR_DRAWS
 from radloop.options import Dashboard
+from radloop.tables import DETECTOR
 from radloop.words import several
 
 MOST_LISTED: Final = 1000
@@ -165,7 +166,7 @@ def _by_reader(readers: pl.DataFrame) -> None:
 def _chosen(parts: pl.DataFrame) -> tuple[str, str, str]:
     """The detector and the split to judge: one split at a time, for each tells something else."""
     left, right = st.columns(2)
-    detectors = parts.select(MODEL).unique(maintain_order=True).rows()
+    detectors = parts.select(DETECTOR).unique(maintain_order=True).rows()
     names = [judging.name(model, version) for model, version in detectors]
     model, version = detectors[names.index(left.selectbox("Detector", names))]
     own = parts.filter(model=model, model_version=version)
