@@ -134,4 +134,4 @@ def test_odd_numbers_are_values_within_their_bounds_or_refused(words):
 def test_guided_fuzzing_finds_nothing(name, tmp_path):
     if importlib.util.find_spec("atheris") is None and os.environ.get("CI") != "true":
         pytest.skip("atheris has no wheel for this platform")
-    assert fuzz(name, 3, seed=1, found=tmp_path)
+    assert fuzz(name, 60, runs=200 if name in SLOW else 1000, seed=1, found=tmp_path)

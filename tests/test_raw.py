@@ -278,6 +278,12 @@ def test_dim0_is_the_height_and_dim1_the_width(csv_file):
         pytest.param("image_id,dim0,dim1\na1,3000,inf\n", "is no size", id="inf"),
         pytest.param("image_id,dim0,dim1\na1,0,2000\n", "is no size", id="zero"),
         pytest.param("image_id,dim0,dim1\na1,3000.5,2000\n", "is no size", id="half a pixel"),
+        pytest.param(
+            "image_id,dim0,dim1\na1,2 4108,2000\n", "dim0 '2 4108', dim1 '2000' is no size", id="four after a blank"
+        ),
+        pytest.param(
+            'image_id,dim0,dim1\na1,"2,4108",2000\n', "dim0 '2,4108', dim1 '2000' is no size", id="four after a comma"
+        ),
         pytest.param("image_id,dim0,dim1\na1,3000,2000\na1,3000,2001\n", "line 3: image 'a1' has two sizes", id="two"),
     ],
 )

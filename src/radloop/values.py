@@ -1,5 +1,6 @@
 """What a cell of an annotations table says: no value in its many spellings, and numbers as people write them."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Final, Literal
@@ -53,6 +54,31 @@ def _closed_up(column: str) -> pl.Expr:
     """The cell without blanks and apostrophes between thousands."""
     cell = text(column)
     return pl.when(cell.str.contains(_SPACED)).then(cell.str.replace_all(_SPACES, "")).otherwise(cell).alias(column)
+
+
+def whole_numbers(text: str) -> set[int]:
+    """The whole numbers that a cell may mean: none, one, or two where its comma can be read in two ways.
+
+    >>> whole_numbers("2,336"), whole_numbers("2.336,0"), whole_numbers("2 4108")
+    ({2336}, {2336}, set())
+    """
+    text = text.strip()
+    if re.match(_SPACED, text):
+        text = re.sub(_SPACES, "", text)
+    readings = set()
+    if re.match(_BY_POINT, text):
+        readings.add(text.replace(",", ""))
+    if "," in text and re.match(_BY_COMMA, text):
+        readings.add(text.replace(".", "").replace(",", "."))
+    return {int(number) for number in map(_finite, readings) if number is not None and number.is_integer()}
+
+
+def _finite(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def stands_for_no_box(x_min: pl.Expr, y_min: pl.Expr, x_max: pl.Expr, y_max: pl.Expr) -> pl.Expr:

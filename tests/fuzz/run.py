@@ -18,20 +18,23 @@ _STATE = re.compile(r"^#(\d+)\t.*?cov: (\d+) ft: \d+ corp: (\d+)", re.MULTILINE)
 _LAST_LINES = 40
 
 
-def fuzz(name: str, seconds: int, *, seed: int = 0, found: Path = FOUND) -> bool:
-    """Fuzz one target; whether it kept its promises. The input that broke one is put into `found`. seed 0: any."""
+def fuzz(name: str, seconds: int, *, runs: int = -1, seed: int = 0, found: Path = FOUND) -> bool:
+    """Fuzz one target; whether it kept its promises. The input that broke one is put into `found`.
+
+    It ends after `seconds`, or after `runs` inputs. With another seed than 0 the same runs try the same inputs.
+    """
     kept = found / name
     kept.mkdir(parents=True, exist_ok=True)
     # what the system tells of a process begins with the most that the one that started it ever had
     had_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     limits = (*_LIMITS, f"-rss_limit_mb={had_mb + _MOST_MB}")
-    options = [*limits, f"-max_total_time={seconds}", f"-seed={seed}", f"-artifact_prefix={kept}/"]
+    options = [*limits, f"-max_total_time={seconds}", f"-runs={runs}", f"-seed={seed}", f"-artifact_prefix={kept}/"]
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"fuzz-{name}-") as scratch:
         ended = subprocess.run(
             [sys.executable, "-m", "tests.fuzz.guided", name, scratch, *options],
             cwd=_ROOT,
-            env=os.environ | {"TMPDIR": scratch, "POLARS_MAX_THREADS": "1"},
+            env=os.environ | {"TMPDIR": scratch, "POLARS_MAX_THREADS": "1", "PYTHONHASHSEED": "0"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,

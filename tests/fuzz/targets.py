@@ -202,9 +202,19 @@ def sizes(data: bytes) -> None:
         return
     header, expected = _records(data)
     at_id, at_height, at_width = (header.index(name) for name in ("image_id", "dim0", "dim1"))
-    said = {cells[at_id]: tuple(float(cells[at].strip()) for at in (at_width, at_height)) for _, cells in expected}
+    said = {cells[at_id]: tuple(_as_number(cells[at].strip()) for at in (at_width, at_height)) for _, cells in expected}
     assert {image_id: size for image_id, *size in table.iter_rows()} == {key: [*size] for key, size in said.items()}
     assert all(10 <= side <= 50_000 for size in said.values() for side in size)
+
+
+def _as_number(text: str) -> float:
+    """A plain number, or one whose thousands stand apart in groups of three."""
+    try:
+        return float(text)
+    except ValueError:
+        whole, *groups = re.split(r"[ ,.'’\u00a0\u202f]", re.sub(r"[.,]0*$", "", text))
+        assert {len(group) for group in groups} == {3}, text
+        return float(whole + "".join(groups))
 
 
 def source(data: bytes) -> None:

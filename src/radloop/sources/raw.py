@@ -1,7 +1,6 @@
 """What every source ends in: one annotations file, perhaps the original sizes, and a folder of pictures."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -10,7 +9,7 @@ from typing import Any, cast, get_args
 
 import polars as pl
 
-from radloop import taxonomy
+from radloop import taxonomy, values
 from radloop.errors import AnnotationError, SourceError, TaxonomyError
 from radloop.files import write_atomic
 from radloop.sources import columns
@@ -209,15 +208,5 @@ def read_sizes(path: Path) -> pl.DataFrame:
 
 def _side(text: str) -> int | None:
     """A whole number of pixels: 2336, 2336.0, 2,336 or 2.336,0. None for what is none, or may be two."""
-    text = re.sub(r"(?<=[0-9])[ '’\u00a0\u202f](?=[0-9]{3})", "", text.strip())
-    texts = {text} if "," not in text else {text.replace(",", ""), text.replace(".", "").replace(",", ".")}
-    sides = {side for one in texts if (side := _whole(one)) is not None}
+    sides = {side for side in values.whole_numbers(text) if SMALLEST_SIDE_PX <= side <= LARGEST_SIDE_PX}
     return sides.pop() if len(sides) == 1 else None
-
-
-def _whole(text: str) -> int | None:
-    try:
-        side = float(text)
-    except ValueError:
-        return None
-    return int(side) if SMALLEST_SIDE_PX <= side <= LARGEST_SIDE_PX and side.is_integer() else None
