@@ -38,6 +38,7 @@ def without(key: str) -> dict:
         (b'{"image_id": nan}', "not-json", "it is not JSON: invalid character (byte 17)"),
         (b"[]", "not-an-object", "it is a list, not an object"),
         (b"null", "not-an-object", "it is null, not an object"),
+        (b"2e308", "not-an-object", "it is a number, not an object"),
         (without("confidence"), "missing-confidence", "confidence is missing"),
         (without("image_id"), "missing-image-id", "image_id is missing"),
         (bare(model={}), "missing-name", "name is missing in model"),

@@ -125,6 +125,12 @@ def test_what_has_no_tag_is_the_same_file(data: bytes) -> None:
     assert without_tags(data) is data
 
 
+@pytest.mark.parametrize("length", [b"\0\0", b"\0\1"])
+def test_jpeg_with_a_part_shorter_than_its_length_is_refused(length: bytes) -> None:
+    with pytest.raises(SourceError, match="shorter than its own length"):
+        without_tags(JPEG[:2] + b"\xff\xdc" + length + JPEG[2:])
+
+
 @pytest.mark.parametrize("data", [b"\xff\xd8", b"\xff\xd8\xff\xe1", JPEG[:200], JPEG[:-2]])
 def test_jpeg_without_an_end_is_refused(data: bytes) -> None:
     with pytest.raises(SourceError, match="no end"):

@@ -55,7 +55,10 @@ def _bare_jpeg(data: bytes) -> bytes:
             kept.append(b"\xff\xd9")
             bare = b"".join(kept)
             return data if bare == data else bare
-        end = at if marker in _JPEG_BARE else at + int.from_bytes(data[at : at + 2])
+        has_length = marker not in _JPEG_BARE
+        end = at + int.from_bytes(data[at : at + 2]) if has_length else at
+        if has_length and end < at + 2 <= len(data):
+            raise SourceError("damaged: a part of the JPEG is shorter than its own length")
         if marker in _JPEG_TAGS:
             kept.append(_numbers_of(marker, data[at:end]))
         else:

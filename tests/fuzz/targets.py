@@ -213,7 +213,7 @@ def _as_number(text: str) -> float:
         return float(text)
     except ValueError:
         whole, *groups = re.split(r"[ ,.'’\u00a0\u202f]", re.sub(r"[.,]0*$", "", text))
-        assert {len(group) for group in groups} == {3}, text
+        assert all(len(group) == 3 for group in groups), text
         return float(whole + "".join(groups))
 
 

@@ -164,7 +164,8 @@ def _of_field(data: bytes, message: str) -> FeedbackError:
         inside = f" in {place}" if place else ""
         return FeedbackError(f"{absent} is missing{inside}", code=f"missing-{_kebab(absent)}")
     if not place:
-        return FeedbackError(f"it is {_TYPES.get(what.split('`')[-2], 'not')}, not an object", code="not-an-object")
+        found = re.search(r"`(\w+)`$", what)  # none of a number that is out of range
+        return FeedbackError(f"it is {_TYPES[found[1]] if found else 'a number'}, not an object", code="not-an-object")
     field = re.sub(r"\[\d+\]", "", place).rpartition(".")[2]
     try:
         value = f" {_in_short(_at(_plain(data), place))}"
