@@ -41,6 +41,7 @@ def test_generated_page_is_up_to_date(page):
         "REFUSED_FILES",
         "REVIEWS",
         "REVIEW_FINDINGS",
+        "REVIEW_SHOWN",
         "QUEUE",
         "FATES",
         "RETRAINING",

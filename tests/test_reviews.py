@@ -13,8 +13,8 @@ import any_classes
 from radloop.errors import FeedbackError
 from radloop.feedback import reviews
 from radloop.feedback.conventions import of_flags
-from radloop.feedback.reviews import Finding, Review
-from radloop.tables import REVIEW_FINDINGS, REVIEWS
+from radloop.feedback.reviews import Finding, Review, Shown
+from radloop.tables import REVIEW_FINDINGS, REVIEW_SHOWN, REVIEWS
 from taxonomies import EVERY, SPINE, VINDR
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -87,6 +87,57 @@ def test_review_of_more_boxes_than_anybody_draws_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+READ = {
+    "blind_findings": [HEART],
+    "revealed": True,
+    "seconds_blind": 12.5,
+    "seconds_total": 20.25,
+    "shown": [Shown(class_id=10, bbox=(0.2, 0.7, 0.1, 0.1), confidence=0.75)],
+    "previous": "0123456789abcdef",
+}
+
+
+def test_read_is_kept_blind_boxes_times_and_what_was_shown(tmp_path):
+    path = reviews.write(tmp_path, review(findings=[HEART, EFFUSION], **READ), VINDR)
+    assert json.loads(path.read_bytes()).keys() >= READ.keys()
+
+    read = reviews.read(tmp_path, VINDR)
+    row = read.reviews.row(0, named=True)
+    assert {name: row[name] for name in ("blind_boxes", "revealed", "shown_boxes", "previous")} == {
+        "blind_boxes": 1,
+        "revealed": True,
+        "shown_boxes": 1,
+        "previous": "0123456789abcdef",
+    }
+    assert (row["seconds_blind"], row["seconds_total"]) == (12.5, 20.25)
+    assert read.blind.schema == REVIEW_FINDINGS
+    assert read.blind["class_id"].to_list() == [3]
+    assert read.shown.schema == REVIEW_SHOWN
+    assert read.shown.drop("file").row(0) == pytest.approx((10, 0.15, 0.65, 0.25, 0.75, 0.75))
+
+
+def test_nothing_drawn_and_nothing_shown_are_not_the_same_as_not_told(tmp_path):
+    reviews.write(tmp_path, review(blind_findings=[], revealed=True, shown=[]), VINDR)
+    reviews.write(tmp_path, review("bob"), VINDR)
+    told = reviews.read(tmp_path, VINDR).reviews.sort("reviewer")
+    assert told["blind_boxes"].to_list() == told["shown_boxes"].to_list() == [0, None]
+
+
+def test_review_without_a_read_keeps_its_bytes_and_its_id():
+    """The bytes that radloop wrote before a read was kept."""
+    data = b"""{
+  "feedback_id": "f1",
+  "image_id": "a1",
+  "reviewer": "ann",
+  "verdict": "normal",
+  "findings": [],
+  "timestamp": "2026-01-02T12:00:00+00:00"
+}
+"""
+    assert reviews.encode(review(verdict="normal")) == data
+    assert reviews.file_name(review(verdict="normal")) == "f1.ann.0247126837abcf95.json"
+
+
 def test_same_review_twice_is_one_file_and_another_is_added(tmp_path):
     first = reviews.write(tmp_path, review(), VINDR)
     assert reviews.write(tmp_path, review(), VINDR) == first
@@ -123,6 +174,45 @@ def test_same_review_twice_is_one_file_and_another_is_added(tmp_path):
         pytest.param(
             {"feedback_id": "../f1"}, "bad-feedback-id", "feedback_id", id="an id that leads out of the folder"
         ),
+        pytest.param({"seconds_blind": -1.0}, "bad-seconds-blind", ">= 0", id="a negative time before the reveal"),
+        pytest.param({"seconds_total": -0.1}, "bad-seconds-total", ">= 0", id="a negative time"),
+        pytest.param({"seconds_total": 1e300}, "bad-seconds-total", "<= 1000000000", id="a time longer than a life"),
+        pytest.param(
+            {"seconds_blind": 9.0, "seconds_total": 8.0}, "seconds-contradict", "more than", id="blind beyond the total"
+        ),
+        pytest.param({"previous": "the last"}, "bad-previous", "16 hexadecimal", id="no id of a review"),
+        pytest.param(
+            {"blind_findings": [Finding(class_id=99, bbox=(0.5, 0.5, 0.1, 0.1))]},
+            "class-unknown",
+            "class_id 99",
+            id="a blind box of an unknown class",
+        ),
+        pytest.param(
+            {"blind_findings": [Finding(class_id=1, bbox=(0.9, 0.5, 0.4, 0.1))]},
+            "box-outside",
+            "not inside",
+            id="a blind box outside",
+        ),
+        pytest.param({"blind_findings": [HEART] * 1001}, "bad-blind-findings", "1000", id="too many blind boxes"),
+        pytest.param(
+            {"revealed": True, "shown": [Shown(class_id=14, bbox=(0.5, 0.5, 0.1, 0.1), confidence=0.5)]},
+            "class-unknown",
+            "class_id 14",
+            id="an unknown class shown",
+        ),
+        pytest.param(
+            {"revealed": True, "shown": [Shown(class_id=1, bbox=(0.9, 0.5, 0.4, 0.1), confidence=0.5)]},
+            "box-outside",
+            "not inside",
+            id="a box outside shown",
+        ),
+        pytest.param(
+            {"revealed": True, "shown": [Shown(class_id=1, bbox=(0.5, 0.5, 0.1, 0.1), confidence=1.5)]},
+            "bad-confidence",
+            "<= 1.0",
+            id="a confidence above 1 shown",
+        ),
+        pytest.param({"shown": []}, "shown-unrevealed", "revealed", id="shown and not revealed"),
     ],
 )
 def test_review_that_cannot_be_used_is_not_written(tmp_path, changes, code, reason):

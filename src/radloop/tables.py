@@ -211,6 +211,8 @@ Verdict = Literal["accept", "correct", "normal", "reject"]
 WAITING: Final = pl.Schema({"feedback_id": pl.String, "file": pl.String})
 
 # One review: what a radiologist said of one feedback at one time. adjudicates: it ends a dispute of others.
+# blind_boxes: how many were drawn before the model's were shown; shown_boxes: how many were shown; null where the
+# review does not tell. seconds: before the reveal and in all. previous: the review_id of the one that it amends.
 REVIEWS: Final = pl.Schema(
     {
         "review_id": pl.String,
@@ -222,6 +224,12 @@ REVIEWS: Final = pl.Schema(
         "comment": pl.String,
         "adjudicates": pl.Boolean,
         "simulated": pl.Boolean,
+        "blind_boxes": pl.Int32,
+        "revealed": pl.Boolean,
+        "seconds_blind": pl.Float64,
+        "seconds_total": pl.Float64,
+        "shown_boxes": pl.Int32,
+        "previous": pl.String,
         "file": pl.String,
     }
 )
@@ -237,6 +245,9 @@ REVIEW_FINDINGS: Final = pl.Schema(
         "y_max_norm": pl.Float64,
     }
 )
+
+# One box of the model's as it was shown to the reviewer of the review in `file`.
+REVIEW_SHOWN: Final = pl.Schema([*REVIEW_FINDINGS.items(), ("confidence", pl.Float64())])
 
 Fate = Literal["kept", "withheld", "refused", "disputed", "unused"]
 

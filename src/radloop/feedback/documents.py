@@ -47,6 +47,7 @@ _FORMS: Final = {  # of the fields that are a text of a certain form, or one of 
     "image_md5": "32 hexadecimal digits in lower case",
     "image_phash": "16 hexadecimal digits in lower case",
     "reviewer": "a pseudonym of 1 to 50 letters, digits and -",
+    "previous": "16 hexadecimal digits in lower case",
     "split": f"one of {', '.join(SPLITS)}",
     "verdict": f"one of {', '.join(get_args(Verdict))}",
     "schema_version": "1",

@@ -22,8 +22,17 @@ from radloop import boxes, files
 from radloop.errors import FeedbackError
 from radloop.feedback import documents, listing, records
 from radloop.feedback.conventions import OWN, Convention
-from radloop.feedback.records import Box, ClassId, FeedbackId, ImageId
-from radloop.tables import EDGES, REFUSED_FILES, REVIEW_FINDINGS, REVIEWS, SCALED_SIDE_PX, WAITING, Verdict
+from radloop.feedback.records import Box, ClassId, FeedbackId, Fraction, ImageId
+from radloop.tables import (
+    EDGES,
+    REFUSED_FILES,
+    REVIEW_FINDINGS,
+    REVIEW_SHOWN,
+    REVIEWS,
+    SCALED_SIDE_PX,
+    WAITING,
+    Verdict,
+)
 from radloop.taxonomy import Taxonomy
 
 SAME_BOX_IOU: Final = boxes.FUSION_IOU  # above it two reviewers mean the same
@@ -34,6 +43,7 @@ _NAMED: Final = re.compile(rb'"feedback_id"\s*:\s*"([A-Za-z0-9][A-Za-z0-9_-]{0,6
 _MOST_NAMED: Final = 10_000  # feedbacks that one file of refused reviews holds up
 _LONGEST_COMMENT: Final = 10_000
 _MOST_FINDINGS: Final = 1_000  # two reviews are compared box by box: 8,000 each would take 4 GB
+_LONGEST_SECONDS: Final = 1e9
 _Row = tuple[Any, ...]
 Classes = npt.NDArray[np.integer[Any]]
 _Opinion = tuple[bool, Classes, boxes.Floats]  # rejected; what was drawn
@@ -47,6 +57,18 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     bbox: Box
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the model's boxes, as the radiologist saw it."""
+
+    class_id: ClassId
+    bbox: Box
+    confidence: Fraction
+
+
+Findings = Annotated[list[Finding], msgspec.Meta(max_length=_MOST_FINDINGS)]
+Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=_LONGEST_SECONDS)]  # while the desk was in sight
+
+
 class Review(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One review. accept and correct: `findings` is the complete list; normal: it is empty; reject: there is none."""
 
@@ -54,11 +76,17 @@ class Review(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     image_id: ImageId
     reviewer: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]{1,50}\Z")]  # a pseudonym
     verdict: Verdict
-    findings: Annotated[list[Finding], msgspec.Meta(max_length=_MOST_FINDINGS)] | None = None
+    findings: Findings | None = None
     timestamp: str  # ISO 8601, UTC
     comment: Annotated[str, msgspec.Meta(max_length=_LONGEST_COMMENT)] | None = None
     adjudicates: bool = False
     simulated: bool = False
+    blind_findings: Findings | None = None  # what was drawn before the model's boxes were shown; []: nothing
+    revealed: bool = False  # whether they were shown at all
+    seconds_blind: Seconds | None = None
+    seconds_total: Seconds | None = None
+    shown: Annotated[list[Shown], msgspec.Meta(max_length=_MOST_FINDINGS)] | None = None
+    previous: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")] | None = None  # the review that this one amends
 
 
 @dataclass(frozen=True)
@@ -69,6 +97,8 @@ class Reviews:
     findings: pl.DataFrame  # REVIEW_FINDINGS
     refused: pl.DataFrame  # REFUSED_FILES
     waiting: pl.DataFrame = field(default_factory=WAITING.to_frame)
+    blind: pl.DataFrame = field(default_factory=REVIEW_FINDINGS.to_frame)  # what was drawn before the reveal
+    shown: pl.DataFrame = field(default_factory=REVIEW_SHOWN.to_frame)  # the model's boxes, as they were shown
     zoneless: int = 0  # times without a zone, in those that were read
 
 
@@ -122,8 +152,11 @@ def _decode(data: bytes, name: str, classes: int, convention: Convention, now: d
     _refuse_other_name(review, name)
     _refuse_changed(data, name)
     _refuse_contradiction(review)
-    for finding in review.findings or []:
+    for finding in (*(review.findings or ()), *(review.blind_findings or ())):
         _refuse_unusable(finding, classes)
+    for box in review.shown or ():
+        _refuse_unknown(box.class_id, classes)
+        records.refuse_outside(box.bbox)
     time, zoned = convention.utc(review.timestamp, now)
     return msgspec.structs.replace(review, timestamp=time.isoformat()), zoned
 
@@ -172,14 +205,22 @@ def _refuse_contradiction(review: Review) -> None:
         raise FeedbackError("corrected to nothing: a picture without a finding is `normal`", code="findings-missing")
     if review.verdict in ("normal", "reject") and found:
         raise FeedbackError(f"verdict {review.verdict} with {len(found)} findings", code="findings-contradict-verdict")
+    if review.shown is not None and not review.revealed:
+        raise FeedbackError("it tells what was shown, and that nothing was (revealed)", code="shown-unrevealed")
+    blind, total = review.seconds_blind, review.seconds_total
+    if blind is not None and total is not None and blind > total:
+        raise FeedbackError(f"seconds_blind {blind:g} are more than seconds_total {total:g}", code="seconds-contradict")
+
+
+def _refuse_unknown(class_id: int, classes: int) -> None:
+    if not 0 <= class_id < classes:
+        raise FeedbackError(
+            f"class_id {class_id} is unknown: a finding has one of the classes 0..{classes - 1}", code="class-unknown"
+        )
 
 
 def _refuse_unusable(finding: Finding, classes: int) -> None:
-    if not 0 <= finding.class_id < classes:
-        raise FeedbackError(
-            f"class_id {finding.class_id} is unknown: a finding has one of the classes 0..{classes - 1}",
-            code="class-unknown",
-        )
+    _refuse_unknown(finding.class_id, classes)
     records.refuse_outside(finding.bbox)
     left, top, right, bottom = boxes.cxcywh_to_xyxy(finding.bbox).clip(0, 1).tolist()
     if min(right - left, bottom - top) < SMALLEST_SIDE:
@@ -195,6 +236,8 @@ def read(folder: Path, classes: Taxonomy, *, convention: Convention = OWN, now: 
     """
     rows: list[_Row] = []
     found: list[_Row] = []
+    blind: list[_Row] = []
+    shown: list[_Row] = []
     refused: list[_Row] = []
     waiting: list[tuple[str, str]] = []
     zoneless = 0
@@ -216,13 +259,21 @@ def read(folder: Path, classes: Taxonomy, *, convention: Convention = OWN, now: 
                 continue
             zoneless += not zoned
             rows.append(_row(review, name))
-            found += [(name, finding.class_id, *finding.bbox) for finding in review.findings or []]
+            found += [(name, finding.class_id, *finding.bbox) for finding in review.findings or ()]
+            blind += [(name, finding.class_id, *finding.bbox) for finding in review.blind_findings or ()]
+            shown += [(name, box.class_id, *box.bbox, box.confidence) for box in review.shown or ()]
         waiting = list(_still_waiting(waiting, rows, directory))
     finally:
         os.close(directory)
-    tables = _tables(rows, found, refused)
-    held = pl.DataFrame(waiting, schema=WAITING, orient="row").sort("feedback_id", "file")
-    return Reviews(tables.reviews, tables.findings, tables.refused, held, zoneless)
+    return Reviews(
+        pl.DataFrame(rows, schema=REVIEWS, orient="row").sort("timestamp", "review_id", "file"),
+        _boxes(found, REVIEW_FINDINGS),
+        pl.DataFrame(refused, schema=REFUSED_FILES, orient="row").sort("file"),
+        pl.DataFrame(waiting, schema=WAITING, orient="row").sort("feedback_id", "file"),
+        _boxes(blind, REVIEW_FINDINGS),
+        _boxes(shown, REVIEW_SHOWN),
+        zoneless,
+    )
 
 
 def _spoken_of(name: str, data: bytes) -> list[str]:
@@ -263,19 +314,22 @@ def _row(review: Review, name: str) -> _Row:
         review.comment,
         review.adjudicates,
         review.simulated,
+        None if review.blind_findings is None else len(review.blind_findings),
+        review.revealed,
+        review.seconds_blind,
+        review.seconds_total,
+        None if review.shown is None else len(review.shown),
+        review.previous,
         name,
     )
 
 
-def _tables(rows: Sequence[_Row], found: Sequence[_Row], refused: Sequence[_Row]) -> Reviews:
-    reviews = pl.DataFrame(rows, schema=REVIEWS, orient="row").sort("timestamp", "review_id", "file")
-    corners = boxes.cxcywh_to_xyxy(np.array([row[2:] for row in found]).reshape(-1, 4))
-    findings = pl.DataFrame(
-        {"file": [row[0] for row in found], "class_id": [row[1] for row in found]}
-        | dict(zip(EDGES, corners.T, strict=True)),
-        schema=REVIEW_FINDINGS,
-    )
-    return Reviews(reviews, findings, pl.DataFrame(refused, schema=REFUSED_FILES, orient="row").sort("file"))
+def _boxes(rows: Sequence[_Row], columns: pl.Schema) -> pl.DataFrame:
+    """The table of boxes from (file, class_id, xc, yc, w, h) and what comes behind."""
+    corners = boxes.cxcywh_to_xyxy(np.array([row[2:6] for row in rows]).reshape(-1, 4))
+    told = {"file": [row[0] for row in rows], "class_id": [row[1] for row in rows]}
+    behind = {name: [row[-1] for row in rows] for name in columns if name == "confidence"}
+    return pl.DataFrame(told | dict(zip(EDGES, corners.T, strict=True)) | behind, schema=columns)
 
 
 def standing(reviews: Reviews) -> pl.DataFrame:
