@@ -23,12 +23,10 @@ def main(out: Path) -> None:
         served(Dashboard(out=out), Path(scratch) / "log") as address,
         window(address) as browser,
     ):
-        for page in ("", "labels", "readers", "drift", "heatmaps", "images", "feedback", "re-training"):
+        for page in ("", "labels", "readers", "drift", "heatmaps", "images", "feedback", "detector", "re-training"):
             browser.open(page)
             if page == "drift":
                 view(browser, "Feedback of two time windows")
-            if page == "feedback":
-                view(browser, "Against the truth")
             if page == "images":
                 browser.page.mouse.wheel(0, 260)
             take(browser, page or "overview")

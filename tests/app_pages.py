@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 
 from radloop.options import Dashboard
 
-PAGES = ("overview", "labels", "readers", "drift", "heatmaps", "images", "feedback", "review", "retraining")
+PAGES = ("overview", "labels", "readers", "drift", "heatmaps", "images", "feedback", "detector", "review", "retraining")
 OF_DATASET = ("overview", "labels", "readers", "drift", "heatmaps", "images")
 
 

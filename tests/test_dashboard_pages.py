@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 import small_loop
 import written_loop
-from app_pages import OF_DATASET, PAGES, choose, every_view, opened, said, written
+from app_pages import OF_DATASET, PAGES, every_view, opened, said, written
 from radloop.catalog.rule import Rule
 from radloop.dashboard import loading, loop
 from radloop.feedback import audit, records, reviews
@@ -298,7 +298,7 @@ def test_what_others_said_of_the_feedback_is_shown_after_the_reveal(copied):
     assert [box.label for box in test.checkbox] == ["I decide (adjudicates)"]
 
 
-def test_feedback_page_says_how_often_the_model_is_wrong_on_images_drawn_by_lot(tmp_path):
+def test_detector_page_says_how_often_the_model_is_wrong_on_images_drawn_by_lot(tmp_path):
     """Three production images are reviewed, and the model was wrong on all of them."""
     inputs = written_loop.run(tmp_path, VINDR)
     production = pl.Series([f"image{n:03}" for n in range(48) if n % 12 > 8])
@@ -312,7 +312,7 @@ def test_feedback_page_says_how_often_the_model_is_wrong_on_images_drawn_by_lot(
         (one, "1 are reviewed: the model was wrong on 1 (100.0%, too few for an interval)."),
         (none, "none is reviewed yet: how often the model is wrong is unknown."),
     ):
-        test = choose(opened("feedback", dataclasses.replace(inputs, seed=seed)), 0, "Against the truth")
+        test = opened("detector", dataclasses.replace(inputs, seed=seed))
         assert f"Of {len(drawn(seed))} images drawn by lot {words}" in said(test)
 
 
@@ -324,20 +324,18 @@ def test_threshold_of_the_last_round_is_the_one_on_the_pages(copied):
     assert test.slider[0].value == 0.45
     assert test.toggle[0].value
     assert "radloop retrain --min-confidence 0.45 --require-review" in said(test)
-    for view in every_view(opened("feedback", copied)):
+    for view in (opened("feedback", copied), opened("detector", copied)):
         lines = [
             shape["x0"]
             for chart in view.get("plotly_chart")
             for shape in json.loads(chart.proto.spec)["layout"].get("shapes", [])
         ]
-        assert set(lines) <= {0.45}
+        assert set(lines) == {0.45}
         if view.segmented_control[0].value == "What it said":
-            assert lines
             text = said(view)
             assert "boxes of all feedback" in text
             assert "above the rule's 0.45, also those of held-out, superseded and doubtful images" in text
-        if view.segmented_control[0].value == "Against the truth":
-            assert lines
+        else:
             assert "Right above 0.45" in [metric.label for metric in view.metric]
 
 

@@ -109,7 +109,7 @@ def test_each_split_is_judged_apart_and_test_comes_first() -> None:
 def judge(
     readings: pl.DataFrame, detections: pl.DataFrame, looked: pl.DataFrame, classes: Taxonomy, rule: Rule | None = None
 ) -> judging.Judged:
-    return judging.judge(looked, detections, readings, classes, rule=rule or Rule())
+    return judging.judge(judging.matched(looked, detections, readings), classes, rule=rule or Rule())
 
 
 def test_a_detector_is_judged_on_the_images_that_it_looked_at_by_the_boxes_it_gave_there(classes: Taxonomy) -> None:
@@ -173,7 +173,8 @@ def half_right(classes: Taxonomy) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFr
 def test_intervals_are_drawn_with_the_seed_and_those_of_shares_need_none(classes: Taxonomy) -> None:
     readings, detections, looked = half_right(classes)
     first, again, other = (
-        judging.judge(looked, detections, readings, classes, rule=Rule(), seed=seed) for seed in (0, 0, 1)
+        judging.judge(judging.matched(looked, detections, readings), classes, rule=Rule(), seed=seed)
+        for seed in (0, 0, 1)
     )
     for name in ("labels", "calibration"):
         assert getattr(first, name).equals(getattr(other, name)), name

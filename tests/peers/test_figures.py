@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from app_pages import choose, opened
+from app_pages import opened
 from radloop import options, summaries
 from radloop.catalog import truth, version
 from radloop.dashboard import loading
@@ -66,8 +66,8 @@ def of_text(summary: Summary) -> dict[str, str]:
 
 
 def of_page(out: Path) -> dict[str, str]:
-    """The figures as the dashboard's Feedback page shows them, of test."""
-    test = choose(opened("feedback", options.Dashboard(out=out)), 0, "Against the truth")
+    """The figures as the dashboard's Detector page shows them, of test."""
+    test = opened("detector", options.Dashboard(out=out))
     shown = {metric.label: metric.value for metric in test.metric}
     names = {
         "mAP@0.4": "mAP@0.4",

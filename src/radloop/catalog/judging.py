@@ -8,7 +8,8 @@ import polars as pl
 
 from radloop.catalog import kept, truth
 from radloop.catalog.rule import Rule
-from radloop.measures import calibration, evaluation
+from radloop.measures import calibration, curves, evaluation
+from radloop.measures.curves import Froc
 from radloop.tables import DETECTOR
 from radloop.taxonomy import Taxonomy
 
@@ -31,6 +32,7 @@ class Judged:
     precision: Mapping[float, pl.DataFrame]  # by IoU (evaluation.IOUS): `evaluation.average_precision`
     labels: pl.DataFrame  # `evaluation.pseudo_labels`
     thresholds: pl.DataFrame  # `evaluation.thresholds`
+    froc: Froc  # `curves.froc`, of the boxes from the cut on
     calibration: pl.DataFrame  # `calibration.calibration`, of the boxes above `Rule.doubtful`
     calibration_error: float | None
     calibration_floor: tuple[float, float] | None  # `calibration.floor`
@@ -94,41 +96,58 @@ def part(newest: pl.DataFrame, model: str, model_version: str, split: str) -> pl
     return newest.filter(model=model, model_version=model_version, split=split)
 
 
-def judge(
-    looked: pl.DataFrame,
-    boxes: pl.DataFrame,
-    readings: pl.DataFrame,
-    classes: Taxonomy,
-    *,
-    rule: Rule,
-    seed: int = 0,
-) -> Judged:
-    """How good one detector is, and how good its predictions would be as labels by `rule`.
+@dataclass(frozen=True)
+class Matched:
+    """The boxes of one detector on the images of one split, and those of the truth, at the competition's IoU."""
 
-    looked: a `part` of `newest`. boxes: every box that feedback keeps (`Records.every_box`), also of other feedback.
-    readings: the dataset's own (`Version.readings`), also of other images. An image that nobody has read is not judged.
+    looked: pl.DataFrame  # the rows of FEEDBACK that are judged
+    images: pl.DataFrame  # image_id, group, readers (how many have read it)
+    predictions: pl.DataFrame  # DETECTIONS
+    truth: pl.DataFrame  # TRUTH
+    boxes: pl.DataFrame  # `evaluation.match` of the two
+    cut: float | None  # `kept.cut`
+
+
+def matched(looked: pl.DataFrame, boxes: pl.DataFrame, readings: pl.DataFrame) -> Matched:
+    """What is judged of a `part` of `newest`.
+
+    looked: that part. boxes: every box that feedback keeps (`Records.every_box`), also of other feedback. readings: the
+    dataset's own (`Version.readings`), also of other images. An image that nobody has read is not judged.
     """
     looked, predictions, own = _concerned(looked, boxes, readings)
-    images, known = own.select("image_id", "group").unique("image_id").sort("image_id"), truth.of(own)
-    readers = own.group_by("image_id").agg(readers=pl.col("rad_id").n_unique())
-    matched = evaluation.match(predictions, known)
-    said = matched.filter(pl.col("confidence") > rule.doubtful)
+    readers = own.group_by("image_id", "group").agg(readers=pl.col("rad_id").n_unique())
+    known = truth.of(own)
+    return Matched(
+        looked=looked,
+        images=readers.sort("image_id"),
+        predictions=predictions,
+        truth=known,
+        boxes=evaluation.match(predictions, known),
+        cut=kept.cut(looked, boxes),
+    )
+
+
+def judge(here: Matched, classes: Taxonomy, *, rule: Rule, seed: int = 0) -> Judged:
+    """How good one detector is, and how good its predictions would be as labels by `rule`."""
+    images, known = here.images, here.truth
+    said = here.boxes.filter(pl.col("confidence") > rule.doubtful)
     calibrated = calibration.calibration(said, images)
     return Judged(
         images=images.height,
         groups=images["group"].n_unique(),
-        single_reader=readers.filter(readers=1).height,
+        single_reader=images.filter(readers=1).height,
         truth=known.height,
-        cut=kept.cut(looked, boxes),
-        cut_told=kept.told(looked),
-        top_box_only=kept.top_box_only(looked),
+        cut=here.cut,
+        cut_told=kept.told(here.looked),
+        top_box_only=kept.top_box_only(here.looked),
         min_confidence=rule.min_confidence,
         precision={
-            iou: evaluation.average_precision(predictions, known, images, classes, min_iou=iou, seed=seed)
+            iou: evaluation.average_precision(here.predictions, known, images, classes, min_iou=iou, seed=seed)
             for iou in evaluation.IOUS
         },
-        labels=evaluation.pseudo_labels(matched, known, images, classes, min_confidence=rule.min_confidence),
-        thresholds=evaluation.thresholds(matched, known),
+        labels=evaluation.pseudo_labels(here.boxes, known, images, classes, min_confidence=rule.min_confidence),
+        thresholds=evaluation.thresholds(here.boxes, known),
+        froc=curves.froc(here.boxes, known, images, classes, cut=here.cut, seed=seed),
         calibration=calibrated,
         calibration_error=calibration.error(calibrated),
         calibration_floor=calibration.floor(said, images, seed=seed),

@@ -9,7 +9,18 @@ from typing import Final
 import streamlit as st
 
 from radloop import __version__
-from radloop.dashboard.pages import drift, feedback, heatmaps, images, labels, overview, readers, retraining, review
+from radloop.dashboard.pages import (
+    detector,
+    drift,
+    feedback,
+    heatmaps,
+    images,
+    labels,
+    overview,
+    readers,
+    retraining,
+    review,
+)
 from radloop.options import Dashboard
 
 PAGES: Final[Mapping[str, Mapping[str, ModuleType]]] = {
@@ -21,7 +32,7 @@ PAGES: Final[Mapping[str, Mapping[str, ModuleType]]] = {
         "Heatmaps": heatmaps,
         "Images": images,
     },
-    "Loop": {"Feedback": feedback, "Review": review, "Re-training": retraining},
+    "Loop": {"Feedback": feedback, "Detector": detector, "Review": review, "Re-training": retraining},
 }
 
 # Streamlit leaves six lines of nothing above a title and wide margins; a radiograph needs the room.

@@ -1,4 +1,4 @@
-"""The section of the Feedback page that says how often the model is wrong: on images drawn by lot."""
+"""The section of the Detector page that says how often the model is wrong: on images drawn by lot."""
 
 import streamlit as st
 

@@ -1,5 +1,6 @@
 """What dataset, feedback and reviews say together: the numbers of the commands, by the same functions."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -7,17 +8,25 @@ import numpy as np
 import polars as pl
 
 from radloop.catalog import judging, version
-from radloop.catalog.judging import Judged, LeftOut
+from radloop.catalog.judging import Judged, LeftOut, Matched
 from radloop.catalog.rule import Rule
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
 from radloop.feedback import evidence, guard, matching, queue, retraining
 from radloop.feedback.conventions import Convention
 from radloop.feedback.retraining import Decided
-from radloop.measures import counts
+from radloop.measures import counts, curves
 from radloop.tables import EDGES, HELD_OUT, PREDICTION, TIME
 
 _IMAGE: Final = ("image_id", "split", "group", "md5", "phash")
 BINS: Final = 50
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One detector's thresholds for one class, or for all together."""
+
+    points: pl.DataFrame  # `curves.operating_points`
+    precision: pl.DataFrame  # `curves.precision_recall`
 
 
 def has_images(dataset: Dataset) -> bool:
@@ -105,10 +114,27 @@ def left_out(dataset: Dataset, said: Feedback) -> tuple[LeftOut, ...]:
 
 
 @measured
+def matched(dataset: Dataset, said: Feedback, part: tuple[str, str, str]) -> Matched:
+    """The boxes of one detector (model, version) on one split against the truth."""
+    looked = judging.part(_newest(dataset, said), *part)
+    return judging.matched(looked, said.records.every_box, dataset.readings)
+
+
+@measured
 def evaluated(dataset: Dataset, said: Feedback, part: tuple[str, str, str], rule: Rule, seed: int) -> Judged:
     """How good one detector (model, version) is on one split."""
-    looked = judging.part(_newest(dataset, said), *part)
-    return judging.judge(looked, said.records.every_box, dataset.readings, dataset.taxonomy, rule=rule, seed=seed)
+    return judging.judge(matched(dataset, said, part), dataset.taxonomy, rule=rule, seed=seed)
+
+
+@measured
+def curve(dataset: Dataset, said: Feedback, part: tuple[str, str, str], class_id: int | None, seed: int) -> Curve:
+    """What each threshold finds of a class; None: of all together."""
+    here = matched(dataset, said, part)
+    boxes = here.boxes, here.truth, here.images
+    return Curve(
+        curves.operating_points(*boxes, class_id=class_id, cut=here.cut),
+        curves.precision_recall(*boxes, class_id=class_id, seed=seed),
+    )
 
 
 @measured

@@ -23,7 +23,7 @@ from radloop.taxonomy import Taxonomy
 IOUS: Final = (0.4, 0.5)  # the competition's, and the usual one
 _CLASS: Final = {"class_id": CLASS_ID, "class_name": pl.String}
 _PILE: Final = ["image_id", "class_id"]
-_RECALLS: Final = np.linspace(0, 1, 101)
+RECALLS: Final = np.linspace(0, 1, 101)  # COCO's
 _MOST_BOXES: Final = 1000  # of one class on one image
 
 
@@ -229,14 +229,14 @@ def _coco_precision_of(rows: pl.DataFrame, class_ids: list[int], classes: Taxono
     found = known.loadRes([box | {"score": score} for box, score in zip(_coco(predictions), scores, strict=True)])
     evaluator = COCOeval_faster(known, found, iouType="bbox")
     evaluator.params.iouThrs = np.array([min_iou])
-    evaluator.params.recThrs = _RECALLS
+    evaluator.params.recThrs = RECALLS
     evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, 1e10]], ["all"]
     evaluator.params.maxDets = [_MOST_BOXES]
     evaluator.evaluate()
     evaluator.accumulate()
     precision = np.asarray(evaluator.eval["precision"])[0, :, :, 0, 0]  # [recall, class]
     # one after another: `mean` adds in another order where there is one class alone
-    return np.asarray(precision.cumsum(axis=0)[-1] / len(_RECALLS))
+    return np.asarray(precision.cumsum(axis=0)[-1] / len(RECALLS))
 
 
 def _coco(table: pl.DataFrame) -> list[dict[str, Any]]:
@@ -272,18 +272,25 @@ def _drawn_precision(matched: pl.DataFrame, truth: csr_array, here: Looked, resa
 
 
 def _precision(seen: Floats, correct: npt.NDArray[np.bool_], known: Floats) -> Floats:
-    """The average precision in each draw, NaN in one without a box of the class.
+    """The average precision in each draw, NaN in one without a box of the class; arguments as of `precision_at`."""
+    return np.asarray(precision_at(seen, correct, known).sum(axis=0) / len(RECALLS))
 
+
+def precision_at(seen: Floats, correct: npt.NDArray[np.bool_], known: Floats) -> Floats:
+    """The precision at each of RECALLS in each draw: [recall, draw]; 0 where that much is not found.
+
+    COCO's: the best of any threshold that finds as much. NaN in a draw without a box of the truth.
     seen: [prediction, draw], the most confident first, how often its image is drawn; known: [draw], boxes of the truth.
     """
     right = (seen * correct[:, np.newaxis]).cumsum(axis=0)
     precision = np.nan_to_num(ratio(right, seen.cumsum(axis=0)))
     envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
-    found = np.full(len(known), np.nan)
+    found = np.full((len(RECALLS), len(known)), np.nan)
     for draw in np.flatnonzero(known > 0):
-        at = np.searchsorted(right[:, draw] / known[draw], _RECALLS, side="left")
+        at = np.searchsorted(right[:, draw] / known[draw], RECALLS, side="left")
         reached = at < len(envelope)
-        found[draw] = envelope[at[reached], draw].sum() / len(_RECALLS)
+        found[:, draw] = 0
+        found[reached, draw] = envelope[at[reached], draw]
     return found
 
 

@@ -13,6 +13,7 @@ from radloop.catalog.rule import Rule, standing
 from radloop.errors import FeedbackError
 from radloop.feedback import guard
 from radloop.measures import evaluation
+from radloop.measures.curves import Froc
 from radloop.options import Evaluate
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
@@ -39,6 +40,7 @@ class Evaluated:
     classes: pl.DataFrame
     min_confidence: float  # what is strictly above it is a label
     pseudo_labels: Mapping[str, Any]  # the same over all classes
+    froc: Froc  # sensitivity at each rate of false boxes an image, by class and in all, and its mean
     readers: pl.DataFrame  # rad_id, images, truth, map, few: at 0.4 against each reader alone
     calibration: pl.DataFrame
     calibration_error: float | None
@@ -83,8 +85,9 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     parts = judging.parts(newest)
     for model, number, split, _ in parts.iter_rows():
         looked = judging.part(newest, model, number, split)
-        given = (looked, records.every_box, known.readings, known.taxonomy)
-        detector, alone = judging.judge(*given, rule=by, seed=options.seed), judging.against_readers(*given)
+        given = (looked, records.every_box, known.readings)
+        detector = judging.judge(judging.matched(*given), known.taxonomy, rule=by, seed=options.seed)
+        alone = judging.against_readers(*given, known.taxonomy)
         models.append(_evaluated(judging.name(model, number), split, detector, alone))
         progress("detectors and splits", len(models), parts.height)
     unreadable = [LeftOut("cannot be read", records.refused.height)] if records.refused.height else []
@@ -126,6 +129,7 @@ def _evaluated(model: str, split: str, judged: Judged, readers: pl.DataFrame) ->
         .filter((pl.col("truth") + pl.col("labels") > 0) | pl.col("class_id").is_null()),
         min_confidence=judged.min_confidence,
         pseudo_labels=judged.labels.drop("class_id", "class_name").row(-1, named=True),
+        froc=judged.froc,
         readers=readers,
         calibration=judged.calibration,
         calibration_error=judged.calibration_error,

@@ -197,6 +197,7 @@ def _scores(each: Evaluated) -> Grid:
         ("mAP@0.4", _interval(each.map_40, "ap")),
         ("mAP@0.5", _interval(each.map_50, "ap")),
         ("mAP@0.4 against each reader alone", _alone(each)),
+        ("found at 1 false box an image", _found(each)),
         ("calibration error", calibration_error(each.calibration_error, each.calibration_floor)),
     )
     return Grid(f"{each.model} on {each.split}, with 95 % intervals", (("figure", "value"), *rows))
@@ -211,6 +212,16 @@ def _alone(each: Evaluated) -> str:
     few = drew.height - len(enough)
     spread = f"{min(enough):.2f} to {max(enough):.2f} ({len(enough)} readers)" if enough else "too few"
     return f"{spread}; {few} more drew on fewer than {LEAST_FOR_DRAWS} groups" if few and enough else spread
+
+
+def _found(each: Evaluated) -> str:
+    """The sensitivity of all classes together at one false box an image, or what it is at least."""
+    at_one = each.froc.sensitivity.filter(pl.col("class_id").is_null(), rate=1)
+    if at_one.is_empty():
+        return "–"
+    row = at_one.row(0, named=True)
+    least = f"at least {row['at_least']:.2f}: the boxes that were kept make fewer"
+    return least if row["sensitivity"] is None else _interval(row, "sensitivity")
 
 
 def calibration_error(error: float | None, floor: tuple[float, float] | None) -> str:

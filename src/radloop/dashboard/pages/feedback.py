@@ -1,47 +1,36 @@
-"""Feedback: what does the model say, how sure is it, and how often is it right?"""
+"""Feedback: what does the model say, how sure is it, and how did the run go?"""
 
 from pathlib import Path
 from typing import Final
 
-import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
-from radloop.catalog import judging, kept
-from radloop.catalog.judging import Judged
 from radloop.catalog.rule import Rule
-from radloop.dashboard import audit, figures, layout, loading, loop
+from radloop.dashboard import figures, layout, loading, loop
 from radloop.dashboard.loading import Feedback
 from radloop.errors import RadloopError
-from radloop.measures import calibration, counts
-from radloop.measures.intervals import LEAST_FOR_DRAWS
 from radloop.options import Dashboard
-from radloop.tables import DETECTOR
 from radloop.words import several
 
 MOST_LISTED: Final = 1000
-_VIEWS: Final = ("What it said", "Against the truth", "Latency and errors")
+_VIEWS: Final = ("What it said", "Latency and errors")
 _ANY: Final = "(any)"
 
 
 def page(inputs: Dashboard) -> None:
-    """What was said, against the truth, and how the run went."""
+    """What was said, and how the run went."""
     said = layout.quiet_feedback(inputs)
-    layout.head("Feedback", "What does the model say, and how often is it right?", simulated=layout.marks(None, said))
+    layout.head("Feedback", "What does the model say, and how sure is it?", simulated=layout.marks(None, said))
     view = st.segmented_control("View", _VIEWS, default=_VIEWS[0], required=True)
-    if view == _VIEWS[2]:
+    if view == _VIEWS[1]:
         _log(inputs.log_file)
         return
     said = layout.feedback(inputs)
     if said is None:
         return
-    rule = loading.last_rule(inputs.retrain_table)
-    if view == _VIEWS[0]:
-        layout.default_classes(inputs)
-        _said(said, rule)
-    else:
-        audit.show(inputs, said)
-        _truth(inputs, said, rule)
+    layout.default_classes(inputs)
+    _said(said, loading.last_rule(inputs.retrain_table))
 
 
 def _said(said: Feedback, rule: Rule) -> None:
@@ -114,157 +103,6 @@ def _table(said: Feedback) -> None:
     layout.download(listed, key="feedback")
     for row in event["selection"]["rows"]:
         layout.open_review(newest["feedback_id"][row])
-
-
-def _truth(inputs: Dashboard, said: Feedback, rule: Rule) -> None:
-    found = layout.dataset(inputs)
-    if found is None:
-        return
-    if not loop.has_images(found):
-        layout.missing("A table alone does not tell training images from others.", "radloop transform")
-        return
-    parts, rest = loop.parts(found, said), loop.left_out(found, said)
-    if rest:
-        told = (f"{several(each.feedback, 'feedback')} ({each.reason})" for each in rest)
-        st.caption(f"Left out: {'; '.join(told)}.")
-    if parts.is_empty():
-        st.info("No feedback is on a picture of the dataset outside training: nothing to judge by.")
-        return
-    part = _chosen(parts)
-    with st.spinner("Judging …"):
-        judged = loop.evaluated(found, said, part, rule, inputs.seed)
-    _figures(judged)
-    left, right = st.columns(2, gap="medium")
-    with left:
-        _precision(judged)
-        _thresholds(judged, rule)
-    with right:
-        _calibration(judged)
-        with st.spinner("Judging by each reader …"):
-            readers = loop.against_readers(found, said, part)
-        _by_reader(readers)
-
-
-def _by_reader(readers: pl.DataFrame) -> None:
-    drew = readers.filter(pl.col("map").is_not_null(), ~pl.col("few")).sort(*counts.reader_order())
-    few = readers.height - drew.height
-    if drew.is_empty():
-        who = several(few, "reader")
-        layout.cannot_tell(f"mAP against each reader alone: of {who} none drew on {LEAST_FOR_DRAWS} groups or more.")
-        return
-    shown, most = figures.most(drew, of="rad_id", size="images", what="readers")
-    silent = f"{several(few, 'reader')} drew on fewer than {LEAST_FOR_DRAWS} groups: too few to say. " if few else ""
-    layout.chart(
-        "mAP@0.4 against each reader alone: the consensus hides that range",
-        figures.bars(shown, of="rad_id", value="map", title="mAP@0.4"),
-        readers,
-        key="by-reader",
-        units=silent + most,
-    )
-
-
-def _chosen(parts: pl.DataFrame) -> tuple[str, str, str]:
-    """The detector and the split to judge: one split at a time, for each tells something else."""
-    left, right = st.columns(2)
-    detectors = parts.select(DETECTOR).unique(maintain_order=True).rows()
-    names = [judging.name(model, version) for model, version in detectors]
-    model, version = detectors[names.index(left.selectbox("Detector", names))]
-    own = parts.filter(model=model, model_version=version)
-    shown = {
-        split: f"{split} ({several(images, 'image')})" for split, images in own.select("split", "images").iter_rows()
-    }
-    split = right.selectbox("Split", list(shown), format_func=lambda name: shown[name])
-    return model, version, str(split)
-
-
-def _figures(judged: Judged) -> None:
-    columns = st.columns(4)
-    for column, (iou, table) in zip(columns, judged.precision.items(), strict=False):
-        whole = table.row(-1, named=True)
-        column.metric(f"mAP@{iou}", layout.number(whole["ap"]), border=True)
-        column.caption(layout.interval(whole, "ap"))
-    labels = judged.labels.row(-1, named=True)
-    columns[2].metric(f"Right above {judged.min_confidence:g}", layout.share(labels["precision"]), border=True)
-    columns[2].caption(
-        f"{labels['correct']:,} of {labels['labels']:,} boxes: the pseudo-labels' precision; "
-        f"{layout.interval(labels, 'precision', percent=True)}"
-    )
-    columns[3].metric("Calibration error", layout.number(judged.calibration_error), border=True)
-    held = calibration.words(judged.calibration_error, judged.calibration_floor)
-    columns[3].caption(f"of {_sure(judged)}; {held}")
-    single = judged.single_reader
-    cut = kept.words(judged.cut, told=judged.cut_told, top_box_only=judged.top_box_only)
-    classes = judged.precision[0.4].filter(pl.col("class_id").is_not_null(), pl.col("truth") > 0).height
-    alone = f" (on {several(single, 'image')} what the only reader drew)" if single else ""
-    st.caption(
-        f"Truth: {several(judged.truth, 'box')} that at least two readers of the image drew, fused at IoU 0.4{alone}; "
-        f"{several(judged.images, 'image')} in {several(judged.groups, 'group')}, the newest feedback on each. "
-        f"The intervals take the groups as their units. mAP is the mean of the {several(classes, 'class')} with truth; "
-        f"its boxes: {cut}."
-    )
-
-
-def _sure(judged: Judged) -> str:
-    """The boxes that calibration takes."""
-    return f"{several(int(judged.calibration['predictions'].sum()), 'box')} above {Rule().doubtful:g}"
-
-
-def _precision(judged: Judged) -> None:
-    classes = judged.precision[0.4].filter(pl.col("class_id").is_not_null(), pl.col("truth") > 0)
-    if classes.is_empty():
-        layout.cannot_tell("the average precision of a class: there is no box in the truth of these images.")
-        return
-    shown, most = figures.most(classes, of="class_name", size="truth", what="classes")
-    figure = figures.dots(
-        shown.with_columns(at=pl.lit("IoU 0.4")), of="class_name", value="ap", by="at", title="average precision"
-    )
-    figure.update_xaxes(range=[0, 1])
-    layout.chart(
-        "Average precision of each class, with its 95 % interval",
-        figure,
-        classes,
-        key="precision",
-        units=f"Hollow: boxes of the truth on fewer than {LEAST_FOR_DRAWS} groups, too few for an interval. {most}",
-    )
-
-
-def _calibration(judged: Judged) -> None:
-    table = judged.calibration.filter(pl.col("predictions") > 0)
-    if table.is_empty():
-        layout.cannot_tell(f"how often a confidence is right: there are {_sure(judged)}.")
-        return
-    figure = figures.empty(x="confidence", y="share right")
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": figures.GREY, "dash": "dot"})
-    figure.add_trace(
-        go.Scatter(
-            x=table["confidence"].to_list(),
-            y=table["correct"].to_list(),
-            error_y={
-                "type": "data",
-                "array": (table["correct_high"] - table["correct"]).fill_null(0).to_list(),
-                "arrayminus": (table["correct"] - table["correct_low"]).fill_null(0).to_list(),
-            },
-            mode="markers+lines",
-            name="the detector",
-            marker={"color": figures.VERMILION, "size": 9},
-        )
-    )
-    layout.chart(
-        "Calibration: is a confidence of 0.7 right in 70 % of the cases?",
-        figure,
-        table,
-        key="calibration",
-        units=f"n: {_sure(judged)}. A point without a bar lies on too few groups for an interval.",
-    )
-
-
-def _thresholds(judged: Judged, rule: Rule) -> None:
-    long = judged.thresholds.unpivot(["precision", "recall"], index="confidence", variable_name="what")
-    figure = figures.lines(
-        long, x="confidence", y="value", by="what", x_title="boxes above this confidence", y_title="share", percent=True
-    )
-    figure.add_vline(x=rule.min_confidence, line_dash="dash", line_color=figures.YELLOW)
-    layout.chart("What another threshold would keep: precision and recall", figure, judged.thresholds, key="thresholds")
 
 
 def _log(path: Path) -> None:

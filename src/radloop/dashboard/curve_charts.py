@@ -1,0 +1,169 @@
+"""The view of the Detector page that draws precision against recall, and FROC."""
+
+from typing import Any, Final
+
+import plotly.graph_objects as go
+import polars as pl
+import streamlit as st
+
+from radloop.catalog import kept
+from radloop.catalog.judging import Judged
+from radloop.dashboard import figures, layout
+from radloop.dashboard.loop import Curve
+from radloop.measures import curves
+from radloop.measures.intervals import LEAST_FOR_DRAWS
+from radloop.words import several
+
+ALL: Final = "all classes together"
+_TICKS: Final = {0.125: "1/8", 0.25: "1/4", 0.5: "1/2", 1.0: "1", 2.0: "2", 4.0: "4", 8.0: "8"}
+_LEFT: Final = 1 / 16  # where a logarithmic axis of false boxes begins
+_BAND: Final = "rgba(86, 180, 233, 0.25)"
+
+
+def show(judged: Judged, curve: Curve, class_id: int | None) -> None:
+    """Both curves of one class, or of all together, and the figures of every class."""
+    finds = judged.froc.sensitivity.filter(_is(class_id))
+    if finds.is_empty():
+        layout.cannot_tell("how much of the truth is found: there is no box in the truth of these images.")
+        return
+    whole = judged.froc.cpm.filter(_is(class_id)).row(0, named=True)
+    cut = kept.words(judged.cut, told=judged.cut_told, top_box_only=judged.top_box_only)
+    st.caption(
+        f"{several(whole['truth'], 'box')} of the truth on {several(judged.images, 'image')} in "
+        f"{several(judged.groups, 'group')}; {_joined(class_id)}its boxes: {cut}."
+    )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _precision(judged, curve, class_id)
+    with right:
+        _froc(judged, curve, finds, whole)
+    _every_class(judged)
+
+
+def _is(class_id: int | None) -> pl.Expr:
+    return pl.col("class_id").eq_missing(pl.lit(class_id, pl.Int64))
+
+
+def _joined(class_id: int | None) -> str:
+    return "each box is matched within its class; " if class_id is None else ""
+
+
+def _precision(judged: Judged, curve: Curve, class_id: int | None) -> None:
+    reached = curve.precision.drop_nulls("confidence")
+    figure = figures.empty(x="recall: share of the truth found", y="precision: share of the boxes that is right")
+    band = reached.drop_nulls("precision_low")
+    figure.add_scatter(
+        x=[*band["recall"], *band["recall"].reverse()],
+        y=[*band["precision_high"], *band["precision_low"].reverse()],
+        fill="toself",
+        fillcolor=_BAND,
+        line={"width": 0},
+        name="95 % interval",
+        hoverinfo="skip",
+    )
+    whole = pl.col("confidence") >= (2.0 if judged.cut is None else judged.cut)
+    for name, part, dash in (
+        ("best precision at that recall", reached.filter(whole), "solid"),
+        ("below the cut: boxes are missing", reached.filter(~whole), "dot"),
+    ):
+        if part.height:
+            figure.add_scatter(
+                x=part["recall"].to_list(),
+                y=part["precision"].to_list(),
+                customdata=part["confidence"].to_list(),
+                hovertemplate="recall %{x:.2f}<br>precision %{y:.3f}<br>from a confidence of %{customdata:.3f}",
+                mode="lines",
+                line={"color": figures.SKY, "dash": dash},
+                name=name,
+            )
+    figure.update_xaxes(range=[0, 1.01])
+    figure.update_yaxes(range=[0, 1.02])
+    average = layout.number(float(curve.precision["precision"].to_numpy().mean()))
+    units = (
+        f"COCO's 101 points; their mean, 0 where no box is left, is the average precision: {average}."
+        + (" All boxes in one list: not mAP, which is the mean over the classes." if class_id is None else "")
+        + _few(band, of="groups with a box of the truth")
+    )
+    layout.chart("Precision against recall", figure, curve.precision, key="precision-recall", units=units)
+
+
+def _few(with_interval: pl.DataFrame, *, of: str) -> str:
+    return f" No interval: fewer than {LEAST_FOR_DRAWS} {of}." if with_interval.is_empty() else ""
+
+
+def _froc(judged: Judged, curve: Curve, finds: pl.DataFrame, whole: dict[str, Any]) -> None:
+    figure = figures.empty(x="false boxes an image, at most (log scale)", y="sensitivity: share of the truth found")
+    known = curve.points.filter("whole")
+    before = known.filter(pl.col("false_positives") <= _LEFT)["recall"]
+    after = known.filter(pl.col("false_positives") > _LEFT)
+    figure.add_scatter(
+        x=[_LEFT, *after["false_positives"]],
+        y=[before[-1] if len(before) else 0.0, *after["recall"]],
+        customdata=[None, *after["confidence"]],
+        hovertemplate="%{x:.3f} false boxes an image<br>sensitivity %{y:.3f}<br>from a confidence of %{customdata:.3f}",
+        mode="lines",
+        line={"color": figures.SKY, "shape": "hv"},
+        name="each threshold",
+    )
+    figure.add_trace(_dots(finds.drop_nulls("sensitivity")))
+    figure.update_xaxes(
+        type="log", range=[-1.25, 0.95], tickvals=list(_TICKS), ticktext=list(_TICKS.values()), minor={"ticks": ""}
+    )
+    figure.update_yaxes(range=[0, 1.02])
+    beyond = (
+        f" Beyond {whole['reached']:.2g} false boxes an image nothing is known: boxes below the cut were not kept. "
+        f"At any higher rate at least {layout.share(finds['at_least'][-1])} is found."
+        if finds["sensitivity"].has_nulls()
+        else ""
+    )
+    units = f"CPM, the mean over the seven rates: {cpm(whole)}.{beyond}" + _few(
+        finds.drop_nulls("sensitivity_low"), of="groups with a box of the truth"
+    )
+    layout.chart("FROC: how much is found at how many false boxes", figure, finds, key="froc", units=units)
+
+
+def _dots(finds: pl.DataFrame) -> go.Scatter:
+    return go.Scatter(
+        x=finds["rate"].to_list(),
+        y=finds["sensitivity"].to_list(),
+        error_y={
+            "type": "data",
+            "array": (finds["sensitivity_high"] - finds["sensitivity"]).fill_null(0).to_list(),
+            "arrayminus": (finds["sensitivity"] - finds["sensitivity_low"]).fill_null(0).to_list(),
+            "color": figures.VERMILION,
+        },
+        mode="markers",
+        marker={"color": figures.VERMILION, "size": 9, "symbol": _hollow(finds)},
+        name="at the usual rates",
+    )
+
+
+def _hollow(finds: pl.DataFrame) -> list[str]:
+    return ["circle-open" if few else "circle" for few in finds["sensitivity_low"].is_null()]
+
+
+def cpm(row: dict[str, Any]) -> str:
+    """The mean sensitivity in words, or what it is at least."""
+    if row["cpm"] is None:
+        return f"at least {row['at_least']:.3f} (not all rates are reached)"
+    return f"{row['cpm']:.3f} ({layout.interval(row, 'cpm')})"
+
+
+def _every_class(judged: Judged) -> None:
+    """A row for each class: sensitivity at each rate, and CPM."""
+    rates = judged.froc.sensitivity.with_columns(
+        rate=pl.col("rate").replace_strict(_TICKS, return_dtype=pl.String),
+        class_name=pl.col("class_name").fill_null(ALL),
+    )
+    wide = rates.pivot("rate", index=["class_name", "truth"], values="sensitivity", maintain_order=True)
+    means = judged.froc.cpm.with_columns(pl.col("class_name").fill_null(ALL))
+    table = wide.join(means.drop("class_id", "truth"), on="class_name", maintain_order="left")
+    st.markdown("**Sensitivity of every class at each rate of false boxes an image, and CPM, their mean**")
+    st.caption(
+        f"Empty: not known, since boxes of lower confidence were not kept; `at_least` is what is found. Rates: "
+        f"{', '.join(f'{rate:g}' for rate in curves.RATES)} false boxes of the class on each image that was looked at."
+    )
+    names = [name for name in table.columns if table.schema[name] == pl.Float64]
+    formats = {name: st.column_config.NumberColumn(format="%.3f") for name in names}
+    st.dataframe(table, hide_index=True, key="froc-classes", column_config=formats)
+    layout.download(table, key="froc-classes")

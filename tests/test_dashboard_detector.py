@@ -1,0 +1,62 @@
+"""The page Detector: what it shows of one detector is what the measures say."""
+
+import json
+
+import polars as pl
+import pytest
+
+import written_loop
+from app_pages import opened, said
+from radloop import options
+from radloop.dashboard import curve_charts
+from radloop.measures import curves
+from radloop.pipelines import evaluating
+from radloop.vindr.classes import TAXONOMY as VINDR
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """A loop whose detector calls the boxes of every third image by another class."""
+    made = written_loop.run(tmp_path_factory.mktemp("loop"), VINDR, images=120)
+    for path in sorted(made.feedback.iterdir())[::3]:
+        feedback = json.loads(path.read_bytes())
+        for told in (feedback, *feedback["detections"]):
+            if told["bbox"]:
+                told["class_id"] = (told["class_id"] + 1) % len(VINDR)
+                told["class_name"] = VINDR.name(told["class_id"])
+        path.write_text(json.dumps(feedback))
+    return made
+
+
+def table(test, *columns):
+    """The values of the table on the page that has these columns."""
+    return next(pl.from_pandas(one.value) for one in test.dataframe if {*columns} <= {*one.value.columns})
+
+
+def test_froc_is_that_of_the_command(inputs, tmp_path):
+    command = evaluating.evaluate(options.Evaluate(out=tmp_path, feedback=inputs.feedback, dataset=inputs.dataset))
+    test = next(each for each in command.models if each.split == "production")
+    page = opened("detector", inputs, view="Curves", split="production")
+    shown = table(page, "class_name", "1/8")
+    assert shown.filter(class_name=curve_charts.ALL)["at_least"].item() == test.froc.cpm["at_least"][-1]
+    one = test.froc.sensitivity.filter(pl.col("class_id").is_null(), rate=0.125)["sensitivity"].item()
+    assert shown.filter(class_name=curve_charts.ALL)["1/8"].item() == one
+    assert shown.height == test.froc.cpm.height
+
+
+def test_class_of_the_address_is_the_one_that_is_drawn(inputs):
+    page = opened("detector", inputs, view="Curves", split="production", **{"class": VINDR.names[3]})
+    assert page.selectbox[-1].value == VINDR.names[3]
+    assert table(page, "rate", "sensitivity")["class_id"].unique().to_list() == [3]
+    page.selectbox[-1].set_value(curve_charts.ALL).run()
+    assert table(page, "rate", "sensitivity")["class_id"].null_count() == len(curves.RATES)
+    assert "each box is matched within its class" in said(page)
+
+
+def test_beyond_the_cut_the_page_says_that_nothing_is_known(inputs):
+    page = opened("detector", inputs, view="Curves", split="production")
+    assert "nothing is known: boxes below the cut were not kept" in said(page)
+    froc = json.loads(page.get("plotly_chart")[1].proto.spec)
+    drawn = max(froc["data"][0]["x"])
+    assert drawn < 8
+    assert f"Beyond {drawn:.2g} false boxes an image" in said(page)
