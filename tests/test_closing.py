@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -609,7 +610,8 @@ def test_simulated_review_settles_everything_that_may_train(place):
     second = simulated(place)
     assert second.looked_at == first.disputed
     assert second.disputed == 0
-    assert reviewing.order(queue).queue.is_empty()
+    assert reviewing.order(replace(queue, read_twice=0.0)).queue.is_empty()
+    assert set(reviewing.order(queue).queue["state"]) <= {"second"}
     third = simulated(place)
     assert (third.written, third.verdicts) == (0, {})
     assert set(retrain(place).report["rows"]) == {"simulated-review"}
@@ -651,6 +653,26 @@ def test_review_of_a_person_ends_what_a_killed_run_owes(place):
 def test_review_needs_to_be_told_which(place, capsys):
     assert run("review", "--out", place / "out") == 2
     assert "--queue" in capsys.readouterr().err
+    assert run("review", "--out", place / "out", "--queue", "--worklist", "mine") == 2
+    assert "--reader" in capsys.readouterr().err
+
+
+def test_worklist_of_a_reader_does_not_tell_what_the_model_said(place, capsys):
+    found, silent = images(place, "production")[:2]
+    give(place, found, (3, 0.95, HEART))
+    give(place, silent)
+    held = give(place, images(place, "test")[0], (3, 0.95, HEART))
+    asked = ("review", "--out", place / "out", "--queue", "--worklist", "next", "--reader", "ann")
+    assert run(*asked, "--json") == 0
+    listed = json.loads(capsys.readouterr().out)["queue"]
+    assert {row["image_id"] for row in listed} == {found, silent}
+    assert set(listed[0]) == {"place", "feedback_id", "image_id", "state", "held_out"}
+    assert run(*asked, "--held-out") == 0
+    text = capsys.readouterr().out
+    assert "a review of a held-out image trains nothing" in text
+    assert held.feedback_id[:12] in text
+    assert "0.95" not in text
+    assert "nothing found" not in text
 
 
 def test_evaluation_judges_each_detector_by_what_readers_agree_on(place, capsys):

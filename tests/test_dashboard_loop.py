@@ -130,7 +130,7 @@ def test_next_round_is_that_of_the_command(inputs, parts, tmp_path):
 def test_queue_is_that_of_the_command(seed, inputs, parts, tmp_path):
     asked = {"feedback": inputs.feedback, "reviews": inputs.reviews, "dataset": inputs.dataset}
     command = reviewing.order(options.Review(out=tmp_path, queue=True, seed=seed, **asked))
-    assert loop.queued(*parts, seed)["feedback_id"].to_list() == command.queue["feedback_id"].to_list()
+    assert loop.queued(*parts, seed, 0.1)["feedback_id"].to_list() == command.queue["feedback_id"].to_list()
 
 
 def test_last_rule_is_that_of_the_report_else_the_default(tmp_path):

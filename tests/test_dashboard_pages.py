@@ -258,7 +258,7 @@ def test_review_begins_with_what_the_seed_of_the_setting_puts_first(tmp_path):
     parts = loading.feedback(inputs.feedback, found.taxonomy), loading.reviews(inputs.reviews, found.taxonomy)
 
     def first(seed):
-        return loop.queued(found, *parts, seed)["feedback_id"][0]
+        return loop.queued(found, *parts, seed, 0.1)["feedback_id"][0]
 
     other = next(seed for seed in range(100) if first(seed) != first(0))  # whose lot falls on that of seed 0
     for seed in (0, other):
@@ -273,7 +273,7 @@ def test_review_page_says_the_same_of_every_feedback_until_the_boxes_are_reveale
     records.write(inputs.feedback, later)
     found = loading.dataset(inputs.dataset)
     parts = loading.feedback(inputs.feedback, found.taxonomy), loading.reviews(inputs.reviews, found.taxonomy)
-    queued = loop.queued(found, *parts, 0)
+    queued = loop.queued(found, *parts, 0, 0.1)
     assert set(queued["kind"]) >= {"nothing found", "score"}
     test, before, after = opened("review", inputs), set(), set()
     for _ in range(queued.height):

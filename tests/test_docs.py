@@ -43,6 +43,7 @@ def test_generated_page_is_up_to_date(page):
         "REVIEW_FINDINGS",
         "REVIEW_SHOWN",
         "QUEUE",
+        "WORKLIST",
         "FATES",
         "RETRAINING",
     ],

@@ -25,6 +25,7 @@ from radloop.parts import (
     Out,
     Parallel,
     ReadFeedback,
+    Reading,
     Renamed,
     ReviewsFolder,
     Ruled,
@@ -35,7 +36,7 @@ from radloop.parts import (
     Waiting,
 )
 from radloop.split_sizes import SplitSizes
-from radloop.words import Boxes, Split
+from radloop.words import Boxes, Split, Worklist
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,11 +160,21 @@ class Simulate(Json, DryRun, Parallel, Durable, Seeded, Renamed, LogFile, Feedba
 
 
 @dataclass(frozen=True, kw_only=True)
-class Review(Json, DryRun, Jobs, Durable, Seeded, DatasetFolder, Waiting, ReviewsFolder, ReadFeedback):
+class Review(Json, DryRun, Jobs, Durable, Seeded, Reading, DatasetFolder, Waiting, ReviewsFolder, ReadFeedback):
     """Order the feedback by what deserves a radiologist's look, or let simulated ones review it."""
 
     simulated: bool = switch("Let simulated radiologists write reviews.")
     queue: bool = switch("Print what is most worth a look; write nothing.")
+    worklist: Worklist = option(
+        "all",
+        About(
+            "What of the queue: all, or what is for the reader: what to read next, mine, unread, to be read twice, "
+            "disputed.",
+            ours=False,
+        ),
+    )
+    reader: str | None = option(None, About("Reader ID that a worklist is for.", shown="nobody", ours=False))
+    held_out: bool = switch("Queue held-out images, too; a review of them trains nothing.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +207,7 @@ class Check(Json, Jobs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dashboard(Seeded, LogFile, ReviewsFolder, ReadFeedback, DatasetFolder):
+class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFolder):
     """Show dataset, feedback and reviews in a browser, and review there. Any of the parts may be missing."""
 
     retrain: Path | None = option(None, About("A retrain.csv to show.", shown="DATASET/retrain/retrain.csv"))

@@ -73,6 +73,13 @@ class Seeded(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reading(Step):
+    """A command that says which images wait for which reader."""
+
+    read_twice: float = option(0.1, About("Share of the images, drawn by lot, that two readers read.", ge=0, le=1))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Durable(Step):
     """A command that writes feedback or reviews."""
 

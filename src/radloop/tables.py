@@ -304,3 +304,17 @@ QUEUE: Final = pl.Schema(
         "missed": pl.Float64,
     }
 )
+
+# A QUEUE of what waits for a reader. state: unread, second (one reader has read it, another is to) or disputed.
+# held_out: the held-out split that it belongs to, null where there is none; its review trains nothing. readers: who has
+# read the image. last: who spoke last of it. owed: whose review of it cannot be read.
+WORKLIST: Final = pl.Schema(
+    [
+        *QUEUE.items(),
+        ("state", pl.String()),
+        ("held_out", pl.String()),
+        ("readers", pl.List(pl.String)),
+        ("last", pl.String()),
+        ("owed", pl.List(pl.String)),
+    ]
+)

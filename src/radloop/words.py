@@ -8,6 +8,9 @@ SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 HELD_OUT: Final[tuple[Split, ...]] = ("validation", "test", "staging", "canary")
 
 ConfidenceUnit = Literal["fraction", "percent"]
+# Which of the images that wait are listed (`feedback.worklists`).
+Worklist = Literal["all", "next", "mine", "unread", "twice", "disputed"]
+
 TimeUnit = Literal["iso", "seconds", "milliseconds"]  # since 1970, where it is a number
 
 # What the user says of the frame that the boxes are in; auto: nothing.

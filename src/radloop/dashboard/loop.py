@@ -6,12 +6,13 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import streamlit as st
 
 from radloop.catalog import judging, version
 from radloop.catalog.judging import Judged, LeftOut, Matched
 from radloop.catalog.rule import Rule
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
-from radloop.feedback import evidence, guard, matching, queue, retraining
+from radloop.feedback import evidence, guard, queue, retraining, worklists
 from radloop.feedback.conventions import Convention
 from radloop.feedback.retraining import Decided
 from radloop.measures import counts, curves
@@ -59,13 +60,21 @@ def trainable(dataset: Dataset, said: Feedback) -> bool:
 
 
 @measured
-def queued(dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int) -> pl.DataFrame:
-    """QUEUE: what is most worth a look now."""
-    looked_at = judged(dataset, said)
-    settled, _, waiting = matching.match(reviewed.reviews, looked_at, said.records.detections, Rule())
-    open_feedback = queue.candidates(looked_at, settled, waiting)
-    records = said.records
-    return queue.order(open_feedback, records.detections, dataset.readings, low=records.low, seed=seed)
+def queued(
+    dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int, read_twice: float, held_out: bool = False
+) -> pl.DataFrame:
+    """WORKLIST of all that waits for anybody now; `worklists.worklist` says what of it is one reader's."""
+    known, records = judged(dataset, said), said.records
+    waits = worklists.waiting(
+        known, reviewed.reviews, records.detections, seed=seed, read_twice=read_twice, held_out=held_out
+    )
+    return worklists.ordered(waits, records, dataset.readings, seed=seed)
+
+
+@st.cache_resource(show_spinner=False)
+def claims() -> worklists.Claims:
+    """Who has which image on the desk, among all that use this server."""
+    return worklists.Claims()
 
 
 @measured

@@ -44,9 +44,12 @@ class Audited:
         return self.drawn - self.reviewed - self.unusable
 
 
-def lots(image_ids: pl.Series, seed: int) -> pl.Series:
-    """A number in [0, 1) for each image, of its id and the seed alone. What is below a share is drawn."""
-    digests = (hashlib.md5(f"{seed} {image_id}".encode()).digest() for image_id in image_ids)
+def lots(image_ids: pl.Series, seed: int, draw: str = "") -> pl.Series:
+    """A number in [0, 1) for each image, of its id and the seed alone. What is below a share is drawn.
+
+    A `draw` of another name draws independently.
+    """
+    digests = (hashlib.md5(f"{draw}{seed} {image_id}".encode()).digest() for image_id in image_ids)
     return pl.Series("lot", [int.from_bytes(digest[:6]) / 2**48 for digest in digests], dtype=pl.Float64)
 
 

@@ -5,7 +5,7 @@ what was found can lead. Another share goes to images drawn by lot: what nothing
 the model is wrong can be estimated from them alone (`feedback.audit`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import inf
 from typing import Final
 
@@ -21,25 +21,35 @@ _NO_LOW: Final = DETECTIONS.to_frame()
 _LEAST: Final = 0.05  # no factor is 0: a product with it would never be looked at
 
 
-def candidates(judged: pl.DataFrame, standing: pl.DataFrame, waiting: pl.DataFrame = _NOTHING_WAITS) -> pl.DataFrame:
+def candidates(
+    judged: pl.DataFrame,
+    standing: pl.DataFrame,
+    waiting: pl.DataFrame = _NOTHING_WAITS,
+    *,
+    again: Collection[str] = (),
+    held_out: bool = False,
+) -> pl.DataFrame:
     """The feedback that a review could still make something of, with `disputed`: one row an image.
 
-    `judged` as by `guard.judge`, `standing` as by `reviews.standing`. Held-out and unknown images are left out: their
-    reviews would train nothing. So is feedback on another picture, and images that a review has settled. Of several
-    the newest stands, the disputed one before all. What is `waiting` for a review that can be read is disputed.
+    `judged` as by `guard.judge`, `standing` as by `reviews.standing`. Unknown images and, unless `held_out`, held-out
+    ones are left out: their reviews would train nothing. So is feedback on another picture, and images that a review
+    has settled, but for those that somebody is to read `again`. Of several the newest stands, the disputed one before
+    all, and then one that was read. What is `waiting` for a review that can be read is disputed.
     """
     known = judged.filter(
-        pl.col("held_out").is_null() & pl.col("split").is_not_null() & ~pl.col("other_picture").fill_null(value=False)
+        pl.lit(held_out) | pl.col("held_out").is_null(),
+        pl.col("split").is_not_null(),
+        ~pl.col("other_picture").fill_null(value=False),
     )
     said = known.join(standing.select("feedback_id", "disputed"), on="feedback_id", how="left", maintain_order="left")
     waits = pl.col("feedback_id").is_in(waiting["feedback_id"].implode())
     said = said.with_columns(disputed=pl.when(waits).then(pl.lit(value=True)).otherwise("disputed"))
-    settled = said.filter(~pl.col("disputed"))
+    settled = said.filter(~pl.col("disputed"), ~pl.col("image_id").is_in(pl.Series(again, dtype=pl.String).implode()))
     return (
         said.join(settled, on="image_id", how="anti", maintain_order="left")
-        .with_columns(pl.col("disputed").fill_null(value=False))
-        .sort("disputed", "timestamp", "feedback_id")
+        .sort(pl.col("disputed").cast(pl.Int8).fill_null(-1), "timestamp", "feedback_id")
         .unique("image_id", keep="last", maintain_order=True)
+        .with_columns(pl.col("disputed").fill_null(value=False))
     )
 
 

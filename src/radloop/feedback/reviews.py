@@ -332,31 +332,36 @@ def _boxes(rows: Sequence[_Row], columns: pl.Schema) -> pl.DataFrame:
     return pl.DataFrame(told | dict(zip(EDGES, corners.T, strict=True)) | behind, schema=columns)
 
 
+def heard(reviews: pl.DataFrame) -> pl.DataFrame:
+    """The REVIEWS that count, the newest last: each reviewer's newest, and what a person says before the simulated."""
+    ordered = reviews.sort("timestamp", "review_id", "file")
+    newest = ordered.unique(["feedback_id", "reviewer"], keep="last", maintain_order=True)
+    return newest.filter(~pl.col("simulated") | pl.col("simulated").all().over("feedback_id"))
+
+
 def standing(reviews: Reviews) -> pl.DataFrame:
     """What the reviewers say of each feedback: REVIEWS of the one that counts, `reviewers` and `disputed`.
 
-    The newest review of a reviewer counts, and what a person says before what was simulated. Where somebody
-    adjudicates, that decides; else all must mean the same as the newest, or the feedback is disputed.
+    Where somebody adjudicates, that decides; else all that are `heard` must mean the same as the newest, or the
+    feedback is disputed.
     """
-    ordered = reviews.reviews.sort("timestamp", "review_id", "file")
-    newest = ordered.unique(["feedback_id", "reviewer"], keep="last", maintain_order=True)
-    heard = newest.filter(~pl.col("simulated") | pl.col("simulated").all().over("feedback_id"))
+    counting = heard(reviews.reviews)
     deciding = (
-        heard.sort("adjudicates", maintain_order=True)
+        counting.sort("adjudicates", maintain_order=True)
         .unique("feedback_id", keep="last", maintain_order=True)
-        .join(heard.group_by("feedback_id").agg(reviewers=pl.len()), on="feedback_id", maintain_order="left")
+        .join(counting.group_by("feedback_id").agg(reviewers=pl.len()), on="feedback_id", maintain_order="left")
     )
     contested = deciding.filter(~pl.col("adjudicates") & (pl.col("reviewers") > 1))["feedback_id"]
     return deciding.with_columns(
-        disputed=pl.col("feedback_id").is_in(_in_dispute(heard, contested, reviews.findings))
+        disputed=pl.col("feedback_id").is_in(_in_dispute(counting, contested, reviews.findings))
     ).sort("feedback_id")
 
 
-def _in_dispute(heard: pl.DataFrame, contested: pl.Series, findings: pl.DataFrame) -> list[str]:
+def _in_dispute(counting: pl.DataFrame, contested: pl.Series, findings: pl.DataFrame) -> list[str]:
     """Those of the `contested` feedbacks on which somebody means something else than the newest review."""
     if contested.is_empty():
         return []
-    opinions = heard.filter(pl.col("feedback_id").is_in(contested.implode()))
+    opinions = counting.filter(pl.col("feedback_id").is_in(contested.implode()))
     drawn = {
         str(file): (rows["class_id"].to_numpy(), rows.select(EDGES).to_numpy())
         for (file,), rows in findings.join(opinions, on="file", how="semi").group_by("file")

@@ -10,26 +10,31 @@ import polars as pl
 
 from radloop import files
 from radloop.catalog import truth, version
-from radloop.catalog.rule import Rule
 from radloop.catalog.version import Version
 from radloop.errors import UsageError
-from radloop.feedback import guard, matching, queue, radiologists, reviews
+from radloop.feedback import guard, queue, radiologists, reviews, worklists
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.options import Review
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
 from radloop.tables import TRUTH
+from radloop.taxonomy import Taxonomy
+from radloop.words import Worklist
 
 
 @dataclass(frozen=True)
 class Queued:
     """What is most worth a look."""
 
-    queue: pl.DataFrame  # QUEUE; split and file of the feedback, class_id, class_name and confidence of its top box
+    # WORKLIST; split and file of the feedback, class_id, class_name and confidence of its top box; for a reader only
+    # what does not tell what the model said
+    queue: pl.DataFrame
     feedback: int
     reviews: int
     disputed: int
+    worklist: Worklist
+    reader: str | None  # whose
 
 
 @dataclass(frozen=True)
@@ -49,30 +54,50 @@ def review(options: Review, *, progress: Progress = silent) -> Queued | Reviewed
     """Order the feedback, or let simulated radiologists review it. Raises UsageError where not one of them is asked."""
     if options.simulated == options.queue:
         raise UsageError("radloop review takes --queue or --simulated. People review in the dashboard.")
+    if options.worklist != "all" and (options.simulated or not options.reader):
+        raise UsageError(f"--worklist {options.worklist} is a reader's: give --queue and --reader ID.")
     return order(options, progress=progress) if options.queue else simulate(options, progress=progress)
 
 
 def order(options: Review, *, progress: Progress = silent) -> Queued:
     """Order the feedback that a review could still make something of; nothing is written."""
     known, found, said, judged = _look(options, progress)
-    standing, _, waiting = matching.match(said, judged, found.detections, Rule())
-    open_feedback = queue.candidates(judged, standing, waiting)
-    ordered = queue.order(open_feedback, found.detections, known.readings, low=found.low, seed=options.seed)
+    waits = worklists.waiting(
+        judged,
+        said,
+        found.detections,
+        seed=options.seed,
+        read_twice=options.read_twice,
+        held_out=options.held_out,
+    )
+    work = worklists.ordered(waits, found, known.readings, seed=options.seed)
+    chosen = worklists.worklist(options.worklist, options.reader or "", work)
+    return Queued(
+        _told_to_reader(chosen) if options.reader else _told(chosen, waits, known.taxonomy),
+        found.feedback.height,
+        said.reviews.height,
+        waits.filter("disputed").height,
+        options.worklist,
+        options.reader,
+    )
+
+
+def _told(chosen: pl.DataFrame, waits: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
     class_id = pl.col("class_id")
-    shown = open_feedback.select(
+    shown = waits.select(
         "feedback_id",
         "split",
-        known.taxonomy.to_file(class_id),
-        known.taxonomy.named(class_id).alias("class_name"),
+        classes.to_file(class_id),
+        classes.named(class_id).alias("class_name"),
         "confidence",
         "file",
     )
-    return Queued(
-        ordered.join(shown, on="feedback_id", maintain_order="left"),
-        found.feedback.height,
-        said.reviews.height,
-        open_feedback.filter("disputed").height,
-    )
+    return chosen.join(shown, on="feedback_id", maintain_order="left")
+
+
+def _told_to_reader(chosen: pl.DataFrame) -> pl.DataFrame:
+    """Without what would tell a reader what the model said, or who else has read the image."""
+    return chosen.select("place", "feedback_id", "image_id", "state", "held_out")
 
 
 def simulate(options: Review, *, progress: Progress = silent) -> Reviewed:

@@ -72,7 +72,27 @@ def _short(value: float | None) -> str:
 
 @of.register
 def _queued(record: Queued) -> Summary:
-    rows = [
+    head, rows, facts = _for_reader(record) if record.reader else _for_all(record)
+    whose = f" of {record.reader}, {record.worklist}" if record.reader else ""
+    return Summary(
+        f"to look at{whose}: {several(record.queue.height, 'feedback')}",
+        facts=(
+            ("feedback", f"{record.feedback:,}, with {several(record.reviews, 'review')}"),
+            ("disputed", f"{record.disputed:,}"),
+            *facts,
+        ),
+        grids=(Grid("most worth a radiologist's look", (head, *rows)),) if rows else (),
+        notes=("a review of a held-out image trains nothing",) if record.queue["held_out"].count() else (),
+        following=("radloop dashboard",) if rows else (),
+    )
+
+
+_Facts = tuple[tuple[str, str], ...]
+_Table = tuple[tuple[str, ...], list[tuple[str, ...]], _Facts]
+
+
+def _for_all(record: Queued) -> _Table:
+    rows: list[tuple[str, ...]] = [
         (
             f"{row['place']}",
             row["feedback_id"],
@@ -80,21 +100,27 @@ def _queued(record: Queued) -> Summary:
             f"{row['class_name']} {row['confidence']:.2f}",
             f"{row['score'] if row['missed'] is None else row['missed']:.3f}",
             row["kind"],
+            row["state"],
         )
         for row in record.queue.head(MOST_IN_QUEUE).iter_rows(named=True)
     ]
-    kinds = record.queue["kind"].value_counts().sort("count", "kind", descending=[True, False])
-    head = ("place", "feedback", "image", "top finding", "score", "place by")
-    return Summary(
-        f"to look at: {several(record.queue.height, 'feedback')}",
-        facts=(
-            ("feedback", f"{record.feedback:,}, with {several(record.reviews, 'review')}"),
-            ("disputed", f"{record.disputed:,}"),
-            ("places", ", ".join(f"{count:,} {kind}" for kind, count in kinds.iter_rows()) or "none"),
-        ),
-        grids=(Grid("most worth a radiologist's look", (head, *rows)),) if rows else (),
-        following=("radloop dashboard",) if rows else (),
-    )
+    head = ("place", "feedback", "image", "top finding", "score", "place by", "state")
+    return head, rows, (("places", _counted(record.queue["kind"])), ("states", _counted(record.queue["state"])))
+
+
+def _for_reader(record: Queued) -> _Table:
+    """Nothing here tells a reader what the model said."""
+    shown = record.queue.head(MOST_IN_QUEUE).select("place", "feedback_id", "image_id", "state", "held_out")
+    rows: list[tuple[str, ...]] = [
+        (f"{place}", feedback_id, image_id, state, held_out or "")
+        for place, feedback_id, image_id, state, held_out in shown.iter_rows()
+    ]
+    return ("place", "feedback", "image", "state", "held out"), rows, (("states", _counted(record.queue["state"])),)
+
+
+def _counted(values: pl.Series) -> str:
+    counts = values.alias("of").value_counts().sort("count", "of", descending=[True, False])
+    return ", ".join(f"{count:,} {value}" for value, count in counts.iter_rows()) or "none"
 
 
 @of.register

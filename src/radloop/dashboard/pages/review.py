@@ -14,7 +14,7 @@ from radloop.dashboard.drafts import Draft
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.dashboard.samples import Layer
 from radloop.errors import RadloopError
-from radloop.feedback import reviews
+from radloop.feedback import reviews, worklists
 from radloop.options import Dashboard
 from radloop.tables import Verdict
 from radloop.taxonomy import Taxonomy
@@ -41,7 +41,7 @@ def page(inputs: Dashboard) -> None:
         layout.missing("A table alone does not tell which images are held out.", "radloop transform")
         return
     reviewer = _reviewer()
-    feedback_id = _next(found, said, reviewed, inputs.seed)
+    feedback_id = _next(inputs, found, said, reviewed, reviewer)
     if feedback_id is None:
         if loop.trainable(found, said):
             st.success("Nothing is left to review: every feedback that could train is settled.")
@@ -69,14 +69,15 @@ def _reviewer() -> str | None:
     return name or None
 
 
-def _next(found: Dataset, said: Feedback, reviewed: Reviewed, seed: int) -> str | None:
+def _next(inputs: Dashboard, found: Dataset, said: Feedback, reviewed: Reviewed, reviewer: str | None) -> str | None:
     """What the address asks for, else what is on the desk, else the first of the queue that was not skipped."""
     asked = st.query_params.get("feedback")
     if asked is not None:
         if asked in said.records.feedback["feedback_id"]:
             return asked
         st.warning(f"There is no feedback {layout.plain(asked)[:80]}.")
-    queued = loop.queued(found, said, reviewed, seed)
+    work = loop.queued(found, said, reviewed, inputs.seed, inputs.read_twice)
+    queued = worklists.worklist("next", reviewer or "", work)
     if queued.height:
         st.caption(f"{queued.height:,} wait for a look.")  # not why: it would tell what the model said
     on_desk = st.session_state.get(_DRAFT)
