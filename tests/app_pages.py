@@ -10,7 +10,7 @@ PAGES = ("overview", "labels", "readers", "drift", "heatmaps", "images", "feedba
 OF_DATASET = ("overview", "labels", "readers", "drift", "heatmaps", "images")
 
 
-def opened(page: str, inputs: Dashboard, **query: str) -> AppTest:
+def opened(page: str, inputs: Dashboard, /, **query: str | list[str]) -> AppTest:
     def script(page, inputs):  # its source is run alone
         import importlib
 

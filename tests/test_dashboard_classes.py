@@ -48,7 +48,7 @@ def made(tmp_path_factory):
 
 def names_on(test: AppTest) -> set[str]:
     """Every name in a table or a select box of the page."""
-    found = {option for box in test.selectbox for option in box.options}
+    found = {option for box in [*test.selectbox, *test.multiselect] for option in box.options}
     for frame in test.dataframe:
         for name in ("class_name", "class_a_name", "class_b_name"):
             if name in frame.value.columns:

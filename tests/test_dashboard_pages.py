@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 import small_loop
 import written_loop
-from app_pages import OF_DATASET, PAGES, every_view, opened, said, written
+from app_pages import OF_DATASET, PAGES, choose, every_view, opened, said, written
 from radloop.catalog.rule import Rule
 from radloop.dashboard import loading, loop
 from radloop.feedback import audit, records, reviews
@@ -160,7 +160,8 @@ def test_image_id_with_a_path_in_it_is_refused(made, tmp_path):
     (tmp_path / "pictures").mkdir()
     some = next((made.dataset / "training" / "images").iterdir())
     shutil.copy(some, tmp_path / "secret.png")
-    test = opened("images", Dashboard(dataset=tmp_path / "table.csv", images=tmp_path / "pictures"))
+    inputs = Dashboard(dataset=tmp_path / "table.csv", images=tmp_path / "pictures")
+    test = choose(opened("images", inputs), 0, "One image")
     assert "no file is looked for" in said(test)
 
 
@@ -170,7 +171,7 @@ def test_link_out_of_the_folder_is_refused(copied, tmp_path):
     for path in copied.dataset.glob("*/images/*"):
         path.unlink()
         path.symlink_to(outside)
-    assert "link out of its folder" in said(opened("images", copied))
+    assert "link out of its folder" in said(choose(opened("images", copied), 0, "One image"))
 
 
 def test_truncated_picture_is_refused_and_its_boxes_still_show(copied):
@@ -178,7 +179,7 @@ def test_truncated_picture_is_refused_and_its_boxes_still_show(copied):
         data = path.read_bytes()
         path.unlink()
         path.write_bytes(data[: len(data) // 2])
-    test = opened("images", copied)
+    test = choose(opened("images", copied), 0, "One image")
     assert "was refused" in said(test)
     assert "everything" in " ".join(part.label for part in test.expander).lower()
 

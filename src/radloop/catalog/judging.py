@@ -162,6 +162,15 @@ def against_readers(
     return evaluation.by_reader(predictions, own, own.select("image_id", "group"), classes)
 
 
+def outcomes(looked: pl.DataFrame, boxes: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
+    """Which boxes of one detector are true or false, and the truth that it found or missed (`evaluation.OUTCOMES`).
+
+    The tables are those of `judge`, whose first IoU it judges by; `looked` may be of several splits.
+    """
+    _, predictions, own = _concerned(looked, boxes, readings)
+    return evaluation.outcomes(predictions, truth.of(own))
+
+
 def _concerned(
     looked: pl.DataFrame, boxes: pl.DataFrame, readings: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:

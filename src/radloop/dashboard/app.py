@@ -9,6 +9,7 @@ from typing import Final
 import streamlit as st
 
 from radloop import __version__
+from radloop.dashboard import layout
 from radloop.dashboard.pages import (
     detector,
     drift,
@@ -51,7 +52,7 @@ if (!localStorage.getItem("radloop")) {
 
 def main(inputs: Dashboard) -> None:
     """Draw the page that the address names."""
-    st.set_page_config(page_title="radloop", layout="wide", initial_sidebar_state="expanded")
+    st.set_page_config(layout="wide", initial_sidebar_state="expanded")
     st.html(_STYLE)
     paths = ["/", *(f"/{title.lower()}" for pages in PAGES.values() for title in pages)]
     st.html(_DARK.replace("PATHS", json.dumps(paths)), unsafe_allow_javascript=True)
@@ -59,6 +60,7 @@ def main(inputs: Dashboard) -> None:
         section: [_page(title, module, inputs) for title, module in pages.items()] for section, pages in PAGES.items()
     }
     chosen = st.navigation(menu)
+    layout.page_title(chosen.title)
     with st.sidebar:
         st.caption(f"radloop {__version__} · light theme: menu at the top right")
     chosen.run()

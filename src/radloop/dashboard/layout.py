@@ -243,9 +243,25 @@ def quiet_feedback(inputs: Dashboard) -> Feedback | None:
         return None
 
 
+def page_title(title: str) -> None:
+    """Name the tab of the browser after the page."""
+    st.set_page_config(page_title=f"{title} · radloop")
+
+
 def open_image(image_id: str) -> NoReturn:
     """Go to the image on its own page."""
-    st.switch_page(st.Page(_nowhere, url_path="images"), query_params={"image": image_id})
+    open_images(image=image_id)
+
+
+def open_images(**asked: str | float | Sequence[str] | None) -> NoReturn:
+    """Go to the images that have this in common, by the names of `filters.NAMES`; None asks for nothing."""
+    query = {name: value for name, value in asked.items() if value is not None}
+    told = {name: value if isinstance(value, str) else _several(value) for name, value in query.items()}
+    st.switch_page(st.Page(_nowhere, url_path="images"), query_params=told)
+
+
+def _several(value: float | Sequence[str]) -> str | list[str]:
+    return f"{value:g}" if isinstance(value, int | float) else [str(one) for one in value]
 
 
 def open_review(feedback_id: str) -> NoReturn:

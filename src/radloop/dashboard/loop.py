@@ -30,6 +30,24 @@ class Curve:
     precision: pl.DataFrame  # `curves.precision_recall`
 
 
+@dataclass(frozen=True)
+class Where:
+    """Which feedback: from where, and from when to when; None asks for nothing."""
+
+    site: str | None = None
+    device: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def of(self, feedback: pl.DataFrame) -> pl.DataFrame:
+        """The rows of FEEDBACK that are meant."""
+        told = {"site": self.site, "device": self.device}
+        asked = [pl.col(name) == value for name, value in told.items() if value is not None]
+        asked += [pl.col("timestamp") >= self.since] if self.since else []
+        asked += [pl.col("timestamp") <= self.until] if self.until else []
+        return feedback.filter(*asked) if asked else feedback
+
+
 def has_images(dataset: Dataset) -> bool:
     """Whether the dataset says of its images what tells a held-out picture: a table alone does not."""
     return set(_IMAGE) <= set(dataset.rows.columns)
@@ -151,6 +169,20 @@ def against_readers(dataset: Dataset, said: Feedback, part: tuple[str, str, str]
     """The same against each reader alone (`evaluation.by_reader`)."""
     looked = judging.part(_newest(dataset, said), *part)
     return judging.against_readers(looked, said.records.every_box, dataset.readings, dataset.taxonomy)
+
+
+@measured
+def outcomes(
+    dataset: Dataset, said: Feedback, detector: tuple[str, str], where: Where
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`judging.outcomes` of one detector (model, version), and image_id of all images on which it is judged.
+
+    Of its newest usable feedback among those of `where`.
+    """
+    newest = judging.newest(where.of(judged(dataset, said)))
+    looked = newest.filter(model=detector[0], model_version=detector[1])
+    known = looked.join(dataset.readings, on="image_id", how="semi").select("image_id")
+    return judging.outcomes(looked, said.records.every_box, dataset.readings), known
 
 
 @measured

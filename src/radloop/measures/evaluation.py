@@ -24,6 +24,8 @@ IOUS: Final = (0.4, 0.5)  # the competition's, and the usual one
 _CLASS: Final = {"class_id": CLASS_ID, "class_name": pl.String}
 _PILE: Final = ["image_id", "class_id"]
 RECALLS: Final = np.linspace(0, 1, 101)  # COCO's
+# A box of a detector ("true", "false") or of the truth ("truth"), and the confidence that it has, or was found with.
+OUTCOMES: Final = pl.Schema({**TRUTH, "confidence": pl.Float64(), "outcome": pl.String()})
 _MOST_BOXES: Final = 1000  # of one class on one image
 
 
@@ -65,15 +67,41 @@ def match(predictions: pl.DataFrame, truth: pl.DataFrame, *, min_iou: float = IO
     COCO's rule: within image and class, in the order of confidence, each takes the free box of the truth that it
     overlaps most, if at all by `min_iou`. What is confident is matched the same with or without the rest.
     """
+    ranked, _, found = _matched(predictions, truth, min_iou)
+    marked = ranked.with_columns(correct=pl.Series(found >= 0, dtype=pl.Boolean))
+    return marked.sort("confidence", descending=True, maintain_order=True)
+
+
+def outcomes(predictions: pl.DataFrame, truth: pl.DataFrame, *, min_iou: float = IOUS[0]) -> pl.DataFrame:
+    """OUTCOMES: every prediction, true or false, and every box of the truth, as `match` finds them.
+
+    At a threshold those of the truth are missed whose `confidence`, that of the prediction which found it, does not
+    reach it, or is null. An image may have the same box in both parts.
+    """
+    ranked, known, found = _matched(predictions, truth, min_iou)
+    confidence = np.full(known.height, np.nan)
+    confidence[found[found >= 0]] = ranked["confidence"].to_numpy()[found >= 0]
+    said = ranked.with_columns(outcome=pl.Series(np.where(found >= 0, "true", "false"), dtype=pl.String))
+    drawn = known.with_columns(confidence=pl.Series(confidence).fill_nan(None), outcome=pl.lit("truth", pl.String))
+    return pl.concat([part.select(OUTCOMES.names()) for part in (said, drawn)])
+
+
+def _matched(
+    predictions: pl.DataFrame, truth: pl.DataFrame, min_iou: float
+) -> tuple[pl.DataFrame, pl.DataFrame, npt.NDArray[np.int64]]:
+    """The predictions by image, class and confidence, the truth by image and class, and which box each one found.
+
+    -1 where a prediction found none.
+    """
     ranked = predictions.sort(*_PILE, "confidence", descending=[False, False, True], maintain_order=True)
     known = truth.sort(_PILE, maintain_order=True)
     both = _piles(ranked).join(_piles(known), on=_PILE, suffix="_known").drop(_PILE)
     predicted, drawn = (table.select(EDGES).to_numpy() for table in (ranked, known))
-    correct = np.zeros(ranked.height, dtype=bool)
+    found = np.full(ranked.height, -1, dtype=np.int64)
     for first, end, first_known, end_known in both.iter_rows():
-        correct[first:end] = _greedy(predicted[first:end], drawn[first_known:end_known], min_iou)
-    marked = ranked.with_columns(correct=pl.Series(correct, dtype=pl.Boolean))
-    return marked.sort("confidence", descending=True, maintain_order=True)
+        own = _greedy(predicted[first:end], drawn[first_known:end_known], min_iou)
+        found[first:end] = np.where(own >= 0, own + first_known, -1)
+    return ranked, known, found
 
 
 def average_precision(
@@ -178,16 +206,16 @@ def _piles(rows: pl.DataFrame) -> pl.DataFrame:
     return placed.group_by(_PILE, maintain_order=True).agg(first=place.first(), end=place.last() + 1)
 
 
-def _greedy(predicted: Floats, known: Floats, min_iou: float) -> npt.NDArray[np.bool_]:
-    """Which of the predictions, the most confident first, finds a free box."""
+def _greedy(predicted: Floats, known: Floats, min_iou: float) -> npt.NDArray[np.int64]:
+    """Which free box each of the predictions finds, the most confident first; -1: none."""
     overlap = boxes.iou(predicted, known)
-    correct = np.zeros(len(predicted), dtype=bool)
+    found = np.full(len(predicted), -1, dtype=np.int64)
     for at, row in enumerate(overlap):
         best = int(row.argmax())
         if row[best] >= min_iou:
-            correct[at] = True
+            found[at] = best
             overlap[:, best] = -1
-    return correct
+    return found
 
 
 def _coco_precision(predictions: pl.DataFrame, truth: pl.DataFrame, classes: Taxonomy, min_iou: float) -> Floats:

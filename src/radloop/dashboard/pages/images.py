@@ -1,86 +1,85 @@
-"""Images: one radiograph at a time, in its true proportions, with whoever's boxes."""
+"""Images: the radiographs that the filters of the address ask for, small or one at a time, with whoever's boxes."""
 
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import streamlit as st
 
-from radloop.dashboard import layout, pictures, radiograph, samples
+from radloop.catalog import judging
+from radloop.dashboard import filter_bar, filters, gallery, layout, pictures, radiograph, samples, selection, tiles
+from radloop.dashboard.filters import Filters
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.errors import RadloopError
 from radloop.options import Dashboard
-from radloop.tables import SPLITS
-from radloop.taxonomy import NOTHING
+from radloop.words import several
 
 MOST_LISTED: Final = 500
 GALLERY: Final = 12
-_ANY: Final = "(any)"
+_VIEW: Final = "images-view"
+_GALLERY: Final = "Gallery"
+_ONE: Final = "One image"
 
 
 def page(inputs: Dashboard) -> None:
-    """A list to choose from and the picture, or twelve small pictures."""
+    """The filters, and what they leave: a gallery, or one picture beside its list."""
     found = layout.dataset(inputs)
     said = layout.quiet_feedback(inputs)
     layout.head("Images", "Look at the radiographs and at every reader's boxes.", simulated=layout.marks(found, said))
     if found is None:
         return
+    filter_bar.restore()
+    known = filters.choices(found, said)
+    asked, problems = filters.read({name: st.query_params.get_all(name) for name in st.query_params}, known)
+    for problem in problems:
+        st.warning(f"Left out of the filters: {layout.plain(problem)}")
     layout.in_use(found)
-    listed = _filtered(found)
-    asked = st.query_params.get("image")
-    if asked is not None and asked not in listed["image_id"].head(MOST_LISTED):
-        first = samples.images(found).filter(pl.col("image_id") == asked)
-        if first.is_empty():
-            st.warning(f"The dataset has no image {layout.plain(asked)[:200]}.")
-        listed = pl.concat([first, listed.filter(pl.col("image_id") != asked)])
+    filter_bar.draw(asked, known)
+    listed = selection.images(found, said, asked)
+    image_id = _asked_for(found, listed)
+    if image_id is not None and image_id not in listed["image_id"]:
+        listed = pl.concat([samples.images(found).filter(image_id=image_id), listed])
+    filter_bar.keep()
     if listed.is_empty():
         st.info("No image is like that.")
         return
-    view = st.segmented_control("View", ["One image", "Gallery"], default="One image", required=True)
-    if view == "Gallery":
-        _gallery(inputs, found, listed)
+    first = listed["image_id"][0]
+    st.session_state[_VIEW] = _ONE if image_id else _GALLERY
+    view = st.segmented_control("View", [_GALLERY, _ONE], required=True, key=_VIEW, on_change=_switch, args=(first,))
+    if view == _GALLERY:
+        _gallery(inputs, found, said, asked, listed)
         return
     left, right = st.columns([2, 5], gap="medium")
     with left:
-        image_id = _choose(listed, asked)
+        shown = _choose(listed, image_id)
     with right:
-        _viewer(inputs, found, said, image_id)
+        _viewer(inputs, found, said, shown)
 
 
-def _filtered(found: Dataset) -> pl.DataFrame:
-    listed = samples.images(found)
-    columns = st.columns(5)
-    if found.has_splits:
-        here = [split for split in SPLITS if split in listed["split"].unique()]
-        split = columns[0].selectbox("Split", [_ANY, *here], on_change=_forget)
-        listed = listed if split == _ANY else listed.filter(pl.col("split") == split)
-    name = columns[1].selectbox("Class", [_ANY, *found.taxonomy.file_names(with_nothing=True)], on_change=_forget)
-    readers = samples.readers(found)
-    reader = columns[2].selectbox("Read by", [_ANY, *readers], on_change=_forget)
-    order = columns[3].selectbox("First", ["most disagreed on", "most boxes", "by id"], on_change=_forget)
-    text = columns[4].text_input("Image id contains", on_change=_forget)
-    if name == NOTHING:
-        listed = listed.filter(pl.col("boxes") == 0)
-    elif name != _ANY:
-        listed = listed.filter(pl.col("class_ids").list.contains(found.taxonomy.names.index(name)))
-    if reader != _ANY:
-        listed = listed.filter(pl.col("readers").list.contains(readers[reader]))
-    if text:
-        listed = listed.filter(pl.col("image_id").str.contains(text, literal=True))
-    if order == "most boxes":
-        return listed.sort("boxes", "image_id", descending=[True, False])
-    if order == "most disagreed on":
-        by = ["disagreement", "boxes", "image_id"]
-        return listed.sort(by, descending=[True, True, False], nulls_last=True)
-    return listed
+def _asked_for(found: Dataset, listed: pl.DataFrame) -> str | None:
+    """The image of the address, where the dataset has it."""
+    image_id = st.query_params.get("image")
+    if image_id is None or image_id in listed["image_id"]:
+        return image_id
+    if samples.images(found).filter(image_id=image_id).is_empty():
+        st.warning(f"The dataset has no image {layout.plain(image_id)[:200]}.")
+        return None
+    return image_id
+
+
+def _switch(first: str) -> None:
+    filter_bar.change(image=first if st.session_state[_VIEW] == _ONE else None)
 
 
 def _choose(listed: pl.DataFrame, asked: str | None) -> str:
-    shown = listed.head(MOST_LISTED)
+    at = listed["image_id"].to_list().index(asked) if asked is not None else 0
+    start = max(min(at - MOST_LISTED // 2, listed.height - MOST_LISTED), 0)
+    shown = listed.slice(start, MOST_LISTED)
     ids: list[str] = shown["image_id"].to_list()
-    at = ids.index(asked) if asked in ids else 0
-    st.caption(f"{listed.height:,} images" + (f", the first {MOST_LISTED} listed" if listed.height > len(ids) else ""))
+    some = f", {len(ids)} of them listed" if listed.height > len(ids) else ""
+    st.caption(f"Image {at + 1:,} of {listed.height:,}{some}.")
     back, onward = st.columns(2)
+    at -= start
     before, after = ids[max(at - 1, 0)], ids[min(at + 1, len(ids) - 1)]
     back.button("Previous", shortcut="left", width="stretch", disabled=at == 0, on_click=_go, args=(before,))
     onward.button("Next", shortcut="right", width="stretch", disabled=after == ids[at], on_click=_go, args=(after,))
@@ -101,17 +100,12 @@ def _choose(listed: pl.DataFrame, asked: str | None) -> str:
 
 
 def _go(image_id: str) -> None:
-    st.query_params["image"] = image_id
+    filter_bar.change(image=image_id)
 
 
 def _pick(ids: list[str]) -> None:
     for row in st.session_state["image-list"]["selection"]["rows"]:
         _go(ids[row])
-
-
-def _forget() -> None:
-    """Another filter: start with the first of what it finds."""
-    st.query_params.pop("image", None)
 
 
 @st.fragment
@@ -152,22 +146,31 @@ def _everything(found: Dataset, image_id: str) -> None:
         st.code(f"radloop explain {image_id}", language="bash")
 
 
-def _gallery(inputs: Dashboard, found: Dataset, listed: pl.DataFrame) -> None:
+def _gallery(inputs: Dashboard, found: Dataset, said: Feedback | None, asked: Filters, listed: pl.DataFrame) -> None:
     pages = (listed.height - 1) // GALLERY + 1
-    number = st.number_input(f"Page of {pages:,}", 1, pages, 1)
-    part = listed.slice((int(number) - 1) * GALLERY, GALLERY)
-    for start in range(0, part.height, 4):
-        for column, row in zip(st.columns(4), part.slice(start, 4).iter_rows(named=True), strict=False):
-            with column:
-                _thumbnail(inputs, found, row["image_id"], row["classes"] or NOTHING)
+    left, middle, right = st.columns([2, 3, 2], vertical_alignment="bottom")
+    number = _page(left, pages)
+    layers = [name for name in tiles.LAYERS if name != tiles.AI or said is not None]
+    usual = [name for name in layers if name != tiles.READERS]
+    drawn = middle.pills("Boxes of", layers, selection_mode="multi", default=usual, key="gallery-layers")
+    right.caption(f"{several(listed.height, 'image')}.")
+    part = listed.slice((number - 1) * GALLERY, GALLERY)
+    known = None if said is None else selection.boxes(found, said, asked).join(part, on="image_id", how="semi")
+    small = tiles.of(inputs, found, said, asked, part, drawn)
+    if known is not None and tiles.AI in drawn and said is not None:
+        st.caption(f"AI findings of {layout.plain(judging.name(*selection.detector(asked, said)))}.")
+    chosen = gallery.show(small, tiles.legend(drawn, known), key="gallery")
+    if chosen is not None:
+        _go(chosen)
+        st.rerun()
 
 
-def _thumbnail(inputs: Dashboard, found: Dataset, image_id: str, classes: str) -> None:
-    try:
-        path = pictures.find(found, inputs.images, image_id)
-        st.image(pictures.proportions(path, pictures.frame(found, image_id), pictures.THUMBNAIL_PX), alt=image_id)
-    except RadloopError as refused:
-        st.error(layout.plain(refused))
-    st.caption(f"{layout.plain(image_id[:12])} · {layout.plain(layout.shortened(classes, 80))}")
-    if st.button("Open", key=f"open-{image_id}"):
-        layout.open_image(image_id)
+def _page(column: Any, pages: int) -> int:
+    told = st.query_params.get("page", "1")
+    st.session_state["gallery-page"] = min(max(int(told), 1), pages) if told.isdecimal() and len(told) < 9 else 1
+    return int(column.number_input(f"Page of {pages:,}", 1, pages, step=1, key="gallery-page", on_change=_turn))
+
+
+def _turn() -> None:
+    number = st.session_state["gallery-page"]
+    filter_bar.change(page=str(number) if number > 1 else None)

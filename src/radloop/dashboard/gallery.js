@@ -1,0 +1,70 @@
+// Small radiographs with their boxes: a link each. Texts come from files and are only ever set as text.
+
+const SVG = "http://www.w3.org/2000/svg";
+const WIDE = 1000; // of a picture, in units of its overlay
+
+export default function gallery({ data, parentElement, setTriggerValue }) {
+  const list = node("ul", { className: "tiles" }, data.tiles.map((tile) => node("li", {}, [link(tile)])));
+  const legend = node("ul", { className: "legend" }, data.legend.map(entry));
+  const old = parentElement.querySelector(".gallery");
+  const fresh = node("div", { className: "gallery" }, [legend, list]);
+  old ? old.replaceWith(fresh) : parentElement.append(fresh);
+
+  function link(tile) {
+    const high = Math.round((WIDE * tile.height) / tile.width);
+    const picture = node("div", { className: "picture" }, [image(tile), overlay(tile.boxes, high)]);
+    picture.style.aspectRatio = `${tile.width} / ${tile.height}`;
+    const texts = tile.texts.map((text) => node("span", { textContent: text, dir: "auto" }));
+    const found = node("a", { href: tile.href, title: tile.alt }, [picture, ...texts]);
+    found.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // another tab, as of any link
+      event.preventDefault();
+      setTriggerValue("open", tile.image_id);
+    });
+    return found;
+  }
+}
+
+function image(tile) {
+  if (!tile.source) return node("p", { textContent: tile.refused });
+  return node("img", { src: tile.source, alt: tile.alt, decoding: "async" });
+}
+
+function overlay(boxes, high) {
+  const found = shape("svg", { viewBox: `0 0 ${WIDE} ${high}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  for (const { edges, colour, dash, text } of boxes) {
+    const [left, top, right, bottom] = edges;
+    const [x, y] = [left * WIDE, top * high];
+    const place = { x, y, width: (right - left) * WIDE, height: (bottom - top) * high };
+    const name = shape("text", { x: Math.min(x, WIDE - 12 * Math.min(text.length, 60)), y: Math.max(y - 8, 40), fill: colour });
+    name.textContent = text;
+    found.append(
+      shape("rect", { ...place, class: "halo" }),
+      shape("rect", { ...place, stroke: colour, "stroke-dasharray": dash }),
+      name,
+    );
+  }
+  return found;
+}
+
+function entry({ name, colour, dash }) {
+  const line = shape("svg", { viewBox: "0 0 36 10", width: 36, height: 10, "aria-hidden": "true" });
+  const stroke = { x1: 0, x2: 36, y1: 5, y2: 5 };
+  line.append(
+    shape("line", { ...stroke, class: "halo" }),
+    shape("line", { ...stroke, stroke: colour, "stroke-dasharray": dash }),
+  );
+  return node("li", {}, [line, node("span", { textContent: name, dir: "auto" })]);
+}
+
+function node(tag, properties, children = []) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+function shape(tag, attributes) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
