@@ -1,6 +1,8 @@
 """The page Detector: what it shows of one detector is what the measures say."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -60,3 +62,23 @@ def test_beyond_the_cut_the_page_says_that_nothing_is_known(inputs):
     drawn = max(froc["data"][0]["x"])
     assert drawn < 8
     assert f"Beyond {drawn:.2g} false boxes an image" in said(page)
+
+
+def test_two_detectors_are_set_beside_each_other_on_the_images_that_both_have_seen(inputs, tmp_path):
+    page = opened("detector", inputs, view="Two detectors", split="production")
+    assert "No other detector has feedback on a picture of production" in said(page)
+    both = tmp_path / "feedback"
+    shutil.copytree(inputs.feedback, both)
+    seen = sorted(path for path in both.iterdir() if json.loads(path.read_bytes())["split"] == "production")
+    for path in seen[:20]:
+        feedback = json.loads(path.read_bytes())
+        feedback |= {"model": {"name": "other", "version": "2"}, "feedback_id": f"other-{feedback['feedback_id']}"}
+        (both / f"other-{path.name}").write_text(json.dumps(feedback))
+    page = opened("detector", replace(inputs, feedback=both), view="Two detectors", split="production")
+    text = said(page)
+    assert "20 images of production in 20 groups that both have seen" in text
+    assert "Left out, seen by one alone: 10 (oracle 1), 0 (other 2)" in text
+    told = table(page, "difference", "second is")
+    assert set(told["difference"].drop_nulls()) == {0.0}
+    page.segmented_control[1].set_value("cpm").run()
+    assert page.exception == []

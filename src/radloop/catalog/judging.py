@@ -8,7 +8,8 @@ import polars as pl
 
 from radloop.catalog import kept, truth
 from radloop.catalog.rule import Rule
-from radloop.measures import calibration, curves, evaluation
+from radloop.measures import calibration, compared, curves, evaluation
+from radloop.measures.compared import Side
 from radloop.measures.curves import Froc
 from radloop.tables import DETECTOR
 from radloop.taxonomy import Taxonomy
@@ -107,6 +108,11 @@ class Matched:
     boxes: pl.DataFrame  # `evaluation.match` of the two
     cut: float | None  # `kept.cut`
 
+    @property
+    def side(self) -> Side:
+        """As one of two that are compared."""
+        return Side(self.predictions, self.boxes, self.truth, self.cut)
+
 
 def matched(looked: pl.DataFrame, boxes: pl.DataFrame, readings: pl.DataFrame) -> Matched:
     """What is judged of a `part` of `newest`.
@@ -151,6 +157,49 @@ def judge(here: Matched, classes: Taxonomy, *, rule: Rule, seed: int = 0) -> Jud
         calibration=calibrated,
         calibration_error=calibration.error(calibrated),
         calibration_floor=calibration.floor(said, images, seed=seed),
+    )
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two detectors on the images of one split that both have seen."""
+
+    images: int
+    groups: int  # of these images
+    truth: int  # boxes
+    only: tuple[int, int]  # images that one of the two alone has seen
+    cuts: tuple[float | None, float | None]  # `kept.cut` of each
+    min_confidence: float
+    figures: pl.DataFrame  # `compared.compare`
+
+
+def pair(
+    sides: tuple[pl.DataFrame, pl.DataFrame],
+    boxes: pl.DataFrame,
+    readings: pl.DataFrame,
+    classes: Taxonomy,
+    *,
+    rule: Rule,
+    seed: int = 0,
+) -> Paired:
+    """Is the second detector better than the first? On the images that both have seen and somebody has read.
+
+    sides: a `part` of `newest` of each, of one split. boxes, readings: as of `matched`.
+    """
+    first, second = (looked.join(readings, on="image_id", how="semi") for looked in sides)
+    one, other = (
+        matched(looked.join(both, on="image_id", how="semi"), boxes, readings)
+        for looked, both in ((first, second), (second, first))
+    )
+    images = one.images
+    return Paired(
+        images=images.height,
+        groups=images["group"].n_unique(),
+        truth=one.truth.height,
+        only=(first.height - images.height, second.height - images.height),
+        cuts=(one.cut, other.cut),
+        min_confidence=rule.min_confidence,
+        figures=compared.compare(one.side, other.side, images, classes, min_confidence=rule.min_confidence, seed=seed),
     )
 
 

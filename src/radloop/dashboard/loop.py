@@ -9,7 +9,7 @@ import polars as pl
 import streamlit as st
 
 from radloop.catalog import judging, version
-from radloop.catalog.judging import Judged, LeftOut, Matched
+from radloop.catalog.judging import Judged, LeftOut, Matched, Paired
 from radloop.catalog.rule import Rule
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
 from radloop.feedback import evidence, guard, queue, retraining, worklists
@@ -162,6 +162,21 @@ def curve(dataset: Dataset, said: Feedback, part: tuple[str, str, str], class_id
         curves.operating_points(*boxes, class_id=class_id, cut=here.cut),
         curves.precision_recall(*boxes, class_id=class_id, seed=seed),
     )
+
+
+@measured
+def paired(
+    dataset: Dataset,
+    said: Feedback,
+    detectors: tuple[tuple[str, str], tuple[str, str]],
+    split: str,
+    rule: Rule,
+    seed: int,
+) -> Paired:
+    """Two detectors (model, version) on the images of one split that both have seen."""
+    first, second = (judging.part(_newest(dataset, said), *detector, split) for detector in detectors)
+    given = (first, second), said.records.every_box, dataset.readings, dataset.taxonomy
+    return judging.pair(*given, rule=rule, seed=seed)
 
 
 @measured

@@ -126,23 +126,21 @@ def froc(
     """
     drawn = Drawn.of(matched, truth, images, classes, cut=cut, resamples=resamples, seed=seed)
     finds = drawn.at[:, :, 0]
-    known, keys, rates = drawn.known, drawn.names, len(RATES)
-    complete = (drawn.reached[:, np.newaxis] >= RATES) | (finds == 1) | (cut is not None and cut <= 0)
+    keys, rates, complete = drawn.names, len(RATES), drawn.complete(cut)
     flat = drawn.at.reshape(-1, drawn.at.shape[2])
     told = _holding("sensitivity", np.where(complete.reshape(-1, 1), flat, np.nan), np.repeat(drawn.groups, rates))
     sensitivity = keys[np.repeat(np.arange(keys.height), rates)].hstack(
         pl.DataFrame({"rate": np.tile(RATES, keys.height)} | told | {"at_least": finds.reshape(-1)})
     )
-    mean = np.where(complete.all(axis=1)[:, np.newaxis], drawn.at.mean(axis=1), np.nan)
+    all_known = np.all(complete, axis=1, keepdims=True)
+    mean = np.where(all_known, drawn.at.mean(axis=1), np.nan)
     cpm = keys.hstack(
         pl.DataFrame(
             _holding("cpm", mean, drawn.groups) | {"at_least": finds.mean(axis=1), "reached": drawn.reached},
         )
     )
-    has = pl.Series(known > 0)
-    whole = (table.with_columns(pl.col(pl.Float64).fill_nan(None)) for table in (sensitivity, cpm))
-    first, second = whole
-    return Froc(first.filter(pl.Series(np.repeat(known > 0, rates))), second.filter(has))
+    told_of = pl.col("truth") > 0, pl.col(pl.Float64).fill_nan(None)
+    return Froc(*(table.filter(told_of[0]).with_columns(told_of[1]) for table in (sensitivity, cpm)))
 
 
 @dataclass(frozen=True)
@@ -154,6 +152,12 @@ class Drawn:
     groups: Ints  # [class or all]: groups with such
     at: Floats  # [class or all, rate, draw]
     reached: Floats  # [class or all]: the highest rate of false boxes an image
+
+    def complete(self, cut: float | None) -> npt.NDArray[np.bool_]:
+        """Whether the boxes from the cut on tell all that is found at a rate: [class or all, rate]."""
+        if cut is not None and cut <= 0:
+            return np.ones(self.at.shape[:2], dtype=bool)
+        return np.asarray((self.reached[:, np.newaxis] >= RATES) | (self.at[:, :, 0] == 1))
 
     @classmethod
     def of(

@@ -5,6 +5,7 @@ DETECTIONS. `images` (image_id, group) are all images that were looked at, the n
 there is wrong. Intervals are those of `measures.intervals`, with the groups as their units.
 """
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -119,21 +120,50 @@ def average_precision(
     The average precision is faster-coco-eval's (101 recall points), over every size of box. A class without truth
     has none, and mAP is the mean over those that have one; with an interval where these have enough groups on average.
     """
+    drawn = DrawnPrecision.of(predictions, truth, images, classes, min_iou=min_iou, resamples=resamples, seed=seed)
     here = Looked(images)
-    predictions, truth = here.of(predictions), here.of(truth)
-    known = here.counts(truth, classes)
-    drawn = _drawn_precision(match(predictions, truth, min_iou=min_iou), known, here, resamples, seed)
-    drawn[:, 0] = _coco_precision(predictions, truth, classes, min_iou)
-    held = ~np.isnan(drawn)
-    mean = ratio(np.where(held, drawn, 0).sum(axis=0, keepdims=True), held.sum(axis=0, keepdims=True))
     counted = {
-        "truth": known.sum(axis=1).astype(np.int64),
-        "predictions": here.counts(predictions, classes).sum(axis=1).astype(np.int64),
+        "truth": drawn.known,
+        "predictions": here.counts(here.of(predictions), classes).sum(axis=1).astype(np.int64),
     }
-    groups = intervals.groups_with(known)[:-1]
-    groups_of_mean = groups.sum() // max(np.count_nonzero(groups), 1)  # of few, the mean leans upwards as they do
-    ap = intervals.of_draws("ap", np.concatenate([drawn, mean]), np.append(groups, groups_of_mean))
-    return _per_class(classes, counted | ap)
+    return _per_class(classes, counted | intervals.of_draws("ap", drawn.ap, drawn.groups))
+
+
+@dataclass(frozen=True)
+class DrawnPrecision:
+    """Average precision in each draw of groups; the last row is mAP. Draw 0 is the figure."""
+
+    known: Ints  # [class or all]: boxes of the truth
+    groups: Ints  # [class or mean]: groups with such; of mAP those of a class, on average
+    ap: Floats  # [class or mean, draw]
+
+    @classmethod
+    def of(
+        cls,
+        predictions: pl.DataFrame,
+        truth: pl.DataFrame,
+        images: pl.DataFrame,
+        classes: Taxonomy,
+        *,
+        min_iou: float = IOUS[0],
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+    ) -> "DrawnPrecision":
+        """Arguments as of `average_precision`."""
+        here = Looked(images)
+        predictions, truth = here.of(predictions), here.of(truth)
+        known = here.counts(truth, classes)
+        drawn = _drawn_precision(match(predictions, truth, min_iou=min_iou), known, here, resamples, seed)
+        drawn[:, 0] = _coco_precision(predictions, truth, classes, min_iou)
+        held = ~np.isnan(drawn)
+        mean = ratio(np.where(held, drawn, 0).sum(axis=0, keepdims=True), held.sum(axis=0, keepdims=True))
+        groups = intervals.groups_with(known)[:-1]
+        groups_of_mean = groups.sum() // max(np.count_nonzero(groups), 1)  # of few, the mean leans upwards as they do
+        return cls(
+            known=known.sum(axis=1).astype(np.int64),
+            groups=np.append(groups, groups_of_mean),
+            ap=np.concatenate([drawn, mean]),
+        )
 
 
 def pseudo_labels(

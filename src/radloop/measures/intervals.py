@@ -59,11 +59,7 @@ def of_draws(name: str, drawn: Floats, groups: Ints) -> dict[str, pl.Series]:
     2015, "expanded percentile"). Where every draw gives the same, 0 or 1, the interval is that of a share of all or
     none of the groups. NaN of fewer than LEAST_FOR_DRAWS groups, and where the draws tell nothing.
     """
-    figure, sorted_draws = drawn[:, 0], np.sort(drawn[:, 1:], axis=1)  # NaN last
-    last = np.maximum((~np.isnan(sorted_draws)).sum(axis=1) - 1, 0)
-    enough = np.maximum(groups, LEAST_FOR_DRAWS)
-    tail = stats.norm.cdf(stats.t.ppf(_TAIL, enough - 1) * np.sqrt(enough / (enough - 1)))
-    ends = [_percentile(sorted_draws, share * last) for share in (tail, 1 - tail)]
+    figure, ends = drawn[:, 0], _ends(drawn, groups)
     whole = jeffreys(np.where(figure == 1, groups, 0), groups)
     same = ends[0] == ends[1]
     low, high = (
@@ -72,6 +68,26 @@ def of_draws(name: str, drawn: Floats, groups: Ints) -> dict[str, pl.Series]:
     )
     few = groups < LEAST_FOR_DRAWS
     return _columns(name, figure, np.where(few, np.nan, low), np.where(few, np.nan, high))
+
+
+def of_difference(name: str, first: Floats, second: Floats, groups: Ints) -> dict[str, pl.Series]:
+    """second - first with its interval, from draws of the same groups for both: [key, draw].
+
+    NaN of fewer than LEAST_FOR_DRAWS groups, and where every draw gives the same: nothing tells the two apart there.
+    """
+    drawn = second - first
+    low, high = _ends(drawn, groups)
+    untold = (groups < LEAST_FOR_DRAWS) | (low == high)
+    return _columns(name, drawn[:, 0], *(np.where(untold, np.nan, end) for end in (low, high)))
+
+
+def _ends(drawn: Floats, groups: Ints) -> tuple[Floats, Floats]:
+    """The expanded percentiles of the draws that have a meaning: [key] each."""
+    sorted_draws = np.sort(drawn[:, 1:], axis=1)  # NaN last
+    last = np.maximum((~np.isnan(sorted_draws)).sum(axis=1) - 1, 0)
+    enough = np.maximum(groups, LEAST_FOR_DRAWS)
+    tail = stats.norm.cdf(stats.t.ppf(_TAIL, enough - 1) * np.sqrt(enough / (enough - 1)))
+    return _percentile(sorted_draws, tail * last), _percentile(sorted_draws, (1 - tail) * last)
 
 
 def per_group(key: Ints, group: Ints, value: npt.NDArray[np.generic], keys: int, groups: int) -> csr_array:

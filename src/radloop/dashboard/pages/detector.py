@@ -6,7 +6,9 @@ import polars as pl
 import streamlit as st
 
 from radloop.catalog import judging
-from radloop.dashboard import against_truth, audit, curve_charts, layout, loading, loop
+from radloop.catalog.judging import Judged, Paired
+from radloop.catalog.rule import Rule
+from radloop.dashboard import against_truth, audit, curve_charts, layout, loading, loop, pair_charts
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.options import Dashboard
 from radloop.tables import DETECTOR
@@ -14,7 +16,7 @@ from radloop.words import several
 
 Part = tuple[str, str, str]  # model, version, split
 
-_VIEWS: Final = ("How good it is", "Curves")
+_VIEWS: Final = ("How good it is", "Curves", "Two detectors")
 
 
 def page(inputs: Dashboard) -> None:
@@ -37,12 +39,16 @@ def page(inputs: Dashboard) -> None:
     part = _chosen(found, said)
     if part is None:
         return
+    rule = loading.last_rule(inputs.retrain_table)
+    if view == _VIEWS[2]:
+        _beside(found, said, part, rule, inputs.seed)
+        return
     with st.spinner("Judging …"):
-        judged = loop.evaluated(found, said, part, loading.last_rule(inputs.retrain_table), inputs.seed)
+        judged = loop.evaluated(found, said, part, rule, inputs.seed)
     if view == _VIEWS[0]:
-        against_truth.show(judged, loop.against_readers(found, said, part), loading.last_rule(inputs.retrain_table))
+        against_truth.show(judged, loop.against_readers(found, said, part), rule)
     else:
-        class_id = choose_class(found, judged)
+        class_id = _class(judged)
         curve_charts.show(judged, loop.curve(found, said, part, class_id, inputs.seed), class_id)
 
 
@@ -66,7 +72,40 @@ def _chosen(found: Dataset, said: Feedback) -> Part | None:
     return model, version, str(split)
 
 
-def choose_class(found: Dataset, judged: judging.Judged) -> int | None:
+def _beside(found: Dataset, said: Feedback, part: Part, rule: Rule, seed: int) -> None:
+    """The chosen detector beside another, on the images that both have seen."""
+    model, version, split = part
+    parts = loop.parts(found, said).filter(split=split)
+    others = {judging.name(*other): other for other in parts.select(DETECTOR).rows() if other != (model, version)}
+    if not others:
+        st.info(f"No other detector has feedback on a picture of {split}: there is nothing to set beside this one.")
+        return
+    name = str(st.selectbox("Beside", list(others), key="beside", bind="query-params"))
+    with st.spinner("Comparing …"):
+        paired = loop.paired(found, said, ((model, version), others[name]), split, rule, seed)
+    names = judging.name(model, version), name
+    st.caption(
+        f"{several(paired.images, 'image')} of {split} in {several(paired.groups, 'group')} that both have seen, "
+        f"{several(paired.truth, 'box')} of the truth. Left out, seen by one alone: {paired.only[0]:,} "
+        f"({layout.plain(names[0])}), {paired.only[1]:,} ({layout.plain(names[1])}). {_cuts(paired, names)}"
+    )
+    if not paired.images:
+        layout.cannot_tell(f"which is better: no image of {split} was seen by both.")
+        return
+    pair_charts.show(paired.figures, names, what="detectors", least=paired.min_confidence)
+
+
+def _cuts(paired: Paired, names: tuple[str, str]) -> str:
+    told = (
+        f"{layout.plain(name)} no box" if cut is None else f"{layout.plain(name)} from {cut:g} on"
+        for name, cut in zip(names, paired.cuts, strict=True)
+    )
+    unlike = paired.cuts[0] != paired.cuts[1]
+    less = " The one that keeps fewer is at a disadvantage: average precision falls with the cut." if unlike else ""
+    return f"Boxes that were kept: {', '.join(told)}.{less}"
+
+
+def _class(judged: Judged) -> int | None:
     """The class of the address, of those with boxes of the truth; None: all together."""
     known = judged.precision[0.4].filter(pl.col("class_id").is_not_null(), pl.col("truth") > 0)
     names = dict(known.sort("truth", descending=True, maintain_order=True).select("class_name", "class_id").iter_rows())
