@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from radloop.feedback import radiologists, reviews
+from radloop.feedback import radiologists, reads, reviews
 from radloop.tables import CLASS_ID, EDGES
 from taxonomies import VINDR
 
@@ -31,7 +31,7 @@ def _seen(images, class_id=3):
 
 def test_simulated_readers_err_as_often_as_the_real_ones():
     feedback, detections, truth = _seen(600)
-    written = list(radiologists.review(feedback, detections, truth, VINDR, seed=1))
+    written = list(radiologists.review(feedback, detections, truth, VINDR, seed=1, bias=0))
 
     assert all(one.simulated and one.reviewer in ("S-R8", "S-R9", "S-R10") for one in written)
     assert 600 < len(written) < 800
@@ -111,3 +111,56 @@ def test_only_boxes_that_a_viewer_shows_are_accepted(confidence, verdicts):
     shown = detections.with_columns(confidence=pl.lit(confidence))
     written = list(radiologists.review(feedback, shown, truth, VINDR, seed=1))
     assert {one.verdict for one in written if one.findings} == verdicts
+
+
+def _followed(tmp_path, share, seed):
+    """The figure of the pooled simulated readers, whose bias is `share`: half of what the model says is wrong."""
+    feedback, detections, truth = _seen(300)
+    told = pl.concat([detections[::2], detections.with_columns(class_id=pl.lit(7, CLASS_ID))[::3]])
+    for one in radiologists.review(feedback, told, truth, VINDR, seed=seed, bias=share):
+        reviews.write(tmp_path, one, VINDR)
+    images = truth.select("image_id", group="image_id")
+    return reads.following(reviews.read(tmp_path, VINDR), truth, images).row(0, named=True)
+
+
+@pytest.mark.parametrize("share", [radiologists.BIAS, 0.6])
+def test_bias_that_is_measured_is_the_one_that_was_simulated(tmp_path, share):
+    measured = _followed(tmp_path, share, seed=1)
+    assert measured["asked"] > 150
+    for figure in ("follow", "follow_right", "follow_wrong"):
+        assert measured[f"{figure}_low"] < share < measured[f"{figure}_high"]
+
+
+@pytest.mark.slow
+def test_interval_covers_the_simulated_bias_in_95_runs_of_100(tmp_path):
+    runs = [_followed(tmp_path / f"{seed}", radiologists.BIAS, seed) for seed in range(40)]
+    for figure in ("follow", "follow_right", "follow_wrong"):
+        covered = sum(run[f"{figure}_low"] < radiologists.BIAS < run[f"{figure}_high"] for run in runs)
+        assert covered >= 34  # below it in 1 of 50 if it covers 95 %
+        assert sum(run[figure] for run in runs) / 40 == pytest.approx(radiologists.BIAS, abs=0.015)
+
+
+def test_reader_without_bias_follows_nobody(tmp_path):
+    measured = _followed(tmp_path, 0, seed=5)
+    assert measured["asked"] > 150
+    assert (measured["followed"], measured["follow_low"]) == (0, 0)
+    assert measured["follow_high"] < 0.05
+
+
+def test_blind_read_of_a_simulated_reader_does_not_depend_on_the_model():
+    feedback, detections, truth = _seen(100)
+    one, other = (
+        {each.feedback_id: each.blind_findings for each in radiologists.review(feedback, told, truth, VINDR, seed=1)}
+        for told in (detections, detections.clear())
+    )
+    assert one == other
+    assert sum(map(bool, one.values())) > 50
+
+
+def test_simulated_read_tells_its_times_and_what_was_shown():
+    feedback, detections, truth = _seen(200)
+    for each in radiologists.review(feedback, detections, truth, VINDR, seed=1):
+        assert each.revealed
+        assert each.simulated
+        assert [(one.class_id, one.bbox, one.confidence) for one in each.shown] == [(3, (0.5, 0.6, 0.4, 0.2), 0.95)]
+        assert 1 < each.seconds_blind < each.seconds_total < 400

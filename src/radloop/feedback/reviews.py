@@ -42,7 +42,7 @@ _OWN_ID: Final = re.compile(r"[0-9a-f]{16}")  # of a review that radloop wrote: 
 _NAMED: Final = re.compile(rb'"feedback_id"\s*:\s*"([A-Za-z0-9][A-Za-z0-9_-]{0,63})"')
 _MOST_NAMED: Final = 10_000  # feedbacks that one file of refused reviews holds up
 _LONGEST_COMMENT: Final = 10_000
-_MOST_FINDINGS: Final = 1_000  # two reviews are compared box by box: 8,000 each would take 4 GB
+MOST_FINDINGS: Final = 1_000  # two reviews are compared box by box: 8,000 each would take 4 GB
 _LONGEST_SECONDS: Final = 1e9
 _Row = tuple[Any, ...]
 Classes = npt.NDArray[np.integer[Any]]
@@ -65,7 +65,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     confidence: Fraction
 
 
-Findings = Annotated[list[Finding], msgspec.Meta(max_length=_MOST_FINDINGS)]
+Findings = Annotated[list[Finding], msgspec.Meta(max_length=MOST_FINDINGS)]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=_LONGEST_SECONDS)]  # while the desk was in sight
 
 
@@ -85,7 +85,7 @@ class Review(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     revealed: bool = False  # whether they were shown at all
     seconds_blind: Seconds | None = None
     seconds_total: Seconds | None = None
-    shown: Annotated[list[Shown], msgspec.Meta(max_length=_MOST_FINDINGS)] | None = None
+    shown: Annotated[list[Shown], msgspec.Meta(max_length=MOST_FINDINGS)] | None = None
     previous: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")] | None = None  # the review that this one amends
 
 

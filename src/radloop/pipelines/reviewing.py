@@ -10,9 +10,10 @@ import polars as pl
 
 from radloop import files
 from radloop.catalog import truth, version
+from radloop.catalog.rule import Rule
 from radloop.catalog.version import Version
 from radloop.errors import UsageError
-from radloop.feedback import guard, queue, radiologists, reviews, worklists
+from radloop.feedback import guard, matching, queue, radiologists, reviews, worklists
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.options import Review
@@ -110,7 +111,10 @@ def simulate(options: Review, *, progress: Progress = silent) -> Reviewed:
     playing = coming_back.wait(options, progress)
     with files.locked(options.out, writing=writing):
         known, found, said, judged = _look(options, progress)
-        open_feedback, begun = queue.candidates(judged, reviews.standing(said)), _begun(judged, said)
+        standing, _, unreadable = matching.match(said, judged, found.detections, Rule())
+        waits = judged.join(unreadable, on="feedback_id", how="semi")  # for a person's review: nobody else decides
+        open_feedback = queue.candidates(judged, standing).join(waits, on="image_id", how="anti")
+        begun = _begun(judged, standing).join(waits, on="image_id", how="anti")
         wanted = pl.concat([open_feedback, begun])
         there_is = _truth(known.readings.join(wanted, on="image_id", how="semi"))
         planned = list(radiologists.review(wanted, found.detections, there_is, known.taxonomy, seed=options.seed))
@@ -122,7 +126,8 @@ def simulate(options: Review, *, progress: Progress = silent) -> Reviewed:
                 reviews.write(folder, review, known.taxonomy, durable=options.durable)
             if done % 100 == 0 or done == len(written):
                 progress("reviews", done, len(written))
-    standing = reviews.standing(reviews.read(folder, known.taxonomy))
+    said = reviews.read(folder, known.taxonomy, convention=options.convention, now=datetime.now(UTC))
+    standing, *_ = matching.match(said, judged, found.detections, Rule())
     return Reviewed(
         folder,
         open_feedback.height,
@@ -134,9 +139,9 @@ def simulate(options: Review, *, progress: Progress = silent) -> Reviewed:
     )
 
 
-def _begun(judged: pl.DataFrame, said: Reviews) -> pl.DataFrame:
+def _begun(judged: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
     """Feedback that one simulated radiologist has reviewed: a killed run may owe it a second."""
-    once = reviews.standing(said).filter(pl.col("simulated"), ~pl.col("adjudicates"), pl.col("reviewers") == 1)
+    once = standing.filter(pl.col("simulated"), ~pl.col("adjudicates"), pl.col("reviewers") == 1)
     return judged.join(once, on="feedback_id", how="semi").with_columns(disputed=pl.lit(value=False))
 
 

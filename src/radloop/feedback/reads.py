@@ -1,0 +1,145 @@
+"""Reads: what one person has read, how long it took, how far others agree, and whether the model was followed.
+
+A read is a review seen as a piece of work. Of several that one reader wrote on one feedback the newest counts as what
+is said; for what tells of the reader (agreement, bias) the first does, for it alone was made without knowing better.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from radloop import boxes
+from radloop.feedback import reviews
+from radloop.feedback.reviews import Review, Reviews
+from radloop.measures import bias, intervals
+from radloop.tables import EDGES
+
+_ID: Final = re.compile(r"[0-9a-f]{16}")
+
+
+def amending(review: Review, known: pl.DataFrame) -> Review:
+    """The review with the id of the one that it amends, of REVIEWS `known`: this reviewer's newest on this feedback.
+
+    Where there is none, or only one under a name that holds no id, it is as it was.
+    """
+    mine = known.filter(feedback_id=review.feedback_id, reviewer=review.reviewer)
+    newest = mine.sort("timestamp", "review_id", "file")["review_id"].tail(1).to_list()
+    previous = newest[0] if newest and _ID.fullmatch(newest[0]) else None
+    return msgspec.structs.replace(review, previous=previous)
+
+
+def of(reviewed: Reviews, reader: str) -> pl.DataFrame:
+    """What the reader says of each feedback, the newest first.
+
+    review_id, feedback_id, image_id, timestamp, verdict, boxes, comment, adjudicates, simulated, seconds_blind,
+    seconds_total; amended (how many reviews of the same feedback it takes the place of); disputed (another says
+    otherwise, and nobody has adjudicated).
+    """
+    own = reviewed.reviews.filter(reviewer=reader).sort("timestamp", "review_id", "file")
+    drawn = reviewed.findings.group_by("file").agg(boxes=pl.len().cast(pl.Int64))
+    disputed = reviews.standing(reviewed).filter("disputed")["feedback_id"]
+    return (
+        own.with_columns(amended=pl.len().over("feedback_id").cast(pl.Int64) - 1)
+        .unique("feedback_id", keep="last", maintain_order=True)
+        .join(drawn, on="file", how="left", maintain_order="left")
+        .select(
+            "review_id",
+            "feedback_id",
+            "image_id",
+            "timestamp",
+            "verdict",
+            pl.col("boxes").fill_null(0),
+            "comment",
+            "adjudicates",
+            "simulated",
+            "seconds_blind",
+            "seconds_total",
+            "amended",
+            disputed=pl.col("feedback_id").is_in(disputed.implode()),
+        )
+        .reverse()
+    )
+
+
+def first(reviewed: pl.DataFrame) -> pl.DataFrame:
+    """REVIEWS of the first look of each reader at each feedback, without final reads, whose readers see the others'."""
+    ordered = reviewed.sort("timestamp", "review_id", "file")
+    return ordered.unique(["feedback_id", "reviewer"], keep="first", maintain_order=True).filter(
+        ~pl.col("adjudicates"), pl.col("previous").is_null()
+    )
+
+
+def following(reviewed: Reviews, truth: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
+    """How often readers follow the model (`measures.bias`): of first looks that were blind, then shown the boxes.
+
+    A picture that its reader rejected tells nothing. truth: TRUTH of the source's readers; images (image_id, group):
+    those that they have read.
+    """
+    looked = first(reviewed.reviews).filter(
+        "revealed",
+        pl.col("blind_boxes").is_not_null(),
+        pl.col("shown_boxes").is_not_null(),
+        pl.col("verdict") != "reject",
+    )
+    return bias.following(looked, reviewed.blind, reviewed.shown, reviewed.findings, truth, images)
+
+
+def agreement(reviewed: Reviews, reader: str, images: pl.DataFrame) -> pl.DataFrame:
+    """How far the reader and each other one agree on what both have read, and all others together (other null, first).
+
+    By first looks. other, feedback, groups; same: the share on which both mean the same (`reviews.same_findings`, and
+    whether the picture can be read); positive: of the times that either named a class, how often both did
+    (2 both / (2 both + one alone)). Both with 95 % intervals for which the groups of `images` (image_id, group) are the
+    units; null where there is nothing to count or too little.
+    """
+    looks = first(reviewed.reviews)
+    mine, theirs = (
+        looks.filter(ours).select("feedback_id", "image_id", "reviewer", "file", "verdict")
+        for ours in (pl.col("reviewer") == reader, pl.col("reviewer") != reader)
+    )
+    pairs = mine.join(theirs, on="feedback_id", suffix="_other").sort("reviewer_other", "feedback_id")
+    pairs = pairs.join(images.select("image_id", "group").unique("image_id"), on="image_id", how="left").with_columns(
+        group=pl.coalesce("group", "image_id").rank("dense").cast(pl.Int64) - 1
+    )
+    compared = pairs.with_columns(_compared(pairs, reviewed.findings))
+    rows = pl.concat([compared, compared.with_columns(reviewer_other=pl.lit(None, pl.String))])
+    others = rows.select(other="reviewer_other").unique().sort("other", nulls_last=False)
+    others = others.with_columns(key=pl.int_range(pl.len(), dtype=pl.Int64))
+    rows = rows.join(others, left_on="reviewer_other", right_on="other", nulls_equal=True)
+    key, group, groups = rows["key"].to_numpy(), rows["group"].to_numpy(), compared["group"].n_unique()
+    sums = {
+        name: intervals.per_group(key, group, rows[name].to_numpy(), others.height, groups)
+        for name in ("same", "read", "both", "named")
+    }
+    counted = rows.group_by("key").agg(feedback=pl.len().cast(pl.Int64), groups=pl.col("group").n_unique())
+    return (
+        others.join(counted, on="key", maintain_order="left")
+        .drop("key")
+        .with_columns(
+            **intervals.of_share("same", sums["same"], sums["read"]),
+            **intervals.of_share("positive", sums["both"], sums["named"]),
+        )
+        .with_columns(pl.col(pl.Float64).fill_nan(None))
+    )
+
+
+def _compared(pairs: pl.DataFrame, findings: pl.DataFrame) -> list[pl.Series]:
+    """same, read (1), both, named of each pair of reads: classes that both named twice, that either did."""
+    needed = pl.concat([pairs["file"], pairs["file_other"]]).unique()
+    drawn: dict[str, tuple[reviews.Classes, boxes.Floats]] = {
+        str(file): (rows["class_id"].to_numpy(), rows.select(EDGES).to_numpy())
+        for (file,), rows in findings.filter(pl.col("file").is_in(needed.implode())).group_by("file")
+    }
+    nothing = np.empty(0, dtype=np.int16), np.empty((0, 4))
+    same, both, named = [], [], []
+    for file, verdict, other, verdict_other in pairs.select("file", "verdict", "file_other", "verdict_other").rows():
+        one, two = drawn.get(file, nothing), drawn.get(other, nothing)
+        classes, classes_other = set(one[0].tolist()), set(two[0].tolist())
+        same.append((verdict == "reject") == (verdict_other == "reject") and reviews.same_findings(*one, *two))
+        both.append(2 * len(classes & classes_other))
+        named.append(len(classes) + len(classes_other))
+    columns = {"same": same, "read": [1] * len(same), "both": both, "named": named}
+    return [pl.Series(name, values, dtype=pl.Float64) for name, values in columns.items()]
