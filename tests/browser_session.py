@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -28,6 +29,7 @@ _QUIET = (
     "--disable-default-apps",
     "--no-first-run",
 )
+TOKEN = secrets.token_urlsafe()  # of every dashboard that is served here
 _START_SECONDS = 60
 _TRIES = 5
 
@@ -52,7 +54,9 @@ def served(inputs: Dashboard, log: Path) -> Iterator[str]:
     words = settings.words(dataclasses.replace(inputs, port=port))
     command = [sys.executable, "-m", "radloop.cli", "dashboard", *words]
     with log.open("wb") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | {"RADLOOP_TOKEN": TOKEN}
+        )
         try:
             address = f"http://127.0.0.1:{port}"
             _wait(server, address, log)
@@ -92,7 +96,8 @@ class Browser:
             route.abort()
 
     def __post_init__(self) -> None:
-        """Watch what fails."""
+        """Open the dashboard by its token, and watch what fails."""
+        self.page.request.get(f"{self.address}/?token={TOKEN}")  # of the window's own cookies
         self.page.on("requestfailed", self._failed)
 
     def _failed(self, request: Request) -> None:

@@ -6,10 +6,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from streamlit import runtime
+from streamlit.starlette import App
+from streamlit.web.server import app_discovery
 
 from radloop import cli, settings
-from radloop.dashboard import app, launch
+from radloop.dashboard import app, launch, serving
 from radloop.errors import UsageError
 from radloop.options import Dashboard
 
@@ -61,32 +62,35 @@ def test_server_is_given_the_seed_of_the_setting(arguments, environment, seed, m
 
 
 @pytest.mark.parametrize("script", [launch.SCRIPT, OTHER], ids=["own", "the users'"])
-def test_script_that_is_imported_draws_nothing(script, monkeypatch):
+def test_streamlit_finds_the_server_with_its_gate_in_a_script_that_serves_nothing_when_imported(script, monkeypatch):
+    served = []
+    monkeypatch.setattr(cli, "main", served.append)
+    found = runpy.run_path(str(script), run_name="imported")["app"]
+    assert (type(found), found.script_path, served) == (App, serving.PAGE, [])
+    assert app_discovery.discover_asgi_app(script).app_name == "app"
+
+
+def test_script_that_python_runs_is_the_command(monkeypatch):
+    served = []
+    monkeypatch.setattr(cli, "main", served.append)
+    monkeypatch.setattr("sys.argv", ["data_dashboard.py", "--seed=8"])
+    runpy.run_path(str(OTHER), run_name="__main__")
+    assert served == [["dashboard", "--seed=8"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "seed"),
+    [pytest.param(["--seed=8"], "5", 8, id="flag"), pytest.param([], "5", 5, id="environment")],
+)
+def test_page_is_drawn_of_what_the_server_was_told(arguments, environment, seed, monkeypatch):
     drawn = []
     monkeypatch.setattr(app, "main", drawn.append)
-    monkeypatch.setattr(cli, "main", drawn.append)
-    runpy.run_path(str(script), run_name="imported")
-    assert drawn == []
-
-
-@pytest.mark.parametrize("script", [launch.SCRIPT, OTHER], ids=["own", "the users'"])
-def test_script_that_streamlit_runs_is_asked_for_what_its_arguments_say(script, monkeypatch):
-    asked = []
-    monkeypatch.setattr(app, "main", asked.append)
-    monkeypatch.setattr(runtime, "exists", lambda: True)
-    monkeypatch.setattr("sys.argv", ["main.py", "--dataset=d", "--seed=8"])
-    runpy.run_path(str(script), run_name="__main__")
-    assert [(inputs.dataset, inputs.seed) for inputs in asked] == [(Path("d"), 8)]
-
-
-def test_other_entry_takes_the_seed_of_the_environment(monkeypatch):
-    asked = []
-    monkeypatch.setattr(app, "main", asked.append)
-    monkeypatch.setattr(runtime, "exists", lambda: True)
-    monkeypatch.setattr("sys.argv", ["data_dashboard.py"])
-    monkeypatch.setenv("RADLOOP_SEED", "9")
-    runpy.run_path(str(OTHER), run_name="__main__")
-    assert [inputs.seed for inputs in asked] == [9]
+    monkeypatch.setattr("sys.argv", ["main.py", "--dataset=d", *arguments])
+    monkeypatch.setenv("RADLOOP_SEED", environment)
+    serving.options.cache_clear()
+    runpy.run_path(str(serving.PAGE), run_name="__main__")
+    serving.options.cache_clear()
+    assert [(inputs.dataset, inputs.seed) for inputs in drawn] == [(Path("d"), seed)]
 
 
 def test_missing_extra_is_named(monkeypatch):

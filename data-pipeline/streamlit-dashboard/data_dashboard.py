@@ -2,14 +2,12 @@
 
 import sys
 
-from streamlit import runtime
+from streamlit.starlette import App
 
-from radloop import cli, settings
-from radloop.dashboard import app
-from radloop.options import Dashboard
+from radloop import cli
+from radloop.dashboard import serving
+
+app = App(serving.PAGE, lifespan=serving.announce, routes=serving.routes(), middleware=serving.middleware())
 
 if __name__ == "__main__":
-    if runtime.exists():
-        app.main(settings.parse(Dashboard, sys.argv[1:]))
-    else:
-        cli.main(["dashboard", *sys.argv[1:]])
+    cli.main(["dashboard", *sys.argv[1:]])

@@ -24,13 +24,14 @@ class About:
     le: float | None = None
     lt: float | None = None
     parse: Callable[[str], object] | None = None  # for a type of our own: raises UsageError without naming the option
+    secret: bool = False  # shown in no representation
     commas: bool = False  # of several values: one text with commas. Else the flag several times, or a value a line
 
 
 def option(default: T, about: About | str) -> T:
     """A field with a default; a text is its help."""
     described = about if isinstance(about, About) else About(about)
-    made: T = field(default=default, metadata={ABOUT: described})
+    made: T = field(default=default, repr=not described.secret, metadata={ABOUT: described})
     return made
 
 

@@ -8,10 +8,12 @@ command is a dataclass here and a function in `radloop.cli`.
 Nothing here reads the environment.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+from radloop.errors import UsageError
 from radloop.option import About, option, switch
 from radloop.parts import (
     ClassNames,
@@ -37,6 +39,12 @@ from radloop.parts import (
 )
 from radloop.split_sizes import SplitSizes
 from radloop.words import Boxes, Split, Worklist
+
+READER_ID: Final = re.compile(r"[A-Za-z0-9-]{1,50}")  # as in a review
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")  # RFC 6750, section 2.1
+_HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
+_TAKEN: Final = ("authorization", "cookie", "host", "origin")
+_NAME: Final = re.compile(r"[A-Za-z0-9.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +214,32 @@ class Check(Json, Jobs):
     place: Annotated[str, About("A dataset's folder or a store (name:container).", argument="DIR|STORE")]
 
 
+def _auth(text: str) -> str:
+    kind, _, name = text.partition(":")
+    if text in ("token", "none") or (kind == "header" and _HEADER.fullmatch(name) and name.lower() not in _TAKEN):
+        return text
+    raise UsageError(f"{text[:60]!r} cannot be used: it has to be token, none or header:NAME, as header:X-Remote-User.")
+
+
+def _token(text: str) -> str:
+    if not _TOKEN.fullmatch(text):  # what it is stands in no message
+        raise UsageError("a token has 16 or more letters, digits and any of . _ ~ + / = -, and nothing else.")
+    return text
+
+
+def _host(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise UsageError(f"{text[:60]!r} cannot be used: it has to be a name, such as reads.hospital.org.")
+    return text.lower()
+
+
+def reader_id(text: str) -> str:
+    """The text, where it may be a Reader ID. Raises UsageError where not."""
+    if not READER_ID.fullmatch(text):
+        raise UsageError(f"{text[:60]!r} is no Reader ID: letters, digits and hyphens, at most 50.")
+    return text
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFolder):
     """Show dataset, feedback and reviews in a browser, and review there. Any of the parts may be missing."""
@@ -214,6 +248,37 @@ class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFo
     images: Path | None = option(None, About("Folder of pictures to show.", shown="the dataset's own"))
     host: str = option("127.0.0.1", "Address that the dashboard listens on.")
     port: int = option(8501, About("Port of the dashboard.", ge=1, le=65_535))
+    auth: str = option(
+        "token",
+        About(
+            "Who gets in: who has the token; whom a proxy, which sends it, names in a header (header:NAME: the "
+            "Reader ID); or everybody (none).",
+            parse=_auth,
+        ),
+    )
+    token: str | None = option(
+        None,
+        About(
+            "The token of the dashboard, 16 or more letters and digits.",
+            shown="kept in REVIEWS/.dashboard-token",
+            flag=False,
+            parse=_token,
+            secret=True,
+        ),
+    )
+    public_name: str | None = option(
+        None,
+        About("Name under which browsers reach the dashboard, such as reads.hospital.org.", parse=_host),
+    )
+    adjudicators: tuple[str, ...] = option(
+        (),
+        About("Reader IDs that may give a final read.", shown="everybody", commas=True, parse=reader_id),
+    )
+
+    @property
+    def auth_header(self) -> str | None:
+        """The header in which a proxy names the reader, in lower case; None where none does."""
+        return self.auth.removeprefix("header:").lower() if self.auth.startswith("header:") else None
 
     @property
     def retrain_table(self) -> Path:

@@ -24,6 +24,7 @@ MAX_PIXELS: Final = 89_000_000  # above, Pillow, and so the trainer, warns of a 
 TURNED: Final = "its EXIF data says to show it turned: save it upright, so that its boxes have one frame"
 
 Gray = npt.NDArray[np.uint8]  # height × width
+Deep = npt.NDArray[np.uint16]  # the same of a source of 16 bits
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG: Final = b"\xff\xd8\xff"
@@ -80,6 +81,15 @@ def decode(data: bytes) -> Gray:
     if gray.shape != (height, width):
         raise SourceError(f"its header says {width}×{height} px, it decodes to {gray.shape[1]}×{gray.shape[0]}")
     return gray
+
+
+def decode_deep(data: bytes) -> Gray | Deep:
+    """As `decode`, but the values of a gray PNG of 16 bits as they are."""
+    gray = decode(data)
+    if not (data.startswith(_PNG) and (data[24], data[25]) == (16, 0)):
+        return gray
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        return np.asarray(image).astype(np.uint16)
 
 
 def statistics(gray: Gray) -> Statistics:

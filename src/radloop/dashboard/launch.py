@@ -24,6 +24,5 @@ def serve(options: Dashboard) -> NoReturn:
     for package in ("streamlit", "plotly"):
         if importlib.util.find_spec(package) is None:
             raise UsageError(f"The dashboard needs {package}: pip install 'radloop[dashboard]'.")
-    print(f"radloop: http://{options.host}:{options.port}", file=sys.stderr, flush=True)  # noqa: T201  where to look
     server = command(options)
     os.execv(server[0], server)  # noqa: S606  the server is this process from here on

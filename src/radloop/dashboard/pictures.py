@@ -1,10 +1,13 @@
 """Radiographs for the screen: found inside their folder only, decoded strictly, windowed, and made small."""
 
 import base64
+import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +16,7 @@ import streamlit as st
 from PIL import Image
 
 from radloop import manifest, pixels
+from radloop.dashboard import addresses
 from radloop.dashboard.loading import Dataset, Stamp, measured, stamp
 from radloop.errors import SourceError
 from radloop.tables import SCALED_SIDE_PX
@@ -101,8 +105,82 @@ def windowed(values: Gray, window: tuple[int, int]) -> Gray:
     return stretched
 
 
+def url(
+    dataset: Dataset | None,
+    folder: Path | None,
+    image_id: str,
+    px: int | None = None,
+    *,
+    window: tuple[int, int] = FULL_WINDOW,
+) -> str:
+    """The address of a picture on this server: a JPEG of `px` (256 in the film's proportions, or 1600) on its longer
+    side, or without loss (None). The same address is the same picture for ever.
+
+    Raises SourceError as `find` does.
+    """
+    found = prepare(dataset, folder, image_id, px=px, window=window)
+    asked = {} if px is None else {"px": px}
+    if window != FULL_WINDOW:
+        asked |= {"low": window[0], "high": window[1]}
+    name = f"{quote(image_id, safe='')}.{'png' if px is None else 'jpg'}"
+    return f"{addresses.base()}{addresses.ROOM}/picture/{name}?{urlencode(asked | {'v': found.version})}"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture that was found, and how it is asked for."""
+
+    path: Path
+    version: str  # another content has another one
+    frame: tuple[int, int] | None
+    px: int | None
+    window: tuple[int, int]
+
+    def render(self) -> tuple[bytes, dict[str, str]]:
+        """Its bytes, and headers that tell what they are. Raises SourceError where the picture is damaged."""
+        if self.px is None:
+            data, bits = lossless(self.path)
+            return data, {"X-Radloop-Bits": str(bits)}
+        if self.px == THUMBNAIL_PX:
+            return proportions(self.path, self.frame, self.px), {}
+        return jpeg(self.path, window=self.window, longest_px=self.px), {}
+
+
+def prepare(
+    dataset: Dataset | None, folder: Path | None, image_id: str, *, px: int | None, window: tuple[int, int]
+) -> Prepared:
+    """Raises SourceError as `find` does, ValueError for a size that is not served."""
+    if px not in (None, THUMBNAIL_PX, LONGEST_SIDE_PX):
+        raise ValueError(px)
+    path = find(dataset, folder, image_id)
+    shape = frame(dataset, image_id) if dataset is not None and px == THUMBNAIL_PX else None
+    try:
+        _, changed_ns, size = stamp(path)
+    except OSError as unreadable:
+        raise SourceError(f"{path.name} cannot be read: {unreadable.strerror}.") from unreadable
+    version = hashlib.md5(f"{changed_ns} {size} {shape} {px} {window}".encode()).hexdigest()[:12]
+    return Prepared(path, version, shape, px, window)
+
+
+def lossless(path: Path) -> tuple[bytes, int]:
+    """The gray values as a PNG, and their bits: 16 stand as RGB with the high byte in red, the low one in green."""
+    gray(path)  # which says what is wrong with it
+    return _png(stamp(path))
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _png(key: Stamp) -> tuple[bytes, int]:
+    values = pixels.decode_deep(Path(key[0]).read_bytes())
+    bits = values.dtype.itemsize * 8
+    if bits == 16:
+        values = np.stack([values >> 8, values & 255, np.zeros_like(values)], axis=-1).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue(), bits
+
+
 def address(data: bytes) -> str:
-    """A JPEG as the address of itself, so that a chart holds it."""
+    """A JPEG as the address of itself, for what no file holds, such as a mean picture."""
     return "data:image/jpeg;base64," + base64.b64encode(data).decode()
 
 

@@ -1,1 +1,1 @@
-"""What `streamlit run` is given: apart from pages/, which it would take for a menu of its own."""
+"""What the server is made of: apart from pages/, which it would take for a menu of its own."""

@@ -1,10 +1,7 @@
-"""The script that the server runs for every look at a page: `streamlit run main.py -- --dataset DIR …`."""
+"""The server: `streamlit run main.py -- --dataset DIR …` finds `app` here and serves it."""
 
-import sys
+from streamlit.starlette import App
 
-from radloop import settings
-from radloop.dashboard import app
-from radloop.options import Dashboard
+from radloop.dashboard import serving
 
-if __name__ == "__main__":  # what Streamlit calls a script that it runs
-    app.main(settings.parse(Dashboard, sys.argv[1:]))
+app = App(serving.PAGE, lifespan=serving.announce, routes=serving.routes(), middleware=serving.middleware())

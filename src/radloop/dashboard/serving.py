@@ -1,0 +1,147 @@
+"""What the server serves beside Streamlit's own: the gate, pictures by their address, the desk's modules."""
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+import streamlit as st
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from radloop import settings
+from radloop.dashboard import addresses, tokens
+from radloop.dashboard.gate import Access, Gate
+from radloop.errors import DatasetError, RadloopError
+from radloop.options import Dashboard
+
+if TYPE_CHECKING:
+    from radloop.dashboard.loading import Dataset
+
+PAGE: Final = Path(__file__).parent / "server" / "page.py"  # what is run for every look at a page
+_DESK: Final = Path(__file__).parent / "desk"
+_DESK_TYPES: Final = {".js": "text/javascript", ".css": "text/css"}
+_EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104  what one listens on, not what is listened on here
+_FOR_EVER: Final = "private, max-age=31536000, immutable"
+
+
+@cache
+def options() -> Dashboard:
+    """What the command line and the environment of this server say."""
+    return settings.parse(Dashboard, sys.argv[1:])
+
+
+@cache
+def access() -> Access:
+    """Who gets in."""
+    return _access(options())
+
+
+def _access(chosen: Dashboard) -> Access:
+    token, kept = _token(chosen)
+    return Access(
+        token=token,
+        header=chosen.auth_header,
+        address=str(st.get_option("server.address") or "0.0.0.0"),  # noqa: S104  Streamlit's own default
+        public_name=chosen.public_name,
+        base=addresses.base(),
+        token_file=kept,
+    )
+
+
+def _token(chosen: Dashboard) -> tuple[str | None, str]:
+    """The token, and where it is kept."""
+    if chosen.auth == "none":
+        _say("anybody who reaches this address can read everything and write reviews (--auth none)")
+        return None, ""
+    if chosen.token:
+        return chosen.token, "RADLOOP_TOKEN"
+    folder = chosen.reviews_folder
+    try:
+        token, note = tokens.keep(folder)
+    except OSError as error:
+        raise RadloopError(
+            f"{folder / tokens.NAME} cannot be kept: {error.strerror}. Make the folder writable, or set RADLOOP_TOKEN."
+        ) from error
+    if note:
+        _say(note)
+    return token, f"{tokens.NAME} in the folder of the reviews"
+
+
+@asynccontextmanager
+async def announce(_: object) -> AsyncIterator[None]:
+    """Say where the dashboard is, with the token; nothing else ever prints it."""
+    found = access()
+    host = "127.0.0.1" if found.address in _EVERYWHERE else found.address
+    here = f"http://{f'[{host}]' if ':' in host else host}:{st.get_option('server.port')}{found.base}/"
+    if found.token is None:
+        _say(here)
+    elif found.header is not None:
+        _say(f"{here} is for the proxy alone, which sends {found.header} and the token ({found.token_file})")
+    else:
+        _say(f"{here}?token={quote(found.token, safe='')}")
+    yield
+
+
+def middleware() -> Sequence[Middleware]:
+    """The gate."""
+    return [Middleware(Gate, access=access)]
+
+
+def routes() -> Sequence[BaseRoute]:
+    """Pictures and the desk's modules, under the base path."""
+    under = addresses.base() + addresses.ROOM
+    return [Route(f"{under}/picture/{{name}}", picture), Route(f"{under}/desk/{{name}}", module)]
+
+
+def picture(request: Request) -> Response:
+    """`<image_id>.jpg?px=256|1600` or `<image_id>.png`; not in the event loop, because it may have to be made."""
+    from radloop.dashboard import pictures  # what is kept for all sessions asks for a server that runs
+
+    name, query = request.path_params["name"], request.query_params
+    image_id, _, kind = name.rpartition(".")
+    try:
+        px = int(query.get("px", "0")) or None
+        window = int(query.get("low", "0")), int(query.get("high", "255"))
+        if kind not in ("jpg", "png") or (px is None) != (kind == "png"):
+            raise ValueError
+        found = pictures.prepare(_dataset(), options().images, image_id, px=px, window=window)
+        headers = {"ETag": f'"{found.version}"', "Cache-Control": "private, no-cache"}
+        if query.get("v") == found.version:
+            headers["Cache-Control"] = _FOR_EVER
+        if headers["ETag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        data, more = found.render()
+        return Response(data, media_type="image/png" if px is None else "image/jpeg", headers=headers | more)
+    except ValueError:
+        return PlainTextResponse("An address is ID.png, ID.jpg?px=256 or ID.jpg?px=1600.\n", 404)
+    except (RadloopError, OSError) as missing:
+        return PlainTextResponse(f"{missing if isinstance(missing, RadloopError) else missing.strerror}\n", 404)
+
+
+def _dataset() -> "Dataset | None":
+    from radloop.dashboard import loading
+
+    try:
+        return loading.dataset(options().dataset_folder)
+    except DatasetError:
+        if options().images is None:
+            raise
+        return None
+
+
+def module(request: Request) -> Response:
+    """A module or a style sheet of the desk: of the package's own files, those of one folder."""
+    path = _DESK / request.path_params["name"]
+    if path.suffix not in _DESK_TYPES or not path.is_file() or path.resolve().parent != _DESK.resolve():
+        return PlainTextResponse("The desk has no such part.\n", 404)
+    return FileResponse(path, media_type=_DESK_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
+
+
+def _say(sentence: str) -> None:
+    print(f"radloop: {sentence}", file=sys.stderr, flush=True)  # noqa: T201  where to look

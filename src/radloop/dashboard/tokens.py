@@ -1,0 +1,66 @@
+"""The token that opens the dashboard: kept in a file of its own beside the reviews, for its owner's eyes alone."""
+
+import os
+import secrets
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from radloop.errors import UsageError
+
+NAME: Final = ".dashboard-token"  # hidden, so that nobody takes it for a review
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_LONGEST: Final = 4096
+
+
+def keep(folder: Path) -> tuple[str, str | None]:
+    """The token in `folder`, made where there is none, and a sentence where it had to be replaced by another.
+
+    It is replaced where somebody else could have read it. Raises UsageError where the file is another user's or a link,
+    so that somebody else may have written it, and OSError where it cannot be read or written.
+    """
+    path = folder / NAME
+    try:
+        token, exposed = _read(path)
+    except FileNotFoundError:
+        return _make(path), None
+    if not exposed:
+        return token, None
+    path.unlink()
+    return _make(path), f"{path} could be read by others: it holds a new token now, and the old one opens nothing."
+
+
+def _read(path: Path) -> tuple[str, bool]:
+    """The token, and whether others could have read it, too."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if path.is_symlink():
+            raise UsageError(f"{path} is a link and was refused: remove it.") from error
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            raise UsageError(f"{path} belongs to user {status.st_uid} and was refused: remove it, or run as that user.")
+        token = file.read(_LONGEST).decode("ascii", "replace").strip()
+    if len(token) < 16:
+        raise UsageError(f"{path} holds no token and was refused: remove it, and another is made.")
+    return token, bool(status.st_mode & _OTHERS)
+
+
+def _make(path: Path) -> str:
+    """Of two that make it at once both return the same: a link fails where the name is taken."""
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+            file.flush()
+            os.fsync(descriptor)
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
+    return _read(path)[0]
