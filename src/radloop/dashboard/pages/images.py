@@ -116,6 +116,7 @@ def _viewer(inputs: Dashboard, found: Dataset, said: Feedback | None, image_id: 
     wanted = st.pills("Boxes of", names, selection_mode="multi", default=used, key=f"layers-{image_id}") or []
     low, high = st.slider("Window (gray values shown from black to white)", 0, 255, (0, 255), key="window")
     try:
+        pictures.gray(pictures.find(found, inputs.images, image_id))  # a damaged one is named here
         window = low, max(high, low + 1)
         source = pictures.url(found, inputs.images, image_id, pictures.LONGEST_SIDE_PX, window=window)
     except RadloopError as refused:
