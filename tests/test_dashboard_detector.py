@@ -39,11 +39,13 @@ def test_froc_is_that_of_the_command(inputs, tmp_path):
     command = evaluating.evaluate(options.Evaluate(out=tmp_path, feedback=inputs.feedback, dataset=inputs.dataset))
     test = next(each for each in command.models if each.split == "production")
     page = opened("detector", inputs, view="Curves", split="production")
-    shown = table(page, "class_name", "1/8")
-    assert shown.filter(class_name=curve_charts.ALL)["at_least"].item() == test.froc.cpm["at_least"][-1]
-    one = test.froc.sensitivity.filter(pl.col("class_id").is_null(), rate=0.125)["sensitivity"].item()
-    assert shown.filter(class_name=curve_charts.ALL)["1/8"].item() == one
-    assert shown.height == test.froc.cpm.height
+    shown = table(page, "class_name", "1/8").filter(class_name=curve_charts.ALL).row(0, named=True)
+    own = test.froc.sensitivity.filter(pl.col("class_id").is_null())
+    ticks = {0.125: "1/8", 0.25: "1/4", 0.5: "1/2", 1.0: "1", 2.0: "2", 4.0: "4", 8.0: "8"}
+    for rate, known, least in own.select("rate", "sensitivity", "at_least").iter_rows():
+        assert shown[ticks[rate]] == (f"≥ {round(least, 3)}" if known is None else f"{round(known, 3)}")
+    assert 0 < own["sensitivity"].null_count() < own.height
+    assert shown["CPM"] == f"≥ {round(own['at_least'].mean(), 3)}"
 
 
 def test_class_of_the_address_is_the_one_that_is_drawn(inputs):
@@ -82,3 +84,22 @@ def test_two_detectors_are_set_beside_each_other_on_the_images_that_both_have_se
     assert set(told["difference"].drop_nulls()) == {0.0}
     page.segmented_control[1].set_value("cpm").run()
     assert page.exception == []
+
+
+def test_cells_of_the_confusion_hold_the_labels_of_the_command(inputs, tmp_path):
+    asked = {"feedback": inputs.feedback, "dataset": inputs.dataset, "min_confidence": 0.5}
+    command = evaluating.evaluate(options.Evaluate(out=tmp_path, **asked))
+    labels = next(each for each in command.models if each.split == "production").pseudo_labels
+    page = opened("detector", inputs, view="Confusion", split="production", min_confidence="0.5")
+    assert page.slider[0].value == 0.5
+    cells = table(page, "truth", "predicted")
+    assert cells.filter(pl.col("truth") == pl.col("predicted"))["boxes"].sum() == labels["correct"]
+    assert cells.filter(pl.col("truth") != "nothing there")["boxes"].sum() == labels["truth"]
+    assert cells.filter(pl.col("predicted") != "missed")["boxes"].sum() == labels["labels"]
+    words = f"Of {labels['truth']} boxes of the truth {labels['correct']} are found as what they are"
+    assert words in said(page)
+    between = cells.filter(~pl.col("truth").is_in(["nothing there"]), ~pl.col("predicted").is_in(["missed"]))
+    wrong = between.filter(pl.col("truth") != pl.col("predicted"))
+    number = {name: class_id for class_id, name in enumerate(VINDR.names)}
+    assert wrong["boxes"].sum() > 5
+    assert {(number[one] - number[other]) % len(VINDR) for other, one in wrong[["truth", "predicted"]].rows()} == {1}

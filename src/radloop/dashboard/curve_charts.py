@@ -10,7 +10,6 @@ from radloop.catalog import kept
 from radloop.catalog.judging import Judged
 from radloop.dashboard import figures, layout
 from radloop.dashboard.loop import Curve
-from radloop.measures import curves
 from radloop.measures.intervals import LEAST_FOR_DRAWS
 from radloop.words import several
 
@@ -151,19 +150,21 @@ def cpm(row: dict[str, Any]) -> str:
 
 def _every_class(judged: Judged) -> None:
     """A row for each class: sensitivity at each rate, and CPM."""
-    rates = judged.froc.sensitivity.with_columns(
-        rate=pl.col("rate").replace_strict(_TICKS, return_dtype=pl.String),
-        class_name=pl.col("class_name").fill_null(ALL),
-    )
-    wide = rates.pivot("rate", index=["class_name", "truth"], values="sensitivity", maintain_order=True)
-    means = judged.froc.cpm.with_columns(pl.col("class_name").fill_null(ALL))
-    table = wide.join(means.drop("class_id", "truth"), on="class_name", maintain_order="left")
     st.markdown("**Sensitivity of every class at each rate of false boxes an image, and CPM, their mean**")
     st.caption(
-        f"Empty: not known, since boxes of lower confidence were not kept; `at_least` is what is found. Rates: "
-        f"{', '.join(f'{rate:g}' for rate in curves.RATES)} false boxes of the class on each image that was looked at."
+        f"Rates: {', '.join(_TICKS.values())} false boxes of the class on each image that was looked at. ≥: boxes of "
+        "lower confidence were not kept; so much is found by those that were, how much at that rate is not known."
     )
-    names = [name for name in table.columns if table.schema[name] == pl.Float64]
-    formats = {name: st.column_config.NumberColumn(format="%.3f") for name in names}
-    st.dataframe(table, hide_index=True, key="froc-classes", column_config=formats)
-    layout.download(table, key="froc-classes")
+    named = pl.col("class_name").fill_null(ALL)
+    rates = judged.froc.sensitivity.with_columns(
+        named, rate=pl.col("rate").replace_strict(_TICKS, return_dtype=pl.String), told=_or_at_least("sensitivity")
+    )
+    wide = rates.pivot("rate", index=["class_name", "truth"], values="told", maintain_order=True)
+    means = judged.froc.cpm.select(named, CPM=_or_at_least("cpm"))
+    st.dataframe(wide.join(means, on="class_name", maintain_order="left"), hide_index=True, key="froc-classes")
+    layout.download(judged.froc.sensitivity, key="froc-classes")
+
+
+def _or_at_least(name: str) -> pl.Expr:
+    known, least = (pl.col(column).mul(1000).round().truediv(1000) for column in (name, "at_least"))
+    return pl.when(pl.col(name).is_null()).then(pl.format("≥ {}", least)).otherwise(known.cast(pl.String))

@@ -15,7 +15,7 @@ from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
 from radloop.feedback import evidence, guard, queue, retraining, worklists
 from radloop.feedback.conventions import Convention
 from radloop.feedback.retraining import Decided
-from radloop.measures import counts, curves
+from radloop.measures import confusion, counts, curves, evaluation
 from radloop.tables import EDGES, HELD_OUT, PREDICTION, TIME
 
 _IMAGE: Final = ("image_id", "split", "group", "md5", "phash")
@@ -162,6 +162,16 @@ def curve(dataset: Dataset, said: Feedback, part: tuple[str, str, str], class_id
         curves.operating_points(*boxes, class_id=class_id, cut=here.cut),
         curves.precision_recall(*boxes, class_id=class_id, seed=seed),
     )
+
+
+@measured
+def confused(
+    dataset: Dataset, said: Feedback, part: tuple[str, str, str], least: float
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`confusion.paired` of one detector's boxes above `least` on one split, and their `confusion.cells`."""
+    here = matched(dataset, said, part)
+    pairs = confusion.paired(evaluation.outcomes(here.predictions, here.truth), here.images, least=least)
+    return pairs, confusion.cells(pairs, here.images, dataset.taxonomy)
 
 
 @measured

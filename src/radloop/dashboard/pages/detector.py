@@ -1,14 +1,16 @@
 """Detector: how good is it, at which threshold, and what does it take for what?"""
 
+import math
 from typing import Final
 
 import polars as pl
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from radloop.catalog import judging
 from radloop.catalog.judging import Judged, Paired
 from radloop.catalog.rule import Rule
-from radloop.dashboard import against_truth, audit, curve_charts, layout, loading, loop, pair_charts
+from radloop.dashboard import against_truth, audit, confusion_chart, curve_charts, layout, loading, loop, pair_charts
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.options import Dashboard
 from radloop.tables import DETECTOR
@@ -16,7 +18,7 @@ from radloop.words import several
 
 Part = tuple[str, str, str]  # model, version, split
 
-_VIEWS: Final = ("How good it is", "Curves", "Two detectors")
+_VIEWS: Final = ("How good it is", "Curves", "Confusion", "Two detectors")
 
 
 def page(inputs: Dashboard) -> None:
@@ -36,23 +38,27 @@ def page(inputs: Dashboard) -> None:
         return
     if view == _VIEWS[0]:
         audit.show(inputs, said)
-    part = _chosen(found, said)
+    detector, split, own = st.columns(3)  # the last is the view's
+    part = _chosen(found, said, detector, split)
     if part is None:
         return
     rule = loading.last_rule(inputs.retrain_table)
-    if view == _VIEWS[2]:
-        _beside(found, said, part, rule, inputs.seed)
+    if view == _VIEWS[3]:
+        _beside(found, said, part, rule, inputs.seed, own)
         return
     with st.spinner("Judging …"):
         judged = loop.evaluated(found, said, part, rule, inputs.seed)
     if view == _VIEWS[0]:
         against_truth.show(judged, loop.against_readers(found, said, part), rule)
+    elif view == _VIEWS[2]:
+        least = _least(judged, rule, own)
+        confusion_chart.show(*loop.confused(found, said, part, least), found.taxonomy, least=least)
     else:
-        class_id = _class(judged)
+        class_id = _class(judged, own)
         curve_charts.show(judged, loop.curve(found, said, part, class_id, inputs.seed), class_id)
 
 
-def _chosen(found: Dataset, said: Feedback) -> Part | None:
+def _chosen(found: Dataset, said: Feedback, left: DeltaGenerator, right: DeltaGenerator) -> Part | None:
     """The detector and the split to judge: one split at a time, for each tells something else."""
     parts, rest = loop.parts(found, said), loop.left_out(found, said)
     if rest:
@@ -61,7 +67,6 @@ def _chosen(found: Dataset, said: Feedback) -> Part | None:
     if parts.is_empty():
         st.info("No feedback is on a picture of the dataset outside training: nothing to judge by.")
         return None
-    left, right = st.columns(2)
     detectors = {
         judging.name(*detector): detector for detector in parts.select(DETECTOR).unique(maintain_order=True).rows()
     }
@@ -72,7 +77,7 @@ def _chosen(found: Dataset, said: Feedback) -> Part | None:
     return model, version, str(split)
 
 
-def _beside(found: Dataset, said: Feedback, part: Part, rule: Rule, seed: int) -> None:
+def _beside(found: Dataset, said: Feedback, part: Part, rule: Rule, seed: int, place: DeltaGenerator) -> None:
     """The chosen detector beside another, on the images that both have seen."""
     model, version, split = part
     parts = loop.parts(found, said).filter(split=split)
@@ -80,7 +85,7 @@ def _beside(found: Dataset, said: Feedback, part: Part, rule: Rule, seed: int) -
     if not others:
         st.info(f"No other detector has feedback on a picture of {split}: there is nothing to set beside this one.")
         return
-    name = str(st.selectbox("Beside", list(others), key="beside", bind="query-params"))
+    name = str(place.selectbox("Beside", list(others), key="beside", bind="query-params"))
     with st.spinner("Comparing …"):
         paired = loop.paired(found, said, ((model, version), others[name]), split, rule, seed)
     names = judging.name(model, version), name
@@ -105,9 +110,17 @@ def _cuts(paired: Paired, names: tuple[str, str]) -> str:
     return f"Boxes that were kept: {', '.join(told)}.{less}"
 
 
-def _class(judged: Judged) -> int | None:
+def _least(judged: Judged, rule: Rule, place: DeltaGenerator) -> float:
+    """The confidence above which boxes are taken: at least the cut, below which some are missing."""
+    lowest = min(math.ceil((judged.cut or 0.0) * 100) / 100, 0.98)
+    usual = max(lowest, rule.doubtful)
+    key = "min_confidence"
+    return place.slider("Boxes above a confidence of", lowest, 0.99, usual, 0.01, key=key, bind="query-params")
+
+
+def _class(judged: Judged, place: DeltaGenerator) -> int | None:
     """The class of the address, of those with boxes of the truth; None: all together."""
     known = judged.precision[0.4].filter(pl.col("class_id").is_not_null(), pl.col("truth") > 0)
     names = dict(known.sort("truth", descending=True, maintain_order=True).select("class_name", "class_id").iter_rows())
-    chosen = st.selectbox("Class", [curve_charts.ALL, *names], key="class", bind="query-params")
+    chosen = place.selectbox("Class", [curve_charts.ALL, *names], key="class", bind="query-params")
     return names.get(str(chosen))
