@@ -22,7 +22,7 @@ from playwright.sync_api import Error, Page, Request, Route, sync_playwright
 from radloop import settings
 from radloop.options import Dashboard
 
-_QUIET = (
+QUIET = (
     "--no-sandbox",  # root has no namespace of its own to run it in
     "--disable-background-networking",
     "--disable-component-update",
@@ -142,7 +142,7 @@ class Browser:
 def window(address: str, *, width: int = 1280, height: int = 800) -> Iterator[Browser]:
     """A window on the dashboard at `address`, with the first visit's choice of the dark theme behind it."""
     with sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=chromium(), args=list(_QUIET))
+        program = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
         try:
             yield _visit(program.new_page(viewport={"width": width, "height": height}), address)
         finally:

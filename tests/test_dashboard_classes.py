@@ -12,7 +12,6 @@ import written_loop
 from app_pages import PAGES, every_choice, every_view, opened, said
 from radloop import tree
 from radloop.dashboard import figures, loading
-from radloop.feedback import reviews
 from radloop.options import Dashboard
 from radloop.taxonomy import NOTHING, Taxonomy
 
@@ -151,25 +150,6 @@ def test_markdown_and_tags_in_a_class_stay_text(made):
             assert "<script>" not in written
             for chart in test.get("plotly_chart"):
                 assert "<script>" not in chart.proto.spec
-
-
-@pytest.mark.parametrize("classes", [taxonomies.SPINE, ONE, MANY, ODD], ids=["seven", "one", "three hundred", "odd"])
-def test_typed_box_is_of_the_class_that_was_chosen(classes, tmp_path):
-    inputs = written_loop.run(tmp_path, classes)
-    before = set(inputs.reviews.iterdir())
-    test = opened("review", inputs)
-    test.selectbox(key="class").set_value(classes.names[-1])
-    for side, value in zip(("left", "top", "right", "bottom"), (10.0, 12.0, 40.0, 44.0), strict=True):
-        test.number_input(key=side).set_value(value)
-    test.run()
-    next(button for button in test.button if button.label.startswith("Add")).click().run()
-    test.text_input(key="reviewer").set_value("reader-7").run()
-    next(button for button in test.button if button.label.startswith("Reveal")).click().run()
-    test.button(key="correct").click().run()
-    assert [error.message for error in test.exception] == []
-    (new,) = set(inputs.reviews.iterdir()) - before
-    review = reviews.decode(new.read_bytes(), classes, name=new.name)
-    assert review.findings[0].class_id == len(classes) - 1
 
 
 def test_names_that_look_like_numbers_are_names_on_an_axis():

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -15,8 +14,8 @@ import small_loop
 import written_loop
 from app_pages import OF_DATASET, PAGES, choose, every_view, opened, said, written
 from radloop.catalog.rule import Rule
-from radloop.dashboard import loading, loop
-from radloop.feedback import audit, records, reviews
+from radloop.dashboard import loading
+from radloop.feedback import audit, records
 from radloop.feedback.records import Detection
 from radloop.options import Dashboard
 from radloop.vindr.classes import TAXONOMY as VINDR
@@ -192,7 +191,7 @@ def test_bad_feedback_file_is_listed_and_the_rest_shows(copied):
 
 @pytest.mark.slow
 def test_what_is_simulated_is_marked_on_every_page_that_shows_it(made):
-    for page in ("drift", "feedback", "review", "retraining"):
+    for page in ("drift", "feedback", "retraining"):
         test = opened(page, made)
         if page == "drift":
             test.segmented_control[0].set_value("Feedback of two time windows").run()
@@ -210,93 +209,6 @@ def test_too_few_images_to_say_is_said_and_not_drawn(made):
 def test_chosen_image_is_the_one_of_the_address(made):
     image_id = pl.read_parquet(made.dataset / "annotations.parquet")["image_id"][7]
     assert f"radloop explain {image_id}" in said(opened("images", made, image=image_id))
-
-
-def reveal(test: AppTest) -> None:
-    next(button for button in test.button if button.label.startswith("Reveal")).click().run()
-
-
-def decide(test: AppTest, *keys: str) -> AppTest:
-    test.text_input(key="reviewer").set_value("reader-7").run()
-    reveal(test)
-    for key in keys:
-        test.button(key=key).click().run()
-    assert [error.message for error in test.exception] == []
-    return test
-
-
-@pytest.mark.parametrize("verdict", ["accept", "normal", "reject"])
-def test_verdict_is_written_once_under_the_pseudonym(verdict, copied):
-    before = set(os.listdir(copied.reviews))
-    decide(opened("review", copied), verdict)
-    (new,) = set(os.listdir(copied.reviews)) - before
-    review = reviews.decode((copied.reviews / new).read_bytes(), VINDR, name=new)
-    assert (review.verdict, review.reviewer, review.simulated) == (verdict, "reader-7", False)
-
-
-def test_typed_box_corrects(copied):
-    test = opened("review", copied)
-    for side, value in zip(("left", "top", "right", "bottom"), (10.0, 12.0, 40.0, 44.0), strict=True):
-        test.number_input(key=side).set_value(value)
-    test.run()
-    next(button for button in test.button if button.label.startswith("Add")).click().run()
-    before = set(os.listdir(copied.reviews))
-    decide(test, "correct")
-    (new,) = set(os.listdir(copied.reviews)) - before
-    assert b'"correct"' in (copied.reviews / new).read_bytes()
-
-
-def test_nothing_can_be_decided_before_looking_and_without_a_name(made):
-    test = opened("review", made)
-    assert all(test.button(key=key).disabled for key in ("accept", "correct", "normal", "reject"))
-    test.text_input(key="reviewer").set_value("Dr. House").run()
-    assert "Letters, digits and" in said(test)
-
-
-def test_review_begins_with_what_the_seed_of_the_setting_puts_first(tmp_path):
-    inputs = written_loop.run(tmp_path, VINDR)
-    found = loading.dataset(inputs.dataset)
-    parts = loading.feedback(inputs.feedback, found.taxonomy), loading.reviews(inputs.reviews, found.taxonomy)
-
-    def first(seed):
-        return loop.queued(found, *parts, seed, 0.1)["feedback_id"][0]
-
-    other = next(seed for seed in range(100) if first(seed) != first(0))  # whose lot falls on that of seed 0
-    for seed in (0, other):
-        test = opened("review", dataclasses.replace(inputs, seed=seed))
-        assert test.session_state["draft"].feedback_id == first(seed)
-
-
-def test_review_page_says_the_same_of_every_feedback_until_the_boxes_are_revealed(tmp_path):
-    inputs = written_loop.run(tmp_path, VINDR, images=24)
-    silent = {"class_id": VINDR.nothing, "confidence": 0.8, "bbox": None, "detections": []}
-    later = records.Feedback(image_id="image023", timestamp="2026-01-02T18:00:00Z", feedback_id="silent", **silent)
-    records.write(inputs.feedback, later)
-    found = loading.dataset(inputs.dataset)
-    parts = loading.feedback(inputs.feedback, found.taxonomy), loading.reviews(inputs.reviews, found.taxonomy)
-    queued = loop.queued(found, *parts, 0, 0.1)
-    assert set(queued["kind"]) >= {"nothing found", "score"}
-    test, before, after = opened("review", inputs), set(), set()
-    for _ in range(queued.height):
-        buttons = tuple((button.label, button.disabled) for button in test.button)
-        before.add((said(test), buttons, test.session_state["draft"].feedback_id))
-        reveal(test)
-        after.add(said(test))
-        next(button for button in test.button if button.label.startswith("Skip")).click().run()
-    assert {feedback_id for *_, feedback_id in before} == set(queued["feedback_id"])
-    assert len({shown[:-1] for shown in before}) == 1
-    assert len(after) > 1
-
-
-def test_what_others_said_of_the_feedback_is_shown_after_the_reveal(copied):
-    reviewed = loading.reviews(copied.reviews, VINDR).reviews.reviews
-    test = opened("review", copied, feedback=reviewed["feedback_id"][0])
-    shown = "Reviewed before by"
-    assert shown not in said(test)
-    assert len(test.dataframe) == len(test.checkbox) == 0
-    reveal(test)
-    assert shown in said(test)
-    assert [box.label for box in test.checkbox] == ["I decide (adjudicates)"]
 
 
 def test_detector_page_says_how_often_the_model_is_wrong_on_images_drawn_by_lot(tmp_path):
@@ -352,11 +264,3 @@ def test_round_that_let_held_out_images_train_says_so(copied):
 def test_report_that_tells_no_rule_leaves_the_default(text, copied):
     copied.retrain.with_name("report.json").write_text(text)
     assert opened("retraining", copied).slider[0].value == Rule().min_confidence
-
-
-def test_folder_that_cannot_be_written_is_said_and_the_draft_stays(copied):
-    test = opened("review", copied)
-    shutil.rmtree(copied.reviews)
-    copied.reviews.write_text("a file, not a folder")
-    decide(test, "reject")
-    assert "Not saved" in said(test)

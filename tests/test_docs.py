@@ -54,6 +54,24 @@ def test_every_table_column_is_documented(schema):
     assert not missing
 
 
+def test_every_key_of_the_desk_is_documented_and_no_other():
+    source = (ROOT / "src/radloop/dashboard/desk/keys.js").read_text(encoding="utf-8")
+    actions = re.findall(r'\{ id: "[^"]+", keys: \[([^\]]+)\], title: "([^"]+)" \}', source)
+    assert len(actions) == source.count('title: "')
+    words = {"ArrowLeft": "←", "ArrowRight": "→", "ArrowUp": "↑", "ArrowDown": "↓", "Escape": "Esc", "Delete": "Del"}
+    words |= {"Backspace": "⌫"}
+
+    def shown(key: str) -> str:
+        parts = [key] if key == "+" else key.split("+")
+        return "+".join(words.get(part, part.upper() if len(part) == 1 else part) for part in parts)
+
+    keys = [" or ".join(f"`{shown(key)}`" for key in re.findall(r'"([^"]+)"', named)) for named, _ in actions]
+    rows = [f"| {title} | {key} |" for (_, title), key in zip(actions, keys, strict=True)]
+    text = (DOCS / "dashboard.md").read_text(encoding="utf-8")
+    table = text.split("| what it does | key |\n|---|---|\n")[1].split("\n\n")[0]
+    assert table.splitlines() == rows
+
+
 def test_every_make_target_of_the_readme_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))

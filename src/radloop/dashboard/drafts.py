@@ -1,106 +1,94 @@
-"""A review on its way: the boxes so far, and the record that they become."""
+"""What the desk says of an image, looked at again: whatever a browser sends becomes a review, or a sentence why not."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Any, Final
 
-import numpy as np
+import msgspec
 import polars as pl
 
 from radloop import boxes
-from radloop.catalog.rule import Rule
-from radloop.feedback.reviews import Finding, Review
-from radloop.tables import CLASS_ID, EDGES, Verdict
+from radloop.errors import FeedbackError
+from radloop.feedback.records import FeedbackId
+from radloop.feedback.reviews import Finding, Findings, Review, Seconds, Shown
+from radloop.tables import EDGES, Verdict
 
-SMALLEST_PX: Final = 3  # a shorter drag was a click
-
-Corners = tuple[float, float, float, float]  # left, top, right, bottom
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One box of a draft."""
-
-    class_id: int
-    xyxy_norm: Corners
-    by_model: bool = False
+MOST_SHOWN: Final = 300  # boxes of a model on one image, the most confident first
+LONGEST_COMMENT: Final = 2_000
 
 
-@dataclass
-class Draft:
-    """What one person says of one feedback before it is written. The model's boxes join when they are revealed."""
+class Verdicted(msgspec.Struct, frozen=True, kw_only=True):
+    """A verdict as the desk sends it."""
 
-    feedback_id: str
-    image_id: str
-    shown: tuple[Drawn, ...]
-    drawn: list[Drawn] = field(default_factory=list)
-    revealed: bool = False
-
-    def reveal(self) -> None:
-        """Show the model's boxes; they are part of the list from here on."""
-        if not self.revealed:
-            self.revealed = True
-            self.drawn += self.shown
-
-    @property
-    def edited(self) -> bool:
-        """Whether the list is another than the model's."""
-        return self.drawn != list(self.shown)
-
-    def review(
-        self, verdict: Verdict, *, reviewer: str, now: datetime, comment: str = "", adjudicates: bool = False
-    ) -> Review:
-        """The record of a verdict. Accept and correct hold the list; normal is an empty one; reject has none."""
-        complete = {"accept": self.shown, "correct": tuple(self.drawn), "normal": ()}
-        findings = None if verdict == "reject" else [_finding(box) for box in complete[verdict]]
-        return Review(
-            feedback_id=self.feedback_id,
-            image_id=self.image_id,
-            reviewer=reviewer,
-            verdict=verdict,
-            findings=findings,
-            timestamp=now.isoformat(),
-            comment=comment.strip() or None,
-            adjudicates=adjudicates,
-        )
+    feedback_id: FeedbackId
+    reader: str
+    verdict: Verdict
+    findings: Findings | None
+    blind_findings: Findings | None
+    revealed: bool
+    seconds_blind: Seconds | None
+    seconds_total: Seconds | None
+    comment: Annotated[str, msgspec.Meta(max_length=LONGEST_COMMENT)]
+    adjudicates: bool
 
 
-def begin(feedback_id: str, image_id: str, detections: pl.DataFrame, rule: Rule) -> Draft:
-    """A draft on the feedback that said `detections`: what the rule takes for nothing is not shown."""
-    kept = detections.filter(pl.col("confidence") >= rule.doubtful)
-    return Draft(
-        feedback_id,
-        image_id,
-        tuple(
-            Drawn(class_id, (left, top, right, bottom), by_model=True)
-            for class_id, left, top, right, bottom in kept.select("class_id", *EDGES).iter_rows()
-        ),
+def shown(detections: pl.DataFrame, doubtful: float) -> list[Shown]:
+    """The model's boxes that a reader is shown: those that the rule does not take for nothing, the surest first.
+
+    `detections` has class_id, confidence and the four corners. Of more than MOST_SHOWN the rest is left out.
+    """
+    kept = detections.filter(pl.col("confidence") >= doubtful)
+    kept = kept.sort("confidence", descending=True, maintain_order=True).head(MOST_SHOWN)
+    return [
+        Shown(class_id=class_id, confidence=confidence, bbox=as_bbox(corners))
+        for class_id, confidence, *corners in kept.select("class_id", "confidence", *EDGES).iter_rows()
+    ]
+
+
+def as_bbox(corners: Sequence[float]) -> tuple[float, float, float, float]:
+    """Four corners as a review writes them: centre and size, six decimals."""
+    xc, yc, width, height = boxes.xyxy_to_cxcywh(corners).round(6).tolist()
+    return xc, yc, width, height
+
+
+def decode(message: Mapping[str, Any]) -> Verdicted:
+    """The verdict in a message of the desk. Raises FeedbackError."""
+    try:
+        return msgspec.convert(message, Verdicted)
+    except msgspec.ValidationError as wrong:
+        raise FeedbackError(f"the desk sent what is no verdict ({wrong}). Reload the page and decide again.") from wrong
+
+
+def review(
+    said: Verdicted,
+    image_id: str,
+    *,
+    reader: str,
+    ai: Sequence[Shown],
+    may_adjudicate: bool,
+    previous: str | None,
+    now: datetime,
+) -> Review:
+    """The review of a verdict on an image of which `ai` was shown. Raises FeedbackError for what it cannot mean."""
+    if said.reader != reader:
+        raise FeedbackError(f"it is signed by {said.reader[:50]}, and {reader} is at the desk. Change the Reader ID.")
+    if said.adjudicates and not may_adjudicate:
+        raise FeedbackError(f"{reader} is not among those who give a final (adjudicated) read of this image.")
+    if said.verdict == "accept" and said.findings != [Finding(class_id=one.class_id, bbox=one.bbox) for one in ai]:
+        raise FeedbackError("Accept takes the AI findings as they are, and these are others. Reload and decide again.")
+    return Review(
+        feedback_id=said.feedback_id,
+        image_id=image_id,
+        reviewer=reader,
+        verdict=said.verdict,
+        findings=said.findings,
+        timestamp=now.isoformat(),
+        comment=said.comment.strip() or None,
+        adjudicates=said.adjudicates,
+        blind_findings=said.blind_findings,
+        revealed=said.revealed,
+        seconds_blind=said.seconds_blind,
+        seconds_total=said.seconds_total,
+        shown=list(ai) if said.revealed else None,
+        previous=previous,
     )
-
-
-def dragged(x: Sequence[float], y: Sequence[float], frame: tuple[int, int]) -> Corners | None:
-    """The box of a drag in pixels of `frame`, sorted and cut at the picture's edge; None for a click."""
-    left, right = np.clip(sorted(x), 0, frame[0])
-    top, bottom = np.clip(sorted(y), 0, frame[1])
-    if right - left < SMALLEST_PX or bottom - top < SMALLEST_PX:
-        return None
-    return float(left), float(top), float(right), float(bottom)
-
-
-def as_fractions(corners: Corners, frame: tuple[int, int]) -> Corners:
-    """Pixels of `frame` as fractions of it."""
-    left, top, right, bottom = corners
-    return left / frame[0], top / frame[1], right / frame[0], bottom / frame[1]
-
-
-def table(drawn: Sequence[Drawn]) -> pl.DataFrame:
-    """The boxes as a layer of the picture: class_id, confidence (null), the corners."""
-    rows = [(box.class_id, None, *box.xyxy_norm) for box in drawn]
-    schema = {"class_id": CLASS_ID, "confidence": pl.Float64} | dict.fromkeys(EDGES, pl.Float64)
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def _finding(box: Drawn) -> Finding:
-    xc, yc, width, height = boxes.xyxy_to_cxcywh(box.xyxy_norm).round(6).tolist()
-    return Finding(class_id=box.class_id, bbox=(xc, yc, width, height))

@@ -1,4 +1,4 @@
-"""A radiograph in its true proportions with boxes on it, to zoom into and, for a review, to draw on."""
+"""A radiograph in its true proportions with boxes on it, to zoom into."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,7 +12,6 @@ from radloop.taxonomy import Taxonomy
 
 HEIGHT_PX: Final = 760
 LOOKING: Final = {"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
-DRAWING: Final = {"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["lasso2d"]}
 _READERS: Final = (figures.SKY, figures.ORANGE, figures.GREEN, figures.PURPLE, figures.BLUE)
 _DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
 
@@ -25,19 +24,14 @@ def draw(
     *,
     view: str,
     height: int = HEIGHT_PX,
-    dragmode: str = "pan",
-    selections: str | None = None,
 ) -> go.Figure:
-    """The picture at the address `source` under the boxes of `layers`; zoom is kept while `view` stays the same.
-
-    What somebody has dragged is kept while `selections` stays the same.
-    """
+    """The picture at the address `source` under the boxes of `layers`; zoom is kept while `view` stays the same."""
     width, high = frame
     figure = go.Figure()
     figure.add_layout_image(
         source=source, xref="x", yref="y", x=0, y=0, sizex=width, sizey=high, sizing="stretch", layer="below"
     )
-    # A point in each corner: a selection needs something to select, and the axes their extent.
+    # A point in each corner gives the axes their extent.
     figure.add_scatter(
         x=[0, width], y=[0, high], mode="markers", marker={"opacity": 0}, hoverinfo="skip", showlegend=False
     )
@@ -47,11 +41,9 @@ def draw(
         height=height,
         margin={"l": 0, "r": 0, "t": 28, "b": 0, "pad": 0},
         plot_bgcolor="black",
-        dragmode=dragmode,
+        dragmode="pan",
         uirevision=view,
-        selectionrevision=selections or view,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-        newselection={"line": {"color": figures.YELLOW, "width": 3, "dash": "solid"}},
     )
     figure.update_xaxes(range=[0, width], visible=False, constrain="domain")
     figure.update_yaxes(range=[high, 0], visible=False, scaleanchor="x", constrain="domain")

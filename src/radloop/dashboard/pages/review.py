@@ -1,265 +1,246 @@
-"""Review: the radiologist looks first, then sees the model's boxes, and says what is right."""
+"""Review: a radiologist reads an image blind, then sees the AI findings, and says what is right."""
 
-import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import polars as pl
 import streamlit as st
 
-from radloop.catalog.rule import Rule
-from radloop.dashboard import drafts, layout, loading, loop, pictures, radiograph, samples
-from radloop.dashboard.drafts import Draft
+from radloop.dashboard import drafts, identity, layout, loading, loop
+from radloop.dashboard.desk import component, items
+from radloop.dashboard.desk.work import NO_READER_ID, READER_ID, Answers, Work
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
-from radloop.dashboard.samples import Layer
 from radloop.errors import RadloopError
 from radloop.feedback import reviews, worklists
 from radloop.options import Dashboard
-from radloop.tables import Verdict
-from radloop.taxonomy import Taxonomy
+from radloop.words import Worklist
 
-_PSEUDONYM: Final = re.compile(r"[A-Za-z0-9-]{1,50}")
-_MINE: Final = "you"
-_SIDES: Final = ("left", "top", "right", "bottom")
-_DRAFT: Final = "draft"
+READER: Final = "reader"  # in st.session_state: the Reader ID that was given
+_WORK: Final = "desk-work"
+_KINDS: Final[Mapping[Worklist, str]] = {
+    "next": "Worklist: next",
+    "mine": "Mine",
+    "unread": "Unread",
+    "twice": "To be read twice",
+    "disputed": "Disputed",
+}
+# The desk has the whole window: its first row stands beside the two buttons of Streamlit's header.
+_STYLE: Final = """<style>
+.stMainBlockContainer {padding: 0 0 0 .25rem}
+.stMainBlockContainer .stVerticalBlock {gap: 0}
+.stAppHeader, [data-testid=stHeader] {background: transparent; pointer-events: none; height: 2.75rem; min-height: 0}
+.stAppHeader button, .stAppHeader a, [data-testid=stHeader] button {pointer-events: auto}
+</style>"""
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """What the page was drawn from."""
+
+    inputs: Dashboard
+    dataset: Dataset
+    feedback: Feedback
+
+
+@st.cache_resource(show_spinner=False)
+def _answers() -> Answers:
+    return Answers()
 
 
 def page(inputs: Dashboard) -> None:
-    """One feedback after the other, the most worthwhile first."""
-    found, said = layout.quiet_dataset(inputs), layout.quiet_feedback(inputs)
-    reviewed = layout.reviews(inputs)
-    layout.head(
-        "Review",
-        "Look first, then see what the model says; your word is what the next model learns.",
-        simulated=layout.marks(found, said, reviewed),
-    )
+    """The desk, with what the address asks for or else what comes next."""
+    found, said, reviewed = layout.quiet_dataset(inputs), layout.quiet_feedback(inputs), layout.reviews(inputs)
+    if found is None or said is None or reviewed is None or not loop.has_images(found):
+        _cannot(inputs)
+        return
+    st.set_page_config(initial_sidebar_state="collapsed")
+    st.html(_STYLE)
+    here = _Loop(inputs, found, said)
+    work = _work()
+    _identify(inputs, work)
+    work.is_listed = False  # the page was opened anew: what waits may be other images
+    work.wanted = st.query_params.get("feedback")
+    _desk(here)
+
+
+def _cannot(inputs: Dashboard) -> None:
+    """Say what is missing."""
+    layout.head("Review", "Read blind, then see the AI findings; what you say is what the next model learns.")
     found, said = layout.dataset(inputs), layout.feedback(inputs)
-    if found is None or said is None or reviewed is None:
-        return
-    if not loop.has_images(found):
+    if found is not None and said is not None and not loop.has_images(found):
         layout.missing("A table alone does not tell which images are held out.", "radloop transform")
+
+
+def _work() -> Work:
+    work: Work = st.session_state.setdefault(_WORK, Work())
+    return work
+
+
+def _identify(inputs: Dashboard, work: Work) -> None:
+    """Who reads: whom the proxy names, else who said so in this session."""
+    try:
+        named = identity.reader_id(inputs)
+    except RadloopError as nobody:
+        work.wrong = str(nobody)
+        work.reader = None
         return
-    reviewer = _reviewer()
-    feedback_id = _next(inputs, found, said, reviewed, reviewer)
-    if feedback_id is None:
-        if loop.trainable(found, said):
-            st.success("Nothing is left to review: every feedback that could train is settled.")
-        else:
-            st.info("No feedback is on an image that may train: there is nothing to review.")
+    reader = named or st.session_state.get(READER)
+    if reader != work.reader:
+        work.close(loop.claims())
+        work.reader, work.is_listed = reader, False
+
+
+def _put(work: Work, said: Feedback) -> None:
+    """Put on the desk what the address names."""
+    wanted, work.wanted = work.wanted, None
+    if wanted is None or wanted == work.current:
         return
-    image_id = str(said.records.feedback.filter(pl.col("feedback_id") == feedback_id)["image_id"][0])
-    draft = _draft(said, feedback_id, image_id, loading.last_rule(inputs.retrain_table))
-    _desk(inputs, found, reviewed, draft, reviewer)
-
-
-def _reviewer() -> str | None:
-    left, right = st.columns([1, 2])
-    name = left.text_input(
-        "Your pseudonym",
-        key="reviewer",
-        persist_state="session",
-        placeholder="reader-7",
-        max_chars=50,
-        help="No real name: it is in files.",
-    )
-    if name and not _PSEUDONYM.fullmatch(name):
-        right.error("Letters, digits and - only: the pseudonym is part of a file's name.")
-        return None
-    return name or None
-
-
-def _next(inputs: Dashboard, found: Dataset, said: Feedback, reviewed: Reviewed, reviewer: str | None) -> str | None:
-    """What the address asks for, else what is on the desk, else the first of the queue that was not skipped."""
-    asked = st.query_params.get("feedback")
-    if asked is not None:
-        if asked in said.records.feedback["feedback_id"]:
-            return asked
-        st.warning(f"There is no feedback {layout.plain(asked)[:80]}.")
-    work = loop.queued(found, said, reviewed, inputs.seed, inputs.read_twice)
-    queued = worklists.worklist("next", reviewer or "", work)
-    if queued.height:
-        st.caption(f"{queued.height:,} wait for a look.")  # not why: it would tell what the model said
-    on_desk = st.session_state.get(_DRAFT)
-    if isinstance(on_desk, Draft) and on_desk.feedback_id in said.records.feedback["feedback_id"]:
-        return on_desk.feedback_id
-    skipped = st.session_state.setdefault("skipped", [])
-    left = queued.filter(~pl.col("feedback_id").is_in(skipped))["feedback_id"]
-    if left.is_empty():
-        skipped.clear()
-        left = queued["feedback_id"]
-    return str(left[0]) if len(left) else None
-
-
-def _draft(said: Feedback, feedback_id: str, image_id: str, rule: Rule) -> Draft:
-    draft = st.session_state.get(_DRAFT)
-    if not isinstance(draft, Draft) or draft.feedback_id != feedback_id:
-        draft = drafts.begin(feedback_id, image_id, samples.detections(said, feedback_id), rule)
-        st.session_state[_DRAFT] = draft
-        for side in _SIDES:
-            st.session_state[side] = 0.0
-        st.session_state["comment"] = ""
-    return draft
+    if wanted in said.records.feedback["feedback_id"]:
+        work.open(wanted, items.image_of(said, wanted), loop.claims())
+    else:
+        work.notice = f"There is no feedback {wanted[:80]}."
 
 
 @st.fragment
-def _desk(inputs: Dashboard, found: Dataset, reviewed: Reviewed, draft: Draft, reviewer: str | None) -> None:
-    frame = pictures.frame(found, draft.image_id)
-    left, right = st.columns([5, 3], gap="medium")
-    with right:
-        _steps(draft)
-        _add(draft, frame, found.taxonomy)
-        _list(draft, found.taxonomy)
-        _verdicts(inputs.reviews_folder, draft, reviewer, _earlier(reviewed, draft.feedback_id), found.taxonomy)
-    with left:
-        _picture(inputs, found, draft, frame)
+def _desk(here: _Loop) -> None:
+    work, inputs = _work(), here.inputs
+    reviewed = loading.reviews(inputs.reviews_folder, here.dataset.taxonomy, inputs.convention)
+    waits = _list(here, reviewed, work)
+    if work.reader is not None and work.tab:
+        _put(work, here.feedback)
+        work.advance(loop.claims(), inputs.reviews_folder)
+        if work.current is not None:
+            st.query_params["feedback"] = work.current
+        else:
+            st.query_params.pop("feedback", None)
+    component.show(_told(here, reviewed, waits, work), lambda: _heard(here))
 
 
-def _steps(draft: Draft) -> None:
-    if draft.revealed:
-        st.markdown(
-            f"**2. Compare.** The model shows {len(draft.shown)} boxes (dashed). Keep, remove, add; then decide."
-        )
-        return
-    st.markdown("**1. Look.** Drag over the picture to draw what you see. Then reveal.")
-    st.button("Reveal the model's boxes", shortcut="v", type="primary", width="stretch", on_click=draft.reveal)
-
-
-def _picture(inputs: Dashboard, found: Dataset, draft: Draft, frame: tuple[int, int]) -> None:
-    low, high = st.slider("Window (gray values shown from black to white)", 0, 255, (0, 255), key="review-window")
-    try:
-        path = pictures.find(found, inputs.images, draft.image_id)
-        source = pictures.address(pictures.jpeg(path, window=(low, max(high, low + 1))))
-    except RadloopError as refused:
-        st.error(f"**Refused:** {layout.plain(refused)}")
-        return
-    mine = [box for box in draft.drawn if not box.by_model]
-    theirs = [box for box in draft.drawn if box.by_model]
-    layers = [Layer(_MINE, drafts.table(mine))]
-    if draft.revealed:
-        layers.append(Layer(samples.MODEL, drafts.table(theirs)))
-    view = f"{draft.feedback_id}-{len(draft.drawn)}"
-    figure = radiograph.draw(
-        source, frame, layers, found.taxonomy, view=draft.image_id, dragmode="select", selections=view
+def _list(here: _Loop, reviewed: Reviewed, work: Work) -> pl.DataFrame:
+    """WORKLIST of all that waits; the reader's part of it begins where there is none yet, or nothing left."""
+    waits = loop.queued(here.dataset, here.feedback, reviewed, here.inputs.seed, here.inputs.read_twice)
+    if work.reader is None or not work.tab or (work.is_listed and work.left):
+        return waits
+    claims = loop.claims()
+    chosen = worklists.worklist(
+        work.kind,
+        work.reader,
+        waits,
+        adjudicates=identity.may_adjudicate(here.inputs, work.reader),
+        mine=claims.of(work.reader),
+        busy=claims.others(work.reader, work.tab),
     )
-    st.plotly_chart(
-        figure,
-        key=f"desk-{draft.feedback_id}",
-        config=radiograph.DRAWING,
-        on_select=lambda: _take(draft, frame),
-        selection_mode="box",
-        alt="the radiograph, to draw boxes on",
-    )
-    st.caption(f"{frame[0]}×{frame[1]} px. Drag: a box; wheel: zoom; the hand in the chart's bar moves the picture.")
+    work.begin(chosen, here.inputs.reviews_folder)
+    return waits
 
 
-def _take(draft: Draft, frame: tuple[int, int]) -> None:
-    """Put the box that was just dragged into the four fields."""
-    event: Any = st.session_state.get(f"desk-{draft.feedback_id}")
-    boxes = event["selection"]["box"] if event else []
-    corners = drafts.dragged(boxes[-1]["x"], boxes[-1]["y"], frame) if boxes else None
-    if corners is not None:
-        for side, value in zip(_SIDES, corners, strict=True):
-            st.session_state[side] = round(value, 1)
+def _told(here: _Loop, reviewed: Reviewed, waits: pl.DataFrame, work: Work) -> dict[str, Any]:
+    """What the desk is told: all that it shows, but for what the browser keeps itself."""
+    reader = work.reader
 
+    def item(feedback_id: str | None) -> dict[str, Any] | None:
+        if feedback_id is None or reader is None:
+            return None
+        disputed = waits.filter(pl.col("feedback_id") == feedback_id, pl.col("state") == "disputed").height > 0
+        may = identity.may_adjudicate(here.inputs, reader)
+        return items.item(
+            here.inputs, here.dataset, here.feedback, reviewed, feedback_id,
+            reader=reader, may_adjudicate=may, is_disputed=disputed,
+        )  # fmt: skip
 
-def _add(draft: Draft, frame: tuple[int, int], classes: Taxonomy) -> None:
-    st.selectbox("Class", classes.names, key="class", persist_state="session")
-    columns = st.columns(4)
-    for column, side in zip(columns, _SIDES, strict=True):
-        limit = float(frame[0] if side in ("left", "right") else frame[1])
-        column.number_input(f"{side}, px", 0.0, limit, step=1.0, format="%.1f", key=side)
-    corners = drafts.dragged(
-        (st.session_state["left"], st.session_state["right"]),
-        (st.session_state["top"], st.session_state["bottom"]),
-        frame,
-    )
-    st.button(
-        "Add this box",
-        shortcut="b",
-        width="stretch",
-        disabled=corners is None,
-        on_click=_append,
-        args=(draft, corners, frame, classes),
-    )
-
-
-def _append(draft: Draft, corners: drafts.Corners, frame: tuple[int, int], classes: Taxonomy) -> None:
-    class_id = classes.names.index(st.session_state["class"])
-    draft.drawn.append(drafts.Drawn(class_id, drafts.as_fractions(corners, frame)))
-    for side in _SIDES:
-        st.session_state[side] = 0.0
-
-
-def _list(draft: Draft, classes: Taxonomy) -> None:
-    shown = [(place, box) for place, box in enumerate(draft.drawn)]
-    st.markdown(f"**Boxes: {len(shown)}**")
-    for place, box in shown:
-        name, button = st.columns([5, 3])
-        name.markdown(f"{layout.plain(classes.name(box.class_id))} · {'model' if box.by_model else 'you'}")
-        button.button("Remove", key=f"remove-{place}", width="stretch", on_click=_remove, args=(draft, place))
-
-
-def _remove(draft: Draft, place: int) -> None:
-    del draft.drawn[place]
-
-
-def _earlier(reviewed: Reviewed, feedback_id: str) -> pl.DataFrame:
-    return reviewed.reviews.reviews.filter(pl.col("feedback_id") == feedback_id)
-
-
-def _verdicts(
-    folder: Path | None, draft: Draft, reviewer: str | None, earlier: pl.DataFrame, classes: Taxonomy
-) -> None:
-    st.text_input("Comment", key="comment", max_chars=2000)
-    adjudicates = False
-    if earlier.height and draft.revealed:  # what others said is no blind look, either
-        st.caption(f"Reviewed before by {layout.plain(', '.join(earlier['reviewer'].unique().sort()))}.")
-        st.dataframe(earlier.select("reviewer", "verdict", "comment", "simulated"), hide_index=True, key="earlier")
-        adjudicates = st.checkbox("I decide (adjudicates)", key=f"decide-{draft.feedback_id}")
-    ready = reviewer is not None and draft.revealed and folder is not None
-    if reviewer is None:
-        st.info("Give a pseudonym above to decide.")
-    verdicts: tuple[tuple[str, Verdict, str, bool], ...] = (
-        ("Accept", "accept", "a", not draft.edited),
-        ("Correct", "correct", "e", draft.edited and bool(draft.drawn)),
-        ("Normal", "normal", "n", not [box for box in draft.drawn if not box.by_model]),
-        ("Reject", "reject", "x", True),
-    )
-    helps = {
-        "accept": "The model's boxes are complete and right.",
-        "correct": "The list above is complete and right.",
-        "normal": "There is no finding at all.",
-        "reject": "The picture cannot be used; it trains nothing.",
+    return {
+        "reader": reader,
+        "tab": work.tab,
+        "fixed": here.inputs.auth_header is not None,
+        "wrong": work.wrong,
+        "notice": work.notice,
+        "worklist": {"kind": work.kind, "kinds": list(_KINDS.items()), "left": len(work.left)},
+        "classes": list(here.dataset.taxonomy.names),
+        "simulated": ", ".join(layout.marks(here.dataset, here.feedback, reviewed)),
+        "item": item(work.current),
+        "next": item(work.following),
+        "taken": work.taken,
+        "refused": work.refused,
+        "empty": _empty(here, work.kind),
     }
-    for column, (title, verdict, key, possible) in zip(st.columns(2) * 2, verdicts, strict=True):
-        if column.button(
-            title, shortcut=key, width="stretch", disabled=not (ready and possible), key=verdict, help=helps[verdict]
-        ):
-            _write(folder, draft, verdict, reviewer, adjudicates, classes)
-    if st.button("Skip to the next", shortcut="s", width="stretch"):
-        st.session_state.setdefault("skipped", []).append(draft.feedback_id)
-        _leave()
 
 
-def _write(
-    folder: Path | None, draft: Draft, verdict: Verdict, reviewer: str | None, adjudicates: bool, classes: Taxonomy
-) -> None:
-    if folder is None or reviewer is None:
+def _empty(here: _Loop, kind: Worklist) -> str:
+    if not loop.trainable(here.dataset, here.feedback):
+        return "No feedback is on an image that may train: there is nothing to review."
+    if kind == "next":
+        return "Nothing is left to read: every image that waited has its review."
+    return "Nothing is left in this worklist: choose another."
+
+
+def _heard(here: _Loop) -> None:
+    """Do what the desk says, once for each message."""
+    message, work = component.message(), _work()
+    kind, name = message.get("kind"), str(message.get("id"))[:100]
+    if kind == "begin":
+        _begin(here.inputs, work, message)
+    elif work.reader is not None and kind == "worklist" and message.get("worklist") in _KINDS:
+        work.close(loop.claims())
+        work.kind, work.is_listed = cast("Worklist", message["worklist"]), False
+    elif work.reader is not None and kind == "skip":
+        work.done(str(message.get("feedback_id")), loop.claims(), again=True)
+    elif work.reader is not None and kind == "verdict":
+        _verdict(here, work, name, message)
+    work.heard(name)
+    if work.current is None and work.wanted is None:
+        st.query_params.pop("feedback", None)  # or the page would open it again
+
+
+def _begin(inputs: Dashboard, work: Work, message: Mapping[str, Any]) -> None:
+    """Take a Reader ID that a person gave (where a proxy says who it is, nobody gives one), and the name of the tab."""
+    tab = str(message.get("tab"))[:100]
+    if tab != work.tab:
+        work.close(loop.claims())
+        work.tab = tab
+    reader = str(message.get("reader"))
+    if inputs.auth_header is not None:
         return
-    review = draft.review(
-        verdict, reviewer=reviewer, now=datetime.now(UTC), comment=st.session_state["comment"], adjudicates=adjudicates
-    )
+    if not READER_ID.fullmatch(reader):
+        work.wrong = NO_READER_ID
+        return
+    st.session_state[READER], work.wrong = reader, ""
+    _identify(inputs, work)
+
+
+def _verdict(here: _Loop, work: Work, name: str, message: Mapping[str, Any]) -> None:
+    """Save a verdict, or keep the sentence why not: then the image is on the desk again."""
+    feedback_id = str(message.get("feedback_id"))
+    error = _answers().once(work.reader or "", name, lambda: _saved(here, work, message))
+    if error is None:
+        work.done(feedback_id, loop.claims())
+        work.refused = None
+        return
+    work.refused = {"id": name, "feedback_id": feedback_id, "error": error}
+    if feedback_id in here.feedback.records.feedback["feedback_id"]:
+        work.open(feedback_id, items.image_of(here.feedback, feedback_id), loop.claims())
+
+
+def _saved(here: _Loop, work: Work, message: Mapping[str, Any]) -> str | None:
+    """None once the review is on the disk, else the sentence why it is not."""
+    inputs, said, reader = here.inputs, here.feedback, work.reader or ""
     try:
-        path = reviews.write(folder, review, classes, durable=True)
+        verdict = drafts.decode(message)
+        if verdict.feedback_id not in said.records.feedback["feedback_id"]:
+            return f"there is no feedback {verdict.feedback_id}."
+        reviewed = loading.reviews(inputs.reviews_folder, here.dataset.taxonomy, inputs.convention)
+        own = items.earlier(reviewed, verdict.feedback_id, reader)
+        review = drafts.review(
+            verdict,
+            items.image_of(said, verdict.feedback_id),
+            reader=reader,
+            ai=items.ai_findings(inputs, said, verdict.feedback_id)[0],
+            may_adjudicate=identity.may_adjudicate(inputs, reader),
+            previous=None if own.is_empty() else str(own["review_id"][-1]),
+            now=datetime.now(UTC),
+        )
+        reviews.write(inputs.reviews_folder, review, here.dataset.taxonomy, durable=True)
     except (RadloopError, OSError) as failed:
-        st.error(f"**Not saved:** {layout.plain(failed)}")
-        return
-    st.toast(f"Saved: {layout.plain(path.name)}")
-    _leave()
-
-
-def _leave() -> None:
-    st.session_state.pop(_DRAFT, None)
-    st.query_params.pop("feedback", None)
-    st.rerun()
+        return str(failed)
+    return None

@@ -1,0 +1,84 @@
+"""A read on the desk, in a real Chromium: drawn, named, compared, decided, saved; by mouse and by keys."""
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+import written_loop
+from browser_session import QUIET, chromium, served
+from desk_window import PATIENCE_MS, opened, written
+from taxonomies import VINDR
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    chromium()
+    return written_loop.run(tmp_path_factory.mktemp("loop"), VINDR, images=240)
+
+
+@pytest.fixture(scope="module")
+def address(inputs, tmp_path_factory):
+    with served(inputs, tmp_path_factory.mktemp("server") / "log") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def program():
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def window(program, address):
+    """A reader's window with an image on the desk."""
+    with opened(program, address) as found:
+        found.open()
+        yield found
+
+
+def test_read_ends_in_a_review_that_says_how_it_went(window, inputs):
+    first = window.image
+    window.drag((0.2, 0.3), (0.4, 0.5))
+    expect(window.rows).to_have_count(1)
+    window.press("9")
+    window.press("v")
+    expect(window.page.locator(".step")).to_contain_text("2. ")
+    window.press("e")
+    window.await_saved()
+    assert window.image != first
+    (review,) = written(inputs.reviews, VINDR, window.reader)
+    assert (review.verdict, review.revealed, review.simulated) == ("correct", True, False)
+    assert review.findings[0].class_id == 8
+    assert review.findings[0].bbox == pytest.approx((0.3, 0.4, 0.2, 0.2), abs=0.01)
+    assert review.blind_findings == review.findings[:1]
+    assert 0 <= review.seconds_blind <= review.seconds_total
+    assert [one.class_id for one in review.shown] == [box.class_id for box in review.findings[1:]]
+
+
+def test_next_picture_is_there_within_a_moment_of_the_verdict(window):
+    took = window.desk.evaluate(
+        """async (root) => {
+            const before = root.desk.read.item.feedback_id, begun = performance.now();
+            root.desk.act('reject');
+            const isThere = () => root.desk.read?.item.feedback_id !== before
+                && root.querySelector('.stage').dataset.quality === 'full';
+            while (!isThere()) await new Promise(requestAnimationFrame);
+            return performance.now() - begun;
+        }"""
+    )
+    window.await_saved()
+    print(f"next picture after {took:.0f} ms")
+    assert took < 2_000  # 0.3 s is promised of a machine that does nothing else
+
+
+def test_nothing_is_asked_of_any_other_host(program, address):
+    asked = []
+    with opened(program, address) as window:
+        window.page.on("request", lambda request: asked.append(request.url))
+        window.open()
+        window.press("v")
+        expect(window.page.locator(".step")).to_contain_text("2. ", timeout=PATIENCE_MS)
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
