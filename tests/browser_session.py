@@ -46,8 +46,8 @@ def chromium() -> str:
 
 
 @contextmanager
-def served(inputs: Dashboard, log: Path) -> Iterator[str]:
-    """A dashboard of its own; its address."""
+def served(inputs: Dashboard, log: Path, *, token: str = TOKEN) -> Iterator[str]:
+    """A dashboard of its own; its address. Without a token it makes one itself."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -55,7 +55,7 @@ def served(inputs: Dashboard, log: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "radloop.cli", "dashboard", *words]
     with log.open("wb") as output:
         server = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | {"RADLOOP_TOKEN": TOKEN}
+            command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | {"RADLOOP_TOKEN": token}
         )
         try:
             address = f"http://127.0.0.1:{port}"

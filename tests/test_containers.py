@@ -247,6 +247,7 @@ def test_first_step_leaves_what_is_there_to_its_owner(prepare, tmp_path, given):
     owner = tmp_path.stat().st_uid
     prepare.hand_over(tmp_path / "feedback", owner)
     assert (tmp_path / "feedback").is_dir()
+    assert oct((tmp_path / "feedback").stat().st_mode & 0o777) == "0o750"
     assert given == []
 
 

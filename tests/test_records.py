@@ -46,6 +46,10 @@ def test_second_feedback_on_an_image_stands_beside_the_first(tmp_path):
     assert names(tmp_path) == ["a1.f2.json", "a1.json"]
 
 
+def test_feedback_is_closed_to_other_users(tmp_path):
+    assert oct(records.write(tmp_path, rich()).stat().st_mode & 0o777) == "0o640"
+
+
 def test_the_same_feedback_is_not_written_twice(tmp_path):
     records.write(tmp_path, rich())
     records.write(tmp_path, rich())

@@ -68,6 +68,11 @@ def test_review_is_read_as_it_was_written(tmp_path, classes):
     assert read.findings["class_id"].to_list() == [3, len(classes) - 1]
 
 
+def test_review_and_its_folder_are_closed_to_other_users(tmp_path):
+    path = reviews.write(tmp_path / "reviews", review(), VINDR)
+    assert [oct(place.stat().st_mode & 0o777) for place in (path, path.parent)] == ["0o640", "0o750"]
+
+
 def test_file_holds_the_fields_of_the_contract(tmp_path):
     written = json.loads(reviews.write(tmp_path, review(), VINDR).read_bytes())
     assert written == {

@@ -53,7 +53,7 @@ def require_consistent(settings: Mapping[str, str]) -> None:
 def hand_over(directory: Path, uid: int) -> None:
     """Make `directory`; give it to `uid`, with all in it, where it is root's or the image's own user's."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         if directory.stat().st_uid == uid:
             return
         for path in tree(directory):

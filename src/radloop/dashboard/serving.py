@@ -96,7 +96,7 @@ def middleware() -> Sequence[Middleware]:
 def routes() -> Sequence[BaseRoute]:
     """Pictures and the desk's modules, under the base path."""
     under = addresses.base() + addresses.ROOM
-    return [Route(f"{under}/picture/{{name}}", picture), Route(f"{under}/desk/{{name}}", module)]
+    return [Route(f"{under}/picture/{{name:path}}", picture), Route(f"{under}/desk/{{name:path}}", module)]
 
 
 def picture(request: Request) -> Response:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from radloop import files
 from radloop.errors import UsageError
 
 NAME: Final = ".dashboard-token"  # hidden, so that nobody takes it for a review
@@ -51,7 +52,7 @@ def _read(path: Path) -> tuple[str, bool]:
 
 def _make(path: Path) -> str:
     """Of two that make it at once both return the same: a link fails where the name is taken."""
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

@@ -194,7 +194,7 @@ def _write(cache: Path, part: Records, folder: Path, classes: Taxonomy) -> None:
         pl.lit(_PASS, pl.Int8).alias("pass"), classes=pl.lit(len(classes), pl.Int16)
     )
     name = hashlib.md5("\0".join(part.feedback["file"]).encode()).hexdigest()[:16]
-    files.write_atomic(cache / f"{name}.parquet", sealed.encode(rows, compression="lz4"))
+    files.write_atomic(cache / f"{name}.parquet", sealed.encode(rows, compression="lz4"), mode=files.OWN_FILE)
 
 
 def _mtime(folder: Path, name: str) -> int | None:

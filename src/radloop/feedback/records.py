@@ -17,7 +17,7 @@ import msgspec
 from radloop.errors import UNDECODABLE, FeedbackError
 from radloop.feedback import documents
 from radloop.feedback.conventions import OWN, Convention
-from radloop.files import flush_folder, write_all
+from radloop.files import OWN_FILE, flush_folder, write_all
 from radloop.predictions import MIN_CONFIDENCE
 from radloop.tables import Split
 from radloop.taxonomy import Taxonomy, is_nothing
@@ -155,7 +155,7 @@ def write(folder: Path, feedback: Feedback, *, durable: bool = False) -> Path:
 
 def _publish(folder: Path, feedback: Feedback, data: bytes, *, durable: bool) -> Path | None:
     temporary = f"{folder}/.{feedback.feedback_id}.{uuid4().hex}{_TEMPORARY}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWN_FILE)
     try:
         with suppress(OSError):  # not every file system has locks; then nobody can reclaim either
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

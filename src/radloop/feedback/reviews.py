@@ -122,7 +122,8 @@ def write(folder: Path, review: Review, classes: Taxonomy, *, durable: bool = Fa
     path = folder / file_name(review)
     decode(data, classes, name=path.name)
     if not path.exists():
-        files.write_atomic(path, data, durable=durable)
+        folder.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
+        files.write_atomic(path, data, durable=durable, mode=files.OWN_FILE)
     return path
 
 

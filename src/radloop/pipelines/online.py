@@ -155,7 +155,7 @@ def _play(
 ) -> Simulation:
     """Play the run here or on many machines, with its stages and end in the log."""
     run = share.run
-    run.feedback.mkdir(parents=True, exist_ok=True)
+    run.feedback.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
     records.reclaim(run.feedback)
     with hospital.stopped_by_signals(stop):
         if engine.many_machines:
