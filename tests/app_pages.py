@@ -6,7 +6,19 @@ from streamlit.testing.v1 import AppTest
 
 from radloop.options import Dashboard
 
-PAGES = ("overview", "labels", "readers", "drift", "heatmaps", "images", "feedback", "detector", "review", "retraining")
+PAGES = (
+    "overview",
+    "labels",
+    "readers",
+    "drift",
+    "heatmaps",
+    "images",
+    "feedback",
+    "detector",
+    "review",
+    "reads",
+    "retraining",
+)
 OF_DATASET = ("overview", "labels", "readers", "drift", "heatmaps", "images")
 
 

@@ -36,8 +36,8 @@ def measured(*reads: tuple, truth: dict | None = None, groups: dict | None = Non
             orient="row",
         ),
         pl.DataFrame(
-            [(image, (groups or {}).get(image, image)) for image in known],
-            schema={"image_id": pl.String, "group": pl.String},
+            [(image, (groups or {}).get(image, image), True) for image in known],
+            schema={"image_id": pl.String, "group": pl.String, "known": pl.Boolean},
             orient="row",
         ),
     )

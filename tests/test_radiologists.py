@@ -120,7 +120,8 @@ def _followed(tmp_path, share, seed):
     for one in radiologists.review(feedback, told, truth, VINDR, seed=seed, bias=share):
         reviews.write(tmp_path, one, VINDR)
     images = truth.select("image_id", group="image_id")
-    return reads.following(reviews.read(tmp_path, VINDR), truth, images).row(0, named=True)
+    readings = truth.with_columns(rad_id=pl.lit("R1"))
+    return reads.following(reviews.read(tmp_path, VINDR), readings, images).row(0, named=True)
 
 
 @pytest.mark.parametrize("share", [radiologists.BIAS, 0.6])

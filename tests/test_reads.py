@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from radloop.feedback import reads, reviews
 from radloop.feedback.reviews import Finding, Review, Shown
+from radloop.tables import CLASS_ID, EDGES
 from taxonomies import VINDR
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -135,10 +136,16 @@ def test_unreadable_to_one_alone_is_no_agreement(tmp_path):
 
 
 def test_nobody_else_has_read_anything(tmp_path):
-    assert reads.agreement(written(tmp_path, review()), "ann", IMAGES).is_empty()
+    read = written(tmp_path, review(), review("S-R8", simulated=True))
+    assert reads.agreement(read, "ann", IMAGES).is_empty()
     assert reads.agreement(reviews.NONE, "ann", IMAGES).is_empty()
 
 
+READINGS = pl.DataFrame(
+    [("image-f1", "R1", 3, 0.3, 0.5, 0.7, 0.7)],
+    schema={"image_id": pl.String, "rad_id": pl.String, "class_id": CLASS_ID, **dict.fromkeys(EDGES, pl.Float64)},
+    orient="row",
+)
 BLIND = {"blind_findings": [], "revealed": True, "shown": [Shown(class_id=3, bbox=HEART.bbox, confidence=0.9)]}
 
 
@@ -155,7 +162,12 @@ BLIND = {"blind_findings": [], "revealed": True, "shown": [Shown(class_id=3, bbo
     ],
 )
 def test_read_tells_whether_the_model_is_followed_only_where_it_was_blind_at_first(tmp_path, read, counted):
-    table = reads.following(
-        written(tmp_path, read), pl.DataFrame(schema={"image_id": pl.String, "class_id": pl.Int16}), IMAGES
-    )
+    table = reads.following(written(tmp_path, read), READINGS, IMAGES)
     assert table["followed"].to_list() == [1, 1][: 2 * counted]
+    assert table["right"].to_list() == [1, 1][: 2 * counted]
+
+
+def test_truth_is_of_the_readers_of_the_source_and_never_of_a_review(tmp_path):
+    read = written(tmp_path, review("ann", "f1", HEART, **BLIND))
+    table = reads.following(read, READINGS.with_columns(source=pl.lit("review")), IMAGES)
+    assert table.select("asked", "right", "wrong").row(0) == (1, 0, 0)

@@ -19,6 +19,7 @@ from radloop.dashboard.pages import (
     labels,
     overview,
     readers,
+    reads,
     retraining,
     review,
 )
@@ -33,7 +34,13 @@ PAGES: Final[Mapping[str, Mapping[str, ModuleType]]] = {
         "Heatmaps": heatmaps,
         "Images": images,
     },
-    "Loop": {"Feedback": feedback, "Detector": detector, "Review": review, "Re-training": retraining},
+    "Loop": {
+        "Feedback": feedback,
+        "Detector": detector,
+        "Review": review,
+        "My reads": reads,
+        "Re-training": retraining,
+    },
 }
 
 # Streamlit leaves six lines of nothing above a title and wide margins; a radiograph needs the room.
@@ -54,7 +61,7 @@ def main(inputs: Dashboard) -> None:
     """Draw the page that the address names."""
     st.set_page_config(layout="wide", initial_sidebar_state="expanded")
     st.html(_STYLE)
-    paths = ["/", *(f"/{title.lower()}" for pages in PAGES.values() for title in pages)]
+    paths = ["/", *(f"/{_path(title)}" for pages in PAGES.values() for title in pages)]
     st.html(_DARK.replace("PATHS", json.dumps(paths)), unsafe_allow_javascript=True)
     menu = {
         section: [_page(title, module, inputs) for title, module in pages.items()] for section, pages in PAGES.items()
@@ -68,4 +75,13 @@ def main(inputs: Dashboard) -> None:
 
 def _page(title: str, module: ModuleType, inputs: Dashboard) -> st.Page:
     draw = partial(module.page, inputs)
-    return st.Page(draw, title=title, url_path=title.lower(), default=module is overview)
+    return st.Page(draw, title=title, url_path=_path(title), default=module is overview)
+
+
+def _path(title: str) -> str:
+    """The address of a page.
+
+    >>> _path("My reads")
+    'my-reads'
+    """
+    return title.lower().replace(" ", "-")

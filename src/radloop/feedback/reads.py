@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 
 from radloop import boxes
+from radloop.catalog import truth
 from radloop.feedback import reviews
 from radloop.feedback.reviews import Review, Reviews
 from radloop.measures import bias, intervals
-from radloop.tables import EDGES
+from radloop.tables import EDGES, READER
 
 _ID: Final = re.compile(r"[0-9a-f]{16}")
 
@@ -72,11 +73,11 @@ def first(reviewed: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def following(reviewed: Reviews, truth: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
+def following(reviewed: Reviews, readings: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
     """How often readers follow the model (`measures.bias`): of first looks that were blind, then shown the boxes.
 
-    A picture that its reader rejected tells nothing. truth: TRUTH of the source's readers; images (image_id, group):
-    those that they have read.
+    A picture that its reader rejected tells nothing. The truth is what the source's readers drew (`catalog.truth` of
+    `readings`, `Version.readings`), never a review; images: image_id, group.
     """
     looked = first(reviewed.reviews).filter(
         "revealed",
@@ -84,23 +85,31 @@ def following(reviewed: Reviews, truth: pl.DataFrame, images: pl.DataFrame) -> p
         pl.col("shown_boxes").is_not_null(),
         pl.col("verdict") != "reject",
     )
-    return bias.following(looked, reviewed.blind, reviewed.shown, reviewed.findings, truth, images)
+    own = readings.filter(source=READER) if "source" in readings.columns else readings
+    read = own.join(looked, on="image_id", how="semi")
+    groups = (
+        looked.select("image_id").unique().join(images.select("image_id", "group").unique("image_id"), on="image_id")
+    )
+    known = groups.with_columns(known=pl.col("image_id").is_in(read["image_id"].implode()))
+    return bias.following(looked, reviewed.blind, reviewed.shown, reviewed.findings, truth.of(read), known)
 
 
 def agreement(reviewed: Reviews, reader: str, images: pl.DataFrame) -> pl.DataFrame:
     """How far the reader and each other one agree on what both have read, and all others together (other null, first).
 
-    By first looks. other, feedback, groups; same: the share on which both mean the same (`reviews.same_findings`, and
-    whether the picture can be read); positive: of the times that either named a class, how often both did
-    (2 both / (2 both + one alone)). Both with 95 % intervals for which the groups of `images` (image_id, group) are the
-    units; null where there is nothing to count or too little.
+    By first looks, persons' with persons' and simulated readers' with simulated readers'. other, feedback, groups;
+    same: the share on which both mean the same (`reviews.same_findings`, and whether the picture can be read);
+    positive: of the times that either named a class, how often both did (2 both / (2 both + one alone)). Both with 95 %
+    intervals for which the groups of `images` (image_id, group) are the units; null where there is nothing to count or
+    too little.
     """
     looks = first(reviewed.reviews)
     mine, theirs = (
-        looks.filter(ours).select("feedback_id", "image_id", "reviewer", "file", "verdict")
+        looks.filter(ours).select("feedback_id", "simulated", "image_id", "reviewer", "file", "verdict")
         for ours in (pl.col("reviewer") == reader, pl.col("reviewer") != reader)
     )
-    pairs = mine.join(theirs, on="feedback_id", suffix="_other").sort("reviewer_other", "feedback_id")
+    both = ["feedback_id", "simulated"]
+    pairs = mine.join(theirs, on=both, suffix="_other").sort("reviewer_other", "feedback_id")
     pairs = pairs.join(images.select("image_id", "group").unique("image_id"), on="image_id", how="left").with_columns(
         group=pl.coalesce("group", "image_id").rank("dense").cast(pl.Int64) - 1
     )

@@ -34,7 +34,7 @@ def following(
 
     reads (file, reviewer, image_id, simulated): the reads in which the model's boxes were shown after a blind look.
     blind, shown, final (file, class_id): a row for each box of the three. truth (image_id, class_id): the boxes of the
-    images that `images` (image_id, group) lists; of others it is not known whether the model was right.
+    images that are `known` in `images` (image_id, group, known); of others nobody knows whether the model was right.
 
     One row a reader that has a read: reviewer, simulated, reads, groups; asked (questions), followed; right,
     right_followed, wrong, wrong_followed (where the model is right or wrong by the truth); and the shares follow
@@ -42,8 +42,9 @@ def following(
     with its 95 % interval for which groups are the units; null where there is nothing to count or too little.
     """
     owners = _owners(reads)
-    grouped = reads.join(images.select("image_id", "group").unique("image_id"), on="image_id", how="left").with_columns(
-        known=pl.col("group").is_not_null(), group=pl.coalesce("group", "image_id").rank("dense").cast(pl.Int64) - 1
+    grouped = reads.join(images, on="image_id", how="left").with_columns(
+        pl.col("known").fill_null(value=False),
+        group=pl.coalesce("group", "image_id").rank("dense").cast(pl.Int64) - 1,
     )
     asked = _questions(grouped, blind, shown, final, truth)
     mine = pl.concat([asked, asked.with_columns(reviewer=pl.lit(None, pl.String))]).join(
