@@ -11,7 +11,19 @@ from taxonomies import SPINE, VINDR
 
 pytestmark = pytest.mark.slow
 
-PAGES = ("", "labels", "readers", "drift", "heatmaps", "images", "feedback", "detector", "review", "re-training")
+PAGES = (
+    "",
+    "labels",
+    "readers",
+    "drift",
+    "heatmaps",
+    "images",
+    "feedback",
+    "detector",
+    "review",
+    "my-reads",
+    "re-training",
+)
 SHOTS = os.environ.get("SCREENSHOTS")  # a folder to keep them in, such as docs/screenshots
 
 

@@ -24,6 +24,16 @@ EVERY = [
 ]
 REQUIRED = {"source": "synthetic:9", "asked": "a1", "place": "./data"}
 
+# options with a parse of their own: values that it takes
+PARSED = {
+    "sizes": st.builds(SplitSizes, *[st.integers(1, 99)] * 6),
+    "auth": st.sampled_from(["token", "none", "header:X-Remote-User"]),
+    "token": st.text("abcXYZ019._~", min_size=16, max_size=40),
+    "public_name": st.sampled_from(["reads.hospital.org", "desk"]),
+    "adjudicators": st.sampled_from(["ann", "reader-7"]),
+    "reader": st.sampled_from(["ann", "reader-7"]),
+}
+
 few = hypothesis.settings(max_examples=10)
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n,", exclude_categories=["Cs"]), min_size=1)
@@ -33,14 +43,15 @@ def values(setting: Setting) -> st.SearchStrategy[Any]:
     """Any value that an option may have, but None."""
     about, default = setting.about, setting.default
     if setting.several:
-        one = st.sampled_from(SPLITS) if about.commas else TEXTS.map(str.strip).filter(bool)
+        free = st.sampled_from(SPLITS) if about.commas else TEXTS.map(str.strip).filter(bool)
+        one = PARSED[setting.name] if about.parse else free
         return st.lists(one, min_size=1, max_size=3).map(tuple)
     if setting.boolean:
         return st.booleans()
     if isinstance(default, Duration):
         return st.builds(Duration, st.integers(0, 9_999).map(float))
     if about.parse:
-        return st.builds(SplitSizes, *[st.integers(1, 99)] * 6)
+        return PARSED[setting.name]
     if setting.kind.placeholder == "N":
         return st.integers(int(about.ge or 0), int(about.le or 10_000))
     if setting.kind.placeholder == "X":
@@ -157,7 +168,7 @@ BAD = {"N": ["several", "1.5", "nan", "", "-1"], "X": ["fast", "nan", "inf", "-1
 @pytest.mark.parametrize(("step", "setting"), EVERY)
 def test_bad_value_is_one_sentence_that_names_flag_or_variable_and_what_it_may_be(step, setting, monkeypatch, capsys):
     kind = setting.kind.placeholder
-    bad = BAD.get(kind, ["nonsense"] if "|" in kind or setting.about.parse else [])
+    bad = BAD.get(kind, ["no sense!"] if "|" in kind or setting.about.parse else [])
     for text in ["maybe"] if setting.boolean else bad:
         for name in (*([setting.flag] if setting.flag and not setting.boolean else []), *setting.variables):
             if not text and (setting.optional or name in setting.variables):
@@ -170,7 +181,7 @@ def test_bad_value_is_one_sentence_that_names_flag_or_variable_and_what_it_may_b
             with pytest.raises(UsageError, match=re.escape(name)) as wrong:
                 settings.load(step, told)
             monkeypatch.delenv(name, raising=False)
-            assert repr(text) in str(wrong.value)
+            assert (repr(text) in str(wrong.value)) != setting.about.secret
             assert setting.kind.expected in str(wrong.value)
             assert "\n" not in str(wrong.value)
 

@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal
 
 from radloop.errors import UsageError
 from radloop.option import About, option, switch
+from radloop.parts import READER_ID as READER_ID
 from radloop.parts import (
     ClassNames,
     DatasetFolder,
@@ -36,11 +37,11 @@ from radloop.parts import (
     Stored,
     Strict,
     Waiting,
+    reader_id,
 )
 from radloop.split_sizes import SplitSizes
 from radloop.words import Boxes, Split, Worklist
 
-READER_ID: Final = re.compile(r"[A-Za-z0-9-]{1,50}")  # as in a review
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")  # RFC 6750, section 2.1
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
 _TAKEN: Final = ("authorization", "cookie", "host", "origin")
@@ -181,7 +182,9 @@ class Review(Json, DryRun, Jobs, Durable, Seeded, Reading, DatasetFolder, Waitin
             ours=False,
         ),
     )
-    reader: str | None = option(None, About("Reader ID that a worklist is for.", shown="nobody", ours=False))
+    reader: str | None = option(
+        None, About("Reader ID that a worklist is for.", shown="nobody", ours=False, parse=reader_id)
+    )
     held_out: bool = switch("Queue held-out images, too; a review of them trains nothing.")
 
 
@@ -233,13 +236,6 @@ def _host(text: str) -> str:
     return text.lower()
 
 
-def reader_id(text: str) -> str:
-    """The text, where it may be a Reader ID. Raises UsageError where not."""
-    if not READER_ID.fullmatch(text):
-        raise UsageError(f"{text[:60]!r} is no Reader ID: letters, digits and hyphens, at most 50.")
-    return text
-
-
 @dataclass(frozen=True, kw_only=True)
 class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFolder):
     """Show dataset, feedback and reviews in a browser, and review there. Any of the parts may be missing."""
@@ -269,10 +265,6 @@ class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFo
     public_name: str | None = option(
         None,
         About("Name under which browsers reach the dashboard, such as reads.hospital.org.", parse=_host),
-    )
-    adjudicators: tuple[str, ...] = option(
-        (),
-        About("Reader IDs that may give a final read.", shown="everybody", commas=True, parse=reader_id),
     )
 
     @property

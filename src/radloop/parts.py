@@ -4,17 +4,29 @@ None means that nobody said; a property says what follows from that.
 """
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from radloop.catalog.rule import Rule
 from radloop.durations import Duration
+from radloop.errors import UsageError
 from radloop.option import ABOUT, About, option, switch
 from radloop.words import ConfidenceUnit, TimeUnit
 
 if TYPE_CHECKING:
     from radloop.feedback.conventions import Convention
+
+
+READER_ID: Final = re.compile(r"[A-Za-z0-9-]{1,50}")  # as in a review
+
+
+def reader_id(text: str) -> str:
+    """The text, where it may be a Reader ID. Raises UsageError where not."""
+    if not READER_ID.fullmatch(text):
+        raise UsageError(f"{text[:60]!r} is no Reader ID: letters, digits and hyphens, at most 50.")
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +89,14 @@ class Reading(Step):
     """A command that says which images wait for which reader."""
 
     read_twice: float = option(0.1, About("Share of the images, drawn by lot, that two readers read.", ge=0, le=1))
+    adjudicators: tuple[str, ...] = option(
+        (),
+        About("Reader IDs that may give a final read.", shown="everybody", commas=True, parse=reader_id),
+    )
+
+    def may_adjudicate(self, reader: str) -> bool:
+        """Whether `reader` may give a final (adjudicated) read."""
+        return not self.adjudicators or reader in self.adjudicators
 
 
 @dataclass(frozen=True, kw_only=True)

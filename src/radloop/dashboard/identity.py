@@ -26,4 +26,4 @@ def reader_id(inputs: Dashboard) -> str | None:
 
 def may_adjudicate(inputs: Dashboard, reader: str) -> bool:
     """Whether `reader` may give a final (adjudicated) read."""
-    return not inputs.adjudicators or reader in inputs.adjudicators
+    return inputs.may_adjudicate(reader)

@@ -72,7 +72,8 @@ def order(options: Review, *, progress: Progress = silent) -> Queued:
         held_out=options.held_out,
     )
     work = worklists.ordered(waits, found, known.readings, seed=options.seed)
-    chosen = worklists.worklist(options.worklist, options.reader or "", work)
+    reader = options.reader or ""
+    chosen = worklists.worklist(options.worklist, reader, work, adjudicates=options.may_adjudicate(reader))
     return Queued(
         _told_to_reader(chosen) if options.reader else _told(chosen, waits, known.taxonomy),
         found.feedback.height,

@@ -7,8 +7,9 @@ import polars as pl
 import streamlit as st
 
 from radloop.catalog import version
-from radloop.dashboard import layout, loop
+from radloop.dashboard import identity, layout, loop
 from radloop.dashboard.loading import Dataset, Reviewed, measured
+from radloop.errors import RadloopError
 from radloop.feedback import reads
 from radloop.options import Dashboard
 from radloop.words import several
@@ -48,7 +49,7 @@ def page(inputs: Dashboard) -> None:
     if reviewed.reviews.reviews.is_empty():
         layout.missing("Nobody has read anything yet. The page Review is where it is done.", "radloop review --queue")
         return
-    reader = _reader()
+    reader = _reader(inputs)
     if reader is None:
         return
     mine = _mine(reviewed, reader)
@@ -65,7 +66,15 @@ def page(inputs: Dashboard) -> None:
     _bias(_followed(found, reviewed), reader)
 
 
-def _reader() -> str | None:
+def _reader(inputs: Dashboard) -> str | None:
+    """Whom the proxy names; where none does, who says so."""
+    try:
+        named = identity.reader_id(inputs)
+    except RadloopError as nobody:
+        st.error(f"**Refused:** {layout.plain(nobody)}")
+        return None
+    if named is not None or inputs.auth_header is not None:
+        return named
     left, _ = st.columns([1, 2])
     name = left.text_input(
         "Reader ID", key=READER, persist_state="session", placeholder="reader-7", max_chars=50, help="No real name."
