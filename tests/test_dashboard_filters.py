@@ -41,6 +41,7 @@ def test_address_is_read_as_it_was_written(known):
         split="test", classes=(VINDR.names[0], VINDR.names[3]), readers=("R2",), outcome="missed", model="oracle",
         version="1", min_confidence=0.25, max_confidence=0.5, site="s", device="d",
         since=datetime(2026, 1, 2, tzinfo=UTC), until=datetime(2026, 1, 2, 12, 5, 1, tzinfo=UTC), group="g", boxes=3,
+        finding="yes", seen_by=2, at=(0.25, 1 / 3),
         measure="area", low=-0.1, high=1 / 3, contains="é&=?", order="id",
     )  # fmt: skip
     assert set(wanted.query()) == set(filters.NAMES)

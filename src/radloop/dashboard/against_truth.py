@@ -1,5 +1,8 @@
 """The view of the Detector page that sets one detector against the truth: how good it is, and how sure it should be."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
@@ -7,21 +10,23 @@ import streamlit as st
 from radloop.catalog import kept
 from radloop.catalog.judging import Judged
 from radloop.catalog.rule import Rule
-from radloop.dashboard import figures, layout
+from radloop.dashboard import figures, layout, links
 from radloop.measures import calibration, counts
 from radloop.measures.intervals import LEAST_FOR_DRAWS
 from radloop.words import several
 
+Part = tuple[str, str, str]  # model, version, split
 
-def show(judged: Judged, readers: pl.DataFrame, rule: Rule) -> None:
-    """The figures of one detector on one split; readers: the same against each reader alone."""
+
+def show(judged: Judged, readers: pl.DataFrame, rule: Rule, part: Part) -> None:
+    """The figures of one detector on one split (`part`); readers: the same against each reader alone."""
     _figures(judged)
     left, right = st.columns(2, gap="medium")
     with left:
-        _precision(judged)
+        _precision(judged, part)
         _thresholds(judged, rule)
     with right:
-        _calibration(judged)
+        _calibration(judged, part)
         _by_reader(readers)
 
 
@@ -75,14 +80,30 @@ def _sure(judged: Judged) -> str:
     return f"{several(int(judged.calibration['predictions'].sum()), 'box')} above {Rule().doubtful:g}"
 
 
-def _precision(judged: Judged) -> None:
+def _opens(part: Part) -> links.Opens:
+    """The images of the split that a row is about, with what the detector found there and missed."""
+    model, version, split = part
+
+    def opens(row: Mapping[str, Any]) -> Mapping[str, Any]:
+        bounds = {"min_confidence": row.get("low"), "max_confidence": row.get("high")}
+        return {"class": row.get("class_name"), "split": split, "model": model, "version": version} | bounds
+
+    return opens
+
+
+def _precision(judged: Judged, part: Part) -> None:
     classes = judged.precision[0.4].filter(pl.col("class_id").is_not_null(), pl.col("truth") > 0)
     if classes.is_empty():
         layout.cannot_tell("the average precision of a class: there is no box in the truth of these images.")
         return
     shown, most = figures.most(classes, of="class_name", size="truth", what="classes")
     figure = figures.dots(
-        shown.with_columns(at=pl.lit("IoU 0.4")), of="class_name", value="ap", by="at", title="average precision"
+        shown.with_columns(at=pl.lit("IoU 0.4")),
+        of="class_name",
+        value="ap",
+        by="at",
+        title="average precision",
+        opens=_opens(part),
     )
     figure.update_xaxes(range=[0, 1])
     layout.chart(
@@ -90,11 +111,12 @@ def _precision(judged: Judged) -> None:
         figure,
         classes,
         key="precision",
+        opens=_opens(part),
         units=f"Hollow: boxes of the truth on fewer than {LEAST_FOR_DRAWS} groups, too few for an interval. {most}",
     )
 
 
-def _calibration(judged: Judged) -> None:
+def _calibration(judged: Judged, part: Part) -> None:
     table = judged.calibration.filter(pl.col("predictions") > 0)
     if table.is_empty():
         layout.cannot_tell(f"how often a confidence is right: there are {_sure(judged)}.")
@@ -112,6 +134,7 @@ def _calibration(judged: Judged) -> None:
             },
             mode="markers+lines",
             name="the detector",
+            customdata=figures.addresses(table, _opens(part)),
             marker={"color": figures.VERMILION, "size": 9},
         )
     )
@@ -120,6 +143,7 @@ def _calibration(judged: Judged) -> None:
         figure,
         table,
         key="calibration",
+        opens=_opens(part),
         units=f"n: {_sure(judged)}. A point without a bar lies on too few groups for an interval.",
     )
 

@@ -9,7 +9,7 @@ from typing import Final
 import streamlit as st
 
 from radloop import __version__
-from radloop.dashboard import layout
+from radloop.dashboard import layout, links
 from radloop.dashboard.pages import (
     detector,
     drift,
@@ -68,6 +68,7 @@ def main(inputs: Dashboard) -> None:
     }
     chosen = st.navigation(menu)
     layout.page_title(chosen.title)
+    links.arrive(chosen.title)
     with st.sidebar:
         st.caption(f"radloop {__version__} · light theme: menu at the top right")
     chosen.run()

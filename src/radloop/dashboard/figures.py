@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from radloop.dashboard.layout import LONGEST_NAME, label, shortened
+from radloop.dashboard.links import Opens, address
 from radloop.tables import SPLITS
 
 ORANGE: Final = "#E69F00"
@@ -62,9 +63,16 @@ def most(data: pl.DataFrame, *, of: str, size: str, what: str, besides: Sequence
 
 
 def bars(
-    data: pl.DataFrame, *, of: str, value: str, by: str | None = None, title: str, percent: bool = False
+    data: pl.DataFrame,
+    *,
+    of: str,
+    value: str,
+    by: str | None = None,
+    title: str,
+    percent: bool = False,
+    opens: Opens | None = None,
 ) -> go.Figure:
-    """Lying bars of `value` for each `of`, the first on top; side by side for each `by`."""
+    """Lying bars of `value` for each `of`, the first on top; side by side for each `by`. opens: see `layout.chart`."""
     names = data[of].unique(maintain_order=True).to_list()
     groups = data.partition_by(by, as_dict=True, maintain_order=True) if by else {("",): data}
     figure = empty(height=_height(len(names) * (1 + 0.4 * (len(groups) - 1))), x=title, legend=by is not None)
@@ -75,6 +83,7 @@ def bars(
             name=label(group),
             orientation="h",
             marker_color=SPLIT_COLOURS.get(str(group), CYCLE[place % len(CYCLE)]),
+            customdata=addresses(part, opens),
         )
     figure.update_layout(barmode="group")
     figure.update_yaxes(autorange="reversed", **_named(names))
@@ -86,7 +95,15 @@ def bars(
 
 
 def dots(
-    data: pl.DataFrame, *, of: str, value: str, by: str, title: str, expected: str | None = None, percent: bool = False
+    data: pl.DataFrame,
+    *,
+    of: str,
+    value: str,
+    by: str,
+    title: str,
+    expected: str | None = None,
+    percent: bool = False,
+    opens: Opens | None = None,
 ) -> go.Figure:
     """A dot of `value` for each `of` and `by`, with its interval if the table has one; a line where `expected` lies.
 
@@ -116,6 +133,7 @@ def dots(
             mode="markers",
             orientation="h",
             offsetgroup=str(place + 1),
+            customdata=addresses(part, opens),
             cliponaxis=False,  # a dot at 0 or 1 is a whole one
             marker={"symbol": _symbols(part, value, place), "size": 9, "color": colour, "opacity": 0.9},
         )
@@ -128,7 +146,15 @@ def dots(
 
 
 def lines(
-    data: pl.DataFrame, *, x: str, y: str, by: str, x_title: str, y_title: str, percent: bool = False
+    data: pl.DataFrame,
+    *,
+    x: str,
+    y: str,
+    by: str,
+    x_title: str,
+    y_title: str,
+    percent: bool = False,
+    opens: Opens | None = None,
 ) -> go.Figure:
     """A line for each `by`."""
     figure = empty(x=x_title, y=y_title)
@@ -141,6 +167,7 @@ def lines(
             mode="lines+markers",
             line={"color": SPLIT_COLOURS.get(str(group), CYCLE[place % len(CYCLE)])},
             marker={"symbol": SYMBOLS[place % len(SYMBOLS)]},
+            customdata=addresses(part, opens),
         )
     if percent:
         figure.update_yaxes(tickformat=".0%")
@@ -148,7 +175,15 @@ def lines(
 
 
 def matrix(
-    data: pl.DataFrame, *, x: str, y: str, value: str, names: Sequence[str], title: str, hover: str | None = None
+    data: pl.DataFrame,
+    *,
+    x: str,
+    y: str,
+    value: str,
+    names: Sequence[str],
+    title: str,
+    hover: str | None = None,
+    opens: Opens | None = None,
 ) -> go.Figure:
     """A cell of `value` for each pair of `names`; what the table does not hold stays empty."""
     places = {name: place for place, name in enumerate(names)}
@@ -171,9 +206,41 @@ def matrix(
         ygap=1,
         hoverongaps=False,
     )
+    if opens is not None:
+        held = data.filter(pl.col(value).is_not_null())
+        figure.update_traces(hoverinfo="skip", hovertemplate=None)
+        figure.add_trace(
+            clickable(held, x=x, y=y, told=held.select(_told(title, value, hover)).to_series(), opens=opens)
+        )
     figure.update_xaxes(**_named(names))
     figure.update_yaxes(autorange="reversed", **_named(names))
     return figure
+
+
+def addresses(part: pl.DataFrame, opens: Opens | None) -> list[str] | None:
+    """Where a click on each row leads, as `layout.chart` follows it."""
+    return None if opens is None else [address(opens(row)) for row in part.iter_rows(named=True)]
+
+
+def clickable(held: pl.DataFrame, *, x: str, y: str, told: pl.Series, opens: Opens) -> go.Scatter:
+    """Points that nobody sees in the middle of cells, one a row: Plotly takes no click on a heatmap for a choice."""
+    return go.Scatter(
+        x=[label(one) if isinstance(one, str) else one for one in held[x]],
+        y=[label(one) if isinstance(one, str) else one for one in held[y]],
+        text=[label(one) for one in told],
+        customdata=addresses(held, opens),
+        mode="markers",
+        marker={"size": 24, "symbol": "square", "opacity": 0},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        hovertemplate="%{y}<br>%{x}<br>%{text}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def _told(title: str, value: str, hover: str | None) -> pl.Expr:
+    number = pl.format(f"{title} {{}}", pl.col(value).round_sig_figs(3))
+    return number if hover is None else pl.format("{}; {}", number, pl.col(hover))
 
 
 def ranges(data: pl.DataFrame, *, of: str, measure: str, title: str, log: bool = False) -> go.Figure:

@@ -7,24 +7,23 @@ from typing import Any, Final
 import streamlit as st
 
 from radloop.catalog import judging
-from radloop.dashboard import filters, layout
+from radloop.dashboard import filters, layout, links
 from radloop.dashboard.filters import Choices, Filters
 from radloop.words import several
 
 _ANY: Final = "(any)"
-_KEPT: Final = "images-address"  # of the last look at this page, in the session
 _ORDERS: Final[Mapping[str, str]] = {"disagreement": "most disagreed on", "boxes": "most boxes", "id": "by id"}
 _FIRST: Final = ("split", "classes", "readers", "outcome", "order")  # filters that are always seen
 
 
 def restore() -> None:
     """Come back to the page as it was left: an address that tells nothing is that of the menu."""
-    if not st.query_params.to_dict() and st.session_state.get(_KEPT):
-        st.query_params.from_dict(st.session_state[_KEPT])
+    if links.came_from_another() and not st.query_params.to_dict() and st.session_state.get(links.KEPT):
+        st.query_params.from_dict(st.session_state[links.KEPT])
 
 
 def keep() -> None:
-    st.session_state[_KEPT] = {name: st.query_params.get_all(name) for name in st.query_params}
+    st.session_state[links.KEPT] = {name: st.query_params.get_all(name) for name in st.query_params}
 
 
 def change(**told: str | Sequence[str] | None) -> None:

@@ -9,6 +9,7 @@ from typing import Final, Literal, get_args
 import polars as pl
 
 from radloop.dashboard import samples
+from radloop.dashboard.links import written
 from radloop.dashboard.loading import Dataset, Feedback, measured
 from radloop.tables import DETECTOR, SPLITS
 
@@ -30,7 +31,7 @@ class Filters:
     """
 
     split: str | None = None
-    classes: tuple[str, ...] = ()  # all of them on the image; "No finding": no box in a label
+    classes: tuple[str, ...] = ()  # all of them on the image, with readers drawn by one of them; "No finding": no box
     readers: tuple[str, ...] = ()  # rad_ids, all of them readers of the image
     outcome: Outcome | None = None  # of a box of the detector (model, version) against the truth
     model: str | None = None
@@ -42,6 +43,9 @@ class Filters:
     since: datetime | None = None  # of the feedback; UTC
     until: datetime | None = None
     group: str | None = None
+    finding: Literal["yes", "no"] | None = None  # whether anybody drew a box; with readers, one of them
+    seen_by: int | None = None  # persons, at least, who drew the class
+    at: tuple[float, float] | None = None  # in a box of the class; fractions of the picture
     boxes: int | None = None  # in the labels of the image
     measure: str | None = None  # a column of `measures.drift`,
     low: float | None = None  # at least,
@@ -63,6 +67,7 @@ class Filters:
     def query(self) -> dict[str, str | list[str]]:
         """As an address tells it."""
         told = {_ADDRESS.get(one.name, one.name): getattr(self, one.name) for one in fields(self)}
+        told["at"] = None if self.at is None else f"{self.at[0]},{self.at[1]}"
         return {name: _written(value) for name, value in told.items() if value not in (None, ())}
 
 
@@ -181,6 +186,11 @@ def _moment(value: str) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
+def _point(value: str) -> tuple[float, float]:
+    x, _, y = value.partition(",")
+    return _number("place", x, 0, 1), _number("place", y, 0, 1)
+
+
 def _confidence(values: Sequence[str], _: Choices) -> float:
     return _number("confidence from 0 to 1", values[-1], 0, 1)
 
@@ -203,6 +213,9 @@ _READ: Final[Mapping[str, Callable[[Sequence[str], Choices], object]]] = {
     "since": lambda values, _: _moment(values[-1]),
     "until": lambda values, _: _moment(values[-1]),
     "group": _text,
+    "finding": lambda values, _: _one_of("finding", values, ("yes", "no")),
+    "seen_by": lambda values, _: int(_number("number of persons", values[-1], 1, 1e6)),
+    "at": lambda values, _: _point(values[-1]),
     "boxes": lambda values, _: int(_number("number of boxes", values[-1], 0, 1e6)),
     "measure": _text,
     "low": lambda values, _: _number("number", values[-1]),
@@ -213,8 +226,6 @@ _READ: Final[Mapping[str, Callable[[Sequence[str], Choices], object]]] = {
 
 
 def _written(value: object) -> str | list[str]:
-    if isinstance(value, tuple):
-        return [str(one) for one in value]
     if isinstance(value, datetime):
         return value.astimezone(UTC).replace(tzinfo=None).isoformat()
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+    return written(value)

@@ -11,7 +11,9 @@ import polars as pl
 import streamlit as st
 
 from radloop import people
-from radloop.dashboard import loading, loop
+from radloop.dashboard import links, loading, loop
+from radloop.dashboard.links import open_image as open_image
+from radloop.dashboard.links import open_images as open_images
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
 from radloop.measures import counts
@@ -24,6 +26,7 @@ CHART: Final = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "sel
 MOST_SHOWN: Final = 5_000  # rows of a table on a page; its CSV has all
 FEW_IMAGES: Final = 10  # of a split, or of a class in it: below, a figure says little
 LONGEST_NAME: Final = 40  # of a class on a picture or an axis
+_CLICK: Final = "Click: its images."
 _READINGS: Final = {
     READER: ("reading of a reader", "readings of readers"),
     people.REVIEWER: ("review", "reviews"),
@@ -78,14 +81,34 @@ def head(title: str, subtitle: str, *, simulated: Sequence[str] = ()) -> None:
         st.warning(f"**Simulated:** {', '.join(simulated)}. Made up by a program; says nothing of patients.")
 
 
-def chart(says: str, figure: go.Figure, data: pl.DataFrame | None, *, key: str, units: str = "") -> None:
-    """A chart under the sentence that it shows (Markdown), and the table it was drawn from."""
+def chart(
+    says: str,
+    figure: go.Figure,
+    data: pl.DataFrame | None,
+    *,
+    key: str,
+    units: str = "",
+    opens: links.Opens | None = None,
+) -> None:
+    """A chart under the sentence that it shows (Markdown), and the table it was drawn from.
+
+    opens: which images a row of the table stands for; the figure was drawn with the same. A click on what it draws, or
+    the choice of a row, goes there.
+    """
     st.markdown(f"**{says}**")
-    if units:
-        st.caption(units.strip())
-    st.plotly_chart(figure, key=key, config=CHART, alt=says.replace("\\", ""))
+    click = "" if opens is None else _CLICK if data is None else f"{_CLICK[:-1]}; or choose a row of the data."
+    told = f"{units.strip()} {click}".strip()
+    if told:
+        st.caption(told)
+    alt = says.replace("\\", "")
+    if opens is None:
+        st.plotly_chart(figure, key=key, config=CHART, alt=alt)
+    else:
+        event: Any = st.plotly_chart(figure, key=key, config=CHART, alt=alt, on_select="rerun", selection_mode="points")
+        for point in event["selection"]["points"]:
+            links.follow(point.get("customdata"))
     if data is not None:
-        table(data, key=key)
+        table(data, key=key, opens=opens)
 
 
 @loading.measured
@@ -154,12 +177,16 @@ def _groups(found: Dataset) -> list[int]:
     return sizes.filter(sizes > 1).to_list()
 
 
-def table(data: pl.DataFrame, *, key: str, opened: bool = False) -> None:
-    """A table behind one click, and as a CSV file."""
+def table(data: pl.DataFrame, *, key: str, opened: bool = False, opens: links.Opens | None = None) -> None:
+    """A table behind one click, and as a CSV file; with `opens` the choice of a row goes to its images."""
     with st.expander(f"Data ({data.height:,} rows)", expanded=opened):
         if data.height > MOST_SHOWN:
             st.caption(f"The first {MOST_SHOWN:,} rows; the CSV has all.")
-        st.dataframe(data.head(MOST_SHOWN), hide_index=True, key=f"{key}-table")
+        shown = data.head(MOST_SHOWN)
+        if opens is None:
+            st.dataframe(shown, hide_index=True, key=f"{key}-table")
+        else:
+            links.choose(shown, key=f"{key}-table", opens=opens)
         download(data, key=key)
 
 
@@ -246,22 +273,6 @@ def quiet_feedback(inputs: Dashboard) -> Feedback | None:
 def page_title(title: str) -> None:
     """Name the tab of the browser after the page."""
     st.set_page_config(page_title=f"{title} · radloop")
-
-
-def open_image(image_id: str) -> NoReturn:
-    """Go to the image on its own page."""
-    open_images(image=image_id)
-
-
-def open_images(**asked: str | float | Sequence[str] | None) -> NoReturn:
-    """Go to the images that have this in common, by the names of `filters.NAMES`; None asks for nothing."""
-    query = {name: value for name, value in asked.items() if value is not None}
-    told = {name: value if isinstance(value, str) else _several(value) for name, value in query.items()}
-    st.switch_page(st.Page(_nowhere, url_path="images"), query_params=told)
-
-
-def _several(value: float | Sequence[str]) -> str | list[str]:
-    return f"{value:g}" if isinstance(value, int | float) else [str(one) for one in value]
 
 
 def open_review(feedback_id: str) -> NoReturn:

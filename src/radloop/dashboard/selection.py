@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from radloop import people
 from radloop.catalog.rule import Rule
 from radloop.dashboard import loop, samples
 from radloop.dashboard.filters import Filters
@@ -38,6 +39,8 @@ def images(found: Dataset, said: Feedback | None, asked: Filters) -> pl.DataFram
         listed = listed.filter(boxes=asked.boxes)
     if asked.contains:
         listed = listed.filter(pl.col("image_id").str.contains(asked.contains, literal=True))
+    if asked.finding is not None or asked.seen_by is not None or asked.at is not None:
+        listed = _drawn(listed, found, asked)
     listed = _of_feedback(listed, found, said, asked) if asked.of_feedback else _labelled(listed, found, asked)
     if asked.measure is not None:
         listed = listed.join(_measured(found, said, asked), on="image_id", how="semi")
@@ -45,11 +48,39 @@ def images(found: Dataset, said: Feedback | None, asked: Filters) -> pl.DataFram
 
 
 def _labelled(listed: pl.DataFrame, found: Dataset, asked: Filters) -> pl.DataFrame:
+    """By the classes of the labels in use; with readers, of what one of them drew."""
+    rows = _rows(found, asked)
     for name in asked.classes:
         if name == NOTHING:
-            listed = listed.filter(pl.col("boxes") == 0)
+            listed = listed.join(rows.filter(pl.col("class_id").is_not_null()), on="image_id", how="anti")
         else:
-            listed = listed.filter(pl.col("class_ids").list.contains(_number(found.taxonomy, name)))
+            own = rows.filter(class_id=found.taxonomy.names.index(name))
+            listed = listed.join(own, on="image_id", how="semi")
+    return listed
+
+
+def _rows(found: Dataset, asked: Filters) -> pl.DataFrame:
+    """The labels in use, of the readers that are asked for."""
+    return found.labels.filter(pl.col("rad_id").is_in(asked.readers)) if asked.readers else found.labels
+
+
+def _drawn(listed: pl.DataFrame, found: Dataset, asked: Filters) -> pl.DataFrame:
+    """By whether, by how many people and where a box of the classes was drawn."""
+    rows = _rows(found, asked).filter(pl.col("class_id").is_not_null())
+    if asked.finding is not None:
+        listed = listed.join(rows, on="image_id", how="semi" if asked.finding == "yes" else "anti")
+    own = rows
+    if asked.classes and NOTHING not in asked.classes:
+        own = rows.filter(pl.col("class_id").is_in([found.taxonomy.names.index(name) for name in asked.classes]))
+    if asked.at is not None:
+        x, y = asked.at
+        over = [
+            pl.lit(value).is_between(f"{axis}_min_norm", f"{axis}_max_norm") for axis, value in (("x", x), ("y", y))
+        ]
+        listed = listed.join(own.filter(*over), on="image_id", how="semi")
+    if asked.seen_by is not None:
+        seen = people.persons(own).group_by("image_id", "class_id").agg(persons=pl.col("rad_id").n_unique())
+        listed = listed.join(seen.filter(pl.col("persons") >= asked.seen_by), on="image_id", how="semi")
     return listed
 
 
@@ -62,16 +93,30 @@ def _of_feedback(listed: pl.DataFrame, found: Dataset, said: Feedback | None, as
         detector = {"model": asked.model, "model_version": asked.version or ""}
         given = given.with_columns(pl.col(tuple(detector)).fill_null("")).filter(**detector)
     listed = listed.join(given, on="image_id", how="semi")
-    if asked.of_boxes or (asked.model is not None and asked.classes and NOTHING not in asked.classes):
+    if asked.outcome is not None:
+        return _with_boxes(listed, boxes(found, said, asked).filter(outcome=asked.outcome), asked, found.taxonomy)
+    if asked.of_boxes:
+        return _with_boxes(listed, _said_boxes(said, given, asked), asked, found.taxonomy)
+    if asked.model is not None and asked.classes and NOTHING not in asked.classes:
         return _with_boxes(listed, boxes(found, said, asked), asked, found.taxonomy)
     return _labelled(listed, found, asked)
 
 
+def _said_boxes(said: Feedback, given: pl.DataFrame, asked: Filters) -> pl.DataFrame:
+    """image_id, class_id, confidence: the boxes of that feedback in the range, or its "No finding"."""
+    above, up_to = asked.min_confidence, 1 if asked.max_confidence is None else asked.max_confidence
+    confident = pl.col("confidence") <= up_to
+    if above is not None:
+        confident &= pl.col("confidence") > above
+    if NOTHING in asked.classes:
+        nothing = pl.lit(said.taxonomy.nothing, CLASS_ID)
+        told = given.filter(pl.col("class_id").is_null()).with_columns(class_id=nothing)
+    else:
+        told = said.records.detections.join(given, on="feedback_id", how="semi")
+    return told.filter(confident)
+
+
 def _with_boxes(listed: pl.DataFrame, known: pl.DataFrame, asked: Filters, classes: Taxonomy) -> pl.DataFrame:
-    if asked.outcome is not None:
-        known = known.filter(outcome=asked.outcome)
-    elif asked.of_boxes:
-        known = known.filter(pl.col("confidence").is_not_null())
     for name in asked.classes or (None,):
         own = known if name is None else known.filter(class_id=_number(classes, name))
         listed = listed.join(own, on="image_id", how="semi")

@@ -78,8 +78,7 @@ def legend(drawn: Sequence[str], boxes: pl.DataFrame | None) -> list[Style]:
 
 def _source(inputs: Dashboard, found: Dataset, image_id: str) -> tuple[str | None, str]:
     try:
-        path = pictures.find(found, inputs.images, image_id)
-        return pictures.address(pictures.proportions(path, pictures.frame(found, image_id), pictures.THUMBNAIL_PX)), ""
+        return pictures.url(found, inputs.images, image_id, pictures.THUMBNAIL_PX), ""
     except RadloopError as refused:
         return None, str(refused)
 

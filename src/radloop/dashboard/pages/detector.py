@@ -49,7 +49,7 @@ def page(inputs: Dashboard) -> None:
     with st.spinner("Judging …"):
         judged = loop.evaluated(found, said, part, rule, inputs.seed)
     if view == _VIEWS[0]:
-        against_truth.show(judged, loop.against_readers(found, said, part), rule)
+        against_truth.show(judged, loop.against_readers(found, said, part), rule, part)
     elif view == _VIEWS[2]:
         least = _least(judged, rule, own)
         confusion_chart.show(*loop.confused(found, said, part, least), found.taxonomy, least=least)

@@ -1,7 +1,8 @@
 """Feedback: what does the model say, how sure is it, and how did the run go?"""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import streamlit as st
@@ -11,6 +12,7 @@ from radloop.dashboard import figures, layout, loading, loop
 from radloop.dashboard.loading import Feedback
 from radloop.errors import RadloopError
 from radloop.options import Dashboard
+from radloop.taxonomy import NOTHING
 from radloop.words import several
 
 MOST_LISTED: Final = 1000
@@ -51,7 +53,8 @@ def _histogram(said: Feedback, rule: Rule) -> None:
     for (kind,), part in held.group_by("kind", maintain_order=True):
         colour = figures.VERMILION if kind == "boxes" else figures.GREY
         middles = ((part["low"] + part["high"]) / 2).to_list()
-        figure.add_bar(x=middles, y=part["count"].to_list(), name=str(kind), marker_color=colour)
+        told = figures.addresses(part, _in_bin)
+        figure.add_bar(x=middles, y=part["count"].to_list(), name=str(kind), marker_color=colour, customdata=told)
     figure.update_layout(barmode="group", bargap=0.05)
     figure.update_yaxes(type="log", dtick=1)
     figure.add_vline(
@@ -68,7 +71,13 @@ def _histogram(said: Feedback, rule: Rule) -> None:
         "which become labels."
     )
     title = "How sure the model is of its boxes, and of finding nothing"
-    layout.chart(title, figure, held, key="confidences", units=units)
+    layout.chart(title, figure, held, key="confidences", units=units, opens=_in_bin)
+
+
+def _in_bin(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The images of which some feedback is that sure of a box, or of finding nothing."""
+    nothing = None if row["kind"] == "boxes" else NOTHING
+    return {"class": nothing, "min_confidence": row["low"], "max_confidence": row["high"]}
 
 
 def _table(said: Feedback) -> None:

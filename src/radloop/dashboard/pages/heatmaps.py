@@ -1,5 +1,8 @@
 """Heatmaps: where on the picture do the boxes of a class lie?"""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
@@ -72,7 +75,7 @@ def page(inputs: Dashboard) -> None:
         for column, split in zip(st.columns(2), splits[start : start + 2], strict=False):
             with column:
                 title = f"Where {layout.plain(name)} was drawn in {split}"
-                _panel(inputs, found, shares[split], highest, (split, title, _says(boxes[split])))
+                _panel(inputs, found, shares[split], highest, (split, title, _says(boxes[split])), name)
                 if boxes[split][0] < FEW_BOXES:
                     layout.cannot_tell(f"{several(boxes[split][0], 'box')}: too few for a pattern.")
     layout.download(_cells(heat), key=f"heatmap-{class_id}")
@@ -83,7 +86,12 @@ def _says(boxes: tuple[int, int, int]) -> str:
 
 
 def _panel(
-    inputs: Dashboard, found: Dataset, share: npt.NDArray[np.float64], highest: float, told: tuple[str, str, str]
+    inputs: Dashboard,
+    found: Dataset,
+    share: npt.NDArray[np.float64],
+    highest: float,
+    told: tuple[str, str, str],
+    class_name: str,
 ) -> None:
     split, title, says = told
     background = pictures.mean(found, inputs.images, split if found.has_splits else None)
@@ -103,13 +111,23 @@ def _panel(
             zmin=0,
             zmax=highest,
             colorbar={"title": {"text": "share of the boxes", "side": "right"}, "tickformat": ".0%"},
-            hovertemplate="%{z:.1%} of the boxes<extra></extra>",
+            hoverinfo="skip",
         )
     )
+
+    def opens(row: Mapping[str, Any]) -> Mapping[str, Any]:
+        here = f"{row['x']:.4f},{row['y']:.4f}"
+        return {"class": class_name, "split": split if found.has_splits else None, "at": here}
+
+    row, column = np.nonzero(share)
+    cells = pl.DataFrame({"x": middles[column], "y": middles[row], "share": share[row, column]})
+    says_of_cell = cells.select(pl.format("{} % of the boxes", (100 * pl.col("share")).round(1))).to_series()
+    points = figures.clickable(cells, x="x", y="y", told=says_of_cell, opens=opens)
+    figure.add_trace(points.update(hovertemplate="%{text}<extra></extra>", marker={"size": 4}))
     figure.update_layout(plot_bgcolor="black", margin={"l": 0, "r": 0, "t": 0, "b": 0, "pad": 0})
     figure.update_xaxes(range=[0, 1], visible=False, constrain="domain")
     figure.update_yaxes(range=[1, 0], visible=False, scaleanchor="x", scaleratio=_ratio(found), constrain="domain")
-    layout.chart(title, figure, None, key=f"heat-{split}", units=says)
+    layout.chart(title, figure, None, key=f"heat-{split}", units=says, opens=opens)
     if background is None:
         st.caption("No picture could be read: the mean picture is missing.")
 

@@ -1,5 +1,8 @@
 """Labels: how are the classes and boxes distributed, and are the splits alike?"""
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
@@ -8,9 +11,11 @@ from radloop.dashboard import figures, layout, loading
 from radloop.dashboard.loading import Dataset
 from radloop.measures import counts
 from radloop.options import Dashboard
+from radloop.tables import SPLITS
 from radloop.taxonomy import NOTHING
 
-_ALIKE = "They were made alike (stratified): that they are found alike says nothing of the data."
+_LABELLED: Final = "in a label"
+_ALIKE: Final = "They were made alike (stratified): that they are found alike says nothing of the data."
 
 
 @loading.measured
@@ -80,6 +85,7 @@ def _distribution(found: Dataset) -> None:
         by="split",
         title=f"share of the split's {unit}",
         percent=True,
+        opens=_of_class,
     )
     if drawn.is_empty():
         layout.cannot_tell(f"whether the splits are alike. {sizes}")
@@ -89,6 +95,7 @@ def _distribution(found: Dataset) -> None:
             figure,
             shares,
             key=f"class-shares-{unit}",
+            opens=_of_class,
             units=f"{sizes} The grey line is the share over all splits: what each would have if they were alike. "
             f"{_ALIKE if found.wanted is not None else ''} {most}",
         )
@@ -101,9 +108,24 @@ def _distribution(found: Dataset) -> None:
         _seen(findings),
         classes,
         key="classes",
+        opens=_of_class,
         units="Images. A class that one reader alone saw is in doubt; a model and simulated reviewers saw nothing. "
         f"{most}",
     )
+
+
+def _of_class(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The images with the class of a row, in its split."""
+    return {"class": row["class_name"], "split": _split(row)}
+
+
+def _split(row: Mapping[str, Any]) -> str | None:
+    return row["split"] if row.get("split") in SPLITS else None
+
+
+def _seen_by(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    persons = {"seen by two or more": 2, "seen by three or more": 3}.get(row["seen"])
+    return {"class": row["class_name"], "seen_by": persons}
 
 
 def _seen(findings: pl.DataFrame) -> go.Figure:
@@ -111,10 +133,10 @@ def _seen(findings: pl.DataFrame) -> go.Figure:
         ["images", "seen_by_2", "seen_by_3"], index="class_name", variable_name="seen"
     ).with_columns(
         pl.col("seen").replace(
-            {"images": "in a label", "seen_by_2": "seen by two or more", "seen_by_3": "seen by three or more"}
+            {"images": _LABELLED, "seen_by_2": "seen by two or more", "seen_by_3": "seen by three or more"}
         )
     )
-    return figures.bars(long, of="class_name", value="value", by="seen", title="images")
+    return figures.bars(long, of="class_name", value="value", by="seen", title="images", opens=_seen_by)
 
 
 def _per_image(found: Dataset) -> None:
@@ -126,9 +148,20 @@ def _per_image(found: Dataset) -> None:
         help="An image adds up all who read it; a reading is one label file (with --labels per-reader).",
     )
     data = _labels_per(found, unit)
-    figure = figures.lines(data, x="labels", y="count", by="split", x_title="boxes", y_title=f"{unit}s (log scale)")
+    opens = _with_boxes if unit == "image" else None
+    figure = figures.lines(
+        data, x="labels", y="count", by="split", x_title="boxes", y_title=f"{unit}s (log scale)", opens=opens
+    )
     figure.update_yaxes(type="log", dtick=1)
-    layout.chart(f"How many {unit}s hold how many boxes", figure, data, key=f"labels-per-{unit}")
+    layout.chart(f"How many {unit}s hold how many boxes", figure, data, key=f"labels-per-{unit}", opens=opens)
+
+
+def _with_boxes(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"boxes": row["labels"], "split": _split(row)}
+
+
+def _with_both(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"class": [row["class_a_name"], row["class_b_name"]]}
 
 
 def _cooccurrence(found: Dataset) -> None:
@@ -140,16 +173,17 @@ def _cooccurrence(found: Dataset) -> None:
         required=True,
         help="Images with both classes, or the very same rectangle carrying both.",
     )
+    opens = _with_both if measure == "images" else None
     findings = _classes(found).filter(pl.col("class_id") != found.taxonomy.nothing)
     shown, most = figures.most(findings, of="class_name", size="images", what="classes")
     names = shown["class_name"].to_list()
     among = pairs.filter(pl.col("class_a_name").is_in(names), pl.col("class_b_name").is_in(names))
     said = among.with_columns(said=pl.format("expected if independent: {} images", pl.col("expected_images").round(1)))
     figure = figures.matrix(
-        said, x="class_a_name", y="class_b_name", value=measure, names=names, title=measure, hover="said"
+        said, x="class_a_name", y="class_b_name", value=measure, names=names, title=measure, hover="said", opens=opens
     )
     title = f"Which classes occur together: {measure} with both"
-    layout.chart(title, figure, pairs, key=f"together-{measure}", units=most)
+    layout.chart(title, figure, pairs, key=f"together-{measure}", units=most, opens=opens)
 
 
 def _boxes(found: Dataset) -> None:
@@ -166,6 +200,7 @@ def _boxes(found: Dataset) -> None:
             figure,
             shapes,
             key="areas",
+            opens=_of_class,
             units=f"5, 25, 50, 75 and 95 % of boxes. {most}",
         )
     with right:

@@ -1,12 +1,13 @@
 """Readers: how far do they agree, and who read what?"""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import polars as pl
 import streamlit as st
 
 from radloop import people
-from radloop.dashboard import figures, layout, loading
+from radloop.dashboard import figures, layout, links, loading
 from radloop.dashboard.loading import Dataset
 from radloop.measures import agreement, counts
 from radloop.measures.agreement import Readings
@@ -17,6 +18,7 @@ from radloop.taxonomy import NOTHING
 from radloop.words import several
 
 _VIEWS: Final = ("By class", "By pair of readers", "Who read what", "Most disagreed on")
+_WITH_FINDING: Final = "with a finding"
 _EVERY: Final = "(all findings)"
 _WHOSE: Final = (
     "Agreement is that of the source's readers, also of readings set aside: who reviewed had seen the model's boxes."
@@ -127,12 +129,15 @@ def _classes(found: Dataset) -> None:
         shown, most = figures.most(
             by_class, of="class_name", size="positive_images", what="classes", besides=(NOTHING,)
         )
-        figure = figures.dots(shown, of="class_name", value=measure, by="population", title=names[measure])
+        figure = figures.dots(
+            shown, of="class_name", value=measure, by="population", title=names[measure], opens=_of_class
+        )
         layout.chart(
             "On the image: did the readers see the same classes?",
             figure,
             by_class,
             key=f"agreement-{measure}",
+            opens=_of_class,
             units=f"{names[measure]} with its 95 % interval. 1: always the same answer; 0: as by chance. "
             f"n: {every:,} images that two or more read, {ill:,} of them with a finding. Hollow: the class is on fewer "
             f"than {LEAST_FOR_DRAWS} of them, too few for an interval. {most}",
@@ -152,17 +157,31 @@ def _classes(found: Dataset) -> None:
             what="classes",
             besides=(_EVERY,),
         )
-        figure = figures.dots(shown, of="class_name", value="f1", by="at", title="F1 of boxes")
+        figure = figures.dots(shown, of="class_name", value="f1", by="at", title="F1 of boxes", opens=_of_class)
         figure.update_xaxes(range=[0, 1])
         layout.chart(
             "On the box: did two readers draw it in the same place?",
             figure,
             boxes.drop("at", "boxes"),
             key="box-agreement",
+            opens=_of_class,
             units="F1 = 2 pairs / boxes of both, with its 95 % interval; normal images change nothing here. "
             f"n: {counted:,} boxes, each counted with each other reader of its image. Hollow: they lie on fewer than "
             f"{LEAST_FOR_SHARE} images, too few for an interval. {most}",
         )
+
+
+def _of_class(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The images with the class of a row."""
+    return {"class": row["class_name"] if row["class_name"] not in (None, _EVERY) else None}
+
+
+def _of_pair(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The images that both readers of a row read; of a class, those where one of them drew it."""
+    return {
+        "reader": [row["reader_a"], row["reader_b"]],
+        "class": row["class_name"] if row["class_id"] is not None else None,
+    }
 
 
 def _iou() -> float:
@@ -199,77 +218,81 @@ def _pairs(found: Dataset) -> None:
         names=names,
         title=title,
         hover="said",
+        opens=_of_pair,
     )
-    figure.update_traces(zmin=0, zmax=1)  # 0: as by chance, or never
+    figure.update_traces(zmin=0, zmax=1, selector={"type": "heatmap"})  # 0: as by chance, or never
     layout.chart(
         f"{title} of each pair of readers, {layout.plain(name)}",
         figure,
         pairs,
         key="pairs",
+        opens=_of_pair,
         units=f"Empty: no common image, or too few for an interval: {few}. Intervals and numbers of images stand in "
         f"the data. {most}",
     )
 
 
+def _of_reader(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The images that a reader read; with a class or any finding, those where this one drew it."""
+    finding = "yes" if row.get("what") == _WITH_FINDING else None
+    return {"reader": row["rad_id"], "finding": finding, "class": row.get("class_name"), "split": row.get("split")}
+
+
 def _who(found: Dataset) -> None:
     read = _read(found).sort(pl.col("who") != READER, maintain_order=True)
     shown, most = figures.most(read, of="rad_id", size="images", what="readers")
-    readers = shown["rad_id"].to_list()
-    reviewers = {rad_id: f"{rad_id} ({who})" for rad_id, who in read.select("rad_id", "who").rows() if who != READER}
-    name_of = pl.col("rad_id").replace(reviewers)
+    names = {
+        rad_id: rad_id if who == READER else f"{rad_id} ({who})" for rad_id, who in shown.select("rad_id", "who").rows()
+    }
+    reader = pl.col("rad_id").replace_strict(names, return_dtype=pl.String)
     long = (
-        shown.with_columns(name_of)
-        .rename({"images_with_finding": "with a finding"})
-        .unpivot(["images", "with a finding"], index="rad_id", variable_name="what")
+        shown.with_columns(reader=reader)
+        .rename({"images_with_finding": _WITH_FINDING})
+        .unpivot(["images", _WITH_FINDING], index=["rad_id", "reader"], variable_name="what")
     )
-    figure = figures.bars(long, of="rad_id", value="value", by="what", title="images")
-    layout.chart("How many images each reader read, and saw a finding on", figure, read, key="who-read", units=most)
+    figure = figures.bars(long, of="reader", value="value", by="what", title="images", opens=_of_reader)
+    title = "How many images each reader read, and saw a finding on"
+    layout.chart(title, figure, read, key="who-read", units=most, opens=_of_reader)
     classes = _reader_classes(found).filter(pl.col("class_id") != found.taxonomy.nothing)
     name = st.selectbox("Class", found.taxonomy.names, key="reader-class")
-    one = classes.filter(pl.col("class_name") == name, pl.col("rad_id").is_in(readers))
+    one = classes.filter(pl.col("class_name") == name, pl.col("rad_id").is_in(names)).with_columns(reader=reader)
     figure = figures.bars(
-        one.with_columns(name_of), of="rad_id", value="share", title="share of the reader's images", percent=True
+        one, of="reader", value="share", title="share of the reader's images", percent=True, opens=_of_reader
     )
     title = f"On what share of their images each reader saw {layout.plain(name)}"
-    layout.chart(
-        title, figure, classes, key="reader-classes", units=f"n: the images that the reader read, above. {most}"
-    )
+    units = f"n: the images that the reader read, above. {most}"
+    layout.chart(title, figure, classes, key="reader-classes", units=units, opens=_of_reader)
     if found.has_splits:
         splits = _reader_splits(found)
-        drawn, sizes = layout.enough(splits, found)
-        if drawn.is_empty():
-            layout.cannot_tell(f"whether each split has the same readers. {sizes}")
-            return
-        figure = figures.dots(
-            drawn.filter(pl.col("rad_id").is_in(readers)).with_columns(name_of),
-            of="rad_id",
-            value="share",
-            by="split",
-            title="share of the split's readings",
-            percent=True,
-        )
-        layout.chart(
-            "Who read each split: another mix of readers makes other labels",
-            figure,
-            splits,
-            key="reader-splits",
-            units=f"{sizes} {most}",
-        )
+        _who_read_splits(found, splits, splits.filter(pl.col("rad_id").is_in(names)).with_columns(reader=reader), most)
+
+
+def _who_read_splits(found: Dataset, splits: pl.DataFrame, shown: pl.DataFrame, most: str) -> None:
+    drawn, sizes = layout.enough(shown, found)
+    if drawn.is_empty():
+        layout.cannot_tell(f"whether each split has the same readers. {sizes}")
+        return
+    title = "share of the split's readings"
+    figure = figures.dots(drawn, of="reader", value="share", by="split", title=title, percent=True, opens=_of_reader)
+    layout.chart(
+        "Who read each split: another mix of readers makes other labels",
+        figure,
+        splits,
+        key="reader-splits",
+        opens=_of_reader,
+        units=f"{sizes} {most}",
+    )
 
 
 def _most(found: Dataset) -> None:
     disputed = _disputed(found, _iou())
     st.markdown("**Images on which the readers' boxes differ most**")
     st.caption("Disagreement is 1 − F1 of all boxes of all pairs. Choose a row to open the picture.")
-    event = st.dataframe(
+    links.choose(
         disputed.head(500),
-        hide_index=True,
-        height=560,
         key="most-disputed",
-        on_select="rerun",
-        selection_mode="single-row",
+        opens=links.image_of,
+        height=560,
         column_config={name: st.column_config.NumberColumn(format="%.3f") for name in ("f1", "disagreement")},
     )
     layout.download(disputed, key="disputed")
-    for row in event["selection"]["rows"]:
-        layout.open_image(disputed["image_id"][row])

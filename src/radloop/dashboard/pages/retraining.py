@@ -1,14 +1,16 @@
 """Re-training: what will the next model learn, and what was kept from it?"""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import streamlit as st
 
 from radloop import tree
 from radloop.catalog.rule import Rule
-from radloop.dashboard import figures, layout, loading, loop
+from radloop.dashboard import figures, layout, links, loading, loop
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
 from radloop.feedback import retraining
@@ -100,7 +102,7 @@ def _rows(decided: Decided, classes: Taxonomy) -> None:
         "text/csv",
         on_click="ignore",
     )
-    layout.table(decided.rows, key="rows-now")
+    layout.table(decided.rows, key="rows-now", opens=links.image_of)
 
 
 def _counted_rows(rows: pl.DataFrame) -> str:
@@ -112,7 +114,7 @@ def _why(decided: Decided) -> None:
     st.markdown("**Why the rest does not train**")
     st.dataframe(why, hide_index=True, key="why")
     held = decided.fates.filter(pl.col("fate").is_in(["withheld", "disputed", "refused"]))
-    layout.table(held, key="withheld")
+    layout.table(held, key="withheld", opens=links.image_of)
     if decided.refused_reviews.height:
         waits = decided.waiting["feedback_id"].n_unique()
         st.error(
@@ -128,19 +130,24 @@ def _counted(fates: pl.DataFrame) -> pl.DataFrame:
     return ordered.select("fate", "code", "reason", "split", "feedbacks")
 
 
+def _before(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The images of a class that train now; which more will is in the table above."""
+    return {"class": row["class_name"], "split": "training"} if row.get("when", "before") == "before" else None
+
+
 def _balance(found: Dataset, decided: Decided) -> None:
     balance = loop.balance(found, decided.rows.filter("trains"))
     findings = balance.filter(pl.col("class_name") != NOTHING)
     shown, most = figures.most(findings, of="class_name", size="after", what="classes")
     long = shown.unpivot(["before", "after"], index="class_name", variable_name="when")
-    figure = figures.bars(long, of="class_name", value="value", by="when", title="training images")
+    figure = figures.bars(long, of="class_name", value="value", by="when", title="training images", opens=_before)
     title = "Training images of each class, before and after the next round"
     images = decided.rows.filter("trains")["image_id"].n_unique()
     units = (
         f"n: images with a label of the class in training now, and when the {several(images, 'image')} of the "
         f"table are added: what people drew on those from production comes along. {most}"
     )
-    layout.chart(title, figure, balance, key="balance", units=units)
+    layout.chart(title, figure, balance, key="balance", units=units, opens=_before)
 
 
 def _last(path: Path) -> None:
@@ -156,7 +163,7 @@ def _last(path: Path) -> None:
         st.warning("**Simulated:** rows of simulated reviews are among them, marked in the column `source`.")
     st.markdown(f"**{_counted_rows(rows)}**")
     st.download_button("Download retrain.csv", path.read_bytes, path.name, "text/csv", on_click="ignore")
-    st.dataframe(rows, hide_index=True, key="last-rows")
+    links.choose(rows, key="last-rows", opens=links.image_of)
     report = loading.document(path.with_name(tree.REPORT))
     if report:
         st.markdown("**What became of every feedback**")
