@@ -183,12 +183,16 @@ def _rare(dataset: Dataset) -> list[str]:
     shares = counts.class_shares(dataset.labels, classes).filter(
         pl.col("class_id") != classes.nothing, pl.col("images") < FEW_IMAGES
     )
-    present = shares.filter(pl.col("expected_image_share") > 0, ~pl.col("split").is_in(small.implode()))
+    present = (
+        shares.filter(pl.col("expected_image_share") > 0, ~pl.col("split").is_in(small.implode()))
+        .group_by("split", maintain_order=True)
+        .len()
+    )
     absent = shares.filter(pl.col("expected_image_share") == 0)["class_id"].unique().sort()
     said = []
     if len(absent):
         said.append(f"Classes that are in no label: {listed([classes.name(class_id) for class_id in absent])}.")
-    for (split,), part in present.group_by("split", maintain_order=True):
-        names = [f"{name} ({images})" for name, images in part.select("class_name", "images").iter_rows()]
-        said.append(f"In {split}, fewer than {FEW_IMAGES} images with {listed(names)}: figures on these waver.")
+    if present.height:
+        told = listed([f"{split} ({several(classes, 'class')})" for split, classes in present.iter_rows()])
+        said.append(f"Fewer than {FEW_IMAGES} images of a class are in {told}: figures on these waver (table below).")
     return said

@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import streamlit as st
 
-from radloop.dashboard import figures, layout, loading, soundness
+from radloop.dashboard import figures, layout, linked_table, links, loading, soundness
+from radloop.dashboard.linked_table import Cell, Look, Row
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.measures import counts
 from radloop.options import Dashboard
+from radloop.tables import SPLITS
+from radloop.taxonomy import NOTHING
+from radloop.words import several
 
 _MARKS: Final[Mapping[soundness.Verdict, str]] = {
     "proved": ":green[proved]",
@@ -26,6 +30,11 @@ def _totals(dataset: Dataset) -> dict[str, int]:
 
 
 @loading.measured
+def _shares(dataset: Dataset) -> pl.DataFrame:
+    return counts.class_shares(dataset.labels, dataset.taxonomy)
+
+
+@loading.measured
 def _sizes(dataset: Dataset) -> pl.DataFrame:
     return counts.split_sizes(dataset.rows, dataset.wanted)
 
@@ -37,12 +46,12 @@ def page(inputs: Dashboard) -> None:
     layout.head("Overview", "Is the data sound, and what needs attention?", simulated=layout.marks(found, said))
     if found is not None:
         _numbers(found)
-        left, right = st.columns([3, 2], gap="large")
+        left, right = st.columns(2, gap="large")
         with left:
-            _splits(found)
-        with right:
             _checked(found)
-        _attention(found, said)
+        with right:
+            _attention(found, said)
+        _splits(found)
         _facts(found)
 
 
@@ -62,23 +71,76 @@ def _numbers(found: Dataset) -> None:
 
 
 def _splits(found: Dataset) -> None:
-    sizes = _sizes(found)
+    """A row for all images and one for each class, three columns for each split: images, boxes, deviation."""
     if not found.has_splits:
         st.info("The table has no splits, so none are shown. `radloop transform` makes them.")
-        return
-    figure = figures.bars(sizes, of="split", value="images", title="images")
-    if found.wanted:
-        figure.add_scatter(
-            y=sizes["split"].to_list(),
-            x=sizes["target"].to_list(),
-            name="target",
-            mode="markers",
-            marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": figures.ORANGE}},
-        )
-        figure.update_layout(showlegend=True)
-        figure.data[0].name = "images"
-    units = f"n: {sizes['images'].sum():,} images. The target is what was asked for, before any round of re-training."
-    layout.chart("Images in each split, against the target", figure, sizes, key="split-sizes", units=units)
+    sizes, shares = _sizes(found), _shares(found)
+    shown, most = figures.most(shares, of="class_name", size="images", what="classes", besides=(NOTHING,))
+    splits = dict(sizes.select("split", "images").iter_rows())
+    parts = shown.partition_by("class_id", maintain_order=True)
+    rows = [_all_images(found, sizes), *(_class(found, part, splits) for part in parts)]
+    unit = [("images", "images"), ("boxes", "boxes"), ("±", "images more or fewer than were asked for, or expected")]
+    heads = [
+        [Cell(""), *(Cell(split, says=f"{split}: images, boxes and deviation", span=3) for split in splits)],
+        [Cell("class"), *(Cell(text, says=says) for _ in splits for text, says in unit)],
+    ]
+    linked_table.show("Images and boxes of each class in each split", heads, rows, key="classes-splits")
+    target = "all images against what was asked for, before any round of re-training; " if found.wanted else ""
+    st.caption(
+        f"n: {several(int(sizes['images'].sum()), 'image')}. A number leads to its images. ±, in images: {target}"
+        f"a class against what each split would have if all were alike. Dotted: fewer than {layout.FEW_IMAGES} images, "
+        f"on which figures waver. {most}"
+    )
+    layout.table(shares, key="class-splits", opens=_of_class)
+
+
+def _all_images(found: Dataset, sizes: pl.DataFrame) -> Row:
+    boxes = dict(_shares(found).group_by("split").agg(pl.col("boxes").sum()).iter_rows())
+    cells: list[Cell] = []
+    for row in sizes.iter_rows(named=True):
+        split, images = row["split"], row["images"]
+        off = None if row["difference"] is None else _signed(row["difference"])
+        asked = "" if row["target"] is None else f", {row['target']:,} were asked for"
+        own = split if found.has_splits else None
+        cells += _cells(own, None, (images, boxes.get(split, 0), off), f"{split}{asked}")
+    return Row(Cell("all images", links.address({})), tuple(cells))
+
+
+def _signed(difference: int) -> str:
+    return f"{difference:+,}" if difference else "0"
+
+
+def _class(found: Dataset, part: pl.DataFrame, splits: Mapping[str, int]) -> Row:
+    name = part["class_name"][0]
+    by_split = {row["split"]: row for row in part.iter_rows(named=True)}
+    cells: list[Cell] = []
+    for split, size in splits.items():
+        row = by_split.get(split)
+        if row is None:  # a split without an image
+            cells += [Cell("–", look="first"), Cell("–"), Cell("–")]
+            continue
+        images = row["images"]
+        off = _signed(round(images - size * row["expected_image_share"]))
+        cells += _cells(split if found.has_splits else None, name, (images, row["boxes"], off), split)
+    return Row(Cell(name, links.address({"class": name}), f"all images with {name}"), tuple(cells))
+
+
+def _cells(
+    split: str | None, name: str | None, told: tuple[int, int | None, str | None], of: str
+) -> tuple[Cell, Cell, Cell]:
+    images, boxes, off = told
+    says = f"{several(images, 'image')}{f' with {name}' if name else ''} in {of}"
+    few: Look = "first few" if images < layout.FEW_IMAGES else "first"
+    address = links.address({"class": name, "split": split}) if images else ""
+    return (
+        Cell(f"{images:,}", address, says, look=few),
+        Cell("–" if boxes is None else f"{boxes:,}", look="quiet"),
+        Cell("–" if off is None else off, look="quiet"),
+    )
+
+
+def _of_class(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"class": row["class_name"], "split": row["split"] if row["split"] in SPLITS else None}
 
 
 def _checked(found: Dataset) -> None:
@@ -97,7 +159,7 @@ def _attention(found: Dataset, said: Feedback | None) -> None:
     notes = list(soundness.attention(found))
     if said is not None and said.records.refused.height:
         notes.append(f"{said.records.refused.height:,} feedback files cannot be used (see Feedback).")
-    st.subheader("Needs attention")
+    st.markdown("**Needs attention**")
     if not notes:
         st.markdown("Nothing.")
     for note in notes:
