@@ -69,7 +69,7 @@ def test_page_shows_every_view(page, classes, made):
         assert "VinBigData" not in said(test)
 
 
-@pytest.mark.parametrize("page", ["labels", "heatmaps", "images", "feedback", "review"])
+@pytest.mark.parametrize("page", ["labels", "heatmaps", "images", "feedback"])
 def test_page_names_every_class_of_its_dataset(page, made):
     test = opened(page, made(taxonomies.SPINE))
     assert names_on(test) >= set(taxonomies.SPINE.names)
