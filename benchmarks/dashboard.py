@@ -16,7 +16,19 @@ from pathlib import Path
 from benchmarks.harness import Bench, Contestant, Section, verdict
 from radloop.vindr.classes import TAXONOMY
 
-PAGES = ("overview", "labels", "readers", "drift", "heatmaps", "images", "feedback", "detector", "review", "retraining")
+PAGES = (
+    "overview",
+    "labels",
+    "readers",
+    "drift",
+    "heatmaps",
+    "images",
+    "feedback",
+    "detector",
+    "review",
+    "retraining",
+    "versions",
+)
 
 
 def run(bench: Bench) -> Section:

@@ -98,9 +98,9 @@ def trained(done) -> pl.DataFrame:
 
 
 def tell(name: str, rows: pl.DataFrame, truth: pl.DataFrame, images: pl.DataFrame) -> None:
-    from radloop.pipelines import evaluating
+    from radloop.catalog import judging
 
-    figures = evaluating.labels(rows, truth, images, TAXONOMY)
+    figures = judging.labels(rows, truth, images, TAXONOMY)
     counts = f"{figures['labelled']:8,}{figures['labels']:7,}{figures['correct']:7,}"
     shares = [
         f"{figures[each]:.2f} ({figures[f'{each}_low']:.2f} to {figures[f'{each}_high']:.2f})"

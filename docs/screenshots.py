@@ -23,7 +23,18 @@ def main(out: Path) -> None:
         served(Dashboard(out=out), Path(scratch) / "log") as address,
         window(address) as browser,
     ):
-        for page in ("", "labels", "readers", "drift", "heatmaps", "images", "feedback", "detector", "re-training"):
+        for page in (
+            "",
+            "labels",
+            "readers",
+            "drift",
+            "heatmaps",
+            "images",
+            "feedback",
+            "detector",
+            "re-training",
+            "versions",
+        ):
             browser.open(page)
             if page == "drift":
                 view(browser, "Feedback of two time windows")

@@ -18,6 +18,7 @@ PAGES = (
     "review",
     "reads",
     "retraining",
+    "versions",
 )
 OF_DATASET = ("overview", "labels", "readers", "drift", "heatmaps", "images")
 

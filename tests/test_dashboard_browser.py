@@ -23,6 +23,7 @@ PAGES = (
     "review",
     "my-reads",
     "re-training",
+    "versions",
 )
 SHOTS = os.environ.get("SCREENSHOTS")  # a folder to keep them in, such as docs/screenshots
 

@@ -209,11 +209,11 @@ def test_labels_are_judged_on_the_same_images_whatever_they_are_of(classes: Taxo
     known = truth.of(read(*((image, "R1", 3, HERE) for image in ("a", "b", "unlabelled", "elsewhere"))))
     images = pl.DataFrame({"image_id": ["a", "b", "normal", "unlabelled"]}).with_columns(group="image_id")
     rows = predicted(("f1", "a", 3, 0.1, HERE), ("f2", "b", 3, 0.2, THERE))  # however sure: they are labels
-    found = evaluating.labels(rows, known, images, classes)
+    found = judging.labels(rows, known, images, classes)
     assert [found[name] for name in ("images", "labelled", "truth", "labels", "correct")] == [4, 2, 3, 2, 1]
     assert (found["precision"], found["recall"]) == (0.5, pytest.approx(1 / 3))
     nothing = pl.DataFrame({"image_id": ["normal"]})  # a row of retrain.csv without a box
-    found = evaluating.labels(pl.concat([rows, nothing], how="diagonal"), known, images, classes)
+    found = judging.labels(pl.concat([rows, nothing], how="diagonal"), known, images, classes)
     assert [found[name] for name in ("labelled", "labels", "recall")] == [3, 2, pytest.approx(1 / 3)]
 
 

@@ -1,6 +1,6 @@
 """Boxes: overlap, suppression, fusion. Corners are `xyxy`, centre and size `cxcywh`; any unit, but one at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +49,23 @@ def iou_of_pairs(a: ArrayLike, b: ArrayLike) -> Floats:
     union = _area(first) + _area(second) - shared
     overlap: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return overlap
+
+
+def once_each(pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """Which pairs stay, the best first, so that nothing on either side is in two of them.
+
+    >>> once_each([(0, 0), (0, 1), (1, 0), (1, 1)])
+    [0, 3]
+    """
+    kept: list[int] = []
+    first: set[int] = set()
+    second: set[int] = set()
+    for place, (one, other) in enumerate(pairs):
+        if one not in first and other not in second:
+            kept.append(place)
+            first.add(one)
+            second.add(other)
+    return kept
 
 
 def _area(xyxy: Floats) -> Floats:

@@ -242,6 +242,9 @@ class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFo
 
     retrain: Path | None = option(None, About("A retrain.csv to show.", shown="DATASET/retrain/retrain.csv"))
     images: Path | None = option(None, About("Folder of pictures to show.", shown="the dataset's own"))
+    compare: Path | None = option(
+        None, About("Another version of the dataset, or its annotations, to set beside it.", shown="what it keeps")
+    )
     host: str = option("127.0.0.1", "Address that the dashboard listens on.")
     port: int = option(8501, About("Port of the dashboard.", ge=1, le=65_535))
     auth: str = option(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -11,7 +11,7 @@ from radloop.catalog.rule import Rule
 from radloop.measures import calibration, compared, curves, evaluation
 from radloop.measures.compared import Side
 from radloop.measures.curves import Froc
-from radloop.tables import DETECTOR
+from radloop.tables import CLASS_ID, DETECTOR
 from radloop.taxonomy import Taxonomy
 
 # What is judged apart: test tells how good a detector is, production how good what may train would be.
@@ -162,45 +162,57 @@ def judge(here: Matched, classes: Taxonomy, *, rule: Rule, seed: int = 0) -> Jud
 
 @dataclass(frozen=True)
 class Paired:
-    """Two detectors on the images of one split that both have seen."""
+    """Two detectors on the images of one split that both have seen, or one detector by two truths of its images."""
 
     images: int
     groups: int  # of these images
-    truth: int  # boxes
-    only: tuple[int, int]  # images that one of the two alone has seen
+    truth: tuple[int, int]  # boxes
+    only: tuple[int, int]  # images that one of the two alone has
     cuts: tuple[float | None, float | None]  # `kept.cut` of each
     min_confidence: float
     figures: pl.DataFrame  # `compared.compare`
 
 
-def pair(
-    sides: tuple[pl.DataFrame, pl.DataFrame],
-    boxes: pl.DataFrame,
-    readings: pl.DataFrame,
-    classes: Taxonomy,
-    *,
-    rule: Rule,
-    seed: int = 0,
-) -> Paired:
-    """Is the second detector better than the first? On the images that both have seen and somebody has read.
-
-    sides: a `part` of `newest` of each, of one split. boxes, readings: as of `matched`.
-    """
-    first, second = (looked.join(readings, on="image_id", how="semi") for looked in sides)
-    one, other = (
-        matched(looked.join(both, on="image_id", how="semi"), boxes, readings)
-        for looked, both in ((first, second), (second, first))
-    )
-    images = one.images
+def pair(first: Matched, second: Matched, classes: Taxonomy, *, rule: Rule, seed: int = 0) -> Paired:
+    """Is the second better than the first, on the images that both have? Groups are those of the second."""
+    images = second.images.join(first.images, on="image_id", how="semi")
+    sides = first, second
+    truths = [side.truth.join(images, on="image_id", how="semi").height for side in sides]
     return Paired(
         images=images.height,
         groups=images["group"].n_unique(),
-        truth=one.truth.height,
-        only=(first.height - images.height, second.height - images.height),
-        cuts=(one.cut, other.cut),
+        truth=(truths[0], truths[1]),
+        only=(first.images.height - images.height, second.images.height - images.height),
+        cuts=(first.cut, second.cut),
         min_confidence=rule.min_confidence,
-        figures=compared.compare(one.side, other.side, images, classes, min_confidence=rule.min_confidence, seed=seed),
+        figures=compared.compare(
+            first.side, second.side, images, classes, min_confidence=rule.min_confidence, seed=seed
+        ),
     )
+
+
+def labels(rows: pl.DataFrame, truth: pl.DataFrame, images: pl.DataFrame, classes: Taxonomy) -> dict[str, Any]:
+    """How good `rows` (RETRAINING, or DETECTIONS taken as labels) are on `images` (image_id, group).
+
+    images, labelled (those that the rows are of), truth, labels, correct; precision and recall with their intervals.
+    """
+    drawn = rows.filter(pl.col("x_min_norm").is_not_null()).with_columns(confidence=pl.lit(1.0))
+    here = truth.join(images, on="image_id", how="semi")
+    matched = evaluation.match(drawn, here)
+    judged = evaluation.pseudo_labels(matched, here, images, classes, min_confidence=0.0)
+    labelled = rows.join(images, on="image_id", how="semi")["image_id"].n_unique()
+    counted = {"images": images["image_id"].n_unique(), "labelled": labelled}
+    return counted | judged.drop("class_id", "class_name").row(-1, named=True)
+
+
+def named(readings: pl.DataFrame, classes: Taxonomy, other: Taxonomy) -> pl.DataFrame:
+    """ANNOTATIONS of a dataset with the classes `other`, with the numbers that `classes` gives to their names.
+
+    Rows of a class that `classes` has not are left out.
+    """
+    ids = {place: classes.names.index(name) for place, name in enumerate(other.names) if name in classes.names}
+    known = readings.filter(pl.col("class_id").is_null() | pl.col("class_id").is_in(list(ids)))
+    return known.with_columns(pl.col("class_id").replace_strict(ids, default=None, return_dtype=CLASS_ID))
 
 
 def against_readers(

@@ -22,6 +22,7 @@ from radloop.dashboard.pages import (
     reads,
     retraining,
     review,
+    versions,
 )
 from radloop.options import Dashboard
 
@@ -33,6 +34,7 @@ PAGES: Final[Mapping[str, Mapping[str, ModuleType]]] = {
         "Drift": drift,
         "Heatmaps": heatmaps,
         "Images": images,
+        "Versions": versions,
     },
     "Loop": {
         "Feedback": feedback,

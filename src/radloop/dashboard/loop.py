@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 import streamlit as st
 
-from radloop.catalog import judging, version
+from radloop.catalog import changes, judging, version
+from radloop.catalog.changes import Changes
 from radloop.catalog.judging import Judged, LeftOut, Matched, Paired
 from radloop.catalog.rule import Rule
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
@@ -16,7 +17,7 @@ from radloop.feedback import evidence, guard, queue, retraining, worklists
 from radloop.feedback.conventions import Convention
 from radloop.feedback.retraining import Decided
 from radloop.measures import confusion, counts, curves, evaluation
-from radloop.tables import EDGES, HELD_OUT, PREDICTION, TIME
+from radloop.tables import DETECTOR, EDGES, HELD_OUT, PREDICTION, TIME
 
 _IMAGE: Final = ("image_id", "split", "group", "md5", "phash")
 BINS: Final = 50
@@ -184,9 +185,49 @@ def paired(
     seed: int,
 ) -> Paired:
     """Two detectors (model, version) on the images of one split that both have seen."""
-    first, second = (judging.part(_newest(dataset, said), *detector, split) for detector in detectors)
-    given = (first, second), said.records.every_box, dataset.readings, dataset.taxonomy
-    return judging.pair(*given, rule=rule, seed=seed)
+    first, second = (matched(dataset, said, (*detector, split)) for detector in detectors)
+    return judging.pair(first, second, dataset.taxonomy, rule=rule, seed=seed)
+
+
+@measured
+def over_time(dataset: Dataset, said: Feedback, split: str, seed: int) -> pl.DataFrame:
+    """detector, first, last (when it spoke on the split), images, truth, cut, ap with its interval (mAP@0.4).
+
+    In the order in which the detectors came.
+    """
+    newest = _newest(dataset, said).filter(split=split)
+    spoke = newest.group_by(DETECTOR).agg(first=pl.col("timestamp").min(), last=pl.col("timestamp").max())
+    rows = []
+    for model, model_version, first, last in spoke.sort("first", *DETECTOR).iter_rows():
+        here = matched(dataset, said, (model, model_version, split))
+        boxes = here.predictions, here.truth, here.images
+        mean = (
+            evaluation.average_precision(*boxes, dataset.taxonomy, seed=seed).select("ap", "ap_low", "ap_high").row(-1)
+        )
+        name = judging.name(model, model_version)
+        rows.append((name, first, last, here.images.height, here.truth.height, here.cut, *mean))
+    return pl.DataFrame(rows, OVER_TIME, orient="row")
+
+
+@measured
+def changed(before: Dataset, after: Dataset) -> Changes:
+    """How two versions differ (`changes.of`)."""
+    return changes.of(before.rows, after.rows)
+
+
+@measured
+def retold(
+    before: Dataset, after: Dataset, said: Feedback, part: tuple[str, str, str], rule: Rule, seed: int
+) -> Paired:
+    """One detector by the truth of either version, on the images that are in the same split of both.
+
+    The same feedback counts for both: that which is on a picture of both.
+    """
+    looked = judging.part(_newest(after, said), *part)
+    looked = looked.join(judging.part(_newest(before, said), *part), on="feedback_id", how="semi")
+    told = judging.named(before.readings, after.taxonomy, before.taxonomy), after.readings
+    first, second = (judging.matched(looked, said.records.every_box, readings) for readings in told)
+    return judging.pair(first, second, after.taxonomy, rule=rule, seed=seed)
 
 
 @measured
@@ -228,6 +269,17 @@ def confidences(said: Feedback) -> pl.DataFrame:
         )
     return pl.concat(tables)
 
+
+OVER_TIME: Final = pl.Schema(
+    {
+        "detector": pl.String(),
+        "first": TIME,
+        "last": TIME,
+        "images": pl.Int64(),
+        "truth": pl.Int64(),
+        **dict.fromkeys(("cut", "ap", "ap_low", "ap_high"), pl.Float64()),
+    }
+)
 
 LOG: Final = pl.Schema(
     {

@@ -94,13 +94,7 @@ def _nearest(wrong: pl.DataFrame, left: pl.DataFrame, min_iou: float) -> pl.Data
     overlap = boxes.iou_of_pairs(both.select(EDGES).to_numpy(), both.select(known).to_numpy())
     near = both.with_columns(iou=pl.Series(overlap)).filter(pl.col("iou") >= min_iou)
     near = near.sort("iou", "confidence", "box", "box_known", descending=[True, True, False, False])
-    kept, seen, seen_known = [], set(), set()
-    for place, (box, box_known) in enumerate(near.select("box", "box_known").iter_rows()):
-        if box not in seen and box_known not in seen_known:
-            kept.append(place)
-            seen.add(box)
-            seen_known.add(box_known)
-    return near[kept]
+    return near[boxes.once_each(near.select("box", "box_known").iter_rows())]
 
 
 def _sides(rows: pl.DataFrame, truth: str | None, predicted: str | None) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from radloop import tree
-from radloop.catalog import truth, version
+from radloop.catalog import judging, truth, version
 from radloop.catalog.rule import Rule
 from radloop.engines import Engine, Local
 from radloop.errors import DatasetError
@@ -46,7 +46,7 @@ class Demonstration:
     evaluated: Evaluation
     reviewed: tuple[Reviewed, ...]  # the second time a third reader settles what two disputed
     retrained: Retrained
-    # how good labels are that were made so, on all images of production (`evaluating.labels`)
+    # how good labels are that were made so, on all images of production (`judging.labels`)
     labels: Mapping[str, Mapping[str, Any]]
     following: Loaded | None  # the next dataset version; None where nothing trains
     checked: Report
@@ -97,16 +97,16 @@ def _closed(options: Demo, loaded: Loaded, engine: Engine, progress: Progress) -
         out=out, detector=DETECTOR, arrival=ARRIVAL, load_pattern=LOAD_PATTERN, stage_seconds=STAGE_SECONDS, seed=seed
     )
     simulated = online.simulate(hospital, engine=engine, progress=progress)
-    judging = Evaluate(out=out, min_confidence=RULE.min_confidence, seed=seed, jobs=jobs)
-    evaluated = evaluating.evaluate(judging, progress=progress)
-    made = {f"every box above {RULE.min_confidence:g}": _sure(out, judging.feedback_folder, known.taxonomy)}
+    asked = Evaluate(out=out, min_confidence=RULE.min_confidence, seed=seed, jobs=jobs)
+    evaluated = evaluating.evaluate(asked, progress=progress)
+    made = {f"every box above {RULE.min_confidence:g}": _sure(out, asked.feedback_folder, known.taxonomy)}
     learning, reading = Retrain(out=out, jobs=jobs), Review(out=out, simulated=True, seed=seed, jobs=jobs)
     made["by the rule"] = _trained(retraining.retrain(learning, progress=progress), known.taxonomy)
     reviewed = tuple(reviewing.simulate(reading, progress=progress) for _ in range(2))
     retrained = retraining.retrain(learning, progress=progress)
     made["after a simulated review"] = _trained(retrained, known.taxonomy)
     given = truth.of(known.readings), known.images.filter(split="production"), known.taxonomy
-    labels = {name: evaluating.labels(rows, *given) for name, rows in made.items() if rows.height}
+    labels = {name: judging.labels(rows, *given) for name, rows in made.items() if rows.height}
     return _Loop(simulated, evaluated, reviewed, retrained, labels)
 
 

@@ -17,7 +17,6 @@ from radloop.measures.curves import Froc
 from radloop.options import Evaluate
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
-from radloop.taxonomy import Taxonomy
 from radloop.words import several
 
 
@@ -135,17 +134,3 @@ def _evaluated(model: str, split: str, judged: Judged, readers: pl.DataFrame) ->
         calibration_error=judged.calibration_error,
         calibration_floor=judged.calibration_floor,
     )
-
-
-def labels(rows: pl.DataFrame, truth: pl.DataFrame, images: pl.DataFrame, classes: Taxonomy) -> dict[str, Any]:
-    """How good `rows` (RETRAINING, or DETECTIONS taken as labels) are on `images` (image_id, group).
-
-    images, labelled (those that the rows are of), truth, labels, correct; precision and recall with their intervals.
-    """
-    drawn = rows.filter(pl.col("x_min_norm").is_not_null()).with_columns(confidence=pl.lit(1.0))
-    here = truth.join(images, on="image_id", how="semi")
-    matched = evaluation.match(drawn, here)
-    judged = evaluation.pseudo_labels(matched, here, images, classes, min_confidence=0.0)
-    labelled = rows.join(images, on="image_id", how="semi")["image_id"].n_unique()
-    counted = {"images": images["image_id"].n_unique(), "labelled": labelled}
-    return counted | judged.drop("class_id", "class_name").row(-1, named=True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from radloop import files, manifest, storage, tree
-from radloop.catalog import version
+from radloop.catalog import judging, rounds, truth, version
 from radloop.catalog.rule import KEY, Rule
 from radloop.catalog.version import Version
 from radloop.dataset import retrain as unit
@@ -24,7 +24,7 @@ from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
 from radloop.storage import Store, publish
 from radloop.storage.publish import Published
-from radloop.tables import HELD_OUT
+from radloop.tables import HELD_OUT, PREDICTION
 from radloop.taxonomy import Taxonomy
 
 UNIT: Final = f"{manifest.UNIT}/{manifest.RETRAIN}"
@@ -63,7 +63,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
 
         judged = guard.judge(found.feedback, known.images if rule.include_held_out else known.guarded)
         decided = retraining.decide(found, judged, reviewed, rule, synthetic=known.synthetic)
-        report = _report(decided, known, rule)
+        report = _report(decided, known, rule) | rounds.since(found.feedback, reviewed.reviews)
         folder = known.root / manifest.RETRAIN
         why, refused = _reasons(decided), _refused(decided)
         if writing:
@@ -166,9 +166,21 @@ def _report(decided: Decided, known: Version, rule: Rule) -> dict[str, Any]:
         "classes": _by_class(rows, classes),
         "boxes_fused": decided.fused,
         "boxes_cut_at_the_edge": decided.cut,
+        "predictions_against_readers": _against_readers(rows, known),
         "reviews_used": decided.reviews.height,
         "reviews_refused": _counted(decided.refused_reviews, "code"),
     }
+
+
+def _against_readers(rows: pl.DataFrame, known: Version) -> dict[str, int]:
+    """Of the rows that the rule took from a model, on images that readers have read: how many are right.
+
+    images, labels and correct; all of them images that nobody may train on before (production), so that it is known.
+    """
+    own = rows.filter("trains", source=PREDICTION)
+    readings = known.readings.join(own, on="image_id", how="semi")
+    found = judging.labels(own, truth.of(readings), readings.select("image_id", "group"), known.taxonomy)
+    return {name: int(found[name]) for name in ("images", "labels", "correct")}
 
 
 def _counted(table: pl.DataFrame, column: str) -> dict[Any, int]:

@@ -91,7 +91,7 @@ def _beside(found: Dataset, said: Feedback, part: Part, rule: Rule, seed: int, p
     names = judging.name(model, version), name
     st.caption(
         f"{several(paired.images, 'image')} of {split} in {several(paired.groups, 'group')} that both have seen, "
-        f"{several(paired.truth, 'box')} of the truth. Left out, seen by one alone: {paired.only[0]:,} "
+        f"{several(paired.truth[1], 'box')} of the truth. Left out, seen by one alone: {paired.only[0]:,} "
         f"({layout.plain(names[0])}), {paired.only[1]:,} ({layout.plain(names[1])}). {_cuts(paired, names)}"
     )
     if not paired.images:

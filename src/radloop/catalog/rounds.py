@@ -1,0 +1,88 @@
+"""The rounds of re-training that stand beside a dataset: what each one learned from, by its report."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from radloop import manifest, tree
+from radloop.tables import TIME
+
+SINCE: Final = "newest"  # in report.json: when the newest feedback or review that the round knew was given
+AGAINST_READERS: Final = "predictions_against_readers"  # in report.json
+FATES: Final = ("kept", "withheld", "disputed", "unused", "refused")
+ROUNDS: Final = pl.Schema(
+    {
+        "round": pl.String(),
+        "newest": TIME,  # null: its report is from before reports told it
+        "dataset": pl.String(),  # the version
+        "feedback": pl.Int64(),
+        **dict.fromkeys(FATES, pl.Int64()),
+        "images": pl.Int64(),
+        "rows_that_train": pl.Int64(),
+        "reviews_used": pl.Int64(),
+        "predictions": pl.Int64(),  # rows of the table by source
+        "reviews": pl.Int64(),
+        "simulated_reviews": pl.Int64(),
+        "known_images": pl.Int64(),  # of the rows that train and are a model's: on images that readers have read,
+        "known_labels": pl.Int64(),  # how many there are,
+        "known_correct": pl.Int64(),  # and how many are right
+    }
+)
+_SOURCES: Final = {"predictions": "prediction", "reviews": "review", "simulated_reviews": "simulated-review"}
+
+
+def since(feedback: pl.DataFrame, reviews: pl.DataFrame) -> dict[str, str | None]:
+    """What a report tells of its time: nothing of the clock, so that the same input says the same."""
+    times = [table["timestamp"].max() for table in (feedback, reviews)]
+    newest = max((time for time in times if isinstance(time, datetime)), default=None)
+    return {SINCE: None if newest is None else newest.isoformat()}
+
+
+def read(unit: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """ROUNDS by time, and the keys of reports that are not those that the manifest lists, or cannot be read.
+
+    unit: the folder of the re-training data; none where there is none.
+    """
+    listed = manifest.read(unit)
+    if listed is None:
+        return ROUNDS.to_frame(), ()
+    rows, refused = [], []
+    reports = listed.filter(pl.col("key").str.starts_with(tree.ROUNDS), pl.col("key").str.ends_with(f"/{tree.REPORT}"))
+    for key, md5 in reports.select("key", "md5").iter_rows():
+        path = unit / key
+        data = path.read_bytes() if path.is_file() else b""
+        row = _row(key, data) if hashlib.md5(data).hexdigest() == md5 else None
+        if row is None:
+            refused.append(key)
+        else:
+            rows.append(row)
+    return pl.DataFrame(rows, schema=ROUNDS, orient="row").sort("newest", "round"), tuple(refused)
+
+
+def _row(key: str, data: bytes) -> dict[str, Any] | None:
+    try:
+        report = json.loads(data)
+        return _told(key, report) if isinstance(report, dict) else None
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _told(key: str, report: Mapping[str, Any]) -> dict[str, Any]:
+    fates, rows = report.get("fates", {}), report.get("rows", {})
+    known = report.get(AGAINST_READERS, {})
+    newest = report.get(SINCE)
+    return {
+        "round": key.removeprefix(tree.ROUNDS).partition("/")[0],
+        "newest": None if newest is None else datetime.fromisoformat(newest),
+        "dataset": report.get("dataset"),
+        "feedback": report.get("feedback"),
+        **{fate: int(fates.get(fate, 0)) for fate in FATES},
+        **{name: report.get(name) for name in ("images", "rows_that_train", "reviews_used")},
+        **{name: int(rows.get(source, 0)) for name, source in _SOURCES.items()},
+        **{f"known_{name}": known.get(name) for name in ("images", "labels", "correct")},
+    }
