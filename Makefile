@@ -76,8 +76,9 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
-machine: # what tests talk to: Swift, Triton, docker-compose, a browser
+machine: # what tests talk to: Swift, Triton, docker-compose, a browser, a proxy
 	@PYTHON=$(PYTHON) tests/swift/install.sh
 	@tests/triton/install.sh
 	@PYTHON=$(PYTHON) tests/containers/install.sh
 	@tests/browser/install.sh
+	@tests/caddy/install.sh

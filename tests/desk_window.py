@@ -25,7 +25,6 @@ class Window:
         self.page, self.address = page, address
         self.reader = reader or f"person-{next(_readers)}"
         page.set_default_timeout(PATIENCE_MS)
-        page.request.get(f"{address}/?token={TOKEN}")
 
     def open(self, feedback: str | None = None) -> None:
         """Go to the desk, say who reads, and wait for the picture."""
@@ -127,6 +126,7 @@ def opened(program: Browser, address: str, reader: str | None = None, **context:
     """A window with a memory of its own, on no image yet."""
     place = program.new_context(**({"viewport": {"width": 1280, "height": 800}} | context))
     try:
+        place.request.get(f"{address}/?token={TOKEN}")
         yield Window(place.new_page(), address, reader)
     finally:
         place.close()
