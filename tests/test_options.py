@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
@@ -62,27 +63,31 @@ def test_command_that_writes_can_be_asked_what_it_would_do(step):
 
 @pytest.mark.parametrize(("step", "setting"), EVERY)
 def test_option_is_read_by_what_its_step_is_given_to(step, setting):
-    """Read as an attribute of a parameter of this step's class or of a part of it, or by a property that is."""
+    """Read as an attribute of a parameter of this step's class or of a part of it, or by a property or method that is."""
     assert any(setting.name in READ[kind.__name__] for kind in step.__mro__), (
         f"nothing in src reads {setting.name} of options.{step.__name__}"
     )
 
 
 def _read() -> dict[str, set[str]]:
-    """{class of options: the attributes that some function reads of a parameter of that class}."""
+    """{class of options: the attributes that are read of a parameter or of a field of that class}."""
     found: dict[str, set[str]] = defaultdict(set)
     for path in SRC.rglob("*.py"):
         if path.name == "options.py":
             continue
-        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(function, ast.FunctionDef):
-                for name, kind in _parameters(function):
-                    found[kind] |= _attributes(function, name)
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(module):
+            if isinstance(node, ast.FunctionDef):
+                for name, kind in _parameters(node):
+                    found[kind] |= _attributes(node, name)
+            elif isinstance(node, ast.AnnAssign) and (kind := ast.unparse(node.annotation)) in CLASSES:
+                found[kind] |= _attributes(module, ast.unparse(node.target))
     for kind in CLASSES.values():
         for base in kind.__mro__:
             for name, member in vars(base).items():
-                if isinstance(member, property) and any(name in found[one.__name__] for one in kind.__mro__):
-                    found[kind.__name__] |= set(member.fget.__code__.co_names)
+                body = member.fget if isinstance(member, property) else member
+                if isinstance(body, FunctionType) and any(name in found[one.__name__] for one in kind.__mro__):
+                    found[kind.__name__] |= set(body.__code__.co_names)
     return found
 
 
@@ -92,9 +97,10 @@ def _parameters(function: ast.FunctionDef) -> list[tuple[str, str]]:
     return [(name, kind) for name, kind in kinds if kind in CLASSES]
 
 
-def _attributes(function: ast.FunctionDef, name: str) -> set[str]:
-    nodes = [node for node in ast.walk(function) if isinstance(node, ast.Attribute)]
-    return {node.attr for node in nodes if isinstance(node.value, ast.Name) and node.value.id == name}
+def _attributes(tree: ast.AST, name: str) -> set[str]:
+    """What is read of a variable or of a field of this name."""
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    return {node.attr for node in nodes if f".{ast.unparse(node.value)}".endswith(f".{name}")}
 
 
 READ = _read()
