@@ -5,11 +5,13 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
+from radloop import options, summaries
 from radloop.errors import DatasetError
 from radloop.options import Demo
-from radloop.pipelines import checking, demo
+from radloop.pipelines import checking, demo, reviewing
 from radloop.pipelines.checking import Report
 from radloop.split_sizes import SplitSizes
+from radloop.words import several
 
 SIZES = SplitSizes.parse("training=12,validation=2,test=4,staging=2,canary=2,production=8")
 
@@ -19,6 +21,7 @@ def test_a_demo_whose_own_dataset_is_not_sound_fails(tmp_path, monkeypatch):
     nothing = SimpleNamespace(version=None)
     monkeypatch.setattr(demo.offline, "run", lambda *_, **__: nothing)
     monkeypatch.setattr(demo, "_closed", lambda *_: demo._Loop(nothing, nothing, (), nothing, {}))
+    monkeypatch.setattr(demo, "_waiting", lambda *_: {})
     for found, sound in ((violation.clear(), True), (violation, False)):
         report = Report("store", "v", (), {}, found)
         monkeypatch.setattr(demo.checking, "check", lambda *_, report=report, **__: report)
@@ -47,3 +50,8 @@ def test_the_demo_closes_the_loop_and_checks_the_store_that_it_published(tmp_pat
     assert shown.simulated.total["feedback"] > 0
     assert [note for note in shown.simulated.notes if "was run by ONNX Runtime" not in note] == []
     assert set(shown.labels) <= {"every box above 0.9", "by the rule", "after a simulated review"}
+    queued = reviewing.order(options.Review(out=tmp_path, queue=True)).queue
+    assert queued.filter(state="unread").height > 0
+    assert shown.waiting == dict(queued["state"].value_counts().iter_rows())
+    last = summaries.of(shown).following[-1]
+    assert last == f"to read now, {several(queued.height, 'image')}: radloop dashboard --out {tmp_path}"

@@ -26,10 +26,14 @@ def amending(review: Review, known: pl.DataFrame) -> Review:
 
     Where there is none, or only one under a name that holds no id, it is as it was.
     """
-    mine = known.filter(feedback_id=review.feedback_id, reviewer=review.reviewer)
-    newest = mine.sort("timestamp", "review_id", "file")["review_id"].tail(1).to_list()
-    previous = newest[0] if newest and _ID.fullmatch(newest[0]) else None
-    return msgspec.structs.replace(review, previous=previous)
+    return msgspec.structs.replace(review, previous=previous(known, review.feedback_id, review.reviewer))
+
+
+def previous(known: pl.DataFrame, feedback_id: str, reader: str) -> str | None:
+    """The id of the reader's newest review of the feedback, among REVIEWS `known`; None where none has an id."""
+    mine = known.filter(feedback_id=feedback_id, reviewer=reader).sort("timestamp", "review_id", "file")
+    newest = mine["review_id"].tail(1).to_list()
+    return newest[0] if newest and _ID.fullmatch(newest[0]) else None
 
 
 def of(reviewed: Reviews, reader: str) -> pl.DataFrame:

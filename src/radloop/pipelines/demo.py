@@ -33,6 +33,10 @@ RULE: Final = Rule()
 ARRIVAL: Final = "poisson:15"
 LOAD_PATTERN: Final = "1,2,3,2"
 STAGE_SECONDS: Final = 3.0
+# so much of the images simulated radiologists read, and so much of these disputes a third one settles: the rest is left
+# to whoever opens the dashboard
+READ: Final = 0.67
+ADJUDICATED: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,12 @@ class Demonstration:
     offline: Loaded
     simulated: Simulation
     evaluated: Evaluation
-    reviewed: tuple[Reviewed, ...]  # the second time a third reader settles what two disputed
+    reviewed: tuple[Reviewed, ...]  # the second time a third reader settles some of what two disputed
     retrained: Retrained
     # how good labels are that were made so, on all images of production (`judging.labels`)
     labels: Mapping[str, Mapping[str, Any]]
     following: Loaded | None  # the next dataset version; None where nothing trains
+    waiting: Mapping[str, int]  # state of a worklist -> images that are left for whoever opens the dashboard
     checked: Report
 
 
@@ -75,6 +80,7 @@ def run(options: Demo, *, progress: Progress = silent) -> Demonstration | EtlPre
         offline=loaded,
         **loop._asdict(),
         following=following,
+        waiting=_waiting(options, progress),
         checked=_checked(store, progress),
     )
 
@@ -102,12 +108,19 @@ def _closed(options: Demo, loaded: Loaded, engine: Engine, progress: Progress) -
     made = {f"every box above {RULE.min_confidence:g}": _sure(out, asked.feedback_folder, known.taxonomy)}
     learning, reading = Retrain(out=out, jobs=jobs), Review(out=out, simulated=True, seed=seed, jobs=jobs)
     made["by the rule"] = _trained(retraining.retrain(learning, progress=progress), known.taxonomy)
-    reviewed = tuple(reviewing.simulate(reading, progress=progress) for _ in range(2))
+    reviewed = tuple(reviewing.simulate(reading, share=share, progress=progress) for share in (READ, ADJUDICATED))
     retrained = retraining.retrain(learning, progress=progress)
     made["after a simulated review"] = _trained(retrained, known.taxonomy)
     given = truth.of(known.readings), known.images.filter(split="production"), known.taxonomy
     labels = {name: judging.labels(rows, *given) for name, rows in made.items() if rows.height}
     return _Loop(simulated, evaluated, reviewed, retrained, labels)
+
+
+def _waiting(options: Demo, progress: Progress) -> Mapping[str, int]:
+    queued = reviewing.order(
+        Review(out=options.out, queue=True, seed=options.seed, jobs=options.jobs), progress=progress
+    )
+    return dict(queued.queue["state"].value_counts().sort("state").iter_rows())
 
 
 def _checked(store: Path, progress: Progress) -> Report:

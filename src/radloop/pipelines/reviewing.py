@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -13,7 +14,7 @@ from radloop.catalog import truth, version
 from radloop.catalog.rule import Rule
 from radloop.catalog.version import Version
 from radloop.errors import UsageError
-from radloop.feedback import guard, matching, queue, radiologists, reviews, worklists
+from radloop.feedback import audit, guard, matching, queue, radiologists, reviews, worklists
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.options import Review
@@ -22,6 +23,8 @@ from radloop.progress import Progress, silent
 from radloop.tables import TRUTH
 from radloop.taxonomy import Taxonomy
 from radloop.words import Worklist
+
+_DRAW: Final = "simulated "  # a lot of its own for which images simulated radiologists are given
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,12 @@ def _told_to_reader(chosen: pl.DataFrame) -> pl.DataFrame:
     return chosen.select("place", "feedback_id", "image_id", "state", "held_out")
 
 
-def simulate(options: Review, *, progress: Progress = silent) -> Reviewed:
+def simulate(options: Review, *, share: float = 1.0, progress: Progress = silent) -> Reviewed:
     """Let simulated radiologists look at all feedback that a review could make something of.
 
-    They see the truth of each image (`catalog.truth`), and err like the dataset's readers. The second run settles what
-    the first left disputed, and completes what it was killed in.
+    Of all images they are given a `share`, drawn by lot. They see the truth of each image (`catalog.truth`), and err
+    like the dataset's readers. The second run settles what the first left disputed, and completes what it was killed
+    in.
     """
     folder, writing = options.reviews_folder, not options.dry_run
     playing = coming_back.wait(options, progress)
@@ -114,8 +118,10 @@ def simulate(options: Review, *, progress: Progress = silent) -> Reviewed:
         known, found, said, judged = _look(options, progress)
         standing, _, unreadable = matching.match(said, judged, found.detections, Rule())
         waits = judged.join(unreadable, on="feedback_id", how="semi")  # for a person's review: nobody else decides
-        open_feedback = queue.candidates(judged, standing).join(waits, on="image_id", how="anti")
-        begun = _begun(judged, standing).join(waits, on="image_id", how="anti")
+        open_feedback, begun = (
+            table.join(waits, on="image_id", how="anti").filter(_drawn(pl.col("image_id"), options.seed, share))
+            for table in (queue.candidates(judged, standing), _begun(judged, standing))
+        )
         wanted = pl.concat([open_feedback, begun])
         there_is = _truth(known.readings.join(wanted, on="image_id", how="semi"))
         planned = list(radiologists.review(wanted, found.detections, there_is, known.taxonomy, seed=options.seed))
@@ -138,6 +144,10 @@ def simulate(options: Review, *, progress: Progress = silent) -> Reviewed:
         done=writing,
         notes=playing,
     )
+
+
+def _drawn(image_id: pl.Expr, seed: int, share: float) -> pl.Expr:
+    return image_id.map_batches(lambda ids: audit.lots(ids, seed, _DRAW), pl.Float64) < share
 
 
 def _begun(judged: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:

@@ -305,6 +305,7 @@ def _demonstrated(record: Demonstration) -> Summary:
     judged = record.evaluated.models[0]
     fates = ", ".join(f"{count:,} {fate}" for fate, count in report["fates"].items() if count)
     told = sum(each.written for each in record.reviewed)
+    waiting = sum(record.waiting.values())
     disputed, images = several(record.reviewed[-1].disputed, "feedback"), several(judged.images, "image")
     loop = [
         ("dataset", f"version {first.version}: {sum(first.images.values()):,} images, {first.labels:,} labels"),
@@ -317,6 +318,7 @@ def _demonstrated(record: Demonstration) -> Summary:
             "reviews",
             f"{told:,} by simulated radiologists, {disputed} still disputed",
         ),
+        ("worklist", _left(record.waiting)),
         ("feedback", f"{report['feedback']:,} = {fates}"),
         ("re-training", f"{several(sum(report['rows'].values()), 'row')} of {several(report['images'], 'image')}"),
         ("next dataset", _next_version(record.following)),
@@ -341,12 +343,17 @@ def _demonstrated(record: Demonstration) -> Summary:
             *record.offline.transformed.notes,
         ),
         following=(
-            f"look at it: radloop dashboard --out {record.out}",
             f"where a box comes from: radloop explain --out {record.out} IMAGE_ID",
             f"the dataset, as a trainer takes it: {first.organized / 'data.yaml'}",
             f"the store it was published to: {record.store}",
+            f"to read now, {several(waiting, 'image')}: radloop dashboard --out {record.out}",
         ),
     )
+
+
+def _left(waiting: Mapping[str, int]) -> str:
+    words = {"unread": "unread", "second": "to be read by a second reader", "disputed": "disputed"}
+    return ", ".join(f"{waiting[state]:,} {said}" for state, said in words.items() if waiting.get(state)) or "empty"
 
 
 def _next_version(following: Loaded | None) -> str:

@@ -13,7 +13,7 @@ from radloop.dashboard.desk import component, items
 from radloop.dashboard.desk.work import NO_READER_ID, READER_ID, Answers, Work
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
-from radloop.feedback import reviews, worklists
+from radloop.feedback import reads, reviews, worklists
 from radloop.options import Dashboard
 from radloop.words import Worklist
 
@@ -230,14 +230,13 @@ def _saved(here: _Loop, work: Work, message: Mapping[str, Any]) -> str | None:
         if verdict.feedback_id not in said.records.feedback["feedback_id"]:
             return f"there is no feedback {verdict.feedback_id}."
         reviewed = loading.reviews(inputs.reviews_folder, here.dataset.taxonomy, inputs.convention)
-        own = items.earlier(reviewed, verdict.feedback_id, reader)
         review = drafts.review(
             verdict,
             items.image_of(said, verdict.feedback_id),
             reader=reader,
             ai=items.ai_findings(inputs, said, verdict.feedback_id)[0],
             may_adjudicate=identity.may_adjudicate(inputs, reader),
-            previous=None if own.is_empty() else str(own["review_id"][-1]),
+            previous=reads.previous(reviewed.reviews.reviews, verdict.feedback_id, reader),
             now=datetime.now(UTC),
         )
         reviews.write(inputs.reviews_folder, review, here.dataset.taxonomy, durable=True)
