@@ -59,14 +59,14 @@ def served(inputs: Dashboard, log: Path, *, token: str = TOKEN) -> Iterator[str]
         )
         try:
             address = f"http://127.0.0.1:{port}"
-            _wait(server, address, log)
+            wait_until_served(server, address, log)
             yield address
         finally:
             server.terminate()
             server.wait(timeout=30)
 
 
-def _wait(server: subprocess.Popen, address: str, log: Path) -> None:
+def wait_until_served(server: subprocess.Popen, address: str, log: Path) -> None:
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until and server.poll() is None:
         try:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tarfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -392,7 +393,12 @@ def close_the_loop(loop: Loop) -> None:
         assert loop.up(file) == dict.fromkeys(services(file), 0), loop.output
     assert loop.run(DASHBOARD, "up", "-d").returncode == 0
     assert healthy(loop, "data-dashboard")
-    with urllib.request.urlopen(f"http://127.0.0.1:{loop.port}/", timeout=10) as page:
+    address = loop.log("data-dashboard")[-1].removeprefix("radloop: ")
+    assert address.startswith(f"http://127.0.0.1:{loop.port}/?token=")
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        browser.open(f"http://127.0.0.1:{loop.port}/", timeout=10)
+    with browser.open(address, timeout=10) as page:
         assert b"<title>" in page.read()
 
 

@@ -5,7 +5,9 @@ import dataclasses
 import http.client
 import os
 import shutil
+import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -17,7 +19,8 @@ from urllib.parse import urlsplit
 import pytest
 
 import small_loop
-from browser_session import TOKEN, chromium, served, window
+from browser_session import TOKEN, chromium, served, wait_until_served, window
+from radloop import settings
 from radloop.dashboard import tokens
 from radloop.dashboard.gate import HEADERS, Access
 
@@ -312,6 +315,36 @@ def _read(path: Path) -> bytes:
     with contextlib.suppress(OSError):
         return path.read_bytes()
     return b""
+
+
+def test_dashboard_that_asks_nobody_says_so_and_still_refuses_other_sites(inputs, picture, tmp_path):
+    with served(dataclasses.replace(inputs, auth="none"), tmp_path / "log", token="") as address:
+        assert ask(address, picture).status == 200
+        assert ask(address, picture, Host="evil.example").status == 403
+        assert ask(address, "/_stcore/stream", **UPGRADE, Origin="http://evil.example").status == 403
+        log = (tmp_path / "log").read_text()
+    assert "anybody who reaches this address can read everything" in log
+    assert "token=" not in log
+
+
+def test_command_that_users_know_has_the_same_gate(inputs, tmp_path):
+    script = Path(__file__).parent.parent / "data-pipeline" / "streamlit-dashboard" / "data_dashboard.py"
+    words = settings.words(dataclasses.replace(inputs, reviews=tmp_path / "reviews"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}", "--", *words]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=script.parent)
+    try:
+        wait_until_served(process, f"http://127.0.0.1:{port}", tmp_path / "log")
+        opened = (tmp_path / "log").read_text().splitlines()[-1].removeprefix("radloop: ")
+        assert opened.startswith(f"http://127.0.0.1:{port}/?token=")
+        assert ask(opened, "/").status == 403
+        assert ask(opened, opened.partition(str(port))[2]).status == 303
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
 
 
 # ---- a forged word of who somebody is ------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def test_command_that_writes_can_be_asked_what_it_would_do(step):
 
 @pytest.mark.parametrize(("step", "setting"), EVERY)
 def test_option_is_read_by_what_its_step_is_given_to(step, setting):
-    """Read as an attribute of a parameter of this step's class or of a part of it, or by a property or method that is."""
+    """Read of a parameter or field of this step's class or of a part of it, or by a property or method that is."""
     assert any(setting.name in READ[kind.__name__] for kind in step.__mro__), (
         f"nothing in src reads {setting.name} of options.{step.__name__}"
     )

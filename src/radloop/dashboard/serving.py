@@ -1,5 +1,6 @@
 """What the server serves beside Streamlit's own: the gate, pictures by their address, the desk's modules."""
 
+import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ PAGE: Final = Path(__file__).parent / "server" / "page.py"  # what is run for ev
 _DESK: Final = Path(__file__).parent / "desk"
 _DESK_TYPES: Final = {".js": "text/javascript", ".css": "text/css"}
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104  what one listens on, not what is listened on here
+_OF_RUNS: Final = "streamlit.runtime.scriptrunner_utils.script_run_context"  # warns that a picture is no page's
 _FOR_EVER: Final = "private, max-age=31536000, immutable"
 
 
@@ -76,6 +78,7 @@ def _token(chosen: Dashboard) -> tuple[str | None, str]:
 @asynccontextmanager
 async def announce(_: object) -> AsyncIterator[None]:
     """Say where the dashboard is, with the token; nothing else ever prints it."""
+    logging.getLogger(_OF_RUNS).setLevel(logging.ERROR)
     found = access()
     host = "127.0.0.1" if found.address in _EVERYWHERE else found.address
     here = f"http://{f'[{host}]' if ':' in host else host}:{st.get_option('server.port')}{found.base}/"
