@@ -9,8 +9,9 @@ import pytest
 from feedback_files import rich
 from radloop.dashboard import loading
 from radloop.errors import DatasetError, FeedbackError
-from radloop.feedback import reading, records
+from radloop.feedback import documents, reading, records, reviews
 from radloop.feedback.records import Detection
+from radloop.feedback.reviews import Review
 from radloop.taxonomy import Taxonomy
 from radloop.vindr.classes import TAXONOMY as VINDR
 
@@ -186,3 +187,21 @@ def test_log_keeps_its_good_lines(tmp_path):
 def test_what_cannot_be_opened_is_no_log(tmp_path):
     with pytest.raises(FeedbackError, match="no log"):
         loading.lines(tmp_path / "nowhere", pl.Schema({"event": pl.String}))
+
+
+def test_review_that_was_read_is_not_opened_again_and_one_that_was_mended_is(tmp_path, monkeypatch):
+    data = reviews.encode(
+        Review(feedback_id="f1", image_id="a", reviewer="ann", verdict="reject", timestamp="2026-01-02T12:00:00Z")
+    )
+    (tmp_path / "f1.ann.0.json").write_bytes(data)
+    (tmp_path / "f1.bob.0.json").write_bytes(b"{")
+    assert loading.reviews(tmp_path, VINDR).reviews.reviews.height == 1
+    opened = []
+    real = documents.read_bytes
+    monkeypatch.setattr(documents, "read_bytes", lambda folder, name: (opened.append(name), real(folder, name))[1])
+    (tmp_path / "f1.bob.0.json").write_bytes(data.replace(b"ann", b"bob"))
+    (tmp_path / "f1.eve.0.json").write_bytes(data.replace(b"ann", b"eve"))
+    assert sorted(loading.reviews(tmp_path, VINDR).reviews.reviews["reviewer"]) == ["ann", "bob", "eve"]
+    assert sorted(opened) == ["f1.bob.0.json", "f1.eve.0.json"]
+    (tmp_path / "f1.ann.0.json").unlink()
+    assert sorted(loading.reviews(tmp_path, VINDR).reviews.reviews["reviewer"]) == ["bob", "eve"]

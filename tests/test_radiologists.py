@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from radloop.feedback import radiologists, reads, reviews
+from radloop.feedback import radiologists, reads, reviews, weighing
 from radloop.tables import CLASS_ID, EDGES
 from taxonomies import VINDR
 
@@ -64,14 +64,14 @@ def test_third_simulated_reader_adjudicates_what_two_dispute(tmp_path):
     feedback, detections, truth = _seen(200)
     for each in radiologists.review(feedback, detections, truth, VINDR, seed=1):
         reviews.write(tmp_path, each, VINDR)
-    disputed = reviews.standing(reviews.read(tmp_path, VINDR)).filter("disputed").select("feedback_id", "disputed")
+    disputed = weighing.standing(reviews.read(tmp_path, VINDR)).filter("disputed").select("feedback_id", "disputed")
     assert disputed.height > 0
 
     again = feedback.drop("disputed").join(disputed, on="feedback_id")
     for each in radiologists.review(again, detections, truth, VINDR, seed=1):
         assert each.adjudicates
         reviews.write(tmp_path, each, VINDR)
-    assert not reviews.standing(reviews.read(tmp_path, VINDR))["disputed"].any()
+    assert not weighing.standing(reviews.read(tmp_path, VINDR))["disputed"].any()
 
 
 def test_readers_of_any_classes_miss_some_and_invent_few(tmp_path, classes):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radloop.feedback import reads, reviews
+from radloop.feedback import reads, reviews, weighing
 from radloop.feedback.reviews import Finding, Review, Shown
 from radloop.tables import CLASS_ID, EDGES
 from taxonomies import VINDR
@@ -60,7 +60,7 @@ def test_two_tabs_may_amend_the_same_review_and_the_newest_counts(tmp_path):
     ]
     read = written(tmp_path, *tabs)
     assert read.reviews["previous"].to_list() == [None, *[first.name.split(".")[2]] * 2]
-    standing = reviews.standing(read).row(0, named=True)
+    standing = weighing.standing(read).row(0, named=True)
     assert (standing["timestamp"], standing["disputed"]) == (NOON + timedelta(minutes=2), False)
 
 

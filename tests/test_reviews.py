@@ -5,13 +5,14 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import any_classes
 from radloop.errors import FeedbackError
-from radloop.feedback import reviews
+from radloop.feedback import reviews, weighing
 from radloop.feedback.conventions import of_flags
 from radloop.feedback.reviews import Finding, Review, Shown
 from radloop.tables import REVIEW_FINDINGS, REVIEW_SHOWN, REVIEWS
@@ -43,7 +44,7 @@ def review(reviewer="ann", verdict="correct", findings=(HEART,), minute=0, **cha
 def standing(folder, *written):
     for one in written:
         reviews.write(folder, one, VINDR)
-    return reviews.standing(reviews.read(folder, VINDR)).row(0, named=True)
+    return weighing.standing(reviews.read(folder, VINDR)).row(0, named=True)
 
 
 def test_review_is_read_as_it_was_written(tmp_path, classes):
@@ -481,3 +482,31 @@ def test_any_bytes_beside_a_feedback_make_it_wait(tmp_path_factory, data, name):
     read = reviews.read(folder, VINDR)
     assert read.refused.height == 1
     assert "f1" in read.waiting["feedback_id"].to_list()
+
+
+FILES = {
+    "f1.ann.0.json": b"{",
+    "f2.ann.0.json": b"{",
+    "f2.bob.0.json": reviews.encode(review("bob", feedback_id="f2")),
+    "f1.ann.1.json": reviews.encode(review("ann", minute=1)),
+    "f1.bob.1.json": reviews.encode(review("bob", findings=[HEART, EFFUSION], **READ)),
+    "f3.ann.1.json": reviews.encode(review("ann", "normal", feedback_id="f3", timestamp="2026-01-02T12:00:00")),
+    "notes": b"hello",
+}
+
+
+@settings(max_examples=30)
+@given(st.permutations(list(FILES)), st.integers(0, len(FILES)))
+def test_reviews_that_are_read_as_they_come_are_those_that_are_read_at_once(tmp_path_factory, order, first):
+    folder = tmp_path_factory.mktemp("reviews")
+    for name in order[:first]:
+        (folder / name).write_bytes(FILES[name])
+    before = reviews.read(folder, VINDR)
+    for name in order[first:]:
+        (folder / name).write_bytes(FILES[name])
+    new = [name for name in order if name not in before.reviews["file"]]
+    grown, whole = reviews.read(folder, VINDR, names=new, before=before), reviews.read(folder, VINDR)
+    assert grown.zoneless == whole.zoneless == 1
+    for table in ("reviews", "findings", "refused", "waiting", "blind", "shown"):
+        one, other = getattr(grown, table), getattr(whole, table)
+        assert one.sort(pl.all()).equals(other.sort(pl.all())), table

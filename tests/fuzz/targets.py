@@ -42,7 +42,7 @@ from radloop.errors import (
     UsageError,
 )
 from radloop.feedback import cache as feedback_cache
-from radloop.feedback import reading, records, reviews
+from radloop.feedback import reading, records, reviews, weighing
 from radloop.feedback.conventions import OWN
 from radloop.predictions import MIN_CONFIDENCE
 from radloop.simulation import drifting, load
@@ -427,10 +427,10 @@ def review(data: bytes) -> None:
     assert set(found.reviews["file"]) == taken.keys()
     assert Counter(found.findings["file"]) == Counter(name for name, one in taken.items() for _ in one.findings or [])
 
-    standing = reviews.standing(found)
+    standing = weighing.standing(found)
     assert standing["feedback_id"].to_list() == sorted({one.feedback_id for one in taken.values()})
     shuffled = reviews.Reviews(found.reviews.reverse(), found.findings.reverse(), found.refused)
-    assert reviews.standing(shuffled).equals(standing)
+    assert weighing.standing(shuffled).equals(standing)
 
 
 def _named_reviews(parts: list[bytes]) -> Iterator[tuple[str, bytes]]:

@@ -6,7 +6,7 @@ from radloop.catalog import judging, version
 from radloop.catalog.rule import Rule
 from radloop.dashboard import layout, loop
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
-from radloop.feedback import audit, reviews
+from radloop.feedback import audit, weighing
 from radloop.feedback.audit import Audited
 from radloop.options import Dashboard
 
@@ -26,7 +26,7 @@ def show(inputs: Dashboard, said: Feedback) -> None:
     st.caption(
         "Drawn by their ids alone, whatever the model said, outside training and the held-out splits. Wrong: the "
         f"model's boxes from {Rule().doubtful:g} on are not those of the review, class by class at an IoU above "
-        f"{reviews.SAME_BOX_IOU:g}. All reviews together would not tell: the queue begins with what the model doubts."
+        f"{weighing.SAME_BOX_IOU:g}. All reviews together would not tell: the queue begins with what the model doubts."
     )
 
 

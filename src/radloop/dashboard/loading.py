@@ -6,15 +6,12 @@ cannot be used are counted with their reason.
 
 import hashlib
 import json
-import os
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final, Generic, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 import polars as pl
@@ -24,6 +21,7 @@ from radloop import manifest, tree
 from radloop.catalog import rule, version
 from radloop.catalog.rule import Rule
 from radloop.dashboard import annotations_csv
+from radloop.dashboard.watched import Watched
 from radloop.errors import UNDECODABLE, DatasetError, FeedbackError
 from radloop.feedback import cache, documents, listing, reading
 from radloop.feedback import reviews as reviewing
@@ -36,9 +34,6 @@ from radloop.taxonomy import Taxonomy
 Stamp = tuple[str, int, int]  # path, mtime in ns, bytes
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
-
-_SETTLED_NS: Final = 2_000_000_000  # a folder changed longer ago can be told from its time alone
 
 
 @dataclass(frozen=True)
@@ -269,34 +264,36 @@ def _places(listed: pl.DataFrame | None) -> dict[str, str]:
     return dict(pictures.select("image_id", "key").iter_rows())
 
 
-class _Watched(Generic[T]):
-    """A folder that is read again when something came or went; no file in it is ever changed."""
-
-    def __init__(self, folder: Path, read: Callable[[Path, T | None], T]) -> None:
-        self._folder, self._read = folder, read
-        self._lock = threading.Lock()
-        self._changed_ns = self._listed_ns = 0
-        self._generation = 0
-        self._held: T | None = None
-
-    def now(self) -> tuple[int, T]:
-        with self._lock:
-            changed_ns = os.stat(self._folder).st_mtime_ns
-            settled = self._listed_ns - self._changed_ns > _SETTLED_NS
-            if self._held is None or changed_ns != self._changed_ns or not settled:
-                self._changed_ns, self._listed_ns = changed_ns, time.time_ns()
-                found = self._read(self._folder, self._held)
-                self._generation += found is not self._held
-                self._held = found
-            return self._generation, self._held
-
-
 @dataclass(frozen=True)
 class _Known:
     """The feedback of the files that were read."""
 
     names: Mapping[str, int]
     records: Records
+
+
+@dataclass(frozen=True)
+class _KnownReviews:
+    """The reviews of the files that could be read."""
+
+    names: Mapping[str, int]
+    reviews: Reviews
+
+
+def _more_reviews(
+    classes: Taxonomy, convention: Convention, folder: Path, before: _KnownReviews | None
+) -> _KnownReviews:
+    """A review that was read is not opened again; a file that was refused may have been mended."""
+    listed = listing.inodes(folder)
+    if before is None or not listed.items() >= before.names.items():
+        before = _KnownReviews({}, reviewing.NONE)
+    new = [name for name in listed if name not in before.names]
+    if before.names and not new and before.reviews.refused.is_empty():
+        return before
+    now = datetime.now(UTC)
+    found = reviewing.read(folder, classes, names=new, before=before.reviews, convention=convention, now=now)
+    read = set(found.reviews["file"])
+    return _KnownReviews({name: inode for name, inode in listed.items() if name in read}, found)
 
 
 def _grow(classes: Taxonomy, convention: Convention, folder: Path, before: _Known | None) -> _Known:
@@ -331,16 +328,13 @@ _READ_AS: Final[dict[Any, Callable[[Any], str]]] = {Taxonomy: _names, Convention
 
 
 @st.cache_resource(show_spinner="Reading the feedback …", max_entries=4, hash_funcs=_READ_AS)
-def _feedback(path: str, classes: Taxonomy, convention: Convention) -> _Watched[_Known]:
-    return _Watched(Path(path), partial(_grow, classes, convention))
+def _feedback(path: str, classes: Taxonomy, convention: Convention) -> Watched[_Known]:
+    return Watched(Path(path), partial(_grow, classes, convention))
 
 
 @st.cache_resource(show_spinner=False, max_entries=4, hash_funcs=_READ_AS)
-def _reviews(path: str, classes: Taxonomy, convention: Convention) -> _Watched[Reviews]:
-    def read(folder: Path, _: Reviews | None) -> Reviews:
-        return reviewing.read(folder, classes, convention=convention, now=datetime.now(UTC))
-
-    return _Watched(Path(path), read)
+def _reviews(path: str, classes: Taxonomy, convention: Convention) -> Watched[_KnownReviews]:
+    return Watched(Path(path), partial(_more_reviews, classes, convention))
 
 
 def feedback(path: Path, classes: Taxonomy, convention: Convention = OWN) -> Feedback:
@@ -364,7 +358,7 @@ def reviews(path: Path | None, classes: Taxonomy, convention: Convention = OWN) 
         generation, found = _reviews(str(path), classes, convention).now()
     except OSError as unreadable:
         raise FeedbackError(f"{path} cannot be read: {unreadable.strerror}.") from unreadable
-    return Reviewed((*key, generation), found)
+    return Reviewed((*key, generation), found.reviews)
 
 
 def lines(path: Path, columns: pl.Schema) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import polars as pl
 
 from radloop import boxes
 from radloop.catalog.rule import Rule
-from radloop.feedback import matching, reviews
+from radloop.feedback import matching, weighing
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.tables import DETECTOR, EDGES
@@ -71,7 +71,7 @@ def audited(
     where the feedback itself says that the image was of training, whatever split it is in now.
 
     Wrong: the boxes from `rule.doubtful` on and the findings of the review do not mean the same
-    (`reviews.same_findings`): a class too many or too few, or a box elsewhere. The newest review of an image counts,
+    (`weighing.same_findings`): a class too many or too few, or a box elsewhere. The newest review of an image counts,
     whatever feedback it was given on, and whatever way its reviewer came to it.
     """
     known = judged.with_columns(told=records.feedback["split"], lot=lots(judged["image_id"], seed)).filter(
@@ -140,11 +140,11 @@ def _wrong(looked: pl.DataFrame, detections: pl.DataFrame, findings: pl.DataFram
     return [
         feedback_id
         for feedback_id, review in looked.select("feedback_id", "review").iter_rows()
-        if not reviews.same_findings(*shown.get(feedback_id, _NO_BOX), *found.get(review, _NO_BOX))
+        if not weighing.same_findings(*shown.get(feedback_id, _NO_BOX), *found.get(review, _NO_BOX))
     ]
 
 
-def _boxes(table: pl.DataFrame, of: str) -> dict[str, tuple[reviews.Classes, boxes.Floats]]:
+def _boxes(table: pl.DataFrame, of: str) -> dict[str, tuple[weighing.Classes, boxes.Floats]]:
     return {
         str(name): (rows["class_id"].to_numpy(), rows.select(EDGES).to_numpy()) for (name,), rows in table.group_by(of)
     }

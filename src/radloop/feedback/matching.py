@@ -6,7 +6,7 @@ import polars as pl
 
 from radloop import boxes
 from radloop.catalog.rule import Rule
-from radloop.feedback import reviews
+from radloop.feedback import weighing
 from radloop.feedback.reviews import Reviews
 from radloop.tables import EDGES
 
@@ -56,7 +56,7 @@ def match(
     )
     sound = checked.filter(pl.col("code").is_null()).select(reviewed.reviews.columns)
     unsound = checked.filter(pl.col("code").is_not_null())
-    standing = reviews.standing(Reviews(sound, reviewed.findings, reviewed.refused))
+    standing = weighing.standing(Reviews(sound, reviewed.findings, reviewed.refused))
     waiting = _waiting(reviewed.waiting, unsound, sound).join(judged, on="feedback_id", how="semi")
     refused = pl.concat([reviewed.refused, unsound.select(reviewed.refused.columns)]).sort("file")
     return standing, refused, waiting

@@ -31,7 +31,7 @@ def candidates(
 ) -> pl.DataFrame:
     """The feedback that a review could still make something of, with `disputed`: one row an image.
 
-    `judged` as by `guard.judge`, `standing` as by `reviews.standing`. Unknown images and, unless `held_out`, held-out
+    `judged` as by `guard.judge`, `standing` as by `weighing.standing`. Unknown images and, unless `held_out`, held-out
     ones are left out: their reviews would train nothing. So is feedback on another picture, and images that a review
     has settled, but for those that somebody is to read `again`. Of several the newest stands, the disputed one before
     all, and then one that was read. What is `waiting` for a review that can be read is disputed.

@@ -11,7 +11,8 @@ import polars as pl
 from radloop import boxes, domain, readers
 from radloop.domain import Domain
 from radloop.feedback import reviews
-from radloop.feedback.reviews import Finding, Review, Shown, same_findings
+from radloop.feedback.reviews import Finding, Review, Shown
+from radloop.feedback.weighing import same_findings
 from radloop.tables import EDGES, Verdict
 from radloop.taxonomy import Taxonomy
 

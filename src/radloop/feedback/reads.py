@@ -13,7 +13,7 @@ import polars as pl
 
 from radloop import boxes
 from radloop.catalog import truth
-from radloop.feedback import reviews
+from radloop.feedback import weighing
 from radloop.feedback.reviews import Review, Reviews
 from radloop.measures import bias, intervals
 from radloop.tables import EDGES, READER
@@ -45,7 +45,7 @@ def of(reviewed: Reviews, reader: str) -> pl.DataFrame:
     """
     own = reviewed.reviews.filter(reviewer=reader).sort("timestamp", "review_id", "file")
     drawn = reviewed.findings.group_by("file").agg(boxes=pl.len().cast(pl.Int64))
-    disputed = reviews.standing(reviewed).filter("disputed")["feedback_id"]
+    disputed = weighing.standing(reviewed).filter("disputed")["feedback_id"]
     return (
         own.with_columns(amended=pl.len().over("feedback_id").cast(pl.Int64) - 1)
         .unique("feedback_id", keep="last", maintain_order=True)
@@ -102,7 +102,7 @@ def agreement(reviewed: Reviews, reader: str, images: pl.DataFrame) -> pl.DataFr
     """How far the reader and each other one agree on what both have read, and all others together (other null, first).
 
     By first looks, persons' with persons' and simulated readers' with simulated readers'. other, feedback, groups;
-    same: the share on which both mean the same (`reviews.same_findings`, and whether the picture can be read);
+    same: the share on which both mean the same (`weighing.same_findings`, and whether the picture can be read);
     positive: of the times that either named a class, how often both did (2 both / (2 both + one alone)). Both with 95 %
     intervals for which the groups of `images` (image_id, group) are the units; null where there is nothing to count or
     too little.
@@ -142,7 +142,7 @@ def agreement(reviewed: Reviews, reader: str, images: pl.DataFrame) -> pl.DataFr
 def _compared(pairs: pl.DataFrame, findings: pl.DataFrame) -> list[pl.Series]:
     """same, read (1), both, named of each pair of reads: classes that both named twice, that either did."""
     needed = pl.concat([pairs["file"], pairs["file_other"]]).unique()
-    drawn: dict[str, tuple[reviews.Classes, boxes.Floats]] = {
+    drawn: dict[str, tuple[weighing.Classes, boxes.Floats]] = {
         str(file): (rows["class_id"].to_numpy(), rows.select(EDGES).to_numpy())
         for (file,), rows in findings.filter(pl.col("file").is_in(needed.implode())).group_by("file")
     }
@@ -151,7 +151,7 @@ def _compared(pairs: pl.DataFrame, findings: pl.DataFrame) -> list[pl.Series]:
     for file, verdict, other, verdict_other in pairs.select("file", "verdict", "file_other", "verdict_other").rows():
         one, two = drawn.get(file, nothing), drawn.get(other, nothing)
         classes, classes_other = set(one[0].tolist()), set(two[0].tolist())
-        same.append((verdict == "reject") == (verdict_other == "reject") and reviews.same_findings(*one, *two))
+        same.append((verdict == "reject") == (verdict_other == "reject") and weighing.same_findings(*one, *two))
         both.append(2 * len(classes & classes_other))
         named.append(len(classes) + len(classes_other))
     columns = {"same": same, "read": [1] * len(same), "both": both, "named": named}

@@ -1,21 +1,20 @@
 """Review files: what a radiologist said of a feedback, one JSON object each, only ever added to.
 
-The newest review of a reviewer counts. Reviewers who differ make the feedback disputed until one of them adjudicates.
-Feedback that has a review which cannot be used waits: it may be a radiologist's no.
+Which of them counts, and whether they agree, says `radloop.feedback.weighing`. Feedback that has a review which cannot
+be used waits: it may be a radiologist's no.
 """
 
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from radloop import boxes, files
@@ -35,7 +34,6 @@ from radloop.tables import (
 )
 from radloop.taxonomy import Taxonomy
 
-SAME_BOX_IOU: Final = boxes.FUSION_IOU  # above it two reviewers mean the same
 SMALLEST_SIDE: Final = 0.1 / SCALED_SIDE_PX  # of a label's box: below, its six decimals make it a line
 
 _OWN_ID: Final = re.compile(r"[0-9a-f]{16}")  # of a review that radloop wrote: the hash of its bytes
@@ -45,9 +43,6 @@ _LONGEST_COMMENT: Final = 10_000
 MOST_FINDINGS: Final = 1_000  # two reviews are compared box by box: 8,000 each would take 4 GB
 _LONGEST_SECONDS: Final = 1e9
 _Row = tuple[Any, ...]
-Classes = npt.NDArray[np.integer[Any]]
-_Opinion = tuple[bool, Classes, boxes.Floats]  # rejected; what was drawn
-_NOTHING: Final = (np.empty(0, dtype=np.int16), np.empty((0, 4)))
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,12 +223,21 @@ def _refuse_unusable(finding: Finding, classes: int) -> None:
         raise FeedbackError(f"bbox {list(finding.bbox)} has no area inside the picture", code="box-without-area")
 
 
-def read(folder: Path, classes: Taxonomy, *, convention: Convention = OWN, now: datetime | None = None) -> Reviews:
-    """Every review in `folder` and its folders; none where there is no folder.
+def read(
+    folder: Path,
+    classes: Taxonomy,
+    *,
+    names: Iterable[str] | None = None,
+    before: Reviews = NONE,
+    convention: Convention = OWN,
+    now: datetime | None = None,
+) -> Reviews:
+    """Every review in `folder` and its folders, or those in the files `names`; none where there is no folder.
 
     What cannot be used is in `refused` with the reason, and the feedbacks that it speaks of are `waiting`: its name
     says which, else its content. A later review of the same reviewer that can be read takes its place. Of `convention`
-    the zone of times counts.
+    the zone of times counts. The reviews of `before`, which were read of the folder earlier, are joined; what was
+    refused then is not.
     """
     rows: list[_Row] = []
     found: list[_Row] = []
@@ -241,10 +245,10 @@ def read(folder: Path, classes: Taxonomy, *, convention: Convention = OWN, now: 
     shown: list[_Row] = []
     refused: list[_Row] = []
     waiting: list[tuple[str, str]] = []
-    zoneless = 0
-    names = sorted(listing.names(folder))
+    zoneless = before.zoneless
+    names = sorted(listing.names(folder) if names is None else names)
     if not names:
-        return NONE
+        return replace(before, refused=NONE.refused, waiting=NONE.waiting)
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in names:
@@ -263,16 +267,17 @@ def read(folder: Path, classes: Taxonomy, *, convention: Convention = OWN, now: 
             found += [(name, finding.class_id, *finding.bbox) for finding in review.findings or ()]
             blind += [(name, finding.class_id, *finding.bbox) for finding in review.blind_findings or ()]
             shown += [(name, box.class_id, *box.bbox, box.confidence) for box in review.shown or ()]
-        waiting = list(_still_waiting(waiting, rows, directory))
+        every = pl.concat([before.reviews, pl.DataFrame(rows, schema=REVIEWS, orient="row")])
+        waiting = list(_still_waiting(waiting, every, directory))
     finally:
         os.close(directory)
     return Reviews(
-        pl.DataFrame(rows, schema=REVIEWS, orient="row").sort("timestamp", "review_id", "file"),
-        _boxes(found, REVIEW_FINDINGS),
+        every.sort("timestamp", "review_id", "file"),
+        pl.concat([before.findings, _boxes(found, REVIEW_FINDINGS)]),
         pl.DataFrame(refused, schema=REFUSED_FILES, orient="row").sort("file"),
         pl.DataFrame(waiting, schema=WAITING, orient="row").sort("feedback_id", "file"),
-        _boxes(blind, REVIEW_FINDINGS),
-        _boxes(shown, REVIEW_SHOWN),
+        pl.concat([before.blind, _boxes(blind, REVIEW_FINDINGS)]),
+        pl.concat([before.shown, _boxes(shown, REVIEW_SHOWN)]),
         zoneless,
     )
 
@@ -283,11 +288,12 @@ def _spoken_of(name: str, data: bytes) -> list[str]:
     return sorted({os.path.basename(name).split(".")[0], *told})
 
 
-def _still_waiting(waiting: list[tuple[str, str]], rows: list[_Row], directory: int) -> Iterator[tuple[str, str]]:
+def _still_waiting(waiting: list[tuple[str, str]], reviews: pl.DataFrame, directory: int) -> Iterator[tuple[str, str]]:
     """Those without a readable review that the same reviewer wrote later."""
+    named = reviews.filter(pl.col("feedback_id").is_in([feedback_id for feedback_id, _ in waiting]))
     readable: dict[tuple[str, str], list[str]] = {}
-    for row in rows if waiting else ():
-        readable.setdefault((row[1], row[3]), []).append(row[-1])
+    for feedback_id, reviewer, file in named.select("feedback_id", "reviewer", "file").iter_rows():
+        readable.setdefault((feedback_id, reviewer), []).append(file)
     for feedback_id, file in waiting:
         parts = os.path.basename(file).split(".")
         theirs = readable.get((feedback_id, parts[1]), []) if len(parts) == 4 else []
@@ -331,67 +337,6 @@ def _boxes(rows: Sequence[_Row], columns: pl.Schema) -> pl.DataFrame:
     told = {"file": [row[0] for row in rows], "class_id": [row[1] for row in rows]}
     behind = {name: [row[-1] for row in rows] for name in columns if name == "confidence"}
     return pl.DataFrame(told | dict(zip(EDGES, corners.T, strict=True)) | behind, schema=columns)
-
-
-def heard(reviews: pl.DataFrame) -> pl.DataFrame:
-    """The REVIEWS that count, the newest last: each reviewer's newest, and what a person says before the simulated."""
-    ordered = reviews.sort("timestamp", "review_id", "file")
-    newest = ordered.unique(["feedback_id", "reviewer"], keep="last", maintain_order=True)
-    return newest.filter(~pl.col("simulated") | pl.col("simulated").all().over("feedback_id"))
-
-
-def standing(reviews: Reviews) -> pl.DataFrame:
-    """What the reviewers say of each feedback: REVIEWS of the one that counts, `reviewers` and `disputed`.
-
-    Where somebody adjudicates, that decides; else all that are `heard` must mean the same as the newest, or the
-    feedback is disputed.
-    """
-    counting = heard(reviews.reviews)
-    deciding = (
-        counting.sort("adjudicates", maintain_order=True)
-        .unique("feedback_id", keep="last", maintain_order=True)
-        .join(counting.group_by("feedback_id").agg(reviewers=pl.len()), on="feedback_id", maintain_order="left")
-    )
-    contested = deciding.filter(~pl.col("adjudicates") & (pl.col("reviewers") > 1))["feedback_id"]
-    return deciding.with_columns(
-        disputed=pl.col("feedback_id").is_in(_in_dispute(counting, contested, reviews.findings))
-    ).sort("feedback_id")
-
-
-def _in_dispute(counting: pl.DataFrame, contested: pl.Series, findings: pl.DataFrame) -> list[str]:
-    """Those of the `contested` feedbacks on which somebody means something else than the newest review."""
-    if contested.is_empty():
-        return []
-    opinions = counting.filter(pl.col("feedback_id").is_in(contested.implode()))
-    drawn = {
-        str(file): (rows["class_id"].to_numpy(), rows.select(EDGES).to_numpy())
-        for (file,), rows in findings.join(opinions, on="file", how="semi").group_by("file")
-    }
-    disputed = []
-    for (feedback_id,), rows in opinions.group_by("feedback_id"):
-        opinion = [
-            (verdict == "reject", *drawn.get(file, _NOTHING)) for verdict, file in rows["verdict", "file"].rows()
-        ]
-        if not all(_same(one, opinion[-1]) for one in opinion[:-1]):
-            disputed.append(str(feedback_id))
-    return disputed
-
-
-def _same(one: _Opinion, other: _Opinion) -> bool:
-    return one[0] == other[0] and same_findings(*one[1:], *other[1:])
-
-
-def same_findings(classes: Classes, corners: boxes.Floats, other_classes: Classes, other_corners: boxes.Floats) -> bool:
-    """Whether two lists of findings (n classes, n×4 corners) mean the same: each box has one in the other list."""
-    from scipy.optimize import linear_sum_assignment  # 40 MB and a quarter of a second: not before it is needed
-
-    if sorted(classes.tolist()) != sorted(other_classes.tolist()):
-        return False
-    for class_id in np.unique(classes):
-        same = boxes.iou(corners[classes == class_id], other_corners[other_classes == class_id]) > SAME_BOX_IOU
-        if not same[linear_sum_assignment(same.astype(np.int8), maximize=True)].all():
-            return False
-    return True
 
 
 def _review_id(data: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import Final, get_args
 import polars as pl
 
 from radloop.catalog.rule import Rule
-from radloop.feedback import audit, matching, queue, reviews
+from radloop.feedback import audit, matching, queue, weighing
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.tables import QUEUE, WORKLIST
@@ -49,7 +49,7 @@ def waiting(
     """
     standing, refused, unreadable = matching.match(reviewed, judged, detections, rule)
     sound = reviewed.reviews.join(refused, on="file", how="anti", maintain_order="left")
-    read = reviews.heard(sound).drop("image_id").join(judged.select("feedback_id", "image_id"), on="feedback_id")
+    read = weighing.heard(sound).drop("image_id").join(judged.select("feedback_id", "image_id"), on="feedback_id")
     read = read.filter(~pl.col("simulated") | pl.col("simulated").all().over("image_id"))
     by_image = read.group_by("image_id").agg(
         readers=pl.col("reviewer").unique().sort(), final=pl.col("adjudicates").any()
