@@ -73,7 +73,10 @@ def test_figures_are_those_of_a_slow_loop(class_id: int | None, digits: int) -> 
     froc = curves.froc(matched, known, images, VINDR, cut=0.05, resamples=5)
     own = froc.sensitivity.filter(pl.col("class_id").eq_missing(class_id))
     reached = max(false for *_, false in slow.values())
-    for rate, sensitivity, at_least in own.select("rate", "sensitivity", "at_least").iter_rows():
+    for rate, sensitivity, at_least, confidence in own.select(
+        "rate", "sensitivity", "at_least", "confidence"
+    ).iter_rows():
+        assert confidence == min((least for least, (*_, false) in slow.items() if false <= rate), default=None)
         best = max((recall for *_, recall, false in slow.values() if false <= rate), default=0)
         assert at_least == pytest.approx(best)
         assert sensitivity == (pytest.approx(best) if reached >= rate else None)
@@ -90,6 +93,7 @@ def test_froc_worked_by_hand(classes: Taxonomy) -> None:
     own = froc.sensitivity.filter(class_id=3)
     assert own.select("rate", "sensitivity").rows() == [(rate, 1.0 if rate >= 0.5 else 0.5) for rate in curves.RATES]
     assert own["sensitivity_low"].null_count() == len(curves.RATES)  # of two groups
+    assert own["confidence"].to_list() == [0.7 if rate >= 0.5 else 0.95 for rate in curves.RATES]
     assert froc.cpm["cpm"].to_list() == [pytest.approx((2 * 0.5 + 5) / 7)] * 2
     assert froc.cpm["class_name"].to_list() == [classes.names[3], None]
 

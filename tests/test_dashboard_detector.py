@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from urllib.parse import parse_qs
 
 import polars as pl
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import written_loop
 from app_pages import opened, said
 from radloop import options
-from radloop.dashboard import curve_charts
+from radloop.dashboard import curve_charts, filters, loading, loop, selection
 from radloop.measures import curves
 from radloop.pipelines import evaluating
 from radloop.vindr.classes import TAXONOMY as VINDR
@@ -103,3 +104,21 @@ def test_cells_of_the_confusion_hold_the_labels_of_the_command(inputs, tmp_path)
     number = {name: class_id for class_id, name in enumerate(VINDR.names)}
     assert wrong["boxes"].sum() > 5
     assert {(number[one] - number[other]) % len(VINDR) for other, one in wrong[["truth", "predicted"]].rows()} == {1}
+
+
+def test_threshold_of_a_curve_leads_to_the_images_with_such_boxes(inputs):
+    """As many images as have a false box from there on, by the filters of the page Images."""
+    name = VINDR.names[4]
+    page = opened("detector", inputs, view="Curves", split="production", **{"class": name})
+    froc = json.loads(page.get("plotly_chart")[1].proto.spec)["data"][0]
+    address = froc["customdata"][-1]
+    asked = {key: values[-1] for key, values in parse_qs(address).items()}
+    assert asked["outcome"] == "false"
+    assert asked["class"] == name
+    found, said = loading.dataset(inputs.dataset), loading.feedback(inputs.feedback, VINDR)
+    read, problems = filters.read(parse_qs(address), filters.choices(found, said))
+    assert problems == []
+    here = loop.matched(found, said, ("oracle", "1", "production")).boxes
+    false = here.filter(~pl.col("correct"), class_id=4)
+    assert float(asked["min_confidence"]) < false["confidence"].min()
+    assert {*selection.images(found, said, read)["image_id"]} == {*false["image_id"]}

@@ -59,7 +59,7 @@ def test_what_moved_and_changed_is_counted_and_a_wrong_move_is_red(made, tmp_pat
     assert version.read(made.dataset).annotations.filter(image_id="image018", split="test").height
     page = opened("versions", after)
     told = {metric.label: metric.value for metric in page.metric}
-    assert told["Images"] == "119 → 120"
+    assert (told["Images before"], told["Images after"]) == ("119", "120")
     assert (told["Moved to another split"], told["Came"], told["Gone"]) == ("2", "1", "0")
     assert f"old → {line['version']}" in said(page)
     assert "not of one lineage" in said(page)  # the dataset tells none
@@ -105,7 +105,7 @@ def test_a_table_alone_can_be_set_beside(made, tmp_path):
     rows.filter(pl.col("image_id") != "image001").write_csv(path)
     page = opened("versions", replace(made, compare=path))
     told = {metric.label: metric.value for metric in page.metric}
-    assert (told["Images"], told["Came"]) == ("119 → 120", "1")
+    assert (told["Images before"], told["Came"]) == ("119", "1")
     choose(page, 0, FIGURES)
     assert "A table alone does not tell which picture an image is." in said(page)
 

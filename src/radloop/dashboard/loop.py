@@ -17,6 +17,7 @@ from radloop.feedback import evidence, guard, queue, retraining, worklists
 from radloop.feedback.conventions import Convention
 from radloop.feedback.retraining import Decided
 from radloop.measures import confusion, counts, curves, evaluation
+from radloop.measures.curves import Froc
 from radloop.tables import DETECTOR, EDGES, HELD_OUT, PREDICTION, TIME
 
 _IMAGE: Final = ("image_id", "split", "group", "md5", "phash")
@@ -152,6 +153,13 @@ def matched(dataset: Dataset, said: Feedback, part: tuple[str, str, str]) -> Mat
 def evaluated(dataset: Dataset, said: Feedback, part: tuple[str, str, str], rule: Rule, seed: int) -> Judged:
     """How good one detector (model, version) is on one split."""
     return judging.judge(matched(dataset, said, part), dataset.taxonomy, rule=rule, seed=seed)
+
+
+@measured
+def froc(dataset: Dataset, said: Feedback, part: tuple[str, str, str], seed: int) -> Froc:
+    """Of every class, how much is found at how many false boxes (`curves.froc`, as `Judged` has it)."""
+    here = matched(dataset, said, part)
+    return curves.froc(here.boxes, here.truth, here.images, dataset.taxonomy, cut=here.cut, seed=seed)
 
 
 @measured

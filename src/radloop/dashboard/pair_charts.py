@@ -1,7 +1,7 @@
 """Two sides of a comparison, class by class, and whether their difference is more than chance."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import streamlit as st
@@ -37,7 +37,7 @@ def show(table: pl.DataFrame, names: tuple[str, str], *, what: str, least: float
         row = whole.row(0, named=True)
         st.markdown(
             f"**{layout.plain(_all(chosen))}, {NAMES[chosen]}:** {row['first']:.3f} and {row['second']:.3f}; the "
-            f"difference {row['difference']:+.3f} ({layout.interval(row, 'difference')}): {layout.plain(names[1])} "
+            f"difference {row['difference']:+.3f}{_within(row)}: {layout.plain(names[1])} "
             f"{_verdict(compared.words(row))}."
         )
     left, right = st.columns(2, gap="medium")
@@ -71,6 +71,10 @@ def show(table: pl.DataFrame, names: tuple[str, str], *, what: str, least: float
             key="pair-difference",
             units=units,
         )
+
+
+def _within(row: Mapping[str, Any]) -> str:
+    return "" if row["difference_low"] is None else f" ({layout.interval(row, 'difference')})"
 
 
 def _all(figure: str) -> str:

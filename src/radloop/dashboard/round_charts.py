@@ -14,7 +14,7 @@ from radloop.measures import intervals
 from radloop.words import several
 
 _FATES = ("kept", "withheld", "disputed", "unused", "refused")
-_SOURCES = ("predictions", "reviews", "simulated_reviews")
+_SOURCES = {"predictions": "predictions", "reviews": "reviews", "simulated_reviews": "simulated reviews"}
 
 
 def rounds(unit: Path) -> None:
@@ -32,12 +32,13 @@ def rounds(unit: Path) -> None:
     )
     left, right = st.columns(2, gap="medium")
     with left:
-        long = named.select("name", *_SOURCES).unpivot(
-            _SOURCES, index="name", variable_name="source", value_name="rows"
-        )
+        sources = named.select("name", *(pl.col(name).alias(says) for name, says in _SOURCES.items()))
+        long = sources.unpivot(index="name", variable_name="source", value_name="rows")
+        figure = figures.bars(long, of="name", value="rows", by="source", title="rows")
+        figure.update_layout(barmode="stack")
         layout.chart(
             "Rows of the table, by who they are from",
-            figures.bars(long, of="name", value="rows", by="source", title="rows"),
+            figure,
             table,
             key="rounds-rows",
             units="A row is a box, or an image on which nothing is found.",

@@ -37,7 +37,8 @@ def show(before: Dataset, after: Dataset, changed: Changes, *, here: Dataset) ->
     came, went = (changed.moved[side].null_count() for side in ("before", "after"))
     labels = changed.labels["image_id"].n_unique()
     shown = (
-        ("Images", f"{changed.images[0]:,} → {changed.images[1]:,}"),
+        ("Images before", f"{changed.images[0]:,}"),
+        ("Images after", f"{changed.images[1]:,}"),
         ("Moved to another split", f"{moved.height:,}"),
         ("Came", f"{came:,}"),
         ("Gone", f"{went:,}"),

@@ -28,7 +28,7 @@ class Froc:
     """How much of the truth is found, by class and (null) in all; classes without truth are left out."""
 
     # class_id, class_name, truth (boxes), rate (false boxes an image), sensitivity with its interval (null where the
-    # boxes that were kept do not reach that rate), at_least (what they find)
+    # boxes that were kept do not reach that rate), at_least (what they find), confidence (from which on; null: no box)
     sensitivity: pl.DataFrame
     # class_id, class_name, truth, cpm (the mean over RATES) with its interval, at_least, reached (the highest rate)
     cpm: pl.DataFrame
@@ -130,7 +130,11 @@ def froc(
     flat = drawn.at.reshape(-1, drawn.at.shape[2])
     told = _holding("sensitivity", np.where(complete.reshape(-1, 1), flat, np.nan), np.repeat(drawn.groups, rates))
     sensitivity = keys[np.repeat(np.arange(keys.height), rates)].hstack(
-        pl.DataFrame({"rate": np.tile(RATES, keys.height)} | told | {"at_least": finds.reshape(-1)})
+        pl.DataFrame(
+            {"rate": np.tile(RATES, keys.height)}
+            | told
+            | {"at_least": finds.reshape(-1), "confidence": drawn.confidence.reshape(-1)}
+        )
     )
     all_known = np.all(complete, axis=1, keepdims=True)
     mean = np.where(all_known, drawn.at.mean(axis=1), np.nan)
@@ -152,6 +156,7 @@ class Drawn:
     groups: Ints  # [class or all]: groups with such
     at: Floats  # [class or all, rate, draw]
     reached: Floats  # [class or all]: the highest rate of false boxes an image
+    confidence: Floats  # [class or all, rate]: the lowest threshold that makes no more; NaN: none does
 
     def complete(self, cut: float | None) -> npt.NDArray[np.bool_]:
         """Whether the boxes from the cut on tell all that is found at a rate: [class or all, rate]."""
@@ -183,12 +188,14 @@ class Drawn:
         confidence = rows["confidence"].to_numpy()
         at = np.full((len(classes) + 1, len(RATES), 1 + resamples), np.nan)
         reached = np.zeros(len(classes) + 1)
+        lowest = np.full((len(classes) + 1, len(RATES)), np.nan)
         for key in np.flatnonzero(known[:, 0]):
             own = np.flatnonzero(class_id == key) if key < len(classes) else np.arange(len(class_id))
             boxes = confidence[own], group[own], correct[own]
             at[key, :, 0] = _sensitivity(*boxes, known[key, :1], pictures[:1], weights[:, :1], most=len(own))[:, 0]
             at[key, :, 1:] = _sensitivity(*boxes, known[key, 1:], pictures[1:], weights[:, 1:], most=MOST_STEPS)
             reached[key] = (~correct[own]).sum() / len(here.ids)
+            lowest[key] = _lowest(confidence[own], correct[own], len(here.ids))
         boxes_known = known[:, 0].astype(np.int64)
         return cls(
             names=_names(classes).with_columns(truth=pl.Series(boxes_known)),
@@ -196,6 +203,7 @@ class Drawn:
             groups=intervals.groups_with(counts),
             at=at,
             reached=reached,
+            confidence=lowest,
         )
 
 
@@ -224,6 +232,13 @@ def _sensitivity(
         place = np.searchsorted(wrong[:, draw] / pictures[draw], RATES, side="right")
         found[:, draw] = np.append(0.0, right[:, draw])[place] / known[draw]
     return found
+
+
+def _lowest(confidence: Floats, correct: npt.NDArray[np.bool_], images: int) -> Floats:
+    """The lowest threshold of boxes, the most confident first, that makes no more false ones an image: [rate]."""
+    ends = np.flatnonzero(np.diff(confidence, append=-1.0))
+    place = np.searchsorted((~correct).cumsum()[ends] / images, RATES, side="right")
+    return np.append(np.nan, confidence[ends])[place]
 
 
 def _holding(name: str, drawn: Floats, groups: Ints) -> dict[str, pl.Series]:

@@ -3,12 +3,11 @@
 import math
 from typing import Final
 
-import polars as pl
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from radloop.catalog import judging
-from radloop.catalog.judging import Judged, Paired
+from radloop.catalog.judging import Paired
 from radloop.catalog.rule import Rule
 from radloop.dashboard import against_truth, audit, confusion_chart, curve_charts, layout, loading, loop, pair_charts
 from radloop.dashboard.loading import Dataset, Feedback
@@ -43,19 +42,22 @@ def page(inputs: Dashboard) -> None:
     if part is None:
         return
     rule = loading.last_rule(inputs.retrain_table)
-    if view == _VIEWS[3]:
-        _beside(found, said, part, rule, inputs.seed, own)
-        return
     with st.spinner("Judging …"):
-        judged = loop.evaluated(found, said, part, rule, inputs.seed)
-    if view == _VIEWS[0]:
-        against_truth.show(judged, loop.against_readers(found, said, part), rule, part)
-    elif view == _VIEWS[2]:
-        least = _least(judged, rule, own)
-        confusion_chart.show(*loop.confused(found, said, part, least), found.taxonomy, least=least)
-    else:
-        class_id = _class(judged, own)
-        curve_charts.show(judged, loop.curve(found, said, part, class_id, inputs.seed), class_id)
+        if view == _VIEWS[0]:
+            judged = loop.evaluated(found, said, part, rule, inputs.seed)
+            against_truth.show(judged, loop.against_readers(found, said, part), rule, part)
+        elif view == _VIEWS[1]:
+            here, class_id = loop.matched(found, said, part), _class(found, said, part, own)
+            froc, curve = (
+                loop.froc(found, said, part, inputs.seed),
+                loop.curve(found, said, part, class_id, inputs.seed),
+            )
+            curve_charts.show(here, froc, curve, class_id, part)
+        elif view == _VIEWS[2]:
+            least = _least(loop.matched(found, said, part).cut, rule, own)
+            confusion_chart.show(*loop.confused(found, said, part, least), found.taxonomy, least=least)
+        else:
+            _beside(found, said, part, rule, inputs.seed, own)
 
 
 def _chosen(found: Dataset, said: Feedback, left: DeltaGenerator, right: DeltaGenerator) -> Part | None:
@@ -86,8 +88,7 @@ def _beside(found: Dataset, said: Feedback, part: Part, rule: Rule, seed: int, p
         st.info(f"No other detector has feedback on a picture of {split}: there is nothing to set beside this one.")
         return
     name = str(place.selectbox("Beside", list(others), key="beside", bind="query-params"))
-    with st.spinner("Comparing …"):
-        paired = loop.paired(found, said, ((model, version), others[name]), split, rule, seed)
+    paired = loop.paired(found, said, ((model, version), others[name]), split, rule, seed)
     names = judging.name(model, version), name
     st.caption(
         f"{several(paired.images, 'image')} of {split} in {several(paired.groups, 'group')} that both have seen, "
@@ -110,17 +111,18 @@ def _cuts(paired: Paired, names: tuple[str, str]) -> str:
     return f"Boxes that were kept: {', '.join(told)}.{less}"
 
 
-def _least(judged: Judged, rule: Rule, place: DeltaGenerator) -> float:
+def _least(cut: float | None, rule: Rule, place: DeltaGenerator) -> float:
     """The confidence above which boxes are taken: at least the cut, below which some are missing."""
-    lowest = min(math.ceil((judged.cut or 0.0) * 100) / 100, 0.98)
+    lowest = min(math.ceil((cut or 0.0) * 100) / 100, 0.98)
     usual = max(lowest, rule.doubtful)
     key = "min_confidence"
     return place.slider("Boxes above a confidence of", lowest, 0.99, usual, 0.01, key=key, bind="query-params")
 
 
-def _class(judged: Judged, place: DeltaGenerator) -> int | None:
-    """The class of the address, of those with boxes of the truth; None: all together."""
-    known = judged.precision[0.4].filter(pl.col("class_id").is_not_null(), pl.col("truth") > 0)
-    names = dict(known.sort("truth", descending=True, maintain_order=True).select("class_name", "class_id").iter_rows())
+def _class(found: Dataset, said: Feedback, part: Part, place: DeltaGenerator) -> int | None:
+    """The class of the address, of those with boxes of the truth, the most frequent first; None: all together."""
+    counted = loop.matched(found, said, part).truth["class_id"].value_counts(sort=True)
+    ids = counted.sort("count", "class_id", descending=[True, False])["class_id"]
+    names = {found.taxonomy.names[class_id]: int(class_id) for class_id in ids}
     chosen = place.selectbox("Class", [curve_charts.ALL, *names], key="class", bind="query-params")
     return names.get(str(chosen))
