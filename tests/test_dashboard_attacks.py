@@ -156,7 +156,7 @@ def test_page_of_another_site_opens_no_websocket_and_sends_no_file(address, orig
 
 
 def test_every_answer_forbids_frames_guesses_and_other_sites(address, picture):
-    for path in ("/", "/_stcore/health", picture, "/no/such/page"):
+    for path in ("/", "/_stcore/health", "/_stcore/host-config", "/radloop/desk/desk.js", picture, "/no/such/page"):
         for headers in ({}, BEARER):
             answer = ask(address, path, **headers)
             assert {name: answer.headers[name] for name in HEADERS} == HEADERS

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 
 from radloop import pixels
@@ -146,3 +147,27 @@ def test_the_fingerprint_tells_pictures_apart():
     flat = np.zeros((20, 30), np.uint8)
     assert pixels.fingerprint(changed) != pixels.fingerprint(GRAY)
     assert pixels.fingerprint(flat) != pixels.fingerprint(flat.T)
+
+
+def test_bare_png_has_the_pixels_and_no_text():
+    marked = PngInfo()
+    marked.add_text("PatientName", "Doe^Jane")
+    data = png(GRAY, pnginfo=marked) + b"and more behind its end"
+    bare = pixels.bare_png(data)
+    assert b"Doe^Jane" in data
+    assert b"Doe^Jane" not in bare
+    assert bare.endswith(b"IEND\xaeB`\x82")
+    assert np.array_equal(pixels.decode(bare), GRAY)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "I;16", "1", "LA", "P"])
+def test_only_a_gray_png_of_eight_bits_can_be_bare(mode):
+    assert pixels.bare_png(saved(Image.new(mode, (20, 20)), "PNG")) is None
+    assert pixels.bare_png(saved(Image.new("L", (20, 20)), "JPEG")) is None
+
+
+def test_deep_values_are_those_of_the_file():
+    values = GRAY.astype(np.uint16) * 257 + 3
+    assert np.array_equal(pixels.decode_deep(png(values)), values)
+    assert np.array_equal(pixels.decode(png(values)), values >> 8)
+    assert pixels.decode_deep(png(GRAY)).dtype == np.uint8

@@ -32,6 +32,7 @@ _NEARLY_BLACK: Final = 16  # values under it show a trainer nothing
 _KORNIA_MODES: Final = {0: "mono", 2: "rgb", 6: "rgba"}  # by the PNG's colour type
 # Any other chunk may change the pixels, or be one that Pillow refuses the picture for: then it is Pillow's.
 _PLAIN_CHUNKS: Final = frozenset({b"IHDR", b"IDAT", b"IEND", b"tEXt", b"tIME", b"bKGD", b"sBIT"})
+_PIXEL_CHUNKS: Final = (b"IHDR", b"IDAT", b"IEND")
 _FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 _EXIF_ORIENTATION: Final = 0x0112
@@ -90,6 +91,22 @@ def decode_deep(data: bytes) -> Gray | Deep:
         return gray
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         return np.asarray(image).astype(np.uint16)
+
+
+def bare_png(data: bytes) -> bytes | None:
+    """A sound gray PNG of 8 bits without its texts and other marks, its compressed pixels as they are.
+
+    None for any other picture. Raises SourceError where the PNG is damaged.
+    """
+    if not data.startswith(_PNG) or data[24:26] != b"\x08\x00" or not _scan_png(data) <= _PLAIN_CHUNKS:
+        return None
+    kept, at = [_PNG], len(_PNG)
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4])
+        kind = data[at + 4 : at + 8]
+        kept += [data[at:end]] if kind in _PIXEL_CHUNKS else []
+        at = len(data) if kind == b"IEND" else end
+    return b"".join(kept)
 
 
 def statistics(gray: Gray) -> Statistics:

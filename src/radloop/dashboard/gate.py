@@ -9,7 +9,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -36,7 +36,7 @@ _COOKIE_SECONDS: Final = 30 * 24 * 3600
 class Access:
     """Who gets in."""
 
-    token: str | None = None  # None: everybody
+    token: str | None = field(default=None, repr=False)  # None: everybody
     header: str | None = None  # in which a proxy names the reader, lower case
     address: str = "127.0.0.1"  # that the server listens on
     public_name: str | None = None
@@ -96,7 +96,7 @@ class _Request:
     def __init__(self, scope: Scope) -> None:
         self._headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
         self.path: str = scope["path"]
-        self.query: str = scope.get("query_string", b"").decode("latin-1")
+        self.asked = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
         self.method: str = scope.get("method", "GET")
         self.websocket = scope["type"] == "websocket"
         self.secure = scope.get("scheme") in ("https", "wss")
@@ -142,7 +142,7 @@ def _look(request: _Request, access: Access) -> Response | None:
         _require_proxy(request, access)
         return None
     name = f"radloop-{port}"
-    bearer, asked = _bearer(request), dict(parse_qsl(request.query)).get("token")
+    bearer, asked = _bearer(request), dict(request.asked).get("token")
     known = _same(request.cookie(name), access.cookie(name)) or (bearer is not None and _same(bearer, access.token))
     if asked is not None and not request.websocket and request.method in ("GET", "HEAD"):
         if known or _same(asked, access.token):
@@ -180,7 +180,7 @@ def _require_own_page(request: _Request, access: Access) -> None:
 
 def _log_in(request: _Request, access: Access, name: str) -> Response:
     """The same address without the token, and the cookie that stands for it from here on."""
-    rest = urlencode([(key, value) for key, value in parse_qsl(request.query) if key != "token"])
+    rest = urlencode([(key, value) for key, value in request.asked if key != "token"])
     path = "/" + request.path.lstrip("/")
     answer = RedirectResponse(f"{path}?{rest}" if rest else path, 303, {"Cache-Control": "no-store"})
     answer.set_cookie(

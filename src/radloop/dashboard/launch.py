@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from radloop import settings
+from radloop.dashboard import tokens
 from radloop.errors import UsageError
 from radloop.options import Dashboard
 
@@ -24,5 +25,6 @@ def serve(options: Dashboard) -> NoReturn:
     for package in ("streamlit", "plotly"):
         if importlib.util.find_spec(package) is None:
             raise UsageError(f"The dashboard needs {package}: pip install 'radloop[dashboard]'.")
+    tokens.of(options)  # what is wrong with it is said before a server starts
     server = command(options)
     os.execv(server[0], server)  # noqa: S606  the server is this process from here on

@@ -168,9 +168,12 @@ def lossless(path: Path) -> tuple[bytes, int]:
     return _png(stamp(path))
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
+@st.cache_data(show_spinner=False, max_entries=16)
 def _png(key: Stamp) -> tuple[bytes, int]:
-    values = pixels.decode_deep(Path(key[0]).read_bytes())
+    data = Path(key[0]).read_bytes()
+    if (bare := pixels.bare_png(data)) is not None:
+        return bare, 8
+    values = pixels.decode_deep(data)
     bits = values.dtype.itemsize * 8
     if bits == 16:
         values = np.stack([values >> 8, values & 255, np.zeros_like(values)], axis=-1).astype(np.uint8)

@@ -45,7 +45,7 @@ def access() -> Access:
 
 
 def _access(chosen: Dashboard) -> Access:
-    token, kept = _token(chosen)
+    token, kept = tokens.of(chosen)
     return Access(
         token=token,
         header=chosen.auth_header,
@@ -56,25 +56,6 @@ def _access(chosen: Dashboard) -> Access:
     )
 
 
-def _token(chosen: Dashboard) -> tuple[str | None, str]:
-    """The token, and where it is kept."""
-    if chosen.auth == "none":
-        _say("anybody who reaches this address can read everything and write reviews (--auth none)")
-        return None, ""
-    if chosen.token:
-        return chosen.token, "RADLOOP_TOKEN"
-    folder = chosen.reviews_folder
-    try:
-        token, note = tokens.keep(folder)
-    except OSError as error:
-        raise RadloopError(
-            f"{folder / tokens.NAME} cannot be kept: {error.strerror}. Make the folder writable, or set RADLOOP_TOKEN."
-        ) from error
-    if note:
-        _say(note)
-    return token, f"{tokens.NAME} in the folder of the reviews"
-
-
 @asynccontextmanager
 async def announce(_: object) -> AsyncIterator[None]:
     """Say where the dashboard is, with the token; nothing else ever prints it."""
@@ -83,11 +64,12 @@ async def announce(_: object) -> AsyncIterator[None]:
     host = "127.0.0.1" if found.address in _EVERYWHERE else found.address
     here = f"http://{f'[{host}]' if ':' in host else host}:{st.get_option('server.port')}{found.base}/"
     if found.token is None:
-        _say(here)
+        tokens.say("anybody who reaches this address can read everything and write reviews (--auth none)")
+        tokens.say(here)
     elif found.header is not None:
-        _say(f"{here} is for the proxy alone, which sends {found.header} and the token ({found.token_file})")
+        tokens.say(f"{here} is for the proxy alone, which sends {found.header} and the token ({found.token_file})")
     else:
-        _say(f"{here}?token={quote(found.token, safe='')}")
+        tokens.say(f"{here}?token={quote(found.token, safe='')}")
     yield
 
 
@@ -111,7 +93,7 @@ def picture(request: Request) -> Response:
     try:
         px = int(query.get("px", "0")) or None
         window = int(query.get("low", "0")), int(query.get("high", "255"))
-        if kind not in ("jpg", "png") or (px is None) != (kind == "png"):
+        if kind not in ("jpg", "png") or (px is None) != (kind == "png") or not 0 <= window[0] < window[1] <= 255:
             raise ValueError
         found = pictures.prepare(_dataset(), options().images, image_id, px=px, window=window)
         headers = {"ETag": f'"{found.version}"', "Cache-Control": "private, no-cache"}
@@ -144,7 +126,3 @@ def module(request: Request) -> Response:
     if path.suffix not in _DESK_TYPES or not path.is_file() or path.resolve().parent != _DESK.resolve():
         return PlainTextResponse("The desk has no such part.\n", 404)
     return FileResponse(path, media_type=_DESK_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
-
-
-def _say(sentence: str) -> None:
-    print(f"radloop: {sentence}", file=sys.stderr, flush=True)  # noqa: T201  where to look

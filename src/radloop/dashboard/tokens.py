@@ -3,16 +3,42 @@
 import os
 import secrets
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from radloop import files
 from radloop.errors import UsageError
+from radloop.options import Dashboard
 
 NAME: Final = ".dashboard-token"  # hidden, so that nobody takes it for a review
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _LONGEST: Final = 4096
+
+
+def of(chosen: Dashboard) -> tuple[str | None, str]:
+    """The token of a dashboard (None: it asks nobody), and where it is kept; what has to be said of it is said.
+
+    Raises RadloopError where it cannot be kept.
+    """
+    if chosen.auth == "none":
+        return None, ""
+    if chosen.token:
+        return chosen.token, "RADLOOP_TOKEN"
+    try:
+        token, note = keep(chosen.reviews_folder)
+    except OSError as error:
+        path = chosen.reviews_folder / NAME
+        raise UsageError(f"{path}: {error.strerror}. Make the folder writable, or set RADLOOP_TOKEN.") from error
+    if note:
+        say(note)
+    return token, f"{NAME} in the folder of the reviews"
+
+
+def say(sentence: str) -> None:
+    """Tell whoever started the dashboard."""
+    print(f"radloop: {sentence}", file=sys.stderr, flush=True)  # noqa: T201  where to look
 
 
 def keep(folder: Path) -> tuple[str, str | None]:
