@@ -813,6 +813,20 @@ def test_simulated_radiologists_leave_alone_what_waits_for_a_review_that_can_be_
     assert len(list(folder.glob(f"{waits.feedback_id}.*"))) == 1
 
 
+def test_evaluation_says_how_often_readers_follow_the_model(place, capsys):
+    for image_id in images(place, "production"):
+        give(place, image_id, (3, 0.95, HEART), (10, 0.5, (0.2, 0.7, 0.1, 0.1)))
+    assert run("evaluate", "--out", place / "out", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["following"] == []
+    simulated(place)
+    assert run("evaluate", "--out", place / "out", "--json") == 0
+    pooled, *readers = json.loads(capsys.readouterr().out)["following"]
+    assert (pooled["reviewer"], pooled["simulated"]) == (None, True)
+    assert pooled["asked"] == sum(reader["asked"] for reader in readers) > 0
+    assert run("evaluate", "--out", place / "out") == 0
+    assert "how often readers follow the model" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.slow
 def test_simulated_radiologists_call_normal_what_all_readers_called_normal(place):
     readings = version.read(place / "out").readings

@@ -194,8 +194,8 @@ class Retrain(Json, Strict, DryRun, Jobs, Ruled, Stored, DatasetFolder, Waiting,
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(Json, Jobs, Seeded, DatasetFolder, ReadFeedback):
-    """Judge the detectors on images whose truth is known, and how good their predictions would be as labels."""
+class Evaluate(Json, Jobs, Seeded, DatasetFolder, ReviewsFolder, ReadFeedback):
+    """Judge the detectors on images whose truth is known, their predictions as labels, and who follows them blindly."""
 
     min_confidence: float | None = option(
         None,

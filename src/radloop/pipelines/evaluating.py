@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -11,7 +12,7 @@ from radloop.catalog import judging, version
 from radloop.catalog.judging import Judged, LeftOut
 from radloop.catalog.rule import Rule, standing
 from radloop.errors import FeedbackError
-from radloop.feedback import guard
+from radloop.feedback import guard, reads, reviews
 from radloop.measures import evaluation
 from radloop.measures.curves import Froc
 from radloop.options import Evaluate
@@ -56,6 +57,7 @@ class Evaluation:
     models: tuple[Evaluated, ...]  # of each detector: test first, then production, then the others
     min_confidence: float
     left_out: tuple[LeftOut, ...]
+    following: pl.DataFrame  # how often radiologists follow the model against their blind read (`reads.following`)
     notes: tuple[str, ...]
 
 
@@ -90,11 +92,14 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
         models.append(_evaluated(judging.name(model, number), split, detector, alone))
         progress("detectors and splits", len(models), parts.height)
     unreadable = [LeftOut("cannot be read", records.refused.height)] if records.refused.height else []
+    now = datetime.now(UTC)
+    said = reviews.read(options.reviews_folder, known.taxonomy, convention=options.convention, now=now)
     return Evaluation(
         version=known.id,
         models=tuple(models),
         min_confidence=by.min_confidence,
         left_out=(*unreadable, *rest),
+        following=reads.following(said, known.readings, known.images),
         notes=_read_once(newest, known.readings),
     )
 

@@ -201,12 +201,30 @@ def _evaluated(record: Evaluation) -> Summary:
         ),
         grids=tuple(
             grid
-            for each in record.models
-            for grid in (_scores(each), _as_labels(each), _calibrated(each))
+            for grids in (*map(_judged, record.models), [_following(record.following)])
+            for grid in grids
             if len(grid.rows) > 1
         ),
         notes=record.notes,
     )
+
+
+def _judged(each: Evaluated) -> list[Grid]:
+    return [_scores(each), _as_labels(each), _calibrated(each)]
+
+
+def _following(followed: pl.DataFrame) -> Grid:
+    rows = [
+        (
+            row["reviewer"] or ("all simulated readers" if row["simulated"] else "all readers"),
+            f"{row['reads']:,}",
+            f"{row['asked']:,}",
+            *(_interval(row, name) for name in ("follow", "follow_right", "follow_wrong", "mistaken")),
+        )
+        for row in followed.filter(pl.col("asked") > 0).iter_rows(named=True)
+    ]
+    head = ("reader", "reads", "classes", "followed", "model right", "model wrong", "followed, wrong")
+    return Grid("how often readers follow the model where their blind read said something else", (head, *rows))
 
 
 def _on_images(images: int | None) -> str:
