@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from radloop.measures import bootstrap, evaluation
+from radloop.measures import bootstrap, curves, evaluation
 from radloop.tables import DETECTIONS, TRUTH
 from radloop.taxonomy import Taxonomy
 
@@ -25,6 +25,7 @@ CLASSES: Final = Taxonomy(("common", "less common", "rare"))
 SHARES: Final = (1.0, 0.4, 0.15)  # of the most common class's boxes
 BANDS: Final = ((5, 20), (20, 50), (50, 150), (150, 501))  # boxes of a class
 THRESHOLD: Final = 0.5
+RATE: Final = 1 / 8  # false boxes an image, of the sensitivity
 LARGE: Final = 20_000  # images with the class: their figures are taken as the truth
 Floats = npt.NDArray[np.floating]
 
@@ -67,15 +68,17 @@ def draw(rng: np.random.Generator, detector: Detector, images: int, positive: in
     return Drawn(truth, np.concatenate([right, wrong]), confidence, np.arange(len(confidence)) < len(right))
 
 
-def figures_of(drawn: Drawn) -> dict[str, float]:
+def figures_of(drawn: Drawn, images: int) -> dict[str, float]:
     """The figures without intervals, straight from the counts."""
     order = np.argsort(-drawn.confidence, kind="stable")
+    right, wrong = (np.cumsum(each[order]) for each in (drawn.found, ~drawn.found))
     above = drawn.confidence > THRESHOLD
     seen, known = np.ones((len(order), 1)), np.array([float(len(drawn.truth))])
     return {
         "ap": float(evaluation._precision(seen, drawn.found[order], known)[0]),
         "precision": float(drawn.found[above].mean()),
         "recall": float((drawn.found & above).sum() / len(drawn.truth)),
+        "sensitivity": float(right[wrong <= RATE * images][-1] / len(drawn.truth)),
     }
 
 
@@ -118,7 +121,8 @@ def one(rng: np.random.Generator, counts: dict[tuple[str, tuple[int, int]], list
     most = int(np.exp(rng.uniform(np.log(5), np.log(360))))
     positive = [max(round(share * most), 4) for share in SHARES]
     images = 4 * most + 20
-    truths = [figures_of(draw(rng, detector, LARGE * images // each, LARGE)) for each in positive]
+    large = [LARGE * images // each for each in positive]
+    truths = [figures_of(draw(rng, detector, number, LARGE), number) for number in large]
     classes = [draw(rng, detector, images, each) for each in positive]
     sizes = rng.choice([1, 1, 2, 3], images)
     group = np.searchsorted(np.cumsum(sizes), rng.permutation(images), side="right")
@@ -127,7 +131,8 @@ def one(rng: np.random.Generator, counts: dict[tuple[str, tuple[int, int]], list
     precision = evaluation.average_precision(predictions, known, looked, CLASSES)
     matched = evaluation.match(predictions, known)
     labels = evaluation.pseudo_labels(matched, known, looked, CLASSES, min_confidence=THRESHOLD)
-    for name, table in (("ap", precision), ("precision", labels), ("recall", labels)):
+    froc = curves.froc(matched, known, looked, CLASSES, cut=0.0).sensitivity.filter(rate=RATE)
+    for name, table in (("ap", precision), ("precision", labels), ("recall", labels), ("sensitivity", froc)):
         for row in table.filter(pl.col("class_id").is_not_null()).iter_rows(named=True):
             counts[name, _band(row["truth"])].append(_covers(row, name, truths[row["class_id"]][name]))
     mean = float(np.mean([truth["ap"] for truth in truths]))

@@ -6,9 +6,12 @@ from typing import Any, Final
 import polars as pl
 import streamlit as st
 
-from radloop.dashboard import figures, layout
+from radloop.catalog.judging import Paired
+from radloop.dashboard import figures, layout, links
 from radloop.dashboard.curve_charts import ALL
 from radloop.measures import compared
+
+Detector = tuple[str, str]  # model, version
 
 NAMES: Final[Mapping[str, str]] = {
     "ap": "AP@0.4",
@@ -18,14 +21,17 @@ NAMES: Final[Mapping[str, str]] = {
 }
 
 
-def show(table: pl.DataFrame, names: tuple[str, str], *, what: str, least: float) -> None:
-    """The chosen figure of both sides and its difference. table: `compared.compare`; what: they are, in plural."""
+def show(
+    paired: Paired, names: tuple[str, str], detectors: tuple[Detector, Detector], split: str, *, what: str
+) -> None:
+    """The chosen figure of both sides and its difference; what: they are, in plural."""
+    opens = _opens(detectors, split)
     chosen = str(
         st.segmented_control(
             "Figure", list(NAMES), default="ap", format_func=lambda one: NAMES[str(one)], required=True, key="figure"
         )
     )
-    told = table.filter(figure=chosen).with_columns(class_name=pl.col("class_name").fill_null(_all(chosen)))
+    told = paired.figures.filter(figure=chosen).with_columns(class_name=pl.col("class_name").fill_null(_all(chosen)))
     known = told.drop_nulls("difference")
     if known.is_empty():
         layout.cannot_tell(_why_not(chosen))
@@ -44,13 +50,14 @@ def show(table: pl.DataFrame, names: tuple[str, str], *, what: str, least: float
     with left:
         long = pl.concat(
             [
-                shown.select("class_name", side=pl.lit(name), value=column)
-                for name, column in zip(_apart(names), ("first", "second"), strict=True)
+                shown.select("class_id", "class_name", side=pl.lit(name), place=place, value=column)
+                for place, (name, column) in enumerate(zip(_apart(names), ("first", "second"), strict=True))
             ]
         )
-        figure = figures.dots(long, of="class_name", value="value", by="side", title=NAMES[chosen])
+        figure = figures.dots(long, of="class_name", value="value", by="side", title=NAMES[chosen], opens=opens)
         figure.update_xaxes(range=[-0.02, 1.02])
-        layout.chart(f"{NAMES[chosen]} of the two {what}", figure, None, key="pair-figures", units=_says(chosen, least))
+        says = _says(chosen, paired.min_confidence)
+        layout.chart(f"{NAMES[chosen]} of the two {what}", figure, None, key="pair-figures", units=says, opens=opens)
     with right:
         figure = figures.dots(
             shown.with_columns(side=pl.lit("difference")),
@@ -58,6 +65,7 @@ def show(table: pl.DataFrame, names: tuple[str, str], *, what: str, least: float
             value="difference",
             by="side",
             title=f"{names[1]} - {names[0]}",
+            opens=opens,
         )
         figure.add_vline(x=0, line_dash="dash", line_color=figures.GREY)
         figure.update_layout(showlegend=False)
@@ -70,7 +78,19 @@ def show(table: pl.DataFrame, names: tuple[str, str], *, what: str, least: float
             told.with_columns(verdicts),
             key="pair-difference",
             units=units,
+            opens=opens,
         )
+
+
+def _opens(detectors: tuple[Detector, Detector], split: str) -> links.Opens:
+    """The images of the split with the class of a row, and what the detector of its side found there."""
+
+    def opens(row: Mapping[str, Any]) -> Mapping[str, Any]:
+        model, version = detectors[row.get("place", 1)]
+        name = None if row["class_id"] is None else row["class_name"]
+        return {"class": name, "split": split, "model": model, "version": version}
+
+    return opens
 
 
 def _within(row: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Two versions of a dataset side by side."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import polars as pl
@@ -49,7 +50,7 @@ def show(before: Dataset, after: Dataset, changed: Changes, *, here: Dataset) ->
     st.caption(f"Labels in use are compared on the {several(changed.both, 'image')} that both have.")
     _moves(before, after, changed, here)
     _labels(changed, here)
-    _classes(before, after, changed)
+    _classes(before, after, changed, here)
 
 
 def _moves(before: Dataset, after: Dataset, changed: Changes, here: Dataset) -> None:
@@ -111,7 +112,7 @@ def _labels(changed: Changes, here: Dataset) -> None:
         _openable(changed.labels, here, key="changed-images")
 
 
-def _classes(before: Dataset, after: Dataset, changed: Changes) -> None:
+def _classes(before: Dataset, after: Dataset, changed: Changes, here: Dataset) -> None:
     splits = changed.classes["split"].unique(maintain_order=True).to_list()
     split = st.selectbox("Split", [one for one in SPLITS if one in splits], key="split", bind="query-params")
     own = changed.classes.filter(split=split)
@@ -119,17 +120,23 @@ def _classes(before: Dataset, after: Dataset, changed: Changes) -> None:
     names = (f"{name(before)} (before)", f"{name(after)} (after)")
     long = pl.concat(
         [
-            shown.select("class_name", version=pl.lit(label), images=column)
-            for label, column in zip(names, ("images_before", "images_after"), strict=True)
+            shown.select("class_name", "split", version=pl.lit(label), images=column, here=pl.lit(dataset is here))
+            for label, column, dataset in zip(names, ("images_before", "images_after"), (before, after), strict=True)
         ]
     )
     layout.chart(
         f"Images of {split} with a label of each class, before and after",
-        figures.bars(long, of="class_name", value="images", by="version", title="images"),
+        figures.bars(long, of="class_name", value="images", by="version", title="images", opens=_of_class),
         changed.classes,
         key="classes-splits",
+        opens=_of_class,
         units=f"An image counts once for each class that anybody drew on it and that is in use. {most}",
     )
+
+
+def _of_class(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The images of a class in a split; the other version's the dashboard cannot show."""
+    return {"class": row["class_name"], "split": row["split"]} if row.get("here", True) else None
 
 
 def figures_of(before: Dataset, after: Dataset, said: Feedback, rule: Rule, seed: int) -> None:
@@ -159,4 +166,4 @@ def figures_of(before: Dataset, after: Dataset, said: Feedback, rule: Rule, seed
         layout.cannot_tell(f"what it did to the figures: no image with feedback is in {split} of both versions.")
         return
     names = f"truth of {name(before)}", f"truth of {name(after)}"
-    pair_charts.show(paired.figures, names, what="truths", least=paired.min_confidence)
+    pair_charts.show(paired, names, (detector, detector), split, what="truths")

@@ -88,7 +88,8 @@ def _beside(found: Dataset, said: Feedback, part: Part, rule: Rule, seed: int, p
         st.info(f"No other detector has feedback on a picture of {split}: there is nothing to set beside this one.")
         return
     name = str(place.selectbox("Beside", list(others), key="beside", bind="query-params"))
-    paired = loop.paired(found, said, ((model, version), others[name]), split, rule, seed)
+    detectors = (model, version), others[name]
+    paired = loop.paired(found, said, detectors, split, rule, seed)
     names = judging.name(model, version), name
     st.caption(
         f"{several(paired.images, 'image')} of {split} in {several(paired.groups, 'group')} that both have seen, "
@@ -98,7 +99,7 @@ def _beside(found: Dataset, said: Feedback, part: Part, rule: Rule, seed: int, p
     if not paired.images:
         layout.cannot_tell(f"which is better: no image of {split} was seen by both.")
         return
-    pair_charts.show(paired.figures, names, what="detectors", least=paired.min_confidence)
+    pair_charts.show(paired, names, detectors, split, what="detectors")
 
 
 def _cuts(paired: Paired, names: tuple[str, str]) -> str:
