@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
+from playwright.sync_api import expect
 
 import written_loop
 from app_pages import opened, said
+from browser_session import served, window
 from radloop.dashboard import loading
 from radloop.feedback import reviews
 from radloop.feedback.reviews import Finding, Review, Shown
@@ -60,9 +62,13 @@ def test_own_reads_are_listed_with_their_times_and_what_became_of_them(inputs):
     test = of(inputs, "ann")
     listed = pl.DataFrame(test.dataframe[0].value)
     assert listed.height == 8
-    assert listed["amended"].sum() == 1
-    assert listed["disputed"].sum() == 3
-    assert listed["comment"][0] == "there is one after all"
+    assert listed["state"].to_list().count("") == 5
+    assert listed["state"].to_list().count("in dispute") == 2
+    assert listed.select("verdict", "state", "comment").row(0) == (
+        "Corrected",
+        "amended, in dispute",
+        "there is one after all",
+    )
     assert {metric.label: metric.value for metric in test.metric} == {
         "Images read": "8",
         "Not readable": "0",
@@ -84,3 +90,20 @@ def test_how_often_the_model_is_followed_is_told_with_its_interval(inputs):
 
 def test_reader_who_has_read_nothing_is_told_where_to_begin(inputs):
     assert "has read nothing yet" in said(of(inputs, "eve"))
+
+
+@pytest.mark.slow
+def test_read_that_is_chosen_is_on_the_desk_again(inputs, tmp_path):
+    with served(inputs, tmp_path / "log") as address, window(address) as browser:
+        browser.open("my-reads")
+        browser.page.get_by_label("Reader ID", exact=True).fill("ann")
+        browser.page.keyboard.press("Enter")
+        listed = browser.page.get_by_test_id("stDataFrame").first
+        expect(listed).to_be_visible()
+        browser.settle()
+        listed.click(position={"x": 18, "y": 55})  # the box before the first row; a canvas has no names
+        browser.page.wait_for_url("**/review?feedback=*")
+        expect(browser.page.locator(".toolbar")).to_contain_text("Reader ID: ann")
+        newest = loading.reviews(inputs.reviews, VINDR).reviews.reviews.filter(reviewer="ann").sort("timestamp")
+        assert browser.page.url.endswith(f"feedback={newest['feedback_id'][-1]}")
+        assert browser.outside == []

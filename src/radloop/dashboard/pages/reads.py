@@ -16,8 +16,8 @@ from radloop.words import several
 
 READER: Final = "reader"  # in st.session_state: the Reader ID that was given, here or on the page Review
 _VERDICTS: Final = {
-    "accept": "AI findings accepted",
-    "correct": "corrected",
+    "accept": "Accepted",
+    "correct": "Corrected",
     "normal": "No finding",
     "reject": "Not readable",
 }
@@ -136,19 +136,28 @@ def _list(mine: pl.DataFrame) -> None:
         verdict=pl.col("verdict").replace_strict(_VERDICTS),
         boxes="boxes",
         seconds="seconds_total",
-        amended=pl.col("amended") > 0,
-        disputed="disputed",
-        final="adjudicates",
-        comment="comment",
+        state=pl.concat_list(
+            pl.when(holds).then(pl.lit(word))
+            for holds, word in (
+                (pl.col("amended") > 0, "amended"),
+                (pl.col("disputed"), "in dispute"),
+                (pl.col("adjudicates"), "final"),
+            )
+        )
+        .list.drop_nulls()
+        .list.join(", "),
+        comment=pl.col("comment").fill_null(""),
     )
     event = st.dataframe(
         shown,
         hide_index=True,
+        height=320,
         key="my-reads",
         on_select="rerun",
         selection_mode="single-row",
         column_config={
             "read": st.column_config.DatetimeColumn("read, UTC", format="YYYY-MM-DD HH:mm"),
+            "image": st.column_config.TextColumn(width="small"),
             "seconds": st.column_config.NumberColumn(format="%.0f"),
         },
     )
