@@ -112,6 +112,7 @@ def test_there_are_as_many_feedback_files_as_successful_requests(store, tmp_path
     assert {path.suffix for path in done.feedback.iterdir()} == {".json"}
     assert sorted(line["file"] for line in log(done, "request")) == sorted(found.feedback["file"])
     assert done.feedback == tmp_path / "feedback"
+    assert oct(done.feedback.stat().st_mode & 0o777) == "0o750"
     assert done.log == tmp_path / "logs" / "online_data.log"
 
 
