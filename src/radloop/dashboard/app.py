@@ -46,10 +46,12 @@ PAGES: Final[Mapping[str, Mapping[str, ModuleType]]] = {
 }
 
 # Streamlit leaves six lines of nothing above a title and wide margins; a radiograph needs the room.
-_STYLE: Final = (
-    "<style>.stMainBlockContainer {padding: 1.5rem 2.5rem 4rem} "
-    ".stMainBlockContainer h1 {font-size: 1.75rem; padding: 0}</style>"
-)
+_STYLE: Final = """<style>
+.stMainBlockContainer {padding: 1.75rem 2.5rem 4rem}
+.stMainBlockContainer h1 {font-size: 1.75rem; padding: 0}
+.stAppHeader, [data-testid=stHeader] {background: transparent; pointer-events: none; height: 2.75rem; min-height: 0}
+.stAppHeader button, .stAppHeader a, [data-testid=stHeader] button {pointer-events: auto}
+</style>"""
 
 # A reading room is dark. Streamlit keeps the choice of its menu in the browser, under a name for each page that one
 # may begin with, and begins with the system's: so the first visit chooses once, for all of them.

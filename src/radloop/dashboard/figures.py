@@ -8,7 +8,8 @@ import pandas as pd  # type: ignore[import-untyped]
 import plotly.graph_objects as go
 import polars as pl
 
-from radloop.dashboard.layout import LONGEST_NAME, label, shortened
+from radloop.dashboard import axes
+from radloop.dashboard.layout import label, shortened
 from radloop.dashboard.links import Opens, address
 from radloop.tables import SPLITS
 
@@ -25,7 +26,8 @@ SPLIT_COLOURS: Final[Mapping[str, str]] = {"all": SKY, **dict(zip(SPLITS, CYCLE,
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "hexagon")
 
 MOST_ROWS: Final = 40  # in a chart: it stays readable, and no page grows without end
-_FEW_STEPS: Final = 5  # of whole things on an axis: it has no halves
+LONGEST_TICK: Final = 28  # of a name beside an axis: in two columns the chart needs the rest
+_MANY_NAMES: Final = 20  # below an axis: more lie across each other unless they stand upright
 _ROW_PX: Final = 26
 
 # Plotly looks for pandas among the loaded modules; half of it, while another session is loading it, is an error.
@@ -87,10 +89,7 @@ def bars(
         )
     figure.update_layout(barmode="group")
     figure.update_yaxes(autorange="reversed", **_named(names))
-    if data[value].dtype.is_integer() and data.filter(pl.col(value) > _FEW_STEPS).is_empty():
-        figure.update_xaxes(dtick=1)
-    if percent:
-        figure.update_xaxes(tickformat=".1%")
+    figure.update_xaxes(**axes.linear(data[value], whole=data[value].dtype.is_integer(), percent=percent))
     return figure
 
 
@@ -140,8 +139,8 @@ def dots(
     shown = [label(name) for name in names]
     figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=shown, **_named(names))
     figure.update_layout(scattermode="group", scattergap=0.3)
-    if percent:
-        figure.update_xaxes(tickformat=".1%")
+    drawn = [data[name] for name in (value, f"{value}_low", f"{value}_high", expected) if name in data.columns]
+    figure.update_xaxes(**axes.linear(pl.concat(drawn), percent=percent))
     return figure
 
 
@@ -154,6 +153,7 @@ def lines(
     x_title: str,
     y_title: str,
     percent: bool = False,
+    log: bool = False,
     opens: Opens | None = None,
 ) -> go.Figure:
     """A line for each `by`."""
@@ -169,8 +169,8 @@ def lines(
             marker={"symbol": SYMBOLS[place % len(SYMBOLS)]},
             customdata=addresses(part, opens),
         )
-    if percent:
-        figure.update_yaxes(tickformat=".0%")
+    figure.update_xaxes(**axes.linear(data[x], whole=data[x].dtype.is_integer()))
+    figure.update_yaxes(**(axes.logarithmic(data[y]) if log else axes.linear(data[y], percent=percent)))
     return figure
 
 
@@ -212,8 +212,8 @@ def matrix(
         figure.add_trace(
             clickable(held, x=x, y=y, told=held.select(_told(title, value, hover)).to_series(), opens=opens)
         )
-    figure.update_xaxes(**_named(names))
-    figure.update_yaxes(autorange="reversed", **_named(names))
+    figure.update_xaxes(**_named(names), tickangle=-90 if len(names) > _MANY_NAMES else -45, showgrid=False)
+    figure.update_yaxes(autorange="reversed", **_named(names), showgrid=False)
     return figure
 
 
@@ -243,8 +243,8 @@ def _told(title: str, value: str, hover: str | None) -> pl.Expr:
     return number if hover is None else pl.format("{}; {}", number, pl.col(hover))
 
 
-def ranges(data: pl.DataFrame, *, of: str, measure: str, title: str, log: bool = False) -> go.Figure:
-    """Boxes from the quantiles p05, p25, p50, p75 and p95 of `measure`."""
+def ranges(data: pl.DataFrame, *, of: str, measure: str, title: str, percent: bool = False) -> go.Figure:
+    """Boxes from the quantiles p05, p25, p50, p75 and p95 of `measure`, on a logarithmic axis."""
     figure = empty(height=_height(data.height), x=title, legend=False)
     quantile = {name: data[f"{measure}_{name}"].to_list() for name in ("p05", "p25", "p50", "p75", "p95")}
     figure.add_box(
@@ -258,8 +258,8 @@ def ranges(data: pl.DataFrame, *, of: str, measure: str, title: str, log: bool =
         marker_color=SKY,
     )
     figure.update_yaxes(autorange="reversed", **_named(data[of].to_list()))
-    if log:
-        figure.update_xaxes(type="log")
+    drawn = [value for name in ("p05", "p95") for value in quantile[name]]
+    figure.update_xaxes(**axes.logarithmic(drawn, percent=percent))
     return figure
 
 
@@ -282,9 +282,9 @@ def _interval(part: pl.DataFrame, value: str, colour: str) -> dict[str, Any] | N
 def _named(names: Sequence[str]) -> dict[str, Any]:
     """An axis of names: also those that look like numbers, each one written, long ones shortened."""
     axis: dict[str, Any] = {"type": "category"}
-    if any(len(name) > LONGEST_NAME for name in names):
+    if any(len(name) > LONGEST_TICK for name in names):
         axis["tickvals"] = [label(name) for name in names]
-        axis["ticktext"] = [label(shortened(name)) for name in names]
+        axis["ticktext"] = [label(shortened(name, LONGEST_TICK)) for name in names]
     else:
         axis["dtick"] = 1
     return axis

@@ -1,15 +1,17 @@
 """Drift: do two sets of images differ, in what was said of them or in the pictures?"""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
-import plotly.graph_objects as go
+import numpy as np
 import polars as pl
 import streamlit as st
 
 from radloop.catalog import judging
-from radloop.dashboard import figures, layout, loading
+from radloop.dashboard import axes, figures, layout, loading
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.measures import drift
 from radloop.measures.drift import Permuted, Sets
@@ -51,6 +53,7 @@ _STEPS: Final = (  # of a slider, by how long the feedback lasted
     (timedelta(minutes=1), timedelta(seconds=1), "HH:mm:ss"),
     (timedelta(0), timedelta(milliseconds=1), "HH:mm:ss.SSS"),
 )
+_MOST_BINS: Final = 30
 _MOST_NAMED: Final = 20  # alarms in words; the table has all
 
 
@@ -144,7 +147,7 @@ def _splits(found: Dataset) -> None:
     if enough:
         within = not asked[1] and st.toggle("Only among images that the same readers read", value=False)
         permuted = _permute_splits(found, first, second, asked, within)
-    _opened(sets, opened, permuted, (first, second))
+    _opened(sets, opened, permuted, (first, second), ({"split": first}, {"split": second}))
 
 
 def _windows(said: Feedback) -> None:
@@ -171,7 +174,11 @@ def _windows(said: Feedback) -> None:
     opened = _overview(compared, sets, names, questions)
     if opened is not None:
         asked, _, enough = opened
-        _opened(sets, opened, _permute_windows(said, detector, first, second, asked) if enough else None, names)
+        permuted = _permute_windows(said, detector, first, second, asked) if enough else None
+        own = {"model": detector[0], "version": detector[1]}
+        before = first[0], first[1] - timedelta(microseconds=1)
+        windows = [own | {"since": since.isoformat(), "until": until.isoformat()} for since, until in (before, second)]
+        _opened(sets, opened, permuted, names, (windows[0], windows[1]))
 
 
 def _of_detector(said: Feedback, detector: Detector) -> pl.DataFrame:
@@ -284,7 +291,13 @@ def _first_alarm(named: pl.DataFrame) -> int:
     return int(order["at"][0]) if order.height else 0
 
 
-def _opened(sets: Sets, opened: Opened, permuted: Permuted | None, names: tuple[str, str]) -> None:
+def _opened(
+    sets: Sets,
+    opened: Opened,
+    permuted: Permuted | None,
+    names: tuple[str, str],
+    asked: tuple[Mapping[str, Any], Mapping[str, Any]],
+) -> None:
     """One question on the images that its test is about: those of both sets, or those of one alone."""
     (summary, pairs), title, _ = opened
     both = drift.shared(*sets)
@@ -295,25 +308,59 @@ def _opened(sets: Sets, opened: Opened, permuted: Permuted | None, names: tuple[
         layout.cannot_tell(f"{told} with an answer are too few for a test.")
     else:
         _tested(permuted)
+    bins = _bins(sets, summary)
     figure = figures.empty(x=layout.label(title), y="share of images")
-    for table, name, colour in zip(sets, names, (figures.SKY, figures.ORANGE), strict=True):
-        values = table[summary].drop_nulls()
-        shown = values.cast(pl.String).replace({"true": "yes", "false": "no"}) if values.dtype == pl.Boolean else values
-        figure.add_trace(
-            go.Histogram(
-                x=shown.to_list(), name=f"{name} ({several(len(values), 'image')})", histnorm="probability",
-                marker_color=colour, opacity=0.75,
-            )
-        )  # fmt: skip
-    figure.update_yaxes(tickformat=".0%")
+    shares = []
+    for table, name, colour, where in zip(sets, names, (figures.SKY, figures.ORANGE), asked, strict=True):
+        counted = _counted_bins(table[summary].drop_nulls(), bins)
+        shares += [*counted["share"]]
+        figure.add_bar(
+            x=counted["place"].to_list(),
+            y=counted["share"].to_list(),
+            name=f"{name} ({several(int(counted['images'].sum()), 'image')})",
+            marker_color=colour,
+            opacity=0.75,
+            customdata=figures.addresses(counted, partial(_in_bin, summary, where)),
+            hovertemplate="%{x}: %{y:.1%}",
+        )
+    figure.update_layout(barmode="group", bargap=0.05)
+    figure.update_yaxes(**axes.linear(shares, percent=True))
     every = pl.concat(
         table.select("image_id", summary).with_columns(set=pl.lit(name))
         for table, name in zip(sets, names, strict=True)
     )
+    both_or_alone = " The images of a bin are all of that set." if both[0].height else ""
     which = "the images of both" if pairs else "the images of one alone" if both[0].height else ""
     title = f"{layout.plain(title)} in {names[0]} and in {names[1]}{f': {which}' if which else ''}"
-    layout.chart(title, figure, None, key="opened")
+    opens = partial(_in_bin, summary, asked[0])
+    layout.chart(title, figure, None, key="opened", units=both_or_alone, opens=opens)
     layout.download(every, key="opened")
+
+
+def _bins(sets: Sets, summary: str) -> pl.DataFrame:
+    """low, high, place: where each bar begins, where it ends (the last nowhere), and where it stands on the axis."""
+    values = pl.concat([table[summary] for table in sets]).drop_nulls()
+    if values.dtype == pl.Boolean:
+        return pl.DataFrame({"low": [0.5, -0.5], "high": [1.5, 0.5], "place": ["yes", "no"]})
+    edges = np.histogram_bin_edges(values.to_numpy(), bins=min(max(math.isqrt(len(values)), 5), _MOST_BINS))
+    held = pl.DataFrame({"low": edges[:-1], "high": [*edges[1:-1], None], "place": (edges[:-1] + edges[1:]) / 2})
+    return held.with_columns(pl.col("high").cast(pl.Float64))
+
+
+def _counted_bins(values: pl.Series, bins: pl.DataFrame) -> pl.DataFrame:
+    """The bins with how many of the values they hold: images, share."""
+    number = values.cast(pl.Float64)
+    images = [
+        int(((number >= low) & (number < (math.inf if high is None else high))).sum())
+        for low, high in bins.select("low", "high").iter_rows()
+    ]
+    return bins.with_columns(images=pl.Series(images, dtype=pl.Int64)).with_columns(
+        share=pl.col("images") / max(len(values), 1)
+    )
+
+
+def _in_bin(summary: str, where: Mapping[str, Any], row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**where, "measure": summary, "low": row["low"], "high": row["high"]}
 
 
 def _tested(permuted: Permuted) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from radloop.catalog.rule import Rule
-from radloop.dashboard import figures, layout, loading, loop
+from radloop.dashboard import axes, figures, layout, loading, loop
 from radloop.dashboard.loading import Feedback
 from radloop.errors import RadloopError
 from radloop.options import Dashboard
@@ -56,7 +56,8 @@ def _histogram(said: Feedback, rule: Rule) -> None:
         told = figures.addresses(part, _in_bin)
         figure.add_bar(x=middles, y=part["count"].to_list(), name=str(kind), marker_color=colour, customdata=told)
     figure.update_layout(barmode="group", bargap=0.05)
-    figure.update_yaxes(type="log", dtick=1)
+    figure.update_xaxes(**axes.linear([1.0]))
+    figure.update_yaxes(**axes.logarithmic([0.8, *held["count"]]))  # a bar of one thing is seen
     figure.add_vline(
         x=rule.min_confidence,
         line_dash="dash",
@@ -152,12 +153,12 @@ def _stages(stages: pl.DataFrame) -> None:
     )  # fmt: skip
     long = numbers.unpivot(["p50_ms", "p95_ms", "p99_ms", "max_ms"], index="stage", variable_name="quantile")
     figure = figures.lines(
-        long, x="stage", y="value", by="quantile", x_title="stage", y_title="latency, ms (log scale)"
+        long, x="stage", y="value", by="quantile", x_title="stage", y_title="latency, ms (log scale)", log=True
     )
-    figure.update_yaxes(type="log", dtick=1)
-    figure.update_xaxes(dtick=1)
     layout.chart("Latency in each stage of the load", figure, numbers, key="latency")
     figure = figures.empty(x="stage", y="requests a second")
     figure.add_bar(x=numbers["stage"].to_list(), y=numbers["per_second"].to_list(), name="requests a second")
     figure.update_traces(marker_color=figures.SKY)
+    figure.update_xaxes(**axes.linear(numbers["stage"], whole=True))
+    figure.update_yaxes(**axes.linear(numbers["per_second"]))
     layout.chart("Requests a second in each stage", figure, None, key="throughput")

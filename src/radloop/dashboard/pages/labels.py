@@ -150,9 +150,8 @@ def _per_image(found: Dataset) -> None:
     data = _labels_per(found, unit)
     opens = _with_boxes if unit == "image" else None
     figure = figures.lines(
-        data, x="labels", y="count", by="split", x_title="boxes", y_title=f"{unit}s (log scale)", opens=opens
+        data, x="labels", y="count", by="split", x_title="boxes", y_title=f"{unit}s (log scale)", log=True, opens=opens
     )
-    figure.update_yaxes(type="log", dtick=1)
     layout.chart(f"How many {unit}s hold how many boxes", figure, data, key=f"labels-per-{unit}", opens=opens)
 
 
@@ -192,9 +191,8 @@ def _boxes(found: Dataset) -> None:
     left, right = st.columns(2)
     with left:
         figure = figures.ranges(
-            shown, of="class_name", measure="area", title="share of the picture (log scale)", log=True
+            shown, of="class_name", measure="area", title="share of the picture (log scale)", percent=True
         )
-        figure.update_xaxes(tickformat=".2%")
         layout.chart(
             "How large the boxes of each class are",
             figure,
@@ -204,7 +202,7 @@ def _boxes(found: Dataset) -> None:
             units=f"5, 25, 50, 75 and 95 % of boxes. {most}",
         )
     with right:
-        figure = figures.ranges(shown, of="class_name", measure="aspect", title="width / height (log scale)", log=True)
+        figure = figures.ranges(shown, of="class_name", measure="aspect", title="width / height (log scale)")
         layout.chart(
             "What shape the boxes have",
             figure,
