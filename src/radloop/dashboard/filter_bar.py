@@ -12,7 +12,7 @@ from radloop.dashboard.filters import Choices, Filters
 from radloop.words import several
 
 _ANY: Final = "(any)"
-_ORDERS: Final[Mapping[str, str]] = {"disagreement": "most disagreed on", "boxes": "most boxes", "id": "by id"}
+_ORDERS: Final[Mapping[str, str]] = {"disagreement": "disagreement", "boxes": "most boxes", "id": "image id"}
 _FIRST: Final = ("split", "classes", "readers", "outcome", "order")  # filters that are always seen
 
 
@@ -38,7 +38,7 @@ def change(**told: str | Sequence[str] | None) -> None:
 
 def draw(asked: Filters, known: Choices) -> None:
     """The filters, as the address has them; another choice changes the address."""
-    columns = st.columns([2, 3, 2, 2, 2])
+    columns = st.columns([4, 6, 4, 4, 4, 3, 3], vertical_alignment="bottom")
     if known.splits:
         _select(columns[0], "Split", "split", asked.split, known.splits, disabled=False)
     _several(columns[1], "Class", "class", asked.classes, {name: name for name in known.classes})
@@ -49,16 +49,17 @@ def draw(asked: Filters, known: Choices) -> None:
         "First",
         filters.ORDERS,
         key="filter-order",
-        format_func=_ORDERS.__getitem__,
+        format_func=lambda one: _ORDERS[one],
         on_change=_changed,
         args=("order",),
     )
     told = [one.name for one in fields(Filters) if one.name not in _FIRST and getattr(asked, one.name) is not None]
-    with st.expander(f"More filters{f' ({len(told)} in use)' if told else ''}", expanded=bool(told)):
+    with columns[5].popover(f"More ({len(told)})" if told else "More", width="stretch", help="More filters"):
         _more(asked, known)
-    left, right = st.columns([5, 1], vertical_alignment="center")
-    left.caption(_words(asked) or "Every image.")
-    right.button("Clear filters", on_click=_clear, disabled=not asked.query(), width="stretch")
+    columns[6].button("Clear", on_click=_clear, disabled=not asked.query(), width="stretch", help="Clear all filters")
+    words = _words(asked)
+    if words:
+        st.caption(words)
 
 
 def _more(asked: Filters, known: Choices) -> None:
@@ -75,16 +76,16 @@ def _more(asked: Filters, known: Choices) -> None:
     low, high = asked.min_confidence or 0.0, 1.0 if asked.max_confidence is None else asked.max_confidence
     st.session_state["filter-confidence"] = (low, max(low, high))
     second.slider(
-        "Confidence, above and up to", 0.0, 1.0, step=0.01, key="filter-confidence", on_change=_confidence,
+        "Confidence", 0.0, 1.0, step=0.01, key="filter-confidence", on_change=_confidence,
         disabled=not named,
     )  # fmt: skip
     _select(third, "Site", "site", asked.site, known.sites, disabled=not known.sites)
     _select(fourth, "Device", "device", asked.device, known.devices, disabled=not known.devices)
     when = "" if known.time is None else f" Feedback is from {known.time[0]:%Y-%m-%d} to {known.time[1]:%Y-%m-%d}."
-    _text(first, "Feedback since (UTC)", "since", asked, f"Such as 2026-01-31 or 2026-01-31T08:00.{when}")
-    _text(second, "Feedback until (UTC)", "until", asked, f"Such as 2026-01-31 or 2026-01-31T08:00.{when}")
+    _text(first, "Since (UTC)", "since", asked, f"Time of the feedback, such as 2026-01-31 or 2026-01-31T08:00.{when}")
+    _text(second, "Until (UTC)", "until", asked, f"Time of the feedback, such as 2026-01-31 or 2026-01-31T08:00.{when}")
     _text(third, "Image id contains", "contains", asked)
-    _text(fourth, "Group (one patient, or near-duplicates)", "group", asked)
+    _text(fourth, "Group", "group", asked)
 
 
 def _select(column: Any, title: str, name: str, value: str | None, options: Sequence[str], *, disabled: bool) -> None:

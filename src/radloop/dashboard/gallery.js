@@ -2,6 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDE = 1000; // of a picture, in units of its overlay
+const LETTER = 46; // a letter's height
 
 export default function gallery({ data, parentElement, setTriggerValue }) {
   const list = node("ul", { className: "tiles" }, data.tiles.map((tile) => node("li", {}, [link(tile)])));
@@ -32,11 +33,12 @@ function image(tile) {
 
 function overlay(boxes, high) {
   const found = shape("svg", { viewBox: `0 0 ${WIDE} ${high}`, preserveAspectRatio: "none", "aria-hidden": "true" });
-  for (const { edges, colour, dash, text } of boxes) {
+  for (const { edges, colour, dash, text, below } of boxes) {
     const [left, top, right, bottom] = edges;
     const [x, y] = [left * WIDE, top * high];
     const place = { x, y, width: (right - left) * WIDE, height: (bottom - top) * high };
-    const name = shape("text", { x: Math.min(x, WIDE - 12 * Math.min(text.length, 60)), y: Math.max(y - 8, 40), fill: colour });
+    const at = below ? Math.min(bottom * high + LETTER, high - 8) : Math.max(y - 10, LETTER);
+    const name = shape("text", { x: Math.max(Math.min(x, WIDE - 0.52 * LETTER * text.length), 0), y: at, fill: colour });
     name.textContent = text;
     found.append(
       shape("rect", { ...place, class: "halo" }),

@@ -7,8 +7,6 @@ from typing import Final
 
 import streamlit as st
 
-from radloop.dashboard import figures
-
 MOST_BOXES: Final = 60  # drawn on one small picture; its text says how many there are
 _FOLDER: Final = Path(__file__).parent
 
@@ -22,12 +20,12 @@ class Style:
     dash: str  # as SVG's stroke-dasharray has it
 
 
-CONSENSUS: Final = Style("consensus of the readers", figures.YELLOW, "none")
-READER: Final = Style("one reader", figures.SKY, "2 3")
-AI: Final = Style("AI finding", figures.VERMILION, "8 4")
-TRUE: Final = Style("✓ AI finding, true", figures.GREEN, "8 4")
-FALSE: Final = Style("✗ AI finding, false", figures.VERMILION, "4 4")
-MISSED: Final = Style("○ missed by the AI", figures.PURPLE, "2 4")
+CONSENSUS: Final = Style("consensus of the readers", "#fff27a", "none")
+READER: Final = Style("one reader", "#5ad1ff", "2 3")
+AI: Final = Style("AI finding", "#ffb02e", "9 5")  # as on the desk
+TRUE: Final = Style("✓ AI finding, true", "#8df0d2", "9 5")
+FALSE: Final = Style("✗ AI finding, false", "#ff9d7a", "5 3")
+MISSED: Final = Style("○ missed by the AI", "#ffb3e6", "2 4")
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,7 @@ class Box:
     colour: str
     dash: str
     text: str
+    below: bool = False  # where the text stands: two boxes on one place have theirs apart
 
 
 @dataclass(frozen=True)

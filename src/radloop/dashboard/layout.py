@@ -78,7 +78,8 @@ def head(title: str, subtitle: str, *, simulated: Sequence[str] = ()) -> None:
     st.title(title)
     st.caption(subtitle)
     if simulated:
-        st.warning(f"**Simulated:** {', '.join(simulated)}. Made up by a program; says nothing of patients.")
+        told = f"**Simulated:** {', '.join(simulated)}. Made up by a program; says nothing of patients."
+        st.markdown(f":small[:orange[{told}]]")
 
 
 def chart(

@@ -1,93 +1,83 @@
-"""A radiograph in its true proportions with boxes on it, to zoom into."""
+"""A radiograph in its true proportions with whoever's boxes on it, to look at: the desk's modules without the desk."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Final
 
-import plotly.graph_objects as go
+import streamlit as st
+from streamlit.components.v2.types import ComponentRenderer
 
-from radloop.dashboard import figures
-from radloop.dashboard.layout import label, shortened
+from radloop.dashboard import addresses, gallery
+from radloop.dashboard.layout import shortened
 from radloop.dashboard.samples import CONSENSUS, MODEL, Layer
 from radloop.taxonomy import Taxonomy
 
-HEIGHT_PX: Final = 760
-LOOKING: Final = {"displaylogo": False, "scrollZoom": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
-_READERS: Final = (figures.SKY, figures.ORANGE, figures.GREEN, figures.PURPLE, figures.BLUE)
-_DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
+MOST_BOXES: Final = 2_000  # drawn; the page says how many there are
+_READERS: Final = (  # as desk/boxes.js draws them: told apart by colour and by dash, each 3:1 from its dark halo
+    ("#b6f09c", "14 4"),
+    ("#ffb3e6", "4 4"),
+    ("#5ad1ff", "none"),
+    ("#d3c4ff", "7 3"),
+    ("#8df0d2", "3 3 9 3"),
+    ("#ffffff", "1 4"),
+)
+_LOADER: Final = """
+export default function ({ data, parentElement }) {
+  const part = (name) => new URL(`${data.parts}/${name}`, document.baseURI).href;
+  let viewer = null;
+  if (!parentElement.querySelector("link")) {
+    const link = { rel: "stylesheet", href: part("viewer.css") };
+    parentElement.append(Object.assign(document.createElement("link"), link));
+  }
+  import(part("viewer.js")).then(
+    ({ mount }) => { viewer = mount({ data, parentElement }); },
+    (error) => { parentElement.append(`The picture cannot be shown: ${error.message}. Reload the page.`); },
+  );
+  return () => setTimeout(() => parentElement.isConnected || viewer?.stop());
+}
+"""
 
 
-def draw(
-    source: str,
-    frame: tuple[int, int],
-    layers: Sequence[Layer],
-    classes: Taxonomy,
-    *,
-    view: str,
-    height: int = HEIGHT_PX,
-) -> go.Figure:
-    """The picture at the address `source` under the boxes of `layers`; zoom is kept while `view` stays the same."""
-    width, high = frame
-    figure = go.Figure()
-    figure.add_layout_image(
-        source=source, xref="x", yref="y", x=0, y=0, sizex=width, sizey=high, sizing="stretch", layer="below"
-    )
-    # A point in each corner gives the axes their extent.
-    figure.add_scatter(
-        x=[0, width], y=[0, high], mode="markers", marker={"opacity": 0}, hoverinfo="skip", showlegend=False
-    )
-    for place, layer in enumerate(layers):
-        figure.add_traces(_traces(layer, frame, classes, *_style(layer.name, place)))
-    figure.update_layout(
-        height=height,
-        margin={"l": 0, "r": 0, "t": 28, "b": 0, "pad": 0},
-        plot_bgcolor="black",
-        dragmode="pan",
-        uirevision=view,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-    )
-    figure.update_xaxes(range=[0, width], visible=False, constrain="domain")
-    figure.update_yaxes(range=[high, 0], visible=False, scaleanchor="x", constrain="domain")
-    return figure
+@cache
+def _component() -> ComponentRenderer:
+    return st.components.v2.component("radloop.viewer", js=_LOADER)
 
 
-def _style(name: str, place: int) -> tuple[str, str]:
-    if name == MODEL:
-        return figures.VERMILION, "dash"
-    if name == CONSENSUS:
-        return figures.YELLOW, "solid"
-    return _READERS[place % len(_READERS)], _DASHES[place // len(_READERS) % len(_DASHES)]
+def show(item: Mapping[str, Any], layers: Sequence[Layer], classes: Taxonomy, *, says: str) -> None:
+    """The picture of `item` (image_id, png, jpg: addresses, both empty where there is none; width, height: the film's)
+    under the boxes of `layers`, and the legend of these. The zoom is kept while the image stays the same.
+    """
+    styles = [_style(layer.name, place) for place, layer in enumerate(layers)]
+    marks = [
+        {
+            "name": f"{place} {number}",
+            "edges": edges,
+            "style": styles[place],
+            "text": "" if layer.name == CONSENSUS else _text(classes.name(class_id), confidence),
+        }
+        for place, layer in enumerate(layers)
+        for number, (class_id, confidence, *edges) in enumerate(layer.boxes.iter_rows())
+    ]
+    parts = f"{addresses.base()}{addresses.ROOM}/desk"
+    legend = [
+        {"name": f"{layer.name} ({layer.boxes.height:,})", "style": style}
+        for layer, style in zip(layers, styles, strict=True)
+    ]
+    told = {"parts": parts, "item": dict(item), "marks": marks[:MOST_BOXES], "legend": legend, "says": says}
+    _component()(key="radiograph", data=told)
+    if len(marks) > MOST_BOXES:
+        st.caption(f"The first {MOST_BOXES:,} of {len(marks):,} boxes are drawn.")
 
 
-def _traces(layer: Layer, frame: tuple[int, int], classes: Taxonomy, colour: str, dash: str) -> list[go.Scatter]:
-    """The boxes, and their names: of points with gaps between them Plotly writes the first name only."""
-    x: list[float | None] = []
-    y: list[float | None] = []
-    names: list[str] = []
-    width, high = frame
-    for class_id, confidence, left, top, right, bottom in layer.boxes.iter_rows():
-        x += [left * width, right * width, right * width, left * width, left * width, None]
-        y += [top * high, top * high, bottom * high, bottom * high, top * high, None]
-        name = label(shortened(classes.name(class_id)))
-        names.append(name if confidence is None else f"{name} {confidence:.2f}")
-    boxes = go.Scatter(
-        x=x,
-        y=y,
-        name=f"{label(layer.name)} ({layer.boxes.height})",
-        legendgroup=label(layer.name),
-        mode="lines",
-        line={"color": colour, "width": 2, "dash": dash, "simplify": False},
-        hoverinfo="name",
-        showlegend=True,
-    )
-    written = go.Scatter(
-        x=x[::6],
-        y=y[::6],
-        text=names,
-        legendgroup=label(layer.name),
-        mode="text",
-        textposition="top right",
-        textfont={"color": colour, "size": 12},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    return [boxes, written]
+def _text(name: str, confidence: float | None) -> str:
+    return shortened(name) + ("" if confidence is None else f" {confidence:.2f}")
+
+
+def _style(name: str, place: int) -> dict[str, str]:
+    if name.startswith(MODEL):
+        colour, dash = gallery.AI.colour, gallery.AI.dash
+    elif name == CONSENSUS:
+        colour, dash = gallery.CONSENSUS.colour, gallery.CONSENSUS.dash
+    else:
+        colour, dash = _READERS[place % len(_READERS)]
+    return {"colour": colour, "dash": dash}

@@ -105,6 +105,7 @@ def _add(told: dict[str, list[Box]], rows: pl.DataFrame, classes: Taxonomy, styl
     sure = pl.col("confidence") if "confidence" in rows.columns else pl.lit(None, pl.Float64).alias("confidence")
     for image_id, class_id, confidence, *edges in rows.select("image_id", "class_id", sure, *EDGES).iter_rows():
         name = shortened(classes.name(class_id), _LONGEST)
+        below = style is not gallery.READER and not mark and confidence is None
         text = mark + name + ("" if confidence is None else f" {confidence:.2f}")
         left, top, right, bottom = edges
-        told.setdefault(image_id, []).append(Box((left, top, right, bottom), style.colour, style.dash, text))
+        told.setdefault(image_id, []).append(Box((left, top, right, bottom), style.colour, style.dash, text, below))

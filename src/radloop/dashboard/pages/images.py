@@ -1,5 +1,6 @@
 """Images: the radiographs that the filters of the address ask for, small or one at a time, with whoever's boxes."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from radloop.catalog import judging
 from radloop.dashboard import filter_bar, filters, gallery, layout, pictures, radiograph, samples, selection, tiles
 from radloop.dashboard.filters import Filters
 from radloop.dashboard.loading import Dataset, Feedback
+from radloop.dashboard.samples import Layer
 from radloop.errors import RadloopError
 from radloop.options import Dashboard
 from radloop.words import several
@@ -33,7 +35,6 @@ def page(inputs: Dashboard) -> None:
     asked, problems = filters.read({name: st.query_params.get_all(name) for name in st.query_params}, known)
     for problem in problems:
         st.warning(f"Left out of the filters: {layout.plain(problem)}")
-    layout.in_use(found)
     filter_bar.draw(asked, known)
     listed = selection.images(found, said, asked)
     image_id = _asked_for(found, listed)
@@ -43,17 +44,23 @@ def page(inputs: Dashboard) -> None:
     if listed.is_empty():
         st.info("No image is like that.")
         return
-    first = listed["image_id"][0]
+    bar = st.columns([4, 3, 5, 3], vertical_alignment="bottom")
     st.session_state[_VIEW] = _ONE if image_id else _GALLERY
-    view = st.segmented_control("View", [_GALLERY, _ONE], required=True, key=_VIEW, on_change=_switch, args=(first,))
+    view = bar[0].segmented_control(
+        "View", [_GALLERY, _ONE], required=True, key=_VIEW, on_change=_switch, args=(listed["image_id"][0],)
+    )
     if view == _GALLERY:
-        _gallery(inputs, found, said, asked, listed)
-        return
-    left, right = st.columns([2, 5], gap="medium")
-    with left:
-        shown = _choose(listed, image_id)
-    with right:
-        _viewer(inputs, found, said, shown)
+        _gallery(inputs, found, said, asked, listed, bar)
+    else:
+        left, right = st.columns([2, 5], gap="medium")
+        with left:
+            shown = _choose(listed, image_id)
+        drawn = samples.layers(found, said, shown)
+        with bar[2]:
+            wanted = _layers(drawn, shown)
+        with right:
+            _viewer(inputs, found, shown, [layer for layer in drawn if layer.name in wanted])
+    layout.in_use(found)
 
 
 def _asked_for(found: Dataset, listed: pl.DataFrame) -> str | None:
@@ -87,7 +94,7 @@ def _choose(listed: pl.DataFrame, asked: str | None) -> str:
     st.dataframe(
         shown.select(columns),
         hide_index=True,
-        height=600,
+        height=440,
         key="image-list",
         on_select=partial(_pick, ids),
         selection_mode="single-row",
@@ -108,28 +115,34 @@ def _pick(ids: list[str]) -> None:
         _go(ids[row])
 
 
-@st.fragment
-def _viewer(inputs: Dashboard, found: Dataset, said: Feedback | None, image_id: str) -> None:
-    drawn = samples.layers(found, said, image_id)
+def _layers(drawn: Sequence[Layer], image_id: str) -> Sequence[str]:
+    """Whose boxes are wanted: at first all that are in a label."""
     names = [layer.name for layer in drawn]
     used = [layer.name for layer in drawn if not layer.aside]
-    wanted = st.pills("Boxes of", names, selection_mode="multi", default=used, key=f"layers-{image_id}") or []
-    low, high = st.slider("Window (gray values shown from black to white)", 0, 255, (0, 255), key="window")
+    key = f"layers-{image_id}"
+    wanted: Sequence[str] | None = st.pills("Boxes of", names, selection_mode="multi", default=used, key=key)
+    return wanted or []
+
+
+def _viewer(inputs: Dashboard, found: Dataset, image_id: str, shown: Sequence[Layer]) -> None:
+    png = jpg = ""
     try:
         pictures.gray(pictures.find(found, inputs.images, image_id))  # a damaged one is named here
-        window = low, max(high, low + 1)
-        source = pictures.url(found, inputs.images, image_id, pictures.LONGEST_SIDE_PX, window=window)
+        jpg = pictures.url(found, inputs.images, image_id, pictures.LONGEST_SIDE_PX)
+        png = pictures.url(found, inputs.images, image_id)
     except RadloopError as refused:
         st.error(f"**Refused:** {layout.plain(refused)}")
-        source = ""
-    frame = pictures.frame(found, image_id)
-    shown = [layer for layer in drawn if layer.name in wanted]
-    figure = radiograph.draw(source, frame, shown, found.taxonomy, view=image_id)
-    st.plotly_chart(figure, key="radiograph", config=radiograph.LOOKING, alt=f"radiograph {layout.plain(image_id)}")
-    st.caption(
-        f"{frame[0]}×{frame[1]} px. Wheel: zoom; drag: move; double click: all of it."
+    width, height = pictures.frame(found, image_id)
+    item = {"image_id": image_id, "jpg": jpg, "png": png, "width": width, "height": height}
+    boxes = several(sum(layer.boxes.height for layer in shown), "box")
+    radiograph.show(item, shown, found.taxonomy, says=f"Radiograph {image_id}, {boxes} drawn")
+    size = (
+        f"{width}×{height} px."
         if found.root is not None
         else "In the stretched proportions of the table: it does not tell the film's own."
+    )
+    st.caption(
+        f"{size} Drag: move; wheel, + and −: zoom; right drag: window and level; double click, 0: all of it; i: invert."
     )
     _everything(found, image_id)
 
@@ -147,19 +160,18 @@ def _everything(found: Dataset, image_id: str) -> None:
         st.code(f"radloop explain {image_id}", language="bash")
 
 
-def _gallery(inputs: Dashboard, found: Dataset, said: Feedback | None, asked: Filters, listed: pl.DataFrame) -> None:
-    pages = (listed.height - 1) // GALLERY + 1
-    left, middle, right = st.columns([2, 3, 2], vertical_alignment="bottom")
-    number = _page(left, pages)
+def _gallery(
+    inputs: Dashboard, found: Dataset, said: Feedback | None, asked: Filters, listed: pl.DataFrame, bar: Sequence[Any]
+) -> None:
+    number = _page(bar[1], (listed.height - 1) // GALLERY + 1)
     layers = [name for name in tiles.LAYERS if name != tiles.AI or said is not None]
     usual = [name for name in layers if name != tiles.READERS]
-    drawn = middle.pills("Boxes of", layers, selection_mode="multi", default=usual, key="gallery-layers")
-    right.caption(f"{several(listed.height, 'image')}.")
+    drawn = bar[2].pills("Boxes of", layers, selection_mode="multi", default=usual, key="gallery-layers")
     part = listed.slice((number - 1) * GALLERY, GALLERY)
     known = None if said is None else selection.boxes(found, said, asked).join(part, on="image_id", how="semi")
     small = tiles.of(inputs, found, said, asked, part, drawn)
-    if known is not None and tiles.AI in drawn and said is not None:
-        st.caption(f"AI findings of {layout.plain(judging.name(*selection.detector(asked, said)))}.")
+    whose = "" if said is None else f" · AI: {layout.plain(judging.name(*selection.detector(asked, said)))}"
+    bar[3].caption(f"{several(listed.height, 'image')}{whose}")
     chosen = gallery.show(small, tiles.legend(drawn, known), key="gallery")
     if chosen is not None:
         _go(chosen)
