@@ -91,30 +91,3 @@ def test_dark_is_the_default_and_light_a_choice(browser):
     browser.page.get_by_role("menuitemradio", name="Dark").click()
     browser.page.wait_for_function(f"{colour} === 'rgb(14, 16, 19)'")
     browser.page.keyboard.press("Escape")
-
-
-def test_picture_keeps_the_proportions_of_the_film(browser):
-    browser.open("images")
-    browser.page.wait_for_function("document.querySelector('.js-plotly-plot image')")
-    drawn, film = browser.page.evaluate(
-        """() => {
-            const figure = document.querySelector('.js-plotly-plot')
-            const box = figure.querySelector('image').getBoundingClientRect()
-            const image = figure._fullLayout.images[0]
-            return [box.width / box.height, image.sizex / image.sizey]
-        }"""
-    )
-    assert drawn == pytest.approx(film, rel=0.02)
-
-
-def test_every_box_on_a_picture_has_its_name(spine):
-    spine.open("images")
-    spine.page.wait_for_function("document.querySelector('.js-plotly-plot .textpoint')")
-    legend, names = spine.page.evaluate(
-        """() => {
-            const texts = (selector) => [...document.querySelectorAll(selector)].map((text) => text.textContent)
-            return [texts('.js-plotly-plot .legendtext'), texts('.js-plotly-plot .textpoint')]
-        }"""
-    )
-    assert len(names) == sum(int(entry.rpartition("(")[2].rstrip(")")) for entry in legend)
-    assert len(names) > len(legend)
