@@ -50,6 +50,21 @@ def test_token_that_others_could_read_or_write_is_replaced_and_said(tmp_path, ex
     assert tokens.keep(tmp_path) == (new, None)
 
 
+def test_folder_that_everybody_can_write_reviews_into_is_said(tmp_path, capsys):
+    chosen = Dashboard(reviews=tmp_path / "reviews")
+    tokens.of(chosen)
+    assert capsys.readouterr().err == ""
+    (tmp_path / "reviews").chmod(0o777)
+    tokens.of(chosen)
+    assert "every user of this machine can write reviews" in capsys.readouterr().err
+
+
+def test_token_that_cannot_be_kept_says_what_to_do(tmp_path):
+    (tmp_path / "reviews").touch()
+    with pytest.raises(UsageError, match="set RADLOOP_TOKEN"):
+        tokens.of(Dashboard(reviews=tmp_path / "reviews"))
+
+
 def test_token_that_is_a_link_is_refused(tmp_path):
     (tmp_path / "theirs").write_text("a-token-that-they-know\n")
     (tmp_path / tokens.NAME).symlink_to("theirs")

@@ -155,6 +155,20 @@ def test_page_of_another_site_opens_no_websocket_and_sends_no_file(address, orig
     assert ask(address, "/_stcore/stream", **UPGRADE, Origin=address, Cookie=let_in).status == 101
 
 
+def test_page_of_the_public_name_alone_opens_a_websocket_through_a_proxy_that_rewrites_the_host(inputs, tmp_path):
+    with served(dataclasses.replace(inputs, public_name="reads.org"), tmp_path / "log") as address:
+
+        def opens(host: str, origin: str) -> bool:
+            return ask(address, "/_stcore/stream", **UPGRADE, **BEARER, Host=host, Origin=origin).status == 101
+
+        assert opens("127.0.0.1:8501", "https://reads.org")
+        assert opens("reads.org", "https://reads.org")
+        assert opens("reads.org:8443", "https://reads.org:8443")
+        assert not opens("127.0.0.1:8501", "https://reads.org:9999")
+        assert not opens("reads.org:8443", "https://reads.org")
+        assert not opens("reads.org", "https://a.reads.org")
+
+
 def test_every_answer_forbids_frames_guesses_and_other_sites(address, picture):
     for path in ("/", "/_stcore/health", "/_stcore/host-config", "/radloop/desk/desk.js", picture, "/no/such/page"):
         for headers in ({}, BEARER):

@@ -24,6 +24,7 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
 HEALTH: Final = "/_stcore/health"  # what a container's health check asks, without a token
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
@@ -165,13 +166,14 @@ def _require_proxy(request: _Request, access: Access) -> None:
 
 
 def _require_own_page(request: _Request, access: Access) -> None:
-    """Raise _Refused for what a page of another site asks for; to follow a link from there is fine."""
-    origins = request.all("origin")
-    for origin in origins:
-        parts = urlsplit(origin)
-        same = parts.netloc.lower() == (request.one("host") or "").lower()
-        if not same and (access.public_name is None or parts.hostname != access.public_name):
-            raise _Refused("the request comes from a page of another site.")
+    """Raise _Refused for what a page of another site asks for; to follow a link from there is fine.
+
+    A proxy that puts an address of its own in the place of the public name leaves that in the Origin.
+    """
+    host = (request.one("host") or "").lower()
+    own = {host} if access.public_name in (None, request.host()[0]) else {host, access.public_name}
+    if not {urlsplit(origin).netloc.lower() for origin in request.all("origin")} <= own:
+        raise _Refused("the request comes from a page of another site.")
     follows = request.method == "GET" and request.one("sec-fetch-mode") == "navigate"
     follows = follows and request.one("sec-fetch-dest") == "document"
     if request.one("sec-fetch-site") in ("cross-site", "same-site") and not follows:

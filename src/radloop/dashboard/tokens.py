@@ -33,6 +33,8 @@ def of(chosen: Dashboard) -> tuple[str | None, str]:
         raise UsageError(f"{path}: {error.strerror}. Make the folder writable, or set RADLOOP_TOKEN.") from error
     if note:
         say(note)
+    if chosen.reviews_folder.stat().st_mode & stat.S_IWOTH:
+        say(f"every user of this machine can write reviews into {chosen.reviews_folder}: chmod o-w it")
     return token, f"{NAME} in the folder of the reviews"
 
 
