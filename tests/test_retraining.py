@@ -320,6 +320,19 @@ def test_accept_need_not_copy_what_was_not_shown():
     assert decided.rows.select("image_id", "class_id").rows() == [("prod1", 3), ("prod2", None)]
 
 
+@pytest.mark.parametrize(("shown", "refused"), [(reviews.MOST_SHOWN, 0), (reviews.MOST_SHOWN - 1, 1), (None, 1)])
+def test_accept_of_more_boxes_than_anybody_is_shown_is_of_those_that_were(shown, refused):
+    corners = [(n / 500, 0.1, n / 500 + 0.1, 0.3) for n in range(400)]
+    said = records(("f1", "prod1", [(3, 0.95, box) for box in corners]))
+    accept = reviewed(
+        ("f1", "prod1", "ann", "accept", [(3, box) for box in corners[:shown]][:300], {"shown_boxes": shown})
+    )
+    told = accept.findings.with_columns(confidence=pl.lit(0.95))
+    decided = decide(said, replace(accept, shown=told))
+    assert decided.refused_reviews.height == refused
+    assert decided.waiting.height == refused
+
+
 def test_image_in_another_case_is_the_one_that_has_the_id_in_one_case_only():
     shout = reviewed(("f1", "PROD1", "ann", "reject", []))
     assert fate(("f1", "prod1", [(3, 0.95, HEART)]), reviews_said=shout)[:2] == ("unused", "rejected")

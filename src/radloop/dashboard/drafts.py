@@ -10,10 +10,9 @@ import polars as pl
 from radloop import boxes
 from radloop.errors import FeedbackError
 from radloop.feedback.records import FeedbackId
-from radloop.feedback.reviews import Finding, Findings, Review, Seconds, Shown
+from radloop.feedback.reviews import MOST_SHOWN, Finding, Findings, Review, Seconds, Shown
 from radloop.tables import EDGES, Verdict
 
-MOST_SHOWN: Final = 300  # boxes of a model on one image, the most confident first
 LONGEST_COMMENT: Final = 2_000
 
 

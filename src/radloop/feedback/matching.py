@@ -7,7 +7,7 @@ import polars as pl
 from radloop import boxes
 from radloop.catalog.rule import Rule
 from radloop.feedback import weighing
-from radloop.feedback.reviews import Reviews
+from radloop.feedback.reviews import MOST_SHOWN, Reviews
 from radloop.tables import EDGES
 
 _SAME_IOU: Final = 0.9  # a copy of the box shown, to its digits
@@ -24,7 +24,7 @@ def match(
     about = judged.filter(named).select("feedback_id", about="image_id", given="timestamp")
     told = reviewed.reviews.join(about, on="feedback_id", how="left", maintain_order="left")
     told = _in_one_case(told, judged).join(
-        _false_accepts(told, reviewed.findings, detections, rule), on="file", how="left", maintain_order="left"
+        _false_accepts(told, reviewed, detections, rule), on="file", how="left", maintain_order="left"
     )
     reasons = (
         (pl.col("about").is_null(), "feedback-unknown", pl.lit("there is no feedback of this id")),
@@ -74,17 +74,22 @@ def _in_one_case(told: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
     return told.with_columns(image_id=pl.when(same).then("about").otherwise("image_id"))
 
 
-def _false_accepts(told: pl.DataFrame, findings: pl.DataFrame, detections: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """file, false_accept: the reviews that accept, with other findings than the boxes that were shown."""
-    accepts = told.filter(verdict="accept").select("file", "feedback_id")
+def _false_accepts(told: pl.DataFrame, reviewed: Reviews, detections: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+    """file, false_accept: the reviews that accept, with other findings than the boxes that were shown.
+
+    Where a feedback has more boxes than anybody is shown, those that the review says were shown; else the feedback's.
+    """
+    accepts = told.filter(verdict="accept").select("file", "feedback_id", "shown_boxes")
+    some = accepts.filter(pl.col("shown_boxes") >= MOST_SHOWN)
     key = ["file", "class_id"]
-    ours = findings.join(accepts, on="file", how="semi").with_row_index("finding")
-    shown = (
+    ours = reviewed.findings.join(accepts, on="file", how="semi").with_row_index("finding")
+    every = (
         detections.filter(pl.col("confidence") >= rule.doubtful)
-        .join(accepts, on="feedback_id", how="inner")
+        .join(accepts.join(some, on="file", how="anti"), on="feedback_id", how="inner")
         .select("file", "class_id", *EDGES)
-        .with_row_index("box")
     )
+    shown = pl.concat([every, reviewed.shown.join(some, on="file", how="semi").select(every.columns)])
+    shown = shown.with_row_index("box")
     pairs = shown.join(ours, on=key, suffix="_found")
     theirs = pairs.select(f"{edge}_found" for edge in EDGES).to_numpy()
     same = pairs.filter(pl.Series(boxes.iou_of_pairs(pairs.select(EDGES).to_numpy(), theirs) >= _SAME_IOU))

@@ -42,6 +42,7 @@ _MOST_NAMED: Final = 10_000  # feedbacks that one file of refused reviews holds 
 _LONGEST_COMMENT: Final = 10_000
 MOST_FINDINGS: Final = 1_000  # two reviews are compared box by box: 8,000 each would take 4 GB
 _LONGEST_SECONDS: Final = 1e9
+MOST_SHOWN: Final = 300  # boxes of a model that a reader is shown, the most confident first
 _Row = tuple[Any, ...]
 
 
