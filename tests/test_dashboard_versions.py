@@ -124,6 +124,7 @@ def test_figures_by_either_truth(made, tmp_path):
     assert set(rest["difference"].drop_nulls()) == {0.0}
 
 
+@pytest.mark.slow
 def test_rounds_and_detectors_over_time(tmp_path):
     inputs = small_loop.run(tmp_path)
     page = choose(opened("versions", inputs), 0, "Over the rounds")
