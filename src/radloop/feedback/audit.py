@@ -49,8 +49,10 @@ def lots(image_ids: pl.Series, seed: int, draw: str = "") -> pl.Series:
 
     A `draw` of another name draws independently.
     """
-    digests = (hashlib.md5(f"{draw}{seed} {image_id}".encode()).digest() for image_id in image_ids)
-    return pl.Series("lot", [int.from_bytes(digest[:6]) / 2**48 for digest in digests], dtype=pl.Float64)
+    each = image_ids.unique()  # there is more feedback than images
+    digests = (hashlib.md5(f"{draw}{seed} {image_id}".encode()).digest() for image_id in each)
+    drawn = pl.Series([int.from_bytes(digest[:6]) / 2**48 for digest in digests], dtype=pl.Float64)
+    return image_ids.replace_strict(each, drawn, return_dtype=pl.Float64).cast(pl.Float64).alias("lot")
 
 
 def audited(
