@@ -1,72 +1,116 @@
 """Take the pictures of the dashboard anew: `python docs/screenshots.py OUT`, where OUT holds a whole loop.
 
-radloop etl --source synthetic:300 --out OUT
-radloop simulate --out OUT --detector oracle:0.6 --arrival poisson:12 --stage-seconds 4 --drift brightness:0.2@4
-radloop review --out OUT --simulated
-radloop retrain --out OUT
+radloop demo --out OUT
+
+Every page at 1440×900, and the desk at four sizes. A page that shows a path of this machine stops it.
 """
 
+import os
+import re
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 from browser_session import Browser, served, window  # noqa: E402
+from radloop.dashboard import app  # noqa: E402
 from radloop.options import Dashboard  # noqa: E402
+
+SIZE = (1440, 900)
+DESK_SIZES = ((1280, 720), (1440, 900), (1920, 1080), (1024, 768))
+VIEWS = {"Drift": "Feedback of two time windows", "Detector": "Curves"}  # of a page, where its first is not the telling
+MACHINE = re.compile(r"/(?:tmp|work|root|home|usr|opt|var|mnt|srv|Users)/\S*")
+_TEXTS = """() => {
+  const inside = (root) => [...root.querySelectorAll('*')].flatMap((one) => [
+    ...[...one.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent),
+    ...['alt', 'title', 'aria-label', 'value', 'placeholder'].map((name) => one.getAttribute(name) ?? ''),
+    ...(one.shadowRoot ? inside(one.shadowRoot) : []),
+  ])
+  return inside(document.body).join('\\n')
+}"""
 
 
 def main(out: Path) -> None:
+    os.chdir(out.parent)  # so that the dashboard is told a path without this machine's folders
+    inputs = Dashboard(out=Path(out.name))
+    with opened(inputs, SIZE) as browser:
+        for title in (title for pages in app.PAGES.values() for title in pages):
+            if title == "Review":
+                continue
+            browser.page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
+            look(browser, title)
+            take(browser, title.lower().replace(" ", "-"))
+        browser.open("images?split=production&outcome=true")
+        browser.page.locator(".tiles a").first.click()
+        browser.page.locator(".viewer .loading").wait_for(state="attached")
+        take(browser, "image")
+        for size in DESK_SIZES:
+            desk(browser, size)
+            take(browser, "review" if size == SIZE else f"review-{size[0]}x{size[1]}")
+
+
+@contextmanager
+def opened(inputs: Dashboard, size: tuple[int, int]) -> Iterator[Browser]:
     with (
         tempfile.TemporaryDirectory() as scratch,
-        served(Dashboard(out=out), Path(scratch) / "log") as address,
-        window(address) as browser,
+        served(inputs, Path(scratch) / "log") as address,
+        window(address, width=size[0], height=size[1]) as browser,
     ):
-        for page in (
-            "",
-            "labels",
-            "readers",
-            "drift",
-            "heatmaps",
-            "images",
-            "feedback",
-            "detector",
-            "re-training",
-            "versions",
-        ):
-            browser.open(page)
-            if page == "drift":
-                view(browser, "Feedback of two time windows")
-            if page == "images":
-                browser.page.mouse.wheel(0, 260)
-            take(browser, page or "overview")
-    with (
-        tempfile.TemporaryDirectory() as scratch,  # nobody has reviewed anything yet
-        served(Dashboard(out=out, reviews=Path(scratch)), Path(scratch) / "log") as address,
-        window(address) as browser,
-    ):
-        browser.open("review")
-        browser.page.get_by_placeholder("reader-7").fill("reader-7")
-        browser.page.locator("h1").click()
-        browser.page.get_by_text("Give a pseudonym").wait_for(state="hidden")
-        browser.page.keyboard.press("v")
-        browser.page.get_by_text("2. Compare.").wait_for()
-        browser.page.get_by_role("button", name="Reject").scroll_into_view_if_needed()
-        take(browser, "review")
+        yield browser
 
 
-def view(browser: Browser, name: str) -> None:
-    browser.page.get_by_role("radio", name=name).click(force=True)
-    browser.page.wait_for_timeout(1500)
-    browser.settle()
+def look(browser: Browser, title: str) -> None:
+    """A page as a person would show it."""
+    path = "" if title == "Overview" else title.lower().replace(" ", "-")
+    browser.open("images?split=test&outcome=missed" if title == "Images" else path)
+    if title in VIEWS:
+        browser.page.get_by_role("radio", name=VIEWS[title]).click(force=True)
+        browser.settle()
+    if title == "My reads":
+        reader(browser)
+
+
+def reader(browser: Browser) -> None:
+    """Say who looks, where a page asks."""
+    field = browser.page.get_by_label("Reader ID", exact=True)
+    if field.count():
+        field.fill("reader-7")
+        field.press("Enter")
+        browser.settle()
+
+
+def desk(browser: Browser, size: tuple[int, int]) -> None:
+    """The desk with the AI findings shown."""
+    browser.page.set_viewport_size({"width": size[0], "height": size[1]})
+    browser.page.goto(f"{browser.address}/review")
+    field = browser.page.get_by_label("Reader ID", exact=True)
+    begin = browser.page.get_by_role("button", name="Begin")
+    browser.page.locator(".stage[data-quality=full]").or_(begin).first.wait_for()
+    if begin.is_visible():
+        field.fill("reader-7")
+        begin.click()
+    browser.page.locator(".stage[data-quality=full]").wait_for()
+    show = browser.page.get_by_role("button", name="Show AI findings")
+    if show.is_visible():
+        show.click()
 
 
 def take(browser: Browser, name: str) -> None:
-    browser.settle()
-    browser.page.wait_for_timeout(1500)
-    browser.shot(HERE / "screenshots" / f"{name}.jpg")
+    """Raises RuntimeError where the page shows a path of this machine."""
+    if name.startswith("review"):
+        browser.page.wait_for_timeout(700)
+    else:
+        browser.settle()
+    shown = MACHINE.findall(browser.page.evaluate(_TEXTS))
+    if shown:
+        raise RuntimeError(f"the page {name} shows paths of this machine: {', '.join(sorted(set(shown)))}")
+    browser.page.wait_for_timeout(1500)  # a chart grows into its place; nothing says when it is done
+    browser.page.screenshot(path=HERE / "screenshots" / f"{name}.jpg", type="jpeg", quality=70)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]).resolve())

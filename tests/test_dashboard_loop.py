@@ -176,7 +176,7 @@ def test_images_shows_each_detectors_boxes_by_its_name(spine):
     found, said, _ = read(spine)
     image_id = said.records.feedback["image_id"][0]
     drawn = [layer.name for layer in samples.layers(found, said, image_id)]
-    assert drawn[-1] == "model"
+    assert drawn[-1] == "AI findings"
     answer(spine, image_id, "another-1", minute=59, confidence=0.4, model="another")
     found, said, _ = read(spine)
     names = [layer.name for layer in samples.layers(found, said, image_id)]

@@ -41,7 +41,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Tile:
-    """One small picture; without a source it says why. The size is the film's: its proportions are kept."""
+    """One small picture; without a source it says why. The size is the radiograph's: its proportions are kept."""
 
     image_id: str
     href: str

@@ -332,7 +332,7 @@ def marks(found: Dataset | None, said: Feedback | None = None, reviewed: Reviewe
     """What of it is simulated."""
     marked = []
     if found is not None and found.simulated:
-        marked.append("patients, films and readers")
+        marked.append("patients, radiographs and readers")
     if found is not None and people.SIMULATED_REVIEWER in _people(found):
         marked.append("some of the reviews in the labels")
     if said is not None and said.simulated:

@@ -44,8 +44,9 @@ def _component() -> ComponentRenderer:
 
 
 def show(item: Mapping[str, Any], layers: Sequence[Layer], classes: Taxonomy, *, says: str) -> None:
-    """The picture of `item` (image_id, png, jpg: addresses, both empty where there is none; width, height: the film's)
-    under the boxes of `layers`, and the legend of these. The zoom is kept while the image stays the same.
+    """The picture of `item` under the boxes of `layers`, and the legend of these; zoom is kept for the same image.
+
+    item: image_id; png and jpg, addresses (`pictures.url`), empty where there is no picture; the true width and height.
     """
     styles = [_style(layer.name, place) for place, layer in enumerate(layers)]
     marks = [

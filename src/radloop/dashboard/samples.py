@@ -12,7 +12,7 @@ from radloop.measures import agreement, counts
 from radloop.tables import DETECTOR, EDGES, READER
 
 CONSENSUS: Final = "consensus"
-MODEL: Final = "model"
+MODEL: Final = "AI findings"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def layers(dataset: Dataset | None, said: Feedback | None, image_id: str) -> lis
         own = theirs.with_columns(pl.col(DETECTOR).fill_null("")).sort("timestamp", "feedback_id")
         newest = own.unique(DETECTOR, keep="last", maintain_order=True)
         for feedback_id, *detector in newest.select("feedback_id", *DETECTOR).iter_rows():
-            name = MODEL if newest.height == 1 else f"{MODEL} {judging.name(*detector)}"
+            name = MODEL if newest.height == 1 else f"{MODEL}, {judging.name(*detector)}"
             found.append(Layer(name, detections(said, feedback_id)))
     return found
 

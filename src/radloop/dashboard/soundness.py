@@ -148,7 +148,9 @@ def attention(dataset: Dataset) -> tuple[str, ...]:
         said.append(f"Refused rows: {rows:,}, {reason}{', and the like' if rows > 1 else ''}.")
     lost = dataset.summary.get("readings_lost")
     if lost:
-        said.append(f"{lost:,} readings kept no row: no label was written for them, so that none is a false normal.")
+        said.append(
+            f"{lost:,} readings kept no row: no label was written for them, so that none says “No finding” falsely."
+        )
     if dataset.has_splits:
         said += _small(dataset)
         said += _rare(dataset)

@@ -139,7 +139,7 @@ def _viewer(inputs: Dashboard, found: Dataset, image_id: str, shown: Sequence[La
     size = (
         f"{width}×{height} px."
         if found.root is not None
-        else "In the stretched proportions of the table: it does not tell the film's own."
+        else "In the stretched proportions of the table: it does not tell the radiograph's own."
     )
     st.caption(
         f"{size} Drag: move; wheel, + and −: zoom; right drag: window and level; double click, 0: all of it; i: invert."

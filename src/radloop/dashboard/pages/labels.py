@@ -70,11 +70,11 @@ def page(inputs: Dashboard) -> None:
 def _distribution(found: Dataset) -> None:
     left, right = st.columns(2)
     unit = left.segmented_control("Share of", ["images", "boxes"], default="images", required=True)
-    normal = right.toggle("with “No finding”", value=False, disabled=unit == "boxes")
+    nothing_too = right.toggle("with “No finding”", value=False, disabled=unit == "boxes")
     singular = "image" if unit == "images" else "box"
     shares = _shares(found)
     nothing = found.taxonomy.nothing
-    kept = shares if normal and unit == "images" else shares.filter(pl.col("class_id") != nothing)
+    kept = shares if nothing_too and unit == "images" else shares.filter(pl.col("class_id") != nothing)
     drawn, sizes = layout.enough(kept, found)
     shown, most = figures.most(drawn, of="class_name", size=unit, what="classes", besides=(NOTHING,))
     figure = figures.dots(

@@ -114,8 +114,8 @@ def _flattery(found: Dataset) -> None:
         if row["share"] is not None:
             column.caption(f"{row['agreeing']:,} of {row['images']:,}; {layout.interval(row, 'share', percent=True)}")
     columns[2].markdown(
-        "**Why two figures?** Normal images agree by themselves and flatter. The right one counts only images "
-        "on which any reader saw a finding: believe that one."
+        "**Why two figures?** Images with “No finding” agree by themselves and flatter. The right one counts only "
+        "images on which any reader saw a finding: believe that one."
     )
 
 
@@ -165,7 +165,7 @@ def _classes(found: Dataset) -> None:
             boxes.drop("at", "boxes"),
             key="box-agreement",
             opens=_of_class,
-            units="F1 = 2 pairs / boxes of both, with its 95 % interval; normal images change nothing here. "
+            units="F1 = 2 pairs / boxes of both, with its 95 % interval; images with “No finding” change nothing here. "
             f"n: {counted:,} boxes, each counted with each other reader of its image. Hollow: they lie on fewer than "
             f"{LEAST_FOR_SHARE} images, too few for an interval. {most}",
         )
