@@ -181,4 +181,6 @@ def test_images_shows_each_detectors_boxes_by_its_name(spine):
     found, said, _ = read(spine)
     names = [layer.name for layer in samples.layers(found, said, image_id)]
     assert names[:-2] == drawn[:-1]
-    assert sorted(names[-2:]) == sorted([f"model {judging.name(*DETECTOR)}", f"model another {DETECTOR[1]}"])
+    assert sorted(names[-2:]) == sorted(
+        [f"AI findings, {judging.name(*DETECTOR)}", f"AI findings, another {DETECTOR[1]}"]
+    )
