@@ -1,16 +1,18 @@
 """The token's file, the names that the gate knows, and who a reader is."""
 
+import asyncio
 import os
 import stat
 import threading
 from pathlib import Path
 
 import pytest
+from starlette.responses import PlainTextResponse
 from streamlit.testing.v1 import AppTest
 
 from radloop import settings
 from radloop.dashboard import tokens
-from radloop.dashboard.gate import Access
+from radloop.dashboard.gate import Access, Gate
 from radloop.errors import UsageError
 from radloop.options import Dashboard
 
@@ -102,6 +104,27 @@ def test_host_is_known_by_the_address_and_the_public_name(address, public, known
     access = Access(token="t", address=address, public_name=public)
     assert [name for name in known if not access.knows_host(name)] == []
     assert [name for name in unknown if access.knows_host(name)] == []
+
+
+def answer(access: Access, **headers: str) -> int:
+    """The status of what a browser that has the token is answered."""
+    statuses = []
+
+    async def send(message):
+        statuses.append(message.get("status"))
+
+    named = {"host": "reads.org", "authorization": "Bearer t"} | headers
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "scheme": "http", "server": None}
+    scope["headers"] = [(name.encode(), value.encode()) for name, value in named.items()]
+    asyncio.run(Gate(PlainTextResponse("in"), lambda: access)(scope, None, send))
+    return statuses[0]
+
+
+@pytest.mark.parametrize("host", ["reads.org", "127.0.0.1:8501"], ids=["kept", "put in its place by the proxy"])
+def test_other_port_of_the_public_name_is_another_site(host):
+    access = Access(token="t", public_name="reads.org")
+    assert answer(access, host=host, origin="https://reads.org") == 200
+    assert answer(access, host=host, origin="https://reads.org:8443") == 403
 
 
 def test_token_is_taken_from_the_environment_and_stands_on_no_command_line_and_in_no_text(monkeypatch):

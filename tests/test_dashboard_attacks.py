@@ -145,8 +145,17 @@ def test_name_that_somebody_has_point_here_is_refused(address, picture, host):
     assert ask(address, "/_stcore/health", Host=named).status in (400, 403)
 
 
+def test_cookie_of_another_program_of_the_machine_does_not_keep_the_reader_out(address, picture):
+    mine = cookie(address)
+    name = mine.partition("=")[0]
+    for others in ('a={"b": 1}', "a[1]=2", "no name", f"{name}=of an older token", "=;;", 'a="'):
+        assert ask(address, picture, Cookie=f"{others}; {mine}").status == 200
+        assert ask(address, picture, Cookie=f"{mine}; {others}").status == 200
+
+
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1.evil.example"]
+    "origin",
+    ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1.evil.example", "http://[", "", "http://"],
 )
 def test_page_of_another_site_opens_no_websocket_and_sends_no_file(address, origin):
     let_in = cookie(address)
@@ -179,7 +188,14 @@ def test_every_answer_forbids_frames_guesses_and_other_sites(address, picture):
 
 @pytest.mark.parametrize(
     "name",
-    ["..%2f..%2fsummary.json", "%2e%2e/%2e%2e/summary.json", "..%5csummary.png", "%2fetc%2fpasswd.png", "a%00.png"],
+    [
+        "..%2f..%2fsummary.json",
+        "%2e%2e/%2e%2e/summary.json",
+        "..%5csummary.png",
+        "%2fetc%2fpasswd.png",
+        "a%00.png",
+        f"{'a' * 300}.js",
+    ],
 )
 def test_name_of_a_picture_that_is_a_way_out_finds_nothing(address, name):
     for room in ("picture", "desk"):

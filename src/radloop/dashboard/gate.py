@@ -10,9 +10,8 @@ import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -120,15 +119,10 @@ class _Request:
             raise _Refused("the request names no host.")
         return found["name"].rstrip("."), found["port"] or self._port
 
-    def cookie(self, name: str) -> str:
-        """The value of a cookie; empty where there is none."""
-        jar = SimpleCookie()
-        for line in self.all("cookie"):
-            try:
-                jar.load(line)
-            except CookieError:
-                continue
-        return jar[name].value if name in jar else ""
+    def cookies(self, name: str) -> list[str]:
+        """Every value of a cookie. Other programs of the machine set cookies, too, which follow no rule."""
+        pairs = (pair.partition("=") for line in self.all("cookie") for pair in line.split(";"))
+        return [value.strip().strip('"') for key, _, value in pairs if key.strip() == name]
 
 
 def _look(request: _Request, access: Access) -> Response | None:
@@ -144,7 +138,8 @@ def _look(request: _Request, access: Access) -> Response | None:
         return None
     name = f"radloop-{port}"
     bearer, asked = _bearer(request), dict(request.asked).get("token")
-    known = _same(request.cookie(name), access.cookie(name)) or (bearer is not None and _same(bearer, access.token))
+    known = any(_same(one, access.cookie(name)) for one in request.cookies(name))
+    known = known or (bearer is not None and _same(bearer, access.token))
     if asked is not None and not request.websocket and request.method in ("GET", "HEAD"):
         if known or _same(asked, access.token):
             return _log_in(request, access, name)
@@ -172,7 +167,7 @@ def _require_own_page(request: _Request, access: Access) -> None:
     """
     host = (request.one("host") or "").lower()
     own = {host} if access.public_name in (None, request.host()[0]) else {host, access.public_name}
-    if not {urlsplit(origin).netloc.lower() for origin in request.all("origin")} <= own:
+    if not {origin.lower().partition("://")[2] for origin in request.all("origin")} <= own:
         raise _Refused("the request comes from a page of another site.")
     follows = request.method == "GET" and request.one("sec-fetch-mode") == "navigate"
     follows = follows and request.one("sec-fetch-dest") == "document"

@@ -122,7 +122,8 @@ def _dataset() -> "Dataset | None":
 
 def module(request: Request) -> Response:
     """A module or a style sheet of the desk: of the package's own files, those of one folder."""
-    path = _DESK / request.path_params["name"]
-    if path.suffix not in _DESK_TYPES or not path.is_file() or path.resolve().parent != _DESK.resolve():
+    parts = {path.name: path for path in _DESK.iterdir() if path.suffix in _DESK_TYPES}
+    path = parts.get(request.path_params["name"])
+    if path is None:
         return PlainTextResponse("The desk has no such part.\n", 404)
     return FileResponse(path, media_type=_DESK_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
