@@ -121,8 +121,8 @@ _KEYS: Final[dict[str | type[Any], Callable[[Any], Any]]] = {
 
 
 def measured(function: Callable[P, R]) -> Callable[P, R]:
-    """Keep what a function of Dataset, Feedback, Rule and plain values returns, for all sessions."""
-    return st.cache_data(hash_funcs=_KEYS, show_spinner=False, max_entries=100)(function)
+    """Keep what a function of Dataset, Feedback, Rule and plain values returns, for all sessions: no one changes it."""
+    return st.cache_resource(hash_funcs=_KEYS, show_spinner=False, max_entries=100)(function)
 
 
 def dataset(path: Path) -> Dataset:
