@@ -8,15 +8,13 @@ import re
 from typing import Final
 
 import msgspec
-import numpy as np
 import polars as pl
 
-from radloop import boxes
 from radloop.catalog import truth
 from radloop.feedback import weighing
 from radloop.feedback.reviews import Review, Reviews
 from radloop.measures import bias, intervals
-from radloop.tables import EDGES, READER
+from radloop.tables import READER
 
 _ID: Final = re.compile(r"[0-9a-f]{16}")
 
@@ -102,7 +100,7 @@ def agreement(reviewed: Reviews, reader: str, images: pl.DataFrame) -> pl.DataFr
     """How far the reader and each other one agree on what both have read, and all others together (other null, first).
 
     By first looks, persons' with persons' and simulated readers' with simulated readers'. other, feedback, groups;
-    same: the share on which both mean the same (`weighing.same_findings`, and whether the picture can be read);
+    same: the share on which both mean the same (`weighing.mean_the_same`);
     positive: of the times that either named a class, how often both did (2 both / (2 both + one alone)). Both with 95 %
     intervals for which the groups of `images` (image_id, group) are the units; null where there is nothing to count or
     too little.
@@ -117,7 +115,7 @@ def agreement(reviewed: Reviews, reader: str, images: pl.DataFrame) -> pl.DataFr
     pairs = pairs.join(images.select("image_id", "group").unique("image_id"), on="image_id", how="left").with_columns(
         group=pl.coalesce("group", "image_id").rank("dense").cast(pl.Int64) - 1
     )
-    compared = pairs.with_columns(_compared(pairs, reviewed.findings))
+    compared = pairs.with_columns(**_compared(pairs, reviewed.findings))
     rows = pl.concat([compared, compared.with_columns(reviewer_other=pl.lit(None, pl.String))])
     others = rows.select(other="reviewer_other").unique().sort("other", nulls_last=False)
     others = others.with_columns(key=pl.int_range(pl.len(), dtype=pl.Int64))
@@ -139,20 +137,17 @@ def agreement(reviewed: Reviews, reader: str, images: pl.DataFrame) -> pl.DataFr
     )
 
 
-def _compared(pairs: pl.DataFrame, findings: pl.DataFrame) -> list[pl.Series]:
+def _compared(pairs: pl.DataFrame, findings: pl.DataFrame) -> dict[str, pl.Series]:
     """same, read (1), both, named of each pair of reads: classes that both named twice, that either did."""
-    needed = pl.concat([pairs["file"], pairs["file_other"]]).unique()
-    drawn: dict[str, tuple[weighing.Classes, boxes.Floats]] = {
-        str(file): (rows["class_id"].to_numpy(), rows.select(EDGES).to_numpy())
-        for (file,), rows in findings.filter(pl.col("file").is_in(needed.implode())).group_by("file")
-    }
-    nothing = np.empty(0, dtype=np.int16), np.empty((0, 4))
-    same, both, named = [], [], []
-    for file, verdict, other, verdict_other in pairs.select("file", "verdict", "file_other", "verdict_other").rows():
-        one, two = drawn.get(file, nothing), drawn.get(other, nothing)
-        classes, classes_other = set(one[0].tolist()), set(two[0].tolist())
-        same.append((verdict == "reject") == (verdict_other == "reject") and weighing.same_findings(*one, *two))
-        both.append(2 * len(classes & classes_other))
-        named.append(len(classes) + len(classes_other))
-    columns = {"same": same, "read": [1] * len(same), "both": both, "named": named}
-    return [pl.Series(name, values, dtype=pl.Float64) for name, values in columns.items()]
+    classes = findings.select("file", "class_id").unique()
+    asked = pairs.select("file", "file_other").with_row_index("pair")
+    mine, theirs = (
+        asked.select("pair", file=side).join(classes, on="file").drop("file") for side in ("file", "file_other")
+    )
+    named = pl.concat([mine, theirs]).group_by("pair").agg(named=pl.len())
+    both = mine.join(theirs, on=["pair", "class_id"], how="semi").group_by("pair").agg(both=2 * pl.len())
+    counted = asked.join(named, on="pair", how="left", maintain_order="left").join(
+        both, on="pair", how="left", maintain_order="left"
+    )
+    told = counted.select("both", "named", read=pl.lit(1)).fill_null(0)
+    return {"same": weighing.mean_the_same(pairs, findings)} | {column.name: column for column in told}

@@ -16,8 +16,6 @@ from radloop.tables import EDGES
 SAME_BOX_IOU: Final = boxes.FUSION_IOU  # above it two reviewers mean the same
 
 Classes = npt.NDArray[np.integer[Any]]
-_Opinion = tuple[bool, Classes, boxes.Floats]  # rejected; what was drawn
-_NOTHING: Final = (np.empty(0, dtype=np.int16), np.empty((0, 4)))
 
 
 def heard(reviews: pl.DataFrame) -> pl.DataFrame:
@@ -39,43 +37,60 @@ def standing(reviews: Reviews) -> pl.DataFrame:
         .unique("feedback_id", keep="last", maintain_order=True)
         .join(counting.group_by("feedback_id").agg(reviewers=pl.len()), on="feedback_id", maintain_order="left")
     )
-    contested = deciding.filter(~pl.col("adjudicates") & (pl.col("reviewers") > 1))["feedback_id"]
-    return deciding.with_columns(
-        disputed=pl.col("feedback_id").is_in(_in_dispute(counting, contested, reviews.findings))
-    ).sort("feedback_id")
+    contested = deciding.filter(~pl.col("adjudicates") & (pl.col("reviewers") > 1)).select("feedback_id")
+    opinions = counting.join(contested, on="feedback_id", how="semi", maintain_order="left")
+    newest = opinions.unique("feedback_id", keep="last", maintain_order=True)
+    pairs = opinions.join(newest, on="feedback_id", suffix="_other", maintain_order="left")
+    disputed = pairs.filter(~mean_the_same(pairs, reviews.findings))["feedback_id"]
+    return deciding.with_columns(disputed=pl.col("feedback_id").is_in(disputed.implode())).sort("feedback_id")
 
 
-def _in_dispute(counting: pl.DataFrame, contested: pl.Series, findings: pl.DataFrame) -> list[str]:
-    """Those of the `contested` feedbacks on which somebody means something else than the newest review."""
-    if contested.is_empty():
-        return []
-    opinions = counting.filter(pl.col("feedback_id").is_in(contested.implode()))
-    drawn = {
-        str(file): (rows["class_id"].to_numpy(), rows.select(EDGES).to_numpy())
-        for (file,), rows in findings.join(opinions, on="file", how="semi").group_by("file")
-    }
-    disputed = []
-    for (feedback_id,), rows in opinions.group_by("feedback_id"):
-        opinion = [
-            (verdict == "reject", *drawn.get(file, _NOTHING)) for verdict, file in rows["verdict", "file"].rows()
-        ]
-        if not all(_same(one, opinion[-1]) for one in opinion[:-1]):
-            disputed.append(str(feedback_id))
-    return disputed
+def mean_the_same(pairs: pl.DataFrame, findings: pl.DataFrame) -> pl.Series:
+    """Whether the two reviews of each of `pairs` (file, verdict; file_other, verdict_other) mean the same.
+
+    Both reject the picture, or neither, and of their `findings` (REVIEW_FINDINGS) it is as `same_findings` says.
+    """
+    key = ["pair", "class_id"]
+    asked = pairs.select("file", "file_other").with_row_index("pair")
+    one, other = (
+        asked.select("pair", file=side).join(findings, on="file").select(*key, *EDGES)
+        for side in ("file", "file_other")
+    )
+    counts = one.group_by(key).len().join(other.group_by(key).len(), on=key, how="full", coalesce=True, suffix="_other")
+    alike = pl.col("len").eq_missing(pl.col("len_other"))
+    counts = counts.filter(alike.all().over("pair")).sort(key)
+    single, several = (
+        [boxes_of.join(counts.filter(few), on=key, how="semi").sort(key) for boxes_of in (one, other)]
+        for few in (pl.col("len") == 1, pl.col("len") > 1)
+    )
+    near = boxes.iou_of_pairs(*(side.select(EDGES).to_numpy() for side in single)) > SAME_BOX_IOU
+    differ = set(asked["pair"]) - set(counts["pair"]) - _silent(asked, one, other)
+    differ |= set(single[0]["pair"].filter(pl.Series(~near, dtype=pl.Boolean)))
+    for mine, theirs in zip(*(side.partition_by(key) for side in several), strict=True):
+        if not _each_has_one(*(side.select(EDGES).to_numpy() for side in (mine, theirs))):
+            differ.add(mine["pair"][0])
+    usable = pairs.select((pl.col("verdict") == "reject") == (pl.col("verdict_other") == "reject")).to_series()
+    return usable & ~asked["pair"].is_in(list(differ))
 
 
-def _same(one: _Opinion, other: _Opinion) -> bool:
-    return one[0] == other[0] and same_findings(*one[1:], *other[1:])
+def _silent(asked: pl.DataFrame, *drawn: pl.DataFrame) -> set[int]:
+    """The pairs of which neither review has a finding."""
+    return set(asked["pair"]).difference(*(side["pair"] for side in drawn))
 
 
 def same_findings(classes: Classes, corners: boxes.Floats, other_classes: Classes, other_corners: boxes.Floats) -> bool:
     """Whether two lists of findings (n classes, n×4 corners) mean the same: each box has one in the other list."""
-    from scipy.optimize import linear_sum_assignment  # 40 MB and a quarter of a second: not before it is needed
-
     if sorted(classes.tolist()) != sorted(other_classes.tolist()):
         return False
-    for class_id in np.unique(classes):
-        same = boxes.iou(corners[classes == class_id], other_corners[other_classes == class_id]) > SAME_BOX_IOU
-        if not same[linear_sum_assignment(same.astype(np.int8), maximize=True)].all():
-            return False
-    return True
+    return all(
+        _each_has_one(corners[classes == class_id], other_corners[other_classes == class_id])
+        for class_id in np.unique(classes)
+    )
+
+
+def _each_has_one(corners: boxes.Floats, other_corners: boxes.Floats) -> bool:
+    """Whether as many boxes on either side can be paired so that each pair means the same."""
+    from scipy.optimize import linear_sum_assignment  # 40 MB and a quarter of a second: not before it is needed
+
+    same = boxes.iou(corners, other_corners) > SAME_BOX_IOU
+    return bool(same[linear_sum_assignment(same.astype(np.int8), maximize=True)].all())
