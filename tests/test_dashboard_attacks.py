@@ -120,6 +120,8 @@ def test_token_opens_and_goes_out_of_sight(address, picture):
     assert (answer.status, answer.headers["Location"]) == (303, "/images?image=a1")
     assert {"HttpOnly", "SameSite=lax"} <= set(answer.headers["Set-Cookie"].split("; "))
     assert TOKEN not in str(answer.headers)
+    over_tls = ask(address, f"/?token={TOKEN}", **{"X-Forwarded-Proto": "https"})  # as a proxy on this machine says
+    assert "Secure" in over_tls.headers["Set-Cookie"].split("; ")
     assert ask(address, picture, Cookie=cookie(address)).status == 200
     assert ask(address, picture, **BEARER).status == 200
 

@@ -9,7 +9,7 @@ import streamlit as st
 from PIL import Image
 from starlette.requests import Request
 
-from radloop.dashboard import pictures, serving
+from radloop.dashboard import addresses, pictures, serving
 from radloop.errors import SourceError
 from radloop.options import Dashboard
 
@@ -133,6 +133,17 @@ def test_lossless_picture_has_the_gray_values_of_its_source(folder, ask, bits):
     assert found.headers["x-radloop-bits"] == str(bits)
     sent = np.asarray(Image.open(io.BytesIO(found.body)))
     assert np.array_equal(sent if bits == 8 else sent[..., 0].astype(np.uint16) << 8 | sent[..., 1], values)
+
+
+def test_module_of_the_desk_is_kept_for_ever_under_the_address_of_its_version():
+    def part(name: str):
+        return serving.module(Request({"type": "http", "method": "GET", "headers": [], "path_params": {"name": name}}))
+
+    version = addresses.desk().rpartition("/")[2]
+    assert "immutable" in part(f"{version}/desk.js").headers["cache-control"]
+    assert part("desk.js").headers["cache-control"] == "no-cache"
+    for name in ("component.py", f"{version}/component.py", f"{version}/../desk.js", "0/desk.js", ""):
+        assert part(name).status_code == 404
 
 
 def test_window_of_an_address_is_that_of_the_picture(folder, ask):

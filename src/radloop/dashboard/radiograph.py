@@ -59,7 +59,7 @@ def show(item: Mapping[str, Any], layers: Sequence[Layer], classes: Taxonomy, *,
         for place, layer in enumerate(layers)
         for number, (class_id, confidence, *edges) in enumerate(layer.boxes.iter_rows())
     ]
-    parts = f"{addresses.base()}{addresses.ROOM}/desk"
+    parts = addresses.desk()
     legend = [
         {"name": f"{layer.name} ({layer.boxes.height:,})", "style": style}
         for layer, style in zip(layers, styles, strict=True)

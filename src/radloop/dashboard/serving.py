@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from radloop.dashboard.loading import Dataset
 
 PAGE: Final = Path(__file__).parent / "server" / "page.py"  # what is run for every look at a page
-_DESK: Final = Path(__file__).parent / "desk"
 _DESK_TYPES: Final = {".js": "text/javascript", ".css": "text/css"}
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104  what one listens on, not what is listened on here
 _OF_RUNS: Final = "streamlit.runtime.scriptrunner_utils.script_run_context"  # warns that a picture is no page's
@@ -122,8 +121,9 @@ def _dataset() -> "Dataset | None":
 
 def module(request: Request) -> Response:
     """A module or a style sheet of the desk: of the package's own files, those of one folder."""
-    parts = {path.name: path for path in _DESK.iterdir() if path.suffix in _DESK_TYPES}
-    path = parts.get(request.path_params["name"])
-    if path is None:
-        return PlainTextResponse("The desk has no such part.\n", 404)
-    return FileResponse(path, media_type=_DESK_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
+    version, _, name = request.path_params["name"].rpartition("/")
+    path = addresses.desk_parts().get(name)
+    if path is None or version not in ("", addresses.desk_version()):
+        return PlainTextResponse("The desk has no such part: reload the page.\n", 404)
+    headers = {"Cache-Control": _FOR_EVER if version else "no-cache"}
+    return FileResponse(path, media_type=_DESK_TYPES[path.suffix], headers=headers)

@@ -44,7 +44,7 @@ def _component() -> ComponentRenderer:
 
 def show(data: Mapping[str, Any], heard: Callable[[], None]) -> None:
     """Put the desk on the page; `heard` is called when it says something, which is in `message()` then."""
-    parts = f"{addresses.base()}{addresses.ROOM}/desk"
+    parts = addresses.desk()
     _component()(key=KEY, data={"parts": parts, "modules": modules(), **data}, on_message_change=heard)
 
 
