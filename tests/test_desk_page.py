@@ -9,11 +9,13 @@ from pathlib import Path
 import msgspec
 import polars as pl
 import pytest
+from streamlit.runtime.context import ContextProxy, StreamlitHeaders
 
 import small_loop
 import written_loop
 from desk_page import Desk, desk  # noqa: F401  the fixture
 from radloop.dashboard import drafts, loading, loop
+from radloop.dashboard.pages import review
 from radloop.feedback import records, reviews
 from radloop.feedback.records import Detection
 from radloop.options import Dashboard
@@ -77,6 +79,37 @@ def test_message_that_comes_again_is_acted_on_once(copied):
     window.decide("normal", id="the-same")
     assert "the-same" in window.say(**window.page.session_state["saying"])["taken"]
     newest(copied, before)
+
+
+@pytest.mark.parametrize("verdict", ["accept", "correct", "normal", "reject"])
+def test_message_that_comes_again_to_another_server_writes_no_second_review(copied, verdict):
+    window, before = Desk(copied), set(os.listdir(copied.reviews))
+    findings = [{"class_id": 2, "bbox": [0.5, 0.5, 0.2, 0.2]}]
+    window.decide(verdict, **({"findings": findings} if verdict == "correct" else {}), comment="once")
+    review._answers.clear()  # the server was killed and started again
+    told = window.say(**window.page.session_state["saying"])
+    assert told["refused"] is None
+    newest(copied, before)
+    window.say(**window.page.session_state["saying"] | {"id": "another", "seconds_total": 9.5})
+    assert len(set(os.listdir(copied.reviews)) - before) == 2  # read once more, it is another review
+
+
+def test_comment_with_half_a_letter_is_saved(copied):
+    window, before = Desk(copied), set(os.listdir(copied.reviews))
+    assert window.decide("normal", comment="lung \ud83e")["refused"] is None
+    assert newest(copied, before).comment == "lung ?"
+
+
+def test_session_that_another_person_came_back_to_signs_nothing_for_the_one_before(copied, monkeypatch):
+    named = {"X-Remote-User": "anna"}
+    monkeypatch.setattr(ContextProxy, "headers", property(lambda _: StreamlitHeaders(named.items())))
+    window = Desk(dataclasses.replace(copied, auth="header:X-Remote-User"))
+    before, read_by_anna = set(os.listdir(copied.reviews)), window.item["feedback_id"]
+    named["X-Remote-User"] = "ben"
+    told = window.decide("normal")
+    assert (told["reader"], told["item"]["feedback_id"]) == ("ben", read_by_anna)
+    assert "signed by anna, and ben is at the desk" in told["refused"]["error"]
+    assert set(os.listdir(copied.reviews)) == before
 
 
 def test_verdict_that_cannot_be_saved_is_said_and_the_image_stays(copied):

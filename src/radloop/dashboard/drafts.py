@@ -82,7 +82,7 @@ def review(
         verdict=said.verdict,
         findings=said.findings,
         timestamp=now.isoformat(),
-        comment=said.comment.strip() or None,
+        comment=said.comment.encode(errors="replace").decode().strip() or None,  # half a letter cannot be written
         adjudicates=said.adjudicates,
         blind_findings=said.blind_findings,
         revealed=said.revealed,
@@ -90,4 +90,14 @@ def review(
         seconds_total=said.seconds_total,
         shown=list(ai) if said.revealed else None,
         previous=previous,
+    )
+
+
+def is_again(review: Review, before: Review | None) -> bool:
+    """Whether it says what the same reader's review `before` says, to the tenth of a second.
+
+    Then it is one message that came twice: the server that wrote the review ended before the desk heard of it.
+    """
+    return before is not None and review == msgspec.structs.replace(
+        before, timestamp=review.timestamp, previous=review.previous
     )

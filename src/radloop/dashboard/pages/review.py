@@ -211,6 +211,7 @@ def _begin(inputs: Dashboard, work: Work, message: Mapping[str, Any]) -> None:
 
 def _verdict(here: _Loop, work: Work, name: str, message: Mapping[str, Any]) -> None:
     """Save a verdict, or keep the sentence why not: then the image is on the desk again."""
+    _identify(here.inputs, work)  # another person may have come back to this session
     feedback_id = str(message.get("feedback_id"))
     error = _answers().once(work.reader or "", name, lambda: _saved(here, work, message))
     if error is None:
@@ -239,7 +240,16 @@ def _saved(here: _Loop, work: Work, message: Mapping[str, Any]) -> str | None:
             previous=reads.previous(reviewed.reviews.reviews, verdict.feedback_id, reader),
             now=datetime.now(UTC),
         )
-        reviews.write(inputs.reviews_folder, review, here.dataset.taxonomy, durable=True)
+        if not drafts.is_again(review, _newest(here, items.earlier(reviewed, verdict.feedback_id, reader))):
+            reviews.write(inputs.reviews_folder, review, here.dataset.taxonomy, durable=True)
     except (RadloopError, OSError) as failed:
         return str(failed)
     return None
+
+
+def _newest(here: _Loop, own: pl.DataFrame) -> reviews.Review | None:
+    """The last of a reader's own reviews."""
+    if own.is_empty():
+        return None
+    path = here.inputs.reviews_folder / own["file"][-1]
+    return reviews.decode(path.read_bytes(), here.dataset.taxonomy, name=path.name, convention=here.inputs.convention)
