@@ -44,9 +44,9 @@ def test_froc_is_that_of_the_command(inputs, tmp_path):
     own = test.froc.sensitivity.filter(pl.col("class_id").is_null())
     ticks = {0.125: "1/8", 0.25: "1/4", 0.5: "1/2", 1.0: "1", 2.0: "2", 4.0: "4", 8.0: "8"}
     for rate, known, least in own.select("rate", "sensitivity", "at_least").iter_rows():
-        assert shown[ticks[rate]] == (f"≥ {round(least, 3)}" if known is None else f"{round(known, 3)}")
+        assert shown[ticks[rate]] == (f"≥ {least:.3f}" if known is None else f"{known:.3f}")
     assert 0 < own["sensitivity"].null_count() < own.height
-    assert shown["CPM"] == f"≥ {round(own['at_least'].mean(), 3)}"
+    assert shown["CPM"] == f"≥ {own['at_least'].mean():.3f}"
 
 
 def test_class_of_the_address_is_the_one_that_is_drawn(inputs):

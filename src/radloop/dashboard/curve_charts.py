@@ -111,15 +111,16 @@ def _precision(here: Matched, curve: Curve, class_id: int | None, opens: Callabl
     units = (
         f"COCO's 101 points; their mean, 0 where no box is left, is the average precision: {average}."
         + (" All boxes in one list: not mAP, which is the mean over the classes." if class_id is None else "")
-        + _few(band, of="groups with a box of the truth")
+        + _few(reached["precision_low"])
     )
     layout.chart(
         "Precision against recall", figure, curve.precision, key="precision-recall", units=units, opens=opens(None)
     )
 
 
-def _few(with_interval: pl.DataFrame, *, of: str) -> str:
-    return f" No interval: fewer than {LEAST_FOR_DRAWS} {of}." if with_interval.is_empty() else ""
+def _few(low: pl.Series) -> str:
+    """Why there is no interval, where there is none."""
+    return f" No interval: fewer than {LEAST_FOR_DRAWS} groups with a box of the truth." if low.is_null().all() else ""
 
 
 def _froc(curve: Curve, finds: pl.DataFrame, whole: dict[str, Any], opens: Callable[[str | None], links.Opens]) -> None:
@@ -139,7 +140,9 @@ def _froc(curve: Curve, finds: pl.DataFrame, whole: dict[str, Any], opens: Calla
         name="each threshold",
         **_CLICKABLE,
     )
-    figure.add_trace(_dots(finds.drop_nulls("sensitivity"), opens("false")))
+    known_rates = finds.drop_nulls("sensitivity")
+    if known_rates.height:
+        figure.add_trace(_dots(known_rates, opens("false")))
     ticks = [2.0**power for power in range(round(math.log2(begin)), 4)]
     names = [f"1/{1 / tick:g}" if tick < 1 else f"{tick:g}" for tick in ticks]
     figure.update_xaxes(type="log", range=[math.log10(begin) - 0.05, 0.95], tickvals=ticks, ticktext=names)
@@ -150,9 +153,8 @@ def _froc(curve: Curve, finds: pl.DataFrame, whole: dict[str, Any], opens: Calla
         if finds["sensitivity"].has_nulls()
         else ""
     )
-    units = f"CPM, the mean over the seven rates: {cpm(whole)}.{beyond}" + _few(
-        finds.drop_nulls("sensitivity_low"), of="groups with a box of the truth"
-    )
+    few = _few(known_rates["sensitivity_low"]) if known_rates.height else ""
+    units = f"CPM, the mean over the seven rates: {cpm(whole)}.{beyond}{few}"
     title = "FROC: how much is found at how many false boxes"
     says = f"{units} A threshold leads to its false boxes."
     layout.chart(title, figure, finds, key="froc", units=says, opens=opens("false"))
@@ -209,5 +211,7 @@ def _every_class(froc: Froc) -> None:
 
 
 def _or_at_least(name: str) -> pl.Expr:
-    known, least = (pl.col(column).mul(1000).round().truediv(1000) for column in (name, "at_least"))
-    return pl.when(pl.col(name).is_null()).then(pl.format("≥ {}", least)).otherwise(known.cast(pl.String))
+    def written(row: Mapping[str, float | None]) -> str:
+        return f"≥ {layout.number(row['at_least'])}" if row[name] is None else layout.number(row[name])
+
+    return pl.struct(name, "at_least").map_elements(written, pl.String)
