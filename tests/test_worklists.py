@@ -246,7 +246,7 @@ def test_every_image_that_waits_is_in_exactly_the_lists_of_its_state(world, read
     assert all(len(names) == len(set(names)) for names in found.values())
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(worlds(), st.sampled_from(READERS))
 def test_nobody_is_given_what_they_have_said_something_of(world, reader):
     known, said = world
@@ -256,7 +256,7 @@ def test_nobody_is_given_what_they_have_said_something_of(world, reader):
     assert not spoke & {image[one] for one in given_next}
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(worlds(), st.randoms())
 def test_lists_do_not_depend_on_the_order_of_rows(world, random):
     known, said = world
