@@ -74,6 +74,13 @@ def test_token_that_is_a_link_is_refused(tmp_path):
         tokens.keep(tmp_path)
 
 
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_token_that_is_no_file_is_refused(tmp_path, make):
+    make(tmp_path / tokens.NAME)
+    with pytest.raises(UsageError, match="is no file and was refused: remove it"):
+        tokens.keep(tmp_path)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to somebody else")
 def test_token_of_another_user_is_refused(tmp_path):
     tokens.keep(tmp_path)
@@ -82,9 +89,11 @@ def test_token_of_another_user_is_refused(tmp_path):
         tokens.keep(tmp_path)
 
 
-def test_file_without_a_token_is_refused(tmp_path):
+@pytest.mark.parametrize("held", [b"", b"\0" * 64, b"\xff" * 64, b"many short words", b"a" * 15])
+def test_file_without_a_token_is_refused(tmp_path, held):
     path = tmp_path / tokens.NAME
     path.touch(0o600)
+    path.write_bytes(held)
     with pytest.raises(UsageError, match="holds no token"):
         tokens.keep(tmp_path)
 

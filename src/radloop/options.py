@@ -42,7 +42,7 @@ from radloop.parts import (
 from radloop.split_sizes import SplitSizes
 from radloop.words import Boxes, Split, Worklist
 
-_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")  # RFC 6750, section 2.1
+TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")  # RFC 6750, section 2.1
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
 _TAKEN: Final = ("authorization", "cookie", "host", "origin")
 _NAME: Final = re.compile(r"[A-Za-z0-9.-]+")
@@ -225,7 +225,7 @@ def _auth(text: str) -> str:
 
 
 def _token(text: str) -> str:
-    if not _TOKEN.fullmatch(text):  # what it is stands in no message
+    if not TOKEN.fullmatch(text):  # what it is stands in no message
         raise UsageError("a token has 16 or more letters, digits and any of . _ ~ + / = -, and nothing else.")
     return text
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from radloop import files
 from radloop.errors import UsageError
-from radloop.options import Dashboard
+from radloop.options import TOKEN, Dashboard
 
 NAME: Final = ".dashboard-token"  # hidden, so that nobody takes it for a review
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -68,12 +68,15 @@ def _read(path: Path) -> tuple[str, bool]:
         if path.is_symlink():
             raise UsageError(f"{path} is a link and was refused: remove it.") from error
         raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise UsageError(f"{path} is no file and was refused: remove it.")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+        if status.st_uid != os.geteuid():
             raise UsageError(f"{path} belongs to user {status.st_uid} and was refused: remove it, or run as that user.")
         token = file.read(_LONGEST).decode("ascii", "replace").strip()
-    if len(token) < 16:
+    if not TOKEN.fullmatch(token):
         raise UsageError(f"{path} holds no token and was refused: remove it, and another is made.")
     return token, bool(status.st_mode & _OTHERS)
 
