@@ -114,9 +114,7 @@ class Browser:
             try:
                 self.page.goto(f"{self.address}/{path}")
                 self.settle()
-            except Error as error:
-                if "interrupted by another navigation" in str(error):
-                    continue  # the page reloads itself once, for the theme
+            except Error:
                 if not self.broken:
                     raise
             if not self.broken:
@@ -140,7 +138,7 @@ class Browser:
 
 @contextmanager
 def window(address: str, *, width: int = 1280, height: int = 800) -> Iterator[Browser]:
-    """A window on the dashboard at `address`, with the first visit's choice of the dark theme behind it."""
+    """A window on the dashboard at `address`."""
     with sync_playwright() as playwright:
         program = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
         try:
@@ -165,7 +163,5 @@ def _visit(page: Page, address: str) -> Browser:
     page.set_default_timeout(60_000)
     browser = Browser(page, address)
     page.route("**/*", browser.guard)
-    page.goto(address)
-    page.wait_for_function("localStorage.getItem('radloop') === 'visited'")
     browser.open("")
     return browser

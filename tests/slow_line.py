@@ -39,7 +39,7 @@ class Way:
 
 async def _arrive(under_way: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter) -> None:
     clock = asyncio.get_running_loop().time
-    with suppress(ConnectionError):
+    with suppress(OSError):  # the other end has gone
         while True:
             due, piece = await under_way.get()
             await asyncio.sleep(due - clock())

@@ -1,6 +1,5 @@
 """The Streamlit app: the menu, and the page that the address names."""
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from types import ModuleType
@@ -53,23 +52,11 @@ _STYLE: Final = """<style>
 .stAppHeader button, .stAppHeader a, [data-testid=stHeader] button {pointer-events: auto}
 </style>"""
 
-# A reading room is dark. Streamlit keeps the choice of its menu in the browser, under a name for each page that one
-# may begin with, and begins with the system's: so the first visit chooses once, for all of them.
-_DARK: Final = """<script>
-if (!localStorage.getItem("radloop")) {
-  PATHS.forEach((path) => localStorage.setItem(`stActiveTheme-${path}-v2`, '"Dark"'));
-  localStorage.setItem("radloop", "visited");
-  location.reload();
-}
-</script>"""
-
 
 def main(inputs: Dashboard) -> None:
     """Draw the page that the address names."""
     st.set_page_config(layout="wide", initial_sidebar_state="expanded")
     st.html(_STYLE)
-    paths = ["/", *(f"/{_path(title)}" for pages in PAGES.values() for title in pages)]
-    st.html(_DARK.replace("PATHS", json.dumps(paths)), unsafe_allow_javascript=True)
     menu = {
         section: [_page(title, module, inputs) for title, module in pages.items()] for section, pages in PAGES.items()
     }

@@ -2,9 +2,11 @@
 
 import logging
 import sys
+import threading
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -17,7 +19,9 @@ from starlette.routing import BaseRoute, Route
 
 from radloop import settings
 from radloop.dashboard import addresses, tokens
+from radloop.dashboard.entry import Entry
 from radloop.dashboard.gate import Access, Gate
+from radloop.dashboard.packing import Packed
 from radloop.errors import DatasetError, RadloopError
 from radloop.options import Dashboard
 
@@ -69,12 +73,14 @@ async def announce(_: object) -> AsyncIterator[None]:
         tokens.say(f"{here} is for the proxy alone, which sends {found.header} and the token ({found.token_file})")
     else:
         tokens.say(f"{here}?token={quote(found.token, safe='')}")
+    threading.Thread(target=_prepare, daemon=True).start()
     yield
 
 
 def middleware() -> Sequence[Middleware]:
-    """The gate."""
-    return [Middleware(Gate, access=access)]
+    """The gate, and behind it what makes Streamlit's own files come fast over a slow line."""
+    base = addresses.base()
+    return [Middleware(Gate, access=access), Middleware(Entry, base=base, desk=_modules), Middleware(Packed, base=base)]
 
 
 def routes() -> Sequence[BaseRoute]:
@@ -119,6 +125,10 @@ def _dataset() -> "Dataset | None":
         return None
 
 
+def _modules() -> list[str]:
+    return [f"{addresses.desk()}/{name}" for name in addresses.desk_parts() if name.endswith(".js")]
+
+
 def module(request: Request) -> Response:
     """A module or a style sheet of the desk: of the package's own files, those of one folder."""
     version, _, name = request.path_params["name"].rpartition("/")
@@ -127,3 +137,14 @@ def module(request: Request) -> Response:
         return PlainTextResponse("The desk has no such part: reload the page.\n", 404)
     headers = {"Cache-Control": _FOR_EVER if version else "no-cache"}
     return FileResponse(path, media_type=_DESK_TYPES[path.suffix], headers=headers)
+
+
+def _prepare() -> None:
+    """Read what the first page will need before somebody asks for it."""
+    with suppress(RadloopError, OSError):  # the page will say so
+        import_module("radloop.dashboard.app")
+        found = _dataset()
+        if found is not None and options().feedback_folder.is_dir():
+            from radloop.dashboard import loading
+
+            loading.feedback(options().feedback_folder, found.taxonomy, options().convention)

@@ -88,7 +88,8 @@ class Desk {
     const stays = this.read && !decided.has(this.read.item.feedback_id) && this.outbox.waiting.length > 0;
     if (!stays) this.#shown(offered[0] ?? null);
     this.following = offered.find((item) => item.feedback_id !== this.read?.item.feedback_id) ?? null;
-    if (this.following) film(this.following).ready.catch(() => {});
+    const { following } = this; // it is fetched behind the picture that is waited for
+    if (following) (this.picture?.first ?? Promise.resolve()).then(() => this.following === following && film(following));
     return this.refresh();
   }
 
@@ -252,6 +253,7 @@ class Desk {
     if (this.dirty) {
       if (this.picture) this.picture.draw(this.canvas, this.view, this.window, this.inverted, ratio);
       else this.canvas.getContext("2d", { alpha: false }).clearRect(0, 0, this.canvas.width, this.canvas.height);
+      this.stage.dataset.painted = this.picture?.levels.length ? this.read.item.feedback_id : "";
       const zoom = this.picture ? Math.round((this.view.s / this.picture.natural) * ratio * 100) : 100;
       this.status.textContent = this.picture ? `${gray.told(this.window, this.picture.bits)}${this.inverted ? " inverted" : ""} · ${zoom} % · ${this.picture.bits} bits${this.picture.quality === "full" ? "" : " (preview)"}` : "";
       this.dirty = false;
