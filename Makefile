@@ -57,7 +57,7 @@ lock: $(VENV)/dev ## make the lock files anew (hashes, no index address)
 	$(BIN)/python requirements/lock.py
 
 clean: ## remove what make has made
-	rm -rf .venv .venv-swift .venv-triton .venv-containers .venv-bench .venv-peers radloop-demo
+	rm -rf .venv .venv-swift .venv-triton .venv-containers .venv-bench .venv-label-studio .venv-peers radloop-demo
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

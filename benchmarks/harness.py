@@ -223,13 +223,18 @@ def environment() -> dict[str, str]:
 
 
 def install_opponents() -> None:
-    """Into .venv-bench, once for each list: their versions shall not meet radloop's."""
-    wanted, installed = ROOT / "benchmarks" / "requirements.txt", OPPONENTS / "installed.txt"
+    """Into .venv-bench: their versions shall not meet radloop's."""
+    install(OPPONENTS, ROOT / "benchmarks" / "requirements.txt")
+
+
+def install(into: Path, wanted: Path) -> None:
+    """An environment with the packages of a list, once for each list."""
+    installed = into / "installed.txt"
     if installed.exists() and installed.read_bytes() == wanted.read_bytes():
         return
-    print(f"installing the opponents into {OPPONENTS.name} …", file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", OPPONENTS], check=True)
-    pip = [OPPONENTS / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    print(f"installing {wanted.name} into {into.name} …", file=sys.stderr, flush=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", into], check=True)
+    pip = [into / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--require-hashes", "-r", wanted], check=True)
     installed.write_bytes(wanted.read_bytes())
 
