@@ -1,37 +1,45 @@
 """One image as the desk shows it: its pictures' addresses, the AI findings, and what people said of it."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import polars as pl
 
 from radloop.dashboard import drafts, loading, loop, pictures, samples
-from radloop.dashboard.loading import Dataset, Feedback, Reviewed
-from radloop.errors import SourceError
-from radloop.feedback.reviews import Shown
+from radloop.dashboard.desk import work
+from radloop.dashboard.loading import Dataset, Feedback
+from radloop.errors import FeedbackError, SourceError
+from radloop.feedback import reviews
+from radloop.feedback.reviews import Review, Shown
 from radloop.options import Dashboard
-from radloop.tables import EDGES
 from radloop.words import several
 
-_VERDICTS = {"accept": "accepts", "correct": "corrects", "normal": "No finding", "reject": "Not readable"}
+_VERDICTS: Final = {"accept": "accepts", "correct": "corrects", "normal": "No finding", "reject": "Not readable"}
+
+
+@dataclass(frozen=True)
+class Read:
+    """One review and its id."""
+
+    review_id: str
+    review: Review
 
 
 def item(
     inputs: Dashboard,
     found: Dataset,
     said: Feedback,
-    reviewed: Reviewed,
     feedback_id: str,
     *,
     reader: str,
-    may_adjudicate: bool,
-    is_disputed: bool,
+    decides: bool,
 ) -> dict[str, Any]:
-    """What the browser is told of a feedback. What other readers said, only who may adjudicate a dispute is told."""
+    """What the browser is told of a feedback; only who `decides` a dispute about it is told what other readers said."""
     image_id = image_of(said, feedback_id)
     width, height = pictures.frame(found, image_id)
     shown, boxes = ai_findings(inputs, said, feedback_id)
-    decides = may_adjudicate and is_disputed
+    reads = reads_of(inputs, found, feedback_id)
     return {
         "feedback_id": feedback_id,
         "image_id": image_id,
@@ -41,9 +49,9 @@ def item(
         "shown": [[one.class_id, one.confidence, *one.bbox] for one in shown],
         "more": boxes,
         "held_out": held_out(found, said, feedback_id),
-        "mine": _mine(reviewed, feedback_id, reader),
+        "mine": _again(mine(reads, reader)),
         "may_adjudicate": decides,
-        "readers": _readers(reviewed, feedback_id, reader) if decides else [],
+        "readers": _readers(reads, reader) if decides else [],
     }
 
 
@@ -76,44 +84,51 @@ def _addresses(inputs: Dashboard, found: Dataset, image_id: str) -> dict[str, st
         return {"wrong": str(missing)}
 
 
-def earlier(reviewed: Reviewed, feedback_id: str, reader: str) -> pl.DataFrame:
-    """REVIEWS of one reader on one feedback, the newest last."""
-    return reviewed.reviews.reviews.filter(pl.col("feedback_id") == feedback_id, pl.col("reviewer") == reader)
+def reads_of(inputs: Dashboard, found: Dataset, feedback_id: str) -> list[Read]:
+    """What people said of one feedback, the oldest first. Only its own files are opened: there may be many others."""
+    folder, read = inputs.reviews_folder, []
+    for name in work.names(folder):
+        base = name.rpartition("/")[2]
+        if base.startswith(f"{feedback_id}."):
+            try:
+                data = (folder / name).read_bytes()
+                review = reviews.decode(data, found.taxonomy, name=base, convention=inputs.convention)
+            except (FeedbackError, OSError):
+                continue  # refused on the pages of the loop; there is nothing to show
+            read.append(Read(base.split(".")[2], review))
+    return sorted(read, key=lambda one: (one.review.timestamp, one.review_id))
 
 
-def _mine(reviewed: Reviewed, feedback_id: str, reader: str) -> dict[str, Any] | None:
-    """The reader's own review of before."""
-    own = earlier(reviewed, feedback_id, reader)
-    if own.is_empty():
+def mine(reads: Sequence[Read], reader: str) -> Read | None:
+    """The newest read of one reader."""
+    return next((one for one in reversed(reads) if one.review.reviewer == reader), None)
+
+
+def _again(read: Read | None) -> dict[str, Any] | None:
+    """The reader's own read of before."""
+    if read is None:
         return None
-    newest = own.row(-1, named=True)
+    review = read.review
     return {
-        "verdict": newest["verdict"],
-        "comment": newest["comment"],
-        "revealed": newest["revealed"],
-        "findings": _findings(reviewed, newest["file"]),
+        "verdict": review.verdict,
+        "comment": review.comment,
+        "revealed": review.revealed,
+        "findings": _findings(review),
     }
 
 
-def _findings(reviewed: Reviewed, file: str) -> list[Sequence[float]]:
-    rows = reviewed.reviews.findings.filter(pl.col("file") == file).select("class_id", *EDGES)
-    return [[class_id, *drafts.as_bbox(corners)] for class_id, *corners in rows.iter_rows()]
+def _findings(review: Review) -> list[list[float]]:
+    return [[one.class_id, *one.bbox] for one in review.findings or []]
 
 
-def _readers(reviewed: Reviewed, feedback_id: str, reader: str) -> list[dict[str, Any]]:
+def _readers(reads: Sequence[Read], reader: str) -> list[dict[str, Any]]:
     """What each other reader says of it, by name."""
-    theirs = reviewed.reviews.reviews.filter(pl.col("feedback_id") == feedback_id, pl.col("reviewer") != reader)
-    newest = theirs.unique("reviewer", keep="last", maintain_order=True).sort("reviewer")
+    newest = {one.review.reviewer: one.review for one in reads if one.review.reviewer != reader}
     told = []
-    for row in newest.iter_rows(named=True):
-        findings = _findings(reviewed, row["file"])
+    for name, review in sorted(newest.items()):
+        findings = _findings(review)
         boxes = f", {several(len(findings), 'box')}" if findings else ""
-        told.append(
-            {
-                "name": row["reviewer"],
-                "said": f"{_VERDICTS[row['verdict']]}{boxes}{' (simulated)' if row['simulated'] else ''}",
-                "comment": row["comment"],
-                "findings": findings,
-            }
-        )
+        simulated = " (simulated)" if review.simulated else ""
+        said = f"{_VERDICTS[review.verdict]}{boxes}{simulated}"
+        told.append({"name": name, "said": said, "comment": review.comment, "findings": findings})
     return told

@@ -1,9 +1,8 @@
 """Whose desk it is, what is on it, and what comes next: one reader's work in one browser window."""
 
-import os
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -11,6 +10,7 @@ from typing import Final
 
 import polars as pl
 
+from radloop.feedback import listing
 from radloop.feedback.worklists import Claims
 from radloop.words import Worklist
 
@@ -56,14 +56,19 @@ class Work:
     refused: dict[str, str] | None = None  # id, feedback_id, error of the last verdict that was not saved
     is_listed: bool = False
     tab: str = ""  # the browser's tab, the same after a reload
+    disputed: frozenset[str] = frozenset()  # feedback ids
     seen: frozenset[str] = frozenset()  # files of reviews when the worklist was made
 
-    def begin(self, work: pl.DataFrame, folder: Path) -> None:
-        """Begin the worklist `work` (feedback_id, image_id); what was skipped comes behind all others."""
+    def begin(self, work: pl.DataFrame, disputed: Iterable[str], folder: Path) -> None:
+        """Begin the worklist `work` (feedback_id, image_id); what was skipped comes behind all others.
+
+        `disputed` are the feedbacks that wait for a final read, in this worklist or not.
+        """
         rows = list(work.select("feedback_id", "image_id").iter_rows())
         skipped = {feedback_id: place for place, feedback_id in enumerate(self.skipped, 1)}
         self.left = sorted(rows, key=lambda row: skipped.get(row[0], 0))
         self.seen = frozenset(names(folder))
+        self.disputed = frozenset(disputed)
         self.is_listed = True
 
     def open(self, feedback_id: str, image_id: str, claims: Claims) -> None:
@@ -77,7 +82,7 @@ class Work:
 
     def advance(self, claims: Claims, folder: Path) -> None:
         """Put the first image on the desk that nobody else has or has read meanwhile, and the one after it in line."""
-        read = {name.split(".")[0] for name in names(folder) if name not in self.seen}
+        read = {name.rpartition("/")[2].split(".")[0] for name in names(folder) if name not in self.seen}
         self.left = [one for one in self.left if one[0] not in read]
         found: list[str] = [] if self.current is None else [self.current]
         for feedback_id, image_id in self.left:
@@ -110,8 +115,8 @@ class Work:
 
 
 def names(folder: Path) -> list[str]:
-    """The files in a folder; none where there is no folder yet."""
+    """The files in a folder of reviews; none where it cannot be read."""
     try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+        return listing.names(folder)
+    except OSError:
         return []

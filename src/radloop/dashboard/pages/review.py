@@ -1,5 +1,6 @@
 """Review: a radiologist reads an image blind, then sees the AI findings, and says what is right."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,14 +12,15 @@ import streamlit as st
 from radloop.dashboard import drafts, identity, layout, loading, loop
 from radloop.dashboard.desk import component, items
 from radloop.dashboard.desk.work import NO_READER_ID, READER_ID, Answers, Work
-from radloop.dashboard.loading import Dataset, Feedback, Reviewed
+from radloop.dashboard.loading import Dataset, Feedback
 from radloop.errors import RadloopError
-from radloop.feedback import reads, reviews, worklists
+from radloop.feedback import reviews, worklists
 from radloop.options import Dashboard
 from radloop.words import Worklist
 
 READER: Final = "reader"  # in st.session_state: the Reader ID that was given
 _WORK: Final = "desk-work"
+_OWN_ID: Final = re.compile(r"[0-9a-f]{16}")  # of a review that radloop wrote
 _KINDS: Final[Mapping[Worklist, str]] = {
     "next": "Worklist: next",
     "mine": "Mine",
@@ -42,6 +44,7 @@ class _Loop:
     inputs: Dashboard
     dataset: Dataset
     feedback: Feedback
+    simulated: str  # what of it a program made up
 
 
 @st.cache_resource(show_spinner=False)
@@ -57,7 +60,7 @@ def page(inputs: Dashboard) -> None:
         return
     st.set_page_config(initial_sidebar_state="collapsed")
     st.html(_STYLE)
-    here = _Loop(inputs, found, said)
+    here = _Loop(inputs, found, said, ", ".join(layout.marks(found, said, reviewed)))
     work = _work()
     _identify(inputs, work)
     work.is_listed = False  # the page was opened anew: what waits may be other images
@@ -106,49 +109,44 @@ def _put(work: Work, said: Feedback) -> None:
 @st.fragment
 def _desk(here: _Loop) -> None:
     work, inputs = _work(), here.inputs
-    reviewed = loading.reviews(inputs.reviews_folder, here.dataset.taxonomy, inputs.convention)
-    waits = _list(here, reviewed, work)
     if work.reader is not None and work.tab:
+        if not work.is_listed or not work.left:
+            _list(here, work, work.reader)
         _put(work, here.feedback)
         work.advance(loop.claims(), inputs.reviews_folder)
         if work.current is not None:
             st.query_params["feedback"] = work.current
         else:
             st.query_params.pop("feedback", None)
-    component.show(_told(here, reviewed, waits, work), lambda: _heard(here))
+    component.show(_told(here, work), lambda: _heard(here))
 
 
-def _list(here: _Loop, reviewed: Reviewed, work: Work) -> pl.DataFrame:
-    """WORKLIST of all that waits; the reader's part of it begins where there is none yet, or nothing left."""
-    waits = loop.queued(here.dataset, here.feedback, reviewed, here.inputs.seed, here.inputs.read_twice)
-    if work.reader is None or not work.tab or (work.is_listed and work.left):
-        return waits
-    claims = loop.claims()
+def _list(here: _Loop, work: Work, reader: str) -> None:
+    """Make the reader's worklist anew: with many reviews that takes a while, so not for every image."""
+    inputs, claims = here.inputs, loop.claims()
+    reviewed = loading.reviews(inputs.reviews_folder, here.dataset.taxonomy, inputs.convention)
+    waits = loop.queued(here.dataset, here.feedback, reviewed, inputs.seed, inputs.read_twice)
     chosen = worklists.worklist(
         work.kind,
-        work.reader,
+        reader,
         waits,
-        adjudicates=identity.may_adjudicate(here.inputs, work.reader),
-        mine=claims.of(work.reader),
-        busy=claims.others(work.reader, work.tab),
+        adjudicates=identity.may_adjudicate(inputs, reader),
+        mine=claims.of(reader),
+        busy=claims.others(reader, work.tab),
     )
-    work.begin(chosen, here.inputs.reviews_folder)
-    return waits
+    disputed = waits.filter(pl.col("state") == "disputed")["feedback_id"]
+    work.begin(chosen, disputed, inputs.reviews_folder)
 
 
-def _told(here: _Loop, reviewed: Reviewed, waits: pl.DataFrame, work: Work) -> dict[str, Any]:
+def _told(here: _Loop, work: Work) -> dict[str, Any]:
     """What the desk is told: all that it shows, but for what the browser keeps itself."""
     reader = work.reader
 
     def item(feedback_id: str | None) -> dict[str, Any] | None:
         if feedback_id is None or reader is None:
             return None
-        disputed = waits.filter(pl.col("feedback_id") == feedback_id, pl.col("state") == "disputed").height > 0
-        may = identity.may_adjudicate(here.inputs, reader)
-        return items.item(
-            here.inputs, here.dataset, here.feedback, reviewed, feedback_id,
-            reader=reader, may_adjudicate=may, is_disputed=disputed,
-        )  # fmt: skip
+        decides = feedback_id in work.disputed and identity.may_adjudicate(here.inputs, reader)
+        return items.item(here.inputs, here.dataset, here.feedback, feedback_id, reader=reader, decides=decides)
 
     return {
         "reader": reader,
@@ -158,7 +156,7 @@ def _told(here: _Loop, reviewed: Reviewed, waits: pl.DataFrame, work: Work) -> d
         "notice": work.notice,
         "worklist": {"kind": work.kind, "kinds": list(_KINDS.items()), "left": len(work.left)},
         "classes": list(here.dataset.taxonomy.names),
-        "simulated": ", ".join(layout.marks(here.dataset, here.feedback, reviewed)),
+        "simulated": here.simulated,
         "item": item(work.current),
         "next": item(work.following),
         "taken": work.taken,
@@ -230,14 +228,14 @@ def _saved(here: _Loop, work: Work, message: Mapping[str, Any]) -> str | None:
         verdict = drafts.decode(message)
         if verdict.feedback_id not in said.records.feedback["feedback_id"]:
             return f"there is no feedback {verdict.feedback_id}."
-        reviewed = loading.reviews(inputs.reviews_folder, here.dataset.taxonomy, inputs.convention)
+        before = items.mine(items.reads_of(inputs, here.dataset, verdict.feedback_id), reader)
         review = drafts.review(
             verdict,
             items.image_of(said, verdict.feedback_id),
             reader=reader,
             ai=items.ai_findings(inputs, said, verdict.feedback_id)[0],
             may_adjudicate=identity.may_adjudicate(inputs, reader),
-            previous=reads.previous(reviewed.reviews.reviews, verdict.feedback_id, reader),
+            previous=before.review_id if before and _OWN_ID.fullmatch(before.review_id) else None,
             now=datetime.now(UTC),
         )
         if not drafts.is_again(review, _newest(here, items.earlier(reviewed, verdict.feedback_id, reader))):
