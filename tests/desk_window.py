@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
@@ -34,6 +35,18 @@ class Window:
         self.page.get_by_role("button", name="Begin").click()
         self.await_picture()
 
+    def next(self) -> None:
+        """Skip to the next image, and wait for it."""
+        before = self.state("read.item.feedback_id")
+        self.press("Escape", "Escape", "s")
+        self.page.wait_for_function(
+            """(before) => { const {read} = [...document.querySelectorAll('*')]
+            .map((one) => one.shadowRoot?.querySelector('.desk')).find(Boolean).desk;
+            return read && read.item.feedback_id !== before; }""",
+            arg=before,
+        )
+        self.await_picture()
+
     def await_picture(self) -> None:
         """Wait until the lossless picture is there."""
         expect(self.page.locator(".stage[data-quality=full]")).to_be_visible(timeout=PATIENCE_MS)
@@ -56,7 +69,7 @@ class Window:
     @property
     def image(self) -> str:
         """Which image is on the desk."""
-        return self.page.locator(".toolbar .image").inner_text()
+        return self.page.locator(".stage .image").inner_text()
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other."""
@@ -85,6 +98,13 @@ class Window:
     def state(self, name: str) -> Any:
         """What the desk holds under a name."""
         return json.loads(self.desk.evaluate(f"(root) => JSON.stringify(root.desk.{name} ?? null)"))
+
+    def await_state(self, name: str, value: Any) -> None:
+        """Wait until the desk holds this under a name."""
+        until = time.monotonic() + PATIENCE_MS / 1000
+        while self.state(name) != value and time.monotonic() < until:
+            self.page.wait_for_timeout(50)
+        assert self.state(name) == value
 
     def boxes(self) -> list[dict[str, Any]]:
         """The boxes of the read, corners in fractions of the film."""

@@ -1,6 +1,6 @@
 // What each action of keys.js does to the desk.
 
-import { fit, moved, panned, resized, zoomed } from "./geometry.js";
+import { fit, moved, panned, resized, scaled, zoomed } from "./geometry.js";
 import { PRESETS, dragged } from "./gray.js";
 
 const STEP_PX = 4; // CSS pixels that an arrow key moves a box or an edge
@@ -109,7 +109,11 @@ export const COMMANDS = {
   wider: level(1, 0),
   in: (desk) => zoom(desk, 1.25),
   out: (desk) => zoom(desk, 0.8),
-  one: (desk) => zoom(desk, desk.picture.natural / (window.devicePixelRatio || 1) / desk.view.s),
+  one: (desk) => {
+    const { size, view, picture } = desk;
+    desk.setView(scaled(view, picture.natural / (window.devicePixelRatio || 1), [size.w / 2, size.h / 2]));
+    desk.repaint();
+  },
   fit: fitted,
   reset: (desk) => {
     Object.assign(desk, { inverted: false, presetAt: 0 });

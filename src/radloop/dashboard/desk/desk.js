@@ -33,8 +33,9 @@ class Desk {
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.layer = svg("svg", { "aria-hidden": "true" });
     this.status = h("span", { class: "window" });
+    this.which = h("span", { class: "image" });
     this.loading = h("p", { class: "loading", role: "status" });
-    this.stage = h("div", { class: "stage", tabindex: 0, role: "application", "aria-label": "Radiograph" }, this.canvas, this.layer, this.status, this.loading);
+    this.stage = h("div", { class: "stage", tabindex: 0, role: "application", "aria-label": "Radiograph" }, this.canvas, this.layer, this.status, this.which, this.loading);
     this.root = h("div", { class: "desk", lang: "en" }, this.stage);
     host.querySelector(".desk")?.remove();
     host.append(this.root);
@@ -170,10 +171,12 @@ class Desk {
     this.picture?.listeners.delete(this.onPicture);
     this.picture = item && film(item);
     this.film = item && { w: item.width, h: item.height };
+    this.which.textContent = item ? `${item.image_id} · ${item.width}×${item.height}` : "";
     this.panel.say(item ? "" : this.outbox.waiting.length ? "The next image is on its way …" : `${this.data.notice} ${this.data.empty}`);
     this.panel.fail(this.failure);
     this.failure = "";
-    if (!item) return;
+    this.stage.dataset.quality = "";
+    if (!item) return this.#resized();
     const kept = draft.draft(this.data.reader, item.feedback_id);
     if (kept && !kept.message) {
       this.read.ofDraft(kept);

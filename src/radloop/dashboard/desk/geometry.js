@@ -15,9 +15,13 @@ export function fit(film, stage) {
 }
 
 // The view after a zoom that leaves what is under `point` where it is.
-export function zoomed(view, factor, [px, py], film, stage) {
+export function zoomed(view, factor, point, film, stage) {
   const least = fit(film, stage).s / 4;
-  const s = clamp(view.s * factor, Math.min(least, view.s), MOST_ZOOM);
+  return scaled(view, clamp(view.s * factor, Math.min(least, view.s), MOST_ZOOM), point);
+}
+
+// The view at scale `s`, what is under `point` left where it is.
+export function scaled(view, s, [px, py]) {
   const f = s / view.s;
   return { s, x: px - (px - view.x) * f, y: py - (py - view.y) * f };
 }

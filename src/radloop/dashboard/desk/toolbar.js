@@ -14,16 +14,15 @@ export class Toolbar {
     this.worklist = h("select", { "aria-label": "Worklist", title: "Worklist", onchange: () => desk.tell("worklist", { worklist: this.worklist.value }) });
     this.simulated = h("span", { class: "simulated", tabindex: 0 }, "Simulated");
     this.left = h("span", { class: "left" });
-    this.image = h("span", { class: "image" });
     this.unsaved = h("span", { class: "unsaved", role: "status" });
     this.presets = h("span", { class: "presets", role: "group", "aria-label": "Window presets" },
       ...PRESETS.map(({ name }, at) => button(name, "", () => desk.preset(at), { title: hint(`Window: ${name}`, at ? "" : keys.label("preset")) })));
     this.tools = Object.fromEntries(TOOLS.map(([id, title]) => [id, named(id, title)]));
     this.touch = button("Draw", "", () => desk.act("tool"), { class: "touch", "aria-pressed": "false", title: hint("Touch: one finger draws", keys.label("tool")) });
-    this.reader = button("", "", () => desk.askReader(), { class: "who", title: "Another reader" });
+    this.reader = button("", "", () => desk.askReader(), { class: "who" });
     this.help = button("Keys", keys.label("help"), () => desk.act("help"), { title: "Keys and gestures" });
     this.element = h("div", { class: "toolbar", role: "toolbar", "aria-label": "Film" },
-      h("h1", { class: "hidden" }, "Review"), this.worklist, this.left, this.simulated, this.presets, ...Object.values(this.tools), this.touch, this.help, this.reader, this.unsaved, this.image);
+      h("h1", { class: "hidden" }, "Review"), this.worklist, this.left, this.simulated, this.presets, ...Object.values(this.tools), this.touch, this.help, this.reader, this.unsaved);
   }
 
   // `waiting`: verdicts that the server has not yet said are saved.
@@ -38,9 +37,9 @@ export class Toolbar {
     this.simulated.title = `Simulated: ${simulated}. Made up by a program; says nothing of patients.`;
     this.simulated.setAttribute("aria-label", this.simulated.title);
     this.left.textContent = worklist.left === null ? "" : `${worklist.left.toLocaleString("en")} left`;
-    this.image.textContent = read ? `${read.item.image_id} · ${read.item.width}×${read.item.height}` : "";
     this.reader.hidden = !reader;
-    this.reader.firstChild.textContent = `Reader ID: ${reader}`;
+    this.reader.firstChild.textContent = reader ?? "";
+    this.reader.title = `Reader ID: ${reader}`;
     this.reader.disabled = fixed;
     const verdicts = waiting.filter(({ kind }) => kind === "verdict").length;
     this.unsaved.textContent = verdicts ? `${verdicts} not yet saved` : "";

@@ -32,8 +32,9 @@ _KINDS: Final[Mapping[Worklist, str]] = {
 _STYLE: Final = """<style>
 .stMainBlockContainer {padding: 0 0 0 .25rem}
 .stMainBlockContainer .stVerticalBlock {gap: 0}
-.stAppHeader, [data-testid=stHeader] {background: transparent; pointer-events: none; height: 2.75rem; min-height: 0}
-.stAppHeader button, .stAppHeader a, [data-testid=stHeader] button {pointer-events: auto}
+.stAppHeader {background: transparent; height: 2.75rem; min-height: 0}
+.stAppHeader, .stAppHeader * {pointer-events: none}
+.stAppHeader button, .stAppHeader button * {pointer-events: auto}
 </style>"""
 
 
