@@ -46,11 +46,9 @@ def chromium() -> str:
 
 
 @contextmanager
-def served(inputs: Dashboard, log: Path, *, token: str = TOKEN) -> Iterator[str]:
+def served(inputs: Dashboard, log: Path, *, token: str = TOKEN, port: int | None = None) -> Iterator[str]:
     """A dashboard of its own; its address. Without a token it makes one itself."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = port or free_port()
     words = settings.words(dataclasses.replace(inputs, port=port))
     command = [sys.executable, "-m", "radloop.cli", "dashboard", *words]
     with log.open("wb") as output:
@@ -64,6 +62,13 @@ def served(inputs: Dashboard, log: Path, *, token: str = TOKEN) -> Iterator[str]
         finally:
             server.terminate()
             server.wait(timeout=30)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def wait_until_served(server: subprocess.Popen, address: str, log: Path) -> None:

@@ -136,6 +136,15 @@ class Window:
         text = self.page.evaluate("JSON.stringify(localStorage)")
         return {name: value for name, value in json.loads(text).items() if name.startswith("radloop.")}
 
+    def await_written(self, folder: Path, number: int) -> None:
+        """Wait until there are so many reviews of this reader."""
+        until = time.monotonic() + PATIENCE_MS / 1000
+        while time.monotonic() < until:
+            if sum(name.split(".")[1:2] == [self.reader] for name in os.listdir(folder)) >= number:
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"there are fewer than {number} reviews of {self.reader}")
+
     def await_saved(self) -> None:
         """Wait until the server has said that all is saved."""
         expect(self.page.locator(".unsaved")).to_have_text("", timeout=PATIENCE_MS)

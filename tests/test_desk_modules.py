@@ -486,11 +486,13 @@ def test_messages_go_one_at_a_time_until_the_server_has_each(js):
         const again = sent.length > 1 && sent.every((id) => id === 'a');
         box.taken(['x']); box.taken(['a']);
         const next = sent.at(-1);
-        box.taken(['a', 'b']); box.stop();
-        return [[again, next], box.waiting.length];
+        box.put({id: 'who'}, {first: true});
+        const before = sent.at(-1);
+        box.taken(['who', 'b']); box.stop();
+        return [[again, next, before], box.waiting.length];
         """,
     )
-    assert sent == [True, "b"]
+    assert sent == [True, "b", "who"]
     assert waiting == 0
 
 

@@ -77,7 +77,9 @@ def test_verdict_is_a_file_of_its_own_and_the_next_image_comes(verdict, copied):
 def test_message_that_comes_again_is_acted_on_once(copied):
     window, before = Desk(copied), set(os.listdir(copied.reviews))
     window.decide("normal", id="the-same")
-    assert "the-same" in window.say(**window.page.session_state["saying"])["taken"]
+    sent = window.page.session_state["saying"]
+    for again in (window, Desk(copied)):  # the second after a reload, in a session of its own
+        assert "the-same" in again.say(**sent)["taken"]
     newest(copied, before)
 
 
@@ -110,6 +112,18 @@ def test_session_that_another_person_came_back_to_signs_nothing_for_the_one_befo
     assert (told["reader"], told["item"]["feedback_id"]) == ("ben", read_by_anna)
     assert "signed by anna, and ben is at the desk" in told["refused"]["error"]
     assert set(os.listdir(copied.reviews)) == before
+
+
+def test_verdict_before_it_is_known_who_speaks_is_not_taken_and_so_comes_again(copied):
+    window, before = Desk(copied), set(os.listdir(copied.reviews))
+    sent = {"id": "early", "kind": "verdict", "feedback_id": window.item["feedback_id"], "reader": "reader-7"}
+    sent |= {"verdict": "normal", "findings": [], "blind_findings": [], "revealed": False, "seconds_blind": 1.0}
+    sent |= {"seconds_total": 1.0, "comment": "", "adjudicates": False}
+    again = Desk(copied, reader=None)  # after the server was started anew
+    assert again.say(**sent)["taken"] == []
+    again.say("begin", reader="reader-7", tab="t")
+    assert "early" in again.say(**sent)["taken"]
+    assert newest(copied, before).verdict == "normal"
 
 
 def test_verdict_that_cannot_be_saved_is_said_and_the_image_stays(copied):

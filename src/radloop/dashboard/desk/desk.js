@@ -73,6 +73,10 @@ class Desk {
   // What the server says now.
   update(data) {
     const before = this.data;
+    if (before && before.reader !== data.reader) {
+      this.keep();
+      this.read = null; // it was another reader's
+    }
     this.data = data;
     if (!before || before.reader !== data.reader || before.classes.join("\n") !== data.classes.join("\n")) this.#built();
     const done = this.outbox.taken(data.taken);
@@ -129,6 +133,10 @@ class Desk {
 
   askReader(wrong = "") {
     this.card?.remove(); // and what was typed with it
+    if (this.data.fixed) {
+      this.card = h("div", { class: "card" }, h("h2", {}, "Who reads?"), h("p", { class: "wrong", role: "alert" }, wrong));
+      return this.root.append(this.card);
+    }
     const says = h("p", { class: "wrong", role: "alert" }, wrong || null);
     const field = h("input", { type: "text", "aria-label": "Reader ID", placeholder: "reader-7", maxlength: 50, autocomplete: "off", spellcheck: "false" });
     const begin = (event) => {
@@ -144,14 +152,12 @@ class Desk {
     this.card = h("form", { class: "card", onsubmit: begin }, h("h2", {}, "Who reads?"),
       h("label", {}, "Reader ID", field), h("p", {}, "A pseudonym, not your name: it stands in every file that you write."), says,
       h("div", {}, h("button", { type: "submit" }, "Begin"), this.data.reader ? button("Cancel", "", () => this.card.remove()) : null));
-    this.root.append(this.card);
+    return this.root.append(this.card);
   }
 
   // Tell the server something; it is told again until it has said that it knows.
   tell(kind, more = {}) {
-    const message = { id: draft.newId(), at: Date.now(), kind, ...more };
-    this.outbox.put(message);
-    return message;
+    this.outbox.put({ id: draft.newId(), at: Date.now(), kind, ...more }, { first: kind === "begin" });
   }
 
   #refused({ feedback_id, error }) {
@@ -305,10 +311,6 @@ class Desk {
   keep(message) {
     if (!this.read || this.read.done || !this.data.reader || !(this.read.isTouched || message)) return;
     draft.keepDraft(this.data.reader, this.read.item.feedback_id, { ...this.read.toDraft(), message });
-    if (!draft.keeps && !this.warned) {
-      this.warned = true;
-      this.panel.say("This browser keeps no drafts (its storage is full or forbidden): do not leave the page before a verdict.");
-    }
   }
 
   drawn(box) {

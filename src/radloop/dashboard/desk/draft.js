@@ -66,10 +66,12 @@ export class Outbox {
     this.waiting = [];
   }
 
-  put(message) {
+  // With `first` before all others: the server has to know who speaks.
+  put(message, { first = false } = {}) {
     if (this.waiting.some((one) => one.id === message.id)) return;
-    this.waiting.push(message);
-    if (this.waiting.length === 1) this.#go();
+    if (first) this.waiting.unshift(message);
+    else this.waiting.push(message);
+    if (this.waiting[0] === message) this.#go();
     this.changed();
   }
 

@@ -57,7 +57,7 @@ class Film {
     bitmap.close();
     const levels = [gray.grayOf(context.getImageData(0, 0, canvas.width, canvas.height), quality === "full" ? bits : 8)];
     while (Math.min(levels.at(-1).width, levels.at(-1).height) > 512) levels.push(gray.halved(levels.at(-1)));
-    this.levels = levels.map((level) => ({ gray: level, shown: null }));
+    this.levels = levels.map((level) => ({ gray: level, done: null }));
     this.quality = quality;
     this.#tell();
   }
@@ -90,26 +90,41 @@ class Film {
     const wanted = view.s * ratio;
     let place = 0;
     while (place + 1 < this.levels.length && this.levels[place + 1].gray.width >= this.w * wanted) place++;
-    const tile = this.#tile(this.levels[place], window, inverted);
+    const level = this.levels[place];
+    const tile = this.#tile(level, this.#seen(level.gray, view, canvas, ratio), window, inverted);
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "low"; // the level is near the right size already
     context.drawImage(tile, view.x * ratio, view.y * ratio, this.w * wanted, this.h * wanted);
   }
 
-  #tile(level, window, inverted) {
+  // The part of a level that is on the canvas: {x, y, w, h} in its pixels, one more on each side for smoothing.
+  #seen({ width, height }, view, canvas, ratio) {
+    const [across, down] = [width / (this.w * view.s), height / (this.h * view.s)];
+    const x = Math.max(0, Math.floor(-view.x * across) - 1);
+    const y = Math.max(0, Math.floor(-view.y * down) - 1);
+    const right = Math.min(width, Math.ceil((canvas.width / ratio - view.x) * across) + 1);
+    const bottom = Math.min(height, Math.ceil((canvas.height / ratio - view.y) * down) + 1);
+    return { x, y, w: Math.max(0, right - x), h: Math.max(0, bottom - y) };
+  }
+
+  // A level as the window shows it: at first what is seen of it (of a drag of the window no more is wanted), then all.
+  #tile(level, seen, window, inverted) {
     const name = `${window.low} ${window.high} ${inverted}`;
-    if (level.shown !== name) {
-      const { width, height, bits } = level.gray;
-      level.canvas ??= Object.assign(document.createElement("canvas"), { width, height });
-      level.context ??= level.canvas.getContext("2d", { alpha: false });
-      level.pixels ??= new ImageData(width, height);
-      gray.apply(level.gray, gray.table(window, bits, inverted), new Uint32Array(level.pixels.data.buffer));
-      level.context.putImageData(level.pixels, 0, 0);
-      level.shown = name;
-    }
+    const { width, height, bits } = level.gray;
+    const { done } = level;
+    if (done?.name === name && contains(done.area, seen)) return level.canvas;
+    const area = done?.name === name ? { x: 0, y: 0, w: width, h: height } : seen;
+    level.canvas ??= Object.assign(document.createElement("canvas"), { width, height });
+    level.context ??= level.canvas.getContext("2d", { alpha: false });
+    level.pixels ??= new ImageData(width, height);
+    gray.apply(level.gray, gray.table(window, bits, inverted), new Uint32Array(level.pixels.data.buffer), area);
+    level.context.putImageData(level.pixels, 0, 0, area.x, area.y, area.w, area.h);
+    level.done = { name, area };
     return level.canvas;
   }
 }
+
+const contains = (a, b) => a.x <= b.x && a.y <= b.y && a.x + a.w >= b.x + b.w && a.y + a.h >= b.y + b.h;
 
 async function reason(answer) {
   const type = answer.headers.get("Content-Type") || "";

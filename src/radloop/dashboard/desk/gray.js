@@ -39,10 +39,11 @@ export function table({ low, high }, bits, inverted) {
   return made;
 }
 
-// One pass over the picture: `out` (RGBA) is what the window shows of it.
-export function apply(gray, colours, out) {
-  const { values } = gray;
-  for (let i = 0; i < values.length; i++) out[i] = colours[values[i]];
+// One pass over a part of the picture: `out` (RGBA) is what the window shows of it.
+export function apply({ values, width, height }, colours, out, { x, y, w, h } = { x: 0, y: 0, w: width, h: height }) {
+  for (let row = y; row < y + h; row++) {
+    for (let i = row * width + x, end = i + w; i < end; i++) out[i] = colours[values[i]];
+  }
 }
 
 // The gray values below which these shares of the pixels lie, as fractions of the range.

@@ -1,6 +1,7 @@
 // The row over the film: worklist, image, window, view, undo, tools.
 
 import { button, h } from "./dom.js";
+import { keeps } from "./draft.js";
 import { PRESETS } from "./gray.js";
 
 const TOOLS = [
@@ -15,6 +16,7 @@ export class Toolbar {
     this.simulated = h("span", { class: "simulated", tabindex: 0 }, "Simulated");
     this.left = h("span", { class: "left" });
     this.unsaved = h("span", { class: "unsaved", role: "status" });
+    this.drafts = h("span", { class: "drafts", role: "status" });
     this.presets = h("span", { class: "presets", role: "group", "aria-label": "Window presets" },
       ...PRESETS.map(({ name }, at) => button(name, "", () => desk.preset(at), { title: hint(`Window: ${name}`, at ? "" : keys.label("preset")) })));
     this.tools = Object.fromEntries(TOOLS.map(([id, title]) => [id, named(id, title)]));
@@ -22,7 +24,7 @@ export class Toolbar {
     this.reader = button("", "", () => desk.askReader(), { class: "who" });
     this.help = button("Keys", keys.label("help"), () => desk.act("help"), { title: "Keys and gestures" });
     this.element = h("div", { class: "toolbar", role: "toolbar", "aria-label": "Film" },
-      h("h1", { class: "hidden" }, "Review"), this.worklist, this.left, this.simulated, this.presets, ...Object.values(this.tools), this.touch, this.help, this.reader, this.unsaved);
+      h("h1", { class: "hidden" }, "Review"), this.worklist, this.left, this.simulated, this.presets, ...Object.values(this.tools), this.touch, this.help, this.reader, this.unsaved, this.drafts);
   }
 
   // `waiting`: verdicts that the server has not yet said are saved.
@@ -43,6 +45,7 @@ export class Toolbar {
     this.reader.disabled = fixed;
     const verdicts = waiting.filter(({ kind }) => kind === "verdict").length;
     this.unsaved.textContent = verdicts ? `${verdicts} not yet saved` : "";
+    this.drafts.textContent = keeps ? "" : "No drafts: this browser's storage is full or forbidden";
     this.touch.setAttribute("aria-pressed", String(touchDraws));
     this.tools.hide.setAttribute("aria-pressed", String(hidden));
     this.tools.invert.setAttribute("aria-pressed", String(inverted));

@@ -178,14 +178,16 @@ def _heard(here: _Loop) -> None:
     """Do what the desk says, once for each message."""
     message, work = component.message(), _work()
     kind, name = message.get("kind"), str(message.get("id"))[:100]
+    if name in work.taken or (kind != "begin" and not (work.reader and work.tab)):
+        return  # it will be said again once it is known who speaks
     if kind == "begin":
         _begin(here.inputs, work, message)
-    elif work.reader is not None and kind == "worklist" and message.get("worklist") in _KINDS:
+    elif kind == "worklist" and message.get("worklist") in _KINDS:
         work.close(loop.claims())
         work.kind, work.is_listed = cast("Worklist", message["worklist"]), False
-    elif work.reader is not None and kind == "skip":
+    elif kind == "skip":
         work.done(str(message.get("feedback_id")), loop.claims(), again=True)
-    elif work.reader is not None and kind == "verdict":
+    elif kind == "verdict":
         _verdict(here, work, name, message)
     work.heard(name)
     if work.current is None and work.wanted is None:
@@ -239,16 +241,8 @@ def _saved(here: _Loop, work: Work, message: Mapping[str, Any]) -> str | None:
             previous=before.review_id if before and _OWN_ID.fullmatch(before.review_id) else None,
             now=datetime.now(UTC),
         )
-        if not drafts.is_again(review, _newest(here, items.earlier(reviewed, verdict.feedback_id, reader))):
+        if not drafts.is_again(review, before.review if before else None):
             reviews.write(inputs.reviews_folder, review, here.dataset.taxonomy, durable=True)
     except (RadloopError, OSError) as failed:
         return str(failed)
     return None
-
-
-def _newest(here: _Loop, own: pl.DataFrame) -> reviews.Review | None:
-    """The last of a reader's own reviews."""
-    if own.is_empty():
-        return None
-    path = here.inputs.reviews_folder / own["file"][-1]
-    return reviews.decode(path.read_bytes(), here.dataset.taxonomy, name=path.name, convention=here.inputs.convention)
