@@ -54,7 +54,7 @@ def test_address_is_read_as_it_was_written(known):
         ("split", "<script>alert(1)</script>"), ("class", "x" * 10_000), ("reader", "nobody"), ("outcome", "maybe"),
         ("model", "another"), ("min_confidence", "nan"), ("max_confidence", "1e9"), ("site", "\u202eretsulc"),
         ("device", "'"), ("since", "yesterday"), ("until", "2026-13-01"), ("boxes", "-1"), ("low", "inf"),
-        ("order", "best"),
+        ("order", "best"), ("since", "0001-01-01T00:00+23:59"), ("until", "9999-12-31T23:59-23:59"),
     ],
 )  # fmt: skip
 def test_what_an_address_cannot_mean_is_said_and_left_out(name, value, known):

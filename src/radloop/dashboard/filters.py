@@ -181,9 +181,9 @@ def _number(what: str, value: str, low: float = -math.inf, high: float = math.in
 def _moment(value: str) -> datetime:
     try:
         time = datetime.fromisoformat(value)
-    except ValueError:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter of a year before 1 or after 9999 in UTC
         raise ValueError(f"{_short(value)} is no time. Write it as 2026-01-31 or 2026-01-31T12:00:00.") from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _point(value: str) -> tuple[float, float]:
