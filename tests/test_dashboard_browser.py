@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 import small_loop
 from browser_session import beside, chromium, served, window
@@ -71,8 +72,11 @@ def test_page_of_seven_classes_opens_and_names_no_other(page, spine):
     spine.open(page)
     assert spine.page.locator("[data-testid=stException]").count() == 0
     assert spine.page.locator("[data-testid=stAlertContentError]").count() == 0
+    if page == "":
+        expect(spine.page.get_by_role("link", name=f"all images with {SPINE.names[0]}")).to_be_visible()
     text = spine.page.locator("body").inner_text() + spine.page.locator("body").evaluate(
-        "body => [...body.querySelectorAll('svg text')].map(text => text.textContent).join()"
+        """body => [...body.querySelectorAll('svg text')].map(text => text.textContent).join()
+        + [...body.querySelectorAll('*')].map(part => part.shadowRoot?.textContent ?? '').join()"""
     )
     others = [name for name in VINDR.names if name not in "\n".join(SPINE.names)]
     assert [name for name in others if name in text] == []
