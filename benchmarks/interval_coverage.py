@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from radloop.measures import bootstrap, curves, evaluation
+from radloop.measures import bootstrap, compared, curves, evaluation
+from radloop.measures.compared import Side
 from radloop.tables import DETECTIONS, TRUTH
 from radloop.taxonomy import Taxonomy
 
@@ -60,7 +61,11 @@ def draw(rng: np.random.Generator, detector: Detector, images: int, positive: in
     """One class on `images` images, `positive` of which have it."""
     held = np.zeros(images, dtype=np.int64)
     held[rng.permutation(images)[:positive]] = 1 + rng.poisson(0.4, positive)
-    truth = np.repeat(np.arange(images), held)
+    return answer(rng, detector, images, np.repeat(np.arange(images), held))
+
+
+def answer(rng: np.random.Generator, detector: Detector, images: int, truth: npt.NDArray[np.int64]) -> Drawn:
+    """What the detector says where each box of the truth lies on one of `images` images."""
     odds = np.log(detector.finds / (1 - detector.finds)) + rng.normal(0, detector.spread, images)[truth]
     right = truth[rng.random(len(truth)) < 1 / (1 + np.exp(-odds))]
     wrong = np.repeat(np.arange(images), rng.poisson(detector.wrong, images))
@@ -137,6 +142,29 @@ def one(rng: np.random.Generator, counts: dict[tuple[str, tuple[int, int]], list
             counts[name, _band(row["truth"])].append(_covers(row, name, truths[row["class_id"]][name]))
     mean = float(np.mean([truth["ap"] for truth in truths]))
     counts["mAP", _band(known.height)].append(_covers(precision.row(-1, named=True), "ap", mean))
+    beside(rng, classes, truths, looked, counts)
+
+
+def beside(
+    rng: np.random.Generator,
+    classes: list[Drawn],
+    truths: list[dict[str, float]],
+    looked: pl.DataFrame,
+    counts: dict[tuple[str, tuple[int, int]], list[str]],
+) -> None:
+    """The same of the difference to another detector on the same images; `classes` is what the first one said."""
+    other, images = a_detector(rng), looked.height
+    positive = [len(np.unique(drawn.truth)) for drawn in classes]
+    large = [LARGE * images // each for each in positive]
+    others = [figures_of(draw(rng, other, number, LARGE), number) for number in large]
+    said = tables(classes), tables([answer(rng, other, images, drawn.truth) for drawn in classes])
+    sides = [Side(predictions, evaluation.match(predictions, known), known, 0.0) for predictions, known in said]
+    found = compared.compare(*sides, looked, CLASSES, min_confidence=THRESHOLD)
+    asked = pl.col("class_id").is_not_null(), pl.col("figure").is_in(["ap", "recall"])
+    for row in found.filter(*asked).iter_rows(named=True):
+        name = str(row["figure"])
+        truth = others[row["class_id"]][name] - truths[row["class_id"]][name]
+        counts[f"difference of {name}", _band(row["truth_first"])].append(_covers(row, "difference", truth))
 
 
 def _band(boxes: int) -> tuple[int, int]:
@@ -171,7 +199,7 @@ def main() -> None:
     print(f"{given.datasets} datasets, {bootstrap.RESAMPLES} draws")
     for name, boxes, told, few, *shares in coverage(given.datasets).iter_rows():
         said = "  ".join("" if share is None else f"{share:6.1%}" for share in shares)
-        print(f"{name:10} {boxes:>10} boxes {told:6} intervals, {few:6} too few; covers, truth below, above: {said}")
+        print(f"{name:20} {boxes:>10} boxes {told:6} intervals, {few:6} too few; covers, truth below, above: {said}")
 
 
 if __name__ == "__main__":

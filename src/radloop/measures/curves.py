@@ -227,11 +227,9 @@ def _sensitivity(
     if steps > most:
         step, steps = step * most // steps, most
     right, wrong = (bootstrap.sums(step, group, value, steps, weights).cumsum(axis=0) for value in (correct, ~correct))
-    found = np.full((len(RATES), weights.shape[1]), np.nan)
-    for draw in np.flatnonzero((known > 0) & (pictures > 0)):
-        place = np.searchsorted(wrong[:, draw] / pictures[draw], RATES, side="right")
-        found[:, draw] = np.append(0.0, right[:, draw])[place] / known[draw]
-    return found
+    place = np.stack([(wrong <= rate * pictures).sum(axis=0) for rate in RATES])  # the first that makes more
+    found = np.take_along_axis(np.concatenate([np.zeros((1, len(known))), right]), place, axis=0)
+    return np.where(pictures > 0, ratio(found, np.broadcast_to(known, found.shape)), np.nan)
 
 
 def _lowest(confidence: Floats, correct: npt.NDArray[np.bool_], images: int) -> Floats:
