@@ -22,7 +22,7 @@ from radloop.options import Dashboard  # noqa: E402
 
 SIZE = (1440, 900)
 DESK_SIZES = ((1280, 720), (1440, 900), (1920, 1080), (1024, 768))
-VIEWS = {"Drift": "Feedback of two time windows", "Detector": "Curves"}  # of a page, where its first is not the telling
+VIEWS = {"Drift": "Feedback of two time windows", "Detector": "Curves", "Versions": "Over the rounds"}  # not the first
 MACHINE = re.compile(r"/(?:tmp|work|root|home|usr|opt|var|mnt|srv|Users)/\S*")
 _TEXTS = """() => {
   const inside = (root) => [...root.querySelectorAll('*')].flatMap((one) => [
