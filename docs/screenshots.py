@@ -5,10 +5,12 @@ radloop demo --out OUT
 Every page at 1440×900, and the desk at four sizes. A page that shows a path of this machine stops it.
 """
 
+import json
 import os
 import re
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,14 +44,14 @@ def main(out: Path) -> None:
             if title == "Review":
                 continue
             browser.page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
-            look(browser, title)
+            look(browser, title, inputs)
             take(browser, title.lower().replace(" ", "-"))
         browser.open("images?split=production&outcome=true")
         browser.page.locator(".tiles a").first.click()
         browser.page.locator(".viewer .loading").wait_for(state="attached")
         take(browser, "image")
         for size in DESK_SIZES:
-            desk(browser, size)
+            desk(browser, size, telling(inputs))
             take(browser, "review" if size == SIZE else f"review-{size[0]}x{size[1]}")
 
 
@@ -63,7 +65,7 @@ def opened(inputs: Dashboard, size: tuple[int, int]) -> Iterator[Browser]:
         yield browser
 
 
-def look(browser: Browser, title: str) -> None:
+def look(browser: Browser, title: str, inputs: Dashboard) -> None:
     """A page as a person would show it."""
     path = "" if title == "Overview" else title.lower().replace(" ", "-")
     browser.open("images?split=test&outcome=missed" if title == "Images" else path)
@@ -71,22 +73,31 @@ def look(browser: Browser, title: str) -> None:
         browser.page.get_by_role("radio", name=VIEWS[title]).click(force=True)
         browser.settle()
     if title == "My reads":
-        reader(browser)
+        reader(browser, inputs.reviews_folder)
 
 
-def reader(browser: Browser) -> None:
-    """Say who looks, where a page asks."""
+def reader(browser: Browser, folder: Path) -> None:
+    """Say who looks, where a page asks: whoever has read most."""
     field = browser.page.get_by_label("Reader ID", exact=True)
     if field.count():
-        field.fill("reader-7")
+        readers = Counter(path.name.split(".")[1] for path in folder.glob("*.json"))
+        field.fill(readers.most_common(1)[0][0])
         field.press("Enter")
         browser.settle()
 
 
-def desk(browser: Browser, size: tuple[int, int]) -> None:
+def telling(inputs: Dashboard) -> str:
+    """A feedback that nobody has read yet, with findings enough to see what the desk does with them."""
+    read = {path.name.split(".")[0] for path in inputs.reviews_folder.glob("*.json")}
+    told = [json.loads(path.read_bytes()) for path in sorted(inputs.feedback_folder.glob("*.json"))]
+    fresh = [one for one in told if one["split"] == "production" and one["feedback_id"] not in read]
+    return str(max(fresh, key=lambda one: min(len(one["detections"]), 4))["feedback_id"])
+
+
+def desk(browser: Browser, size: tuple[int, int], feedback_id: str) -> None:
     """The desk with the AI findings shown."""
     browser.page.set_viewport_size({"width": size[0], "height": size[1]})
-    browser.page.goto(f"{browser.address}/review")
+    browser.page.goto(f"{browser.address}/review?feedback={feedback_id}")
     field = browser.page.get_by_label("Reader ID", exact=True)
     begin = browser.page.get_by_role("button", name="Begin")
     browser.page.locator(".stage[data-quality=full]").or_(begin).first.wait_for()
@@ -101,6 +112,7 @@ def desk(browser: Browser, size: tuple[int, int]) -> None:
 
 def take(browser: Browser, name: str) -> None:
     """Raises RuntimeError where the page shows a path of this machine."""
+    browser.page.mouse.move(0, 0)  # so that no table shows its tools
     if name.startswith("review"):
         browser.page.wait_for_timeout(700)
     else:

@@ -28,6 +28,7 @@ SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "cross", "x", "s
 MOST_ROWS: Final = 40  # in a chart: it stays readable, and no page grows without end
 LONGEST_TICK: Final = 28  # of a name beside an axis: in two columns the chart needs the rest
 _MANY_NAMES: Final = 20  # below an axis: more lie across each other unless they stand upright
+_LONG_PX: Final = 520  # of a chart whose lower end may be below the window's
 _ROW_PX: Final = 26
 
 # Plotly looks for pandas among the loaded modules; half of it, while another session is loading it, is an error.
@@ -90,7 +91,7 @@ def bars(
     figure.update_layout(barmode="group")
     figure.update_yaxes(autorange="reversed", **_named(names))
     figure.update_xaxes(**axes.linear(data[value], whole=data[value].dtype.is_integer(), percent=percent))
-    return figure
+    return _read_from_the_top(figure)
 
 
 def dots(
@@ -141,7 +142,7 @@ def dots(
     figure.update_layout(scattermode="group", scattergap=0.3)
     drawn = [data[name] for name in (value, f"{value}_low", f"{value}_high", expected) if name in data.columns]
     figure.update_xaxes(**axes.linear(pl.concat(drawn), percent=percent))
-    return figure
+    return _read_from_the_top(figure)
 
 
 def lines(
@@ -217,6 +218,15 @@ def matrix(
     return figure
 
 
+def _read_from_the_top(figure: go.Figure) -> go.Figure:
+    """Put the axis of a long chart above it, where its first rows are looked at."""
+    if figure.layout.height > _LONG_PX:
+        figure.update_xaxes(side="top")
+        figure.update_layout(margin={"t": 100 if figure.layout.showlegend else 60})
+        figure.update_layout(legend={"yref": "container", "y": 1.0, "yanchor": "top"})
+    return figure
+
+
 def addresses(part: pl.DataFrame, opens: Opens | None) -> list[str] | None:
     """Where a click on each row leads, as `layout.chart` follows it."""
     return None if opens is None else [address(opens(row)) for row in part.iter_rows(named=True)]
@@ -260,7 +270,7 @@ def ranges(data: pl.DataFrame, *, of: str, measure: str, title: str, percent: bo
     figure.update_yaxes(autorange="reversed", **_named(data[of].to_list()))
     drawn = [value for name in ("p05", "p95") for value in quantile[name]]
     figure.update_xaxes(**axes.logarithmic(drawn, percent=percent))
-    return figure
+    return _read_from_the_top(figure)
 
 
 def _symbols(part: pl.DataFrame, value: str, place: int) -> list[str]:

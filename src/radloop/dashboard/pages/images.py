@@ -90,7 +90,7 @@ def _choose(listed: pl.DataFrame, asked: str | None) -> str:
     before, after = ids[max(at - 1, 0)], ids[min(at + 1, len(ids) - 1)]
     back.button("Previous", shortcut="left", width="stretch", disabled=at == 0, on_click=_go, args=(before,))
     onward.button("Next", shortcut="right", width="stretch", disabled=after == ids[at], on_click=_go, args=(after,))
-    columns = [name for name in ("image_id", "split", "boxes", "disagreement", "classes") if name in shown.columns]
+    columns = [name for name in ("image_id", "boxes", "disagreement", "split", "classes") if name in shown.columns]
     st.dataframe(
         shown.select(columns),
         hide_index=True,
@@ -100,7 +100,8 @@ def _choose(listed: pl.DataFrame, asked: str | None) -> str:
         selection_mode="single-row",
         column_config={
             "image_id": st.column_config.TextColumn(width=90),
-            "disagreement": st.column_config.NumberColumn("differ", format="%.2f"),
+            "boxes": st.column_config.NumberColumn(width=50),
+            "disagreement": st.column_config.NumberColumn("differ", format="%.2f", width=55),
         },
     )
     return ids[at]
