@@ -48,7 +48,6 @@ PAGES: Final[Mapping[str, Mapping[str, ModuleType]]] = {
 _STYLE: Final = """<style>
 .stMainBlockContainer {padding: 1.75rem 2.5rem 4rem}
 .stMainBlockContainer h1 {font-size: 1.75rem; padding: 0}
-[data-testid=stMetric] {padding: .5rem .9rem}
 [data-testid=stMetricValue] {font-size: 1.6rem}
 .stAppHeader, [data-testid=stHeader] {background: transparent; pointer-events: none; height: 2.75rem; min-height: 0}
 .stAppHeader button, .stAppHeader a, [data-testid=stHeader] button {pointer-events: auto}

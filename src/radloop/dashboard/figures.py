@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from radloop.dashboard import axes
-from radloop.dashboard.layout import label, shortened
+from radloop.dashboard.layout import label
 from radloop.dashboard.links import Opens, address
 from radloop.tables import SPLITS
 
@@ -26,7 +26,7 @@ SPLIT_COLOURS: Final[Mapping[str, str]] = {"all": SKY, **dict(zip(SPLITS, CYCLE,
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "hexagon")
 
 MOST_ROWS: Final = 40  # in a chart: it stays readable, and no page grows without end
-LONGEST_TICK: Final = 28  # of a name beside an axis: in two columns the chart needs the rest
+LONGEST_TICK: Final = 30  # of a name beside an axis: in two columns the chart needs the rest
 _MANY_NAMES: Final = 20  # below an axis: more lie across each other unless they stand upright
 _LONG_PX: Final = 520  # of a chart whose lower end may be below the window's
 _ROW_PX: Final = 26
@@ -294,10 +294,22 @@ def _named(names: Sequence[str]) -> dict[str, Any]:
     axis: dict[str, Any] = {"type": "category"}
     if any(len(name) > LONGEST_TICK for name in names):
         axis["tickvals"] = [label(name) for name in names]
-        axis["ticktext"] = [label(shortened(name, LONGEST_TICK)) for name in names]
+        axis["ticktext"] = [label(_without_middle(name)) for name in names]
     else:
         axis["dtick"] = 1
     return axis
+
+
+def _without_middle(name: str) -> str:
+    """A name of at most LONGEST_TICK characters: names that begin alike are told apart by their ends.
+
+    >>> _without_middle("picture: mean gray value (images of one alone)")
+    'picture: mean g… of one alone)'
+    """
+    if len(name) <= LONGEST_TICK:
+        return name
+    half = LONGEST_TICK // 2
+    return f"{name[:half].rstrip()}…{name[half + 1 - LONGEST_TICK :]}"
 
 
 def _height(rows: float) -> int:

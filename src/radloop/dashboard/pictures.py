@@ -1,6 +1,5 @@
 """Radiographs for the screen: found inside their folder only, decoded strictly, windowed, and made small."""
 
-import base64
 import hashlib
 import io
 import zlib
@@ -185,11 +184,6 @@ def _png(key: Stamp) -> tuple[bytes, int]:
     return buffer.getvalue(), bits
 
 
-def address(data: bytes) -> str:
-    """A JPEG as the address of itself, for what no file holds, such as a mean picture."""
-    return "data:image/jpeg;base64," + base64.b64encode(data).decode()
-
-
 def proportions(path: Path, frame: tuple[int, int] | None, longest_px: int) -> bytes:
     """A small JPEG in the true proportions of the film: width and height of `frame`."""
     picture = Image.fromarray(gray(path))
@@ -235,3 +229,12 @@ def mean(dataset: Dataset, folder: Path | None, split: str | None, side_px: int 
     buffer = io.BytesIO()
     Image.fromarray((total / count).astype(np.uint8)).save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
+
+
+def mean_url(dataset: Dataset, folder: Path | None, split: str | None) -> str | None:
+    """The address of the mean picture on this server, another one for another content; None where there is none."""
+    data = mean(dataset, folder, split)
+    if data is None:
+        return None
+    asked = {"split": split or "", "v": hashlib.md5(data).hexdigest()[:16]}
+    return f"{addresses.base()}{addresses.ROOM}/mean.jpg?{urlencode(asked)}"

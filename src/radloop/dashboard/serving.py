@@ -86,7 +86,11 @@ def middleware() -> Sequence[Middleware]:
 def routes() -> Sequence[BaseRoute]:
     """Pictures and the desk's modules, under the base path."""
     under = addresses.base() + addresses.ROOM
-    return [Route(f"{under}/picture/{{name:path}}", picture), Route(f"{under}/desk/{{name:path}}", module)]
+    return [
+        Route(f"{under}/picture/{{name:path}}", picture),
+        Route(f"{under}/mean.jpg", mean),
+        Route(f"{under}/desk/{{name:path}}", module),
+    ]
 
 
 def picture(request: Request) -> Response:
@@ -112,6 +116,21 @@ def picture(request: Request) -> Response:
         return PlainTextResponse("An address is ID.png, ID.jpg?px=256 or ID.jpg?px=1600.\n", 404)
     except (RadloopError, OSError) as missing:
         return PlainTextResponse(f"{missing if isinstance(missing, RadloopError) else missing.strerror}\n", 404)
+
+
+def mean(request: Request) -> Response:
+    """The mean of some pictures of a split, `mean.jpg?split=…&v=…`: what boxes of a class are drawn over."""
+    from radloop.dashboard import pictures
+
+    try:
+        found = _dataset()
+        split = request.query_params.get("split") or None
+        data = None if found is None else pictures.mean(found, options().images, split)
+    except RadloopError as missing:
+        return PlainTextResponse(f"{missing}\n", 404)
+    if data is None:
+        return PlainTextResponse("No picture of that split can be read.\n", 404)
+    return Response(data, media_type="image/jpeg", headers={"Cache-Control": _FOR_EVER})
 
 
 def _dataset() -> "Dataset | None":

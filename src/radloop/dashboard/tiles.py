@@ -1,6 +1,7 @@
 """The small pictures of the gallery: what is drawn on each of them, and what is written under it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlencode
 
@@ -96,6 +97,8 @@ def _boxes(
         _add(told, truth.of(rows), found.taxonomy, gallery.CONSENSUS)
     if AI in drawn and said is not None:
         known = selection.boxes(found, said, asked).filter(here)
+        judged = set(known.drop_nulls("outcome")["image_id"])  # what is found and what is missed names the truth there
+        told = {one: [replace(box, text="") for box in own] if one in judged else own for one, own in told.items()}
         for outcome, (style, mark) in _OUTCOMES.items():
             _add(told, known.filter(pl.col("outcome").eq_missing(outcome)), found.taxonomy, style, mark)
     return told

@@ -94,11 +94,11 @@ def _panel(
     class_name: str,
 ) -> None:
     split, title, says = told
-    background = pictures.mean(found, inputs.images, split if found.has_splits else None)
+    background = pictures.mean_url(found, inputs.images, split if found.has_splits else None)
     figure = figures.empty(height=460, legend=False)
     if background is not None:
         figure.add_layout_image(
-            source=pictures.address(background),
+            source=background,
             xref="x", yref="y", x=0, y=0, sizex=1, sizey=1, sizing="stretch", layer="below",
         )  # fmt: skip
     middles = (np.arange(SIDE) + 0.5) / SIDE
