@@ -1,42 +1,13 @@
 """A read on the desk, in a real Chromium: drawn, named, compared, decided, saved; by mouse and by keys."""
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-import written_loop
-from browser_session import QUIET, chromium, served
+from desk_loop import address, inputs, program, seat, window  # noqa: F401  fixtures
 from desk_window import PATIENCE_MS, opened, written
 from taxonomies import VINDR
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    chromium()
-    return written_loop.run(tmp_path_factory.mktemp("loop"), VINDR, images=240)
-
-
-@pytest.fixture(scope="module")
-def address(inputs, tmp_path_factory):
-    with served(inputs, tmp_path_factory.mktemp("server") / "log") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def program():
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def window(program, address):
-    """A reader's window with an image on the desk."""
-    with opened(program, address) as found:
-        found.open()
-        yield found
 
 
 def test_read_ends_in_a_review_that_says_how_it_went(window, inputs):
@@ -47,6 +18,7 @@ def test_read_ends_in_a_review_that_says_how_it_went(window, inputs):
     window.press("v")
     expect(window.page.locator(".step")).to_contain_text("2. ")
     window.press("e")
+    expect(window.says).to_have_text("Saved.", timeout=PATIENCE_MS)
     window.await_saved()
     assert window.image != first
     (review,) = written(inputs.reviews, VINDR, window.reader)

@@ -84,9 +84,8 @@ class Desk {
       this.refresh();
       return this.#begun();
     }
-    for (const { id, kind, feedback_id } of done) {
-      if (kind === "verdict" && data.refused?.id !== id) draft.dropDraft(data.reader, feedback_id);
-    }
+    const saved = done.filter(({ id, kind }) => kind === "verdict" && data.refused?.id !== id);
+    for (const { feedback_id } of saved) draft.dropDraft(data.reader, feedback_id);
     if (data.refused && done.some(({ id }) => id === data.refused.id)) this.#refused(data.refused);
     const decided = new Set(this.outbox.waiting.map((message) => message.feedback_id));
     const offered = [data.item, data.next].filter((item) => item && !decided.has(item.feedback_id));
@@ -95,6 +94,7 @@ class Desk {
     this.following = offered.find((item) => item.feedback_id !== this.read?.item.feedback_id) ?? null;
     const { following } = this; // it is fetched behind the picture that is waited for
     if (following) (this.picture?.first ?? Promise.resolve()).then(() => this.following === following && film(following));
+    if (saved.length && !this.panel.says.textContent) this.panel.say("Saved.");
     return this.refresh();
   }
 

@@ -98,9 +98,10 @@ export class Panel {
 
 function stepOf({ item, revealed, shown }) {
   if (!revealed) return item.mine ? "Look again: your read of before." : "1. Blind read: draw what you see.";
-  if (!shown.length) return "2. The AI found nothing.";
-  const capped = item.more > shown.length ? `the ${shown.length} most confident of ${item.more.toLocaleString("en")} AI findings are shown` : `${shown.length} AI finding${shown.length === 1 ? "" : "s"}`;
-  return `2. Compare: ${capped}.`;
+  const all = shown.length ? `${shown.length} AI finding${shown.length === 1 ? "" : "s"}` : "the AI found nothing";
+  const told = item.more > shown.length
+    ? `the ${shown.length} most confident of ${item.more.toLocaleString("en")} AI findings are shown` : all;
+  return `${item.mine ? "Look again" : "2. Compare"}: ${told}.`;
 }
 
 function whoseOf(box) {

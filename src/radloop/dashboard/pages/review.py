@@ -115,10 +115,7 @@ def _desk(here: _Loop) -> None:
             _list(here, work, work.reader)
         _put(work, here.feedback)
         work.advance(loop.claims(), inputs.reviews_folder)
-        if work.current is not None:
-            st.query_params["feedback"] = work.current
-        else:
-            st.query_params.pop("feedback", None)
+        _address(work)
     component.show(_told(here, work), lambda: _heard(here))
 
 
@@ -137,6 +134,14 @@ def _list(here: _Loop, work: Work, reader: str) -> None:
     )
     disputed = waits.filter(pl.col("state") == "disputed")["feedback_id"]
     work.begin(chosen, disputed, inputs.reviews_folder)
+
+
+def _address(work: Work) -> None:
+    """Let the address name the image, once for each: the browser's Back leads to the one before."""
+    if work.current is None:
+        st.query_params.pop("feedback", None)
+    elif st.query_params.get("feedback") != work.current:
+        st.query_params["feedback"] = work.current
 
 
 def _told(here: _Loop, work: Work) -> dict[str, Any]:
@@ -190,8 +195,9 @@ def _heard(here: _Loop) -> None:
     elif kind == "verdict":
         _verdict(here, work, name, message)
     work.heard(name)
-    if work.current is None and work.wanted is None:
-        st.query_params.pop("feedback", None)  # or the page would open it again
+    if work.reader and work.wanted is None:
+        work.advance(loop.claims(), here.inputs.reviews_folder)
+        _address(work)  # before the page is drawn, which opens what the address names
 
 
 def _begin(inputs: Dashboard, work: Work, message: Mapping[str, Any]) -> None:
