@@ -12,23 +12,15 @@ import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+from benchmarks import desk
 from benchmarks.harness import Bench, Contestant, Section, verdict
+from benchmarks.stopwatch import Hand
+from radloop.feedback.reviews import Finding, Review
 from radloop.vindr.classes import TAXONOMY
 
-PAGES = (
-    "overview",
-    "labels",
-    "readers",
-    "drift",
-    "heatmaps",
-    "images",
-    "feedback",
-    "detector",
-    "review",
-    "retraining",
-    "versions",
-)
+READER = "reader-7"
 
 
 def run(bench: Bench) -> Section:
@@ -39,25 +31,35 @@ def run(bench: Bench) -> Section:
     bench.turn(Contestant("made", "benchmarks.labels:make"), given, images=images, annotations=annotations)
     bench.turn(Contestant("made", "benchmarks.dashboard:make"), out, tables=str(given), files=files)
     rows: list[list[object]] = []
-    for page in ("overview",) if bench.quick else PAGES:
+    for page in ("overview", "review") if bench.quick else pages():
         turn = bench.turn(Contestant(page, "benchmarks.dashboard:look"), out, page=page)
         for view in dict.fromkeys(name.partition("|")[0] for name in turn.figures):
             seconds = [turn.figures[f"{view}|{of}"] for of in FIGURES]
             rows += [[f"{page} · {view}" if view else page, *seconds]]
+    next_s = next_picture(out, bench.fresh("log"), 2 if bench.quick else 10)
     more = bench.turn(Contestant("one more", "benchmarks.dashboard:one_more"), out)
     cold, warm = (max(rows, key=lambda row: row[place]) for place in (1, 3))
     return Section(
         "dashboard",
         "dashboard: the pages",
-        f"{images:,} images, {files:,} feedback files, seconds until all is sent; the imports, once for a server, are "
-        "not in it. Views after a page's first are asked of the same process.",
+        f"{images:,} images, {files:,} feedback files, seconds until all is sent. Cold: a new process, for which "
+        "earlier commands have kept the rows of the feedback; the imports are not in it. (A server does both when it "
+        "starts.) Views after a page's first are asked of the same process.",
         verdicts=[
             verdict("slowest page, cold", [cold[1]], most=3, unit="s"),
             verdict("slowest page, warm", [warm[3]], most=1, unit="s"),
+            verdict("next radiograph on the desk, after a verdict", next_s, most=0.3, unit="s"),
             verdict("one feedback file more, read again", [more.wall_s], unit="s"),
         ],
         tables={"": [["page · view", *FIGURES], *rows]},
     )
+
+
+def pages() -> list[str]:
+    """The modules of the pages, in the order of the menu."""
+    from radloop.dashboard import app
+
+    return [module.__name__.rpartition(".")[2] for part in app.PAGES.values() for module in part.values()]
 
 
 FIGURES = ("cold", "processor, cold", "warm")
@@ -66,7 +68,7 @@ FIGURES = ("cold", "processor, cold", "warm")
 def make(given: Path, fresh: Path, *, tables: str, files: int) -> Callable[[], int]:
     """The dataset of benchmarks.labels, feedback on its images, and what `radloop retrain` keeps of it."""
     from benchmarks import labels
-    from radloop.feedback import cache
+    from radloop.feedback import cache, reviews
 
     def work() -> int:
         labels.write(Path(tables), given / "organized")()
@@ -75,24 +77,55 @@ def make(given: Path, fresh: Path, *, tables: str, files: int) -> Callable[[], i
         folder.mkdir()
         for number in range(files):
             image_id = names[number % len(names)]
-            (folder / f"{image_id}.{number}.json").write_text(json.dumps(bare(image_id, number), indent=2))
+            (folder / f"{image_id}.{number}.json").write_text(json.dumps(said(image_id, number), indent=2))
         cache.read(folder, TAXONOMY, cache.path(given, folder, TAXONOMY))
+        for number in range(files // 100):
+            image_id = names[number % len(names)]
+            reviews.write(given / "reviews", review(said(image_id, number), f"reader-{number % 3 + 6}"), TAXONOMY)
         return files
 
     return work
 
 
-def bare(image_id: str, number: int) -> dict[str, object]:
-    """A feedback in its five-key form."""
+def said(image_id: str, number: int) -> dict[str, Any]:
+    """A feedback as radloop's simulator writes it, of one of two detectors; every seventh found nothing."""
     minute, second = divmod(number % 86_400, 60)
     hour, minute = divmod(minute, 60)
+    detections = [
+        {
+            "class_id": (number + 5 * place) % len(TAXONOMY),
+            "confidence": 0.3 + (number * 37 % 70) / 100 * (1 - place / 4),
+            "bbox": [0.3 + number % 40 / 100, 0.4 + place / 5, 0.2, 0.15],
+        }
+        for place in range(number % 7 and 2)
+    ]
+    first = detections[0] if detections else {"class_id": TAXONOMY.nothing, "confidence": 0.8, "bbox": None}
     return {
         "image_id": image_id,
-        "class_id": number % len(TAXONOMY),
-        "confidence": (number * 37 % 100) / 100,
-        "bbox": [0.3 + number % 40 / 100, 0.5, 0.2, 0.2],
+        **first,
         "timestamp": f"2026-01-{1 + number % 28:02}T{hour:02}:{minute:02}:{second:02}+00:00",
+        "detections": detections,
+        "latency_ms": 90 + number % 50,
+        "model": {"name": "oracle", "version": f"noise-0.{3 + number % 2}"},
+        "feedback_id": f"{number:032x}",
     }
+
+
+def review(feedback: dict[str, Any], reader: str) -> Review:
+    """A correction that keeps what the model found, and no more than that."""
+    found = [Finding(class_id=box["class_id"], bbox=tuple(box["bbox"])) for box in feedback["detections"]]
+    return Review(
+        feedback_id=feedback["feedback_id"],
+        image_id=feedback["image_id"],
+        reviewer=reader,
+        verdict="accept" if found else "normal",
+        findings=found,
+        timestamp=feedback["timestamp"].replace("2026-01", "2026-02"),
+        blind_findings=found[:1],
+        revealed=True,
+        seconds_blind=20.0,
+        seconds_total=31.0,
+    )
 
 
 def look(given: Path, fresh: Path, *, page: str) -> Callable[[], dict[str, float]]:
@@ -112,6 +145,7 @@ def look(given: Path, fresh: Path, *, page: str) -> Callable[[], dict[str, float
 
     inputs = Dashboard(dataset=given, feedback=given / "feedback", reviews=given / "reviews")
     test = AppTest.from_function(script, args=(page, inputs), default_timeout=600)
+    test.session_state["reader"] = READER
 
     def work() -> dict[str, float]:
         cold = timed(test.run)
@@ -129,6 +163,20 @@ def look(given: Path, fresh: Path, *, page: str) -> Callable[[], dict[str, float
     return work
 
 
+def next_picture(out: Path, log: Path, count: int) -> list[float]:
+    """Seconds from a verdict until the next radiograph is painted, in Chromium; each is looked at for a second."""
+    with desk.served(out, log) as radloop, desk.chromium() as browser:
+        hand = Hand(browser.new_context(viewport=desk.WINDOW), radloop)
+        radloop.reviews = out / "none"  # those that are there stay
+        radloop.begin(hand, [])
+        seconds = []
+        for _ in range(count):
+            hand.page.wait_for_timeout(desk.LOOK_MS)
+            radloop.reveal(hand)
+            seconds.append(hand.timed(radloop.picture, lambda: radloop.accept(hand)).machine_ms / 1000)
+    return seconds
+
+
 def timed(work: Callable[[], object]) -> tuple[float, float]:
     """By the clock, and of the processor: on a busy machine the first says little."""
     began = time.perf_counter(), time.process_time()
@@ -143,7 +191,7 @@ def one_more(given: Path, fresh: Path) -> Callable[[], int]:
 
     classes = loading.default_classes()
     loading.feedback(given / "feedback", classes)
-    (given / "feedback" / "one-more.json").write_text(json.dumps(bare("one-more", 0)))
+    (given / "feedback" / "one-more.json").write_text(json.dumps(said("one-more", 10**9)))
 
     def work() -> int:
         loading.feedback(given / "feedback", classes)
