@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -310,21 +309,27 @@ def _opened(
         _tested(permuted)
     bins = _bins(sets, summary)
     figure = figures.empty(x=layout.label(title), y="share of images")
-    shares = []
-    for table, name, colour, where in zip(sets, names, (figures.SKY, figures.ORANGE), asked, strict=True):
-        counted = _counted_bins(table[summary].drop_nulls(), bins)
-        shares += [*counted["share"]]
+    held: list[pl.DataFrame] = []
+    own = dict(zip(names, asked, strict=True))
+
+    def opens(row: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**own[row["set"]], "measure": summary, "low": row["low"], "high": row["high"]}
+
+    for table, name, colour in zip(sets, names, (figures.SKY, figures.ORANGE), strict=True):
+        counted = _counted_bins(table[summary].drop_nulls(), bins).with_columns(set=pl.lit(name))
+        held.append(counted)
         figure.add_bar(
             x=counted["place"].to_list(),
             y=counted["share"].to_list(),
             name=f"{name} ({several(int(counted['images'].sum()), 'image')})",
             marker_color=colour,
             opacity=0.75,
-            customdata=figures.addresses(counted, partial(_in_bin, summary, where)),
+            customdata=figures.addresses(counted, opens),
             hovertemplate="%{x}: %{y:.1%}",
         )
     figure.update_layout(barmode="group", bargap=0.05)
-    figure.update_yaxes(**axes.linear(shares, percent=True))
+    counted = pl.concat(held)
+    figure.update_yaxes(**axes.linear(counted["share"], percent=True))
     every = pl.concat(
         table.select("image_id", summary).with_columns(set=pl.lit(name))
         for table, name in zip(sets, names, strict=True)
@@ -332,8 +337,8 @@ def _opened(
     both_or_alone = " The images of a bin are all of that set." if both[0].height else ""
     which = "the images of both" if pairs else "the images of one alone" if both[0].height else ""
     title = f"{layout.plain(title)} in {names[0]} and in {names[1]}{f': {which}' if which else ''}"
-    opens = partial(_in_bin, summary, asked[0])
-    layout.chart(title, figure, None, key="opened", units=both_or_alone, opens=opens)
+    shown = counted.filter(pl.col("images") > 0).select("set", "low", "high", "images", "share")
+    layout.chart(title, figure, shown, key="opened-bins", units=both_or_alone, opens=opens)
     layout.download(every, key="opened")
 
 
@@ -357,10 +362,6 @@ def _counted_bins(values: pl.Series, bins: pl.DataFrame) -> pl.DataFrame:
     return bins.with_columns(images=pl.Series(images, dtype=pl.Int64)).with_columns(
         share=pl.col("images") / max(len(values), 1)
     )
-
-
-def _in_bin(summary: str, where: Mapping[str, Any], row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**where, "measure": summary, "low": row["low"], "high": row["high"]}
 
 
 def _tested(permuted: Permuted) -> None:

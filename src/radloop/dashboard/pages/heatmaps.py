@@ -127,7 +127,8 @@ def _panel(
     figure.update_layout(plot_bgcolor="black", margin={"l": 0, "r": 0, "t": 0, "b": 0, "pad": 0})
     figure.update_xaxes(range=[0, 1], visible=False, constrain="domain")
     figure.update_yaxes(range=[1, 0], visible=False, scaleanchor="x", scaleratio=_ratio(found), constrain="domain")
-    layout.chart(title, figure, None, key=f"heat-{split}", units=says, opens=opens)
+    most = cells.sort("share", "y", "x", descending=[True, False, False])
+    layout.chart(title, figure, most, key=f"heat-{split}", units=says, opens=opens)
     if background is None:
         st.caption("No picture could be read: the mean picture is missing.")
 
