@@ -83,6 +83,7 @@ def test_message_that_comes_again_is_acted_on_once(copied):
     newest(copied, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verdict", ["accept", "correct", "normal", "reject"])
 def test_message_that_comes_again_to_another_server_writes_no_second_review(copied, verdict):
     window, before = Desk(copied), set(os.listdir(copied.reviews))
@@ -96,12 +97,14 @@ def test_message_that_comes_again_to_another_server_writes_no_second_review(copi
     assert len(set(os.listdir(copied.reviews)) - before) == 2  # read once more, it is another review
 
 
+@pytest.mark.slow
 def test_comment_with_half_a_letter_is_saved(copied):
     window, before = Desk(copied), set(os.listdir(copied.reviews))
     assert window.decide("normal", comment="lung \ud83e")["refused"] is None
     assert newest(copied, before).comment == "lung ?"
 
 
+@pytest.mark.slow
 def test_session_that_another_person_came_back_to_signs_nothing_for_the_one_before(copied, monkeypatch):
     named = {"X-Remote-User": "anna"}
     monkeypatch.setattr(ContextProxy, "headers", property(lambda _: StreamlitHeaders(named.items())))
@@ -143,6 +146,7 @@ def test_folder_that_cannot_be_written_is_said(copied):
     assert told["refused"] is not None
 
 
+@pytest.mark.slow
 def test_desk_begins_with_what_the_seed_of_the_setting_puts_first(made):
     def first(seed):
         return waiting(dataclasses.replace(made, seed=seed))["feedback_id"][0]
@@ -153,6 +157,7 @@ def test_desk_begins_with_what_the_seed_of_the_setting_puts_first(made):
         assert Desk(dataclasses.replace(made, seed=seed)).item["feedback_id"] == first(seed)
 
 
+@pytest.mark.slow
 def test_nothing_but_the_ai_findings_tells_what_the_model_thinks(copied):
     silent = {"class_id": VINDR.nothing, "confidence": 0.8, "bbox": None, "detections": []}
     later = records.Feedback(image_id="image047", timestamp="2026-01-02T18:00:00Z", feedback_id="silent", **silent)
@@ -168,6 +173,7 @@ def test_nothing_but_the_ai_findings_tells_what_the_model_thinks(copied):
     assert len(told) == 1
 
 
+@pytest.mark.slow
 def test_skipped_image_comes_again_when_all_others_have_been_seen(made):
     window = Desk(made)
     seen = [window.item["feedback_id"]]
@@ -178,6 +184,7 @@ def test_skipped_image_comes_again_when_all_others_have_been_seen(made):
     assert len(set(seen)) == len(seen) - 1
 
 
+@pytest.mark.slow
 def test_two_readers_are_not_given_the_same_image(made):
     one, other = Desk(made, "reader-1"), Desk(made, "reader-2")
     on_desks = [window.told[place]["image_id"] for window in (one, other) for place in ("item", "next")]
@@ -187,6 +194,7 @@ def test_two_readers_are_not_given_the_same_image(made):
     assert "reader-1 has this image on the desk, too" in opened_by_address.told["notice"]
 
 
+@pytest.mark.slow
 def test_reload_finds_the_image_on_the_desk_and_another_tab_of_the_reader_does_not_take_it(made):
     window = Desk(made)
     first = window.item["feedback_id"]
@@ -201,6 +209,7 @@ def test_address_that_names_no_feedback_is_said(made):
     assert "There is no feedback nowhere" in window.told["notice"]
 
 
+@pytest.mark.slow
 def test_held_out_image_says_so_before_the_read(made):
     found = loading.dataset(made.dataset)
     said = loading.feedback(made.feedback, found.taxonomy)
@@ -209,6 +218,7 @@ def test_held_out_image_says_so_before_the_read(made):
     assert Desk(made).item["held_out"] is None
 
 
+@pytest.mark.slow
 def test_very_many_boxes_are_capped_and_counted(copied):
     path = sorted(copied.feedback.iterdir())[0]
     feedback = records.decode(path.read_bytes(), VINDR, name=path.name)
@@ -236,6 +246,7 @@ def disputed(inputs: Dashboard) -> str:
     return feedback_id
 
 
+@pytest.mark.slow
 def test_adjudicator_sees_the_readers_of_a_disputed_image_and_nobody_else_does(copied):
     feedback_id = disputed(copied)
     chosen = dataclasses.replace(copied, adjudicators=("chief",))
@@ -250,6 +261,7 @@ def test_adjudicator_sees_the_readers_of_a_disputed_image_and_nobody_else_does(c
     assert (third["may_adjudicate"], third["readers"]) == (False, [])
 
 
+@pytest.mark.slow
 def test_final_read_settles_and_another_moves_on(copied):
     feedback_id = disputed(copied)
     window = Desk(copied, "chief")
@@ -263,6 +275,7 @@ def test_final_read_settles_and_another_moves_on(copied):
     assert feedback_id not in waiting(copied)["feedback_id"]
 
 
+@pytest.mark.slow
 def test_read_of_before_is_shown_again_and_amended(copied):
     window, before = Desk(copied), set(os.listdir(copied.reviews))
     feedback_id = window.item["feedback_id"]
@@ -277,5 +290,6 @@ def test_read_of_before_is_shown_again_and_amended(copied):
     assert newest(copied, before | {first}).previous == first.split(".")[2]
 
 
+@pytest.mark.slow
 def test_what_is_simulated_is_marked(tmp_path):
     assert "hospital and feedback" in Desk(small_loop.run(tmp_path)).told["simulated"]

@@ -1,22 +1,23 @@
 // The desk: one radiograph at a time, read by a person. `mount` is called by Streamlit on every run of the page.
 
-import { Boxes, READERS, STYLES } from "./boxes.js";
-import { ClassList } from "./classlist.js";
+import { classPopup, putBeside, READER_ID, readerCard } from "./asking.js";
+import { Boxes } from "./boxes.js";
 import { COMMANDS } from "./commands.js";
-import { button, h, svg } from "./dom.js";
+import { h, svg } from "./dom.js";
 import * as draft from "./draft.js";
 import { film } from "./film.js";
-import { fit, ofFractions, toStage } from "./geometry.js";
+import { fit, toStage } from "./geometry.js";
 import { Gestures } from "./gestures.js";
 import * as gray from "./gray.js";
 import { Help } from "./help.js";
-import { isControls, isTyping, keyName, Keymap } from "./keys.js";
+import { pressed, released } from "./keyboard.js";
+import { Keymap } from "./keys.js";
+import { marks } from "./marks.js";
 import { Panel } from "./panel.js";
 import { Read } from "./read.js";
 import { Toolbar } from "./toolbar.js";
 
 const FRAMES_KEPT = 200;
-const READER_ID = /^[A-Za-z0-9-]{1,50}$/;
 const desks = new WeakMap();
 
 // Show `data`; messages to the server go through `setTriggerValue`.
@@ -43,9 +44,7 @@ class Desk {
     this.frames = []; // milliseconds of work of the last frames
     this.boxes = new Boxes(this.layer);
     this.outbox = new draft.Outbox((message) => this.send(message), { changed: () => this.refresh() });
-    this.view = { s: 1, x: 0, y: 0 };
-    this.size = { w: 1, h: 1 };
-    this.window = { ...gray.FULL };
+    Object.assign(this, { view: { s: 1, x: 0, y: 0 }, size: { w: 1, h: 1 }, window: { ...gray.FULL } });
     this.inverted = this.hidden = this.touchDraws = false;
     this.fitted = true;
     this.armed = null; // the class that the next box gets
@@ -55,7 +54,7 @@ class Desk {
     this.gestures = new Gestures(this.stage, this);
     this.stage.addEventListener("dblclick", () => this.act("fit"));
     this.listeners = [
-      [window, "keydown", (event) => this.#key(event)], [window, "keyup", (event) => this.#keyUp(event)],
+      [window, "keydown", (event) => pressed(this, event)], [window, "keyup", (event) => released(this, event)],
       [document, "visibilitychange", () => this.#timed()], [window, "pagehide", () => this.keep()],
     ];
     for (const [target, name, take] of this.listeners) target.addEventListener(name, take, true);
@@ -133,26 +132,8 @@ class Desk {
 
   askReader(wrong = "") {
     this.card?.remove(); // and what was typed with it
-    if (this.data.fixed) {
-      this.card = h("div", { class: "card" }, h("h2", {}, "Who reads?"), h("p", { class: "wrong", role: "alert" }, wrong));
-      return this.root.append(this.card);
-    }
-    const says = h("p", { class: "wrong", role: "alert" }, wrong || null);
-    const field = h("input", { type: "text", "aria-label": "Reader ID", placeholder: "reader-7", maxlength: 50, autocomplete: "off", spellcheck: "false" });
-    const begin = (event) => {
-      event.preventDefault();
-      const reader = field.value.trim();
-      if (!READER_ID.test(reader)) {
-        says.textContent = "A Reader ID has 1 to 50 letters, digits and -: it is part of a file's name, so it is no real name.";
-        return;
-      }
-      this.card.remove();
-      this.tell("begin", { reader, tab: draft.tab() });
-    };
-    this.card = h("form", { class: "card", onsubmit: begin }, h("h2", {}, "Who reads?"),
-      h("label", {}, "Reader ID", field), h("p", {}, "A pseudonym, not your name: it stands in every file that you write."), says,
-      h("div", {}, h("button", { type: "submit" }, "Begin"), this.data.reader ? button("Cancel", "", () => this.card.remove()) : null));
-    return this.root.append(this.card);
+    this.card = readerCard({ ...this.data, wrong, begin: (reader) => this.tell("begin", { reader, tab: draft.tab() }) });
+    this.root.append(this.card);
   }
 
   // Tell the server something; it is told again until it has said that it knows.
@@ -267,28 +248,7 @@ class Desk {
       this.status.textContent = this.picture ? `${gray.told(this.window, this.picture.bits)}${this.inverted ? " inverted" : ""} · ${zoom} % · ${this.picture.bits} bits${this.picture.quality === "full" ? "" : " (preview)"}` : "";
       this.dirty = false;
     }
-    this.boxes.draw(this.read ? this.#marks() : [], this.view);
-  }
-
-  #marks() {
-    const { read } = this;
-    const marks = [];
-    if (!this.hidden) {
-      (read.item.readers ?? []).forEach((reader, at) => {
-        if (this.away.has(reader.name)) return;
-        reader.findings.forEach(([class_id, ...bbox], n) => marks.push({
-          name: `${reader.name}-${n}`, box: ofFractions(bbox, this.film), style: READERS[at % READERS.length], text: `${reader.name} ${this.data.classes[class_id]}`,
-        }));
-      });
-      for (const one of read.ghosts) marks.push({ name: `ghost-${one.from}`, box: one, style: STYLES.ghost, text: "" });
-      read.boxes.forEach((box, at) => {
-        const name = box.class_id === null ? "class?" : this.data.classes[box.class_id];
-        const sure = box.by === "ai" ? ` ${box.confidence.toFixed(2)}` : "";
-        marks.push({ name: `box-${box.id}`, box, style: STYLES[box.by], text: `${at + 1} ${name}${sure}`, selected: at === read.selected });
-      });
-    }
-    if (this.rubber) marks.push({ name: "rubber", box: this.rubber, style: STYLES.me, text: this.armed === null ? "" : this.data.classes[this.armed] });
-    return marks;
+    this.boxes.draw(this.read ? marks(this) : [], this.view);
   }
 
   // The panel and the toolbar as things stand.
@@ -347,20 +307,10 @@ class Desk {
   ask(at) {
     this.read.selected = at;
     this.closePopup();
-    const list = new ClassList({ classes: this.data.classes, keyOf: (name) => this.keys.label(`class:${name}`), choose: (class_id) => this.choose(class_id), label: `Class of box ${at + 1}` });
-    list.mark(this.read.chosen.class_id);
-    this.popup = h("div", { class: "popup", role: "dialog", "aria-label": `Class of box ${at + 1}` }, h("strong", {}, `Class of box ${at + 1}?`), list.element);
-    this.popup.focusFirst = () => list.focus();
+    this.popup = classPopup({ classes: this.data.classes, keys: this.keys, at, class_id: this.read.chosen.class_id, choose: (class_id) => this.choose(class_id) });
     this.stage.after(this.popup);
     this.refresh();
-    const box = toStage(this.view, this.read.chosen);
-    const area = this.popup.getBoundingClientRect();
-    const right = box.x + box.w + 12;
-    const x = right + area.width < this.size.w ? right : Math.max(4, box.x - area.width - 12);
-    Object.assign(this.popup.style, {
-      left: `${this.stage.offsetLeft + Math.min(x, this.size.w - area.width - 4)}px`,
-      top: `${this.stage.offsetTop + Math.max(4, Math.min(box.y, this.size.h - area.height - 4))}px`,
-    });
+    putBeside(this.popup, toStage(this.view, this.read.chosen), this.stage);
   }
 
   closePopup() {
@@ -437,34 +387,8 @@ class Desk {
     return COMMANDS[id]?.(this);
   }
 
-  #key(event) {
-    if (!this.root.isConnected || !this.data?.reader || event.defaultPrevented) return;
-    const [target] = event.composedPath();
-    if (this.help.isOpen) {
-      if (this.help.press(event)) stop(event);
-      return;
-    }
-    const ours = target === document.body || target === document.documentElement || event.composedPath().includes(this.root);
-    if (!ours || isTyping(target) || document.querySelector("[role=dialog]") || this.card?.isConnected) return;
-    const name = keyName(event);
-    if (!name) return;
-    if (name === " " && !isControls(target, name)) {
-      this.gestures.space = true;
-      return stop(event);
-    }
-    const id = this.keys.action(name);
-    if (!id || isControls(target, name)) return undefined;
-    if (id === "escape") return this.#escape() ? stop(event) : undefined;
-    stop(event);
-    if (event.repeat && !/^(left|right|up|down|.-.+|in|out|darker|brighter|narrower|wider|next|previous|undo|redo)$/.test(id)) return undefined;
-    return this.act(id);
-  }
-
-  #keyUp(event) {
-    if (event.key === " ") this.gestures.space = false;
-  }
-
-  #escape() {
+  // Let go of one thing; whether there was one.
+  escape() {
     if (this.gestures.cancel()) return true;
     if (this.popup) this.closePopup();
     else if (this.read?.selected >= 0) this.select(-1);
@@ -473,9 +397,4 @@ class Desk {
     this.refresh();
     return true;
   }
-}
-
-function stop(event) {
-  event.preventDefault();
-  event.stopImmediatePropagation();
 }
