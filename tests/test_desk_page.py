@@ -252,6 +252,17 @@ def test_adjudicator_sees_the_readers_of_a_disputed_image_and_nobody_else_does(c
     chosen = dataclasses.replace(copied, adjudicators=("chief",))
     item = Desk(chosen, "chief", feedback=feedback_id).item
     assert item["may_adjudicate"]
+    made_up = reviews.Review(
+        feedback_id=feedback_id,
+        image_id=item["image_id"],
+        reviewer="S-R1",
+        verdict="normal",
+        findings=[],
+        timestamp="2026-01-02T13:00:00+00:00",
+        simulated=True,
+    )
+    reviews.write(copied.reviews, made_up, VINDR)  # is not heard beside people
+    item = Desk(chosen, "chief", feedback=feedback_id).item
     assert [(reader["name"], reader["said"]) for reader in item["readers"]] == [
         ("reader-1", "No finding"),
         ("reader-2", "corrects, 1 box"),

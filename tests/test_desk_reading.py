@@ -5,6 +5,7 @@ from playwright.sync_api import expect
 
 from desk_loop import address, inputs, program, seat, window  # noqa: F401  fixtures
 from desk_window import PATIENCE_MS, opened, written
+from radloop.feedback import records
 from taxonomies import VINDR
 
 pytestmark = pytest.mark.slow
@@ -54,3 +55,14 @@ def test_nothing_is_asked_of_any_other_host(program, address):
         window.press("v")
         expect(window.page.locator(".step")).to_contain_text("2. ", timeout=PATIENCE_MS)
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def test_held_out_image_says_before_the_read_that_it_will_train_nothing(program, address, inputs):
+    held = next(path for path in sorted(inputs.feedback.iterdir()) if b'"split": "test"' in path.read_bytes())
+    feedback_id = records.decode(held.read_bytes(), VINDR, name=held.name).feedback_id
+    with opened(program, address) as window:
+        window.open(feedback=feedback_id)
+        expect(window.page.get_by_role("note")).to_have_text(
+            "This image is held out (test): your read is kept and counted, and trains nothing."
+        )
+        expect(window.page.locator(".step")).to_have_text("1. Blind read: draw what you see.")

@@ -122,8 +122,9 @@ def _findings(review: Review) -> list[list[float]]:
 
 
 def _readers(reads: Sequence[Read], reader: str) -> list[dict[str, Any]]:
-    """What each other reader says of it, by name."""
+    """What each other reader says of it, by name; of simulated ones only where no person has read it."""
     newest = {one.review.reviewer: one.review for one in reads if one.review.reviewer != reader}
+    newest = {name: review for name, review in newest.items() if not review.simulated} or newest
     told = []
     for name, review in sorted(newest.items()):
         findings = _findings(review)

@@ -12,7 +12,15 @@ const NAMES = { in: "Zoom in", out: "Zoom out", one: "1:1" };
 export class Toolbar {
   constructor(desk, keys) {
     const named = (id, title) => button(title, "", () => desk.act(id), { data: { tool: id }, title: hint(NAMES[id] ?? title, keys.label(id)), "aria-label": NAMES[id] ?? title });
-    this.worklist = h("select", { "aria-label": "Worklist", title: "Worklist", onchange: () => desk.tell("worklist", { worklist: this.worklist.value }) });
+    this.worklist = h("select", {
+      "aria-label": "Worklist", title: "Worklist",
+      onpointerdown: () => { this.clicked = true; },
+      onkeydown: () => { this.clicked = false; },
+      onchange: () => {
+        desk.tell("worklist", { worklist: this.worklist.value });
+        if (this.clicked) this.worklist.blur(); // the next key is a command; who chose by keys goes on choosing
+      },
+    });
     this.simulated = h("span", { class: "simulated", tabindex: 0 }, "Simulated");
     this.left = h("span", { class: "left" });
     this.unsaved = h("span", { class: "unsaved", role: "status" });
