@@ -67,7 +67,7 @@ def test_film_is_whole_in_its_true_shape_beside_the_controls(size, window):
     assert shown[0] <= area["width"] + 0.01
     assert shown[1] <= area["height"] + 0.01
     assert area["width"] * area["height"] / (width * height) > 0.68
-    assert share > 0.5
+    assert share > 0.65 * most  # what a wide film leaves to the panel at 1024 pixels; of a tall one it is 0.88
     assert shown == pytest.approx((area["width"], shown[1])) or shown == pytest.approx((shown[0], area["height"]))
     assert panel["x"] >= area["x"] + area["width"]
     scrolls = window.page.evaluate("document.documentElement.scrollHeight > innerHeight")
