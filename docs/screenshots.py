@@ -112,6 +112,7 @@ def desk(browser: Browser, size: tuple[int, int], feedback_id: str) -> None:
 
 def take(browser: Browser, name: str) -> None:
     """Raises RuntimeError where the page shows a path of this machine."""
+    browser.page.evaluate("document.querySelector('[data-testid=stMain]')?.scrollTo(0, 0)")
     browser.page.mouse.move(700, 4)  # so that no table shows its tools
     if name.startswith("review"):
         browser.page.wait_for_timeout(700)

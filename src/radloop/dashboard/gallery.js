@@ -33,20 +33,37 @@ function image(tile) {
 
 function overlay(boxes, high) {
   const found = shape("svg", { viewBox: `0 0 ${WIDE} ${high}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  const texts = shape("g", {});
+  const names = []; // where a text stands already
   for (const { edges, colour, dash, text, below } of boxes) {
     const [left, top, right, bottom] = edges;
-    const [x, y] = [left * WIDE, top * high];
-    const place = { x, y, width: (right - left) * WIDE, height: (bottom - top) * high };
-    const at = below ? Math.min(bottom * high + LETTER, high - 8) : Math.max(y - 10, LETTER);
-    const name = shape("text", { x: Math.max(Math.min(x, WIDE - 0.52 * LETTER * text.length), 0), y: at, fill: colour });
-    name.textContent = text;
+    const place = { x: left * WIDE, y: top * high, width: (right - left) * WIDE, height: (bottom - top) * high };
     found.append(
       shape("rect", { ...place, class: "halo" }),
       shape("rect", { ...place, stroke: colour, "stroke-dasharray": dash }),
-      name,
     );
+    const free = text && room(place, text, below, high, names);
+    if (!free) continue; // the box alone: two texts on one place are none
+    names.push(free);
+    const name = shape("text", { x: free.x, y: free.y, fill: colour });
+    name.textContent = text;
+    texts.append(name);
   }
+  found.append(texts); // over all boxes
   return found;
+}
+
+// Above a box or below it, where no other text is.
+function room({ x, y, height }, text, below, high, names) {
+  const width = 0.52 * LETTER * text.length;
+  const from = Math.max(Math.min(x, WIDE - width), 0);
+  const above = [y - 10, y - 10 - LETTER];
+  const under = [y + height + LETTER, y + height + 2 * LETTER];
+  const places = below ? [...under, ...above] : [...above, ...under];
+  const fits = (at) => at >= LETTER && at <= high - 8 && names.every((one) =>
+    Math.abs(one.y - at) >= LETTER || one.x >= from + width || from >= one.x + one.width);
+  const at = places.map((one) => Math.min(Math.max(one, LETTER), high - 8)).find(fits);
+  return at === undefined ? null : { x: from, y: at, width };
 }
 
 function entry({ name, colour, dash }) {
