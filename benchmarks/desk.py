@@ -128,6 +128,7 @@ def work(browser: Browser, desk: Desk, given: Work) -> Iterator[tuple[str, Taken
     try:
         hand = Hand(context, desk)
         desk.begin(hand, given)
+        hand.page.wait_for_timeout(LOOK_MS)
         yield "next", hand.timed(desk.picture, lambda: desk.next(hand))
         for act in (_accept, _correct, _move, _draw_and_undo, _level, _no_finding, _accept, _correct):
             hand.page.wait_for_timeout(LOOK_MS)
@@ -296,7 +297,7 @@ def section(taken: dict[str, dict[str, list[Taken]]]) -> Section:
     """The table, and ratios against Label Studio where it took part."""
     ours, theirs = taken["radloop"], taken.get(label_studio.LabelStudio.name, {})
     rows: list[list[Any]] = []
-    times, actions = [], [0.0]
+    times, actions = [], []
     for title, mine in ours.items():
         others = theirs.get(title, [])
         row = [title, *_cells(mine), *_cells(others), "–"]
@@ -308,7 +309,7 @@ def section(taken: dict[str, dict[str, list[Taken]]]) -> Section:
     drags = [one for several in ours.values() for one in several if one.frames_ms]
     frames = sorted(ms for one in drags for ms in one.frames_ms)
     verdicts = [
-        verdict("actions of the worst row, radloop / Label Studio", [max(actions)], most=1),
+        *([verdict("actions of the worst row, radloop / Label Studio", [max(actions)], most=1)] if actions else []),
         *times,
         verdict("work for a frame of a drag, of 95 %", [frames[int(0.95 * len(frames))]], most=FRAME_MS, unit="ms"),
         verdict("messages to the server during drags", [sum(one.sent for one in drags)], most=0, unit=""),
