@@ -31,6 +31,18 @@ def test_read_ends_in_a_review_that_says_how_it_went(window, inputs):
     assert [one.class_id for one in review.shown] == [box.class_id for box in review.findings[1:]]
 
 
+@pytest.mark.parametrize("how", ["mouse", "key"])
+def test_double_click_on_a_verdict_says_nothing_of_the_next_image(how, window, inputs):
+    first = window.state("read.item.feedback_id")
+    if how == "mouse":
+        window.page.get_by_role("button", name="Not readable").dblclick()
+    else:
+        window.press("x", "x")
+    window.await_saved()
+    assert [review.feedback_id for review in written(inputs.reviews, VINDR, window.reader)] == [first]
+    assert window.state("read.revealed") is False
+
+
 def test_next_picture_is_there_within_a_moment_of_the_verdict(window):
     took = window.desk.evaluate(
         """async (root) => {

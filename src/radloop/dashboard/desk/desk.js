@@ -18,6 +18,7 @@ import { Read } from "./read.js";
 import { Toolbar } from "./toolbar.js";
 
 const FRAMES_KEPT = 200;
+const DOUBLE_MS = 500; // the longest double click of usual systems
 const desks = new WeakMap();
 
 // Show `data`; messages to the server go through `setTriggerValue`.
@@ -348,12 +349,21 @@ class Desk {
 
   // A verdict was pressed: it is sent, or what is still wanted is said.
   decide(verdict) {
+    if (this.#isDouble(verdict)) return this.panel.say("This is the next image: look at it first.");
     const decision = this.read.decide(verdict);
     if (decision.reveal) this.reveal();
-    if (decision.send) return this.#sent(decision.send);
+    if (decision.send) {
+      this.given = { verdict, at: performance.now() };
+      return this.#sent(decision.send);
+    }
     if (decision.name !== undefined) this.ask(decision.name);
     this.refresh();
     return this.panel.say(decision.say);
+  }
+
+  // Of a double click the second is no verdict on the image that has just come.
+  #isDouble(verdict) {
+    return this.given?.verdict === verdict && performance.now() - this.given.at < DOUBLE_MS && !this.read.isTouched;
   }
 
   #sent(payload) {
