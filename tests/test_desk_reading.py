@@ -33,14 +33,22 @@ def test_read_ends_in_a_review_that_says_how_it_went(window, inputs):
 
 @pytest.mark.parametrize("how", ["mouse", "key"])
 def test_double_click_on_a_verdict_says_nothing_of_the_next_image(how, window, inputs):
-    first = window.state("read.item.feedback_id")
+    first, before = window.state("read.item.feedback_id"), len(written(inputs.reviews, VINDR, window.reader))
     if how == "mouse":
         window.page.get_by_role("button", name="Not readable").dblclick()
     else:
         window.press("x", "x")
     window.await_saved()
-    assert [review.feedback_id for review in written(inputs.reviews, VINDR, window.reader)] == [first]
+    assert [review.feedback_id for review in written(inputs.reviews, VINDR, window.reader)][before:] == [first]
     assert window.state("read.revealed") is False
+
+
+def test_keys_are_the_desks_after_a_click_beside_its_controls(window):
+    area = window.page.get_by_role("heading", name="Findings").bounding_box()
+    window.page.mouse.click(area["x"] + area["width"] - 4, area["y"] + area["height"] / 2)
+    assert window.page.evaluate("document.activeElement.matches('main, body')")
+    window.press("v")
+    expect(window.page.locator(".step")).to_contain_text("2. ", timeout=PATIENCE_MS)
 
 
 def test_next_picture_is_there_within_a_moment_of_the_verdict(window):

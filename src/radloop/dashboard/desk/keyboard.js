@@ -14,7 +14,8 @@ export function pressed(desk, event) {
     if (help.press(event)) stop(event);
     return;
   }
-  const ours = target === document.body || target === document.documentElement || event.composedPath().includes(root);
+  // A click beside the controls focuses what lies around the desk: Streamlit's <main>, or the body.
+  const ours = target.contains(root.getRootNode().host ?? root) || event.composedPath().includes(root);
   if (!ours || isTyping(target) || document.querySelector("[role=dialog]") || desk.card?.isConnected) return;
   const name = keyName(event);
   if (!name || isControls(target, name)) return;
