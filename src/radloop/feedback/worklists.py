@@ -103,8 +103,8 @@ def worklist(
     unread: what nobody has read. twice: what waits for a second reader, and this one is not the first. disputed: what
     waits for a final (adjudicated) read, for a reader who `adjudicates` and has not spoken last. mine: of these what
     the reader has begun (`mine`, image ids); and disputes of the reader's own reads in which another spoke last, or
-    whose review by this reader cannot be read. next: what to read now, that is unread, twice, and those disputes that
-    this reader adjudicates and has said nothing of. all: everything that waits for anybody.
+    whose review by this reader cannot be read. next: what to read now, that is unread, twice, and behind them those
+    disputes that this reader adjudicates and has said nothing of. all: everything that waits for anybody.
 
     `busy` are images that others have on the desk: nobody else is given them, but in `all` they stand.
     """
@@ -125,6 +125,8 @@ def worklist(
         "disputed": final & ~taken,
     }
     chosen = work.filter(lists[kind])
+    if kind == "next":  # a final read is no blind one: it comes when those are done
+        chosen = chosen.sort(disputed, maintain_order=True)
     return chosen.with_columns(place=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
 
 

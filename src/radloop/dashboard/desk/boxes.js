@@ -19,6 +19,8 @@ export const READERS = [
   { colour: "#ffffff", dash: "1 4" },
 ];
 const HANDLE_PX = 9;
+const LINE_PX = 15; // of a text
+const LETTER_PX = 7.5;
 
 // Contrast of two colours by WCAG 2.2 (relative luminance).
 export function contrast(one, other) {
@@ -39,7 +41,7 @@ export class Boxes {
     this.drawn = new Map(); // name -> {group, halo, line, text}
   }
 
-  // `marks`: {name, box, style, text, selected, faint} from back to front.
+  // `marks`: {name, box, style, text, selected} from back to front; those in front choose first where their text stands.
   draw(marks, view) {
     const names = new Set(marks.map((mark) => mark.name));
     for (const [name, { group }] of this.drawn) {
@@ -48,7 +50,9 @@ export class Boxes {
         this.drawn.delete(name);
       }
     }
-    marks.forEach((mark) => this.#place(this.drawn.get(mark.name) ?? this.#make(mark), mark, toStage(view, mark.box)));
+    const made = marks.map((mark) => this.drawn.get(mark.name) ?? this.#make(mark));
+    const taken = [];
+    for (let at = marks.length - 1; at >= 0; at -= 1) this.#place(made[at], marks[at], toStage(view, marks[at].box), taken);
     const chosen = marks.find((mark) => mark.selected);
     this.#handles(chosen && toStage(view, chosen.box));
   }
@@ -63,12 +67,12 @@ export class Boxes {
     return parts;
   }
 
-  #place({ halo, line, text, group }, { style, text: said, selected }, { x, y, w, h }) {
+  #place({ halo, line, text, group }, { style, text: said, selected }, { x, y, w, h }, taken) {
     const width = selected ? 3 : 2;
     for (const rect of [halo, line]) set(rect, { x, y, width: Math.max(w, 0), height: Math.max(h, 0) });
     set(halo, { "stroke-width": width + 4 });
     set(line, { stroke: style.colour, "stroke-width": width, "stroke-dasharray": style.dash });
-    set(text, { x: x + 1, y: y > 18 ? y - 6 : y + 15, fill: style.colour, "font-weight": selected ? 700 : 500 });
+    set(text, { x: x + 1, y: freeLine(said, { x, y, h }, taken), fill: style.colour, "font-weight": selected ? 700 : 500 });
     if (text.textContent !== said) text.textContent = said;
     group.classList.toggle("selected", Boolean(selected));
   }
@@ -83,6 +87,17 @@ export class Boxes {
     });
     return this.layer.append(...this.handles);
   }
+}
+
+// The line of a text at a box: above it, else below it, else further away, where no text of `taken` stands yet.
+function freeLine(said, { x, y, h }, taken) {
+  const above = y > 18 ? [y - 6] : [];
+  const lines = [...above, y + 15, y + h + 15, ...above.map((line) => line - LINE_PX), y + h + 15 + LINE_PX, y + 15 + LINE_PX];
+  const width = said.length * LETTER_PX;
+  const isFree = (line) => taken.every((one) => Math.abs(one.line - line) >= LINE_PX || one.x >= x + width || x >= one.x + one.width);
+  const line = lines.find(isFree) ?? lines[0];
+  if (said) taken.push({ line, x, width });
+  return line;
 }
 
 function set(element, values) {

@@ -22,7 +22,7 @@ export class Help {
     this.says = h("p", { role: "status", class: "says" });
     this.body = h("tbody");
     this.element = h("dialog", { class: "help", "aria-label": "Keys and gestures", onclose: () => this.#await(null) },
-      h("header", {}, h("h2", {}, "Keys and gestures"), button("Reset all keys", "", () => this.#reset()), button("Close", "Esc", () => this.element.close())),
+      h("header", {}, h("h2", {}, "Keys and gestures"), button("Reset all keys", "", () => this.#reset()), button("Close", "Esc", () => this.element.close(), { autofocus: true })),
       h("p", {}, "Press a key's button, then the key that you want. They are kept in this browser for your Reader ID."), this.says,
       h("table", {}, h("caption", {}, "Keys"), this.body),
       h("table", {}, h("caption", {}, "Gestures"), h("tbody", {}, ...GESTURES.map(([how, what]) => h("tr", {}, h("th", { scope: "row" }, how), h("td", {}, what))))));

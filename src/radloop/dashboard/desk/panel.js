@@ -96,8 +96,9 @@ export class Panel {
   }
 }
 
-function stepOf({ item, revealed, shown }) {
-  if (!revealed) return item.mine ? "Look again: your read of before." : "1. Blind read: draw what you see.";
+function stepOf({ item, isBlind, revealed, shown }) {
+  if (!revealed && item.mine) return "Look again: your read of before.";
+  if (!revealed) return isBlind ? "1. Blind read: draw what you see." : "1. Readers differ: compare what they say.";
   const all = shown.length ? `${shown.length} AI finding${shown.length === 1 ? "" : "s"}` : "the AI found nothing";
   const told = item.more > shown.length
     ? `the ${shown.length} most confident of ${item.more.toLocaleString("en")} AI findings are shown` : all;

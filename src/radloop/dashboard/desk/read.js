@@ -44,6 +44,11 @@ export class Read {
     return this.boxes[this.selected] ?? null;
   }
 
+  // A first look, with nobody's findings beside it: an adjudicator sees the readers' from the beginning.
+  get isBlind() {
+    return this.item.mine === null && !this.item.readers?.length;
+  }
+
   get unnamed() {
     return this.boxes.findIndex((box) => box.class_id === null);
   }
@@ -185,14 +190,13 @@ export class Read {
     const named = this.boxes.filter((box) => box.class_id !== null).map((box) => this.#finding(box));
     const accepted = this.shown.map(({ class_id, bbox }) => ({ class_id, bbox }));
     const findings = { accept: accepted, correct: named, normal: [], reject: null }[verdict];
-    const first = this.item.mine === null;
     return {
       feedback_id: this.item.feedback_id,
       verdict,
       findings,
-      blind_findings: first ? (this.blind ?? named) : null,
+      blind_findings: this.isBlind ? (this.blind ?? named) : null,
       revealed: this.revealed,
-      seconds_blind: first ? round(this.secondsBlind ?? this.clock.seconds) : null,
+      seconds_blind: this.isBlind ? round(this.secondsBlind ?? this.clock.seconds) : null,
       seconds_total: round(this.clock.seconds),
       shown: this.revealed ? this.shown.map(({ class_id, bbox, confidence }) => ({ class_id, bbox, confidence })) : null,
       comment: this.comment,
