@@ -48,6 +48,12 @@ def test_link_is_followed_only_inside_the_folder(folder, target):
             pictures.find(None, folder, "b")
 
 
+def test_link_to_itself_is_refused(folder):
+    (folder / "circle.png").symlink_to("circle.png")
+    with pytest.raises(SourceError):
+        pictures.find(None, folder, "circle")
+
+
 def test_linked_folder_outside_is_refused(folder, tmp_path):
     (folder / "images").symlink_to(tmp_path)
     with pytest.raises(SourceError, match="link out of its folder"):

@@ -54,7 +54,10 @@ def _inside(folder: Path, names: Sequence[str], image_id: str) -> Path:
     for name in names:
         path = folder / name
         if path.is_symlink() or path.exists():
-            target = path.resolve()
+            try:
+                target = path.resolve()
+            except (OSError, RuntimeError) as circle:  # which of them, says the version of Python
+                raise SourceError(f"The picture of image {image_id} is a link that leads nowhere.") from circle
             if not target.is_relative_to(root):
                 raise SourceError(f"The picture of image {image_id} is a link out of its folder and was refused.")
             if target.is_file():
