@@ -189,7 +189,7 @@ def _heard(here: _Loop) -> None:
         _begin(here.inputs, work, message)
     elif kind == "worklist" and message.get("worklist") in _KINDS:
         work.close(loop.claims())
-        work.kind, work.is_listed = cast("Worklist", message["worklist"]), False
+        work.kind, work.left, work.is_listed = cast("Worklist", message["worklist"]), [], False
     elif kind == "skip":
         work.done(str(message.get("feedback_id")), loop.claims(), again=True)
     elif kind == "verdict":
