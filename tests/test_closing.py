@@ -735,6 +735,7 @@ KNOWN = pl.DataFrame(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(damage(FEEDBACK_BYTES), max_size=5), st.lists(damage(REVIEW_BYTES), max_size=3))
 def test_any_bytes_are_counted_once_and_never_a_traceback(tmp_path_factory, feedback, said):
     place = tmp_path_factory.mktemp("bytes")

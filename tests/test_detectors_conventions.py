@@ -154,6 +154,7 @@ def right_boxes(draw):
     return found + rng.uniform(-1, 1, found.shape) * [SIDE / 50, SIDE / 50, 0, 0] * (kind != "tiny")
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(answers=st.lists(right_boxes(), min_size=1, max_size=25), suppresses=st.booleans(), grid=st.booleans())
 def test_model_that_writes_what_is_read_is_never_stopped(answers, suppresses, grid):

@@ -145,6 +145,7 @@ def test_threads_get_the_answers_that_one_caller_gets():
         assert np.allclose(one.cxcywh_norm, other.cxcywh_norm, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_tiny_model_is_clearly_better_than_chance():
     known = [film(index, seed=53) for index in range(150) if len(synthetic.patient(index, seed=53).classes)]
     images = pl.DataFrame({"image_id": [truth.image_id for _, truth in known]}).with_columns(group="image_id")

@@ -104,6 +104,7 @@ def closed_port() -> int:
         return probe.getsockname()[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:PORT"])
 def test_wrong_address_is_one_line(address, tmp_path):
     named = address.replace("PORT", str(closed_port()))

@@ -569,6 +569,7 @@ KNOWN = [None, sizes("a1", "b2", "c3"), sizes("a1", width=1024, height=1024)]
 WISHES = [Wishes(declared=VINDR), Wishes(declared=VINDR, dropped=VINDR.names[4:]), Wishes()]
 
 
+@pytest.mark.slow
 @given(
     rng=st.randoms(),
     boxes=st.sampled_from(["auto", "original", "scaled"]),

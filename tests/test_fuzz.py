@@ -58,7 +58,9 @@ def damaged(draw, name):
     return data
 
 
-@pytest.mark.parametrize("name", targets.TARGETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in targets.TARGETS]
+)
 def test_damaged_input_breaks_no_promise(name):
     @settings(max_examples=40 if name in SLOW else 200)
     @given(damaged(name))
@@ -92,12 +94,14 @@ def documents(draw, name):
     return targets.SEPARATOR.join(written)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(documents("feedback"))
 def test_odd_feedback_is_read_alike_alone_and_among_many(data):
     targets.feedback(data)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(documents("review"))
 def test_odd_review_is_read_whole_or_refused(data):
@@ -117,6 +121,7 @@ CELLS = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(st.tuples(*(st.sampled_from(cells) for cells in CELLS.values())), min_size=1, max_size=12))
 def test_odd_rows_are_findings_or_refused(rows):

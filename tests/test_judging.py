@@ -252,6 +252,7 @@ reading = st.lists(st.tuples(st.integers(0, 6), box), max_size=4)  # of one read
 read_images = st.lists(st.lists(reading, min_size=1, max_size=3), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(read_images, st.sampled_from(list(taxonomies.EVERY.values())))
 def test_the_truth_itself_scores_one_on_any_mix_of_readers(
@@ -458,6 +459,7 @@ def test_bare_feedback_is_said_to_tell_the_top_box_only_and_not_what_was_kept(tm
     assert [grid.title for grid in summaries.of(found).grids if "are right" in grid.title] == []
 
 
+@pytest.mark.slow
 def test_the_oracle_without_noise_scores_one_where_images_have_one_two_or_three_readers(tmp_path: Path) -> None:
     folder = made_up.films(tmp_path / "films", 60)
     rows = made_up.rows(folder)

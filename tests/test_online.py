@@ -400,6 +400,7 @@ def test_command_prints_one_table_or_one_object(store, tmp_path, capsys):
             assert len(json.loads(printed)["stages"]) == 7
 
 
+@pytest.mark.slow
 def test_known_names_of_the_environment_are_enough(store, tmp_path):
     environment = {
         **os.environ,

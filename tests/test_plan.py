@@ -164,6 +164,7 @@ def test_two_readings_of_one_file_name_are_an_error():
         build(table(finding("a", "R1_R2"), finding("a_R1", "R2")))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(

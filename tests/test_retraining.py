@@ -458,6 +458,7 @@ OPINIONS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(IMAGE_IDS, FOUND, KNOWN), max_size=10), OPINIONS, st.booleans(), st.randoms())
 def test_every_feedback_ends_in_one_fate_and_no_held_out_image_trains(feedback, opinions, require_review, rng):
     said = [(f"f{n}", *one) for n, one in enumerate(feedback)]

@@ -280,6 +280,7 @@ def encrypted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", ["", "plain"], ids=["names encrypted", "names plain"])
 def test_wrong_password_of_crypt_is_said_and_nothing_is_written_beside(encrypted: Path, names: str) -> None:
     root = write_unit(encrypted / "new", NEW)
