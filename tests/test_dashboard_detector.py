@@ -39,7 +39,7 @@ def table(test, *columns):
 def test_froc_is_that_of_the_command(inputs, tmp_path):
     command = evaluating.evaluate(options.Evaluate(out=tmp_path, feedback=inputs.feedback, dataset=inputs.dataset))
     test = next(each for each in command.models if each.split == "production")
-    page = opened("detector", inputs, view="Curves", split="production")
+    page = opened("detector", inputs, view="Curves", of_split="production")
     shown = table(page, "class_name", "1/8").filter(class_name=curve_charts.ALL).row(0, named=True)
     own = test.froc.sensitivity.filter(pl.col("class_id").is_null())
     ticks = {0.125: "1/8", 0.25: "1/4", 0.5: "1/2", 1.0: "1", 2.0: "2", 4.0: "4", 8.0: "8"}
@@ -50,7 +50,7 @@ def test_froc_is_that_of_the_command(inputs, tmp_path):
 
 
 def test_class_of_the_address_is_the_one_that_is_drawn(inputs):
-    page = opened("detector", inputs, view="Curves", split="production", **{"class": VINDR.names[3]})
+    page = opened("detector", inputs, view="Curves", of_split="production", of_class=VINDR.names[3])
     assert page.selectbox[-1].value == VINDR.names[3]
     assert table(page, "rate", "sensitivity")["class_id"].unique().to_list() == [3]
     page.selectbox[-1].set_value(curve_charts.ALL).run()
@@ -59,7 +59,7 @@ def test_class_of_the_address_is_the_one_that_is_drawn(inputs):
 
 
 def test_beyond_the_cut_the_page_says_that_nothing_is_known(inputs):
-    page = opened("detector", inputs, view="Curves", split="production")
+    page = opened("detector", inputs, view="Curves", of_split="production")
     assert "nothing is known: boxes below the cut were not kept" in said(page)
     froc = json.loads(page.get("plotly_chart")[1].proto.spec)
     drawn = max(froc["data"][0]["x"])
@@ -68,7 +68,7 @@ def test_beyond_the_cut_the_page_says_that_nothing_is_known(inputs):
 
 
 def test_two_detectors_are_set_beside_each_other_on_the_images_that_both_have_seen(inputs, tmp_path):
-    page = opened("detector", inputs, view="Two detectors", split="production")
+    page = opened("detector", inputs, view="Two detectors", of_split="production")
     assert "No other detector has feedback on a picture of production" in said(page)
     both = tmp_path / "feedback"
     shutil.copytree(inputs.feedback, both)
@@ -77,7 +77,7 @@ def test_two_detectors_are_set_beside_each_other_on_the_images_that_both_have_se
         feedback = json.loads(path.read_bytes())
         feedback |= {"model": {"name": "other", "version": "2"}, "feedback_id": f"other-{feedback['feedback_id']}"}
         (both / f"other-{path.name}").write_text(json.dumps(feedback))
-    page = opened("detector", replace(inputs, feedback=both), view="Two detectors", split="production")
+    page = opened("detector", replace(inputs, feedback=both), view="Two detectors", of_split="production")
     text = said(page)
     assert "20 images of production in 20 groups that both have seen" in text
     assert "Left out, seen by one alone: 10 (oracle 1), 0 (other 2)" in text
@@ -91,7 +91,7 @@ def test_cells_of_the_confusion_hold_the_labels_of_the_command(inputs, tmp_path)
     asked = {"feedback": inputs.feedback, "dataset": inputs.dataset, "min_confidence": 0.5}
     command = evaluating.evaluate(options.Evaluate(out=tmp_path, **asked))
     labels = next(each for each in command.models if each.split == "production").pseudo_labels
-    page = opened("detector", inputs, view="Confusion", split="production", min_confidence="0.5")
+    page = opened("detector", inputs, view="Confusion", of_split="production", above="0.5")
     assert page.slider[0].value == 0.5
     cells = table(page, "truth", "predicted")
     assert cells.filter(pl.col("truth") == pl.col("predicted"))["boxes"].sum() == labels["correct"]
@@ -109,7 +109,7 @@ def test_cells_of_the_confusion_hold_the_labels_of_the_command(inputs, tmp_path)
 def test_threshold_of_a_curve_leads_to_the_images_with_such_boxes(inputs):
     """As many images as have a false box from there on, by the filters of the page Images."""
     name = VINDR.names[4]
-    page = opened("detector", inputs, view="Curves", split="production", **{"class": name})
+    page = opened("detector", inputs, view="Curves", of_split="production", of_class=name)
     froc = json.loads(page.get("plotly_chart")[1].proto.spec)["data"][0]
     address = froc["customdata"][-1]
     asked = {key: values[-1] for key, values in parse_qs(address).items()}

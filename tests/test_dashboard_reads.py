@@ -103,7 +103,7 @@ def test_read_that_is_chosen_is_on_the_desk_again(inputs, tmp_path):
         browser.settle()
         listed.click(position={"x": 18, "y": 55})  # the box before the first row; a canvas has no names
         browser.page.wait_for_url("**/review?feedback=*")
-        expect(browser.page.locator(".toolbar")).to_contain_text("Reader ID: ann")
+        expect(browser.page.get_by_role("button", name="ann", exact=True)).to_be_visible()
         newest = loading.reviews(inputs.reviews, VINDR).reviews.reviews.filter(reviewer="ann").sort("timestamp")
         assert browser.page.url.endswith(f"feedback={newest['feedback_id'][-1]}")
         assert browser.outside == []

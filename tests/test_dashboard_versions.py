@@ -84,8 +84,9 @@ def test_same_version_has_nothing_to_tell(made):
     assert "Both are the same version" in said(page)
 
 
-def test_without_another_version_the_page_names_the_option(made, tmp_path):
-    assert "radloop dashboard --compare DIR|CSV" in said(opened("versions", made))
+def test_without_another_version_the_page_begins_with_the_rounds_and_names_the_option(made, tmp_path):
+    assert opened("versions", made).segmented_control(key="view").value == "Over the rounds"
+    assert "radloop dashboard --compare DIR|CSV" in said(opened("versions", made, view="Two versions"))
     assert "There is no other version at" in said(opened("versions", replace(made, compare=tmp_path / "nowhere")))
 
 
@@ -113,7 +114,7 @@ def test_a_table_alone_can_be_set_beside(made, tmp_path):
 def test_figures_by_either_truth(made, tmp_path):
     """Boxes of one class lie elsewhere in the older version: by its truth that class is not found."""
     other = another(made, tmp_path, moved, version="old")
-    page = opened("versions", replace(made, compare=other), view=FIGURES, split="production")
+    page = opened("versions", replace(made, compare=other), view=FIGURES, of_split="production")
     text = said(page)
     assert "The model is the same; what differs is the truth." in text
     assert "on 28 images" in text  # of 30, without the one that is gone and the one that moved

@@ -38,8 +38,7 @@ _SOURCES: Final = {"predictions": "prediction", "reviews": "review", "simulated_
 
 def since(feedback: pl.DataFrame, reviews: pl.DataFrame) -> dict[str, str | None]:
     """What a report tells of its time: nothing of the clock, so that the same input says the same."""
-    times = [table["timestamp"].max() for table in (feedback, reviews)]
-    newest = max((time for time in times if isinstance(time, datetime)), default=None)
+    newest: Any = pl.concat([feedback["timestamp"], reviews["timestamp"]]).max()
     return {SINCE: None if newest is None else newest.isoformat()}
 
 

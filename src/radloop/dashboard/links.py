@@ -6,9 +6,8 @@ from urllib.parse import parse_qs, urlencode
 
 import polars as pl
 import streamlit as st
-from streamlit.errors import StreamlitAPIException
 
-KEPT: Final = "images-address"  # in the session: the filters of the last look at the page Images, or of the next
+KEPT: Final = "images-address"  # in the session: the filters of the last look at the page Images
 _HERE: Final = "page"  # in the session: the page that is looked at,
 _BEFORE: Final = "page-before"  # and the one at the run before
 
@@ -64,14 +63,9 @@ def open_image(image_id: str) -> NoReturn:
 
 def open_images(**asked: Any) -> NoReturn:
     """Go to the images that have this in common, by the names of `filters.NAMES`; None asks for nothing."""
-    query = {name: value for name, value in asked.items() if value is not None}
-    query = {name: written(value) for name, value in query.items()}
-    images = st.Page(_nowhere, url_path="images")
-    try:
-        st.switch_page(images, query_params=query)
-    except StreamlitAPIException:  # a widget of this page is bound to one of the names: the page asks the session
-        st.session_state[KEPT] = query
-        st.switch_page(images, query_params={})
+    query = {name: written(value) for name, value in asked.items() if value is not None}
+    # no widget may be bound to one of these names, or Streamlit would refuse
+    st.switch_page(st.Page(_nowhere, url_path="images"), query_params=query)
 
 
 def written(value: object) -> str | list[str]:

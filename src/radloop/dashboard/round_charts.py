@@ -92,7 +92,7 @@ def detectors(found: Dataset, said: Feedback, seed: int) -> None:
     if parts.is_empty():
         return
     splits = [split for split in judging.SPLITS if split in parts["split"]]
-    split = str(st.selectbox("Split", splits, key="split", bind="query-params"))
+    split = str(st.selectbox("Split", splits, key="of_split", bind="query-params"))
     with st.spinner("Judging …"):
         data = loop.over_time(found, said, split, seed)
     figure = figures.dots(data.with_columns(at=pl.lit("IoU 0.4")), of="detector", value="ap", by="at", title="mAP@0.4")

@@ -114,7 +114,7 @@ def _labels(changed: Changes, here: Dataset) -> None:
 
 def _classes(before: Dataset, after: Dataset, changed: Changes, here: Dataset) -> None:
     splits = changed.classes["split"].unique(maintain_order=True).to_list()
-    split = st.selectbox("Split", [one for one in SPLITS if one in splits], key="split", bind="query-params")
+    split = st.selectbox("Split", [one for one in SPLITS if one in splits], key="of_split", bind="query-params")
     own = changed.classes.filter(split=split)
     shown, most = figures.most(own, of="class_name", size="images_after", what="classes")
     names = (f"{name(before)} (before)", f"{name(after)} (after)")
@@ -151,7 +151,7 @@ def figures_of(before: Dataset, after: Dataset, said: Feedback, rule: Rule, seed
     }
     detector = detectors[str(left.selectbox("Detector", list(detectors), key="detector", bind="query-params"))]
     own = parts.filter(model=detector[0], model_version=detector[1])
-    split = str(right.selectbox("Split", own["split"].to_list(), key="split", bind="query-params"))
+    split = str(right.selectbox("Split", own["split"].to_list(), key="of_split", bind="query-params"))
     with st.spinner("Comparing …"):
         paired = loop.retold(before, after, said, (*detector, split), rule, seed)
     st.caption(

@@ -75,7 +75,7 @@ def _chosen(found: Dataset, said: Feedback, left: DeltaGenerator, right: DeltaGe
     name = left.selectbox("Detector", list(detectors), key="detector", bind="query-params")
     model, version = detectors[str(name)]
     own = parts.filter(model=model, model_version=version)
-    split = right.selectbox("Split", own["split"].to_list(), key="split", bind="query-params")
+    split = right.selectbox("Split", own["split"].to_list(), key="of_split", bind="query-params")
     return model, version, str(split)
 
 
@@ -116,7 +116,7 @@ def _least(cut: float | None, rule: Rule, place: DeltaGenerator) -> float:
     """The confidence above which boxes are taken: at least the cut, below which some are missing."""
     lowest = min(math.ceil((cut or 0.0) * 100) / 100, 0.98)
     usual = max(lowest, rule.doubtful)
-    key = "min_confidence"
+    key = "above"
     return place.slider("Boxes above a confidence of", lowest, 0.99, usual, 0.01, key=key, bind="query-params")
 
 
@@ -125,5 +125,5 @@ def _class(found: Dataset, said: Feedback, part: Part, place: DeltaGenerator) ->
     counted = loop.matched(found, said, part).truth["class_id"].value_counts(sort=True)
     ids = counted.sort("count", "class_id", descending=[True, False])["class_id"]
     names = {found.taxonomy.names[class_id]: int(class_id) for class_id in ids}
-    chosen = place.selectbox("Class", [curve_charts.ALL, *names], key="class", bind="query-params")
+    chosen = place.selectbox("Class", [curve_charts.ALL, *names], key="of_class", bind="query-params")
     return names.get(str(chosen))

@@ -22,7 +22,9 @@ def page(inputs: Dashboard) -> None:
         "What changed from one version to the next, what did it do to the figures, and what did each round learn from?",
         simulated=layout.marks(found, said),
     )
-    view = st.segmented_control("View", _VIEWS, default=_VIEWS[0], required=True, key="view", bind="query-params")
+    has_other = inputs.compare is not None or (found is not None and bool(_kept(found)))
+    first = _VIEWS[0 if has_other else 2]
+    view = st.segmented_control("View", _VIEWS, default=first, required=True, key="view", bind="query-params")
     if view == _VIEWS[2]:
         round_charts.rounds(inputs.retrain_table.parent)
         if found is not None and said is not None and loop.has_images(found):
