@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Error, Page, Request, Route, sync_playwright
+from playwright.sync_api import Error, Page, Request, Route, expect, sync_playwright
 
 from radloop import settings
 from radloop.options import Dashboard
@@ -30,6 +30,7 @@ QUIET = (
     "--no-first-run",
 )
 TOKEN = secrets.token_urlsafe()  # of every dashboard that is served here
+expect.set_options(timeout=30_000)  # ms: the machine may have other work
 _START_SECONDS = 60
 _TRIES = 5
 
