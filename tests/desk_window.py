@@ -146,7 +146,8 @@ class Window:
         raise AssertionError(f"there are fewer than {number} reviews of {self.reader}")
 
     def await_saved(self) -> None:
-        """Wait until the server has said that all is saved."""
+        """Wait until the server has said that all is saved, and what was pressed before this is drawn."""
+        self.page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
         expect(self.page.locator(".unsaved")).to_have_text("", timeout=PATIENCE_MS)
 
 

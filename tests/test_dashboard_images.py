@@ -101,7 +101,7 @@ def test_bar_leads_to_the_images_of_its_class_with_their_boxes(browser, inputs):
 
 
 def test_dot_of_average_precision_leads_to_what_was_found_and_missed(browser, inputs):
-    browser.open("detector?split=production")
+    browser.open("detector?of_split=production")
     dots = browser.page.locator(".js-plotly-plot").first.locator(".scatterlayer .trace").first.locator(".point")
     click(browser, dots.first)
     shown = tiles(browser)

@@ -38,6 +38,7 @@ def test_double_click_on_a_verdict_says_nothing_of_the_next_image(how, window, i
         window.page.get_by_role("button", name="Not readable").dblclick()
     else:
         window.press("x", "x")
+    window.await_written(inputs.reviews, before + 1)
     window.await_saved()
     assert [review.feedback_id for review in written(inputs.reviews, VINDR, window.reader)][before:] == [first]
     assert window.state("read.revealed") is False

@@ -22,8 +22,8 @@ def page(inputs: Dashboard) -> None:
         "What changed from one version to the next, what did it do to the figures, and what did each round learn from?",
         simulated=layout.marks(found, said),
     )
-    has_other = inputs.compare is not None or (found is not None and bool(_kept(found)))
-    first = _VIEWS[0 if has_other else 2]
+    is_alone = inputs.compare is None and found is not None and not _kept(found)
+    first = _VIEWS[2 if is_alone else 0]
     view = st.segmented_control("View", _VIEWS, default=first, required=True, key="view", bind="query-params")
     if view == _VIEWS[2]:
         round_charts.rounds(inputs.retrain_table.parent)
