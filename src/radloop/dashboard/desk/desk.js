@@ -374,6 +374,7 @@ class Desk {
 
   skip() {
     const { feedback_id } = this.read.item;
+    this.given = null; // a verdict after this one is no second half of a click before it
     this.keep();
     this.advance(() => this.tell("skip", { feedback_id }));
   }
