@@ -234,11 +234,11 @@ def transform(given: Path, fresh: Path, *, again: bool) -> Callable[[], dict[str
     from benchmarks import labels, opponents
     from radloop import cli, similarity
     from radloop.dataset import findings, pictures, plan, proof, splits, yolo
-    from radloop.sources import raw
+    from radloop.sources import formats, raw
 
     steps = Steps()
     functions = {
-        "read train.csv (twice)": (raw, "read_annotations"),
+        "read train.csv (twice)": (formats, "read"),
         "read train_meta.csv": (raw, "read_sizes"),
         "list the pictures": (pictures, "find"),
         "validate": (findings, "validate"),
@@ -311,6 +311,7 @@ def annotations(given: Path, fresh: Path) -> Callable[[], dict[str, float]]:
     from radloop.catalog import classes
     from radloop.dataset import findings, proof, splits
     from radloop.sources import raw
+    from radloop.sources.formats.csv import read_annotations
     from radloop.split_sizes import SplitSizes
     from radloop.tables import GROUPS
 
@@ -318,7 +319,7 @@ def annotations(given: Path, fresh: Path) -> Callable[[], dict[str, float]]:
 
     def work() -> dict[str, float]:
         with steps.step("read train.csv"):
-            rows, _ = raw.read_annotations(given / "train.csv")
+            rows, _ = read_annotations(given / "train.csv")
         with steps.step("read train_meta.csv"):
             sizes = raw.read_sizes(given / "train_meta.csv")
         with steps.step("validate"):

@@ -11,7 +11,7 @@ from radloop.catalog import classes as catalog
 from radloop.catalog.classes import Wishes
 from radloop.dataset import findings
 from radloop.errors import RadloopError
-from radloop.sources import raw
+from radloop.sources.formats.csv import read_annotations
 from radloop.tables import ANNOTATION_COLUMNS, FINDINGS, REJECTED
 from radloop.taxonomy import Taxonomy
 from taxonomies import SPINE, VINDR
@@ -183,7 +183,7 @@ def test_a_bad_row_is_refused_with_its_reason(changes, reason):
         return
     assert valid.rejected.select("source", "line", "reason").rows() == [("mine", 2, reason)]
     assert valid.rejected["code"].str.contains("^[a-z0-9]+(-[a-z0-9]+)+$").all()
-    assert valid.rejected.row(0)[4:] == tuple((annotation() | changes)[name] for name in ANNOTATION_COLUMNS)
+    assert valid.rejected.row(0)[5:] == tuple((annotation() | changes)[name] for name in ANNOTATION_COLUMNS)
     assert valid.rejected.schema == REJECTED
     assert valid.findings["image_id"].to_list() == ["b2", "b2"]
 
@@ -530,7 +530,7 @@ def run(path, table, boxes, known, wishes):
     """What is read and validated; the error's type where it is one."""
     path.write_bytes(written(*table))
     try:
-        rows, broken = raw.read_annotations(path)
+        rows, broken = read_annotations(path)
         return validated(rows, wishes=wishes, sizes=known, boxes=boxes), rows, broken
     except RadloopError as error:
         return type(error)

@@ -75,7 +75,7 @@ def test_missing_annotations_list_what_was_looked_for(source):
 
 
 def test_named_annotations_must_be_a_file(source, tmp_path):
-    with pytest.raises(SourceError, match=r"absent\.csv is not a file"):
+    with pytest.raises(SourceError, match=r"absent\.csv does not exist"):
         folder.find(source("a1.png"), annotations=tmp_path / "absent.csv")
 
 

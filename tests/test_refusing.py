@@ -405,7 +405,7 @@ def test_splits_of_the_source_are_kept_where_that_is_asked_and_never_ignored_uns
     ignored = etl(source, tmp_path / "ignored")
     etl(source, tmp_path / "kept", keep_splits=True)
 
-    assert any("`split` is not used" in note for note in ignored.transformed.notes)
+    assert any("splits that the source has are not used" in note for note in ignored.transformed.notes)
     ours = {"train": "training", "val": "validation", "test": "test"}
     assert splits_of(tmp_path / "kept") == {image_id: ours[split] for image_id, split in told.items()}
     assert checking.check(tmp_path / "kept").sound

@@ -18,6 +18,7 @@ from PIL import Image
 from radloop import similarity
 from radloop.errors import SourceError, UsageError
 from radloop.sources import raw, stamps, synthetic
+from radloop.sources.formats.csv import read_annotations
 from radloop.tables import ANNOTATION_COLUMNS
 from radloop.taxonomy import Taxonomy
 from taxonomies import SPINE, TWENTY, VINDR
@@ -161,7 +162,7 @@ def test_generate_writes_what_a_source_must(tmp_path):
     data = tiny(tmp_path / "raw", 3)
     assert data.name == "synthetic:3"
     assert data.boxes == "original"
-    rows, rejected = raw.read_annotations(data.annotations)
+    rows, rejected = read_annotations(data.annotations)
     assert rejected.is_empty()
     assert set(rows["image_id"]) == {path.stem for path in data.pictures.iterdir()}
     assert raw.read_sizes(data.sizes)["image_id"].len() == 3

@@ -40,7 +40,7 @@ from radloop.parts import (
     reader_id,
 )
 from radloop.split_sizes import SplitSizes
-from radloop.words import Boxes, Split, Worklist
+from radloop.words import Boxes, Format, Split, Worklist
 
 TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")  # RFC 6750, section 2.1
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
@@ -53,10 +53,17 @@ class Extract(Json, DryRun, Jobs, Seeded, ClassNames, Out):
     """Bring annotations and pictures to OUT/raw. A folder is read where it lies."""
 
     source: Annotated[str, About("kaggle, a folder, or synthetic:N (N made-up images).")]
-    annotations: Path | None = option(None, "The CSV of boxes, instead of the source's own.")
+    annotations: Path | None = option(
+        None, "The file, folder or zip of labels, instead of what lies in the source's folder."
+    )
+    format: Format = option(
+        "auto",
+        "Format of a folder's labels: csv (train.csv's columns), coco, yolo, voc, label-studio, cvat, rsna or nih; "
+        "auto: as the files are.",
+    )
     boxes: Boxes = option(
         "auto",
-        "Frame of the CSV's boxes, for where the proof cannot tell: pixels of the original, of the picture or of "
+        "Frame of the boxes, for where the proof cannot tell: pixels of the original, of the picture or of "
         "1024x1024 (scaled), fractions or percent.",
     )
     annotations_only: bool = switch("Only the tables of a synthetic source.")
@@ -72,7 +79,7 @@ class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, ClassNames, Sto
         "per-reader", "One label file per reader and image, or one per image with the readers' boxes fused."
     )
     min_readers: int = option(1, About("Readers who must agree on a consensus box.", ge=1, le=17))
-    keep_splits: bool = option(False, "Keep the splits that the table's column `split` names.")
+    keep_splits: bool = option(False, "Keep the splits that the source has (a column `split`, a file or folder for each).")
     max_refused: float = option(
         0.01,
         About(

@@ -40,12 +40,13 @@ FINDINGS: Final = pl.Schema(
     }
 )
 
-# One refused row: its line in the source (1 = the header), why, and the row as it came. code: the kind of reason, to be
-# counted; reason: its sentence with the value.
+# One refused row: its line in the source's file (1 = the first), or place where that file has no lines or is one of
+# several; why, and the row as it came. code: the kind of reason, to be counted; reason: its sentence with the value.
 REJECTED: Final = pl.Schema(
     {
         "source": pl.String,
         "line": pl.Int64,
+        "place": pl.String,
         "code": pl.String,
         "reason": pl.String,
         **dict.fromkeys(ANNOTATION_COLUMNS, pl.String),

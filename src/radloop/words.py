@@ -11,6 +11,9 @@ ConfidenceUnit = Literal["fraction", "percent"]
 # Which of the images that wait are listed (`feedback.worklists`).
 Worklist = Literal["all", "next", "mine", "unread", "twice", "disputed"]
 
+# What the labels of a folder are written in; auto: as the files are.
+Format = Literal["auto", "csv", "coco", "yolo", "voc", "label-studio", "cvat", "rsna", "nih"]
+
 TimeUnit = Literal["iso", "seconds", "milliseconds"]  # since 1970, where it is a number
 
 # What the user says of the frame that the boxes are in; auto: nothing.

@@ -48,6 +48,7 @@ from radloop.predictions import MIN_CONFIDENCE
 from radloop.simulation import drifting, load
 from radloop.simulation.journal import Journal
 from radloop.sources import raw
+from radloop.sources.formats.csv import read_annotations
 from radloop.split_sizes import SplitSizes
 from radloop.storage import verify
 from radloop.storage.folder import FolderStore
@@ -103,7 +104,7 @@ def annotations(data: bytes) -> None:
     packed = data.startswith(b"\x1f\x8b")
     path = _file("train.csv.gz" if packed else "train.csv", data)
     try:
-        rows, refused = raw.read_annotations(path)
+        rows, refused = read_annotations(path)
     except AnnotationError as error:
         _assert_one_line(str(error))
         return
@@ -134,7 +135,7 @@ def validation(data: bytes) -> None:
     """Rows under a header with every column: each is a finding that a trainer can use, or refused."""
     path = _file("rows.csv", ",".join(ALL_COLUMNS).encode() + b"\n" + data)
     try:
-        rows, _ = raw.read_annotations(path)
+        rows, _ = read_annotations(path)
         sizes = rows.select(pl.col("image_id").unique(maintain_order=True), width=2048, height=2560)
         resolved = resolving.resolve(rows, resolving.Wishes(declared=TAXONOMY))
         valid = findings.validate(rows, resolved, sizes=sizes, boxes="auto")

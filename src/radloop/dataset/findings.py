@@ -61,6 +61,8 @@ def validate(
     sizes: pl.DataFrame | None,
     pictures: pl.DataFrame | None = None,
     boxes: Boxes,
+    boxes_by: str = "--boxes",
+    decimal: Decimal | None = None,
     source: str = "annotations",
     name: str = "train.csv",
     own: bool = False,
@@ -69,9 +71,10 @@ def validate(
 ) -> Validated:
     """Sort rows into findings and refused ones; boxes become fractions of the frame that they are proved to be in.
 
-    rows: as `sources.raw.read_annotations` returns them, all text. resolved: what their classes mean. sizes: image_id,
+    rows: as `sources.formats.Labels` has them, all text. resolved: what their classes mean. sizes: image_id,
     width, height of the originals; the rows' own columns go before it. pictures: the same of the pictures. boxes: what
-    the user says of the frame; name: the file's, which decides last. own: radloop wrote the table, whose boxes may be a
+    the user or the format (`boxes_by`) says of the frame; name: the file's, which decides last. decimal: how numbers
+    are written, where the table need not tell. own: radloop wrote the table, whose boxes may be a
     model's and lie anywhere.
     broken: the rows (REJECTED) that are none. limit: how many rows may be refused before the frame is looked at.
     A reading that lost a row loses all (`voiding.void`): what was refused may have been a finding. "No finding" is
@@ -82,13 +85,13 @@ def validate(
     may be.
     """
     own_sizes = [side for side in ("width", "height") if side in rows.columns]
-    decimal = values.decimal_of(rows, _SIDES, own_sizes, name=name)
+    decimal = decimal or values.decimal_of(rows, _SIDES, own_sizes, name=name)
     table = _with_pictures(_with_sizes(_parsed(rows, resolved, decimal), sizes, decimal), pictures)
     if limit:
         limit.require(_refused_in_any_frame(table, source), broken, rows=table.height, name=name)
     shapes.require(table, name)
     middles = None if own else domain.of(resolved.taxonomy).middles
-    proof = frames.prove(_boxes(table), said=boxes, name=name, middles=middles)
+    proof = frames.prove(_boxes(table), said=boxes, by=boxes_by, name=name, middles=middles)
     table = frames.in_pixels(table, proof.frame)
     table = table.with_columns(_ROW_REASON).unnest("refusal")
     for refusal in (_FRAME_REASON, _REPEATED, _CONTRADICTION):
@@ -140,9 +143,11 @@ def require_pictures(validated: Validated, pictures: pl.DataFrame) -> Validated:
 def _parsed(rows: pl.DataFrame, resolved: Resolved, decimal: Decimal) -> pl.DataFrame:
     """The rows beside what their text says, sorted by that text, so that the order they came in says nothing."""
     meanings = resolved.meanings.rename({"code": "class_code", "reason": "class_reason"})
+    place = [] if "place" in rows.columns else [pl.lit(None, pl.String).alias("place")]
     return (
-        rows.join(meanings, on=["class_id", "class_name"], how="left", nulls_equal=True)
-        .sort(*ANNOTATION_COLUMNS, "line")
+        rows.with_columns(place)
+        .join(meanings, on=["class_id", "class_name"], how="left", nulls_equal=True)
+        .sort(*ANNOTATION_COLUMNS, "line", "place")
         .with_columns(
             values.text("rad_id").alias("reader"),
             pl.col("class").cast(CLASS_ID),
@@ -367,7 +372,7 @@ def _as_came(table: pl.DataFrame, source: str) -> pl.DataFrame:
 
 def _in_order(rejected: pl.DataFrame) -> pl.DataFrame:
     """By what the rows say, the line last: the order they came in shows in the lines only."""
-    return rejected.sort(*ANNOTATION_COLUMNS, "reason", "source", "line")
+    return rejected.sort(*ANNOTATION_COLUMNS, "reason", "source", "line", "place")
 
 
 def _lost(refused: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:

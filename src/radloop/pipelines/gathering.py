@@ -15,7 +15,8 @@ from radloop.dataset.findings import Validated
 from radloop.options import Transform
 from radloop.pipelines import refusing
 from radloop.pipelines.continuing import Continued
-from radloop.sources import raw
+from radloop.sources import formats, raw
+from radloop.sources.formats import csv
 from radloop.sources.raw import RawData
 from radloop.taxonomy import Taxonomy
 
@@ -41,19 +42,22 @@ def gather(
 ) -> Gathered:
     """The rows of the `data`, of the version before and of the retrain.csv to add, for the pictures `found`."""
     name = data.annotations.name
-    rows, ragged = raw.read_annotations(data.annotations)
+    labels = formats.read(data)
+    rows, ragged = labels.rows, labels.rejected
     matched = ids.match(rows["image_id"], found, name=name)
     rows = matched.apply(rows)
     kept = kept_splits.read(rows, name=name) if options.keep_splits else None
     earlier = continued.earlier
-    resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None, own=data.classes)
+    resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None, own=labels.classes)
     headers = pictures.read_headers(data.pictures, found) if data.pictures else None
     valid = findings.validate(
         rows,
         resolved,
         sizes=_sizes(data, rows, found, headers),
         pictures=headers,
-        boxes=data.boxes,
+        boxes=labels.boxes if data.boxes == "auto" else data.boxes,
+        boxes_by="--boxes" if data.boxes != "auto" else f"the format {data.format}",
+        decimal=labels.decimal,
         source=data.name,
         name=name,
         broken=matched.apply(ragged),
@@ -74,19 +78,18 @@ def gather(
     number = merged.findings.height + merged.rejected.height
     notes = (
         *filter(None, [matched.note]),
-        *_of_columns(data, rows, options),
+        *labels.notes,
+        *_of_columns(rows, options),
         *resolved.notes,
         *silent,
     )
     return Gathered(merged, resolved.taxonomy, number, moved, notes, kept)
 
 
-def _of_columns(data: RawData, rows: pl.DataFrame, options: Transform) -> Iterator[str]:
+def _of_columns(rows: pl.DataFrame, options: Transform) -> Iterator[str]:
     """What is to be said of the table's columns."""
-    found = raw.read_columns(data.annotations)
-    yield from found.notes
-    if "split" in found.positions and not options.keep_splits:
-        yield "the table's column `split` is not used, the images are assigned anew; --keep-splits keeps it"
+    if "split" in rows.columns and not options.keep_splits:
+        yield "the splits that the source has are not used, the images are assigned anew; --keep-splits keeps them"
     yield from identity.warnings(rows)
 
 
@@ -109,7 +112,7 @@ def _carried(earlier: Earlier, resolved: Resolved, wishes: Wishes) -> Added | No
 
 def _added(add: Path, resolved: Resolved, wishes: Wishes) -> tuple[Added | None, tuple[str, ...]]:
     """The rows of a retrain.csv that become labels, and a sentence about the others; what is refused names the file."""
-    rows, ragged = raw.read_annotations(add, source=additions.SOURCE, also=additions.COLUMNS)
+    rows, ragged = csv.read_annotations(add, source=additions.SOURCE, also=additions.COLUMNS)
     training = additions.training(rows)
     left = rows.height - training.height
     notes = (f"{left} of {rows.height} rows of {add.name} do not train (`trains` is false) and are not added",)

@@ -22,7 +22,7 @@ from radloop.pipelines import continuing, gathering, refusing
 from radloop.pipelines.continuing import Continued
 from radloop.pipelines.gathering import Gathered
 from radloop.progress import Progress, silent
-from radloop.sources import Source, Wanted, raw
+from radloop.sources import Source, Wanted, formats, raw
 from radloop.sources.raw import RawData
 from radloop.split_sizes import SplitSizes
 from radloop.storage import Store, layout, publish, shrinking
@@ -129,7 +129,7 @@ def extract(options: Extract, *, progress: Progress = silent) -> Extracted:
         return Extracted(options.source, None, None, None, None)
     with files.locked(options.out):
         data = source.extract(options.out / "raw", progress=progress)
-        rows, _ = raw.read_annotations(data.annotations)
+        rows = formats.read(data).rows
         raw.write(data, options.out)
         return Extracted(data.name, data.annotations, data.pictures, len(rows), rows["image_id"].n_unique())
 
@@ -250,6 +250,7 @@ def _source(options: Extract) -> Source:
         Wanted(
             options.source,
             annotations=options.annotations,
+            format=options.format,
             boxes=options.boxes,
             classes=None if options.classes is None else classes.declared(options.classes),
             seed=options.seed,

@@ -7,7 +7,7 @@ from typing import Protocol
 from radloop.progress import Progress
 from radloop.sources.raw import RawData
 from radloop.taxonomy import Taxonomy
-from radloop.words import Boxes
+from radloop.words import Boxes, Format
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Wanted:
     """What is asked of a source; each takes of it what concerns it."""
 
     source: str
-    annotations: Path | None = None  # a file in the place of the source's own
+    annotations: Path | None = None  # a file, folder or zip in the place of the source's own
+    format: Format = "auto"
     boxes: Boxes = "auto"
     classes: Taxonomy | None = None  # of a synthetic source
     seed: int = 0

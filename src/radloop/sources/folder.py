@@ -6,8 +6,11 @@ from typing import Final
 from radloop import files
 from radloop.errors import SourceError
 from radloop.progress import Progress, silent
-from radloop.sources import Wanted
+from radloop.sources import Wanted, formats
+from radloop.sources.bundle import Bundle
+from radloop.sources.formats import csv
 from radloop.sources.raw import Boxes, RawData
+from radloop.words import Format
 
 ANNOTATIONS: Final = ("train.csv", "train.csv.gz", "scaled_bounding_boxes.csv", "scaled_bounding_boxes.csv.gz")
 PICTURES: Final = ("train", "images", ".")
@@ -25,35 +28,48 @@ class Folder:
     def foresee(self) -> RawData:
         """What lies there."""
         wanted = self._wanted
-        return find(Path(wanted.source), annotations=wanted.annotations, boxes=wanted.boxes)
+        return find(Path(wanted.source), annotations=wanted.annotations, form=wanted.format, boxes=wanted.boxes)
 
     def extract(self, into: Path, *, progress: Progress = silent) -> RawData:
         """The same: nothing is copied."""
         return self.foresee()
 
 
-def find(folder: Path, *, annotations: Path | None = None, boxes: Boxes = "auto") -> RawData:
-    """The annotations, sizes and pictures of `folder`; `annotations` names a file that goes before those in it.
+def find(folder: Path, *, annotations: Path | None = None, form: Format = "auto", boxes: Boxes = "auto") -> RawData:
+    """The labels, sizes and pictures of `folder`; `annotations` names labels that go before those in it.
 
-    Raises SourceError, with what was looked for, where the folder, the annotations or the pictures are missing.
+    A table of `csv.NAMES` goes before files of any other format. Raises SourceError, with what was looked for, where
+    the folder, the labels or the pictures are missing.
     """
     folder = folder.absolute()
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder. Pass the folder that holds the pictures, kaggle, or synthetic:N.")
-    if annotations is None:
-        annotations = _first_file(folder, ANNOTATIONS)
-        if annotations is None:
-            raise SourceError(f"{folder} holds none of {', '.join(ANNOTATIONS)}. Pass --annotations FILE.")
-    elif not annotations.is_file():
-        raise SourceError(f"{annotations} is not a file. Pass the CSV of annotations.")
-    annotations = annotations.absolute()
-    pictures = next((folder / name for name in PICTURES if _has_picture(folder / name)), None)
+    labels = Bundle(annotations or folder)
+    if form == "auto":
+        form = "csv" if annotations is None and csv.find(labels) else formats.detect(labels)
+    if form == "csv" and labels.path.is_dir():
+        labels = Bundle(labels.path / _table(labels))
+    pictures = next((folder / name for name in _places(form) if _has_picture(folder / name)), None)
     if pictures is None:
         raise SourceError(
             f"{folder} holds no picture ({', '.join(SUFFIXES)}), neither in train/, nor in images/, nor itself."
         )
-    sizes = _first_file(annotations.parent, (SIZES,)) or _first_file(folder, (SIZES,))
-    return RawData(name="folder", annotations=annotations, boxes=boxes, sizes=sizes, pictures=pictures)
+    beside = labels.path if labels.path.is_dir() else labels.path.parent
+    sizes = _first_file(beside, (SIZES,)) or _first_file(folder, (SIZES,)) if form == "csv" else None
+    return RawData("folder", labels.path, boxes, sizes, pictures, format=form)
+
+
+def _table(labels: Bundle) -> str:
+    """The CSV of a folder. Raises SourceError where it has none."""
+    found = csv.find(labels)
+    if not found:
+        raise SourceError(f"{labels.path} holds none of {', '.join(csv.NAMES)}. Pass --annotations FILE.")
+    return found[0]
+
+
+def _places(form: Format) -> tuple[str, ...]:
+    """Where pictures may lie. Beside a CSV the first that has any; other formats name those that they mean."""
+    return PICTURES if form == "csv" else (".",)
 
 
 def _first_file(folder: Path, names: tuple[str, ...]) -> Path | None:

@@ -1,9 +1,7 @@
-"""What every source ends in: one annotations file, perhaps the original sizes, and a folder of pictures."""
+"""What every source ends in: labels in some format, perhaps the original sizes, and a folder of pictures."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -13,11 +11,11 @@ from radloop import taxonomy, values
 from radloop.errors import AnnotationError, SourceError, TaxonomyError
 from radloop.files import write_atomic
 from radloop.sources import columns
-from radloop.sources.columns import Columns
-from radloop.sources.records import Records, Table, clean, opened
-from radloop.tables import ANNOTATION_COLUMNS, LARGEST_SIDE_PX, REJECTED, SINGLE_READER, SMALLEST_SIDE_PX
+from radloop.sources.records import Records, opened
+from radloop.tables import LARGEST_SIDE_PX, SMALLEST_SIDE_PX
 from radloop.tables import Boxes as Boxes
 from radloop.taxonomy import Taxonomy
+from radloop.words import Format
 
 
 @dataclass(frozen=True)
@@ -25,17 +23,18 @@ class RawData:
     """Where the raw data of a dataset lie."""
 
     name: str  # what summary.json says: "folder", "kaggle", "synthetic:600"; no path of a machine
-    annotations: Path
+    annotations: Path  # a file, or a folder or zip of files
     boxes: Boxes  # what the user said; auto: by proof, then by the file's name
     sizes: Path | None  # train_meta.csv
     pictures: Path | None
     classes: Taxonomy | None = None  # the source's own list, where it has one
+    format: Format = "csv"  # of the annotations; never "auto"
 
 
 def write(raw: RawData, out: Path) -> Path:
     """Write `out`/raw/source.json; what lies under `out`/raw is named relative to it, so that `out` can be moved."""
     folder = _folder(out)
-    document: dict[str, Any] = {"name": raw.name, "boxes": raw.boxes}
+    document: dict[str, Any] = {"name": raw.name, "format": raw.format, "boxes": raw.boxes}
     document |= {role: _stored(getattr(raw, role), folder) for role in ("annotations", "sizes", "pictures")}
     if raw.classes is not None:
         document["classes"] = raw.classes.names
@@ -58,7 +57,8 @@ def read(out: Path) -> RawData:
         raw = RawData(
             name=_text(document["name"]),
             annotations=folder / _text(document["annotations"]),
-            boxes=_boxes(document["boxes"]),
+            boxes=cast(Boxes, _one_of(Boxes, document["boxes"])),
+            format=cast(Format, _one_of(Format, document.get("format", "csv"))),
             sizes=None if document["sizes"] is None else folder / _text(document["sizes"]),
             pictures=None if document["pictures"] is None else folder / _text(document["pictures"]),
             classes=taxonomy.of_list(document["classes"]) if "classes" in document else None,
@@ -88,87 +88,10 @@ def _text(value: Any) -> str:
     return value
 
 
-def _boxes(value: Any) -> Boxes:
-    if value not in get_args(Boxes):
-        raise ValueError(f"boxes are {value!r}")
-    return cast(Boxes, value)
-
-
-def read_annotations(
-    path: Path, *, source: str | None = None, also: Sequence[str] = ()
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows of an annotations CSV (or .csv.gz) as text, and the REJECTED ones that are no rows at all.
-
-    rows: `line` (Int64, 1 = the header), ANNOTATION_COLUMNS and, where the file has them, columns.OPTIONAL and what is
-    asked for `also`, all String. Without `rad_id` there is one reader, R0; a missing class_name or class_id
-    is null in every row. Blank lines are no rows. Raises AnnotationError where the table as a whole cannot be used.
-    """
-    rows, broken = Table(), Table()
-    with opened(path) as lines:
-        records = Records(path, lines)
-        found = columns.find(path, _header(records), also)
-        known, positions, width = [*found.positions], [*found.positions.values()], len(found.header)
-        pick = itemgetter(*positions)
-        for first, last, cells in records:
-            if len(cells) == width and first == last and not records.damaged:
-                rows.append(first, pick(cells))
-                continue
-            undecodable = records.damaged.intersection(range(first, last + 1))
-            damage = _damage(cells, width, positions, undecodable)
-            if damage is None:
-                rows.append(first, pick(cells))
-            else:
-                shown = [clean(cells[at]) if at < len(cells) else None for at in positions]
-                broken.append(first, (*damage, *shown))
-    if not rows.count + broken.count:
-        raise AnnotationError(f"{path} holds a header and no rows. Pass the file that has the annotations.")
-    good, bad = rows.frame(known), broken.frame(["code", "reason", *known])
-    if not found.harmless:
-        bad = _without_strangers(bad, good)
-    return _complete(good, also), _rejected(bad, source or path.name)
-
-
-def read_columns(path: Path) -> Columns:
-    """The columns of an annotations CSV. Raises AnnotationError where it lacks one."""
-    with opened(path) as lines:
-        return columns.find(path, _header(Records(path, lines)))
-
-
-def _header(records: Records) -> list[str] | None:
-    return next(iter(records), (0, 0, None))[2]
-
-
-def _without_strangers(broken: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """Of cells that have slipped, and may be those of a patient, only the ids that other rows have."""
-    kept = [name for name in ("image_id", "rad_id") if name in rows.columns]
-    ids = [pl.when(pl.col(name).is_in(rows[name].unique().implode())).then(name).alias(name) for name in kept]
-    cells = [name for name in rows.columns if name not in ("line", *kept)]
-    return broken.with_columns(*ids, *(pl.lit(None, pl.String).alias(name) for name in cells))
-
-
-def _damage(cells: list[str], width: int, positions: list[int], undecodable: set[int]) -> tuple[str, str] | None:
-    """Why a record is no row, code and sentence; or None."""
-    if len(cells) != width:
-        return "cells-miscounted", f"the row has more or fewer cells than the header: {len(cells)}, not {width}"
-    if undecodable:
-        return "not-utf-8", "the row is not UTF-8"
-    if any("\n" in cells[at] or "\r" in cells[at] for at in positions):
-        return "cell-of-several-lines", "a cell runs over several lines"
-    return None
-
-
-def _complete(rows: pl.DataFrame, also: Sequence[str]) -> pl.DataFrame:
-    absent = [name for name in ANNOTATION_COLUMNS if name not in rows.columns]
-    fill = {name: pl.lit(SINGLE_READER if name == "rad_id" else None, pl.String) for name in absent}
-    optional = [name for name in dict.fromkeys((*columns.OPTIONAL, *also)) if name in rows.columns]
-    return rows.with_columns(**fill).select("line", *ANNOTATION_COLUMNS, *optional)
-
-
-def _rejected(broken: pl.DataFrame, source: str) -> pl.DataFrame:
-    absent = [name for name in ANNOTATION_COLUMNS if name not in broken.columns]
-    return broken.with_columns(
-        pl.lit(source).alias("source"), **{name: pl.lit(None, pl.String) for name in absent}
-    ).select(REJECTED.names())
+def _one_of(kind: Any, value: Any) -> Any:
+    if value not in get_args(kind):
+        raise ValueError(f"{value!r} is none of {', '.join(get_args(kind))}")
+    return value
 
 
 def read_sizes(path: Path) -> pl.DataFrame:
@@ -179,7 +102,7 @@ def read_sizes(path: Path) -> pl.DataFrame:
     sizes: dict[str, tuple[int, int]] = {}
     with opened(path) as lines:
         records = Records(path, lines)
-        header = [name.strip() for name in _header(records) or []]
+        header = [name.strip() for name in next(iter(records), (0, 0, []))[2]]
         if any(header.count(name) != 1 for name in ("image_id", "dim0", "dim1")):
             raise AnnotationError(
                 f"{path} is no table of sizes: its first line has {columns.shown(header)}, "

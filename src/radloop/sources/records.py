@@ -3,6 +3,7 @@
 import codecs
 import csv
 import gzip
+import io
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -22,21 +23,36 @@ _SEPARATORS: Final = ",;\t"  # the first of them that the header has
 def opened(path: Path) -> TextIO:
     """The file as text: UTF-16 where it is that, else UTF-8 with bytes that are not kept as lone surrogates."""
     try:
-        utf_16 = _utf_16(path)
-        form: dict[str, Any] = {"encoding": utf_16 or "utf-8-sig", "newline": ""}
-        form["errors"] = "strict" if utf_16 else "surrogateescape"
+        form = _form(_start(path))
         return cast(TextIO, gzip.open(path, "rt", **form)) if path.suffix == ".gz" else path.open(**form)
     except OSError as refused:
         raise AnnotationError(f"{path} cannot be opened: {refused.strerror or refused}.") from refused
 
 
-def _utf_16(path: Path) -> str | None:
-    """The codec of a file in UTF-16, with a byte-order mark or without; None for any other."""
+def text(data: bytes) -> TextIO:
+    """The same of the bytes of a file."""
+    return io.TextIOWrapper(io.BytesIO(data), **_form(data[:4]))
+
+
+def _form(start: bytes) -> dict[str, Any]:
+    utf_16 = _utf_16(start)
+    return {
+        "encoding": utf_16 or "utf-8-sig",
+        "newline": "",
+        "errors": "strict" if utf_16 else "surrogateescape",
+    }
+
+
+def _start(path: Path) -> bytes:
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         try:
-            start = file.read(4)
+            return file.read(4)
         except (OSError, EOFError, zlib.error):
-            return None  # reading it will say so
+            return b""  # reading it will say so
+
+
+def _utf_16(start: bytes) -> str | None:
+    """The codec of a file in UTF-16, with a byte-order mark or without; None for any other."""
     if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf-16"
     zeros = "".join("0" if byte == 0 else "x" for byte in start)
