@@ -119,6 +119,7 @@ def test_source_json_is_plain(tmp_path):
     path = raw.write(RawData("folder", tmp_path / "boxes.csv", "auto", None, None), tmp_path)
     assert json.loads(path.read_text()) == {
         "name": "folder",
+        "format": "csv",
         "boxes": "auto",
         "annotations": str(tmp_path / "boxes.csv"),
         "sizes": None,

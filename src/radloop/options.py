@@ -79,7 +79,7 @@ class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, ClassNames, Sto
         "per-reader", "One label file per reader and image, or one per image with the readers' boxes fused."
     )
     min_readers: int = option(1, About("Readers who must agree on a consensus box.", ge=1, le=17))
-    keep_splits: bool = option(False, "Keep the splits that the source has (a column `split`, a file or folder for each).")
+    keep_splits: bool = option(False, "Keep the splits of the source: of a column `split`, or a file or folder each.")
     max_refused: float = option(
         0.01,
         About(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from radloop.errors import UsageError
 from radloop.progress import Progress
 from radloop.sources.raw import RawData
 from radloop.taxonomy import Taxonomy
@@ -38,11 +39,14 @@ class Source(Protocol):
 
 
 def named(wanted: Wanted) -> Source:
-    """The source of that name: `kaggle`, `synthetic:N`, else a folder."""
+    """The source of that name: `kaggle`, `synthetic:N`, else a folder. Raises UsageError for a wish it cannot meet."""
     from radloop.sources.folder import Folder
     from radloop.sources.kaggle import Kaggle
     from radloop.sources.synthetic import Synthetic
 
+    made = wanted.source == "kaggle" or wanted.source.startswith("synthetic:")
+    if made and wanted.format not in ("auto", "csv"):
+        raise UsageError(f"--format {wanted.format} is for a folder: the labels of {wanted.source} are csv. Omit it.")
     if wanted.source == "kaggle":
         return Kaggle(wanted)
     if wanted.source.startswith("synthetic:"):

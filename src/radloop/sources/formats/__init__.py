@@ -52,4 +52,5 @@ def read(data: RawData) -> Labels:
     """The labels of a source. Raises AnnotationError, SourceError."""
     labels = reader(data.format).read(Bundle(data.annotations))
     rejected = labels.rejected.with_columns(source=pl.lit(data.name))
-    return replace(labels, rejected=rejected, classes=data.classes or labels.classes)
+    notes = labels.notes if data.format == "csv" else (f"the labels were read as {data.format}", *labels.notes)
+    return replace(labels, rejected=rejected, classes=data.classes or labels.classes, notes=notes)
