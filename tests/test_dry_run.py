@@ -15,6 +15,7 @@ SIZES = "training=20,validation=4,test=4,staging=4,canary=4,production=4"
 DRY = [step.__name__.lower() for step in options.STEPS if issubclass(step, options.DryRun)]
 OTHERWISE = {  # what a command needs beyond --out
     "extract": ["--source", "FILMS"],
+    "export": ["--format", "coco"],
     "transform": ["--sizes", SIZES],
     "etl": ["--source", "FILMS", "--sizes", SIZES],
     "simulate": ["--detector", "random", "--stage-seconds", "0.1"],

@@ -22,7 +22,7 @@ EVERY = [
     for step in options.STEPS
     for setting in settings.of(step)
 ]
-REQUIRED = {"source": "synthetic:9", "asked": "a1", "place": "./data"}
+REQUIRED = {"source": "synthetic:9", "asked": "a1", "place": "./data", "format": "coco"}
 
 # options with a parse of their own: values that it takes
 PARSED = {
@@ -101,7 +101,7 @@ def test_default_is_used_where_nothing_was_said(step):
 @few
 def test_environment_wins_over_every_default(step, which, data):
     told = data.draw(drawn(step))
-    arguments = {name: REQUIRED[name] for name in names(step, lambda setting: setting.about.argument)}
+    arguments = {name: REQUIRED[name] for name in names(step, lambda one: one.required and not one.variables)}
     with pytest.MonkeyPatch.context() as environment:
         for variable, text in of_variables(step, told, which).items():
             environment.setenv(variable, text)

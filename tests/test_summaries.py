@@ -4,7 +4,7 @@ import inspect
 from typing import get_args, get_type_hints
 
 from radloop import parts, summaries
-from radloop.pipelines import checking, demo, evaluating, explaining, offline, online, retraining, reviewing
+from radloop.pipelines import checking, demo, evaluating, explaining, exporting, offline, online, retraining, reviewing
 from radloop.storage.publish import Published
 from radloop.storage.pull import Pulled
 from radloop.summaries import registry
@@ -44,7 +44,7 @@ def test_each_number_of_a_pull_stands_under_its_own_name():
 def test_every_record_of_a_pipeline_has_a_summary():
     without = [
         (function.__qualname__, record.__name__)
-        for module in (checking, demo, evaluating, explaining, offline, online, retraining, reviewing)
+        for module in (checking, demo, evaluating, explaining, exporting, offline, online, retraining, reviewing)
         for function in vars(module).values()
         if inspect.isfunction(function) and function.__module__ == module.__name__ and _is_a_step(function)
         for record in _records(get_type_hints(function)["return"])

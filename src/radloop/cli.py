@@ -145,6 +145,13 @@ def explain(chosen: options.Explain, progress: Progress) -> object:
 
 
 @_command
+def export(chosen: options.Export, progress: Progress) -> object:
+    from radloop.pipelines import exporting
+
+    return exporting.export(chosen, progress=progress)
+
+
+@_command
 def check(chosen: options.Check, progress: Progress) -> object:
     from radloop.pipelines import checking
 

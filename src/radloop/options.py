@@ -40,7 +40,7 @@ from radloop.parts import (
     reader_id,
 )
 from radloop.split_sizes import SplitSizes
-from radloop.words import Boxes, Format, Split, Worklist
+from radloop.words import Boxes, ExportFormat, Format, LabelKind, Split, Worklist
 
 TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")  # RFC 6750, section 2.1
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
@@ -75,7 +75,7 @@ class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, ClassNames, Sto
 
     keep_classes: tuple[str, ...] = option((), "A class to keep; all others are left out.")
     drop_classes: tuple[str, ...] = option((), "A class to leave out.")
-    labels: Literal["per-reader", "consensus"] = option(
+    labels: LabelKind = option(
         "per-reader", "One label file per reader and image, or one per image with the readers' boxes fused."
     )
     min_readers: int = option(1, About("Readers who must agree on a consensus box.", ge=1, le=17))
@@ -218,6 +218,37 @@ class Explain(Json, Jobs, Ruled, Stored, DatasetFolder, ReviewsFolder, ReadFeedb
 
 
 @dataclass(frozen=True, kw_only=True)
+class Export(Json, DryRun, DatasetFolder):
+    """Write the dataset in the format of another tool, to OUT/export: from its tables, no picture decoded."""
+
+    format: Annotated[ExportFormat, About("The tool's format.", ours=False)]
+    labels: LabelKind | None = option(
+        None,
+        About("Each reader's boxes, or all readers' fused.", shown="as the dataset's own label files", ours=False),
+    )
+    splits: tuple[Split, ...] | None = option(
+        None,
+        About(
+            "Splits to export, comma-separated.",
+            shown="all",
+            ours=False,
+            commas=True,
+        ),
+    )
+    license: str | None = option(
+        None, About("The licence of pictures and annotations, a name or an address.", shown="unknown", ours=False)
+    )
+    shard_mb: int = option(
+        256, About("Megabytes of pictures in a file, of formats that pack them.", ours=False, ge=1, le=100_000)
+    )
+
+    @property
+    def export_folder(self) -> Path:
+        """Where the export lies."""
+        return self.out / "export" / self.format
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check(Json, Jobs):
     """Say what Ultralytics 8.4 would drop or refuse, and what is missing, changed or leaking. Exit 1 if anything is."""
 
@@ -314,6 +345,7 @@ STEPS: Final[tuple[type[Step], ...]] = (
     Retrain,
     Evaluate,
     Explain,
+    Export,
     Check,
     Dashboard,
     Demo,

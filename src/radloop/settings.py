@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from radloop.errors import UsageError
 from radloop.option import ABOUT, About
@@ -196,7 +196,7 @@ def _setting(field: "dataclasses.Field[Any]", hint: Any) -> Setting:
     about = field.metadata.get(ABOUT)
     if get_origin(hint) is Annotated:
         hint, about = get_args(hint)
-    optional = get_origin(hint) is UnionType and NoneType in get_args(hint)
+    optional = get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint)
     if optional:
         (hint,) = (part for part in get_args(hint) if part is not NoneType)
     several = get_origin(hint) is tuple

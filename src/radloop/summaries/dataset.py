@@ -1,10 +1,11 @@
-"""How it reads what became of a dataset: extracted, transformed, published, pulled, checked."""
+"""How it reads what became of a dataset: extracted, transformed, published, pulled, exported, checked."""
 
 import polars as pl
 
 from radloop.catalog.version import Difference
 from radloop.display import Grid, Summary, size
 from radloop.pipelines.checking import Report
+from radloop.pipelines.exporting import Exported
 from radloop.pipelines.offline import EtlPreview, Extracted, Loaded, Transformed
 from radloop.storage.publish import Published
 from radloop.storage.pull import Pulled
@@ -138,6 +139,23 @@ def _foreseen(record: EtlPreview) -> Summary:
         ),
         grids=built.grids,
         notes=(*built.notes, *record.notes),
+    )
+
+
+@of.register
+def _exported(record: Exported) -> Summary:
+    head = ("split", "images", "labels")
+    rows = [(split, f"{count:,}", record.labels[split]) for split, count in record.images.items()]
+    return Summary(
+        f"{'exported' if record.done else 'would export'} version {record.version} for {record.format}"
+        f"{'' if record.done else '; nothing was written'}",
+        facts=(
+            ("folder", str(record.folder)),
+            ("images", f"{sum(record.images.values()):,}"),
+            ("boxes", f"{record.boxes:,}"),
+        ),
+        grids=(Grid("by split", (head, *rows)),),
+        notes=record.notes,
     )
 
 

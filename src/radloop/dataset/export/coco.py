@@ -1,0 +1,82 @@
+"""COCO's object detection format (https://cocodataset.org/#format-data), a file for each split.
+
+`annotations/instances_<split>.json` beside `images/<split>/`, as pycocotools, torchvision, MMDetection and Datumaro
+expect them. Categories are 1..n in the order of the dataset's classes: 0 is the background of many detectors.
+Fields beyond COCO's: of an image `image_id`, `split`, `group` and `readers` (who looked, so that a reader who found
+nothing is kept), of an annotation `rad_id`, or `support` and `readers` where readers were fused.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import polars as pl
+
+from radloop.dataset.export import pictures
+from radloop.dataset.export.contents import Contents
+from radloop.progress import Progress, silent
+from radloop.tables import EDGES
+
+FOLDER: Final = "annotations"
+_LICENSE: Final = 1
+
+
+def write(contents: Contents, folder: Path, progress: Progress = silent) -> None:
+    """Write the json files, and link the pictures beside them."""
+    write_annotations(contents, folder)
+    pictures.link(contents.root, contents.images, folder, pictures.by_split, progress)
+
+
+def write_annotations(contents: Contents, folder: Path) -> None:
+    """Write the json files alone."""
+    (folder / FOLDER).mkdir(parents=True)
+    for split in contents.splits:
+        data = msgspec.json.encode(document(contents, split))  # a number in as many digits as say exactly which it is
+        (folder / FOLDER / f"instances_{split}.json").write_bytes(data)
+
+
+def document(contents: Contents, split: str) -> dict[str, Any]:
+    """The content of one split's file."""
+    images, boxes = contents.of(split)
+    return {
+        "info": {"description": f"radloop dataset of {contents.source}", "version": contents.version},
+        "licenses": [{"id": _LICENSE, "name": contents.license, "url": ""}] if contents.license else [],
+        "images": _images(images, {"license": pl.lit(_LICENSE)} if contents.license else {}).to_dicts(),
+        "annotations": _annotations(images, boxes, fused=contents.labels[split] == "consensus").to_dicts(),
+        "categories": [
+            {"id": number, "name": name, "supercategory": ""} for number, name in enumerate(contents.classes.names, 1)
+        ],
+    }
+
+
+def _images(images: pl.DataFrame, license_id: dict[str, pl.Expr]) -> pl.DataFrame:
+    return images.select(
+        id="number",
+        width="width",
+        height="height",
+        file_name="file",
+        **license_id,
+        image_id="image_id",
+        split="split",
+        group="group",
+        readers="readers",
+    )
+
+
+def _annotations(images: pl.DataFrame, boxes: pl.DataFrame, *, fused: bool) -> pl.DataFrame:
+    """A box is x, y, width, height in the picture's own pixels."""
+    own = ("support", "readers") if fused else ("rad_id",)
+    sides = images.select("image_id", "width", "height", image="number", readers=pl.col("readers").list.len())
+    x_min, y_min, x_max, y_max = (
+        pl.col(edge) * pl.col(side) for edge, side in zip(EDGES, ("width", "height") * 2, strict=True)
+    )
+    return boxes.join(sides, on="image_id", maintain_order="left").select(
+        id="number",
+        image_id="image",
+        category_id=pl.col("class_id") + 1,
+        bbox=pl.concat_list(x_min, y_min, x_max - x_min, y_max - y_min),
+        area=(x_max - x_min) * (y_max - y_min),
+        segmentation=pl.lit([], pl.List(pl.Float64)),  # Datumaro refuses an annotation without
+        iscrowd=pl.lit(0),
+        **{name: pl.col(name) for name in own},
+    )

@@ -1,0 +1,181 @@
+"""What every export is made of: each image of a dataset once, and the boxes on it, by reader or fused."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from radloop import tree
+from radloop.catalog import truth
+from radloop.catalog.version import Version
+from radloop.dataset.export.pictures import sizes
+from radloop.errors import DatasetError
+from radloop.progress import Progress, silent
+from radloop.tables import CLASS_ID, EDGES, SPLITS, Split
+from radloop.taxonomy import Taxonomy
+from radloop.words import LabelKind
+
+# One image. number: 1..n over the whole dataset, whatever is exported of it. file: the picture's name in an export;
+# key: in the dataset. width and height are the picture's own, in pixels. readers: who looked at it.
+IMAGES: Final = pl.Schema(
+    {
+        "number": pl.Int64(),
+        "image_id": pl.String(),
+        "split": pl.String(),
+        "group": pl.String(),
+        "file": pl.String(),
+        "key": pl.String(),
+        "bytes": pl.Int64(),
+        "md5": pl.String(),
+        "width": pl.Int32(),
+        "height": pl.Int32(),
+        "readers": pl.List(pl.String),
+    }
+)
+
+# One box, EDGES inside the picture. number: 1..n over the whole dataset. One reader's has a rad_id; one that the
+# readers' were fused into has none, but support: how many drew it.
+BOXES: Final = pl.Schema(
+    {
+        "number": pl.Int64(),
+        "image_id": pl.String(),
+        "class_id": CLASS_ID,
+        "rad_id": pl.String(),
+        **dict.fromkeys(EDGES, pl.Float64()),
+        "support": pl.Int32(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is exported of a dataset."""
+
+    root: Path
+    version: str
+    source: str
+    license: str | None
+    classes: Taxonomy
+    labels: Mapping[str, LabelKind]  # by split
+    images: pl.DataFrame  # IMAGES
+    boxes: pl.DataFrame  # BOXES
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Those of `images`, in the order of SPLITS."""
+        there = set(self.images["split"])
+        return tuple(split for split in SPLITS if split in there)
+
+    def of(self, split: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """IMAGES and BOXES of one split."""
+        images = self.images.filter(split=split)
+        return images, self.boxes.join(images, on="image_id", how="semi", maintain_order="left")
+
+    def nested(self, **columns: pl.Expr) -> dict[str, list[dict[str, Any]]]:
+        """{image_id: its boxes}, each with these columns of BOXES; an image without a box is not in it."""
+        told = self.boxes.select("image_id", box=pl.struct([one.alias(name) for name, one in columns.items()]))
+        return dict(told.group_by("image_id", maintain_order=True).agg("box").iter_rows())
+
+
+def read(
+    known: Version,
+    *,
+    labels: LabelKind | None = None,
+    splits: Sequence[Split] | None = None,
+    license: str | None = None,  # noqa: A002  the field's word
+    progress: Progress = silent,
+) -> Contents:
+    """The images of `splits` (None: all that are there) with the boxes of their readers, or fused ones.
+
+    labels: None for those that the dataset's own label files have. Every picture has to be there in the size that the
+    manifest lists; its bytes are not read but for the header. Raises DatasetError.
+    """
+    summary = json.loads((known.root / tree.SUMMARY).read_bytes())
+    kinds: dict[str, LabelKind] = {split: labels or _own(known.settings, split) for split in SPLITS}
+    used = known.annotations.filter("used").with_columns(pl.col(EDGES).clip(0, 1))
+    pictures = _pictures(known, used)
+    boxes = _boxes(known, used, pictures, kinds)
+    pictures = pictures.join(_doubtful(known, boxes, kinds), on="image_id", how="anti", maintain_order="left")
+    chosen = _chosen(known, pictures, splits)
+    return Contents(
+        root=known.root,
+        version=str(summary.get("version") or known.id),  # a part that was pulled lists less
+        source=str(summary.get("source", "")),
+        license=license,
+        classes=known.taxonomy,
+        labels=kinds,
+        images=chosen.hstack(sizes(known.root, chosen, progress)).select(IMAGES.names()),
+        boxes=boxes.join(chosen, on="image_id", how="semi", maintain_order="left"),
+    )
+
+
+def _own(settings: Mapping[str, Any], split: str) -> LabelKind:
+    """How the dataset's own label files of a split are made."""
+    own: LabelKind = settings.get("labels", "per-reader")
+    return own
+
+
+def _pictures(known: Version, used: pl.DataFrame) -> pl.DataFrame:
+    """IMAGES without sizes: each image that the manifest lists a picture of, in the order of ids."""
+    listed = known.files.filter(pl.col("kind") == "image", pl.col("split").is_in(SPLITS))
+    first = listed.sort("key").unique("image_id", keep="first", maintain_order=True)
+    readers = used.group_by("image_id", "group").agg(readers=pl.col("rad_id").unique().sort())
+    return (
+        first.select("image_id", "split", "key", "bytes", "md5")
+        .join(readers, on="image_id", how="left")
+        .sort("image_id")
+        .with_columns(
+            number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64),
+            file=pl.col("image_id") + pl.col("key").str.extract(r"(\.[^./]*)$"),
+            readers=pl.col("readers").fill_null([]),
+        )
+    )
+
+
+def _boxes(known: Version, used: pl.DataFrame, images: pl.DataFrame, kinds: Mapping[str, LabelKind]) -> pl.DataFrame:
+    """BOXES of all images, in the order of these."""
+    fused = [split for split, kind in kinds.items() if kind == "consensus"]
+    parts = [
+        used.filter(~pl.col("split").is_in(fused), pl.col("class_id").is_not_null()).with_columns(
+            support=pl.lit(None, pl.Int32)
+        )
+    ]
+    if fused:
+        agreed = truth.fuse(
+            used.filter(pl.col("split").is_in(fused)), min_readers=int(known.settings.get("min_readers", 1))
+        )
+        parts.append(agreed.filter("kept").with_columns(rad_id=pl.lit(None, pl.String)))
+    columns = [name for name in BOXES.names() if name != "number"]
+    return (
+        pl.concat([part.select(columns) for part in parts])
+        .join(images, on="image_id", how="semi")
+        .sort("image_id", "rad_id", "class_id", *EDGES)
+        .with_columns(number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
+        .select(BOXES.names())
+    )
+
+
+def _doubtful(known: Version, boxes: pl.DataFrame, kinds: Mapping[str, LabelKind]) -> pl.DataFrame:
+    """The images that have no fused box, and of which a reading was refused: that reader may have seen something."""
+    path = known.root / tree.REJECTED
+    if "consensus" not in kinds.values() or not path.is_file():
+        return pl.DataFrame(schema={"image_id": pl.String})
+    refused = pl.read_csv(path, columns=["image_id", "rad_id"], infer_schema=False)
+    lost = refused.join(known.annotations, on=["image_id", "rad_id"], how="anti").join(boxes, on="image_id", how="anti")
+    fused = [split for split, kind in kinds.items() if kind == "consensus"]
+    return lost.join(known.images.filter(pl.col("split").is_in(fused)), on="image_id", how="semi").select("image_id")
+
+
+def _chosen(known: Version, pictures: pl.DataFrame, splits: Sequence[Split] | None) -> pl.DataFrame:
+    """The pictures of the splits. Raises DatasetError where one that was asked for has none."""
+    absent = [split for split in splits or () if pictures.filter(split=split).is_empty()]
+    if absent or pictures.is_empty():
+        there = ", ".join(split for split in SPLITS if not pictures.filter(split=split).is_empty())
+        raise DatasetError(
+            f"{known.root} has no image of {' or '.join(absent) or 'any split'} to export"
+            f"{f': it has {there}' if there else ''}. `radloop pull` brings what a store has."
+        )
+    return pictures if splits is None else pictures.filter(pl.col("split").is_in(splits))

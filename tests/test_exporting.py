@@ -1,0 +1,118 @@
+"""An export is written as a whole, is the same every time, and leaves the dataset as it was."""
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import exports
+from radloop.dataset.export import coco
+from radloop.errors import DatasetError
+from radloop.options import Export
+from radloop.pipelines import exporting
+from radloop.words import ExportFormat
+
+PAGE = Path(__file__).parent.parent / "docs" / "exporting.md"
+FORMATS = ("coco", "webdataset")
+
+
+@pytest.fixture
+def out(tmp_path):
+    exports.organized(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_same_dataset_gives_the_same_bytes_and_stays_as_it_was(out, kind):
+    before = exports.tree(out / "organized")
+    first = exporting.export(Export(out=out, format=kind))
+    written = exports.tree(first.folder)
+    assert exporting.export(Export(out=out, format=kind)) == first
+    assert exports.tree(first.folder) == written
+    assert exports.tree(out / "organized") == before
+    assert [path.name for path in first.folder.parent.iterdir()] == [kind]
+
+
+def test_looking_writes_nothing_and_says_the_same(out):
+    before = exports.tree(out)
+    looked = exporting.export(Export(out=out, format="coco", dry_run=True))
+    assert exports.tree(out) == before
+    assert not looked.done
+    done = exporting.export(Export(out=out, format="coco"))
+    assert (looked.images, looked.boxes, looked.labels) == (done.images, done.boxes, done.labels)
+
+
+def test_what_is_cut_off_leaves_the_export_before_and_a_second_run_ends_as_an_undisturbed_one(out, monkeypatch):
+    chosen = Export(out=out, format="coco")
+    folder = exporting.export(chosen).folder
+    before = exports.tree(folder)
+    whole = exports.tree(exporting.export(Export(out=out, format="coco", labels="consensus")).folder)
+    exporting.export(chosen)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(coco.pictures, "link", killed)
+        with pytest.raises(KeyboardInterrupt):
+            exporting.export(Export(out=out, format="coco", labels="consensus"))
+    assert exports.tree(folder) == before
+    (folder.parent / ".coco.new" / "annotations").mkdir(parents=True)  # as a kill that nobody catches leaves it
+    (folder.parent / ".coco.new" / "annotations" / "instances_test.json").write_text("{")
+    exporting.export(Export(out=out, format="coco", labels="consensus"))
+    assert exports.tree(folder) == whole
+
+
+def test_folder_that_is_no_export_is_left_alone(out):
+    own = out / "export" / "coco" / "mine.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    with pytest.raises(DatasetError, match="not an export of radloop"):
+        exporting.export(Export(out=out, format="coco"))
+    assert own.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        pytest.param(lambda picture: picture.unlink(), "No such file", id="gone"),
+        pytest.param(lambda picture: picture.write_bytes(b""), "0 bytes, and the manifest lists", id="emptied"),
+        pytest.param(
+            lambda picture: picture.write_bytes(bytes(picture.stat().st_size)), "no size in its header", id="zeros"
+        ),
+    ],
+)
+def test_picture_that_is_not_what_the_manifest_lists_stops_it(out, damage, sentence):
+    damage(next((out / "organized" / "test" / "images").iterdir()))
+    with pytest.raises(DatasetError, match=sentence):
+        exporting.export(Export(out=out, format="coco"))
+    assert not (out / "export" / "coco").exists()
+
+
+def test_split_without_images_is_named(out):
+    exports.organized(out / "few", images=6)
+    with pytest.raises(
+        DatasetError, match="no image of canary or production to export: it has training, validation\\."
+    ):
+        exporting.export(Export(out=out / "few", format="coco", splits=("training", "canary", "production")))
+
+
+def test_every_format_is_documented():
+    headings = re.findall(r"radloop export --format ([a-z-]+)", PAGE.read_text(encoding="utf-8"))
+    assert sorted(set(headings)) == sorted(get_args(ExportFormat)) == sorted(FORMATS)
+
+
+def test_what_the_page_says_of_coco_runs(out, monkeypatch):
+    monkeypatch.chdir(out)
+    (out / "data").symlink_to(out)
+    exporting.export(Export(out=Path("data"), format="coco"))
+    ran: dict = {}
+    exec(code("COCO"), ran)
+    assert ran["boxes"] == ran["index"].imgToAnns[next(iter(ran["index"].imgs))]
+
+
+def code(heading: str) -> str:
+    """The first Python of a section of the page."""
+    section = PAGE.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
