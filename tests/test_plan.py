@@ -15,7 +15,7 @@ from radloop import manifest
 from radloop.boxes import xyxy_to_cxcywh
 from radloop.dataset import plan, trainer_labels
 from radloop.dataset.plan import Account, Labelling
-from radloop.errors import DatasetError
+from radloop.errors import DatasetError, UsageError
 from radloop.tables import (
     ANNOTATION_COLUMNS,
     ANNOTATIONS,
@@ -285,12 +285,127 @@ def test_a_lost_reading_never_makes_a_normal_consensus():
     assert summary_of(built)["readings_lost"] == 2
 
 
-# documents
-
+# judged by another kind of labels than those that train
 
 SIX = {
     "a": "training", "b": "validation", "c": "test", "d": "staging", "e": "canary", "f": "production",
 }  # fmt: skip
+
+
+def read_by_three() -> pl.DataFrame:
+    """Two of three see the heart enlarged, one of them something in the lung: of an image in each split."""
+    drawn = [(("R8", 3, HEART), ("R9", 3, HEART), ("R9", 7, LUNG), ("R10", None, None)) for _ in SIX]
+    return table(*(finding(i, *row) for i, rows in zip(SIX, drawn, strict=True) for row in rows))
+
+
+def test_training_is_per_reader_and_every_other_split_is_judged_by_its_consensus():
+    built = build(read_by_three(), split=SIX, judge="consensus", min_readers=2)
+    yamls = {key: yaml.safe_load(data) for key, data in built.documents.items() if key.endswith(".yaml")}
+    assert {key: (content["train"], content["val"], content["test"]) for key, content in yamls.items()} == {
+        "data.yaml": ("training/images", "validation-consensus/images", "test-consensus/images"),
+        "data-staging.yaml": ("training/images", "staging-consensus/images", "test-consensus/images"),
+        "data-canary.yaml": ("training/images", "canary-consensus/images", "test-consensus/images"),
+        "data-production.yaml": ("training/images", "production-consensus/images", "test-consensus/images"),
+    }
+    keys = [key for key in labels_of(built) if key.startswith(("training", "validation"))]
+    assert keys == [
+        "training/labels/a_R10.txt",
+        "training/labels/a_R8.txt",
+        "training/labels/a_R9.txt",
+        "validation-consensus/labels/b.txt",
+        "validation/labels/b_R10.txt",
+        "validation/labels/b_R8.txt",
+        "validation/labels/b_R9.txt",
+    ]
+    assert labels_of(built)["validation-consensus/labels/b.txt"] == "3 0.500000 0.700000 0.400000 0.400000\n"
+
+
+def test_consensus_beside_the_readers_files_is_counted_as_what_it_is():
+    summary = summary_of(build(read_by_three(), split=SIX, judge="consensus", min_readers=2))
+    counted = {name: summary[name] for name in ("total_unique_images", "labels_created", "images_copied")}
+    assert counted == {"total_unique_images": 6, "labels_created": 6 * 3 + 5, "images_copied": 6 * 3 + 5}
+    assert summary["boxes_written"] == 6 * 3 + 5
+    assert summary["judged"] == {"images": 5, "labels": 5, "boxes": 5}
+    assert summary["splits"] == dict.fromkeys(summary["splits"], 1)
+
+
+@pytest.mark.parametrize("labels", ["per-reader", "consensus"])
+def test_judging_by_what_trains_changes_no_byte(labels):
+    one = build(read_by_three(), split=SIX, labels=labels)
+    other = build(read_by_three(), split=SIX, labels=labels, judge=labels)
+    assert (one.version, one.documents) == (other.version, other.documents)
+    assert one.manifest.equals(other.manifest)
+
+
+def test_version_without_a_judge_is_the_one_that_it_was_before_there_was_any():
+    built = build(
+        table(*(row for i in SIX for row in (finding(i), finding(i, "R9", 7, LUNG), normal(i, "R10")))), split=SIX
+    )
+    assert built.version == "c2002ab2580dc427"
+    assert "judged" not in summary_of(built)
+
+
+def test_consensus_is_not_judged_by_single_readers():
+    with pytest.raises(UsageError, match="Leave --judge out"):
+        Labelling("consensus", "per-reader")
+
+
+def test_image_with_a_lost_reading_and_no_box_is_judged_by_nobody():
+    """The lost reader may have seen something: no empty consensus, though the readers' files are there."""
+    lost = pl.DataFrame({"image_id": ["c"], "rad_id": ["R1"]})
+    rows = table(*(normal(image_id) for image_id in SIX))
+    built = build(rows, split=SIX, judge="consensus", lost=lost)
+    assert "test/labels/c_R8.txt" in labels_of(built)
+    assert "test-consensus/labels/c.txt" not in labels_of(built)
+    assert "test" not in yaml.safe_load(built.documents["data.yaml"])
+
+
+@pytest.mark.parametrize(("labelling", "image_id"), [({"judge": "consensus"}, "b"), ({"labels": "consensus"}, "a")])
+def test_split_that_no_trainer_would_take_stops_the_run(labelling, image_id):
+    lost = pl.DataFrame({"image_id": [image_id], "rad_id": ["R1"]})
+    with pytest.raises(DatasetError, match=f"No image of {SIX[image_id]} has a consensus"):
+        build(table(*(normal(one) for one in SIX)), split=SIX, lost=lost, **labelling)
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(list(SIX)),
+            st.sampled_from(["R8", "R9", "R10"]),
+            st.none() | st.integers(0, 2),
+            st.sampled_from([HEART, LUNG, (0.12, 0.1, 0.4, 0.62), (0.0, 0.0, 0.05, 0.05)]),
+        ),
+        max_size=25,
+    ),
+    st.integers(1, 3),
+    st.sampled_from(["background", "class"]),
+    st.sets(st.tuples(st.sampled_from(["c", "d", "e", "f"]), st.just("R11"))),
+)
+def test_each_kind_of_files_is_what_it_is_alone(rows, min_readers, no_finding, gone):
+    """Per reader byte for byte what there is without a judge, and of each split the consensus that it would have."""
+    own = [finding(*row) for row in rows] + [finding("a", "R8", 1, LUNG), finding("b", "R8", 1, LUNG)]
+    lost = pl.DataFrame(sorted(gone), schema=NOTHING_LOST.schema, orient="row")
+    told = {"split": SIX, "min_readers": min_readers, "no_finding": no_finding, "lost": lost}
+    own_readers, consensus, both = (
+        build(table(*own), **told, **kind) for kind in ({}, {"labels": "consensus"}, {"judge": "consensus"})
+    )
+
+    def files(built: plan.Plan) -> dict:
+        texts = {key: (md5, text) for key, md5, text in built.labels.select("key", "md5", "text").iter_rows()}
+        return texts | {key: (md5, source) for key, md5, source in built.images.select("key", "md5", "source").rows()}
+
+    judged = {key.replace("/", "-consensus/", 1): told for key, told in files(consensus).items()}
+    judged = {key: told for key, told in judged.items() if not key.startswith("training")}
+    assert files(both) == files(own_readers) | judged
+    every = pl.read_parquet(io.BytesIO(consensus.documents["consensus.parquet"]))
+    kept = pl.read_parquet(io.BytesIO(both.documents["consensus.parquet"]))
+    assert kept.equals(every.filter(pl.col("image_id") != "a"))
+    for name in ("annotations.parquet", "scaled_bounding_boxes.csv", "classes.txt", "splits.json"):
+        assert both.documents[name] == own_readers.documents[name]
+
+
+# documents
 
 
 def test_every_split_can_be_validated_on_by_a_yaml_of_its_own():

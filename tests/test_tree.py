@@ -36,6 +36,15 @@ def test_a_line_is_class_centre_and_size_in_six_decimals():
     ]
 
 
+def test_key_of_a_consensus_tells_its_split_and_no_reader():
+    keys = ("test-consensus/images/a_R8.png", "test/images/a_R8.png", "elsewhere-consensus/images/a.png")
+    assert [tree.parse(key) for key in keys] == [
+        ("image", "test", "a_R8", None),
+        ("image", "test", "a", "R8"),
+        None,
+    ]
+
+
 def test_nothing_drawn_has_no_lines():
     assert tree.lines(drawn()).to_list() == []
     assert tree.texts(drawn()).rows() == []

@@ -78,6 +78,14 @@ class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, ClassNames, Sto
     labels: LabelKind = option(
         "per-reader", "One label file per reader and image, or one per image with the readers' boxes fused."
     )
+    judge: LabelKind | None = option(
+        None,
+        About(
+            "What every split but training is judged by: with labels per reader and consensus here, a trainer "
+            "validates on each picture once.",
+            shown="as --labels",
+        ),
+    )
     min_readers: int = option(1, About("Readers who must agree on a consensus box.", ge=1, le=17))
     keep_splits: bool = option(False, "Keep the splits of the source: of a column `split`, or a file or folder each.")
     max_refused: float = option(

@@ -196,7 +196,7 @@ def _setting(field: "dataclasses.Field[Any]", hint: Any) -> Setting:
     about = field.metadata.get(ABOUT)
     if get_origin(hint) is Annotated:
         hint, about = get_args(hint)
-    optional = get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint)
+    optional = get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint)  # a Literal | None is a Union
     if optional:
         (hint,) = (part for part in get_args(hint) if part is not NoneType)
     several = get_origin(hint) is tuple

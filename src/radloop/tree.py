@@ -34,6 +34,8 @@ ROUNDS: Final = "rounds/"
 
 TRAINERS_OWN: Final[tuple[Split, ...]] = ("training", "validation", "test")  # a trainer's file knows no more splits
 
+_BESIDE: Final = "-consensus"  # behind a split's name: the folder of its consensus, beside that of its readers
+
 _KINDS: Final = {".yaml": "yaml", ".parquet": "table", ".csv": "table"}
 _LINE: Final = "%d %.6f %.6f %.6f %.6f\n"  # Python's %.6f rounds exactly, as an integer format would not
 
@@ -52,13 +54,30 @@ def stem(image_id: str, rad_id: str | None) -> str:
     return image_id if rad_id is None else f"{image_id}_{rad_id}"
 
 
+def folder(split: str, *, consensus: bool = False) -> str:
+    """The folder of a split's pictures and labels; or that of its consensus, which stands beside its readers' files.
+
+    >>> folder("test"), folder("test", consensus=True)
+    ('test', 'test-consensus')
+    """
+    return f"{split}{_BESIDE}" if consensus else split
+
+
 def parse(key: str) -> Part | None:
-    """What a picture's or label's key tells; None for another file. What stands behind the last "_" is the reader."""
+    """What a picture's or label's key tells; None for another file. What stands behind the last "_" is the reader.
+
+    >>> [tuple(parse(f"{folder}/labels/a_b.txt")) for folder in ("test", "test-consensus")]
+    [('label', 'test', 'a', 'b'), ('label', 'test', 'a_b', None)]
+    """
     parts = key.split("/")
-    if len(parts) != 3 or parts[0] not in SPLITS or parts[1] not in ("images", "labels"):
+    split = parts[0].removesuffix(_BESIDE)
+    if len(parts) != 3 or split not in SPLITS or parts[1] not in ("images", "labels"):
         return None
-    image_id, _, rad_id = PurePosixPath(key).stem.rpartition("_")
-    return Part(parts[1].removesuffix("s"), parts[0], image_id or rad_id, rad_id if image_id else None)
+    kind, name = parts[1].removesuffix("s"), PurePosixPath(key).stem
+    if split != parts[0]:
+        return Part(kind, split, name, None)
+    image_id, _, rad_id = name.rpartition("_")
+    return Part(kind, split, image_id or rad_id, rad_id if image_id else None)
 
 
 def document_kind(key: str) -> str:

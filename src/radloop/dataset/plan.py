@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from radloop import manifest, sealed, tree
 from radloop.catalog import heldout, truth, version
-from radloop.errors import DatasetError
+from radloop.errors import DatasetError, UsageError
 from radloop.tables import (
     ANNOTATION_COLUMNS,
     ANNOTATIONS,
@@ -20,17 +20,42 @@ from radloop.tables import (
     READER,
     SCALED_SIDE_PX,
     SPLITS,
+    Split,
 )
 from radloop.taxonomy import Taxonomy
+from radloop.words import LabelKind
 
 
 @dataclass(frozen=True)
 class Labelling:
-    """How labels are made of what the readers drew."""
+    """How labels are made of what the readers drew.
 
-    labels: Literal["per-reader", "consensus"] = "per-reader"
+    With labels per reader and `judge` "consensus" every split but training has its consensus in a folder of its own
+    beside its readers' files, and the trainer's files name that folder. Raises UsageError for the other way round.
+    """
+
+    labels: LabelKind = "per-reader"
+    judge: LabelKind | None = None  # what is not training is judged by; None: by `labels`
     min_readers: int = 1  # of a consensus box; as many as have read the image, where those are fewer
     no_finding: Literal["background", "class"] = "background"
+
+    def __post_init__(self) -> None:
+        """Refuse what would judge by opinions what has learned the consensus."""
+        if self.labels == "consensus" and self.judge == "per-reader":
+            raise UsageError(
+                "--labels consensus with --judge per-reader would show a trainer each picture of validation once for "
+                "each of its readers, and score the consensus against opinions. Leave --judge out, or train per "
+                "reader: --labels per-reader, with --judge consensus."
+            )
+
+    @property
+    def judged_apart(self) -> bool:
+        """Whether what is not training has its consensus beside its readers' files."""
+        return self.labels == "per-reader" and self.judge == "consensus"
+
+    def folder(self, split: str) -> str:
+        """The folder that a trainer's file names for a split."""
+        return tree.folder(split, consensus=self.judged_apart and split != "training")
 
     def names(self, classes: Taxonomy) -> tuple[str, ...]:
         """The classes that the detector is taught."""
@@ -101,15 +126,15 @@ def build(
     Boxes may overhang the picture by the pixel that validation lets pass. Labels end at its edge, since trainers drop
     an image for a coordinate over 1; summary.json counts such boxes.
 
-    Raises DatasetError where two readings would have one file name.
+    Raises DatasetError where two readings would have one file name, or where training or validation would be empty.
     """
     findings = _marked(findings)
     used = findings.filter("used").with_columns(pl.col(EDGES).clip(0, 1))
-    named, texts, documents = _labelled(used, labelling, account)
-    files = _require_distinct(named.join(assignment.select("image_id", "split"), on="image_id").sort("stem"))
+    files, documents = _labelled(used, assignment, labelling, account)
+    _require_distinct(files)
     image_files = _images(files, pictures)
-    label_files = _labels(files, texts, empty=labelling.empty(classes))
-    yamls = _yamls(labelling.names(classes), filled=set(files["split"]))
+    label_files = _labels(files, empty=labelling.empty(classes))
+    yamls = _yamls(labelling, classes, files, assignment)
     version_id = manifest.version(pl.concat([image_files, label_files, listed(yamls)], how="diagonal"))
     ancestry = account.ancestry_of(version_id)
     documents |= yamls | {
@@ -129,7 +154,7 @@ def build(
             "source": account.source,
             "classes": classes.names,
             "settings": account.settings,
-            "boxes_written": texts["boxes"].sum(),
+            **_boxes_counted(files),
             **_rows_counted(findings, account),
         }
     )
@@ -155,20 +180,48 @@ def _descent(ancestry: Ancestry | None) -> dict[str, str | None]:
 
 
 def _labelled(
-    used: pl.DataFrame, labelling: Labelling, account: Account
-) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, bytes]]:
-    """The files to be (image_id, rad_id, stem), the texts of those with boxes, and the documents that explain them."""
-    readings = used.select("image_id", "rad_id").unique()
-    if labelling.labels == "per-reader":
-        stem = pl.format("{}_{}", "image_id", "rad_id")
-        drawn = used.filter(pl.col("class_id").is_not_null())
-        return readings.with_columns(stem=stem), tree.texts(drawn.with_columns(stem=stem)), {}
+    used: pl.DataFrame, assignment: pl.DataFrame, labelling: Labelling, account: Account
+) -> tuple[pl.DataFrame, dict[str, bytes]]:
+    """The files to be (image_id, rad_id, split, folder, stem, text and boxes), and the documents that explain them.
+
+    text and boxes are null of a file without boxes.
+    """
+    split = assignment.select("image_id", "split")
+    beside = pl.format(tree.folder("{}", consensus=True), "split")
+    if labelling.labels == "consensus":
+        files, fused = _by_consensus(used, labelling, account.lost)
+        return files.join(split, on="image_id").with_columns(folder="split"), {tree.CONSENSUS: sealed.encode(fused)}
+    files = _by_reader(used).join(split, on="image_id").with_columns(folder="split")
+    if not labelling.judged_apart:
+        return files, {}
+    held = used.join(split.filter(pl.col("split") != "training"), on="image_id", how="semi", maintain_order="left")
+    judged, fused = _by_consensus(held, labelling, account.lost)
+    judged = judged.join(split, on="image_id").with_columns(folder=beside)
+    return pl.concat([files, judged]), {tree.CONSENSUS: sealed.encode(fused)}
+
+
+def _by_reader(used: pl.DataFrame) -> pl.DataFrame:
+    """image_id, rad_id, stem of every reading; text and boxes of those that found something."""
+    named = used.with_columns(stem=pl.format("{}_{}", "image_id", "rad_id"))
+    texts = tree.texts(named.filter(pl.col("class_id").is_not_null()))
+    return named.select("image_id", "rad_id", "stem").unique().join(texts, on="stem", how="left")
+
+
+def _by_consensus(used: pl.DataFrame, labelling: Labelling, lost: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The same of every image that has a consensus, without a reader; and CONSENSUS."""
     fused = truth.fuse(used, min_readers=labelling.min_readers)
     kept = fused.filter("kept")
-    doubtful = account.lost.join(kept, on="image_id", how="anti")
-    images = readings.select("image_id", pl.lit(None, pl.String).alias("rad_id"), stem="image_id").unique()
+    doubtful = lost.join(kept, on="image_id", how="anti")
+    images = used.select("image_id", pl.lit(None, pl.String).alias("rad_id"), stem="image_id").unique()
     named = images.join(doubtful, on="image_id", how="anti")
-    return named, tree.texts(kept.with_columns(stem="image_id")), {tree.CONSENSUS: sealed.encode(fused)}
+    return named.join(tree.texts(kept.with_columns(stem="image_id")), on="stem", how="left"), fused
+
+
+def _boxes_counted(files: pl.DataFrame) -> dict[str, Any]:
+    """How many boxes all labels hold, and what of the files is a consensus beside its readers' files."""
+    judged = files.filter(pl.col("folder") != pl.col("split"))
+    apart = {"images": judged.height, "labels": judged.height, "boxes": judged["boxes"].sum()}
+    return {"boxes_written": files["boxes"].sum()} | ({"judged": apart} if judged.height else {})
 
 
 def _files_counted(
@@ -193,14 +246,23 @@ def _rows_counted(findings: pl.DataFrame, account: Account) -> dict[str, int]:
     }
 
 
-def _require_distinct(files: pl.DataFrame) -> pl.DataFrame:
-    twice = files.filter(pl.col("stem").is_duplicated()).sort("stem", "image_id").head(2)
+def _require_distinct(files: pl.DataFrame) -> None:
+    twice = files.filter(pl.struct("folder", "stem").is_duplicated()).sort("stem", "folder", "image_id").head(2)
     if twice.height:
         both = " and ".join(
             f"image {image_id!r} of {rad_id!r}" for image_id, rad_id in twice["image_id", "rad_id"].rows()
         )
         raise DatasetError(f"{both} would both be the file {twice['stem'][0]}. Rename one in the annotations.")
-    return files
+
+
+def _require_filled(files: pl.DataFrame, assignment: pl.DataFrame, labelling: Labelling) -> None:
+    """A trainer stops at an empty folder; an image of which a reading was lost may have no consensus."""
+    for split in ("training", "validation"):
+        if split in assignment["split"] and labelling.folder(split) not in files["folder"]:
+            raise DatasetError(
+                f"No image of {split} has a consensus: of each a reading was refused, and those that are left found "
+                "nothing. Mend the rows in rejected.csv, or label and judge per reader."
+            )
 
 
 def _all_of(images: pl.DataFrame, labels: pl.DataFrame, documents: Mapping[str, bytes]) -> pl.DataFrame:
@@ -216,7 +278,7 @@ def _images(files: pl.DataFrame, pictures: pl.DataFrame) -> pl.DataFrame:
         files.join(pictures.select("image_id", "bytes", "md5", source="path"), on="image_id")
         .with_columns(
             key=pl.format(
-                "{}/images/{}{}", "split", "stem", pl.col("source").replace_strict(sources, return_dtype=pl.String)
+                "{}/images/{}{}", "folder", "stem", pl.col("source").replace_strict(sources, return_dtype=pl.String)
             ),
             kind=pl.lit("image"),
         )
@@ -225,15 +287,15 @@ def _images(files: pl.DataFrame, pictures: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _labels(files: pl.DataFrame, texts: pl.DataFrame, *, empty: str) -> pl.DataFrame:
+def _labels(files: pl.DataFrame, *, empty: str) -> pl.DataFrame:
     """MANIFEST and text of every label file."""
-    filled = files.join(texts, on="stem", how="left").with_columns(pl.col("text").fill_null(empty))
+    filled = files.with_columns(pl.col("text").fill_null(empty))
     distinct = filled["text"].unique()
     sums = pl.DataFrame({"text": distinct, "md5": [hashlib.md5(text.encode()).hexdigest() for text in distinct]})
     return (
         filled.join(sums, on="text")
         .with_columns(
-            key=pl.format("{}/labels/{}.txt", "split", "stem"),
+            key=pl.format("{}/labels/{}.txt", "folder", "stem"),
             kind=pl.lit("label"),
             bytes=pl.col("text").str.len_bytes().cast(pl.Int64),
         )
@@ -242,16 +304,19 @@ def _labels(files: pl.DataFrame, texts: pl.DataFrame, *, empty: str) -> pl.DataF
     )
 
 
-def _yamls(names: Iterable[str], *, filled: set[str]) -> dict[str, bytes]:
+def _yamls(labelling: Labelling, classes: Taxonomy, files: pl.DataFrame, assignment: pl.DataFrame) -> dict[str, bytes]:
     """The trainer's files, for its own three splits and one for each other split as `val`.
 
     A split without images has none: the trainer stops at an empty folder.
     """
-    others = [split for split in SPLITS if split in filled and split not in tree.TRAINERS_OWN]
-    keys = {"validation": tree.DATA} | {split: tree.data_of(split) for split in others}
-    test = {"test": "test/images"} if "test" in filled else {}
+    _require_filled(files, assignment, labelling)
+    filled = set(files["folder"])
+    place = {split: f"{labelling.folder(split)}/images" for split in SPLITS}
+    others = [split for split in SPLITS if labelling.folder(split) in filled and split not in tree.TRAINERS_OWN]
+    keys: dict[Split, str] = {"validation": tree.DATA, **{split: tree.data_of(split) for split in others}}
+    test = {"test": place["test"]} if labelling.folder("test") in filled else {}
     return {
-        key: tree.data_yaml({"train": "training/images", "val": f"{split}/images"} | test, names)
+        key: tree.data_yaml({"train": place["training"], "val": place[split]} | test, labelling.names(classes))
         for split, key in keys.items()
     }
 

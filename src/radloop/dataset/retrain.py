@@ -14,7 +14,6 @@ from radloop.errors import DatasetError
 from radloop.tables import MANIFEST
 
 _HELD_OUT_WARNING: Final = "# --include-held-out was used: figures on the held-out splits flatter from here on\n"
-_PLACES: Final = {"train": "images", "val": "../validation/images"}  # the dataset's own, beside the unit
 
 
 def build(
@@ -27,9 +26,13 @@ def build(
     and normal labels are as the dataset has them. Raises DatasetError where it lacks a picture.
     """
     classes, learned = dataset.taxonomy, rows.filter("trains")
-    labelling = Labelling(no_finding="class" if dataset.settings.get("no_finding") == "class" else "background")
+    labelling = Labelling(
+        judge="consensus" if dataset.settings.get("judge") == "consensus" else None,
+        no_finding="class" if dataset.settings.get("no_finding") == "class" else "background",
+    )
+    places = {"train": "images", "val": f"../{labelling.folder('validation')}/images"}  # the dataset's, beside the unit
     warning = _HELD_OUT_WARNING if include_held_out else ""
-    data = {tree.RETRAIN_DATA: tree.data_yaml(_PLACES, labelling.names(classes), comment=warning)}
+    data = {tree.RETRAIN_DATA: tree.data_yaml(places, labelling.names(classes), comment=warning)}
     every = dict(documents) | (data if learned.height else {})
 
     pictures = {

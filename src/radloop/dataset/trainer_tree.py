@@ -3,8 +3,8 @@
 import glob
 import os
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -68,6 +68,18 @@ def judge_tree(dataset: yolo.Tree, *, judged_elsewhere: Path | None = None) -> F
         min((count for count in map(trainer_yaml.class_count, contents) if count is not None), default=None),
         max(map(trainer_yaml.keypoint_columns, contents), default=0),
     )
+
+
+def with_listed(found: Found, listed: Iterable[str], root: Path) -> Found:
+    """What was found, and the pictures of a manifest that are there and no yaml leads to (split and config null).
+
+    Such are the readers' files of a split that is judged by its consensus: what moves to training is trained on.
+    """
+    others = sorted(set(listed) - set(found.pictures["key"]))
+    there = [key for key in others if os.path.isfile(f"{root}/{key}")]
+    rows = [(key, _key(yolo.label_path(f"{root}/{key}"), root), None, None) for key in there]
+    more = pl.DataFrame(rows, schema=found.pictures.schema, orient="row")
+    return replace(found, pictures=pl.concat([found.pictures, more]))
 
 
 def _key(path: str | Path, root: Path) -> str:

@@ -187,12 +187,12 @@ def _check_unit(root: Path, *, jobs: int, judged_elsewhere: Path | None = None, 
     ):  # re-training data of which none trains
         violations = [one for one in violations if one.rule != "yaml-missing"]
 
+    if listed is not None:
+        found = trainer_tree.with_listed(found, listed.filter(kind="image")["key"], root)
     image_keys = set(found.pictures["key"])
     other_keys = set(found.pictures["label"])
     if listed is not None:
-        is_image = pl.col("kind") == "image"
-        image_keys |= set(listed.filter(is_image)["key"])
-        other_keys |= set(listed.filter(~is_image)["key"])
+        other_keys |= set(listed.filter(pl.col("kind") != "image")["key"])
     pictures = trainer_pictures.look_at_all(root, sorted(image_keys), jobs=jobs, progress=progress)
     texts = dict(_read(root, sorted(other_keys), violations))
 
@@ -262,7 +262,8 @@ def _judge_contents(found: Found, pictures: Mapping[str, Looked], texts: Mapping
 def _judge_lost_splits(found: Found, dropped: set[str]) -> Iterator[Violation]:
     """A split of which the trainer drops every picture: it refuses the dataset."""
     is_dropped = pl.col("key").is_in(dropped) | pl.col("label").is_in(dropped)
-    splits = found.pictures.group_by("config", "split").agg(lost=is_dropped.all(), count=pl.len())
+    uses = found.pictures.filter(pl.col("config").is_not_null())
+    splits = uses.group_by("config", "split").agg(lost=is_dropped.all(), count=pl.len())
     for config, split, lost, count in splits.sort("config", "split").iter_rows():
         if lost:
             rule = "test-refused" if split == "test" else "split-dropped"
@@ -333,7 +334,8 @@ def _judge_places(listed: pl.DataFrame, assigned: pl.DataFrame) -> Iterator[Viol
     for md5, where in _in_two_splits(images, "md5"):
         yield Violation("leak-picture", manifest.NAME, None, f"the picture with MD5 {md5} is in {where}")
     placed = listed.filter(pl.col("split").is_not_null())
-    for key, split in placed.filter(pl.col("key").str.extract("^([^/]*)/") != pl.col("split"))["key", "split"].rows():
+    folder, beside = pl.col("key").str.extract("^([^/]*)/"), pl.format(tree.folder("{}", consensus=True), "split")
+    for key, split in placed.filter(folder != pl.col("split"), folder != beside)["key", "split"].rows():
         yield Violation("split-annotations", key, None, f"the manifest says that it is of {split}")
     both = placed.join(assigned.unique("image_id"), on="image_id", how="left", suffix="_assigned")
     wrong = both.filter(~pl.col("split").eq_missing(pl.col("split_assigned")))
@@ -359,7 +361,8 @@ def _splits_left_out(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> list[s
 def _is_of(violation: Violation, absent: list[str]) -> bool:
     """Whether a data yaml only misses the folder of a split that was not pulled."""
     misses = violation.rule in ("place-missing", "test-refused")
-    return misses and any(f"{split}/images" in violation.detail for split in absent)
+    folders = [tree.folder(split, consensus=consensus) for split in absent for consensus in (False, True)]
+    return misses and any(f"{folder}/images" in violation.detail for folder in folders)
 
 
 def _judge_summary(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator[Violation]:

@@ -96,6 +96,7 @@ def run(options: Etl, *, engine: Engine = HERE, progress: Progress = silent) -> 
         store.preflight()
         held = None if options.allow_shrink else _size_held(store)
     _source(options).foresee()
+    _labelling(options)
     _wishes(options)
     return Loaded(
         extract(options, progress=progress),
@@ -116,6 +117,7 @@ def foresee(options: Etl, *, engine: Engine = HERE, progress: Progress = silent)
     if data is not None:
         transformed = transform(options, data=data, held=size, engine=engine, progress=progress)
     else:
+        _labelling(options)
         _wishes(options)
         notes += (f"the dataset cannot be foreseen before {options.source} is extracted",)
     return EtlPreview(extracted, transformed, options.store_address, held, notes)
@@ -147,7 +149,7 @@ def transform(
     Raises what the steps raise, and StoreError where it has over a tenth less than what the store has (`held`); nothing
     of a dataset is left where one of them does.
     """
-    labelling, wishes = Labelling(options.labels, options.min_readers, options.no_finding), _wishes(options)
+    labelling, wishes = _labelling(options), _wishes(options)
     with files.locked(options.out, writing=not options.dry_run), refusing.kept_beside(options):
         data = data or raw.read(options.out)
         folder_of_pictures = _require_pictures(data)
@@ -241,6 +243,11 @@ def _size_held(store: Store) -> Size | None:
     return None
 
 
+def _labelling(options: Transform) -> Labelling:
+    """How labels are made. Raises UsageError for wishes that contradict each other."""
+    return Labelling(options.labels, options.judge, options.min_readers, options.no_finding)
+
+
 def _wishes(options: Transform) -> Wishes:
     return classes.wishes(options.classes, options.map, keep=options.keep_classes, drop=options.drop_classes)
 
@@ -317,9 +324,10 @@ def _proven(
 
 
 def _settings(options: Transform, wishes: Wishes, valid: Validated) -> dict[str, Any]:
-    """What the run was asked for, as summary.json holds it."""
+    """What the run was asked for, as summary.json holds it. `judge` stands there where it is another than `labels`."""
     return {
         "labels": options.labels,
+        **({"judge": options.judge} if _labelling(options).judged_apart else {}),
         "min_readers": options.min_readers,
         "no_finding": options.no_finding,
         "seed": options.seed,

@@ -1,13 +1,12 @@
 """How a unit lies in a store: its keys, the publisher's own files, its manifest; and without one, its listing."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
 from typing import Final
 
 import msgspec
 import polars as pl
 
-from radloop import manifest
+from radloop import manifest, tree
 from radloop.errors import UNDECODABLE, StoreError
 from radloop.storage import Store
 from radloop.storage.change import Row, Stored
@@ -109,16 +108,14 @@ def listed(store: Store, *, prefix: str = manifest.UNIT) -> pl.DataFrame:
     for key, stored in sorted(within(listing).items()):
         if not manifest.is_safe_key(key):
             continue
-        parts = key.split("/")
-        named = len(parts) == 3 and parts[0] in SPLITS and parts[1] in ("images", "labels")
-        image_id, _, rad_id = PurePosixPath(key).stem.rpartition("_")
+        part = tree.parse(key)
         rows.append(
             {
                 "key": key,
-                "kind": parts[1].removesuffix("s") if named else "yaml" if key.endswith(".yaml") else "document",
-                "image_id": (image_id or rad_id) if named else None,
-                "rad_id": rad_id if named and image_id else None,
-                "split": parts[0] if named else None,
+                "kind": part.kind if part else "yaml" if key.endswith(".yaml") else "document",
+                "image_id": part.image_id if part else None,
+                "rad_id": part.rad_id if part else None,
+                "split": part.split if part else None,
                 "bytes": stored.bytes,
                 "md5": stored.md5 or None,
             }

@@ -31,12 +31,18 @@ class Size:
 
 
 def size(table: pl.DataFrame, summary: bytes | None) -> Size:
-    """Of a version with this manifest (MANIFEST) and summary.json."""
-    boxes = None
-    with suppress(ValueError, TypeError, AttributeError, RecursionError):
-        boxes = json.loads(summary or b"{}").get("boxes_written")
+    """Of a version with this manifest (MANIFEST) and summary.json, without the consensus beside its readers' files.
+
+    To judge by it, or no more, makes no version smaller.
+    """
+    boxes, beside = None, 0
+    with suppress(ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        told = json.loads(summary or b"{}")
+        boxes = told.get("boxes_written")
+        judged = told.get("judged", {"labels": 0, "boxes": 0})
+        boxes, beside = boxes - int(judged["boxes"]), int(judged["labels"])
     images = table.filter(kind="image")["image_id"].n_unique()
-    return Size(images, table.filter(kind="label").height, boxes if isinstance(boxes, int) else None)
+    return Size(images, table.filter(kind="label").height - beside, boxes if isinstance(boxes, int) else None)
 
 
 def held(store: Store, table: pl.DataFrame, *, prefix: str = manifest.UNIT) -> Size:

@@ -113,8 +113,9 @@ def read(
 
 
 def _own(settings: Mapping[str, Any], split: str) -> LabelKind:
-    """How the dataset's own label files of a split are made."""
-    own: LabelKind = settings.get("labels", "per-reader")
+    """How the label files are made that the dataset's own trainer's files lead to for a split."""
+    judge: LabelKind | None = None if split == "training" else settings.get("judge")
+    own: LabelKind = judge or settings.get("labels", "per-reader")
     return own
 
 
