@@ -1,6 +1,7 @@
 """`radloop check` beside the trainer itself, dataset by dataset. `make test-peers` runs this; `make test` does not."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,20 @@ import numpy as np
 import polars as pl
 import pytest
 
+import made_up
 import trainer_cases
 import trainer_verdicts
 from radloop.dataset.trainer_rules import DROPPING, TRAINER
-from radloop.pipelines import checking
+from radloop.options import Etl
+from radloop.pipelines import checking, offline
+from radloop.split_sizes import SplitSizes
 
 pytestmark = pytest.mark.peers
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent.parent / "docs/trainer-verdicts.md"
 PYTHON = HERE.parent.parent / ".venv-peers/bin/python"
+SIZES = SplitSizes.parse("training=16,validation=4,test=4,staging=4,canary=4,production=8")
 
 
 def ask(folder: Path) -> dict[str, Any]:
@@ -55,6 +60,33 @@ def test_check_says_what_the_trainer_does(tmp_path: Path, request: pytest.Fixtur
         record = {"trainer": TRAINER, "verdicts": verdicts}
         trainer_verdicts.RECORDED.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
         PAGE.write_text(trainer_verdicts.page(TRAINER, verdicts, found))
+
+
+def test_trainer_validates_on_each_image_once_where_the_consensus_judges(tmp_path: Path) -> None:
+    films = made_up.films(tmp_path / "films")
+    for name, judge in (("per-reader", None), ("judged", "consensus")):
+        out = tmp_path / "made" / name
+        offline.etl(Etl(source=str(films), out=out, sizes=SIZES, judge=judge, min_readers=2))
+        shutil.copytree(out / "organized", tmp_path / "theirs" / name)
+    told = ask(tmp_path / "theirs")
+
+    taken = {}
+    for name, fate in told.items():
+        assert fate["refused"] is None
+        for split, files in fate["splits"].items():
+            troubles = ("refused", "elsewhere", "dropped", "missing", "saved anew", "stops at", "repeated")
+            assert not any(files[trouble] for trouble in troubles)
+            taken[name, split] = len(files["boxes"]), sum(files["boxes"].values())
+    print(f"\n{TRAINER}, pictures and boxes of each split:", *taken.items(), sep="\n")
+    assert {key: pictures for key, (pictures, _) in taken.items()} == {
+        ("judged", "train"): 48,
+        ("judged", "val"): 4,
+        ("judged", "test"): 4,
+        ("per-reader", "train"): 48,
+        ("per-reader", "val"): 12,
+        ("per-reader", "test"): 12,
+    }
+    assert taken["judged", "train"] == taken["per-reader", "train"]
 
 
 WORDS = ["0", "1", "2", "-1", "1.0", "0.5", ".25", "1e-3", "nan", "inf", "-0.005", "-0.0", "1.01", "1.0101", "-0.01"]
