@@ -1,12 +1,26 @@
-"""Write docs/commands.md and docs/settings.md from the code: `make docs`. tests/test_docs.py says when they are old."""
+"""Write the pages that are made from the code, and the types of the API's keywords: `make docs`.
 
+tests/test_docs.py says when they are old.
+"""
+
+import dataclasses
+import importlib
+import inspect
 import os
+import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from typer.testing import CliRunner
 
-from radloop import cli, options
+import radloop
+from radloop import cli, options, words
+from radloop.api import dataset, given, steps
+from radloop.durations import Duration
 from radloop.settings import Setting, of
+from radloop.split_sizes import SplitSizes
 
 HERE = Path(__file__).parent
 WIDTH = "100"
@@ -50,7 +64,164 @@ def _row(setting: Setting) -> tuple[str, ...]:
     return tuple(cell.replace("|", "\\|") for cell in cells)
 
 
-PAGES = {"commands.md": commands, "settings.md": settings}
+API = (
+    options.Extract,
+    options.Transform,
+    options.Load,
+    options.Etl,
+    options.Pull,
+    options.Simulate,
+    options.Review,
+    options.Retrain,
+    options.Evaluate,
+)
+# what decides which record is returned is a keyword of the function's own
+DECIDING = {options.Etl: {"dry_run"}, options.Review: {"queue", "simulated"}}
+
+
+def keywords() -> str:
+    """A TypedDict for each step of the API: the keywords that its function takes, and their types."""
+    classes, used = [], set()
+    for step in API:
+        hints = get_type_hints(step, include_extras=True)
+        rows = []
+        for name, setting in given.keywords(step).items():
+            if setting.required or name in DECIDING.get(step, ()):
+                continue
+            kind = _kind(hints[name], setting)
+            used |= {word for word in (*WORDS, "Duration", "SplitSizes") if word in re.findall(r"\w+", kind)}
+            rows.append(f"    {name}: {kind}")
+        title = f'    """Keywords of `radloop.{step.__name__.lower()}`."""'
+        classes.append("\n".join([f"class {step.__name__}Keywords(TypedDict, total=False):", title, "", *rows]))
+    own = {"Duration": "radloop.durations", "SplitSizes": "radloop.split_sizes"}
+    imports = [f"from {own[name]} import {name}" for name in sorted(own) if name in used]
+    imports.append(f"from radloop.words import {', '.join(sorted(used & set(WORDS)))}")
+    head = (
+        '"""The keywords of the API\'s functions. Made from `radloop.options` by `make docs`; do not edit."""\n\n'
+        "from collections.abc import Sequence\nfrom os import PathLike\nfrom typing import Literal, TypedDict\n\n"
+    )
+    return (
+        head
+        + "\n".join(imports)
+        + "\n\n"
+        + "Text = str | PathLike[str]  # a path is taken as its text\n\n\n"
+        + "\n\n\n".join(classes)
+        + "\n"
+    )
+
+
+WORDS = {name: kind for name, kind in vars(words).items() if get_origin(kind) is Literal}
+
+
+def _kind(hint: Any, setting: Setting) -> str:
+    """The type of a keyword: what the option may be, and the texts that mean it."""
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    if get_origin(hint) is UnionType:
+        (hint,) = (part for part in get_args(hint) if part is not NoneType)
+        return f"{_kind(hint, setting)} | None"
+    if get_origin(hint) is tuple:
+        return f"Sequence[{_kind(get_args(hint)[0], setting)}]"
+    if get_origin(hint) is Literal:
+        named = [name for name, kind in WORDS.items() if kind == hint]
+        return named[0] if named else "Literal[{}]".format(", ".join(f'"{choice}"' for choice in get_args(hint)))
+    if hint in (Duration, SplitSizes):
+        return f"{hint.__name__} | str"
+    return "Text" if hint is Path or (hint is str and not setting.about.parse) else str(hint.__name__)
+
+
+def api() -> str:
+    """The names of `import radloop`, from their docstrings; the examples in these are tests."""
+    about = _markdown(radloop)
+    parts = [
+        "# Python\n\nMade from the docstrings by `make docs`; do not edit. Every example is a test. "
+        "[A notebook](notebooks/loop.ipynb) goes through the loop.\n",
+        about,
+        "## A dataset\n",
+        *_function("radloop.open", dataset.open_dataset),
+        *_record("radloop.Dataset", dataset.Dataset),
+        *(part for name, member in _members(dataset.Dataset) for part in _function(f"Dataset.{name}", member)),
+        *_record("radloop.Image", dataset.Image),
+        *_record("radloop.Box", dataset.Box),
+        "## The steps\n",
+        _markdown(steps),
+    ]
+    for step in API:
+        name = step.__name__.lower()
+        function = getattr(steps, name)
+        parts += _function(f"radloop.{name}", function)
+        parts.append(f"Keywords ([what each is](settings.md)): {_code(given.keywords(step))}.\n")
+        parts += [
+            f"`{record.__name__}`: {_first(record)} {_code(field.name for field in dataclasses.fields(record))}.\n"
+            for record in _returned(function)
+        ]
+    return "\n".join(parts)
+
+
+def _members(kind: type) -> Iterator[tuple[str, Any]]:
+    """The public properties and methods of a class, as they stand in it."""
+    yield from ((name, member) for name, member in vars(kind).items() if not name.startswith("_") and member.__doc__)
+
+
+def _function(name: str, function: Any) -> list[str]:
+    """The heading, the signature and the docstring of a function, a method or a property."""
+    called = function if inspect.isfunction(function) else getattr(function, "fget", getattr(function, "func", None))
+    signature = inspect.signature(inspect.unwrap(called))
+    own = [
+        parameter.replace(annotation=parameter.empty)
+        for parameter in signature.parameters.values()
+        if parameter.name != "self" and not isinstance(parameter.default, given.Shown)
+    ]
+    own = [parameter for parameter in own if parameter.name != "source"]
+    arguments = str(inspect.Signature(own)) if called is function else ""
+    returned = re.findall(r"\) -> \"?(.+?)\"?:\n", inspect.getsource(called))[-1]
+    keywords = ", **keywords)" if len(own) < len(signature.parameters) - ("self" in signature.parameters) else ")"
+    text = f"{name}{arguments.removesuffix(')') + keywords if arguments else ''} -> {returned}"
+    return [f"### {name}\n\n```python\n{text}\n```\n", _markdown(called)]
+
+
+def _record(name: str, record: type) -> list[str]:
+    """The heading, the fields and the docstring of a dataclass, with the comments behind the fields."""
+    lines = [line.strip() for line in inspect.getsource(record).splitlines()]
+    fields = [line for line in lines if re.match(rf"({'|'.join(f.name for f in dataclasses.fields(record))}): ", line)]
+    code = re.sub(r" = field\(.*?\)", "", "\n".join(fields))
+    return [f"### {name}\n", _markdown(record), f"```python\n{code}\n```\n"]
+
+
+def _returned(function: Callable[..., object]) -> list[type]:
+    """The records that a step may return."""
+    names = function.__annotations__["return"].strip("\"'").split(" | ")
+    room = inspect.getsource(steps)
+    modules = [re.search(rf"from (\S+) import .*\b{name}\b", room) for name in names]
+    return [
+        getattr(importlib.import_module(found[1]), name) for found, name in zip(modules, names, strict=True) if found
+    ]
+
+
+def _first(record: type) -> str:
+    return " ".join((inspect.getdoc(record) or "").partition("\n\n")[0].split())
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _markdown(documented: Any) -> str:
+    """A docstring as Markdown: an example in a fence of its own."""
+    lines = []
+    for block in re.split(r"\n\s*\n", inspect.getdoc(documented) or ""):
+        code = block.startswith((">>>", "    "))
+        text = re.sub(r"  # doctest: .*", "", inspect.cleandoc(block))
+        lines.append(f"```python\n{text}\n```\n" if code else f"{text}\n")
+    return "\n".join(lines).replace("\n```\n\n```python\n", "\n\n")
+
+
+PAGES = {
+    "api.md": api,
+    "commands.md": commands,
+    "settings.md": settings,
+    "../src/radloop/api/keywords.py": keywords,
+}
 
 if __name__ == "__main__":
     os.environ.pop("RADLOOP_OUT", None)

@@ -7,7 +7,7 @@ and its name in capitals, or a name that users of this system know; an empty var
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -127,6 +127,25 @@ class Setting:
         if parts or not (self.optional or self.default):
             return tuple(self._one(part, named) for part in parts)
         return None if self.optional else self._one("", named)
+
+    def accept(self, value: object, named: str) -> object:
+        """The value that a program gave under the name `named`, held to what its text may be. Raises UsageError."""
+        if value is None and self.optional:
+            return None
+        if self.several and not isinstance(value, str):
+            if not isinstance(value, Iterable) or isinstance(value, Mapping):
+                raise UsageError(f"{named}: {str(value)[:_LONGEST]!r} cannot be used: it has to be a list of texts.")
+            return self.read([self._text_of(item, named) for item in value], named)
+        if self.boolean and isinstance(value, bool):
+            return value
+        return self.read(self._text_of(value, named), named)
+
+    def _text_of(self, value: object, named: str) -> str:
+        """The text of one value that a program gave; where a text is asked for, only a text or a path has one."""
+        if value is None or (self.kind.read in (str, _path) and not isinstance(value, str | os.PathLike)):
+            expected = self.kind.expected or "another value"
+            raise UsageError(f"{named}: {str(value)[:_LONGEST]!r} cannot be used: it has to be {expected}.")
+        return self.text(value)
 
     @property
     def _separator(self) -> str:

@@ -1,0 +1,31 @@
+"""Where the examples of the API run: in a folder with some radiographs, and a loop made of them."""
+
+import shutil
+
+import pytest
+
+import made_up
+import radloop
+
+SIZES = "training=18,validation=4,test=6,staging=4,canary=2,production=6"
+
+
+@pytest.fixture(scope="session")
+def _example(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("examples")
+    made_up.films(folder / "my-xrays")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        radloop.etl(source="my-xrays", out="data", sizes=SIZES, jobs=1)
+        radloop.simulate(out="data", detector="oracle:0.2", load_pattern="1", stage_seconds=0.2, jobs=1)
+        radloop.review(out="data", simulated=True, jobs=1)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _examples_run_beside_a_dataset(request, monkeypatch):
+    if isinstance(request.node, pytest.DoctestItem) and request.node.name.startswith("radloop.api."):
+        folder = request.getfixturevalue("tmp_path")
+        shutil.copytree(request.getfixturevalue("_example"), folder, dirs_exist_ok=True)
+        monkeypatch.chdir(folder)
+        request.getfixturevalue("doctest_namespace")["radloop"] = radloop

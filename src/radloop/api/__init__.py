@@ -1,0 +1,1 @@
+"""radloop from Python: what `import radloop` offers. Each name is loaded when it is first used."""

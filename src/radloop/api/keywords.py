@@ -1,0 +1,196 @@
+"""The keywords of the API's functions. Made from `radloop.options` by `make docs`; do not edit."""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Literal, TypedDict
+
+from radloop.durations import Duration
+from radloop.split_sizes import SplitSizes
+from radloop.words import Boxes, ConfidenceUnit, Format, LabelKind, Split, TimeUnit, Worklist
+
+Text = str | PathLike[str]  # a path is taken as its text
+
+
+class ExtractKeywords(TypedDict, total=False):
+    """Keywords of `radloop.extract`."""
+
+    out: Text
+    classes: Text | None
+    annotations: Text | None
+    format: Format
+    boxes: Boxes
+    annotations_only: bool
+    seed: int
+    jobs: int
+    dry_run: bool
+
+
+class TransformKeywords(TypedDict, total=False):
+    """Keywords of `radloop.transform`."""
+
+    out: Text
+    store: Text | None
+    classes: Text | None
+    map: Sequence[Text]
+    keep_classes: Sequence[Text]
+    drop_classes: Sequence[Text]
+    labels: LabelKind
+    min_readers: int
+    keep_splits: bool
+    max_refused: float
+    no_finding: Literal["background", "class"]
+    sizes: SplitSizes | str
+    previous: Text | None
+    fresh: bool
+    add: Text | None
+    blind_production: bool
+    seed: int
+    jobs: int
+    engine: Literal["local", "ray"]
+    ray_address: Text
+    dry_run: bool
+    strict: bool
+
+
+class LoadKeywords(TypedDict, total=False):
+    """Keywords of `radloop.load`."""
+
+    out: Text
+    store: Text | None
+    keep_old: bool
+    allow_shrink: bool
+    jobs: int
+    engine: Literal["local", "ray"]
+    ray_address: Text
+    dry_run: bool
+
+
+class EtlKeywords(TypedDict, total=False):
+    """Keywords of `radloop.etl`."""
+
+    out: Text
+    store: Text | None
+    classes: Text | None
+    map: Sequence[Text]
+    annotations: Text | None
+    format: Format
+    boxes: Boxes
+    keep_classes: Sequence[Text]
+    drop_classes: Sequence[Text]
+    labels: LabelKind
+    min_readers: int
+    keep_splits: bool
+    max_refused: float
+    no_finding: Literal["background", "class"]
+    sizes: SplitSizes | str
+    previous: Text | None
+    fresh: bool
+    add: Text | None
+    blind_production: bool
+    keep_old: bool
+    allow_shrink: bool
+    seed: int
+    jobs: int
+    engine: Literal["local", "ray"]
+    ray_address: Text
+    strict: bool
+
+
+class PullKeywords(TypedDict, total=False):
+    """Keywords of `radloop.pull`."""
+
+    out: Text
+    store: Text | None
+    splits: Sequence[Split] | None
+    dry_run: bool
+
+
+class SimulateKeywords(TypedDict, total=False):
+    """Keywords of `radloop.simulate`."""
+
+    out: Text
+    store: Text | None
+    feedback: Text | None
+    log: Text | None
+    map: Sequence[Text]
+    splits: Sequence[Split]
+    detector: Text
+    model_classes: Text | None
+    load_pattern: Text
+    stage_seconds: float
+    request_timeout: float
+    inference_ms: float
+    arrival: Text
+    drift: Text
+    seed: int
+    durable: bool
+    jobs: int
+    engine: Literal["local", "ray"]
+    ray_address: Text
+    dry_run: bool
+
+
+class ReviewKeywords(TypedDict, total=False):
+    """Keywords of `radloop.review`."""
+
+    out: Text
+    feedback: Text | None
+    bbox_format: Text
+    confidence_unit: ConfidenceUnit
+    class_base: int
+    time_unit: TimeUnit
+    time_zone: Text
+    reviews: Text | None
+    log: Text | None
+    wait: Duration | str
+    dataset: Text | None
+    read_twice: float
+    adjudicators: Sequence[str]
+    worklist: Worklist
+    reader: str | None
+    held_out: bool
+    seed: int
+    durable: bool
+    jobs: int
+    dry_run: bool
+
+
+class RetrainKeywords(TypedDict, total=False):
+    """Keywords of `radloop.retrain`."""
+
+    out: Text
+    feedback: Text | None
+    bbox_format: Text
+    confidence_unit: ConfidenceUnit
+    class_base: int
+    time_unit: TimeUnit
+    time_zone: Text
+    reviews: Text | None
+    log: Text | None
+    wait: Duration | str
+    dataset: Text | None
+    store: Text | None
+    min_confidence: float
+    require_review: bool
+    include_held_out: bool
+    allow_simulated: bool
+    jobs: int
+    dry_run: bool
+    strict: bool
+
+
+class EvaluateKeywords(TypedDict, total=False):
+    """Keywords of `radloop.evaluate`."""
+
+    out: Text
+    feedback: Text | None
+    bbox_format: Text
+    confidence_unit: ConfidenceUnit
+    class_base: int
+    time_unit: TimeUnit
+    time_zone: Text
+    reviews: Text | None
+    dataset: Text | None
+    min_confidence: float | None
+    seed: int
+    jobs: int

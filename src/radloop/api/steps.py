@@ -1,0 +1,210 @@
+"""The steps as functions: each takes the options of its command, and gives the record that the command prints.
+
+Give a dataclass of `radloop.options`, keywords of the same names, or both: a keyword wins. Values are checked as those
+of flags; a wrong one raises `radloop.errors.UsageError`. The environment is not read.
+"""
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from radloop import options as of
+from radloop.api import given
+from radloop.api.keywords import (
+    EtlKeywords,
+    EvaluateKeywords,
+    ExtractKeywords,
+    LoadKeywords,
+    PullKeywords,
+    RetrainKeywords,
+    ReviewKeywords,
+    SimulateKeywords,
+    TransformKeywords,
+)
+from radloop.progress import Progress
+
+if TYPE_CHECKING:
+    from radloop.pipelines.evaluating import Evaluation
+    from radloop.pipelines.offline import EtlPreview, Extracted, Loaded, Transformed
+    from radloop.pipelines.online import Simulation
+    from radloop.pipelines.retraining import Retrained
+    from radloop.pipelines.reviewing import Queued, Reviewed
+    from radloop.storage.publish import Published
+    from radloop.storage.pull import Pulled
+
+
+@overload
+def etl(
+    options: of.Etl, /, *, progress: Progress | bool = ..., **told: Unpack[EtlKeywords]
+) -> "Loaded | EtlPreview": ...
+@overload
+def etl(
+    *,
+    source: str | PathLike[str],
+    dry_run: Literal[True],
+    progress: Progress | bool = ...,
+    **told: Unpack[EtlKeywords],
+) -> "EtlPreview": ...
+@overload
+def etl(
+    *,
+    source: str | PathLike[str],
+    dry_run: Literal[False] = ...,
+    progress: Progress | bool = ...,
+    **told: Unpack[EtlKeywords],
+) -> "Loaded": ...
+@given.named(of.Etl)
+def etl(options: of.Etl | None = None, /, *, progress: Progress | bool = False, **told: Any) -> "Loaded | EtlPreview":
+    """Build a dataset from a source and publish it: `extract`, `transform` and `load` in one.
+
+    >>> done = radloop.etl(source="my-xrays", out="data")
+    >>> done.transformed.images["training"], done.transformed.rows_refused
+    (18, 0)
+    >>> done.published.version == done.transformed.version
+    True
+    >>> radloop.etl(source="my-xrays", min_readers=99)
+    Traceback (most recent call last):
+    radloop.errors.UsageError: min_readers: '99' cannot be used: it has to be a whole number from 1 to 17.
+    """
+    from radloop.pipelines import offline
+
+    with given.running(of.Etl, options, told, progress) as run:
+        return offline.etl(run.options, engine=run.engine, progress=run.progress)
+
+
+@overload
+def extract(
+    options: of.Extract, /, *, progress: Progress | bool = ..., **told: Unpack[ExtractKeywords]
+) -> "Extracted": ...
+@overload
+def extract(
+    *, source: str | PathLike[str], progress: Progress | bool = ..., **told: Unpack[ExtractKeywords]
+) -> "Extracted": ...
+@given.named(of.Extract)
+def extract(options: of.Extract | None = None, /, *, progress: Progress | bool = False, **told: Any) -> "Extracted":
+    """Bring annotations and pictures to `out`/raw; a folder is read where it lies.
+
+    >>> radloop.extract(source="my-xrays", out="data").images
+    40
+    """
+    from radloop.pipelines import offline
+
+    with given.running(of.Extract, options, told, progress) as run:
+        return offline.extract(run.options, progress=run.progress)
+
+
+@given.named(of.Transform)
+def transform(
+    options: of.Transform | None = None, /, *, progress: Progress | bool = False, **told: Unpack[TransformKeywords]
+) -> "Transformed":
+    """Build the dataset `out`/organized from `out`/raw: validate, inspect the pictures, split, write.
+
+    >>> foreseen = radloop.transform(out="data", labels="consensus", dry_run=True)
+    >>> foreseen.labels, foreseen.written
+    (40, False)
+    """
+    from radloop.pipelines import offline
+
+    with given.running(of.Transform, options, told, progress) as run:
+        return offline.transform(run.options, engine=run.engine, progress=run.progress)
+
+
+@given.named(of.Load)
+def load(
+    options: of.Load | None = None, /, *, progress: Progress | bool = False, **told: Unpack[LoadKeywords]
+) -> "Published":
+    """Publish `out`/organized to a store, a folder or a remote of rclone, and verify it there.
+
+    >>> radloop.load(out="data", store="data/store").sent_files
+    0
+    """
+    from radloop.pipelines import offline
+
+    with given.running(of.Load, options, told, progress) as run:
+        return offline.load(run.options, engine=run.engine, progress=run.progress)
+
+
+@given.named(of.Pull)
+def pull(
+    options: of.Pull | None = None, /, *, progress: Progress | bool = False, **told: Unpack[PullKeywords]
+) -> "Pulled":
+    """Bring a published dataset back to `out`/organized, verified; distinct bytes travel once.
+
+    >>> radloop.pull(store="data/store", out="pulled", splits=["training", "validation"]).notes
+    ('only training, validation: this folder cannot be published again',)
+    """
+    from radloop.pipelines import offline
+
+    with given.running(of.Pull, options, told, progress) as run:
+        return offline.pull(run.options, progress=run.progress)
+
+
+@given.named(of.Simulate)
+def simulate(
+    options: of.Simulate | None = None, /, *, progress: Progress | bool = False, **told: Unpack[SimulateKeywords]
+) -> "Simulation":
+    """Play a hospital: show the store's pictures to a detector under a staged load, and keep its feedback.
+
+    >>> run = radloop.simulate(out="data", detector="oracle:0.1", load_pattern="1,1", stage_seconds=0.2)
+    >>> run.ran, run.errors
+    (True, {})
+    """
+    from radloop.pipelines import online
+
+    with given.running(of.Simulate, options, told, progress) as run:
+        return online.simulate(run.options, engine=run.engine, progress=run.progress)
+
+
+@overload
+def review(*, queue: Literal[True], progress: Progress | bool = ..., **told: Unpack[ReviewKeywords]) -> "Queued": ...
+@overload
+def review(
+    *, simulated: Literal[True], progress: Progress | bool = ..., **told: Unpack[ReviewKeywords]
+) -> "Reviewed": ...
+@overload
+def review(
+    options: of.Review, /, *, progress: Progress | bool = ..., **told: Unpack[ReviewKeywords]
+) -> "Queued | Reviewed": ...
+@given.named(of.Review)
+def review(
+    options: of.Review | None = None, /, *, progress: Progress | bool = False, **told: Any
+) -> "Queued | Reviewed":
+    """Order the feedback by what deserves a radiologist's look (`queue`), or let simulated ones review it.
+
+    >>> radloop.review(out="data", queue=True).queue.columns[:4]
+    ['place', 'feedback_id', 'image_id', 'kind']
+    """
+    from radloop.pipelines import reviewing
+
+    with given.running(of.Review, options, told, progress) as run:
+        return reviewing.review(run.options, progress=run.progress)
+
+
+@given.named(of.Retrain)
+def retrain(
+    options: of.Retrain | None = None, /, *, progress: Progress | bool = False, **told: Unpack[RetrainKeywords]
+) -> "Retrained":
+    """Turn feedback and reviews into re-training data, and publish them to the store's organized/retrain.
+
+    >>> done = radloop.retrain(out="data")
+    >>> done.folder, done.done
+    (PosixPath('data/organized/retrain'), True)
+    """
+    from radloop.pipelines import retraining
+
+    with given.running(of.Retrain, options, told, progress) as run:
+        return retraining.retrain(run.options, progress=run.progress)
+
+
+@given.named(of.Evaluate)
+def evaluate(
+    options: of.Evaluate | None = None, /, *, progress: Progress | bool = False, **told: Unpack[EvaluateKeywords]
+) -> "Evaluation":
+    """Judge the detectors on images whose truth is known.
+
+    >>> radloop.evaluate(out="data").version == radloop.open("data").version
+    True
+    """
+    from radloop.pipelines import evaluating
+
+    with given.running(of.Evaluate, options, told, progress) as run:
+        return evaluating.evaluate(run.options, progress=run.progress)
