@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from typer.testing import CliRunner
 
@@ -74,6 +74,7 @@ API = (
     options.Review,
     options.Retrain,
     options.Evaluate,
+    options.Export,
 )
 # what decides which record is returned is a keyword of the function's own
 DECIDING = {options.Etl: {"dry_run"}, options.Review: {"queue", "simulated"}}
@@ -117,7 +118,7 @@ def _kind(hint: Any, setting: Setting) -> str:
     """The type of a keyword: what the option may be, and the texts that mean it."""
     if get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
-    if get_origin(hint) is UnionType:
+    if get_origin(hint) in (Union, UnionType):
         (hint,) = (part for part in get_args(hint) if part is not NoneType)
         return f"{_kind(hint, setting)} | None"
     if get_origin(hint) is tuple:
@@ -172,7 +173,7 @@ def _function(name: str, function: Any) -> list[str]:
         for parameter in signature.parameters.values()
         if parameter.name != "self" and not isinstance(parameter.default, given.Shown)
     ]
-    own = [parameter for parameter in own if parameter.name != "source"]
+    own = [one for one in own if one.name not in ("source", "format")]  # keywords as the others, but required
     arguments = str(inspect.Signature(own)) if called is function else ""
     returned = re.findall(r"\) -> \"?(.+?)\"?:\n", inspect.getsource(called))[-1]
     keywords = ", **keywords)" if len(own) < len(signature.parameters) - ("self" in signature.parameters) else ")"

@@ -18,7 +18,7 @@ from radloop.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 SIZES = "training=20,validation=4,test=4,staging=4,canary=4,production=4"
-STEPS = ("extract", "transform", "load", "etl", "pull", "simulate", "review", "retrain", "evaluate")
+STEPS = ("extract", "transform", "load", "etl", "pull", "simulate", "review", "retrain", "evaluate", "export")
 
 
 @pytest.fixture(scope="module")

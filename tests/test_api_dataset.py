@@ -1,6 +1,7 @@
 """A dataset that is opened: what it tells is what the files say, in a folder as in a store."""
 
 import csv
+import json
 import os
 import shutil
 import sys
@@ -81,6 +82,19 @@ def test_remote_store_is_read_without_its_pictures_and_pulled(out, remote, tmp_p
     found = {image_id: part.image(image_id).path for image_id in part.images["image_id"]}
     assert {path is not None and path.is_file() for path in found.values()} == {True, False}
     assert {image_id for image_id, path in found.items() if path} == {*part.images.filter(split="test")["image_id"]}
+
+
+def test_coco_documents_are_the_files_of_the_export(out, tmp_path):
+    exported = radloop.export(format="coco", dataset=out / "organized", out=tmp_path)
+    files = (exported.folder / "annotations").glob("instances_*.json")
+    written = {path.stem.removeprefix("instances_"): json.loads(path.read_bytes()) for path in files}
+    assert radloop.open(out).to_coco() == written
+    assert {split: len(one["images"]) for split, one in written.items()} == radloop.open(out).splits
+
+
+def test_coco_documents_of_a_remote_store_ask_for_a_pull(remote):
+    with pytest.raises(DatasetError, match="`pull` it first"):
+        radloop.open(remote).to_coco()
 
 
 def test_check_is_that_of_the_command(out):

@@ -20,9 +20,10 @@ def _generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["commands.md", "settings.md"])
+@pytest.mark.parametrize("page", ["api.md", "commands.md", "settings.md", "../src/radloop/api/keywords.py"])
 def test_generated_page_is_up_to_date(page):
     generator = _generator()
+    assert page in generator.PAGES
     assert (DOCS / page).read_text(encoding="utf-8") == generator.PAGES[page](), "run `make docs`"
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from radloop.api.dataset import open_dataset as open  # noqa: A004  as gzip.open and Image.open are called
     from radloop.api.steps import etl as etl
     from radloop.api.steps import evaluate as evaluate
+    from radloop.api.steps import export as export
     from radloop.api.steps import extract as extract
     from radloop.api.steps import load as load
     from radloop.api.steps import pull as pull
@@ -44,6 +45,7 @@ __all__ = [
     "errors",
     "etl",
     "evaluate",
+    "export",
     "extract",
     "load",
     "open",

@@ -8,19 +8,21 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from radloop import manifest, storage, tree
 from radloop.api import given, steps
 from radloop.catalog import version
+from radloop.dataset.export import coco, contents
 from radloop.errors import DatasetError
 from radloop.pipelines import checking
 from radloop.pipelines.checking import Report
 from radloop.progress import Progress
 from radloop.storage import Store, layout
 from radloop.tables import EDGES, SPLITS, Split
+from radloop.words import LabelKind
 
 XYXY = tuple[float, float, float, float]
 
@@ -134,6 +136,23 @@ class Dataset:
         """
         with given.shown(progress) as shown:
             return checking.check(self.folder or self.address, jobs=jobs, progress=shown)
+
+    def to_coco(
+        self, *, splits: Sequence[Split] | None = None, labels: LabelKind | None = None
+    ) -> dict[Split, dict[str, Any]]:
+        """Give the COCO document of each split, as `radloop.export(format="coco")` writes it beside the pictures.
+
+        labels: each reader's boxes, or all readers' fused; None: as the dataset's own label files. Raises DatasetError
+        where pictures are not on this machine: `pull` brings them.
+
+        >>> coco = radloop.open("data").to_coco(splits=["test"], labels="consensus")
+        >>> list(coco["test"]), len(coco["test"]["images"])
+        (['info', 'licenses', 'images', 'annotations', 'categories'], 6)
+        """
+        if self.folder is None:
+            raise DatasetError(f"{self.address} is a remote store, and sizes are those of pictures: `pull` it first.")
+        chosen = contents.read(version.read(self.folder), splits=splits, labels=labels)
+        return {split: coco.document(chosen, split) for split in chosen.splits}
 
     def pull(
         self,

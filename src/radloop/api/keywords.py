@@ -35,6 +35,7 @@ class TransformKeywords(TypedDict, total=False):
     keep_classes: Sequence[Text]
     drop_classes: Sequence[Text]
     labels: LabelKind
+    judge: LabelKind | None
     min_readers: int
     keep_splits: bool
     max_refused: float
@@ -78,6 +79,7 @@ class EtlKeywords(TypedDict, total=False):
     keep_classes: Sequence[Text]
     drop_classes: Sequence[Text]
     labels: LabelKind
+    judge: LabelKind | None
     min_readers: int
     keep_splits: bool
     max_refused: float
@@ -194,3 +196,15 @@ class EvaluateKeywords(TypedDict, total=False):
     min_confidence: float | None
     seed: int
     jobs: int
+
+
+class ExportKeywords(TypedDict, total=False):
+    """Keywords of `radloop.export`."""
+
+    out: Text
+    dataset: Text | None
+    labels: LabelKind | None
+    splits: Sequence[Split] | None
+    license: Text | None
+    shard_mb: int
+    dry_run: bool

@@ -4,38 +4,42 @@ Give a dataclass of `radloop.options`, keywords of the same names, or both: a ke
 of flags; a wrong one raises `radloop.errors.UsageError`. The environment is not read.
 """
 
-from os import PathLike
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from radloop import options as of
 from radloop.api import given
-from radloop.api.keywords import (
-    EtlKeywords,
-    EvaluateKeywords,
-    ExtractKeywords,
-    LoadKeywords,
-    PullKeywords,
-    RetrainKeywords,
-    ReviewKeywords,
-    SimulateKeywords,
-    TransformKeywords,
-)
-from radloop.progress import Progress
 
 if TYPE_CHECKING:
+    from os import PathLike
+
+    from radloop.api.keywords import (
+        EtlKeywords,
+        EvaluateKeywords,
+        ExportKeywords,
+        ExtractKeywords,
+        LoadKeywords,
+        PullKeywords,
+        RetrainKeywords,
+        ReviewKeywords,
+        SimulateKeywords,
+        TransformKeywords,
+    )
     from radloop.pipelines.evaluating import Evaluation
+    from radloop.pipelines.exporting import Exported
     from radloop.pipelines.offline import EtlPreview, Extracted, Loaded, Transformed
     from radloop.pipelines.online import Simulation
     from radloop.pipelines.retraining import Retrained
     from radloop.pipelines.reviewing import Queued, Reviewed
+    from radloop.progress import Progress
     from radloop.storage.publish import Published
     from radloop.storage.pull import Pulled
+    from radloop.words import ExportFormat
 
 
 @overload
-def etl(
-    options: of.Etl, /, *, progress: Progress | bool = ..., **told: Unpack[EtlKeywords]
-) -> "Loaded | EtlPreview": ...
+def etl(options: of.Etl, /, *, progress: Progress | bool = ..., **told: Unpack[EtlKeywords]) -> Loaded | EtlPreview: ...
 @overload
 def etl(
     *,
@@ -43,7 +47,7 @@ def etl(
     dry_run: Literal[True],
     progress: Progress | bool = ...,
     **told: Unpack[EtlKeywords],
-) -> "EtlPreview": ...
+) -> EtlPreview: ...
 @overload
 def etl(
     *,
@@ -51,9 +55,9 @@ def etl(
     dry_run: Literal[False] = ...,
     progress: Progress | bool = ...,
     **told: Unpack[EtlKeywords],
-) -> "Loaded": ...
+) -> Loaded: ...
 @given.named(of.Etl)
-def etl(options: of.Etl | None = None, /, *, progress: Progress | bool = False, **told: Any) -> "Loaded | EtlPreview":
+def etl(options: of.Etl | None = None, /, *, progress: Progress | bool = False, **told: Any) -> Loaded | EtlPreview:
     """Build a dataset from a source and publish it: `extract`, `transform` and `load` in one.
 
     >>> done = radloop.etl(source="my-xrays", out="data")
@@ -74,13 +78,13 @@ def etl(options: of.Etl | None = None, /, *, progress: Progress | bool = False, 
 @overload
 def extract(
     options: of.Extract, /, *, progress: Progress | bool = ..., **told: Unpack[ExtractKeywords]
-) -> "Extracted": ...
+) -> Extracted: ...
 @overload
 def extract(
     *, source: str | PathLike[str], progress: Progress | bool = ..., **told: Unpack[ExtractKeywords]
-) -> "Extracted": ...
+) -> Extracted: ...
 @given.named(of.Extract)
-def extract(options: of.Extract | None = None, /, *, progress: Progress | bool = False, **told: Any) -> "Extracted":
+def extract(options: of.Extract | None = None, /, *, progress: Progress | bool = False, **told: Any) -> Extracted:
     """Bring annotations and pictures to `out`/raw; a folder is read where it lies.
 
     >>> radloop.extract(source="my-xrays", out="data").images
@@ -95,7 +99,7 @@ def extract(options: of.Extract | None = None, /, *, progress: Progress | bool =
 @given.named(of.Transform)
 def transform(
     options: of.Transform | None = None, /, *, progress: Progress | bool = False, **told: Unpack[TransformKeywords]
-) -> "Transformed":
+) -> Transformed:
     """Build the dataset `out`/organized from `out`/raw: validate, inspect the pictures, split, write.
 
     >>> foreseen = radloop.transform(out="data", labels="consensus", dry_run=True)
@@ -111,7 +115,7 @@ def transform(
 @given.named(of.Load)
 def load(
     options: of.Load | None = None, /, *, progress: Progress | bool = False, **told: Unpack[LoadKeywords]
-) -> "Published":
+) -> Published:
     """Publish `out`/organized to a store, a folder or a remote of rclone, and verify it there.
 
     >>> radloop.load(out="data", store="data/store").sent_files
@@ -126,7 +130,7 @@ def load(
 @given.named(of.Pull)
 def pull(
     options: of.Pull | None = None, /, *, progress: Progress | bool = False, **told: Unpack[PullKeywords]
-) -> "Pulled":
+) -> Pulled:
     """Bring a published dataset back to `out`/organized, verified; distinct bytes travel once.
 
     >>> radloop.pull(store="data/store", out="pulled", splits=["training", "validation"]).notes
@@ -141,7 +145,7 @@ def pull(
 @given.named(of.Simulate)
 def simulate(
     options: of.Simulate | None = None, /, *, progress: Progress | bool = False, **told: Unpack[SimulateKeywords]
-) -> "Simulation":
+) -> Simulation:
     """Play a hospital: show the store's pictures to a detector under a staged load, and keep its feedback.
 
     >>> run = radloop.simulate(out="data", detector="oracle:0.1", load_pattern="1,1", stage_seconds=0.2)
@@ -155,19 +159,17 @@ def simulate(
 
 
 @overload
-def review(*, queue: Literal[True], progress: Progress | bool = ..., **told: Unpack[ReviewKeywords]) -> "Queued": ...
+def review(*, queue: Literal[True], progress: Progress | bool = ..., **told: Unpack[ReviewKeywords]) -> Queued: ...
 @overload
 def review(
     *, simulated: Literal[True], progress: Progress | bool = ..., **told: Unpack[ReviewKeywords]
-) -> "Reviewed": ...
+) -> Reviewed: ...
 @overload
 def review(
     options: of.Review, /, *, progress: Progress | bool = ..., **told: Unpack[ReviewKeywords]
-) -> "Queued | Reviewed": ...
+) -> Queued | Reviewed: ...
 @given.named(of.Review)
-def review(
-    options: of.Review | None = None, /, *, progress: Progress | bool = False, **told: Any
-) -> "Queued | Reviewed":
+def review(options: of.Review | None = None, /, *, progress: Progress | bool = False, **told: Any) -> Queued | Reviewed:
     """Order the feedback by what deserves a radiologist's look (`queue`), or let simulated ones review it.
 
     >>> radloop.review(out="data", queue=True).queue.columns[:4]
@@ -182,7 +184,7 @@ def review(
 @given.named(of.Retrain)
 def retrain(
     options: of.Retrain | None = None, /, *, progress: Progress | bool = False, **told: Unpack[RetrainKeywords]
-) -> "Retrained":
+) -> Retrained:
     """Turn feedback and reviews into re-training data, and publish them to the store's organized/retrain.
 
     >>> done = radloop.retrain(out="data")
@@ -198,7 +200,7 @@ def retrain(
 @given.named(of.Evaluate)
 def evaluate(
     options: of.Evaluate | None = None, /, *, progress: Progress | bool = False, **told: Unpack[EvaluateKeywords]
-) -> "Evaluation":
+) -> Evaluation:
     """Judge the detectors on images whose truth is known.
 
     >>> radloop.evaluate(out="data").version == radloop.open("data").version
@@ -208,3 +210,21 @@ def evaluate(
 
     with given.running(of.Evaluate, options, told, progress) as run:
         return evaluating.evaluate(run.options, progress=run.progress)
+
+
+@overload
+def export(options: of.Export, /, *, progress: Progress | bool = ..., **told: Unpack[ExportKeywords]) -> Exported: ...
+@overload
+def export(*, format: ExportFormat, progress: Progress | bool = ..., **told: Unpack[ExportKeywords]) -> Exported: ...
+@given.named(of.Export)
+def export(options: of.Export | None = None, /, *, progress: Progress | bool = False, **told: Any) -> Exported:
+    """Write the dataset in the format of another tool, to `out`/export.
+
+    >>> done = radloop.export(format="coco", out="data", splits=["test"], labels="consensus")
+    >>> done.folder, done.images
+    (PosixPath('data/export/coco'), {'test': 6})
+    """
+    from radloop.pipelines import exporting
+
+    with given.running(of.Export, options, told, progress) as run:
+        return exporting.export(run.options, progress=run.progress)
