@@ -1,6 +1,7 @@
 """A dataset that trains per reader and is judged by the consensus, through everything that reads a dataset."""
 
 import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 import yaml
 
 import made_up
-from radloop import manifest, options, storage
+from app_pages import opened
+from memory_store import MemoryStore
+from radloop import manifest, options, storage, summaries
 from radloop.catalog import truth, version
 from radloop.dashboard import loading
 from radloop.dataset import trainer_tree, yolo
@@ -19,10 +22,10 @@ from radloop.feedback import records, reviews
 from radloop.feedback.records import Feedback, Model
 from radloop.feedback.reviews import Finding, Review
 from radloop.measures import evaluation
-from radloop.pipelines import checking, explaining, offline, online, retraining
+from radloop.pipelines import checking, explaining, exporting, offline, online, retraining
 from radloop.pipelines.explaining import Node
 from radloop.split_sizes import SplitSizes
-from radloop.storage import layout
+from radloop.storage import layout, publish, shrinking, verify
 from radloop.tables import SPLITS, TRUTH
 from taxonomies import VINDR
 
@@ -156,6 +159,33 @@ def test_store_that_lost_its_manifest_tells_whose_each_file_is(made: Path, tmp_p
     assert told.filter(pl.col("split").is_not_null()).select(columns).equals(expected)
 
 
+def test_object_store_is_sent_each_picture_once_and_copies_the_rest_itself(made: Path):
+    store = MemoryStore()
+    publish.publish(made / "out" / "organized", store)
+    pictures = [key for key in store.uploaded if "/images/" in key]
+    assert len(pictures) == 40
+    assert len([key for key in store.objects if "/images/" in key]) == 40 * 3 + 24
+    assert verify.verify(store) == []
+
+
+def test_export_has_of_each_split_what_its_own_label_files_have(made: Path, tmp_path: Path):
+    exporting.export(options.Export(format="coco", dataset=made / "out", out=tmp_path))
+    for split, folder in (("training", "training"), ("test", "test-consensus")):
+        told = json.loads((tmp_path / f"export/coco/annotations/instances_{split}.json").read_text())
+        texts = [file.read_text() for file in (made / "out/organized" / folder / "labels").iterdir()]
+        assert len(told["annotations"]) == sum(len(text.splitlines()) for text in texts)
+
+
+def test_summary_and_overview_say_how_many_files_are_the_consensus(films: Path, made: Path, tmp_path: Path):
+    told = offline.transform(etl(films, made, dry_run=True))
+    facts = dict(summaries.of(told).facts)
+    assert facts["images"] == "40 with 144 label files, 24 of them the consensus of all but training"
+    page = opened("overview", options.Dashboard(out=made / "out"))
+    table = next(frame.value for frame in page.dataframe if "what" in frame.value.columns)
+    shown = dict(zip(table["what"], table["value"], strict=True))
+    assert (shown["label files"], shown["of both the consensus"], shown["judge"]) == ("144", "24", "consensus")
+
+
 def test_hospital_shows_each_image_once(made: Path, tmp_path: Path):
     told = options.Simulate(out=tmp_path, store=str(made / "store"), splits=SPLITS, dry_run=True)
     assert online.simulate(told).pictures == 40
@@ -182,7 +212,7 @@ def test_wishes_that_contradict_each_other_stop_before_the_source_is_read(films:
 
 def test_next_version_may_be_judged_otherwise_and_nothing_else_changes(films: Path, place: Path):
     """Each of the two sends what it has more, or takes it away; the readers' files and the splits stay."""
-    before = listed(place)
+    before, with_judge = listed(place), (place / "out" / "organized" / "summary.json").read_bytes()
     own = offline.etl(etl(films, place, judge=None))
     without = listed(place)
     assert own.published.removed == 24 * 2 + 1  # and consensus.parquet
@@ -190,6 +220,12 @@ def test_next_version_may_be_judged_otherwise_and_nothing_else_changes(films: Pa
         before.filter(~pl.col("key").str.contains("-consensus/"), pl.col("split").is_not_null())
     )
     assert checking.check(place / "out").sound
+
+    sizes = [
+        shrinking.size(table, told)
+        for table, told in ((before, with_judge), (without, (place / "out/organized/summary.json").read_bytes()))
+    ]
+    assert sizes[0] == sizes[1]  # to judge otherwise makes no version smaller
 
     again = offline.etl(etl(films, place))
     assert again.transformed.difference is not None

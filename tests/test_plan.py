@@ -177,19 +177,20 @@ def test_two_readings_of_one_file_name_are_an_error():
         min_size=1,
         max_size=20,
     ),
-    st.sampled_from(["per-reader", "consensus"]),
+    st.sampled_from([{"labels": "per-reader"}, {"labels": "consensus"}, {"judge": "consensus"}]),
     st.sampled_from(["background", "class"]),
     st.sampled_from(list(EVERY.values())),
     st.randoms(use_true_random=False),
 )
 def test_labels_pass_the_trainers_rules_and_do_not_depend_on_the_order_of_rows(
-    rows, labels, no_finding, classes, shuffler
+    rows, kind, no_finding, classes, shuffler
 ):
+    split = {"a1": "training", "b 2": "validation", "ü.3": "test"}
     findings = [
         finding(image_id, rad_id, class_id, (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)))
         for image_id, rad_id, class_id, (x1, y1, x2, y2) in rows
     ]
-    built = build(table(*findings), classes=classes, labels=labels, no_finding=no_finding)
+    built = build(table(*findings), split=split, classes=classes, **kind, no_finding=no_finding)
     texts = [text.encode() for text in built.labels["text"]]
     number = len(classes) + (no_finding == "class")
     assert trainer_labels.judge_labels(built.labels["key"].to_list(), texts, number) == []
@@ -197,7 +198,7 @@ def test_labels_pass_the_trainers_rules_and_do_not_depend_on_the_order_of_rows(
     assert built.labels["bytes"].to_list() == [len(text) for text in texts]
 
     shuffler.shuffle(findings)
-    again = build(table(*findings), classes=classes, labels=labels, no_finding=no_finding)
+    again = build(table(*findings), split=split, classes=classes, **kind, no_finding=no_finding)
     assert again.version == built.version
     assert again.documents == built.documents
     assert manifest.encode(again.manifest) == manifest.encode(built.manifest)

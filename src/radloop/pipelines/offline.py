@@ -52,6 +52,7 @@ class Transformed:
     version: str
     images: Mapping[str, int]  # by split
     labels: int
+    judged: int  # of the labels: consensus of all but training, beside the readers' labels
     rows_in: int
     rows_out: int
     rows_refused: int
@@ -183,6 +184,7 @@ def transform(
             version=built.version,
             images={split: int((assignment["split"] == split).sum()) for split in SPLITS},
             labels=built.labels.height,
+            judged=built.labels.filter(pl.col("rad_id").is_null()).height if labelling.judged_apart else 0,
             rows_in=gathered.number,
             rows_out=valid.findings.height,
             rows_refused=valid.rejected.height,

@@ -43,12 +43,13 @@ def _transformed(record: Transformed) -> Summary:
     if record.difference:
         grids += _differences(record.difference)
     worst = record.worst
+    judged = f", {record.judged:,} of them the consensus of all but training" if record.judged else ""
     return Summary(
         f"dataset version {record.version}",
         facts=(
             ("folder", f"{record.organized}{'' if record.written else ' (nothing was written)'}"),
             ("continues", record.continues),
-            ("images", f"{sum(record.images.values()):,} with {record.labels:,} label files"),
+            ("images", f"{sum(record.images.values()):,} with {record.labels:,} label files{judged}"),
             ("rows", f"{record.rows_in:,} in = {record.rows_out:,} out + {record.rows_refused:,} refused"),
             (
                 "left out",

@@ -168,6 +168,12 @@ def _attention(found: Dataset, said: Feedback | None) -> None:
         layout.table(found.refused, key="refused-rows")
 
 
+def _judged(found: Dataset) -> object:
+    """How many label files, and as many pictures, are the consensus beside the readers' files; None where none is."""
+    judged = found.summary.get("judged")
+    return judged.get("labels") if isinstance(judged, dict) else None
+
+
 def _facts(found: Dataset) -> None:
     settings = found.summary.get("settings")
     age = datetime.now(UTC) - found.written
@@ -177,6 +183,7 @@ def _facts(found: Dataset) -> None:
         "written": f"{found.written:%Y-%m-%d %H:%M} UTC ({layout.age(age)} ago)",
         "label files": found.summary.get("labels_created"),
         "pictures": found.summary.get("images_copied"),
+        "of both the consensus": _judged(found),
         "rows kept, refused": f"{found.summary.get('rows_kept')}, {found.summary.get('rows_refused')}",
     } | (
         {str(name): value for name, value in settings.items() if name != "sizes"} if isinstance(settings, dict) else {}
