@@ -3,7 +3,6 @@
 import json
 import tarfile
 
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,15 +70,6 @@ def test_shards_hold_no_more_than_they_may_and_together_the_same(dataset, tmp_pa
     ]
     for tar in shards.values():
         assert sum(member.size for member, _ in tar if member.name.endswith(".png")) <= most
-
-
-@given(st.lists(st.integers(1, 50_000), min_size=1, max_size=40), st.integers(1, 60_000))
-def test_pieces_are_the_whole_in_its_order_and_none_is_empty(sizes, most):
-    images = pl.DataFrame({"bytes": sizes})
-    pieces = webdataset.shards(images, most)
-    assert pl.concat(pieces)["bytes"].to_list() == sizes
-    assert all(piece.height for piece in pieces)
-    assert all(piece.height == 1 or piece["bytes"].sum() <= most for piece in pieces)
 
 
 @given(st.lists(st.text(".%2E25ab", min_size=1, max_size=6), unique=True, min_size=2, max_size=9))

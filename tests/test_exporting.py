@@ -14,7 +14,7 @@ from radloop.pipelines import exporting
 from radloop.words import ExportFormat
 
 PAGE = Path(__file__).parent.parent / "docs" / "exporting.md"
-FORMATS = ("coco", "webdataset")
+FORMATS = ("coco", "webdataset", "parquet")
 
 
 @pytest.fixture

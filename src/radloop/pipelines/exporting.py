@@ -8,7 +8,7 @@ from typing import Final
 
 from radloop import files, tree
 from radloop.catalog import version
-from radloop.dataset.export import coco, contents, webdataset
+from radloop.dataset.export import coco, contents, parquet, webdataset
 from radloop.dataset.export.contents import Contents
 from radloop.errors import DatasetError
 from radloop.options import Export
@@ -85,6 +85,8 @@ def _write_format(options: Export, chosen: Contents, folder: Path, progress: Pro
             coco.write(chosen, folder, progress)
         case "webdataset":
             webdataset.write(chosen, folder, most_bytes=options.shard_mb * _MB, progress=progress)
+        case "parquet":
+            parquet.write(chosen, folder, most_bytes=options.shard_mb * _MB, progress=progress)
 
 
 def _stamp(options: Export, chosen: Contents) -> bytes:

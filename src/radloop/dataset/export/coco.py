@@ -64,19 +64,27 @@ def _images(images: pl.DataFrame, license_id: dict[str, pl.Expr]) -> pl.DataFram
 
 
 def _annotations(images: pl.DataFrame, boxes: pl.DataFrame, *, fused: bool) -> pl.DataFrame:
-    """A box is x, y, width, height in the picture's own pixels."""
     own = ("support", "readers") if fused else ("rad_id",)
-    sides = images.select("image_id", "width", "height", image="number", readers=pl.col("readers").list.len())
-    x_min, y_min, x_max, y_max = (
-        pl.col(edge) * pl.col(side) for edge, side in zip(EDGES, ("width", "height") * 2, strict=True)
-    )
-    return boxes.join(sides, on="image_id", maintain_order="left").select(
+    placed = boxes.hstack(xywh(images, boxes))
+    looked = images.select("image_id", image="number", readers=pl.col("readers").list.len())
+    return placed.join(looked, on="image_id", maintain_order="left").select(
         id="number",
         image_id="image",
         category_id=pl.col("class_id") + 1,
-        bbox=pl.concat_list(x_min, y_min, x_max - x_min, y_max - y_min),
-        area=(x_max - x_min) * (y_max - y_min),
+        bbox="bbox",
+        area="area",
         segmentation=pl.lit([], pl.List(pl.Float64)),  # Datumaro refuses an annotation without
         iscrowd=pl.lit(0),
         **{name: pl.col(name) for name in own},
+    )
+
+
+def xywh(images: pl.DataFrame, boxes: pl.DataFrame) -> pl.DataFrame:
+    """bbox (x, y, width, height in the picture's own pixels) and area of each box, in the same order."""
+    x_min, y_min, x_max, y_max = (
+        pl.col(edge) * pl.col(side) for edge, side in zip(EDGES, ("width", "height") * 2, strict=True)
+    )
+    sides = boxes.join(images.select("image_id", "width", "height"), on="image_id", maintain_order="left")
+    return sides.select(
+        bbox=pl.concat_list(x_min, y_min, x_max - x_min, y_max - y_min), area=(x_max - x_min) * (y_max - y_min)
     )

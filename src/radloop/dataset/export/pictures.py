@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +69,21 @@ def read(root: Path, key: str, md5: str) -> bytes:
     if hashlib.md5(data).hexdigest() != md5:
         raise changed(root, key, "its MD5 is another")
     return data
+
+
+def shards(images: pl.DataFrame, most_bytes: int) -> list[pl.DataFrame]:
+    """The images in pieces, in their order, of at most so many bytes; a larger picture is alone."""
+    return list(_pieces(images, most_bytes))
+
+
+def _pieces(images: pl.DataFrame, most_bytes: int) -> Iterator[pl.DataFrame]:
+    start, filled = 0, 0
+    for place, size in enumerate(images["bytes"].to_list()):
+        if place > start and filled + size > most_bytes:
+            yield images[start:place]
+            start, filled = place, 0
+        filled += size
+    yield images[start:]
 
 
 def link(root: Path, images: pl.DataFrame, folder: Path, place: Place, progress: Progress = silent) -> None:

@@ -6,7 +6,6 @@ is the image_id; a dot in it is written %2E, as WebDataset takes the first dot o
 
 import io
 import tarfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +17,6 @@ from radloop.dataset.export.contents import Contents
 from radloop.progress import Progress, silent
 from radloop.tables import EDGES
 
-_LABEL_BYTES: Final = 2_048  # of tar's own blocks and of a label, beside a picture
 _MODE: Final = 0o644
 
 
@@ -27,7 +25,7 @@ def write(contents: Contents, folder: Path, *, most_bytes: int, progress: Progre
     boxes, done = _boxes(contents), 0
     for split in contents.splits:
         images, _ = contents.of(split)
-        for number, shard in enumerate(shards(images, most_bytes)):
+        for number, shard in enumerate(pictures.shards(images, most_bytes)):
             with tarfile.open(folder / f"{split}-{number:06}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
                 for row in shard.iter_rows(named=True):
                     name = sample_name(row["image_id"])
@@ -37,21 +35,6 @@ def write(contents: Contents, folder: Path, *, most_bytes: int, progress: Progre
                     _add(tar, name + Path(row["file"]).suffix, data)
             done += shard.height
             progress("pictures", done, contents.images.height)
-
-
-def shards(images: pl.DataFrame, most_bytes: int) -> Sequence[pl.DataFrame]:
-    """The table in pieces, in its order, of at most so many bytes of pictures; a larger picture is alone."""
-    return list(_pieces(images, most_bytes))
-
-
-def _pieces(images: pl.DataFrame, most_bytes: int) -> Iterator[pl.DataFrame]:
-    start, filled = 0, 0
-    for place, size in enumerate(images["bytes"].to_list()):
-        if filled and filled + size + _LABEL_BYTES > most_bytes:
-            yield images[start:place]
-            start, filled = place, 0
-        filled += size + _LABEL_BYTES
-    yield images[start:]
 
 
 def sample_name(image_id: str) -> str:
