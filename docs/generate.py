@@ -27,13 +27,22 @@ WIDTH = "100"
 
 
 def commands() -> str:
-    """Every command's own help text."""
+    """Every command's own help text, in the groups of `radloop --help`."""
     runner = CliRunner(env={"COLUMNS": WIDTH, "TERMINAL_WIDTH": WIDTH, "NO_COLOR": "1", "TERM": "dumb"})
-    parts = ["# Commands\n\nMade from the help texts by `make docs`; do not edit.\n"]
-    for command in cli.app.registered_commands:
-        result = runner.invoke(cli.app, [str(command.name), "--help"], prog_name="radloop")
-        text = "\n".join(line.rstrip() for line in result.output.strip().splitlines())
-        parts.append(f"## radloop {command.name}\n\n```\n{text}\n```\n")
+    parts = [
+        "# Commands\n\nMade from the help texts by `make docs`; do not edit.\n",
+        "`radloop --install-completion` teaches the shell (bash, zsh, fish or PowerShell) the commands, their flags "
+        "and the words that a flag may have; `--show-completion` prints what it would add.\n",
+    ]
+    for group in get_args(cli.Group):
+        named = [command for command in cli.app.registered_commands if cli.group_of(command) == group]
+        parts.append(f"## {group}\n")
+        parts += [f"- [{command.name}](#radloop-{command.name}): {command.short_help}" for command in named]
+        parts.append("")
+        for command in named:
+            result = runner.invoke(cli.app, [str(command.name), "--help"], prog_name="radloop")
+            text = "\n".join(line.rstrip() for line in result.output.strip().splitlines())
+            parts.append(f"### radloop {command.name}\n\n```\n{text}\n```\n")
     return "\n".join(parts)
 
 

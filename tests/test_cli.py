@@ -1,11 +1,16 @@
 """The command line: exit status, one line for an error, one object with --json."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import made_up
-from radloop import cli
+from radloop import cli, options
 
 SIZES = "training=20,validation=4,test=4,staging=4,canary=4,production=4"
 
@@ -69,6 +74,12 @@ def test_strict_exits_3_where_rows_were_refused(folder, tmp_path):
         pytest.param(["check", "/does/not/exist"], 1, "/does/not/exist", id="check nothing"),
         pytest.param(["pull", "--store", "/does/not/exist"], 1, "/does/not/exist", id="pull from nothing"),
         pytest.param(["pull", "--splits", "trainig"], 2, "--splits", id="split misspelt"),
+        pytest.param(["trasform"], 2, "Did you mean 'transform'? See radloop --help.", id="command misspelt"),
+        pytest.param(["load", "--sotre", "x"], 2, "Did you mean --store? See radloop load --help.", id="flag misspelt"),
+        pytest.param(["load", "--qqq"], 2, "No such option: --qqq. See radloop load --help.", id="no such flag"),
+        pytest.param(["explain"], 2, "IMAGE_ID|FEEDBACK_ID", id="no argument"),
+        pytest.param(["load", "--store"], 2, "'--store' requires an argument", id="flag without its value"),
+        pytest.param(["load", "x"], 2, "unexpected extra argument", id="one word too many"),
     ],
 )
 def test_error_is_one_line_that_names_the_thing_and_the_way_out(
@@ -97,3 +108,79 @@ def test_bad_environment_variable_is_named(monkeypatch, capsys):
     monkeypatch.setenv("RADLOOP_JOBS", "several")
     assert run("transform") == 2
     assert "RADLOOP_JOBS" in capsys.readouterr().err
+
+
+COMMANDS = cli.app.registered_commands
+
+
+def test_help_lists_every_command_in_its_group_with_a_whole_sentence_on_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run("--help") == 0
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    groups = [part.partition(":\n") for part in printed.split("\n\n") if part.partition(":")[0] in get_args(cli.Group)]
+    assert tuple(title for title, _, _ in groups) == get_args(cli.Group)
+    listed = {line.split()[0]: (title, line) for title, _, lines in groups for line in lines.splitlines()}
+    assert listed.keys() == {step.__name__.lower() for step in options.STEPS}
+    for command in COMMANDS:
+        title, line = listed[command.name]
+        assert title == cli.group_of(command)
+        assert line.endswith(f"  {command.short_help}")
+        assert command.help.startswith(command.short_help[:-1])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_help_of_a_command_begins_with_the_sentence_of_the_list(command):
+    assert command.short_help[0].isupper()
+    assert command.short_help.endswith(".")
+    assert command.help[-1] in ".)"
+
+
+def test_nothing_said_is_answered_with_the_help_and_exit_2(capsys):
+    assert run() == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Data:" in printed.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["--help"], id="help"),
+        pytest.param(["etl", "--help"], id="help of a command"),
+        pytest.param(["etl", "--sorce", "x"], id="misspelt"),
+    ],
+)
+def test_help_loads_nothing_heavy(words):
+    heavy = ("polars", "numpy", "scipy", "rich", "PIL", "yaml", "radloop.pipelines", "radloop.api")
+    code = (
+        "import atexit, sys; from radloop import cli; "
+        f"atexit.register(lambda: print('loaded', *[name for name in {heavy} if name in sys.modules])); "
+        f"cli.main({words})"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert told.stdout.splitlines()[-1] == "loaded"
+    assert "\x1b" not in told.stdout + told.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        pytest.param(["tr"], ["transform"], id="command"),
+        pytest.param(["load", "--st"], ["--store"], id="flag"),
+        pytest.param(["transform", "--labels", ""], ["per-reader", "consensus"], id="choice"),
+        pytest.param(["extract", "--format", "c"], ["csv", "coco", "cvat"], id="beginning of a choice"),
+        pytest.param(["pull", "--splits", "test,st"], ["test,staging"], id="the last of several"),
+        pytest.param(["extract", "--source", ""], [], id="files are the shell's"),
+    ],
+)
+def test_bash_completes_commands_flags_and_choices(words, completions):
+    ask = (
+        'eval "$(radloop --show-completion)"; COMP_WORDS=(radloop "$@"); COMP_CWORD=$#; _radloop_completion radloop; '
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    told = subprocess.run(
+        ["bash", "-c", ask, "bash", *words], capture_output=True, text=True, check=True, env=os.environ | {"PATH": path}
+    )
+    assert told.stdout.split() == completions

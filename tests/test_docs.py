@@ -100,6 +100,6 @@ def test_every_decision_is_dated():
 )
 def test_every_command_of_the_readme_exists(command):
     names = {
-        line.removeprefix("## radloop ") for line in (DOCS / "commands.md").read_text(encoding="utf-8").splitlines()
+        line.removeprefix("### radloop ") for line in (DOCS / "commands.md").read_text(encoding="utf-8").splitlines()
     }
     assert command in names

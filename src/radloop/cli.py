@@ -7,12 +7,15 @@ Exit status: 0 done · 1 failed · 2 wrong usage · 3 rows were refused and --st
 """
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, get_args
 
 import typer
+from typer.core import TyperGroup
 
 from radloop import options, parts, settings
 from radloop.errors import RadloopError, StrictError, UsageError
@@ -26,18 +29,50 @@ S = TypeVar("S", bound=parts.Step)
 
 DONE, FAILED, WRONG_USAGE, REFUSED_ROWS = 0, 1, 2, 3
 
+Group = Literal["Data", "Loop", "Look"]  # what a command is for, in the order of the help
+
+
+class _Grouped(TyperGroup):
+    """The commands, listed by what they are for: of each the first sentence of its help, whole."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        longest = max(map(len, self.commands))
+        for group in get_args(Group):
+            named = [name for name, command in self.commands.items() if group_of(command) == group]
+            with formatter.section(group):
+                formatter.write_dl([(name.ljust(longest), self.commands[name].get_short_help_str()) for name in named])
+
+
+def group_of(command: object) -> Group:
+    """What a command is for."""
+    group: Group = command.rich_help_panel  # type: ignore[attr-defined]  # where typer keeps it
+    return group
+
+
+def first_sentence(text: str | None) -> str:
+    """What stands before the first full stop that ends a sentence, on one line.
+
+    >>> first_sentence("Judge by Ultralytics 8.4 alone. Exit 1 if it is wrong.")
+    'Judge by Ultralytics 8.4 alone.'
+    """
+    return re.split(r"(?<=\.)\s", " ".join((text or "").split()), maxsplit=1)[0]
+
+
 app = typer.Typer(
+    cls=_Grouped,
     help="A closed-loop data pipeline for radiology detection.",
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _command(function: Callable[[S, Progress], object]) -> Callable[[S, Progress], object]:
+def _command(group: Group) -> Callable[[Callable[[S, Progress], object]], Callable[[S, Progress], object]]:
     """Make a function a command of its name, with the options that its first parameter has."""
+    return partial(_registered, group)
+
+
+def _registered(group: Group, function: Callable[[S, Progress], object]) -> Callable[[S, Progress], object]:
     first, *_ = inspect.signature(function).parameters.values()
     step: type[S] = first.annotation
 
@@ -53,7 +88,8 @@ def _command(function: Callable[[S, Progress], object]) -> Callable[[S, Progress
     parameters = [_parameter(setting) for setting in settings.of(step) if setting.flag or setting.about.argument]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
-    app.command(function.__name__, help=step.__doc__)(run)
+    listed = first_sentence(step.__doc__)
+    app.command(function.__name__, help=step.__doc__, short_help=listed, rich_help_panel=group)(run)
     return function
 
 
@@ -63,21 +99,35 @@ def _parameter(setting: Setting) -> inspect.Parameter:
     if setting.about.argument:
         info = typer.Argument(metavar=setting.about.argument, help=setting.about.help)
         return inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, info])
-    placeholder = None if setting.boolean else setting.kind.placeholder
-    info = typer.Option(setting.declared, metavar=placeholder, help=setting.described, show_default=False)
+    info = typer.Option(
+        setting.declared,
+        metavar=None if setting.boolean else setting.kind.placeholder,
+        help=setting.described,
+        show_default=False,
+        autocompletion=_completion(setting) if setting.kind.choices else None,
+    )
     return inspect.Parameter(
         setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, info]
     )
 
 
-@_command
+def _completion(setting: Setting) -> Callable[[str], list[str]]:
+    def completed(incomplete: str) -> list[str]:
+        """What the text of a flag may become: of several with commas the last one."""
+        before, comma, last = incomplete.rpartition(",") if setting.about.commas else ("", "", incomplete)
+        return [f"{before}{comma}{choice}" for choice in setting.kind.choices if choice.startswith(last)]
+
+    return completed
+
+
+@_command("Data")
 def extract(chosen: options.Extract, progress: Progress) -> object:
     from radloop.pipelines import offline
 
     return offline.extract(chosen, progress=progress)
 
 
-@_command
+@_command("Data")
 def transform(chosen: options.Transform, progress: Progress) -> object:
     from radloop.pipelines import offline
 
@@ -85,7 +135,7 @@ def transform(chosen: options.Transform, progress: Progress) -> object:
         return offline.transform(chosen, engine=engine, progress=progress)
 
 
-@_command
+@_command("Data")
 def load(chosen: options.Load, progress: Progress) -> object:
     from radloop.pipelines import offline
 
@@ -93,7 +143,7 @@ def load(chosen: options.Load, progress: Progress) -> object:
         return offline.load(chosen, engine=engine, progress=progress)
 
 
-@_command
+@_command("Data")
 def etl(chosen: options.Etl, progress: Progress) -> object:
     from radloop.pipelines import offline
 
@@ -101,14 +151,14 @@ def etl(chosen: options.Etl, progress: Progress) -> object:
         return offline.etl(chosen, engine=engine, progress=progress)
 
 
-@_command
+@_command("Data")
 def pull(chosen: options.Pull, progress: Progress) -> object:
     from radloop.pipelines import offline
 
     return offline.pull(chosen, progress=progress)
 
 
-@_command
+@_command("Loop")
 def simulate(chosen: options.Simulate, progress: Progress) -> object:
     from radloop.pipelines import online
 
@@ -116,56 +166,56 @@ def simulate(chosen: options.Simulate, progress: Progress) -> object:
         return online.simulate(chosen, engine=engine, progress=progress)
 
 
-@_command
+@_command("Loop")
 def review(chosen: options.Review, progress: Progress) -> object:
     from radloop.pipelines import reviewing
 
     return reviewing.review(chosen, progress=progress)
 
 
-@_command
+@_command("Loop")
 def retrain(chosen: options.Retrain, progress: Progress) -> object:
     from radloop.pipelines import retraining
 
     return retraining.retrain(chosen, progress=progress)
 
 
-@_command
+@_command("Look")
 def evaluate(chosen: options.Evaluate, progress: Progress) -> object:
     from radloop.pipelines import evaluating
 
     return evaluating.evaluate(chosen, progress=progress)
 
 
-@_command
+@_command("Look")
 def explain(chosen: options.Explain, progress: Progress) -> object:
     from radloop.pipelines import explaining
 
     return explaining.explain(chosen, progress=progress)
 
 
-@_command
+@_command("Data")
 def export(chosen: options.Export, progress: Progress) -> object:
     from radloop.pipelines import exporting
 
     return exporting.export(chosen, progress=progress)
 
 
-@_command
+@_command("Data")
 def check(chosen: options.Check, progress: Progress) -> object:
     from radloop.pipelines import checking
 
     return checking.check(chosen.place, jobs=chosen.jobs, progress=progress)
 
 
-@_command
+@_command("Look")
 def dashboard(chosen: options.Dashboard, progress: Progress) -> NoReturn:
     from radloop.dashboard import launch
 
     launch.serve(chosen)
 
 
-@_command
+@_command("Loop")
 def demo(chosen: options.Demo, progress: Progress) -> object:
     from radloop.pipelines import demo as demonstration
 
@@ -173,12 +223,18 @@ def demo(chosen: options.Demo, progress: Progress) -> object:
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def _without_command(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
     if version:
         from radloop import __version__
 
         typer.echo(f"radloop {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(WRONG_USAGE)
 
 
 def _engine(chosen: parts.Parallel) -> "AbstractContextManager[Engine]":
@@ -203,7 +259,10 @@ def _finish(record: object, chosen: parts.Json) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every error that radloop raises on purpose is one line on stderr."""
     try:
-        app(args=list(arguments) if arguments is not None else None, prog_name="radloop")
+        status = app(args=arguments, prog_name="radloop", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else DONE)
+    except typer.TyperException as wrong:
+        _stop(_in_one_line(wrong), wrong.exit_code)
     except UsageError as error:
         _stop(str(error), WRONG_USAGE)
     except StrictError as error:
@@ -212,6 +271,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _stop(str(error), FAILED)
     except OSError as error:
         _stop(f"{error.filename or 'the system'}: {error.strerror or error}.", FAILED)
+
+
+def _in_one_line(wrong: typer.TyperException) -> str:
+    """What the shell found wrong with the words of a command, and where to look."""
+    close = getattr(wrong, "possibilities", None)  # flags, the closest first
+    message = f"{wrong.message}. Did you mean {close[0]}?" if close else wrong.format_message()
+    command = getattr(getattr(wrong, "ctx", None), "command_path", "radloop")
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'} See {command} --help."
 
 
 def _stop(sentence: str, status: int) -> NoReturn:

@@ -71,7 +71,7 @@ class Extract(Json, DryRun, Jobs, Seeded, ClassNames, Out):
 
 @dataclass(frozen=True, kw_only=True)
 class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, ClassNames, Stored):
-    """Turn OUT/raw into the YOLO dataset OUT/organized: validate, inspect the pictures, split, write."""
+    """Turn OUT/raw into the YOLO dataset OUT/organized. Rows are validated, pictures inspected, images split."""
 
     keep_classes: tuple[str, ...] = option((), "A class to keep; all others are left out.")
     drop_classes: tuple[str, ...] = option((), "A class to leave out.")
@@ -135,21 +135,21 @@ class Load(Json, DryRun, Parallel, Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class Etl(Load, Transform, Extract):
-    """All three: extract, transform, load."""
+    """Extract, transform and load in one."""
 
     annotations_only: bool = field(default=False, init=False)  # without pictures there is nothing to transform
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pull(Json, DryRun, Stored):
-    """Bring STORE/organized back to OUT/organized: distinct bytes once, links for the rest, verified."""
+    """Bring STORE/organized back to OUT/organized, verified. Distinct bytes travel once, the rest are links."""
 
     splits: tuple[Split, ...] | None = option(None, About("Splits to take, comma-separated.", shown="all", commas=True))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Simulate(Json, DryRun, Parallel, Durable, Seeded, Renamed, LogFile, FeedbackFolder, Stored):
-    """Play a hospital: show the store's pictures to a detector under a staged load and keep its feedback."""
+    """Play a hospital: show a detector pictures, keep its feedback. The store's pictures come under a staged load."""
 
     splits: tuple[Split, ...] = option(("test", "production"), About("Splits to take, comma-separated.", commas=True))
     detector: str = option("random", "random, oracle:NOISE, onnx:MODEL.onnx, or triton[:http://HOST:8000/MODEL].")
@@ -185,7 +185,7 @@ class Simulate(Json, DryRun, Parallel, Durable, Seeded, Renamed, LogFile, Feedba
 
 @dataclass(frozen=True, kw_only=True)
 class Review(Json, DryRun, Jobs, Durable, Seeded, Reading, DatasetFolder, Waiting, ReviewsFolder, ReadFeedback):
-    """Order the feedback by what deserves a radiologist's look, or let simulated ones review it."""
+    """Order feedback by what deserves a look, or simulate its review. The look is a radiologist's, in the dashboard."""
 
     simulated: bool = switch("Let simulated radiologists write reviews.")
     queue: bool = switch("Print what is most worth a look; write nothing.")
@@ -205,12 +205,12 @@ class Review(Json, DryRun, Jobs, Durable, Seeded, Reading, DatasetFolder, Waitin
 
 @dataclass(frozen=True, kw_only=True)
 class Retrain(Json, Strict, DryRun, Jobs, Ruled, Stored, DatasetFolder, Waiting, ReviewsFolder, ReadFeedback):
-    """Turn feedback and reviews into re-training data and publish them to STORE/organized/retrain."""
+    """Turn feedback and reviews into re-training data, and publish it. It lies at STORE/organized/retrain."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Json, Jobs, Seeded, DatasetFolder, ReviewsFolder, ReadFeedback):
-    """Judge the detectors on images whose truth is known, their predictions as labels, and who follows them blindly."""
+    """Judge detectors on images whose truth is known. Also their predictions as labels, and who follows blindly."""
 
     min_confidence: float | None = option(
         None,
@@ -220,14 +220,14 @@ class Evaluate(Json, Jobs, Seeded, DatasetFolder, ReviewsFolder, ReadFeedback):
 
 @dataclass(frozen=True, kw_only=True)
 class Explain(Json, Jobs, Ruled, Stored, DatasetFolder, ReviewsFolder, ReadFeedback):
-    """Tell where every box of an image comes from and where it went, as a tree."""
+    """Tell where every box of an image comes from and where it went. A tree, from source row to re-training row."""
 
     asked: Annotated[str, About("An image, or a feedback on it.", argument="IMAGE_ID|FEEDBACK_ID")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export(Json, DryRun, DatasetFolder):
-    """Write the dataset in the format of another tool, to OUT/export: from its tables, no picture decoded."""
+    """Write the dataset in the format of another tool, to OUT/export. From its tables; no picture is decoded."""
 
     format: Annotated[ExportFormat, About("The tool's format.", ours=False)]
     labels: LabelKind | None = option(
@@ -258,7 +258,7 @@ class Export(Json, DryRun, DatasetFolder):
 
 @dataclass(frozen=True, kw_only=True)
 class Check(Json, Jobs):
-    """Say what Ultralytics 8.4 would drop or refuse, and what is missing, changed or leaking. Exit 1 if anything is."""
+    """Say what a trainer would drop, and what was changed or leaks. It is Ultralytics 8.4. Exit 1 if anything is."""
 
     place: Annotated[str, About("A dataset's folder or a store (name:container).", argument="DIR|STORE")]
 
@@ -284,7 +284,7 @@ def _host(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFolder):
-    """Show dataset, feedback and reviews in a browser, and review there. Any of the parts may be missing."""
+    """Show dataset, feedback and reviews in a browser; review there. Any of the parts may be missing."""
 
     retrain: Path | None = option(None, About("A retrain.csv to show.", shown="DATASET/retrain/retrain.csv"))
     images: Path | None = option(None, About("Folder of pictures to show.", shown="the dataset's own"))
@@ -329,7 +329,7 @@ class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFo
 
 @dataclass(frozen=True, kw_only=True)
 class Demo(Json, DryRun, Jobs, Seeded):
-    """The whole job on made-up data: no account, no server, no network."""
+    """Run the whole job on made-up data. No account, no server, no network."""
 
     # no variable of a real dataset turns it elsewhere
     out: Path = option(

@@ -35,6 +35,7 @@ class Kind:
     read: Callable[[str], object]
     expected: str  # behind "it has to be"
     placeholder: str  # behind the flag
+    choices: tuple[str, ...] = ()  # where it is one of a few words
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,8 @@ def _kind(hint: Any, about: About) -> Kind:
         return Kind(about.parse, "", "TEXT")
     if get_origin(hint) is Literal:
         choices = get_args(hint)
-        return Kind(lambda text: choices[choices.index(text.strip())], _alternatives(choices), "|".join(choices))
+        chosen = _alternatives(choices)
+        return Kind(lambda text: choices[choices.index(text.strip())], chosen, "|".join(choices), choices)
     if hint is bool:
         return Kind(_truth, "true or false", "")
     if hint is int or hint is float:
