@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from radloop import files, manifest
+from radloop import files, manifest, tree
 from radloop.dataset import yolo
 from radloop.dataset.plan import Plan
 from radloop.errors import DatasetError
@@ -448,4 +448,4 @@ def test_broken_data_yaml_is_found_with_its_problem(tmp_path: Path) -> None:
     ],
 )
 def test_label_path_is_the_trainers(picture: str, label: str) -> None:
-    assert yolo.label_path(picture) == label
+    assert tree.label_path(picture) == label

@@ -134,13 +134,14 @@ def read(path: Path) -> Taxonomy:
     except UnicodeDecodeError as broken:
         raise TaxonomyError(f"--classes {path} is not UTF-8.") from broken
     try:
-        names = _of_yaml(text) if path.suffix.lower() in (".yaml", ".yml", ".json") else _of_lines(text)
+        names = _of_yaml(text) if path.suffix.lower() in (".yaml", ".yml", ".json") else of_lines(text)
         return Taxonomy(tuple(names[:-1] if names and is_nothing(names[-1]) else names))
     except TaxonomyError as wrong:
         raise TaxonomyError(f"--classes {path}: {wrong}") from wrong
 
 
-def _of_lines(text: str) -> list[str]:
+def of_lines(text: str) -> list[str]:
+    """The names in a text: one a line, or `number name` where each line has its number. Raises TaxonomyError."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if lines and _OTHER_FORM.match(lines[0]):
         raise TaxonomyError(f"the line {lines[0][:60]!r} is no name: give a name a line, or a file .yaml or .json.")

@@ -141,6 +141,17 @@ def classes_txt(names: Iterable[str]) -> bytes:
     return "".join(f"{number} {name}\n" for number, name in enumerate(names)).encode()
 
 
+def label_path(picture: str) -> str:
+    """The path of the label that the trainer reads for a picture.
+
+    >>> label_path("/images/a/images/b.1.png")
+    '/images/a/labels/b.1.txt'
+    """
+    head, found, tail = picture.rpartition("/images/")
+    moved = f"{head}/labels/{tail}" if found else picture
+    return moved.rpartition(".")[0] + ".txt"
+
+
 def json_file(content: Mapping[str, Any]) -> bytes:
     """The bytes of a JSON document that a person may read."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

@@ -56,7 +56,7 @@ def judge_tree(dataset: yolo.Tree, *, judged_elsewhere: Path | None = None) -> F
                     paths += found
                     violations |= dict.fromkeys(_judge_folder(root, place))
             violations |= dict.fromkeys(_judge_labels_there(root, split, paths))
-            pictures += [(_key(path, root), _key(yolo.label_path(path), root), split, config.key) for path in paths]
+            pictures += [(_key(path, root), _key(tree.label_path(path), root), split, config.key) for path in paths]
     columns = ("key", "label", "split", "config")
     table = pl.DataFrame(pictures, schema=dict.fromkeys(columns, pl.String), orient="row").unique()
     violations |= dict.fromkeys(_judge_shared_labels(table))
@@ -169,7 +169,7 @@ def _judge_folder(root: Path, place: Path) -> Iterator[Violation]:
 
 def _judge_labels_there(root: Path, split: str, pictures: list[str]) -> Iterator[Violation]:
     """Say which pictures of a split have no label, and what lies in its stead."""
-    lacking = [(picture, label) for picture in pictures if not os.path.isfile(label := yolo.label_path(picture))]
+    lacking = [(picture, label) for picture in pictures if not os.path.isfile(label := tree.label_path(picture))]
     if not lacking:
         return
     if len(lacking) == len(pictures):

@@ -368,14 +368,3 @@ def _place(base: Path, named: str) -> Path:
     if not place.exists() and named.startswith("../"):  # the trainer forgives one `../` too many, not in a list
         return (base / named[3:]).resolve()
     return place
-
-
-def label_path(picture: str) -> str:
-    """The path of the label that the trainer reads for a picture.
-
-    >>> label_path("/images/a/images/b.1.png")
-    '/images/a/labels/b.1.txt'
-    """
-    head, found, tail = picture.rpartition("/images/")
-    moved = f"{head}/labels/{tail}" if found else picture
-    return moved.rpartition(".")[0] + ".txt"
