@@ -77,7 +77,7 @@ def with_listed(found: Found, listed: Iterable[str], root: Path) -> Found:
     """
     others = sorted(set(listed) - set(found.pictures["key"]))
     there = [key for key in others if os.path.isfile(f"{root}/{key}")]
-    rows = [(key, _key(yolo.label_path(f"{root}/{key}"), root), None, None) for key in there]
+    rows = [(key, _key(tree.label_path(f"{root}/{key}"), root), None, None) for key in there]
     more = pl.DataFrame(rows, schema=found.pictures.schema, orient="row")
     return replace(found, pictures=pl.concat([found.pictures, more]))
 
