@@ -368,7 +368,7 @@ def test_split_that_no_trainer_would_take_stops_the_run(labelling, image_id):
         build(table(*(normal(one) for one in SIX)), split=SIX, lost=lost, **labelling)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     st.lists(
         st.tuples(
