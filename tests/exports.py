@@ -1,6 +1,7 @@
 """A dataset to export, small and quick to make, and its boxes recomputed from its annotations alone."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import polars as pl
@@ -41,3 +42,12 @@ def tree(folder: Path) -> dict[str, bytes]:
 def md5(data: bytes) -> str:
     """Of bytes, in hex."""
     return hashlib.md5(data).hexdigest()
+
+
+def feedback_of(folder: Path) -> dict[str, str | None]:
+    """{image_id: the feedback that an export for people to read names}."""
+    if (folder / "feedback.json").is_file():
+        told = json.loads((folder / "feedback.json").read_bytes()).values()
+    else:
+        told = [task["data"] for task in json.loads((folder / "tasks.json").read_bytes())]
+    return {one["image_id"]: one.get("feedback_id") for one in told}

@@ -1,20 +1,24 @@
 """An export is written as a whole, is the same every time, and leaves the dataset as it was."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 
 import exports
 from radloop.dataset.export import coco
 from radloop.errors import DatasetError
+from radloop.feedback import reading, records
 from radloop.options import Export
 from radloop.pipelines import exporting
 from radloop.words import ExportFormat
+from taxonomies import VINDR
 
 PAGE = Path(__file__).parent.parent / "docs" / "exporting.md"
-FORMATS = ("coco", "webdataset", "parquet")
+FORMATS = ("coco", "webdataset", "parquet", "label-studio", "cvat")
 
 
 @pytest.fixture
@@ -116,3 +120,25 @@ def code(heading: str) -> str:
     """The first Python of a section of the page."""
     section = PAGE.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
     return re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+
+
+@pytest.mark.parametrize("kind", ["label-studio", "cvat"])
+def test_people_are_given_what_waits_in_production_with_the_newest_feedback_on_that_picture(out, kind):
+    told = reading.read(out / "feedback", VINDR).feedback.filter(split="production").sort("image_id")
+    first, second, *_ = told["image_id"]
+    for number, (image_id, changes) in enumerate(((first, {}), (second, {"image_md5": "0" * 32}))):
+        newer = records.decode((out / "feedback" / f"{image_id}.json").read_bytes(), VINDR, name="")
+        changes |= {"feedback_id": f"new{number}", "timestamp": "2026-02-01T00:00:00+00:00"}
+        records.write(out / "feedback", msgspec.structs.replace(newer, **changes))
+    done = exporting.export(Export(out=out, format=kind))
+    assert (done.images, done.notes) == ({"production": 6}, ())
+    speaking = exports.feedback_of(done.folder)
+    assert speaking == dict(told.select("image_id", "feedback_id").iter_rows()) | {first: "new0"}
+
+
+@pytest.mark.parametrize("kind", ["label-studio", "cvat"])
+def test_image_without_feedback_is_counted(out, kind):
+    shutil.rmtree(out / "feedback")
+    done = exporting.export(Export(out=out, format=kind))
+    assert done.notes[0].startswith("6 images without feedback")
+    assert exports.feedback_of(done.folder) == dict.fromkeys(exports.feedback_of(done.folder))

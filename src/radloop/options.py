@@ -226,13 +226,17 @@ class Explain(Json, Jobs, Ruled, Stored, DatasetFolder, ReviewsFolder, ReadFeedb
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export(Json, DryRun, DatasetFolder):
+class Export(Json, DryRun, Jobs, DatasetFolder, ReadFeedback):
     """Write the dataset in the format of another tool, to OUT/export. From its tables; no picture is decoded."""
 
     format: Annotated[ExportFormat, About("The tool's format.", ours=False)]
     labels: LabelKind | None = option(
         None,
-        About("Each reader's boxes, or all readers' fused.", shown="as the dataset's own label files", ours=False),
+        About(
+            "Each reader's boxes, or all readers' fused.",
+            shown="as the dataset's own label files; for people to read, fused",
+            ours=False,
+        ),
     )
     splits: tuple[Split, ...] | None = option(
         None,
@@ -249,6 +253,16 @@ class Export(Json, DryRun, DatasetFolder):
     shard_mb: int = option(
         256, About("Megabytes of pictures in a file, of formats that pack them.", ours=False, ge=1, le=100_000)
     )
+
+    image_prefix: str = option(
+        "/data/local-files/?d=images/",
+        About("What stands before a picture's name in a task of Label Studio.", ours=False),
+    )
+
+    @property
+    def is_to_read(self) -> bool:
+        """Whether people read the images there, so that what waits for a read is exported with boxes to begin from."""
+        return self.format in ("label-studio", "cvat")
 
     @property
     def export_folder(self) -> Path:

@@ -202,9 +202,17 @@ class ExportKeywords(TypedDict, total=False):
     """Keywords of `radloop.export`."""
 
     out: Text
+    feedback: Text | None
+    bbox_format: Text
+    confidence_unit: ConfidenceUnit
+    class_base: int
+    time_unit: TimeUnit
+    time_zone: Text
     dataset: Text | None
     labels: LabelKind | None
     splits: Sequence[Split] | None
     license: Text | None
     shard_mb: int
+    image_prefix: Text
+    jobs: int
     dry_run: bool

@@ -6,13 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import polars as pl
+
 from radloop import files, tree
 from radloop.catalog import version
-from radloop.dataset.export import coco, contents, parquet, webdataset
+from radloop.catalog.version import Version
+from radloop.dataset.export import coco, contents, cvat, label_studio, parquet, tasks, webdataset
 from radloop.dataset.export.contents import Contents
+from radloop.dataset.export.tasks import Tasks
 from radloop.errors import DatasetError
+from radloop.feedback import guard
 from radloop.options import Export
+from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
+from radloop.words import several
 
 STAMP: Final = "export.json"  # says what an export is of, and that the folder is radloop's to replace
 
@@ -36,23 +43,49 @@ class Exported:
 def export(options: Export, *, progress: Progress = silent) -> Exported:
     """Write the dataset as a whole for one tool: the export that was there before, or the new one, whenever killed.
 
-    Raises DatasetError where the dataset is not whole, and where the folder holds what is not an export.
+    For people to read, the images of production with the boxes of their newest feedback; where there is none, with the
+    fused ones of their readers. Raises DatasetError where the dataset is not whole, and where the folder holds what is
+    not an export.
     """
+    reading = options.is_to_read
     with files.locked(options.out, writing=not options.dry_run):
         known = version.read(options.dataset_folder)
         chosen = contents.read(
-            known, labels=options.labels, splits=options.splits, license=options.license, progress=progress
+            known,
+            labels=options.labels or ("consensus" if reading else None),
+            splits=options.splits or (("production",) if reading else None),
+            license=options.license,
+            progress=progress,
         )
+        work = _tasks(options, known, chosen, progress) if reading else None
         if not options.dry_run:
-            _write(options, chosen, progress)
+            _write(options, chosen, work, progress)
     return Exported(
         format=options.format,
         folder=options.export_folder,
         version=chosen.version,
         labels={split: chosen.labels[split] for split in chosen.splits},
         images=_counted(chosen),
-        boxes=chosen.boxes.height,
+        boxes=chosen.boxes.height if work is None else work.boxes.height,
+        notes=_notes(work),
         done=not options.dry_run,
+    )
+
+
+def _tasks(options: Export, known: Version, chosen: Contents, progress: Progress) -> Tasks:
+    found = coming_back.feedback(options, known, keep=not options.dry_run, jobs=options.jobs, progress=progress)
+    judged = guard.judge(found.feedback, known.images).filter(~pl.col("other_picture"))
+    newest = judged.sort("timestamp", "feedback_id").unique("image_id", keep="last", maintain_order=True)
+    return tasks.of(chosen, newest, found.detections)
+
+
+def _notes(work: Tasks | None) -> tuple[str, ...]:
+    without = 0 if work is None else work.images["feedback_id"].null_count()
+    if not without:
+        return ()
+    return (
+        f"{several(without, 'image')} without feedback on the dataset's own picture: the readers' boxes stand there, "
+        "and no review can be made of it",
     )
 
 
@@ -60,7 +93,7 @@ def _counted(chosen: Contents) -> dict[str, int]:
     return {split: chosen.images.filter(split=split).height for split in chosen.splits}
 
 
-def _write(options: Export, chosen: Contents, progress: Progress) -> None:
+def _write(options: Export, chosen: Contents, work: Tasks | None, progress: Progress) -> None:
     folder = options.export_folder
     new = folder.with_name(f".{folder.name}.new")
     files.recover_tree(folder)
@@ -71,7 +104,7 @@ def _write(options: Export, chosen: Contents, progress: Progress) -> None:
     shutil.rmtree(new, ignore_errors=True)  # a killed run left it
     try:
         new.mkdir(parents=True)
-        _write_format(options, chosen, new, progress)
+        _write_format(options, chosen, work, new, progress)
         (new / STAMP).write_bytes(_stamp(options, chosen))
         files.replace_tree(new, folder)
     except BaseException:
@@ -79,14 +112,19 @@ def _write(options: Export, chosen: Contents, progress: Progress) -> None:
         raise
 
 
-def _write_format(options: Export, chosen: Contents, folder: Path, progress: Progress) -> None:
-    match options.format:
-        case "coco":
+def _write_format(options: Export, chosen: Contents, work: Tasks | None, folder: Path, progress: Progress) -> None:
+    most_bytes = options.shard_mb * _MB
+    match options.format, work:
+        case "coco", _:
             coco.write(chosen, folder, progress)
-        case "webdataset":
-            webdataset.write(chosen, folder, most_bytes=options.shard_mb * _MB, progress=progress)
-        case "parquet":
-            parquet.write(chosen, folder, most_bytes=options.shard_mb * _MB, progress=progress)
+        case "webdataset", _:
+            webdataset.write(chosen, folder, most_bytes=most_bytes, progress=progress)
+        case "parquet", _:
+            parquet.write(chosen, folder, most_bytes=most_bytes, progress=progress)
+        case "label-studio", Tasks():
+            label_studio.write(chosen, work, folder, prefix=options.image_prefix, progress=progress)
+        case "cvat", Tasks():
+            cvat.write(chosen, work, folder, progress)
 
 
 def _stamp(options: Export, chosen: Contents) -> bytes:
