@@ -638,7 +638,7 @@ def environment(data: bytes) -> None:
     given = {name: value for name, _, value in pairs if name in VARIABLES}
     with mock.patch.dict(os.environ, given):
         for step in options.STEPS:
-            told = {setting.name: "x" for setting in settings.of(step) if setting.required}
+            told = {one.name: one.kind.placeholder.partition("|")[0] for one in settings.of(step) if one.required}
             try:
                 chosen = settings.load(step, told)
             except UsageError as error:
