@@ -139,6 +139,18 @@ def test_progress_is_silent_told_to_a_function_or_shown(out, capsys):
     assert heard[-1] in printed.err
 
 
+@pytest.mark.slow
+def test_script_without_a_guard_is_not_run_again_in_the_processes_that_it_asks_for(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import radloop\n"
+        f"done = radloop.etl(source='synthetic:40', out='data', sizes='{SIZES}', jobs=2)\n"
+        "print(done.transformed.images['training'])\n"
+    )
+    told = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert (told.stdout, told.stderr) == ("20\n", "")
+
+
 USER = """
 import radloop
 from radloop.options import Etl

@@ -7,16 +7,11 @@ larger.
 
 import hashlib
 import json
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from radloop import domain
+from radloop import domain, processes
 from radloop.errors import SourceError, UsageError
 from radloop.files import write_atomic
 from radloop.progress import Progress, silent
@@ -253,10 +248,7 @@ def _draw_missing(
                 done += draw(chunk)
                 progress("generate pictures", done, len(image_ids))
             return
-        # spawned, not forked: polars and its threads are in this process
-        with ProcessPoolExecutor(
-            min(jobs, len(chunks)), multiprocessing.get_context("spawn"), initializer=_serve
-        ) as workers:
+        with processes.pool(min(jobs, len(chunks))) as workers:
             for number in workers.map(draw, chunks):
                 done += number
                 progress("generate pictures", done, len(image_ids))
@@ -273,11 +265,3 @@ def _draw(pictures: Path, seed: int, classes: Taxonomy, side_px: int, indices: l
         known = patient(index, seed=seed, classes=classes)
         write_atomic(pictures / f"{known.image_id}.png", film.encode(picture(known, classes=classes, side_px=side_px)))
     return len(indices)
-
-
-def _serve() -> None:
-    """In a worker: leave Ctrl-C to the parent, and end with it, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
