@@ -161,6 +161,7 @@ radloop.etl(source="a", labels="best", sizes=3)  # wrong
 radloop.nothing  # wrong
 reveal_type(radloop.etl(source="a", sizes="training=1", store=None, map=["a=b"]).published.version)
 reveal_type(radloop.etl(source="a", dry_run=True))
+reveal_type(radloop.etl(source="a", dry_run=bool(1)))
 reveal_type(radloop.etl(Etl(source="a")))
 reveal_type(radloop.transform(out="x"))
 reveal_type(radloop.review(queue=True))
@@ -184,6 +185,7 @@ def test_type_checker_knows_keywords_and_records(tmp_path):
     assert kinds == [
         "str",
         "EtlPreview",
+        "Loaded | EtlPreview",
         "Loaded | EtlPreview",
         "Transformed",
         "Queued",

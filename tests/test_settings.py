@@ -277,3 +277,17 @@ def test_choice_is_the_type_it_stands_for():
         for setting in settings.of(step):
             if get_origin(hints[setting.name]) is Literal:
                 assert setting.kind.placeholder == "|".join(get_args(hints[setting.name]))
+
+
+@hypothesis.given(st.sampled_from(options.STEPS), st.data())
+@hypothesis.settings(max_examples=30)
+def test_value_and_text_that_a_program_gives_mean_what_a_flag_means(step, data):
+    told = data.draw(drawn(step))
+    texts = in_words(step, told)
+    for setting in settings.of(step):
+        assert setting.accept(told[setting.name], setting.name) == told[setting.name]
+        assert setting.accept(texts[setting.name], setting.name) == told[setting.name]
+        if setting.several:
+            assert setting.accept(list(told[setting.name]), setting.name) == told[setting.name]
+        if setting.optional:
+            assert setting.accept(None, setting.name) is None

@@ -1,7 +1,9 @@
 """The steps as functions: each takes the options of its command, and gives the record that the command prints.
 
 Give a dataclass of `radloop.options`, keywords of the same names, or both: a keyword wins. Values are checked as those
-of flags; a wrong one raises `radloop.errors.UsageError`. The environment is not read.
+of flags; a wrong one raises `radloop.errors.UsageError`. Settings stop at the command line: no `RADLOOP_` variable is
+read here. `progress` is silent; True draws bars, or lines in a log; a function is called with
+`(what, done, total, unit)`.
 """
 
 from __future__ import annotations
@@ -56,6 +58,14 @@ def etl(
     progress: Progress | bool = ...,
     **told: Unpack[EtlKeywords],
 ) -> Loaded: ...
+@overload
+def etl(
+    *,
+    source: str | PathLike[str],
+    dry_run: bool,
+    progress: Progress | bool = ...,
+    **told: Unpack[EtlKeywords],
+) -> Loaded | EtlPreview: ...
 @given.named(of.Etl)
 def etl(options: of.Etl | None = None, /, *, progress: Progress | bool = False, **told: Any) -> Loaded | EtlPreview:
     """Build a dataset from a source and publish it: `extract`, `transform` and `load` in one.
