@@ -18,7 +18,7 @@ from radloop.words import ExportFormat
 from taxonomies import VINDR
 
 PAGE = Path(__file__).parent.parent / "docs" / "exporting.md"
-FORMATS = ("coco", "webdataset", "parquet", "label-studio", "cvat")
+FORMATS = ("coco", "webdataset", "parquet", "croissant", "label-studio", "cvat")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ TimeUnit = Literal["iso", "seconds", "milliseconds"]  # since 1970, where it is 
 # Whose boxes a label holds: one reader's each, or all readers' fused.
 LabelKind = Literal["per-reader", "consensus"]
 # The tools that a dataset is exported for, each in its own format.
-ExportFormat = Literal["coco", "webdataset", "parquet", "label-studio", "cvat"]
+ExportFormat = Literal["coco", "webdataset", "parquet", "croissant", "label-studio", "cvat"]
 
 # What the user says of the frame that the boxes are in; auto: nothing.
 Boxes = Literal["auto", "original", "picture", "scaled", "fraction", "percent"]

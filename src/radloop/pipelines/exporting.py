@@ -11,7 +11,7 @@ import polars as pl
 from radloop import files, tree
 from radloop.catalog import version
 from radloop.catalog.version import Version
-from radloop.dataset.export import coco, contents, cvat, label_studio, parquet, tasks, webdataset
+from radloop.dataset.export import coco, contents, croissant, cvat, label_studio, parquet, tasks, webdataset
 from radloop.dataset.export.contents import Contents
 from radloop.dataset.export.tasks import Tasks
 from radloop.errors import DatasetError
@@ -121,6 +121,8 @@ def _write_format(options: Export, chosen: Contents, work: Tasks | None, folder:
             webdataset.write(chosen, folder, most_bytes=most_bytes, progress=progress)
         case "parquet", _:
             parquet.write(chosen, folder, most_bytes=most_bytes, progress=progress)
+        case "croissant", _:
+            croissant.write(chosen, folder, progress)
         case "label-studio", Tasks():
             label_studio.write(chosen, work, folder, prefix=options.image_prefix, progress=progress)
         case "cvat", Tasks():

@@ -62,6 +62,7 @@ class Contents:
     labels: Mapping[str, LabelKind]  # by split
     images: pl.DataFrame  # IMAGES
     boxes: pl.DataFrame  # BOXES
+    annotations: pl.DataFrame  # ANNOTATIONS of the splits, also what is in no label
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -109,6 +110,7 @@ def read(
         labels=kinds,
         images=chosen.hstack(sizes(known.root, chosen, progress)).select(IMAGES.names()),
         boxes=boxes.join(chosen, on="image_id", how="semi", maintain_order="left"),
+        annotations=known.annotations.filter(pl.col("split").is_in(chosen["split"].unique().to_list())),
     )
 
 
