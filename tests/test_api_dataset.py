@@ -14,8 +14,9 @@ import made_up
 import radloop
 from memory_store import MemoryStore
 from radloop import storage
-from radloop.errors import DatasetError, StoreError
+from radloop.errors import DatasetError, StoreError, UsageError
 from radloop.pipelines import checking
+from tiny_unit import OLD, write_unit
 
 SIZES = "training=20,validation=4,test=4,staging=4,canary=4,production=4"
 
@@ -132,6 +133,20 @@ def test_store_that_is_being_published_is_not_read(out, monkeypatch):
     del store.objects["organized/publishing"], store.objects["organized/manifest.parquet"]
     with pytest.raises(DatasetError, match="has no manifest"):
         radloop.open("memory:")
+
+
+def test_dataset_is_not_replaced_by_a_part_of_itself(out):
+    before = sorted((out / "organized").rglob("*"))
+    with pytest.raises(UsageError, match="is the dataset itself"):
+        radloop.open(out).pull(out=out, splits=["test"])
+    assert sorted((out / "organized").rglob("*")) == before
+
+
+def test_manifest_of_something_else_is_no_dataset(tmp_path):
+    write_unit(tmp_path / "organized", OLD)
+    (tmp_path / "organized" / "data.yaml").touch()
+    with pytest.raises(DatasetError, match=r"has no annotations\.parquet: it was not written by radloop"):
+        radloop.open(tmp_path)
 
 
 def test_table_goes_on_to_pandas(out):

@@ -16,7 +16,7 @@ from radloop import manifest, storage, tree
 from radloop.api import given, steps
 from radloop.catalog import version
 from radloop.dataset.export import coco, contents
-from radloop.errors import DatasetError
+from radloop.errors import DatasetError, UsageError
 from radloop.pipelines import checking
 from radloop.pipelines.checking import Report
 from radloop.progress import Progress
@@ -169,8 +169,11 @@ class Dataset:
         >>> local.image(local.images.filter(split="training")["image_id"][0]).path.is_relative_to("for-training")
         True
         """
+        into = Path(out) / manifest.UNIT
+        if self.folder is not None and into.resolve() == self.folder.resolve():
+            raise UsageError(f"{into} is the dataset itself: it is here already. Give another out.")
         steps.pull(store=self.address, out=out, splits=splits, progress=progress)
-        return open_dataset(Path(out) / manifest.UNIT)
+        return open_dataset(into)
 
 
 def _box(row: Mapping[str, object], width: int, height: int) -> Box:
@@ -219,7 +222,8 @@ def _read(get: Callable[[str], bytes | None], name: str, folder: Path | None) ->
     found = version.published(get, name=name)
     listed = get(manifest.NAME)
     if found is None or listed is None:
-        raise DatasetError(f"{name} has no {manifest.NAME}: it was not written by radloop. Run `radloop transform`.")
+        lacking = manifest.NAME if listed is None else tree.ANNOTATIONS
+        raise DatasetError(f"{name} has no {lacking}: it was not written by radloop. Run `radloop transform`.")
     taxonomy, annotations = found
     files = manifest.decode(listed, name=f"{name}: {manifest.NAME}")
     told = json.loads(get(tree.SUMMARY) or b"{}").get("version")  # a part that was pulled lists less
