@@ -13,7 +13,15 @@ from radloop.sources.formats.labels import Labels as Labels
 from radloop.sources.raw import RawData
 from radloop.words import Format
 
-FORMATS: Final[tuple[Format, ...]] = ("csv", "coco", "yolo", "voc", "label-studio")  # each a module of this folder
+FORMATS: Final[tuple[Format, ...]] = (
+    "csv",
+    "coco",
+    "rsna",
+    "nih",
+    "yolo",
+    "voc",
+    "label-studio",
+)  # each a module of this folder
 _TABLES: Final = (".csv", ".csv.gz", ".tsv", ".txt")
 
 
