@@ -8,9 +8,10 @@ import importlib
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
-from types import NoneType, UnionType
+from types import FunctionType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from typer.testing import CliRunner
@@ -110,14 +111,8 @@ def keywords() -> str:
         '"""The keywords of the API\'s functions. Made from `radloop.options` by `make docs`; do not edit."""\n\n'
         "from collections.abc import Sequence\nfrom os import PathLike\nfrom typing import Literal, TypedDict\n\n"
     )
-    return (
-        head
-        + "\n".join(imports)
-        + "\n\n"
-        + "Text = str | PathLike[str]  # a path is taken as its text\n\n\n"
-        + "\n\n\n".join(classes)
-        + "\n"
-    )
+    text = "Text = str | PathLike[str]  # a path is taken as its text"
+    return head + "\n".join(imports) + "\n\n" + "\n\n\n".join([text, *classes]) + "\n"
 
 
 WORDS = {name: kind for name, kind in vars(words).items() if get_origin(kind) is Literal}
@@ -142,11 +137,10 @@ def _kind(hint: Any, setting: Setting) -> str:
 
 def api() -> str:
     """The names of `import radloop`, from their docstrings; the examples in these are tests."""
-    about = _markdown(radloop)
     parts = [
         "# Python\n\nMade from the docstrings by `make docs`; do not edit. Every example is a test. "
         "[A notebook](notebooks/loop.ipynb) goes through the loop.\n",
-        about,
+        _markdown(radloop),
         "## A dataset\n",
         *_function("radloop.open", dataset.open_dataset),
         *_record("radloop.Dataset", dataset.Dataset),
@@ -159,7 +153,7 @@ def api() -> str:
     for step in API:
         name = step.__name__.lower()
         function = getattr(steps, name)
-        parts += _function(f"radloop.{name}", function)
+        parts += _function(f"radloop.{name}", function, given.keywords(step))
         parts.append(f"Keywords ([what each is](settings.md)): {_code(given.keywords(step))}.\n")
         parts += [
             f"`{record.__name__}`: {_first(record)} {_code(field.name for field in dataclasses.fields(record))}.\n"
@@ -170,24 +164,24 @@ def api() -> str:
 
 def _members(kind: type) -> Iterator[tuple[str, Any]]:
     """The public properties and methods of a class, as they stand in it."""
-    yield from ((name, member) for name, member in vars(kind).items() if not name.startswith("_") and member.__doc__)
+    for name, member in vars(kind).items():
+        if not name.startswith("_") and isinstance(member, property | cached_property | FunctionType):
+            yield name, member
 
 
-def _function(name: str, function: Any) -> list[str]:
-    """The heading, the signature and the docstring of a function, a method or a property."""
-    called = function if inspect.isfunction(function) else getattr(function, "fget", getattr(function, "func", None))
-    signature = inspect.signature(inspect.unwrap(called))
-    own = [
-        parameter.replace(annotation=parameter.empty)
-        for parameter in signature.parameters.values()
-        if parameter.name != "self" and not isinstance(parameter.default, given.Shown)
-    ]
-    own = [one for one in own if one.name not in ("source", "format")]  # keywords as the others, but required
-    arguments = str(inspect.Signature(own)) if called is function else ""
-    returned = re.findall(r"\) -> \"?(.+?)\"?:\n", inspect.getsource(called))[-1]
-    keywords = ", **keywords)" if len(own) < len(signature.parameters) - ("self" in signature.parameters) else ")"
-    text = f"{name}{arguments.removesuffix(')') + keywords if arguments else ''} -> {returned}"
-    return [f"### {name}\n\n```python\n{text}\n```\n", _markdown(called)]
+def _function(name: str, member: Any, keywords: Collection[str] = ()) -> list[str]:
+    """The heading, the signature and the docstring of a function, a method or a property; keywords as one."""
+    function = getattr(member, "fget", getattr(member, "func", member))
+    arguments = ""
+    if function is member:
+        parameters = inspect.signature(function).parameters.values()
+        shown = [one.replace(annotation=one.empty) for one in parameters if one.name not in ("self", *keywords)]
+        arguments = str(inspect.Signature([*shown, *([_KEYWORDS] if keywords else [])]))
+    returned = re.findall(r"\) -> \"?(.+?)\"?:\n", inspect.getsource(function))[-1]
+    return [f"### {name}\n\n```python\n{name}{arguments} -> {returned}\n```\n", _markdown(function)]
+
+
+_KEYWORDS = inspect.Parameter("keywords", inspect.Parameter.VAR_KEYWORD)
 
 
 def _record(name: str, record: type) -> list[str]:
