@@ -1,3 +1,5 @@
+import zipfile
+
 import pytest
 
 from radloop.errors import SourceError
@@ -82,3 +84,10 @@ def test_named_annotations_must_be_a_file(source, tmp_path):
 def test_missing_pictures_list_what_was_looked_for(source):
     with pytest.raises(SourceError, match=r"no picture \(\.png, .*train/.*images/"):
         folder.find(source("train.csv"))
+
+
+def test_pictures_in_a_zip_are_to_be_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as packed:
+        packed.writestr("a.png", b"")
+    with pytest.raises(SourceError, match=r"set\.zip is a zip\. Unpack it and pass the folder: only labels are read"):
+        folder.find(tmp_path / "set.zip")

@@ -39,7 +39,11 @@ def test_one_row_tells_the_split_of_its_image():
         pytest.param(rows(a="train", b="holdout"), r"unknown splits: 'holdout' \(1 rows\)", id="unknown"),
         pytest.param(rows(a="train", b="0"), "unknown splits: '0'", id="a fold"),
         pytest.param(rows(a="train", b=""), "1 images no split, such as 'b'", id="none"),
-        pytest.param(rows(a="train").drop("split"), "no column `split`", id="no column"),
+        pytest.param(
+            rows(a="train").drop("split"),
+            r"train\.csv has no splits of its own \(of a table: the column `split`\)",
+            id="no column",
+        ),
         pytest.param(
             pl.DataFrame({"image_id": ["a", "a"], "split": ["train", "val"]}),
             "'a' in training and validation",

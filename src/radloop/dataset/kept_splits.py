@@ -23,12 +23,14 @@ _MOST_NAMED: Final = 10
 def read(rows: pl.DataFrame, *, name: str) -> pl.DataFrame:
     """The split that the column `split` gives each image (image_id, split), by radloop's names.
 
-    Raises AnnotationError where there is no such column, for a name that is no split's, for an image in two splits,
-    and for one in none.
+    A cell may name several, with " and " between. Raises AnnotationError where there is no such column, for a name that
+    is no split's, for an image in two splits, and for one in none.
     """
     if "split" not in rows.columns:
-        raise AnnotationError(f"--keep-splits: {name} has no column `split`. Build without it, or add the column.")
-    told = rows.select("image_id", told=values.text("split").str.to_lowercase())
+        raise AnnotationError(
+            f"--keep-splits: {name} has no splits of its own (of a table: the column `split`). Build without it."
+        )
+    told = rows.select("image_id", told=values.text("split").str.to_lowercase().str.split(" and ")).explode("told")
     unknown = told.filter(~pl.col("told").is_in([*_NAMES, ""])).group_by("told").len().sort("len", "told")
     if unknown.height:
         shown = ", ".join(f"{one[:60]!r} ({count:,} rows)" for one, count in unknown.head(_MOST_NAMED).iter_rows())
@@ -45,7 +47,8 @@ def read(rows: pl.DataFrame, *, name: str) -> pl.DataFrame:
     without = told.join(kept, on="image_id", how="anti")["image_id"].unique().sort()
     if len(without):
         raise AnnotationError(
-            f"--keep-splits: {name} gives {len(without):,} images no split, such as {without[0]!r}. Fill the column in."
+            f"--keep-splits: {name} gives {len(without):,} images no split, such as {without[0]!r}. Add them "
+            "to one, or leave them out."
         )
     return kept
 

@@ -1,5 +1,6 @@
 """A folder of one's own as a source: it is read where it lies and never changed."""
 
+import zipfile
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,8 @@ def find(folder: Path, *, annotations: Path | None = None, form: Format = "auto"
     the folder, the labels or the pictures are missing.
     """
     folder = folder.absolute()
+    if zipfile.is_zipfile(folder):
+        raise SourceError(f"{folder} is a zip. Unpack it and pass the folder: only labels are read from one.")
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder. Pass the folder that holds the pictures, kaggle, or synthetic:N.")
     labels = Bundle(annotations or folder)
