@@ -2,7 +2,11 @@
 
 import pytest
 
-collect_ignore = ["figures.py", "trainer.py"]  # run with the Python of .venv-peers, which has what they import
+collect_ignore = [
+    "exported.py",
+    "figures.py",
+    "trainer.py",
+]  # run with the Python of .venv-peers, which has what they import
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
