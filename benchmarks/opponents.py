@@ -91,6 +91,27 @@ def supervision(given: Path, fresh: Path) -> Callable[[], int]:
     return work
 
 
+def supervision_coco(given: Path, fresh: Path, *, pictures: bool = False) -> Callable[[], int]:
+    """supervision's way from the tree to COCO, a split at a time."""
+    import supervision as sv
+
+    organized = given / "organized"
+
+    def work() -> int:
+        for split in sorted(path.name for path in organized.iterdir() if path.is_dir()):
+            folder = organized / split
+            read = sv.DetectionDataset.from_yolo(
+                str(folder / "images"), str(folder / "labels"), str(organized / "data.yaml")
+            )
+            read.as_coco(
+                images_directory_path=str(fresh / split) if pictures else None,
+                annotations_path=str(fresh / f"{split}.json"),
+            )
+        return int((given / "count").read_text())
+
+    return work
+
+
 def datumaro(given: Path, fresh: Path, *, sized: bool = True) -> Callable[[], int]:
     """Datumaro's export without pictures. Where it is not told their sizes it opens each one."""
     import datumaro as dm

@@ -131,3 +131,10 @@ def test_datumaro_finds_the_same_boxes_and_pictures(dataset, folder):
     assert sorted(found) == sorted(expected)
     assert {item.subset for item in read} == set(SPLITS)
     assert all(item.media.data.shape[:2] == (exports.SIDE, exports.SIDE) for item in read)
+
+
+def test_files_are_the_documents_that_python_is_given(dataset, folder):
+    chosen = exports.read(dataset)
+    for split in SPLITS:
+        written = json.loads((folder / "annotations" / f"instances_{split}.json").read_bytes())
+        assert written == coco.document(chosen, split)

@@ -141,3 +141,9 @@ def test_dataset_is_the_folder_itself_or_its_organized_child(tmp_path: Path, nam
 def test_folder_without_dataset_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="Run `radloop transform`"):
         manifest.unit_root(tmp_path)
+
+
+@given(st.lists(st.none() | st.text("a./\\\0\n\x1f\x20é…", max_size=8), min_size=1))
+def test_many_keys_are_judged_as_each_alone(keys: list[str | None]) -> None:
+    unsafe = manifest.unsafe_keys(pl.Series(keys, dtype=pl.String))
+    assert unsafe.to_list() == [not manifest.is_safe_key(key) for key in keys]

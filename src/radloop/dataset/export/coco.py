@@ -6,6 +6,7 @@ Fields beyond COCO's: of an image `image_id`, `split`, `group` and `readers` (wh
 nothing is kept), of an annotation `rad_id`, or `support` and `readers` where readers were fused.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,18 +32,27 @@ def write_annotations(contents: Contents, folder: Path) -> None:
     """Write the json files alone."""
     (folder / FOLDER).mkdir(parents=True)
     for split in contents.splits:
-        data = msgspec.json.encode(document(contents, split))  # a number in as many digits as say exactly which it is
+        data = msgspec.json.encode(_document(contents, split, _encoded))
         (folder / FOLDER / f"instances_{split}.json").write_bytes(data)
+
+
+def _encoded(table: pl.DataFrame) -> msgspec.Raw:
+    """Its rows, encoded five times as fast as dicts; a number in as many digits as say exactly which it is."""
+    return msgspec.Raw(table.write_json().encode())
 
 
 def document(contents: Contents, split: str) -> dict[str, Any]:
     """The content of one split's file."""
+    return _document(contents, split, pl.DataFrame.to_dicts)
+
+
+def _document(contents: Contents, split: str, rows: Callable[[pl.DataFrame], Any]) -> dict[str, Any]:
     images, boxes = contents.of(split)
     return {
         "info": {"description": f"radloop dataset of {contents.source}", "version": contents.version},
         "licenses": [{"id": _LICENSE, "name": contents.license, "url": ""}] if contents.license else [],
-        "images": _images(images, {"license": pl.lit(_LICENSE)} if contents.license else {}).to_dicts(),
-        "annotations": _annotations(images, boxes, fused=contents.labels[split] == "consensus").to_dicts(),
+        "images": rows(_images(images, {"license": pl.lit(_LICENSE)} if contents.license else {})),
+        "annotations": rows(_annotations(images, boxes, fused=contents.labels[split] == "consensus")),
         "categories": [
             {"id": number, "name": name, "supercategory": ""} for number, name in enumerate(contents.classes.names, 1)
         ],

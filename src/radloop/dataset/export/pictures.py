@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -25,14 +26,12 @@ def sizes(root: Path, pictures: pl.DataFrame, progress: Progress = silent) -> pl
     Raises DatasetError for one that is missing, has another size than the manifest lists, or has no header.
     """
     found: list[tuple[int, int]] = []
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    total = pictures.height
+    with _opened(root) as folder:
         for key, size in pictures.select("key", "bytes").iter_rows():
             found.append(_size(root, folder, key, size))
-            if len(found) % _AT_ONCE == 0 or len(found) == pictures.height:
-                progress("sizes of pictures", len(found), pictures.height)
-    finally:
-        os.close(folder)
+            if len(found) % _AT_ONCE == 0 or len(found) == total:
+                progress("sizes of pictures", len(found), total)
     return pl.DataFrame(found, schema={"width": pl.Int32, "height": pl.Int32}, orient="row")
 
 
@@ -90,10 +89,25 @@ def link(root: Path, images: pl.DataFrame, folder: Path, place: Place, progress:
     """Put each picture (split, file, key) under `folder` where `place` says: a link to the dataset's own, or a copy."""
     for split in images["split"].unique():
         (folder / place(split, "_")).parent.mkdir(parents=True, exist_ok=True)
-    for done, (split, file, key) in enumerate(images.select("split", "file", "key").iter_rows(), 1):
-        files.link_or_copy(root / key, folder / place(split, file))
-        if done % _AT_ONCE == 0 or done == images.height:
-            progress("pictures", done, images.height)
+    total = images.height
+    with _opened(root) as origin, _opened(folder) as there:
+        for done, (split, file, key) in enumerate(images.select("split", "file", "key").iter_rows(), 1):
+            try:
+                os.link(key, place(split, file), src_dir_fd=origin, dst_dir_fd=there)
+            except OSError:
+                files.link_or_copy(root / key, folder / place(split, file))
+            if done % _AT_ONCE == 0 or done == total:
+                progress("pictures", done, total)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """A descriptor of the folder: names below it are then found without walking its path each time."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def by_split(split: str, file: str) -> str:

@@ -1,0 +1,93 @@
+"""export: the dataset as COCO, from the tree on the disk, beside supervision's `from_yolo` and `as_coco` of that tree.
+
+supervision keeps a picture for each reader, radloop one for all of them; both are handed the same 15,000 images. A turn
+begins with the folder and ends with one json a split; with the pictures beside it each links or copies them, too.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import labels
+from benchmarks.harness import Bench, Contestant, Limit, Section
+from radloop.catalog import version
+from radloop.dataset import yolo
+from radloop.dataset.export import coco, contents
+from radloop.options import Export
+from radloop.pipelines import exporting
+
+
+def run(bench: Bench) -> Section:
+    """Annotations alone, and with the pictures."""
+    images = 150 if bench.quick else 15_000
+    given = bench.fresh("given")
+    annotations = str(bench.annotations) if bench.annotations else None
+    bench.turn(Contestant("made", "benchmarks.export:make"), given, images=images, annotations=annotations)
+    alone = bench.contest(
+        "COCO, annotations alone",
+        [
+            Contestant("radloop", "benchmarks.export:annotations"),
+            Contestant("supervision", "benchmarks.opponents:supervision_coco", opponent=True),
+        ],
+        given=given,
+        unit="images",
+        limits=[Limit("supervision", "wall_s", "radloop", least=50), Limit("radloop", "peak_mb", most=400, unit="MB")],
+    )
+    whole = bench.contest(
+        "COCO, with the pictures",
+        [
+            Contestant("radloop export", "benchmarks.export:everything"),
+            Contestant(
+                "supervision, with pictures",
+                "benchmarks.opponents:supervision_coco",
+                opponent=True,
+                rounds=1,
+                options={"pictures": True},
+            ),
+        ],
+        given=given,
+        unit="images",
+        limits=[Limit("supervision, with pictures", "wall_s", "radloop export")],
+    )
+    rows = "made-up rows" if annotations is None else "the rows of a real train.csv"
+    return Section(
+        "export",
+        "export: COCO",
+        f"{images:,} images read by three each, {rows}, as `transform` has written them: to one COCO file for each of "
+        "six splits. supervision reads the tree with `from_yolo` and writes with `as_coco`; neither decodes a picture. "
+        "With the pictures radloop links each once, supervision copies that of every reader.",
+        results=[alone, whole],
+    )
+
+
+def make(given: Path, fresh: Path, *, images: int, annotations: str | None) -> Callable[[], int]:
+    """The tree."""
+    made = labels.make(given, fresh, images=images, annotations=annotations)
+
+    def work() -> int:
+        count = made()
+        plan, _ = labels.load(given)
+        yolo.write(plan, given / "organized", pictures=given / "pictures")
+        return count
+
+    return work
+
+
+def annotations(given: Path, fresh: Path) -> Callable[[], int]:
+    """From the folder to the json files."""
+
+    def work() -> int:
+        chosen = contents.read(version.read(given / "organized"))
+        coco.write_annotations(chosen, fresh)
+        return chosen.images.height
+
+    return work
+
+
+def everything(given: Path, fresh: Path) -> Callable[[], int]:
+    """As the command does it."""
+
+    def work() -> int:
+        done = exporting.export(Export(out=fresh, dataset=given / "organized", format="coco"))
+        return sum(done.images.values())
+
+    return work
