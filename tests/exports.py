@@ -51,3 +51,8 @@ def feedback_of(folder: Path) -> dict[str, str | None]:
     else:
         told = [task["data"] for task in json.loads((folder / "tasks.json").read_bytes())]
     return {one["image_id"]: one.get("feedback_id") for one in told}
+
+
+def document(folder: Path, split: str) -> dict:
+    """A COCO file of an export."""
+    return json.loads((folder / "annotations" / f"instances_{split}.json").read_bytes())
