@@ -16,6 +16,7 @@ DRY = [step.__name__.lower() for step in options.STEPS if issubclass(step, optio
 OTHERWISE = {  # what a command needs beyond --out
     "extract": ["--source", "FILMS"],
     "export": ["--format", "coco"],
+    "import": ["--format", "label-studio", "TASKS"],
     "transform": ["--sizes", SIZES],
     "etl": ["--source", "FILMS", "--sizes", SIZES],
     "simulate": ["--detector", "random", "--stage-seconds", "0.1"],
@@ -28,6 +29,7 @@ OTHERWISE = {  # what a command needs beyond --out
 def place(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("loop")
     small_loop.run(place)
+    (place / "tasks.json").write_text('[{"data": {"image": "a.png"}, "annotations": []}]')
     return place
 
 
@@ -40,7 +42,8 @@ def traces(place: Path) -> dict[str, Any]:
 
 
 def run(place: Path, command: str, out: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    more = [str(place / "films") if word == "FILMS" else word for word in OTHERWISE.get(command, [])]
+    files = {"FILMS": str(place / "films"), "TASKS": str(place / "tasks.json")}
+    more = [files.get(word, word) for word in OTHERWISE.get(command, [])]
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, "--out", str(out), *more, "--dry-run", "--json"])
     printed = capsys.readouterr()

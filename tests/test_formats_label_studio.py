@@ -46,7 +46,10 @@ def test_submitted_and_empty_is_normal_and_everything_else_without_a_box_is_not(
     )
     assert [(row[0], row[2]) for row in rows(labels)] == [("normal", NOTHING), ("said", NOTHING)]
     assert codes(labels) == [("nothing-drawn", "viewed", "1")]
-    assert labels.notes == ("3 tasks have no submitted annotation: their images are unlabelled",)
+    assert labels.notes == (
+        "2 images on which nobody submitted anything: unlabelled",
+        "1 reading said 'Not readable' and give no label",
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,7 @@ def test_several_readers_of_one_picture_are_several_and_the_last_word_of_each_co
         ),
     )
     assert [row[:3] for row in rows(labels)] == [("a1", "1", "Mass"), ("a1", "2", NOTHING)]
-    assert labels.notes == ("1 reading was read again by the same reader: the newest counts",)
+    assert labels.notes == ("1 reading that the same reader gave anew: the newest counts",)
 
 
 def test_an_address_never_stands_in_a_table_and_is_the_same_reader_everywhere(tmp_path):

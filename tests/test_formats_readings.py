@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radloop.sources.formats import readings
-from radloop.sources.formats.readings import Drawn, Reading, Refused
+from radloop.sources.formats.readings import Drawn, Export, Reading, Refused
 
 BOX = Drawn("Nodule", (1.0, 2.0, 3.0, 4.0), "x: 1")
 
@@ -21,9 +21,8 @@ def test_a_reader_id_has_no_sign_of_an_address_and_stays_the_same(person):
 
 def test_what_a_refused_reading_held_is_there_to_be_counted():
     lost = Refused("box-rotated", "why", "x: 2", line=9)
-    labels = readings.to_labels(
-        [Reading(place="x", file="a.png", reader="R1", verdict="void", boxes=[BOX], refused=[lost])], boxes="original"
-    )
+    void = Reading(place="x", file="a.png", reader="R1", verdict="void", boxes=[BOX], refused=[lost])
+    labels = readings.to_labels(Export([void], 0, "original"))
     assert labels.rows["image_id"].to_list() == ["a"]
     assert labels.rejected.select("line", "place", "code", "image_id", "rad_id").rows() == [
         (9, "x: 2", "box-rotated", "a", "R1")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import hypothesis
@@ -22,7 +23,7 @@ EVERY = [
     for step in options.STEPS
     for setting in settings.of(step)
 ]
-REQUIRED = {"source": "synthetic:9", "asked": "a1", "place": "./data", "format": "coco"}
+REQUIRED = {"source": "synthetic:9", "asked": "a1", "place": "./data", "format": "cvat", "file": Path("a.json")}
 
 # options with a parse of their own: values that it takes
 PARSED = {

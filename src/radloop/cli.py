@@ -89,7 +89,8 @@ def _registered(group: Group, function: Callable[[S, Progress], object]) -> Call
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
     listed = first_sentence(step.__doc__)
-    app.command(function.__name__, help=step.__doc__, short_help=listed, rich_help_panel=group)(run)
+    name = function.__name__.rstrip("_")  # import is a word of Python
+    app.command(name, help=step.__doc__, short_help=listed, rich_help_panel=group)(run)
     return function
 
 
@@ -199,6 +200,13 @@ def export(chosen: options.Export, progress: Progress) -> object:
     from radloop.pipelines import exporting
 
     return exporting.export(chosen, progress=progress)
+
+
+@_command("Loop")
+def import_(chosen: options.Import, progress: Progress) -> object:
+    from radloop.pipelines import importing
+
+    return importing.import_reviews(chosen, progress=progress)
 
 
 @_command("Data")

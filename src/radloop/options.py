@@ -40,7 +40,7 @@ from radloop.parts import (
     reader_id,
 )
 from radloop.split_sizes import SplitSizes
-from radloop.words import Boxes, ExportFormat, Format, LabelKind, Split, Worklist
+from radloop.words import Boxes, ExportFormat, Format, LabelKind, ReviewFormat, Split, Worklist
 
 TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")  # RFC 6750, section 2.1
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
@@ -271,6 +271,14 @@ class Export(Json, DryRun, Jobs, DatasetFolder, ReadFeedback):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Import(Json, Strict, DryRun, Jobs, Durable, Renamed, DatasetFolder, ReviewsFolder, ReadFeedback):
+    """Bring what people drew in another tool back as reviews. It is what the tool exports of a `radloop export`."""
+
+    file: Annotated[Path, About("What the tool exported: a file, a zip or a folder.", argument="FILE")]
+    format: Annotated[ReviewFormat, About("The tool's format.", ours=False)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check(Json, Jobs):
     """Say what a trainer would drop, and what was changed or leaks. It is Ultralytics 8.4. Exit 1 if anything is."""
 
@@ -368,6 +376,7 @@ STEPS: Final[tuple[type[Step], ...]] = (
     Evaluate,
     Explain,
     Export,
+    Import,
     Check,
     Dashboard,
     Demo,

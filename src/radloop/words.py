@@ -20,6 +20,8 @@ TimeUnit = Literal["iso", "seconds", "milliseconds"]  # since 1970, where it is 
 LabelKind = Literal["per-reader", "consensus"]
 # The tools that a dataset is exported for, each in its own format.
 ExportFormat = Literal["coco", "webdataset", "parquet", "croissant", "label-studio", "cvat"]
+# The tools that people read in, and whose exports become reviews.
+ReviewFormat = Literal["label-studio", "cvat"]
 
 # What the user says of the frame that the boxes are in; auto: nothing.
 Boxes = Literal["auto", "original", "picture", "scaled", "fraction", "percent"]

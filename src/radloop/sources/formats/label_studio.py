@@ -6,6 +6,8 @@ cancelled (skipped), says nothing. Predictions and drafts are nobody's reading.
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -15,7 +17,7 @@ from radloop.errors import UNDECODABLE, AnnotationError
 from radloop.sources.bundle import Bundle
 from radloop.sources.formats import readings
 from radloop.sources.formats.labels import Labels
-from radloop.sources.formats.readings import Drawn, Reading, Refused
+from radloop.sources.formats.readings import Drawn, Export, Reading, Refused
 from radloop.taxonomy import NOTHING, is_nothing
 
 _MARKS: Final = (b'"annotations"', b'"completions"', b'"annotation_id"', b'"predictions"')
@@ -31,6 +33,7 @@ _DRAWS_NOTHING: Final = frozenset(
     {"choices", "textarea", "rating", "number", "datetime", "taxonomy", "relation", "pairwise", "ranker"}
 )
 _BOXES: Final = {"rectanglelabels": "rectanglelabels", "labels": "labels"}  # types of regions: where their labels are
+_LAST_SECOND: Final = 4e9  # of a time that is a number: in 2096
 _LARGEST_SIDE: Final = 1_000_000  # of a picture, in pixels
 
 
@@ -76,15 +79,19 @@ def _is_list_of_tasks(head: bytes) -> bool:
 
 def read(bundle: Bundle) -> Labels:
     """What the readers drew, in percent of the picture."""
-    unlabelled = 0
+    return readings.to_labels(export(bundle))
+
+
+def export(bundle: Bundle) -> Export:
+    """What people submitted. Raises AnnotationError where a file is none of Label Studio's JSON."""
     found: list[Reading] = []
+    unread = 0
     for name in find(bundle) or bundle.names:
         for task, place in tasks(bundle, name):
             there = len(found)
-            found += [one for one in of_task(task, place) if one.verdict != "unreadable"]
-            unlabelled += len(found) == there
-    notes = (f"{unlabelled:,} tasks have no submitted annotation: their images are unlabelled",) if unlabelled else ()
-    return readings.to_labels(found, boxes="percent", notes=notes)
+            found += of_task(task, place)
+            unread += len(found) == there
+    return Export(found, unread, "percent")
 
 
 def tasks(bundle: Bundle, name: str) -> Iterator[tuple[_Task | Refused, str]]:
@@ -124,7 +131,21 @@ def of_task(task: _Task | Refused, place: str) -> Iterator[Reading]:
             yield Reading(place=where, file=file, reader="", verdict="void", refused=(lost,))
             continue
         if not one.was_cancelled and not one.skipped:
-            yield _reading(one, task.data, file, f"{place}, annotation {one.id}" if isinstance(one.id, int) else where)
+            where = f"{place}, annotation {one.id}" if isinstance(one.id, int) else where
+            yield replace(_reading(one, task.data, file, where), shown=_shown(task.predictions))
+
+
+def _shown(predictions: Any) -> list[Drawn] | None:
+    """The boxes of a task's predictions; None where the export has only their numbers."""
+    if not isinstance(predictions, list) or not all(isinstance(one, dict) for one in predictions):
+        return None
+    drawn: list[Drawn] = []
+    for one in predictions:
+        items = one.get("result")
+        for item in items if isinstance(items, list) else ():
+            if isinstance(item, dict) and isinstance(item.get("value"), dict) and item.get("type") in _BOXES:
+                _add(item, _BOXES[item["type"]], "", drawn, [])
+    return drawn
 
 
 def picture(data: Mapping[str, Any]) -> str:
@@ -158,6 +179,7 @@ def _reading(one: _Annotation, data: Mapping[str, Any], file: str, place: str) -
     drawn: list[Drawn] = []
     refused: list[Refused] = []
     choices: list[str] = []
+    texts: list[str] = []
     if not file:
         refused.append(Refused("image-unknown", "the task names no picture in data.image, or several", place))
     labelled = {item.get("id") for item in items if isinstance(item, dict) and item.get("type") == "labels"}
@@ -168,7 +190,8 @@ def _reading(one: _Annotation, data: Mapping[str, Any], file: str, place: str) -
             continue
         kind = item.get("type")
         if kind in _DRAWS_NOTHING:
-            choices += _choices(item)
+            choices += _of_image(item, "choices")
+            texts += _of_image(item, "text")
         elif kind in _BOXES:
             _add(item, _BOXES[kind], where, drawn, refused)
         elif kind != "rectangle" or item.get("id") not in labelled:
@@ -198,8 +221,9 @@ def _reading(one: _Annotation, data: Mapping[str, Any], file: str, place: str) -
         refused=refused,
         width=width,
         height=height,
-        timestamp=next((time for time in (one.updated_at, one.created_at) if isinstance(time, str)), None),
+        timestamp=_time(one.updated_at) or _time(one.created_at),
         seconds=one.lead_time if isinstance(one.lead_time, int | float) else None,
+        comment="\n".join(texts) or None,
         **{name: data[name] for name in ("image_id", "feedback_id", "patient_id", "study_id") if _is_text(data, name)},
     )
 
@@ -227,11 +251,18 @@ def _add(item: Mapping[str, Any], key: str, place: str, drawn: list[Drawn], refu
         drawn += [Drawn(name, (x, y, x + width, y + height), place) for name in told]
 
 
-def _choices(item: Mapping[str, Any]) -> list[str]:
-    """The choices of the image as a whole."""
+def _of_image(item: Mapping[str, Any], key: str) -> list[str]:
+    """What was chosen for, or written about, the image as a whole."""
     value = item.get("value", {})
-    chosen = value.get("choices") if item.get("type") == "choices" and "x" not in value else None
-    return [name for name in chosen if isinstance(name, str)] if isinstance(chosen, list) else []
+    said = value.get(key) if "x" not in value else None
+    return [text for text in said if isinstance(text, str)] if isinstance(said, list) else []
+
+
+def _time(value: Any) -> str | None:
+    """Before version 1.0 a time was in seconds since 1970."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _LAST_SECOND:
+        return datetime.fromtimestamp(value, UTC).isoformat()
+    return value if isinstance(value, str) else None
 
 
 def _size(items: list[Any]) -> tuple[int | None, int | None]:

@@ -13,7 +13,7 @@ from radloop.sources.formats import labels
 from radloop.sources.formats.labels import Labels
 from radloop.tables import SINGLE_READER
 from radloop.taxonomy import NOTHING, Taxonomy, normal
-from radloop.words import Boxes
+from radloop.words import Boxes, several
 
 UNREADABLE: Final = "Not readable"  # what a reader chooses to reject a picture
 _READER: Final = re.compile(r"[A-Za-z0-9-]{1,50}")
@@ -64,11 +64,23 @@ class Reading:
     timestamp: str | None = None  # when it was last changed, as the tool writes it
     seconds: float | None = None
     comment: str | None = None
+    shown: Sequence[Drawn] | None = None  # the boxes that the reader began from; None: the tool does not tell
     image_id: str | None = None  # of a task that radloop made
     feedback_id: str | None = None
     patient_id: str | None = None
     study_id: str | None = None
     split: str | None = None
+
+
+@dataclass(frozen=True)
+class Export:
+    """Everything that people submitted, as one export of a tool has it."""
+
+    readings: Sequence[Reading]
+    unread: int  # images on which nobody submitted anything
+    boxes: Boxes  # the frame of what was drawn
+    classes: Taxonomy | None = None  # the tool's own list
+    notes: tuple[str, ...] = ()
 
 
 def pseudonym(person: object) -> str:
@@ -105,19 +117,20 @@ def newest(readings: Iterable[Reading]) -> tuple[list[Reading], int]:
     return list(last.values()), count - len(last)
 
 
-def to_labels(
-    readings: Iterable[Reading], *, boxes: Boxes, classes: Taxonomy | None = None, notes: Iterable[str] = ()
-) -> Labels:
+def to_labels(export: Export) -> Labels:
     """Labels of what was drawn; a reading that lost a box is void, by its refused rows."""
-    kept, others = newest(readings)
-    again = (
-        "reading was read again by the same reader" if others == 1 else "readings were read again by the same reader"
+    usable = [one for one in export.readings if one.verdict != "unreadable"]
+    kept, others = newest(usable)
+    counted = (
+        (export.unread, "image", "on which nobody submitted anything: unlabelled"),
+        (len(export.readings) - len(usable), "reading", f"said {UNREADABLE!r} and give no label"),
+        (others, "reading", "that the same reader gave anew: the newest counts"),
     )
-    repeated = (f"{others:,} {again}: the newest counts",) if others else ()
+    notes = (*export.notes, *(f"{several(count, what)} {why}" for count, what, why in counted if count))
     rows = pl.DataFrame((row for one in kept for row in _rows(one)), schema=_ROWS, orient="row")
     rows = rows.drop(name for name in OPTIONAL if rows[name].null_count() == rows.height)
     refused = pl.DataFrame((row for one in kept for row in _refused(one)), schema=_REFUSED, orient="row")
-    return labels.of_table(rows, refused, boxes=boxes, classes=classes, notes=(*notes, *repeated))
+    return labels.of_table(rows, refused, boxes=export.boxes, classes=export.classes, notes=notes)
 
 
 def _rows(one: Reading) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,211 @@
+"""What people drew in another tool -> reviews of the feedback that they began from."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from radloop import files
+from radloop.catalog import version
+from radloop.catalog.classes import wishes
+from radloop.errors import AnnotationError, FeedbackError, StrictError
+from radloop.feedback import elsewhere, reviews
+from radloop.feedback.elsewhere import Drawn, Opinion
+from radloop.feedback.reviews import Review
+from radloop.options import Import
+from radloop.pipelines import coming_back
+from radloop.progress import Progress, silent
+from radloop.sources.bundle import Bundle
+from radloop.sources.formats import label_studio
+from radloop.sources.formats.readings import Export, Reading
+from radloop.taxonomy import Taxonomy, normal
+from radloop.words import several
+
+REFUSED_FILE: Final = "refused-import.csv"
+REFUSED: Final = pl.Schema(
+    {
+        "place": pl.String,
+        "line": pl.Int64,
+        "feedback_id": pl.String,
+        "image_id": pl.String,
+        "reviewer": pl.String,
+        "code": pl.String,
+        "reason": pl.String,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What people said elsewhere, as reviews."""
+
+    file: Path
+    folder: Path
+    readings: int  # that were submitted
+    unread: int  # images that nobody submitted anything on
+    written: int
+    known: int  # of readings: said nothing new
+    verdicts: Mapping[str, int]  # of what was written
+    reviewers: int
+    refused: pl.DataFrame  # REFUSED
+    notes: tuple[str, ...] = ()
+    done: bool = True  # False with --dry-run
+
+
+def import_reviews(options: Import, *, progress: Progress = silent) -> Imported:
+    """Write a review for each annotation that says something new; twice the same file is once.
+
+    Raises AnnotationError for a file that is not the tool's, FeedbackError where a label is no class of the dataset or
+    nothing in it speaks of this dataset's feedback, and StrictError where anything is refused and --strict was given.
+    """
+    folder, writing = options.reviews_folder, not options.dry_run
+    with files.locked(options.out, writing=writing):
+        known = version.read(options.dataset_folder)
+        classes, now = known.taxonomy, datetime.now(UTC)
+        export = _export(options)
+        renamed = wishes(None, options.map).renamed
+        told = (box.class_name for one in export.readings for box in one.boxes)
+        elsewhere.require_classes((renamed.get(normal(name), name) for name in told), classes)
+        feedback = coming_back.feedback(options, known, keep=writing, jobs=options.jobs, progress=progress)
+        there = reviews.read(folder, classes, convention=options.convention, now=now)
+
+        about = {row["feedback_id"]: row for row in feedback.feedback.iter_rows(named=True)}
+        shown = elsewhere.shown(feedback.detections, {one.feedback_id for one in export.readings if one.feedback_id})
+        planned: list[Review] = []
+        refused: list[tuple[Any, ...]] = []
+        for one in export.readings:
+            try:
+                opinion = _opinion(one, export, classes, renamed, options, now)
+                made = elsewhere.review(opinion, about, shown.get(opinion.feedback_id, ()))
+                planned.append(reviews.decode(reviews.encode(made), classes, name=reviews.file_name(made), now=now))
+            except FeedbackError as wrong:
+                refused += _refused(one, wrong)
+        rejected = pl.DataFrame(refused, schema=REFUSED, orient="row")
+        _require_any(options, export, planned, rejected)
+        written = elsewhere.new(planned, there.reviews, lambda name: _load(folder / name, classes))
+
+        if options.strict and rejected.height:
+            raise StrictError(_strictly(rejected))
+        if writing:
+            _beside(options.out / REFUSED_FILE, rejected)
+            for done, review in enumerate(written, 1):
+                reviews.write(folder, review, classes, durable=options.durable)
+                if done % 100 == 0 or done == len(written):
+                    progress("reviews", done, len(written))
+    return Imported(
+        file=options.file,
+        folder=folder,
+        readings=len(export.readings),
+        unread=export.unread,
+        written=len(written),
+        known=len(planned) - len(written),
+        verdicts=dict(Counter(review.verdict for review in written).most_common()),
+        reviewers=len({review.reviewer for review in written}),
+        refused=rejected,
+        notes=(*export.notes, *_notes(rejected)),
+        done=writing,
+    )
+
+
+def _export(options: Import) -> Export:
+    return label_studio.export(Bundle(options.file))
+
+
+def _opinion(
+    one: Reading, export: Export, classes: Taxonomy, renamed: Mapping[str, str], options: Import, now: datetime
+) -> Opinion:
+    """A reading in the dataset's own terms. Raises FeedbackError."""
+    if one.verdict == "void":
+        raise FeedbackError("what was drawn cannot be used", code="reading-void")
+    if not one.feedback_id or not one.image_id:
+        raise FeedbackError(
+            "the task names no feedback (data.feedback_id): `radloop export` makes tasks that do. As labels of a new "
+            f"dataset the file is read by `radloop extract --format {options.format}`",
+            code="feedback-missing",
+        )
+    if one.timestamp is None:
+        raise FeedbackError("it tells no time", code="bad-timestamp")
+    time, _ = options.convention.utc(one.timestamp, now)
+    return Opinion(
+        feedback_id=one.feedback_id,
+        image_id=one.image_id,
+        reviewer=one.reader,
+        kind=one.verdict,
+        findings=_drawn(one.boxes, one, export, classes, renamed),
+        timestamp=time,
+        seconds=one.seconds,
+        comment=one.comment,
+        began_from=None if one.shown is None else _drawn(one.shown, one, export, classes, renamed),
+    )
+
+
+def _drawn(listed: Iterable[Any], one: Reading, export: Export, classes: Taxonomy, renamed: Mapping[str, str]) -> Drawn:
+    """Boxes as fractions of the picture; what has no class here has the number -1."""
+    if export.boxes == "percent":
+        width, height = 100.0, 100.0
+    elif one.width and one.height:
+        width, height = float(one.width), float(one.height)
+    else:
+        raise FeedbackError("it does not tell the picture's size", code="size-missing")
+    drawn = []
+    for box in listed:
+        number = classes.number(renamed.get(normal(box.class_name), box.class_name))
+        x_min, y_min, x_max, y_max = box.xyxy
+        edges = (x_min / width, y_min / height, x_max / width, y_max / height)
+        drawn.append((-1 if number is None else number, edges))
+    return drawn
+
+
+def _load(path: Path, classes: Taxonomy) -> Review:
+    return reviews.decode(path.read_bytes(), classes, name=path.name)
+
+
+def _refused(one: Reading, wrong: FeedbackError) -> list[tuple[Any, ...]]:
+    """What of a reading cannot be used: each of its parts, or the whole."""
+    whose = (one.feedback_id, one.image_id, one.reader or None)
+    if one.verdict == "void":
+        return [(lost.place, lost.line, *whose, lost.code, lost.reason) for lost in one.refused]
+    return [(one.place, one.line, *whose, wrong.code, str(wrong))]
+
+
+def _require_any(options: Import, export: Export, planned: list[Review], refused: pl.DataFrame) -> None:
+    """Raise where the file holds nothing of this dataset: it is another's, or the wrong export."""
+    if export.readings and not planned:
+        raise FeedbackError(
+            f"{options.file}: none of {several(len(export.readings), 'annotation')} can be a review here, such as "
+            f"{refused['place'][0]}: {refused['reason'][0]}. Nothing was written.",
+            code="nothing-imported",
+        )
+    if not export.readings and not export.unread:
+        raise AnnotationError(f"{options.file} holds no task. Export the project again.")
+
+
+def _strictly(refused: pl.DataFrame) -> str:
+    return (
+        f"{several(refused.height, 'annotation')} refused, such as {refused['place'][0]}: {refused['reason'][0]}. "
+        "With --strict nothing is written."
+    )
+
+
+def _beside(path: Path, refused: pl.DataFrame) -> None:
+    """OUT/refused-import.csv: what could not be used, until an import has nothing to refuse."""
+    if refused.is_empty():
+        path.unlink(missing_ok=True)
+    else:
+        files.write_atomic(path, refused.write_csv().encode())
+
+
+def _notes(refused: pl.DataFrame) -> tuple[str, ...]:
+    without = refused["feedback_id"].drop_nulls().n_unique()
+    waiting = (
+        f"{several(without, 'feedback')} with an annotation that gave no review: until one does they count as not "
+        "reviewed by its reader",
+    )
+    return (
+        "the tool shows the boxes at once: no read is blind, and who was shown boxes follows them",
+        *(waiting if without else ()),
+    )
