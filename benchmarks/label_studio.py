@@ -102,11 +102,11 @@ class LabelStudio:
             'value="$image" zoomControl="true" brightnessControl="true" contrastControl="true"/></View>'
         )
         options = {"sampling": "Sequential sampling", "show_collab_predictions": True, "model_version": "bench"}
-        project = self._ask("/api/projects", {"title": "bench", "label_config": config, **options})["id"]
+        project = self.ask("/api/projects", {"title": "bench", "label_config": config, **options})["id"]
         self._project = f"/api/projects/{project}"
         pictures = self.folder / "pictures"
         pictures.mkdir(exist_ok=True)
-        self._ask("/api/storages/localfiles", {"project": project, "path": str(pictures), "use_blob_urls": True})
+        self.ask("/api/storages/localfiles", {"project": project, "path": str(pictures), "use_blob_urls": True})
         tasks = []
         for path, detections in given:
             shutil.copy(path, pictures)
@@ -114,7 +114,7 @@ class LabelStudio:
             predictions = [{"model_version": "bench", "score": 0.9, "result": results}]
             data = {"image": f"/data/local-files/?d=pictures/{path.name}"}
             tasks.append({"data": data, "predictions": predictions})
-        self._ask(f"{self._project}/import", tasks)
+        self.ask(f"{self._project}/import", tasks)
         hand.page.goto(f"{self.address}/user/login/")
         hand.page.fill("input[name=email]", _USER)
         hand.page.fill("input[name=password]", _PASSWORD)
@@ -124,14 +124,20 @@ class LabelStudio:
         hand.page.wait_for_function(self.picture)
         hand.page.on("dialog", lambda dialog: (hand.count(), dialog.accept()))  # "Please confirm …": Enter
 
-    def _ask(self, path: str, body: Any = None) -> Any:
+    def ask(self, path: str, body: Any = None) -> Any:
+        """What its API says: JSON to JSON, as the one user."""
+        return json.loads(self.read(path, body))
+
+    def read(self, path: str, body: Any = None) -> bytes:
+        """The bytes at an address of it."""
         request = urllib.request.Request(
             self.address + path,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Token {_TOKEN}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request) as answer:
-            return json.loads(answer.read())
+            read: bytes = answer.read()
+            return read
 
     @staticmethod
     def _result(detection: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,4 +198,4 @@ class LabelStudio:
         """The next round has a project of its own."""
 
     def kept(self) -> int:
-        return int(self._ask(self._project)["num_tasks_with_annotations"])
+        return int(self.ask(self._project)["num_tasks_with_annotations"])

@@ -21,7 +21,7 @@ pytestmark = [
 @pytest.mark.parametrize(
     "steps",
     [
-        pytest.param(["transform, the first", "transform", "load to a folder", "review"], id="folder"),
+        pytest.param(["transform, the first", "transform", "load to a folder", "export", "review"], id="folder"),
         pytest.param(["load to a remote", "retrain to a folder"], id="remote"),
         pytest.param(["simulate from a folder", "simulate from a remote"], id="simulate"),
         pytest.param(["retrain to a remote"], id="retrain"),

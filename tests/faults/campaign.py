@@ -72,6 +72,7 @@ STEPS = (
     Step("transform", "old", _TRANSFORM, "out/organized"),
     Step("load to a folder", "new", ("load", *_OUT, *_STORE), "store/organized"),
     Step("load to a remote", "new", ("load", *_OUT, *_REMOTE), "remote/organized"),
+    Step("export", "new", ("export", *_OUT, "--format", "coco"), "out/export/coco"),
     Step("simulate from a folder", "cold", (*_SIMULATE, *_STORE), adds=True),
     Step("simulate from a remote", "cold", (*_SIMULATE, *_REMOTE), adds=True),
     Step("review", "unreviewed", ("review", *_OUT, "--simulated", "--durable")),
@@ -169,6 +170,7 @@ class Campaign:
         shutil.rmtree(place / "out/cache")
         self._keep("cold")
         self._begin("old")
+        self._do("export", *_OUT, "--format", "coco")  # of the version before
         self._do("transform", *_OUT, *SIZES, "--seed", "1")
         self._keep("new")
         self._begin("old")

@@ -7,20 +7,27 @@ torchvision's CocoDetection is a thin layer on pycocotools, and 5 GB to install:
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import exports
+from browser_session import free_port
 from radloop.catalog import version
 from radloop.options import Export
 from radloop.pipelines import exporting
 
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent.parent))
+
+from benchmarks import label_studio  # noqa: E402
+
 pytestmark = pytest.mark.peers
 
-HERE = Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "exporting.md"
 PYTHON = HERE.parent.parent / ".venv-peers/bin/python"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
@@ -72,3 +79,24 @@ def test_what_the_page_says_runs(out: Path, heading: str) -> None:
     code = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     assert code
     run(out, "-c", code[1])
+
+
+def test_label_studio_takes_tasks_predictions_interface_and_pictures(out: Path, tmp_path: Path) -> None:
+    folder = exporting.export(Export(out=out, format="label-studio")).folder
+    tasks = json.loads((folder / "tasks.json").read_bytes())
+    label_studio.install()
+    with label_studio.served(tmp_path / "served", free_port()) as server:
+        shutil.copytree(folder / "images", tmp_path / "served" / "images")
+        interface = (folder / "label-config.xml").read_text(encoding="utf-8")
+        project = server.ask("/api/projects", {"title": "radloop", "label_config": interface})["id"]
+        pictures = {"project": project, "path": str(tmp_path / "served" / "images"), "use_blob_urls": True}
+        server.ask("/api/storages/localfiles", pictures)
+        taken = server.ask(f"/api/projects/{project}/import", tasks)
+        assert (taken["task_count"], taken["prediction_count"]) == (len(tasks), len(tasks))
+        kept = server.ask(f"/api/projects/{project}/export?exportType=JSON&download_all_tasks=true")
+        assert [one["data"] for one in sorted(kept, key=lambda one: one["id"])] == [one["data"] for one in tasks]
+        for task, one in zip(tasks, sorted(kept, key=lambda one: one["id"]), strict=True):
+            (prediction,) = server.ask(f"/api/predictions?task={one['id']}")
+            assert prediction["model_version"] == task["predictions"][0]["model_version"]
+            assert prediction["result"] == task["predictions"][0]["result"]
+            assert exports.md5(server.read(task["data"]["image"])) == task["data"]["image_md5"]
