@@ -53,9 +53,9 @@ def run(bench: Bench) -> Section:
         "export",
         "export: COCO",
         f"{images:,} images read by three each, {rows}, as `transform` has written them: to one COCO file for each of "
-        "six splits. supervision reads the tree with `from_yolo` and writes with `as_coco`; it asks Pillow for the EXIF "
-        "of each picture, which decodes a PNG. With the pictures radloop links each once, supervision copies that of "
-        "every reader.",
+        "six splits. supervision reads the tree with `from_yolo` and writes with `as_coco`; it asks Pillow for the "
+        "EXIF of each picture, which decodes a PNG. With the pictures radloop links each once, supervision copies that "
+        "of every reader.",
         results=[alone, whole],
     )
 
