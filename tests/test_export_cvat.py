@@ -56,7 +56,7 @@ def test_boxes_say_that_a_program_drew_them_and_no_image_is_tagged(folder):
 
 def test_no_finding_is_a_tag_beside_the_classes_in_both_files(folder):
     document = ElementTree.parse(folder / "annotations.xml")
-    expected = [*((name, "rectangle") for name in VINDR.names), ("No finding", "tag")]
+    expected = [*((name, "rectangle") for name in VINDR.names), *((name, "tag") for name in cvat.TAGS)]
     assert [(label.findtext("name"), label.findtext("type")) for label in document.iter("label")] == expected
     labels = json.loads((folder / "labels.json").read_bytes())
     assert [(label["name"], label["type"]) for label in labels] == expected

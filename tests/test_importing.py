@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import polars as pl
 import pytest
@@ -22,7 +24,8 @@ def made(tmp_path_factory) -> Path:
     """A dataset with feedback, and its tasks for Label Studio."""
     out = tmp_path_factory.mktemp("made")
     exports.organized(out)
-    exporting.export(Export(out=out, format="label-studio"))
+    for tool in ("label-studio", "cvat"):
+        exporting.export(Export(out=out, format=tool))
     for name in ("reviews", "organized/retrain"):
         shutil.rmtree(out / name)
     return out
@@ -173,3 +176,62 @@ def test_the_command_prints_what_it_wrote(out, capsys):
     printed = capsys.readouterr().out
     assert "wrote 1 review" in printed
     assert "1 normal" in printed
+
+
+def from_cvat(out, *edits, updated="2026-02-01 10:00:00.123456+00:00", **more):
+    """Import the export of CVAT as it dumps it after these edits of each image: in two decimals, with its own meta."""
+    root = ElementTree.parse(out / "export" / "cvat" / "annotations.xml").getroot()
+    task = root.find("meta/task")
+    ElementTree.SubElement(task, "updated").text = updated
+    ElementTree.SubElement(ElementTree.SubElement(task, "assignee"), "username").text = "R12"
+    for image, edit in zip(root.iter("image"), edits, strict=False):
+        edit(image)
+        for box in image.iter("box"):
+            for name in ("xtl", "ytl", "xbr", "ybr"):
+                box.set(name, f"{float(box.get(name)):.2f}")
+    file = out / "task.zip"
+    with zipfile.ZipFile(file, "w") as packed:
+        packed.writestr("annotations.xml", ElementTree.tostring(root))
+    return importing.import_reviews(Import(out=out, file=file, format="cvat", **more))
+
+
+def tag(label):
+    return lambda image: ElementTree.SubElement(image, "tag", label=label, source="manual")
+
+
+def nothing(image):
+    for box in list(image):
+        image.remove(box)
+
+
+def drawn_anew(image):
+    nothing(image)
+    place = {"xtl": "6.40", "ytl": "12.80", "xbr": "32.00", "ybr": "51.20"}
+    ElementTree.SubElement(image, "box", label="Nodule/Mass", source="manual", **place)
+
+
+def test_what_cvat_tells_comes_back_and_what_it_does_not_tell_gives_no_review(out):
+    def normal(image):
+        nothing(image)
+        tag("No finding")(image)
+
+    def unread(image):
+        pass
+
+    done = from_cvat(out, tag("Reviewed"), drawn_anew, normal, unread, nothing)
+    assert (done.written, done.unread, done.refused.height) == (3, 3, 0)
+    table = said(out).reviews.sort("image_id")
+    assert table.select("verdict", "reviewer").rows() == [("accept", "R12"), ("correct", "R12"), ("normal", "R12")]
+    assert table["feedback_id"].to_list() == [one["data"]["feedback_id"] for one in tasks(out)[:3]]
+    (found,) = said(out).findings.filter(pl.col("file").str.starts_with(table["feedback_id"][1])).drop("file").rows()
+    assert found == pytest.approx((8, 0.1, 0.2, 0.5, 0.8))
+    again = from_cvat(out, tag("Reviewed"), drawn_anew, normal, unread, nothing, updated="2026-02-02 10:00:00+00:00")
+    assert (again.written, again.known) == (0, 3)
+
+
+def test_cvat_without_the_file_that_names_the_feedback_says_where_it_has_to_be(out):
+    (out / "export" / "cvat" / "feedback.json").rename(out / "feedback.json.away")
+    with pytest.raises(FeedbackError, match=r"no feedback\.json beside"):
+        from_cvat(out, tag("Reviewed"))
+    (out / "feedback.json.away").rename(out / "feedback.json")
+    assert from_cvat(out, tag("Reviewed")).written == 1

@@ -35,6 +35,7 @@ class Opinion:
     timestamp: datetime
     seconds: float | None = None
     comment: str | None = None
+    within: float = 0.0  # of the picture: by how much the tool's digits may move a box
     began_from: Drawn | None = None  # the boxes that were there, as the tool tells them; None: it does not tell
 
 
@@ -70,8 +71,8 @@ def review(one: Opinion, feedback: Mapping[str, Mapping[str, object]], shown: Se
             code="older-than-feedback",
         )
     theirs = _drawn(shown)
-    accepts = bool(theirs) and one.kind == "found" and same_boxes(one.findings, theirs)
-    known = one.began_from is None or same_boxes(one.began_from, theirs)
+    accepts = bool(theirs) and one.kind == "found" and same_boxes(one.findings, theirs, one.within)
+    known = one.began_from is None or same_boxes(one.began_from, theirs, one.within)
     findings = [Finding(class_id=box.class_id, bbox=box.bbox) for box in shown] if accepts else _findings(one.findings)
     return Review(
         feedback_id=one.feedback_id,
@@ -90,13 +91,13 @@ def review(one: Opinion, feedback: Mapping[str, Mapping[str, object]], shown: Se
 _OTHERWISE: Final[Mapping[str, Literal["normal", "reject"]]] = {"normal": "normal", "unreadable": "reject"}
 
 
-def same_boxes(first: Drawn, second: Drawn) -> bool:
-    """Whether each box has one of its class in the other list, at the same place within SAME."""
+def same_boxes(first: Drawn, second: Drawn, within: float = 0.0) -> bool:
+    """Whether each box has one of its class in the other list, at the same place within SAME, or `within` if more."""
     if sorted(class_id for class_id, _ in first) != sorted(class_id for class_id, _ in second):
         return False
     rest = np.array([(class_id, *edges) for class_id, edges in second], dtype=np.float64).reshape(-1, 5)
     for class_id, edges in first:
-        near = np.flatnonzero((np.abs(rest - (class_id, *edges)) <= SAME).all(axis=1))
+        near = np.flatnonzero((np.abs(rest - (class_id, *edges)) <= max(SAME, within)).all(axis=1))
         if not near.size:
             return False
         rest = np.delete(rest, near[0], axis=0)

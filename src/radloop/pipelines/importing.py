@@ -2,17 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import polars as pl
 
 from radloop import files
 from radloop.catalog import version
 from radloop.catalog.classes import wishes
-from radloop.errors import AnnotationError, FeedbackError, StrictError
+from radloop.dataset.export.cvat import FEEDBACK
+from radloop.errors import UNDECODABLE, AnnotationError, FeedbackError, StrictError
 from radloop.feedback import elsewhere, reviews
 from radloop.feedback.elsewhere import Drawn, Opinion
 from radloop.feedback.reviews import Review
@@ -20,10 +22,13 @@ from radloop.options import Import
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
 from radloop.sources.bundle import Bundle
-from radloop.sources.formats import label_studio
+from radloop.sources.formats import cvat, label_studio
 from radloop.sources.formats.readings import Export, Reading
+from radloop.tables import SINGLE_READER
 from radloop.taxonomy import Taxonomy, normal
 from radloop.words import several
+
+_SPEAKING: Final = msgspec.json.Decoder(dict[str, dict[str, str]])
 
 REFUSED_FILE: Final = "refused-import.csv"
 REFUSED: Final = pl.Schema(
@@ -77,15 +82,19 @@ def import_reviews(options: Import, *, progress: Progress = silent) -> Imported:
         shown = elsewhere.shown(feedback.detections, {one.feedback_id for one in export.readings if one.feedback_id})
         planned: list[Review] = []
         refused: list[tuple[Any, ...]] = []
+        untouched = 0
         for one in export.readings:
             try:
                 opinion = _opinion(one, export, classes, renamed, options, now)
                 made = elsewhere.review(opinion, about, shown.get(opinion.feedback_id, ()))
+                if made.verdict == "accept" and not one.is_submitted:
+                    untouched += 1
+                    continue
                 planned.append(reviews.decode(reviews.encode(made), classes, name=reviews.file_name(made), now=now))
             except FeedbackError as wrong:
                 refused += _refused(one, wrong)
         rejected = pl.DataFrame(refused, schema=REFUSED, orient="row")
-        _require_any(options, export, planned, rejected)
+        _require_any(options, export, len(planned) + untouched, rejected)
         written = elsewhere.new(planned, there.reviews, lambda name: _load(folder / name, classes))
 
         if options.strict and rejected.height:
@@ -100,19 +109,43 @@ def import_reviews(options: Import, *, progress: Progress = silent) -> Imported:
         file=options.file,
         folder=folder,
         readings=len(export.readings),
-        unread=export.unread,
+        unread=export.unread + untouched,
         written=len(written),
         known=len(planned) - len(written),
         verdicts=dict(Counter(review.verdict for review in written).most_common()),
         reviewers=len({review.reviewer for review in written}),
         refused=rejected,
-        notes=(*export.notes, *_notes(rejected)),
+        notes=(*export.notes, *_notes(rejected, untouched)),
         done=writing,
     )
 
 
 def _export(options: Import) -> Export:
-    return label_studio.export(Bundle(options.file))
+    if options.format == "label-studio":
+        return label_studio.export(Bundle(options.file))
+    export = cvat.export(Bundle(options.file))
+    speaking = _speaking(options)
+    return replace(export, readings=[_named(one, speaking) for one in export.readings])
+
+
+def _speaking(options: Import) -> Mapping[str, Mapping[str, str]]:
+    """{name of an image in CVAT: what it is of}: feedback.json beside the file, else in the folder of the export."""
+    places = [options.file.parent / FEEDBACK, options.out / "export" / "cvat" / FEEDBACK]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise FeedbackError(
+            f"there is no {FEEDBACK} beside {options.file} or in {places[1].parent}: it says which feedback an image "
+            "of CVAT is of. `radloop export --format cvat` wrote it; put that one beside the file."
+        )
+    try:
+        return _SPEAKING.decode(path.read_bytes())
+    except UNDECODABLE as broken:
+        raise FeedbackError(f"{path} is not what `radloop export` wrote: {broken}.") from broken
+
+
+def _named(one: Reading, speaking: Mapping[str, Mapping[str, str]]) -> Reading:
+    told = speaking.get(one.file) or speaking.get(one.file.rpartition("/")[2]) or {}
+    return replace(one, image_id=told.get("image_id"), feedback_id=told.get("feedback_id"))
 
 
 def _opinion(
@@ -123,10 +156,12 @@ def _opinion(
         raise FeedbackError("what was drawn cannot be used", code="reading-void")
     if not one.feedback_id or not one.image_id:
         raise FeedbackError(
-            "the task names no feedback (data.feedback_id): `radloop export` makes tasks that do. As labels of a new "
-            f"dataset the file is read by `radloop extract --format {options.format}`",
+            "it is not known which feedback the image is of: `radloop export` makes tasks that tell. As labels of a "
+            f"new dataset the file is read by `radloop extract --format {options.format}`",
             code="feedback-missing",
         )
+    if one.reader == SINGLE_READER:
+        raise FeedbackError("it does not tell whose it is: assign the task to its reader", code="reader-missing")
     if one.timestamp is None:
         raise FeedbackError("it tells no time", code="bad-timestamp")
     time, _ = options.convention.utc(one.timestamp, now)
@@ -139,6 +174,7 @@ def _opinion(
         timestamp=time,
         seconds=one.seconds,
         comment=one.comment,
+        within=one.within,
         began_from=None if one.shown is None else _drawn(one.shown, one, export, classes, renamed),
     )
 
@@ -172,9 +208,9 @@ def _refused(one: Reading, wrong: FeedbackError) -> list[tuple[Any, ...]]:
     return [(one.place, one.line, *whose, wrong.code, str(wrong))]
 
 
-def _require_any(options: Import, export: Export, planned: list[Review], refused: pl.DataFrame) -> None:
+def _require_any(options: Import, export: Export, usable: int, refused: pl.DataFrame) -> None:
     """Raise where the file holds nothing of this dataset: it is another's, or the wrong export."""
-    if export.readings and not planned:
+    if export.readings and not usable:
         raise FeedbackError(
             f"{options.file}: none of {several(len(export.readings), 'annotation')} can be a review here, such as "
             f"{refused['place'][0]}: {refused['reason'][0]}. Nothing was written.",
@@ -199,13 +235,19 @@ def _beside(path: Path, refused: pl.DataFrame) -> None:
         files.write_atomic(path, refused.write_csv().encode())
 
 
-def _notes(refused: pl.DataFrame) -> tuple[str, ...]:
+def _notes(refused: pl.DataFrame, untouched: int) -> tuple[str, ...]:
     without = refused["feedback_id"].drop_nulls().n_unique()
-    waiting = (
-        f"{several(without, 'feedback')} with an annotation that gave no review: until one does they count as not "
-        "reviewed by its reader",
+    said = (
+        (
+            untouched,
+            f"{several(untouched, 'image')} with the boxes as they were exported and no tag: taken for not read. "
+            f"A tag {cvat.REVIEWED!r} says that they are right",
+        ),
+        (
+            without,
+            f"{several(without, 'feedback')} with an annotation that gave no review: until one does it counts as not "
+            "reviewed by its reader",
+        ),
     )
-    return (
-        "the tool shows the boxes at once: no read is blind, and who was shown boxes follows them",
-        *(waiting if without else ()),
-    )
+    blind = "the tool shows the boxes at once: no read is blind, and who was shown boxes follows them"
+    return (blind, *(sentence for count, sentence in said if count))

@@ -1,8 +1,8 @@
 """CVAT for images 1.1: `annotations.xml` to upload, `labels.json` for the task's label constructor, and the pictures.
 
-The boxes to begin from have the source "auto". "No finding" is a label of type tag, so that an image in which a person
-found nothing can be told from one that nobody has read. CVAT keeps of an image its name alone: `feedback.json` beside
-the pictures says which feedback a name stands for, and `radloop import` reads it.
+The boxes to begin from have the source "auto". "No finding", "Reviewed" and "Not readable" are labels of type tag, so
+that an image that a person found right or empty can be told from one that nobody has read. CVAT keeps of an image its
+name alone: `feedback.json` beside the pictures says which feedback a name stands for, and `radloop import` reads it.
 """
 
 from collections.abc import Mapping
@@ -22,6 +22,7 @@ from radloop.taxonomy import NOTHING
 ANNOTATIONS: Final = "annotations.xml"
 LABELS: Final = "labels.json"
 FEEDBACK: Final = "feedback.json"
+TAGS: Final = (NOTHING, "Reviewed", "Not readable")  # what an image without a drawn box cannot say otherwise
 
 
 def write(contents: Contents, tasks: Tasks, folder: Path, progress: Progress = silent) -> None:
@@ -38,7 +39,7 @@ def _json(content: object) -> bytes:
 
 
 def _labels(contents: Contents) -> list[tuple[str, str]]:
-    return [*((name, "rectangle") for name in contents.classes.names), (NOTHING, "tag")]
+    return [*((name, "rectangle") for name in contents.classes.names), *((name, "tag") for name in TAGS)]
 
 
 def _speaking(tasks: Tasks) -> dict[str, dict[str, str]]:

@@ -21,6 +21,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     "yolo",
     "voc",
     "label-studio",
+    "cvat",
 )  # each a module of this folder
 _TABLES: Final = (".csv", ".csv.gz", ".tsv", ".txt")
 

@@ -238,7 +238,7 @@ def _add(item: Mapping[str, Any], key: str, place: str, drawn: list[Drawn], refu
     names, sides = value.get(key), [value.get(side) for side in ("x", "y", "width", "height")]
     told = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
     first = told[0] if told else None
-    if not all(isinstance(side, int | float) and not isinstance(side, bool) for side in sides):
+    if not all(_is_number(side) for side in sides):
         refused.append(Refused("region-malformed", "a box without x, y, width and height", place, class_name=first))
     elif value.get("rotation") or item.get("image_rotation"):
         refused.append(Refused("box-rotated", "a rotated region is no box of a detector", place, class_name=first))
@@ -251,10 +251,16 @@ def _add(item: Mapping[str, Any], key: str, place: str, drawn: list[Drawn], refu
         drawn += [Drawn(name, (x, y, x + width, y + height), place) for name in told]
 
 
+def _is_number(side: Any) -> bool:
+    return isinstance(side, int | float) and not isinstance(side, bool) and abs(side) < _LARGEST_SIDE
+
+
 def _of_image(item: Mapping[str, Any], key: str) -> list[str]:
     """What was chosen for, or written about, the image as a whole."""
     value = item.get("value", {})
     said = value.get(key) if "x" not in value else None
+    if isinstance(said, str):
+        return [said]
     return [text for text in said if isinstance(text, str)] if isinstance(said, list) else []
 
 

@@ -65,6 +65,9 @@ class Reading:
     seconds: float | None = None
     comment: str | None = None
     shown: Sequence[Drawn] | None = None  # the boxes that the reader began from; None: the tool does not tell
+    within: float = 0.0  # of the picture: by how much the tool's digits may move a box
+    is_submitted: bool = True  # whether the tool tells that a person is done with it
+    is_of_program: bool = False  # whether a program put all boxes there
     image_id: str | None = None  # of a task that radloop made
     feedback_id: str | None = None
     patient_id: str | None = None
@@ -119,11 +122,13 @@ def newest(readings: Iterable[Reading]) -> tuple[list[Reading], int]:
 
 def to_labels(export: Export) -> Labels:
     """Labels of what was drawn; a reading that lost a box is void, by its refused rows."""
-    usable = [one for one in export.readings if one.verdict != "unreadable"]
+    by_people = [one for one in export.readings if one.is_submitted or not one.is_of_program]
+    usable = [one for one in by_people if one.verdict != "unreadable"]
     kept, others = newest(usable)
     counted = (
         (export.unread, "image", "on which nobody submitted anything: unlabelled"),
-        (len(export.readings) - len(usable), "reading", f"said {UNREADABLE!r} and give no label"),
+        (len(export.readings) - len(by_people), "image", "with a program's boxes alone: nobody's reading, unlabelled"),
+        (len(by_people) - len(usable), "reading", f"said {UNREADABLE!r} and give no label"),
         (others, "reading", "that the same reader gave anew: the newest counts"),
     )
     notes = (*export.notes, *(f"{several(count, what)} {why}" for count, what, why in counted if count))

@@ -1,0 +1,113 @@
+"""One file of "CVAT for images 1.1", read piece by piece: its labels, who is assigned, and each image's shapes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from radloop.sources.formats import xml
+from radloop.sources.formats.xml import Lines, XmlError
+
+ROOT: Final = "annotations"
+_META: Final = ("task", "job", "project")
+_LONGEST_TEXT: Final = 1_000
+_DEEPEST: Final = 100
+_MOST_SHAPES: Final = 100_000  # of one image
+
+
+@dataclass(slots=True)
+class Element:
+    """A shape or a tag of an image."""
+
+    kind: str
+    line: int
+    attributes: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Image:
+    """An `<image>`."""
+
+    line: int
+    attributes: Mapping[str, str]
+    elements: list[Element] = field(default_factory=list)
+
+
+@dataclass
+class File:
+    """An `<annotations>`."""
+
+    # {path under meta: text}, of a project's tasks "task/ID/…"
+    meta: dict[str, str] = field(default_factory=dict)
+    labels: list[dict[str, str]] = field(default_factory=list)  # name, type, parent
+    images: list[Image] = field(default_factory=list)
+    tracks: int = 0
+
+
+class _Target:
+    """Takes the elements one after the other."""
+
+    def __init__(self) -> None:
+        self.file = File()
+        self.lines: Lines | None = None
+        self._open: list[str] = []
+        self._text: list[str] = []
+        self._size = 0
+        self._task: dict[str, str] = {}
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if not self._open and tag != ROOT:
+            raise XmlError("xml-no-cvat", f"the file begins with <{tag[:60]}>, not with <{ROOT}>")
+        if len(self._open) >= _DEEPEST:
+            raise XmlError("xml-broken", f"elements lie in one another over {_DEEPEST} deep", self._line())
+        self._open.append(tag)
+        self._text, self._size = [], 0
+        path = self._open[1:]
+        if path == ["image"]:
+            self.file.images.append(Image(self._line(), attributes))
+        elif path == ["track"]:
+            self.file.tracks += 1
+        elif len(path) == 2 and path[0] == "image":
+            shapes = self.file.images[-1].elements
+            if len(shapes) == _MOST_SHAPES:
+                raise XmlError("xml-broken", f"an image has over {_MOST_SHAPES:,} shapes", self._line())
+            shapes.append(Element(tag, self._line(), attributes))
+        elif path[:1] == ["meta"] and path[-2:] == ["labels", "label"]:
+            self.file.labels.append({})
+        elif path == ["meta", "project", "tasks", "task"]:
+            self._task = {}
+
+    def data(self, text: str) -> None:
+        if self._open[1:2] == ["meta"] and self._size <= _LONGEST_TEXT:
+            self._text.append(text)
+            self._size += len(text)
+
+    def end(self, tag: str) -> None:
+        path, text = self._open[1:], "".join(self._text).strip()[:_LONGEST_TEXT]
+        self._open.pop()
+        self._text, self._size = [], 0
+        if path[:1] != ["meta"]:
+            return
+        if path[-3:-1] == ["labels", "label"]:
+            self.file.labels[-1].setdefault(tag, text)
+        elif path[1:4] == ["project", "tasks", "task"]:
+            self._task.setdefault("/".join(path[4:]), text)
+            if len(path) == 4:
+                number = self._task.get("id", "")
+                self.file.meta |= {f"task/{number}/{name}": told for name, told in self._task.items()}
+        elif len(path) > 2 and path[1] in _META and "labels" not in path and "segments" not in path:
+            self.file.meta.setdefault("/".join(path[2:]), text)
+        elif path == ["meta", "dumped"]:
+            self.file.meta.setdefault("dumped", text)
+
+    def close(self) -> None:
+        pass
+
+    def _line(self) -> int:
+        return self.lines.CurrentLineNumber if self.lines else 0
+
+
+def parse(data: bytes) -> File:
+    """What a file says. Raises XmlError for one that is no XML, or declares entities or a DTD, or is not CVAT's."""
+    target = _Target()
+    xml.parse(data, target)
+    return target.file
