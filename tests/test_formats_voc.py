@@ -136,6 +136,13 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;&b
         ),
         pytest.param(xml(*["<object/>"] * 10_001), "xml-broken", "over 10,000 objects", id="too many"),
         pytest.param(
+            xml(*["<object/>"] * 101),
+            "xml-broken",
+            "101 objects are no boxes; of the first: the object has no",
+            id="all",
+        ),
+        pytest.param("<annotation>" + " " * 2**24, "xml-broken", "16,777,216 are the most", id="too long"),
+        pytest.param(
             xml(head='<?xml version="1.0" encoding="x"?>'), "xml-broken", "cannot be decoded", id="no encoding"
         ),
         pytest.param("<annotation/><b/>", "xml-broken", "not well-formed: junk after", id="two roots"),

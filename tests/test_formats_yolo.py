@@ -121,6 +121,24 @@ def test_a_label_that_is_no_text_is_refused_whole(tree):
 
 
 @pytest.mark.parametrize(
+    ("text", "code", "reason"),
+    [
+        (BOX * 10_001, "label-too-long", "the label has 10,001 lines: 10,000 are the most"),
+        ("0 " * 600_000, "label-too-long", "the label has 1,200,000 bytes: 1,048,576 are the most"),
+        (
+            BOX + "a\n" * 101,
+            "line-miscounted",
+            "101 lines are no boxes; of the first: 1 columns, not the five of a box",
+        ),
+    ],
+)
+def test_a_label_of_too_much_is_refused_whole(tree, text, code, reason):
+    labels = one(tree, text)
+    assert labels.rejected.select("image_id", "code", "reason").rows() == [("a", code, reason)]
+    assert images(labels)[-1] == ("b", "train and val")
+
+
+@pytest.mark.parametrize(
     ("names", "expected"),
     [
         ("names: [nodule, mass]", ("nodule", "mass")),

@@ -77,6 +77,8 @@ def _one_picture_each(rows: pl.DataFrame, broken: pl.DataFrame) -> tuple[pl.Data
     several = (
         pl.concat(there).drop_nulls().unique().group_by("image_id").agg(files=pl.col("file").sort().head(2), n=pl.len())
     ).filter(pl.col("n") > 1)
+    if several.is_empty():
+        return rows, rows.clear()
     reason = pl.format("several pictures have this name: {}", pl.col("files").list.join(" and "))
     ambiguous = rows.join(several, on="image_id").with_columns(code=pl.lit("image-ambiguous"), reason=reason)
     return rows.join(several, on="image_id", how="anti", maintain_order="left"), ambiguous.drop("files", "n")

@@ -18,6 +18,7 @@ _ROOT: Final = re.compile(
     rb"^(\xef\xbb\xbf)?\s*(<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE.*?>\s*)*<annotation[\s>/]", re.DOTALL
 )
 _SETS: Final = re.compile(r"(^|.*/)ImageSets/Main/(train|val|valid|validation|test|testing)\.txt")
+_MOST_REFUSED: Final = 100  # of a file; then it is refused as a whole
 _MARKS: Final = ("difficult", "truncated")
 _SIDES: Final = dict(zip(voc_xml.CORNERS, ("x_min", "y_min", "x_max", "y_max"), strict=True))
 _OBJECT: Final = dict.fromkeys(
@@ -45,6 +46,7 @@ def read(bundle: Bundle) -> Labels:
         notes.append(
             f"{strangers.height:,} XML files are none of VOC and were passed over, such as {strangers['place'][0]}"
         )
+    notes += _unlabelled(bundle, rows["place"])
     rows = _of_one_file_each(rows.filter(pl.col("code").ne_missing("xml-no-voc")))
     rows, note = _counted_from_zero(_numbers(rows))
     notes += [note, *_marks(rows)]
@@ -87,8 +89,13 @@ def _of_file(data: bytes, name: str, pictures: set[str]) -> Iterator[dict[str, o
         stem = join(dirname(name), named)
     said: dict[str, object] = {"file": stem, "place": name}
     said |= {side: _side(file.texts.get(side, "")) for side in ("width", "height")}
-    for one in file.objects:
-        code, reason = _refusal(one)
+    refusals = [_refusal(one) for one in file.objects]
+    wrong = [reason for code, reason in refusals if code]
+    if len(wrong) > _MOST_REFUSED:
+        many = f"{len(wrong):,} objects are no boxes; of the first: {wrong[0]}"
+        yield {"file": stem, "place": name, "code": "xml-broken", "reason": many}
+        return
+    for one, (code, reason) in zip(file.objects, refusals, strict=True):
         yield said | {
             "line": one.line,
             "outlined": one.outlined,
@@ -133,6 +140,12 @@ def _splits(bundle: Bundle) -> Mapping[str, str]:
                 if key := line.strip().strip('"'):
                     found[key].add(listed[2])
     return {key: " and ".join(sorted(several)) for key, several in found.items()}
+
+
+def _unlabelled(bundle: Bundle, places: pl.Series) -> Iterator[str]:
+    keys = {key for name in places.unique() for key in (_key(name), basename(_key(name)))}
+    if without := sorted(key for key in _splits(bundle.around) if key not in keys):
+        yield f"{len(without):,} images of ImageSets have no XML file, such as {without[0]}: they are unlabelled"
 
 
 def _of_one_file_each(rows: pl.DataFrame) -> pl.DataFrame:

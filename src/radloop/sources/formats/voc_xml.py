@@ -19,6 +19,7 @@ _OF_AN_OBJECT: Final = {
 _OUTLINES: Final = ("polygon", "robndbox", "segm", "ellipse")
 _DEEPEST: Final = 100
 _MOST_OBJECTS: Final = 10_000
+_MOST_BYTES: Final = 2**24
 _LONGEST_TEXT: Final = 1_000
 _PIECE: Final = 2**16
 
@@ -104,6 +105,8 @@ class _Target:
 
 def parse(data: bytes) -> File:
     """What a file says. Raises XmlError for one that is no XML, or declares entities or a DTD, or is no VOC."""
+    if len(data) > _MOST_BYTES:
+        raise XmlError("xml-broken", f"the file has {len(data):,} bytes: {_MOST_BYTES:,} are the most")
     target = _Target()
     parser: Any = DefusedXMLParser(target=target, forbid_dtd=True)
     target.lines = cast(_Lines, parser.parser)

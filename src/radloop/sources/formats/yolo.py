@@ -1,7 +1,7 @@
 """YOLO: a text file a picture, a box a line, `class xc yc w h` as fractions. An empty file: nothing was found."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -12,19 +12,15 @@ from radloop.sources.formats.labels import Labels, of_table
 from radloop.taxonomy import NOTHING, Taxonomy, is_nothing
 
 _COLUMNS: Final = ("xc", "yc", "w", "h")
-_CHUNK_BYTES: Final = 2**22  # of label files, parsed at once
-_LARGEST_LABEL: Final = 2**20
+_CHUNK_LINES: Final = 20_000  # of labels, parsed at once
+_LARGEST_BYTES: Final = 2**20  # of a label,
+_MOST_LINES: Final = 10_000
+_MOST_REFUSED: Final = 100  # lines of a label; then it is refused as a whole
+_MOST_CLASSES: Final = 10**6
 _LONGEST_SHOWN: Final = 60
-_LINE: Final = pl.Schema(
-    {
-        "label": pl.String,
-        "line": pl.Int64,
-        "number": pl.Float64,  # of the class
-        **dict.fromkeys(_COLUMNS, pl.Float64),
-        "code": pl.String,
-        "reason": pl.String,
-    }
-)
+# A line that is a box; one without a class for a label that has none. at: which label.
+_BOX: Final = pl.Schema({"at": pl.UInt32, "line": pl.Int32, "number": pl.Int32, **dict.fromkeys(_COLUMNS, pl.Float64)})
+_BROKEN: Final = pl.Schema({"at": pl.UInt32, "line": pl.Int32, "code": pl.String, "reason": pl.String})
 
 find = yolo_tree.find
 
@@ -37,20 +33,26 @@ def read(bundle: Bundle) -> Labels:
             f"{bundle.path} holds no label file of a picture. Pass the folder that has pictures and labels, or "
             "--annotations with the folder or zip of the labels."
         )
-    lines = _read(bundle.around, sorted({*found.labels.values()}), found.names)
-    pictures = pl.DataFrame(
-        [(file, label, " and ".join(sorted(found.splits[file])) or None) for file, label in found.labels.items()],
-        schema={"file": pl.String, "label": pl.String, "split": pl.String},
-        orient="row",
+    labels = sorted({*found.labels.values()})
+    boxes, broken = _read(bundle.around, labels, found.names)
+    pictures = _pictures(found, labels)
+    boxes = boxes.select("at", "line", *_named(found.names), *_corners())
+    return of_table(
+        pictures.join(boxes, on="at", maintain_order="left_right").drop("at"),
+        pictures.drop("split", strict=False).join(broken, on="at").drop("at"),
+        boxes="fraction",
+        classes=_classes(bundle, found.names),
+        notes=_notes(found),
     )
-    rows = pictures.join(lines, on="label", maintain_order="left").rename({"label": "place"})
-    if not any(found.splits.values()):
-        rows = rows.drop("split")
-    good = rows.filter(pl.col("code").is_null()).select(
-        pl.exclude("number", *_COLUMNS, "code", "reason"), *_named(found.names), *_corners()
-    )
-    bad = rows.filter(pl.col("code").is_not_null()).select("file", "place", "line", "code", "reason")
-    return of_table(good, bad, boxes="fraction", classes=_classes(bundle, found.names), notes=_notes(found))
+
+
+def _pictures(found: yolo_tree.Tree, labels: Sequence[str]) -> pl.DataFrame:
+    """file, place, at (the label's number) and, where there are any, split: a row each picture that has a label."""
+    numbers = {label: at for at, label in enumerate(labels)}
+    splits = (" and ".join(sorted(found.splits[file])) or None for file in found.labels)
+    told = {"split": pl.Series(splits, dtype=pl.String)} if any(found.splits.values()) else {}
+    at = pl.Series([numbers[label] for label in found.labels.values()], dtype=pl.UInt32)
+    return pl.DataFrame({"file": [*found.labels], "place": [*found.labels.values()], "at": at, **told})
 
 
 def _notes(found: yolo_tree.Tree) -> Iterator[str]:
@@ -76,9 +78,9 @@ def _named(names: list[str] | None) -> list[pl.Expr]:
     if names is None:
         return [
             pl.when(nothing).then(pl.lit(NOTHING)).alias("class_name"),
-            pl.col("number").cast(pl.Int64).alias("class_id"),
+            pl.col("number").alias("class_id"),
         ]
-    numbers = {float(number): NOTHING if is_nothing(name) else name for number, name in enumerate(names)}
+    numbers = {number: NOTHING if is_nothing(name) else name for number, name in enumerate(names)}
     named = pl.col("number").replace_strict(numbers, default=None, return_dtype=pl.String)
     return [pl.when(nothing).then(pl.lit(NOTHING)).otherwise(named).alias("class_name")]
 
@@ -89,64 +91,93 @@ def _corners() -> list[pl.Expr]:
     return [*low, *((pl.col(f"{axis}c") + half[axis]).alias(f"{axis}_max") for axis in "xy")]
 
 
-def _read(bundle: Bundle, labels: Sequence[str], names: list[str] | None) -> pl.DataFrame:
-    """_LINE: every line of the labels; one without a number and a code for a file that has none."""
-    tables: list[pl.DataFrame] = []
-    texts: dict[str, bytes] = {}
-    size = 0
-    for label in labels:
-        data = bundle.read(label)
-        texts[label] = data
-        size += len(data)
-        if size > _CHUNK_BYTES:
-            tables.append(_parsed(texts, names))
-            texts, size = {}, 0
-    return pl.concat([*tables, _parsed(texts, names)])
+def _read(bundle: Bundle, labels: Sequence[str], names: list[str] | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """_BOX and _BROKEN: the lines of all labels."""
+    boxes, broken = [pl.DataFrame(schema=_BOX)], [pl.DataFrame(schema=_BROKEN)]
+    texts: dict[int, str] = {}
+    lines = 0
 
+    def parse() -> None:
+        for tables, table in zip((boxes, broken), _parsed(texts, names), strict=True):
+            tables.append(table)
+        texts.clear()
 
-def _parsed(files: dict[str, bytes], names: list[str] | None) -> pl.DataFrame:
-    texts: dict[str, str] = {}
-    refused: list[tuple[str, int | None, str, str]] = []
-    for label, data in files.items():
-        if len(data) > _LARGEST_LABEL:
-            reason = f"the label has {len(data):,} bytes: {_LARGEST_LABEL:,} are the most"
-            refused.append((label, None, "label-too-long", reason))
+    for at, label in enumerate(labels):
+        text = _text(bundle.read(label))
+        if isinstance(text, _Refusal):
+            broken.append(pl.DataFrame([(at, *text)], schema=_BROKEN, orient="row"))
             continue
-        try:
-            texts[label] = data.decode("utf-8-sig")
-        except UnicodeDecodeError as broken:
-            line = data.count(b"\n", 0, broken.start) + 1
-            refused.append((label, line, "not-utf-8", f"byte 0x{data[broken.start]:02x} is no UTF-8"))
-    schema = {name: _LINE[name] for name in ("label", "line", "code", "reason")}
-    broken_files = pl.DataFrame(refused, schema=schema, orient="row")
-    return (
-        pl.concat([_of_texts(texts, names), broken_files], how="diagonal").select(_LINE.names()).match_to_schema(_LINE)
+        texts[at] = text
+        lines += text.count("\n") + 1
+        if lines > _CHUNK_LINES:
+            parse()
+            lines = 0
+    parse()
+    return pl.concat(boxes), pl.concat(broken)
+
+
+class _Refusal(NamedTuple):
+    """Why a label is refused as a whole."""
+
+    line: int | None
+    code: str
+    reason: str
+
+
+def _text(data: bytes) -> str | _Refusal:
+    """The text of a label, with \\n between lines."""
+    if len(data) > _LARGEST_BYTES:
+        reason = f"the label has {len(data):,} bytes: {_LARGEST_BYTES:,} are the most"
+        return _Refusal(None, "label-too-long", reason)
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as broken:
+        line = data.count(b"\n", 0, broken.start) + 1
+        return _Refusal(line, "not-utf-8", f"byte 0x{data[broken.start]:02x} is no UTF-8")
+    lines = text.count("\n")
+    if lines > _MOST_LINES:
+        return _Refusal(None, "label-too-long", f"the label has {lines:,} lines: {_MOST_LINES:,} are the most")
+    return text
+
+
+def _few(broken: pl.DataFrame) -> pl.DataFrame:
+    """The refused lines; of a label that has very many only one, which says so."""
+    lines = pl.len().over("at")
+    first = pl.format("{} lines are no boxes; of the first: {}", lines, "reason")
+    return broken.with_columns(reason=pl.when(lines > _MOST_REFUSED).then(first).otherwise("reason")).filter(
+        (lines <= _MOST_REFUSED) | pl.col("at").is_first_distinct()
     )
 
 
-def _of_texts(texts: dict[str, str], names: list[str] | None) -> pl.DataFrame:
-    table = pl.DataFrame({"label": [*texts], "text": [*texts.values()]}, schema={"label": pl.String, "text": pl.String})
-    lines = table.select(
-        "label",
-        text=pl.col("text").str.replace_all("\r\n", "\n", literal=True).str.replace_all("\r", "\n").str.split("\n"),
-    )
+def _parsed(texts: dict[int, str], names: list[str] | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    table = pl.DataFrame({"at": [*texts], "text": [*texts.values()]}, schema={"at": pl.UInt32, "text": pl.String})
     lines = (
-        lines.with_columns(line=pl.int_ranges(1, pl.col("text").list.len() + 1))
+        table.select("at", text=pl.col("text").str.split("\n"))
+        .with_columns(line=pl.int_ranges(1, pl.col("text").list.len() + 1, dtype=pl.Int32))
         .explode("text", "line")
-        .with_columns(words=pl.col("text").str.extract_all(r"\S+"))
-        .drop("text")
+        .select("at", "line", words=pl.col("text").str.extract_all(r"\S+"))
         .filter(pl.col("words").list.len() > 0)
     )
-    empty = table.join(lines, on="label", how="anti").select("label")
     numbers = [pl.col("words").list.get(at, null_on_oob=True).cast(pl.Float64, strict=False) for at in range(5)]
-    parsed = lines.with_columns(
-        one.alias(name) for one, name in zip(numbers, ("number", *_COLUMNS), strict=True)
-    ).with_columns(_refusal(names))
-    return pl.concat([parsed.drop("words"), empty], how="diagonal")
+    lines = lines.with_columns(one.alias(name) for one, name in zip(numbers, ("number", *_COLUMNS), strict=True))
+    wrong = lines.select(breaks=pl.any_horizontal(breaks for breaks, _, _ in _rules(names)))["breaks"]
+    boxes = lines.filter(~wrong).select(pl.col(name).cast(kind) for name, kind in _BOX.items())
+    empty = table.join(lines, on="at", how="anti").select("at")
+    broken = _few(lines.filter(wrong).select("at", "line", *_refusal(names)))
+    alone = pl.DataFrame(broken.rows(), schema=_BROKEN, orient="row")  # without the texts of the others
+    return pl.concat([boxes, empty], how="diagonal"), alone
 
 
 def _refusal(names: list[str] | None) -> list[pl.Expr]:
     """code and reason of the first rule that a line breaks."""
+    return [
+        pl.coalesce(pl.when(breaks).then(pl.lit(code)) for breaks, code, _ in _rules(names)).alias("code"),
+        pl.coalesce(pl.when(breaks).then(reason) for breaks, _, reason in _rules(names)).alias("reason"),
+    ]
+
+
+def _rules(names: list[str] | None) -> list[tuple[pl.Expr, str, pl.Expr]]:
+    """What refuses a line, with code and sentence."""
     count, number = pl.col("words").list.len(), pl.col("number")
     unknown = pl.format("the class is unknown: '{}' is no whole number from 0", _word(0))
     rules: list[tuple[pl.Expr, str, pl.Expr]] = [
@@ -157,7 +188,11 @@ def _refusal(names: list[str] | None) -> list[pl.Expr]:
             pl.format("{} columns: an outline or a turned box, not a box", count),
         ),
         (count != 5, "line-miscounted", pl.format("{} columns, not the five of a box", count)),
-        (~(number.is_finite() & (number == number.floor()) & (number >= 0)).fill_null(False), "class-unknown", unknown),
+        (
+            ~(number.is_finite() & (number == number.floor()) & number.is_between(0, _MOST_CLASSES)).fill_null(False),
+            "class-unknown",
+            unknown,
+        ),
     ]
     if names is not None:
         reason = pl.format(
@@ -173,10 +208,7 @@ def _refusal(names: list[str] | None) -> list[pl.Expr]:
         rules.append(
             (pl.col(name) < 0, "box-inverted", pl.format(f"the box has a negative size: {name} '{{}}'", _word(at)))
         )
-    return [
-        pl.coalesce(pl.when(breaks).then(pl.lit(code)) for breaks, code, _ in rules).alias("code"),
-        pl.coalesce(pl.when(breaks).then(reason) for breaks, _, reason in rules).alias("reason"),
-    ]
+    return rules
 
 
 def _word(at: int) -> pl.Expr:
