@@ -1,6 +1,8 @@
 """Where the examples of the API run: in a folder with some radiographs, and a loop made of them."""
 
+import json
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 
@@ -19,6 +21,11 @@ def _example(tmp_path_factory):
         radloop.etl(source="my-xrays", out="data", sizes=SIZES, jobs=1)
         radloop.simulate(out="data", detector="oracle:0.2", load_pattern="1", stage_seconds=0.2, jobs=1)
         radloop.review(out="data", simulated=True, jobs=1)
+        exported = radloop.export(format="label-studio", out="data", splits=["test"])
+    tasks = json.loads((folder / exported.folder / "tasks.json").read_bytes())
+    read = {"id": 1, "completed_by": 7, "result": [], "updated_at": datetime.now(UTC).isoformat()}
+    waiting = [task | {"annotations": [read]} for task in tasks if "feedback_id" in task["data"]]
+    (folder / "from-label-studio.json").write_text(json.dumps(waiting))
     return folder
 
 

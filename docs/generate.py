@@ -74,7 +74,7 @@ def _row(setting: Setting) -> tuple[str, ...]:
     return tuple(cell.replace("|", "\\|") for cell in cells)
 
 
-API = (
+STEPS = (
     options.Extract,
     options.Transform,
     options.Load,
@@ -86,6 +86,7 @@ API = (
     options.Evaluate,
     options.Export,
 )
+API = {step.__name__.lower(): step for step in STEPS} | {"import_reviews": options.Import}  # by the function's name
 # what decides which record is returned is a keyword of the function's own
 DECIDING = {options.Etl: {"dry_run"}, options.Review: {"queue", "simulated"}}
 
@@ -93,7 +94,7 @@ DECIDING = {options.Etl: {"dry_run"}, options.Review: {"queue", "simulated"}}
 def keywords() -> str:
     """A TypedDict for each step of the API: the keywords that its function takes, and their types."""
     classes, used = [], set()
-    for step in API:
+    for function, step in API.items():
         hints = get_type_hints(step, include_extras=True)
         rows = []
         for name, setting in given.keywords(step).items():
@@ -102,7 +103,7 @@ def keywords() -> str:
             kind = _kind(hints[name], setting)
             used |= {word for word in (*WORDS, "Duration", "SplitSizes") if word in re.findall(r"\w+", kind)}
             rows.append(f"    {name}: {kind}")
-        title = f'    """Keywords of `radloop.{step.__name__.lower()}`."""'
+        title = f'    """Keywords of `radloop.{function}`."""'
         classes.append("\n".join([f"class {step.__name__}Keywords(TypedDict, total=False):", title, "", *rows]))
     own = {"Duration": "radloop.durations", "SplitSizes": "radloop.split_sizes"}
     imports = [f"from {own[name]} import {name}" for name in sorted(own) if name in used]
@@ -150,8 +151,7 @@ def api() -> str:
         "## The steps\n",
         _markdown(steps),
     ]
-    for step in API:
-        name = step.__name__.lower()
+    for name, step in API.items():
         function = getattr(steps, name)
         parts += _function(f"radloop.{name}", function, given.keywords(step))
         parts.append(f"Keywords ([what each is](settings.md)): {_code(given.keywords(step))}.\n")

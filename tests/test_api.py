@@ -18,7 +18,9 @@ from radloop.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 SIZES = "training=20,validation=4,test=4,staging=4,canary=4,production=4"
-STEPS = ("extract", "transform", "load", "etl", "pull", "simulate", "review", "retrain", "evaluate", "export")
+STEPS = {"etl": "Etl", "extract": "Extract", "transform": "Transform", "load": "Load", "pull": "Pull"}
+STEPS |= {"simulate": "Simulate", "review": "Review", "retrain": "Retrain", "evaluate": "Evaluate", "export": "Export"}
+STEPS |= {"import_reviews": "Import"}
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +53,8 @@ def test_every_name_that_is_offered_is_there_and_listed():
 
 @pytest.mark.parametrize("name", STEPS)
 def test_help_of_a_step_names_every_option_that_has_a_flag(name):
-    step = getattr(radloop.options, name.capitalize())
-    flags = {setting.name for setting in settings.of(step) if setting.flag} - {"json"}
+    step = getattr(radloop.options, STEPS[name])
+    flags = {setting.name for setting in settings.of(step) if setting.flag or setting.about.argument} - {"json"}
     assert {*inspect.signature(getattr(radloop, name)).parameters} == {"options", "progress", *flags}
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from radloop.api.steps import evaluate as evaluate
     from radloop.api.steps import export as export
     from radloop.api.steps import extract as extract
+    from radloop.api.steps import import_reviews as import_reviews
     from radloop.api.steps import load as load
     from radloop.api.steps import pull as pull
     from radloop.api.steps import retrain as retrain
@@ -47,6 +48,7 @@ __all__ = [
     "evaluate",
     "export",
     "extract",
+    "import_reviews",
     "load",
     "open",
     "options",

@@ -216,3 +216,22 @@ class ExportKeywords(TypedDict, total=False):
     image_prefix: Text
     jobs: int
     dry_run: bool
+
+
+class ImportKeywords(TypedDict, total=False):
+    """Keywords of `radloop.import_reviews`."""
+
+    out: Text
+    feedback: Text | None
+    bbox_format: Text
+    confidence_unit: ConfidenceUnit
+    class_base: int
+    time_unit: TimeUnit
+    time_zone: Text
+    reviews: Text | None
+    dataset: Text | None
+    map: Sequence[Text]
+    durable: bool
+    jobs: int
+    dry_run: bool
+    strict: bool

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         EvaluateKeywords,
         ExportKeywords,
         ExtractKeywords,
+        ImportKeywords,
         LoadKeywords,
         PullKeywords,
         RetrainKeywords,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     )
     from radloop.pipelines.evaluating import Evaluation
     from radloop.pipelines.exporting import Exported
+    from radloop.pipelines.importing import Imported
     from radloop.pipelines.offline import EtlPreview, Extracted, Loaded, Transformed
     from radloop.pipelines.online import Simulation
     from radloop.pipelines.retraining import Retrained
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from radloop.progress import Progress
     from radloop.storage.publish import Published
     from radloop.storage.pull import Pulled
-    from radloop.words import ExportFormat
+    from radloop.words import ExportFormat, ReviewFormat
 
 
 @overload
@@ -238,3 +240,29 @@ def export(options: of.Export | None = None, /, *, progress: Progress | bool = F
 
     with given.running(of.Export, options, told, progress) as run:
         return exporting.export(run.options, progress=run.progress)
+
+
+@overload
+def import_reviews(
+    options: of.Import, /, *, progress: Progress | bool = ..., **told: Unpack[ImportKeywords]
+) -> Imported: ...
+@overload
+def import_reviews(
+    *,
+    file: str | PathLike[str],
+    format: ReviewFormat,
+    progress: Progress | bool = ...,
+    **told: Unpack[ImportKeywords],
+) -> Imported: ...
+@given.named(of.Import)
+def import_reviews(options: of.Import | None = None, /, *, progress: Progress | bool = False, **told: Any) -> Imported:
+    """Bring what people drew in another tool back as reviews: what `radloop import` does.
+
+    >>> done = radloop.import_reviews(file="from-label-studio.json", format="label-studio", out="data")
+    >>> done.written == done.readings, done.refused.height
+    (True, 0)
+    """
+    from radloop.pipelines import importing
+
+    with given.running(of.Import, options, told, progress) as run:
+        return importing.import_reviews(run.options, progress=run.progress)
