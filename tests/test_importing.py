@@ -86,6 +86,22 @@ def test_a_box_comes_back_where_it_was_drawn(out):
     assert found[1:] == pytest.approx((x, y, x + width, y + height), abs=1e-6)
 
 
+def test_what_was_shown_is_told_where_the_export_tells_the_same(out):
+    first, second, third, *_ = listed = tasks(out)
+    for task in listed[:3]:
+        task |= {"annotations": [annotation(prediction=task["predictions"][0])], "predictions": [1]}
+    second["annotations"][0]["prediction"] = {"result": [region()]}
+    third["annotations"][0]["prediction"] = {}
+    (out / "back.json").write_text(json.dumps(listed))
+    importing.import_reviews(Import(out=out, file=out / "back.json", format="label-studio"))
+    shown = dict(said(out).reviews.select("image_id", "shown_boxes").iter_rows())
+    assert [shown[one["data"]["image_id"]] for one in (first, second, third)] == [
+        len(boxes(tasks(out)[0])),
+        None,
+        len(boxes(tasks(out)[2])),
+    ]
+
+
 def test_the_same_export_twice_is_the_same_reviews(out):
     given = (boxes(tasks(out)[0]), [moved(boxes(tasks(out)[1])[0])], [])
     back(out, *given)

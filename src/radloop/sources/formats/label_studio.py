@@ -46,6 +46,7 @@ class _Annotation(msgspec.Struct):
     created_at: Any = None
     updated_at: Any = None
     lead_time: Any = None
+    prediction: Any = None
 
 
 class _Task(msgspec.Struct):
@@ -132,19 +133,21 @@ def of_task(task: _Task | Refused, place: str) -> Iterator[Reading]:
             continue
         if not one.was_cancelled and not one.skipped:
             where = f"{place}, annotation {one.id}" if isinstance(one.id, int) else where
-            yield replace(_reading(one, task.data, file, where), shown=_shown(task.predictions))
+            yield replace(_reading(one, task.data, file, where), shown=_shown(one.prediction, task.predictions))
 
 
-def _shown(predictions: Any) -> list[Drawn] | None:
-    """The boxes of a task's predictions; None where the export has only their numbers."""
+def _shown(began_from: Any, predictions: Any) -> list[Drawn] | None:
+    """The boxes of the prediction that an annotation began from, else of all its task's; None where none is told."""
+    if isinstance(began_from, dict) and began_from.get("result"):
+        predictions = [began_from]
     if not isinstance(predictions, list) or not all(isinstance(one, dict) for one in predictions):
-        return None
+        return None  # the export has their numbers alone
     drawn: list[Drawn] = []
     for one in predictions:
         items = one.get("result")
         for item in items if isinstance(items, list) else ():
-            if isinstance(item, dict) and isinstance(item.get("value"), dict) and item.get("type") in _BOXES:
-                _add(item, _BOXES[item["type"]], "", drawn, [])
+            if isinstance(item, dict) and isinstance(item.get("value"), dict) and _kind(item) in _BOXES:
+                _add(item, _BOXES[_kind(item)], "", drawn, [])
     return drawn
 
 
@@ -182,20 +185,20 @@ def _reading(one: _Annotation, data: Mapping[str, Any], file: str, place: str) -
     texts: list[str] = []
     if not file:
         refused.append(Refused("image-unknown", "the task names no picture in data.image, or several", place))
-    labelled = {item.get("id") for item in items if isinstance(item, dict) and item.get("type") == "labels"}
+    labelled = {str(item.get("id")) for item in items if isinstance(item, dict) and _kind(item) == "labels"}
     for number, item in enumerate(items):
         where = f"{place}, result[{number}]"
         if not isinstance(item, dict) or not isinstance(item.get("value", {}), dict):
             refused.append(Refused("region-malformed", "not a region of Label Studio", where))
             continue
-        kind = item.get("type")
+        kind = _kind(item)
         if kind in _DRAWS_NOTHING:
             choices += _of_image(item, "choices")
             texts += _of_image(item, "text")
         elif kind in _BOXES:
             _add(item, _BOXES[kind], where, drawn, refused)
-        elif kind != "rectangle" or item.get("id") not in labelled:
-            refused.append(Refused("region-not-box", f"a region of type {str(kind)[:40]!r} is no box", where))
+        elif kind != "rectangle" or str(item.get("id")) not in labelled:
+            refused.append(Refused("region-not-box", f"a region of type {kind[:40]!r} is no box", where))
     normal, unreadable = any(map(is_nothing, choices)), any(map(readings.says_unreadable, choices))
     if unreadable and not drawn and not refused:
         verdict: readings.Verdict = "unreadable"
@@ -230,6 +233,11 @@ def _reading(one: _Annotation, data: Mapping[str, Any], file: str, place: str) -
 
 def _is_text(data: Mapping[str, Any], name: str) -> bool:
     return isinstance(data.get(name), str) and bool(data[name])
+
+
+def _kind(item: Mapping[str, Any]) -> str:
+    kind = item.get("type")
+    return kind if isinstance(kind, str) else ""
 
 
 def _add(item: Mapping[str, Any], key: str, place: str, drawn: list[Drawn], refused: list[Refused]) -> None:
@@ -274,7 +282,7 @@ def _time(value: Any) -> str | None:
 def _size(items: list[Any]) -> tuple[int | None, int | None]:
     """The picture's width and height, as the first region tells them."""
     for item in items:
-        if isinstance(item, dict) and isinstance(item.get("type"), str) and item["type"] in _BOXES:
+        if isinstance(item, dict) and _kind(item) in _BOXES:
             sides = item.get("original_width"), item.get("original_height")
             if all(isinstance(side, int) and not isinstance(side, bool) and 0 < side < _LARGEST_SIDE for side in sides):
                 return sides
