@@ -137,8 +137,10 @@ def test_store_that_is_being_published_is_not_read(out, monkeypatch):
 
 def test_dataset_is_not_replaced_by_a_part_of_itself(out):
     before = sorted((out / "organized").rglob("*"))
-    with pytest.raises(UsageError, match="is the dataset itself"):
+    with pytest.raises(UsageError, match="it is here already"):
         radloop.open(out).pull(out=out, splits=["test"])
+    with pytest.raises(UsageError, match="it is here already"):
+        radloop.pull(store=out, out=out, splits=["test"])
     assert sorted((out / "organized").rglob("*")) == before
 
 

@@ -16,7 +16,7 @@ from radloop import manifest, storage, tree
 from radloop.api import given, steps
 from radloop.catalog import version
 from radloop.dataset.export import coco, contents
-from radloop.errors import DatasetError, UsageError
+from radloop.errors import DatasetError
 from radloop.pipelines import checking
 from radloop.pipelines.checking import Report
 from radloop.progress import Progress
@@ -169,11 +169,8 @@ class Dataset:
         >>> local.image(local.images.filter(split="training")["image_id"][0]).path.is_relative_to("for-training")
         True
         """
-        into = Path(out) / manifest.UNIT
-        if self.folder is not None and into.resolve() == self.folder.resolve():
-            raise UsageError(f"{into} is the dataset itself: it is here already. Give another out.")
         steps.pull(store=self.address, out=out, splits=splits, progress=progress)
-        return open_dataset(into)
+        return open_dataset(Path(out) / manifest.UNIT)
 
 
 def _box(row: Mapping[str, object], width: int, height: int) -> Box:

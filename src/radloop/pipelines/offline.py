@@ -16,7 +16,7 @@ from radloop.dataset import kept_splits, pictures, plan, proof, refusal, splits,
 from radloop.dataset.findings import Validated
 from radloop.dataset.plan import Account, Labelling, Plan
 from radloop.engines import HERE, Engine
-from radloop.errors import DatasetError, SourceError, StoreError
+from radloop.errors import DatasetError, SourceError, StoreError, UsageError
 from radloop.options import Etl, Extract, Load, Pull, Transform
 from radloop.pipelines import continuing, gathering, refusing
 from radloop.pipelines.continuing import Continued
@@ -223,6 +223,8 @@ def pull(options: Pull, *, progress: Progress = silent) -> Pulled:
     writing = not options.dry_run
     with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as store:
         prefix = layout.resolve_prefix(store)
+        if not storage.is_remote(store.address) and (Path(store.address) / prefix).resolve() == into.resolve():
+            raise UsageError(f"{into} is what the store {store.address} holds: it is here already. Give another --out.")
         return storage.pull.pull(
             store, into, prefix=prefix, splits=options.splits, dry_run=options.dry_run, progress=progress
         )
