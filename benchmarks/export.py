@@ -1,7 +1,7 @@
 """export: the dataset as COCO, from the tree on the disk, beside supervision's `from_yolo` and `as_coco` of that tree.
 
 supervision keeps a picture for each reader, radloop one for all of them; both are handed the same 15,000 images. A turn
-begins with the folder and ends with one json a split; with the pictures beside it each links or copies them, too.
+begins with the folder and ends with one json a split.
 """
 
 from collections.abc import Callable
@@ -17,36 +17,27 @@ from radloop.pipelines import exporting
 
 
 def run(bench: Bench) -> Section:
-    """Annotations alone, and with the pictures."""
+    """One contest."""
     images = 150 if bench.quick else 15_000
     given = bench.fresh("given")
     annotations = str(bench.annotations) if bench.annotations else None
     bench.turn(Contestant("made", "benchmarks.export:make"), given, images=images, annotations=annotations)
-    alone = bench.contest(
-        "COCO, annotations alone",
+    result = bench.contest(
+        "From the tree to COCO",
         [
-            Contestant("radloop", "benchmarks.export:annotations"),
-            Contestant("supervision", "benchmarks.opponents:supervision_coco", opponent=True),
-        ],
-        given=given,
-        unit="images",
-        limits=[Limit("supervision", "wall_s", "radloop", least=50), Limit("radloop", "peak_mb", most=400, unit="MB")],
-    )
-    whole = bench.contest(
-        "COCO, with the pictures",
-        [
-            Contestant("radloop export", "benchmarks.export:everything"),
+            Contestant("radloop, annotations alone", "benchmarks.export:annotations"),
+            Contestant("radloop export, with links to the pictures", "benchmarks.export:everything"),
             Contestant(
-                "supervision, with pictures",
-                "benchmarks.opponents:supervision_coco",
-                opponent=True,
-                rounds=1,
-                options={"pictures": True},
+                "supervision, annotations alone", "benchmarks.opponents:supervision_coco", opponent=True, rounds=1
             ),
         ],
         given=given,
         unit="images",
-        limits=[Limit("supervision, with pictures", "wall_s", "radloop export")],
+        limits=[
+            Limit("supervision, annotations alone", "wall_s", "radloop, annotations alone", least=50),
+            Limit("supervision, annotations alone", "wall_s", "radloop export, with links to the pictures"),
+            Limit("radloop, annotations alone", "peak_mb", most=400, unit="MB"),
+        ],
     )
     rows = "made-up rows" if annotations is None else "the rows of a real train.csv"
     return Section(
@@ -54,9 +45,8 @@ def run(bench: Bench) -> Section:
         "export: COCO",
         f"{images:,} images read by three each, {rows}, as `transform` has written them: to one COCO file for each of "
         "six splits. supervision reads the tree with `from_yolo` and writes with `as_coco`; it asks Pillow for the "
-        "EXIF of each picture, which decodes a PNG. With the pictures radloop links each once, supervision copies that "
-        "of every reader.",
-        results=[alone, whole],
+        "EXIF of each picture, which decodes a PNG.",
+        results=[result],
     )
 
 

@@ -91,7 +91,7 @@ def supervision(given: Path, fresh: Path) -> Callable[[], int]:
     return work
 
 
-def supervision_coco(given: Path, fresh: Path, *, pictures: bool = False) -> Callable[[], int]:
+def supervision_coco(given: Path, fresh: Path) -> Callable[[], int]:
     """supervision's way from the tree to COCO, a split at a time."""
     import supervision as sv
 
@@ -103,10 +103,7 @@ def supervision_coco(given: Path, fresh: Path, *, pictures: bool = False) -> Cal
             read = sv.DetectionDataset.from_yolo(
                 str(folder / "images"), str(folder / "labels"), str(organized / "data.yaml")
             )
-            read.as_coco(
-                images_directory_path=str(fresh / split) if pictures else None,
-                annotations_path=str(fresh / f"{split}.json"),
-            )
+            read.as_coco(annotations_path=str(fresh / f"{split}.json"))
         return int((given / "count").read_text())
 
     return work

@@ -59,12 +59,12 @@ def _objects(images: pl.DataFrame, boxes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rows(root: Path, images: pl.DataFrame, objects: pl.DataFrame) -> pl.DataFrame:
-    data = [pictures.read(root, key, md5) for key, md5 in images.select("key", "md5").iter_rows()]
-    table = images.with_columns(bytes=pl.Series(data, dtype=pl.Binary)).join(
-        objects, on="image_id", maintain_order="left"
-    )
-    image = pl.struct("bytes", path="file")
-    return table.select("image_id", image.alias("image"), *_IMAGE[1:], "objects").rechunk()
+    """The columns of a file; the bytes come in last, so that no other step copies them."""
+    told = images.join(objects, on="image_id", maintain_order="left").rechunk()
+    read = (pictures.read(root, key, md5) for key, md5 in images.select("key", "md5").iter_rows())
+    data = pl.Series("bytes", read, dtype=pl.Binary)
+    image = pl.struct("bytes", path="file").alias("image")
+    return told.with_columns(data).select("image_id", image, *_IMAGE[1:], "objects")
 
 
 def _card(contents: Contents) -> bytes:
