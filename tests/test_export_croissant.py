@@ -3,13 +3,12 @@
 import hashlib
 import json
 
-import polars as pl
 import pytest
 
 import exports
 from radloop import sealed
 from radloop.catalog import version
-from radloop.dataset.export import card, croissant
+from radloop.dataset.export import croissant
 from radloop.tables import EDGES, SPLITS
 
 
@@ -80,17 +79,3 @@ def test_document_tells_version_licence_splits_and_classes(dataset, folder):
     assert inline["splits"] == [[split] for split in SPLITS]
     names = version.read(dataset).taxonomy.file_names(with_nothing=True)
     assert inline["classes"] == [[number, name] for number, name in enumerate(names)]
-
-
-def test_figures_of_the_card_are_those_of_the_tables(dataset):
-    chosen = exports.read(dataset)
-    told = card.responsible(chosen)
-    rows = chosen.annotations
-    busiest = rows.group_by("rad_id").len()["len"].max() / rows.height
-    found = rows.filter(pl.col("class_id").is_not_null())["image_id"].n_unique() / rows["image_id"].n_unique()
-    assert told["rai:annotationsPerItem"] == "2 readings an image"
-    assert f"the busiest wrote {busiest:.0%} of the rows" in told["rai:dataBiases"][0]
-    assert told["rai:dataBiases"][1].startswith(f"{found:.0%} of the images have a finding")
-    assert told["rai:dataAnnotationProtocol"][0].startswith("3 readers each drew")
-    assert "program" in told["rai:dataCollection"]
-    assert "The images are made up" in card.description(chosen)
