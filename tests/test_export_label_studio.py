@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import exports
 from radloop.dataset.export import label_studio, tasks
 from radloop.feedback import reading
+from radloop.sources.formats import readings
 from radloop.tables import EDGES
 from taxonomies import VINDR
 
@@ -75,3 +76,9 @@ def test_results_name_the_parts_of_the_interface(work):
 def test_interface_offers_every_class_whatever_its_name(names):
     interface = ElementTree.fromstring(label_studio.config(names))
     assert [element.attrib["value"] for element in interface.iter("Label")] == names
+
+
+def test_picture_that_cannot_be_read_can_be_told():
+    interface = ElementTree.fromstring(label_studio.config(["a"]))
+    assert [element.attrib["value"] for element in interface.iter("Choice")] == [readings.UNREADABLE]
+    assert {element.attrib.get("toName", "image") for element in interface} == {"image"}

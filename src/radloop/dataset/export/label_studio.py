@@ -21,6 +21,7 @@ from radloop.tables import EDGES
 
 TASKS: Final = "tasks.json"
 CONFIG: Final = "label-config.xml"
+UNREADABLE: Final = "Not readable"  # of the picture as a whole; a review that rejects it
 LABEL, IMAGE = "label", "image"  # the names of the interface's two parts, which every result repeats
 
 
@@ -87,12 +88,13 @@ def _result(task: Mapping[str, Any], box: Mapping[str, Any], number: int) -> dic
 
 
 def config(names: Sequence[str]) -> str:
-    """The labelling interface: the picture with its controls, and a rectangle for each class."""
+    """The labelling interface: the picture with its controls, a rectangle for each class, a word for the unreadable."""
     labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in names)
     return (
         "<View>\n"
         f'  <Image name="{IMAGE}" value="${IMAGE}" zoom="true" zoomControl="true" brightnessControl="true" '
         'contrastControl="true"/>\n'
         f'  <RectangleLabels name="{LABEL}" toName="{IMAGE}">\n{labels}  </RectangleLabels>\n'
+        f'  <Choices name="picture" toName="{IMAGE}">\n    <Choice value="{UNREADABLE}"/>\n  </Choices>\n'
         "</View>\n"
     )
