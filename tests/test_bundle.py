@@ -74,6 +74,12 @@ def test_a_name_that_leads_out_of_the_zip_is_refused(packed, name):
         Bundle(packed({name: "a"}))
 
 
+def test_a_member_without_a_name_is_refused(packed):
+    path = packed({"aXb": "a"}, zipfile.ZIP_STORED)
+    with pytest.raises(SourceError, match="holds '' with an unsafe name"):
+        Bundle(spoilt(path, b"aXb", b"\0Xb", times=2))
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_name_that_stands_twice_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "labels.zip", "w") as archive:

@@ -5,6 +5,7 @@ import io
 import json
 import random
 import struct
+import zipfile
 import zlib
 
 import numpy as np
@@ -182,7 +183,47 @@ def _reviews() -> list[bytes]:
     ]
 
 
+def _yolo() -> list[bytes]:
+    listed = b"./a.png\n/data/b.png\n"
+    return [
+        targets.SEPARATOR.join(
+            [b"train: train.txt\nval: train.txt\nnames: [a, b]\n", listed, _LABEL[:0], b"1 .5 .5 .2 .1"]
+        ),
+        targets.SEPARATOR.join(
+            [b"path: .\ntrain: .\nval: .\nnames:\n  0: a\n  1: b\nnc: 2\n", b"", b"0 0.5 0.5 1 1\r\n", b""]
+        ),
+        targets.SEPARATOR.join([b"names:\nnc: 12\n", b"", _LABEL, b"0 .5 .5 .1 .1 .9\n0 .1 .1 .2 .2 .3 .3\n"]),
+    ]
+
+
+def _voc() -> list[bytes]:
+    corners = b"<xmin>1</xmin><ymin>2.5</ymin><xmax>30</xmax><ymax>40</ymax>"
+    thing = b"<object><name>a</name><difficult>1</difficult><bndbox>" + corners + b"</bndbox></object>"
+    size = b"<size><width>200</width><height>300</height></size>"
+    one = b"<annotation><filename>a.png</filename>" + size + thing + thing + b"</annotation>"
+    bomb = b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bb">]><annotation>&b;</annotation>'
+    return [
+        targets.SEPARATOR.join([one, b"<annotation/>"]),
+        targets.SEPARATOR.join([one.replace(b">1<", b">0<"), bomb]),
+        one.decode().encode("utf-16"),
+    ]
+
+
+def _zips() -> list[bytes]:
+    made = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as archive:
+            for name, content in (("a.txt", _LABEL), ("b/c.xml", b"<annotation/>"), (".hidden", b"x")):
+                archive.writestr(zipfile.ZipInfo(name), content, method)
+        made.append(buffer.getvalue())
+    return made
+
+
 SEEDS = {
+    "yolo_set": _yolo,
+    "voc_file": _voc,
+    "packed": _zips,
     "annotations": _annotations,
     "validation": _validation,
     "sizes": lambda: [b"image_id,dim0,dim1\na,2560,2048\nb,2560.0,2048\n", b"dim1,x,image_id,dim0\r\n10,,a,50000\r\n"],
@@ -257,6 +298,51 @@ _PNG_WORDS = [
 ]
 _JPEG_WORDS = [f"\\xff\\x{marker:02x}" for marker in (*range(0xC0, 0xE2), 0xEE, 0xFE)]
 WORDS = {
+    "yolo_set": [
+        "\\x1e",
+        "names",
+        "nc",
+        "train",
+        "val",
+        "path",
+        ": ",
+        "train.txt",
+        "a.png",
+        "../",
+        "/",
+        "nan",
+        "1e9",
+        "-1",
+        " 0.5",
+    ],
+    "voc_file": [
+        *(
+            "\\x1e",
+            "<annotation>",
+            "</annotation>",
+            "<object>",
+            "</object>",
+            "<bndbox>",
+            "</bndbox>",
+            "<xmin>",
+            "</xmin>",
+        ),
+        *("<name>", "</name>", "<filename>", "</filename>", "<size>", "</size>", "<width>", "</width>", "<polygon/>"),
+        *(
+            "<!DOCTYPE a [",
+            "<!ENTITY",
+            "]>",
+            "<!--",
+            "-->",
+            "<![CDATA[",
+            "]]>",
+            "&amp;",
+            "&#10;",
+            "<?xml encoding='x'?>",
+        ),
+        *("nan", "0.5", "-1", "1e9", "../"),
+    ],
+    "packed": ["PK\\x01\\x02", "PK\\x03\\x04", "PK\\x05\\x06", "../", "/", "\\\\", "\\xff\\xff\\xff\\xff"],
     "annotations": _CSV_WORDS,
     "validation": _CSV_WORDS,
     "sizes": ["image_id", "dim0", "dim1", "\\x0a", "10", "50000", "2048.0", "1e4", "nan"],

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from unittest import mock
+from xml.etree import ElementTree
 
 import msgspec
 import numpy as np
@@ -48,11 +49,16 @@ from radloop.predictions import MIN_CONFIDENCE
 from radloop.simulation import drifting, load
 from radloop.simulation.journal import Journal
 from radloop.sources import raw
+from radloop.sources.bundle import Bundle
+from radloop.sources.formats import voc as formats_voc
+from radloop.sources.formats import yolo as formats_yolo
 from radloop.sources.formats.csv import read_annotations
+from radloop.sources.formats.labels import Labels
 from radloop.split_sizes import SplitSizes
 from radloop.storage import verify
 from radloop.storage.folder import FolderStore
 from radloop.tables import ANNOTATION_COLUMNS, MANIFEST, SPLITS
+from radloop.taxonomy import NOTHING
 from radloop.vindr.classes import TAXONOMY
 
 Target = Callable[[bytes], None]
@@ -719,6 +725,91 @@ def rows_cache_seed() -> bytes:
     return path.read_bytes()
 
 
+def yolo_set(data: bytes) -> None:
+    """A data yaml, a list of pictures and two labels: every line is a box or refused, at its place in the file."""
+    names = ("data.yaml", "train.txt", "a.txt", "b.txt")
+    parts = dict(zip(names, [*data.split(SEPARATOR, 3), b"", b"", b""], strict=False))
+    root = _only_files("yolo", {**parts, "a.png": b"", "b.png": b""})
+    labels = _labels(formats_yolo.read, root)
+    if labels is None:
+        return
+    assert labels.boxes == "fraction"
+    for row in labels.rows.iter_rows(named=True):
+        if row["x_min"] is None:
+            assert row["class_name"] == NOTHING
+            assert not parts[row["place"]].decode("utf-8-sig").strip()
+            continue
+        text = re.split(r"\r\n|\r|\n", parts[row["place"]].decode("utf-8-sig"))[row["line"] - 1]
+        number, x, y, w, h = map(float, text.split())
+        assert number == int(number) >= 0
+        for axis, centre, size in (("x", x, w), ("y", y, h)):
+            low, high = float(row[f"{axis}_min"]), float(row[f"{axis}_max"])
+            assert (low, high) == (centre - size / 2, centre + size / 2)
+            assert size >= 0
+    places = [*labels.rows.select("place", "line", "image_id").rows()]
+    assert len(places) == len({*places})
+
+
+def voc_file(data: bytes) -> None:
+    """Two XML files: every object is a row or refused, and so is a file without one."""
+    names = ("a.xml", "b.xml")
+    parts = dict(zip(names, [*data.split(SEPARATOR, 1), b""], strict=False))
+    root = _only_files("voc", parts)
+    labels = _labels(formats_voc.read, root)
+    if labels is None:
+        return
+    refused = Counter(labels.rejected["place"])
+    drawn = Counter(labels.rows["place"])
+    for name in names:
+        if b"<!" in parts[name]:
+            assert "<!DOCTYPE" not in parts[name].decode("latin-1") or not drawn[name]
+            continue
+        try:
+            found = ElementTree.fromstring(parts[name])
+        except (ElementTree.ParseError, ValueError, LookupError):
+            assert not drawn[name]
+            continue
+        objects = len(found.findall("object")) if found.tag == "annotation" else 0
+        if found.tag == "annotation" and not {*labels.rejected["code"]} & {"xml-broken", "image-ambiguous"}:
+            assert drawn[name] + refused[name] == max(1, objects)
+
+
+def packed(data: bytes) -> None:
+    """A zip: names that stay inside, each read as Python reads it or refused."""
+    path = _file("labels.zip", data)
+    try:
+        bundle = Bundle(path)
+        names = bundle.names
+    except SourceError as error:
+        _assert_one_line(str(error))
+        return
+    for name in names:
+        if bundle.is_zip:
+            assert manifest.is_safe_key(name)
+        try:
+            content = bundle.read(name)
+            assert content.startswith(bundle.head(name))
+        except SourceError as error:
+            _assert_one_line(str(error))
+            continue
+        assert len(content) <= max(2**26, 100 * len(data))
+
+
+def _labels(read: Callable[[Bundle], Labels], root: Path) -> Labels | None:
+    """What a reader makes of a folder; None where it stops, in one line."""
+    try:
+        labels = read(Bundle(root))
+    except (AnnotationError, SourceError) as error:
+        _assert_one_line(str(error))
+        return None
+    for code, reason in labels.rejected.select("code", "reason").iter_rows():
+        assert _CODE.fullmatch(code)
+        _assert_one_line(reason)
+    for note in labels.notes:
+        _assert_one_line(note)
+    return labels
+
+
 TARGETS: dict[str, Target] = {
     target.__name__: target
     for target in (
@@ -742,5 +833,8 @@ TARGETS: dict[str, Target] = {
         environment,
         picture_cache,
         rows_cache,
+        yolo_set,
+        voc_file,
+        packed,
     )
 }

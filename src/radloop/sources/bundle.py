@@ -84,7 +84,7 @@ class Bundle:
     def shown(self, name: str) -> str:
         """A file's name for a message."""
         inside = name if self._is_folder or self.is_zip else ""
-        return _CONTROL.sub("\ufffd", f"{self.path.name}/{inside}".rstrip("/"))
+        return printable(f"{self.path.name}/{inside}".rstrip("/"))
 
     def _read(self, name: str, limit: int, *, head: bool = False) -> bytes:
         try:
@@ -140,7 +140,7 @@ class Bundle:
 
     def _named(self, packed: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         """The members by name. Raises SourceError for a name that leads out of the zip, or stands there twice."""
-        members = [member for member in packed.infolist() if not member.is_dir()]
+        members = [member for member in packed.infolist() if not member.filename.endswith("/")]
         total = sum(member.file_size for member in members)
         self._require_sane(self.path.name, total, self.path.stat().st_size, total)
         named: dict[str, zipfile.ZipInfo] = {}
@@ -153,3 +153,8 @@ class Bundle:
                 raise SourceError(f"{self.path.name} holds {name[:80]!r} {why}. Pack it anew.")
             named[name] = member
         return named
+
+
+def printable(text: str) -> str:
+    """What may be shown of a text of somebody else's: on one line, without control characters."""
+    return _CONTROL.sub("\ufffd", text)

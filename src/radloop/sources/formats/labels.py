@@ -13,6 +13,7 @@ from radloop.values import Decimal
 from radloop.words import Boxes
 
 _ENDINGS: Final = r"(?i)\.(png|jpe?g|dcm|dicom|tiff?|bmp|gif|webp|jp2|avif)$"
+_CONTROL: Final = r"[\p{Cc}\p{Zl}\p{Zp}]"
 _REFUSED: Final = ("code", "reason")
 
 
@@ -64,6 +65,11 @@ def stem(file: pl.Expr) -> pl.Expr:
     return file.str.replace_all("\\", "/", literal=True).str.extract(r"([^/]*)$").str.replace(_ENDINGS, "")
 
 
+def cleaned(text: pl.Expr) -> pl.Expr:
+    """What may be shown of a text of somebody else's: on one line, without control characters."""
+    return text.str.replace_all(_CONTROL, "\ufffd")
+
+
 def _named(table: pl.DataFrame) -> pl.DataFrame:
     if "file" not in table.columns:
         return table
@@ -79,7 +85,8 @@ def _one_picture_each(rows: pl.DataFrame, broken: pl.DataFrame) -> tuple[pl.Data
     ).filter(pl.col("n") > 1)
     if several.is_empty():
         return rows, rows.clear()
-    reason = pl.format("several pictures have this name: {}", pl.col("files").list.join(" and "))
+    named = cleaned(pl.col("files").list.join(" and "))
+    reason = pl.format("several pictures have this name: {}", named)
     ambiguous = rows.join(several, on="image_id").with_columns(code=pl.lit("image-ambiguous"), reason=reason)
     return rows.join(several, on="image_id", how="anti", maintain_order="left"), ambiguous.drop("files", "n")
 

@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from radloop.errors import AnnotationError
-from radloop.sources.bundle import Bundle
+from radloop.sources.bundle import Bundle, printable
 from radloop.sources.formats import labels, voc_xml
 from radloop.sources.formats.labels import Labels
 from radloop.taxonomy import NOTHING
@@ -43,9 +43,8 @@ def read(bundle: Bundle) -> Labels:
     notes: list[str] = []
     strangers = rows.filter(pl.col("code") == "xml-no-voc")
     if strangers.height:
-        notes.append(
-            f"{strangers.height:,} XML files are none of VOC and were passed over, such as {strangers['place'][0]}"
-        )
+        first = printable(strangers["place"][0])
+        notes.append(f"{strangers.height:,} XML files are none of VOC and were passed over, such as {first}")
     notes += _unlabelled(bundle, rows["place"])
     rows = _of_one_file_each(rows.filter(pl.col("code").ne_missing("xml-no-voc")))
     rows, note = _counted_from_zero(_numbers(rows))
@@ -145,7 +144,8 @@ def _splits(bundle: Bundle) -> Mapping[str, str]:
 def _unlabelled(bundle: Bundle, places: pl.Series) -> Iterator[str]:
     keys = {key for name in places.unique() for key in (_key(name), basename(_key(name)))}
     if without := sorted(key for key in _splits(bundle.around) if key not in keys):
-        yield f"{len(without):,} images of ImageSets have no XML file, such as {without[0]}: they are unlabelled"
+        first = printable(without[0])
+        yield f"{len(without):,} images of ImageSets have no XML file, such as {first}: they are unlabelled"
 
 
 def _of_one_file_each(rows: pl.DataFrame) -> pl.DataFrame:
@@ -154,7 +154,9 @@ def _of_one_file_each(rows: pl.DataFrame) -> pl.DataFrame:
     both = rows.join(
         places.select("file", both=pl.col("place").list.join(" and ")), on="file", how="left", maintain_order="left"
     )["both"]
-    reason = pl.format("several files speak of this picture: {}", both)
+    reason = pl.format("several files speak of this picture: {}", both).str.replace_all(
+        r"[\p{Cc}\p{Zl}\p{Zp}]", "\ufffd"
+    )
     return rows.with_columns(
         code=pl.when(both.is_not_null()).then(pl.lit("image-ambiguous")).otherwise("code"),
         reason=pl.when(both.is_not_null()).then(reason).otherwise("reason"),
@@ -167,7 +169,7 @@ def _numbers(rows: pl.DataFrame) -> pl.DataFrame:
     for corner, side in _SIDES.items():
         number = pl.col(side).cast(pl.Float64, strict=False)
         wrong = sound & pl.col(side).is_not_null() & ~number.is_finite().fill_null(False)
-        shown = pl.col(side).str.head(60).str.replace_all(r"[\p{Cc}\p{Zl}\p{Zp}]", "\ufffd")
+        shown = labels.cleaned(pl.col(side).str.head(60))
         rows = rows.with_columns(
             code=pl.when(wrong).then(pl.lit("coordinate-no-number")).otherwise("code"),
             reason=pl.when(wrong)
@@ -189,7 +191,7 @@ def _counted_from_zero(rows: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     )
     fractions = sound.select(pl.all_horizontal(pl.col(*_SIDES.values()).str.contains(".", literal=True).all())).item()
     if low.height:
-        return rows, f"corners are counted from 0: one is below 1, in {low['place'][0]}"
+        return rows, f"corners are counted from 0: one is below 1, in {printable(low['place'][0])}"
     if sound.height and fractions:
         return rows, "corners are counted from 0: all are written as fractions of pixels, as Datumaro and CVAT do"
     shifted = [pl.col(side).cast(pl.Float64, strict=False) - 1 for side in ("x_min", "y_min")]

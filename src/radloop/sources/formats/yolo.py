@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from radloop.errors import AnnotationError, TaxonomyError
-from radloop.sources.bundle import Bundle
+from radloop.sources.bundle import Bundle, printable
 from radloop.sources.formats import yolo_tree
-from radloop.sources.formats.labels import Labels, of_table
+from radloop.sources.formats.labels import Labels, cleaned, of_table
 from radloop.taxonomy import NOTHING, Taxonomy, is_nothing
 
 _COLUMNS: Final = ("xc", "yc", "w", "h")
@@ -60,8 +60,8 @@ def _notes(found: yolo_tree.Tree) -> Iterator[str]:
     without = [file for file in found.splits if file not in found.labels]
     if without:
         yield (
-            f"{len(without):,} pictures have no label file, such as {without[0]}: they are unlabelled and left out (an "
-            "empty file would say that nothing was found)"
+            f"{len(without):,} pictures have no label file, such as {printable(without[0])}: they are unlabelled "
+            "and left out (an empty file would say that nothing was found)"
         )
 
 
@@ -213,4 +213,4 @@ def _rules(names: list[str] | None) -> list[tuple[pl.Expr, str, pl.Expr]]:
 
 def _word(at: int) -> pl.Expr:
     word = pl.col("words").list.get(at, null_on_oob=True).fill_null("")
-    return word.str.head(_LONGEST_SHOWN).str.replace_all(r"[\p{Cc}\p{Zl}\p{Zp}]", "\ufffd")
+    return cleaned(word.str.head(_LONGEST_SHOWN))

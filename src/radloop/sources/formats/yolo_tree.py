@@ -15,7 +15,7 @@ import yaml
 
 from radloop import taxonomy, tree
 from radloop.errors import AnnotationError, SourceError, TaxonomyError
-from radloop.sources.bundle import Bundle
+from radloop.sources.bundle import Bundle, printable
 from radloop.tables import SPLITS
 
 PLAIN_NAMES: Final = ("classes.txt", "obj.names", "_darknet.labels")
@@ -279,7 +279,8 @@ def _of_place(
             return
     elif (folder := files.folder(config.base, where)) is not None:
         if folder != _joined(config.base, _cleaned(where)):
-            notes.append(f"{bundle.shown(config.name)} names {where[:200]!r}: {folder or 'the folder itself'} was read")
+            taken = printable(folder) or "the folder itself"
+            notes.append(f"{bundle.shown(config.name)} names {where[:200]!r}: {taken} was read")
         yield from _of_folder(files, folder)
         return
     sentence = f"{bundle.shown(config.name)} names {where[:200]!r} as {split}, which is not there"
