@@ -104,3 +104,13 @@ def test_tables_have_their_columns(dataset):
     chosen = exports.read(dataset)
     assert dict(chosen.images.schema) == dict(contents.IMAGES)
     assert dict(chosen.boxes.schema) == dict(contents.BOXES)
+
+
+@pytest.mark.parametrize("image_id", ["../../a", "a/b", "..", "a\\nb", None])
+def test_id_that_would_lead_out_of_the_export_stops_it(dataset, image_id):
+    listed = manifest.read(dataset)
+    first = listed.filter(kind="image")["key"][0]
+    other = pl.when(pl.col("key") == first).then(pl.lit(image_id, pl.String)).otherwise("image_id")
+    (dataset / manifest.NAME).write_bytes(manifest.encode(listed.with_columns(image_id=other)))
+    with pytest.raises(DatasetError, match="is no name of a file: it was not written by radloop"):
+        exports.read(dataset)

@@ -25,10 +25,7 @@ from benchmarks import label_studio
 
 pytestmark = pytest.mark.peers
 
-CHOICES = (
-    '<Choices name="picture" toName="image"><Choice value="Not readable"/></Choices>'
-    '<TextArea name="comment" toName="image"/></View>'
-)
+COMMENT = '<TextArea name="comment" toName="image"/></View>'
 TEXT = {"id": "t", "type": "textarea", "from_name": "comment", "to_name": "image", "value": {"text": ["rotated"]}}
 REJECT = {"id": "c", "type": "choices", "from_name": "picture", "to_name": "image"}
 
@@ -45,7 +42,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     label_studio.install()
     served = out.parent / "served"
     with label_studio.served(served, free_port()) as server:
-        interface = (folder / "label-config.xml").read_text(encoding="utf-8").replace("</View>", CHOICES)
+        interface = (folder / "label-config.xml").read_text(encoding="utf-8").replace("</View>", COMMENT)
         project = server.ask("/api/projects", {"title": "radloop", "label_config": interface})["id"]
         server.ask(f"/api/projects/{project}/import", tasks)
         there = server.ask(f"/api/projects/{project}/export?exportType=JSON&download_all_tasks=true")

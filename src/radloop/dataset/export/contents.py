@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from radloop import tree
+from radloop import manifest, tree
 from radloop.catalog import truth
 from radloop.catalog.version import Version
 from radloop.dataset.export.pictures import sizes
@@ -125,6 +125,7 @@ def _pictures(known: Version, used: pl.DataFrame) -> pl.DataFrame:
     """IMAGES without sizes: each image that the manifest lists a picture of, in the order of ids."""
     listed = known.files.filter(pl.col("kind") == "image", pl.col("split").is_in(SPLITS))
     first = listed.sort("key").unique("image_id", keep="first", maintain_order=True)
+    _require_names(known, first["image_id"])
     readers = used.group_by("image_id", "group").agg(readers=pl.col("rad_id").unique().sort())
     return (
         first.select("image_id", "split", "key", "bytes", "md5")
@@ -136,6 +137,16 @@ def _pictures(known: Version, used: pl.DataFrame) -> pl.DataFrame:
             readers=pl.col("readers").fill_null([]),
         )
     )
+
+
+def _require_names(known: Version, image_ids: pl.Series) -> None:
+    """Raise DatasetError where an image's id, the name of a file in the export, leads out of it."""
+    leading = image_ids.filter(manifest.unsafe_keys(image_ids) | image_ids.str.contains("/", literal=True))
+    if len(leading):
+        raise DatasetError(
+            f"{known.root} has an image of the id {leading[0]!r}, which is no name of a file: it was not written by "
+            "radloop; do not use it."
+        )
 
 
 def _boxes(known: Version, used: pl.DataFrame, images: pl.DataFrame, kinds: Mapping[str, LabelKind]) -> pl.DataFrame:
