@@ -22,7 +22,7 @@ def choice(*names):
 def annotation(*result, id=1, completed_by=1, **changes):  # noqa: A002  the key's name
     return {
         "id": id, "completed_by": completed_by, "result": [*result], "was_cancelled": False, "ground_truth": False,
-        "created_at": "2026-11-30T08:00:00.000000Z", "updated_at": "2026-11-30T08:01:00.000000Z", "lead_time": 12.5,
+        "created_at": "2026-02-03T08:00:00.000000Z", "updated_at": "2026-02-03T08:01:00.000000Z", "lead_time": 12.5,
     } | changes  # fmt: skip
 
 

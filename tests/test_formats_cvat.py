@@ -11,7 +11,7 @@ from radloop.sources.formats import cvat
 from radloop.taxonomy import NOTHING
 
 META = """<meta><task><id>5</id><name>films</name><size>9</size><mode>annotation</mode>
-<created>2026-11-01 08:00:00.000000+00:00</created><updated>2026-11-30 09:00:00.123456+00:00</updated>
+<created>2026-02-01 08:00:00.000000+00:00</created><updated>2026-02-03 09:00:00.123456+00:00</updated>
 <subset>{subset}</subset><labels>
 <label><name>Nodule</name><color>#aa</color><type>any</type><attributes></attributes></label>
 <label><name>Mass</name><type>rectangle</type></label>
@@ -19,7 +19,7 @@ META = """<meta><task><id>5</id><name>films</name><size>9</size><mode>annotation
 <label><name>No finding</name><type>tag</type></label></labels>
 <segments><segment><id>1</id><start>0</start></segment></segments>
 <owner><username>boss</username><email>boss@example.org</email></owner>
-<assignee>{assignee}</assignee></task><dumped>2026-11-30 10:00:00+00:00</dumped></meta>"""
+<assignee>{assignee}</assignee></task><dumped>2026-02-03 10:00:00+00:00</dumped></meta>"""
 WHO = "<username>R7</username><email>r7@example.org</email>"
 BOX = 'xtl="10.00" ytl="20.50" xbr="40.00" ybr="60.00" occluded="0" z_order="0"'
 

@@ -85,8 +85,8 @@ def test_several_readers_of_one_picture_are_several_and_the_last_word_of_each_co
     labels = read(
         tmp_path,
         task(
-            annotation(region("Mass"), id=1, completed_by=1, updated_at="2026-11-30T09:00:00Z"),
-            annotation(region("Nodule"), id=2, completed_by=1, updated_at="2026-11-30T08:00:00Z"),
+            annotation(region("Mass"), id=1, completed_by=1, updated_at="2026-02-03T09:00:00Z"),
+            annotation(region("Nodule"), id=2, completed_by=1, updated_at="2026-02-03T08:00:00Z"),
             annotation(id=3, completed_by={"id": 2, "email": "b@example.org"}),
         ),
     )

@@ -117,7 +117,7 @@ def test_what_a_reader_changed_since_is_a_new_review_that_names_the_old_and_an_o
     old = (out / "back.json").read_bytes()
     (review,) = said(out).reviews["review_id"]
     listed = tasks(out)
-    listed[0]["annotations"] = [annotation(completed_by=3, updated_at="2026-11-30T09:00:00Z")]
+    listed[0]["annotations"] = [annotation(completed_by=3, updated_at="2026-02-03T09:00:00Z")]
     (out / "new.json").write_text(json.dumps(listed))
     for file in ("new.json", "back.json", "new.json"):
         importing.import_reviews(Import(out=out, file=out / file, format="label-studio"))

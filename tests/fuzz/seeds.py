@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
+import label_studio_files
 from radloop import manifest
 from radloop.feedback import records, reviews
 from radloop.tables import MANIFEST
@@ -220,6 +221,38 @@ def _zips() -> list[bytes]:
     return made
 
 
+def _label_studio() -> list[bytes]:
+    drawn = label_studio_files.annotation(label_studio_files.region(), completed_by={"email": "a@b.org"})
+    choice = label_studio_files.choice("No finding")
+    polygon = label_studio_files.annotation(label_studio_files.region(type="polygon"))
+    tasks = [
+        label_studio_files.task(drawn, label_studio_files.annotation(completed_by=2)),
+        label_studio_files.task(label_studio_files.annotation(choice), id=2, image="s3://x/b.png"),
+        label_studio_files.task(polygon, image="c.png"),
+        {"data": {"image": "d.png"}, "completions": [{"created_at": 1600000000, "result": []}]},
+    ]
+    return [_json(tasks), _json(tasks[:1]), b'[{"data":{"image":"a"},"annotations":[{"result":[]}]}]']
+
+
+def _cvat() -> list[bytes]:
+    image = b"<image id='0' name='a.png' width='9' height='9'>"
+    box = b"<box label='A' source='auto' xtl='1' ytl='2' xbr='3.5' ybr='4'></box>"
+    meta = (
+        b"<meta><task><labels><label><name>A</name></label></labels><owner><username>x</username></owner></task></meta>"
+    )
+    tag, polygon = b"<tag label='No finding'></tag>", b"<polygon label='A' points='1,2;3,4'/>"
+    return [
+        b"<annotations>" + meta + image + box + b"</image>\n" + image + tag + b"</image></annotations>",
+        b"<annotations>" + image + box + polygon + b"</image><image name='b'/></annotations>",
+    ]
+
+
+def _imported() -> list[bytes]:
+    item = label_studio_files.region("Nodule/Mass")
+    rejected = [label_studio_files.choice("Not readable")]
+    return [targets.tasks_seed([item], [], rejected), targets.tasks_seed([item, item])]
+
+
 SEEDS = {
     "yolo_set": _yolo,
     "voc_file": _voc,
@@ -256,6 +289,9 @@ SEEDS = {
     ],
     "picture_cache": lambda: [targets.picture_cache_seed()],
     "rows_cache": lambda: [targets.rows_cache_seed()],
+    "label_studio": _label_studio,
+    "cvat": _cvat,
+    "imported": _imported,
 }
 
 _CSV_WORDS = [
@@ -291,6 +327,15 @@ _JSON_WORDS = [
         "0001-01-01",
     ),
     *("14", "13", "accept", "correct", "normal", "reject", "9999-12-31T23:59:59", "1e-310", "[[[[[[[[", '{\\"a\\":'),
+]
+_TASK_KEYS = (
+    *("annotations", "result", "value", "type", "x", "width", "rotation", "completed_by", "rectanglelabels"),
+    *("was_cancelled", "updated_at", "prediction", "image_id", "choices"),
+)
+_TASK_WORDS = [
+    *(f'\\"{key}\\":' for key in _TASK_KEYS),
+    *(f'\\"{word}\\"' for word in ("rectangle", "labels", "choices", "textarea", "No finding", "Nodule/Mass")),
+    *("null", "true", "[]", "{}", "1e308", "-1", "\\\\ud800"),
 ]
 _PNG_WORDS = [
     *("IHDR", "IDAT", "IEND", "PLTE", "tRNS", "acTL", "fcTL", "fdAT", "eXIf", "iCCP", "zTXt", "iTXt", "gAMA"),
@@ -391,5 +436,19 @@ WORDS = {
     ],
     "keys": ["..", "/", "\\\\", "\\x0a"],
     "journal": ["//", "@", "user:hunter2", '\\"', "\\\\"],
+    "cvat": [
+        "<image ",
+        "<box ",
+        "<tag ",
+        "<label>",
+        "</image>",
+        "<![CDATA[",
+        "&#0;",
+        "rotation='1'",
+        "name='",
+        "nan",
+        "1e999",
+    ],
+    **dict.fromkeys(("label_studio", "imported"), _TASK_WORDS),
     **dict.fromkeys(("feedback", "review", "source", "summary", "log"), _JSON_WORDS),
 }

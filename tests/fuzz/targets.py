@@ -13,6 +13,7 @@ import json
 import os
 import posixpath
 import re
+import shutil
 import struct
 import tempfile
 import warnings
@@ -29,6 +30,8 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
+import exports
+import label_studio_files
 from radloop import manifest, options, pixels, settings, tags
 from radloop.catalog import classes as resolving
 from radloop.dashboard import loading, loop
@@ -45,11 +48,14 @@ from radloop.errors import (
 from radloop.feedback import cache as feedback_cache
 from radloop.feedback import reading, records, reviews, weighing
 from radloop.feedback.conventions import OWN
+from radloop.pipelines import exporting, importing
 from radloop.predictions import MIN_CONFIDENCE
 from radloop.simulation import drifting, load
 from radloop.simulation.journal import Journal
 from radloop.sources import raw
 from radloop.sources.bundle import Bundle
+from radloop.sources.formats import cvat as formats_cvat
+from radloop.sources.formats import label_studio as formats_label_studio
 from radloop.sources.formats import voc as formats_voc
 from radloop.sources.formats import yolo as formats_yolo
 from radloop.sources.formats.csv import read_annotations
@@ -799,7 +805,7 @@ def _labels(read: Callable[[Bundle], Labels], root: Path) -> Labels | None:
     """What a reader makes of a folder; None where it stops, in one line."""
     try:
         labels = read(Bundle(root))
-    except (AnnotationError, SourceError) as error:
+    except (AnnotationError, SourceError, TaxonomyError) as error:
         _assert_one_line(str(error))
         return None
     for code, reason in labels.rejected.select("code", "reason").iter_rows():
@@ -808,6 +814,94 @@ def _labels(read: Callable[[Bundle], Labels], root: Path) -> Labels | None:
     for note in labels.notes:
         _assert_one_line(note)
     return labels
+
+
+def label_studio(data: bytes) -> None:
+    """An export of Label Studio: only what was submitted empty, or says so, makes an image normal."""
+    labels = _of_tool(formats_label_studio.read, "export.json", data)
+    if labels is None:
+        return
+    try:
+        listed = json.loads(data.decode("utf-8-sig"))
+    except (RecursionError, UnicodeDecodeError):
+        return
+    submitted = [one for task in listed for one in _submitted(task)]
+    assert labels.rows.filter(class_name=NOTHING).height <= sum(map(_says_nothing, submitted))
+
+
+def _submitted(task: object) -> list[dict[str, object]]:
+    """The annotations of a task, as a plain reader of JSON sees them."""
+    if not isinstance(task, dict):
+        return []
+    listed = task.get("annotations") or task.get("completions") or ()
+    found = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return [one for one in found if not one.get("was_cancelled") and not one.get("skipped")]
+
+
+def _says_nothing(one: dict[str, object]) -> bool:
+    items = one.get("result")
+    return not items or any("no finding" in " ".join(str(item).casefold().split()) for item in items)
+
+
+def cvat(data: bytes) -> None:
+    """A file of CVAT: only a tag makes an image normal, and every row has the line that it stands in."""
+    labels = _of_tool(formats_cvat.read, "annotations.xml", data)
+    if labels is None:
+        return
+    assert labels.rows.filter(class_name=NOTHING).height <= data.decode("utf-8", "replace").count("<tag")
+    lines = labels.rows["line"].to_list() + labels.rejected["line"].to_list()
+    assert all(0 < line <= data.count(b"\n") + data.count(b"\r") + 1 for line in lines)
+
+
+def _of_tool(read: Callable[[Bundle], Labels], name: str, data: bytes) -> Labels | None:
+    """What a reader makes of a tool's export: no address in it, all that is refused at its place, real numbers."""
+    labels = _labels(read, _only_files("tool", {name: data}))
+    if labels is None:
+        return None
+    for rad_id in [*labels.rows["rad_id"], *labels.rejected["rad_id"].drop_nulls()]:
+        assert options.READER_ID.fullmatch(rad_id)
+    assert labels.rejected["place"].null_count() == 0
+    numbers = labels.rows.select(pl.col("x_min", "y_min", "x_max", "y_max").cast(pl.Float64))
+    assert numbers.select(pl.all().is_finite().all()).row(0) == (True,) * 4
+    return labels
+
+
+def imported(data: bytes) -> None:
+    """An export that comes back: what is written is a review that can be read, and twice is once."""
+    out = _loop()
+    shutil.rmtree(out / "reviews", ignore_errors=True)
+    asked = options.Import(out=out, file=_file("back.json", data), format="label-studio", jobs=1)
+    try:
+        done = importing.import_reviews(asked)
+    except (AnnotationError, SourceError, FeedbackError) as error:
+        _assert_one_line(str(error))
+        assert not (out / "reviews").exists()
+        return
+    found = reviews.read(out / "reviews", TAXONOMY)
+    assert found.refused.is_empty()
+    assert found.reviews.height == done.written
+    assert importing.import_reviews(asked).written == 0
+    for code, reason in done.refused.select("code", "reason").iter_rows():
+        assert _CODE.fullmatch(code)
+        _assert_one_line(reason)
+
+
+@cache
+def _loop() -> Path:
+    """A dataset with feedback."""
+    out = _folder() / "loop"
+    exports.organized(out, TAXONOMY, images=12)
+    return out
+
+
+def tasks_seed(*results: object) -> bytes:
+    """Tasks of that dataset, as Label Studio exports them once people have drawn `results`."""
+    out = _loop()
+    folder = exporting.export(options.Export(out=out, format="label-studio", jobs=1)).folder
+    listed = json.loads((folder / "tasks.json").read_bytes())
+    for task, result in zip(listed, results, strict=False):
+        task["annotations"] = [label_studio_files.annotation(*result)]
+    return json.dumps(listed).encode()
 
 
 TARGETS: dict[str, Target] = {
@@ -836,5 +930,8 @@ TARGETS: dict[str, Target] = {
         yolo_set,
         voc_file,
         packed,
+        label_studio,
+        cvat,
+        imported,
     )
 }

@@ -44,18 +44,21 @@ def export(bundle: Bundle) -> Export:
     names: dict[str, None] = {}
     for name in find(bundle) or bundle.ending(".xml") or bundle.names:
         shown = bundle.shown(name)
-        file = _parsed(bundle.read(name), shown)
+        there = len(found)
+        file = _parsed(bundle.read(name), shown, found)
         names |= dict.fromkeys(_classes(file))
-        drawn = [_reading(image, file.meta, shown) for image in file.images if image.elements]
-        unread += len(file.images) - len(drawn)
-        found += drawn
+        unread += file.images - (len(found) - there)
     classes = Taxonomy(tuple(names)) if names else None
     return Export(found, unread, "original", classes=classes, notes=(_TAG,) if unread else ())
 
 
-def _parsed(data: bytes, shown: str) -> File:
+def _parsed(data: bytes, shown: str, found: list[Reading]) -> File:
+    def take(image: Image, file: File) -> None:
+        if image.elements:
+            found.append(_reading(image, file.meta, shown))
+
     try:
-        file = cvat_xml.parse(data)
+        file = cvat_xml.parse(data, take)
     except XmlError as broken:
         raise AnnotationError(f"{shown}: {broken}. Export the task again as CVAT for images 1.1.") from broken
     if file.tracks:

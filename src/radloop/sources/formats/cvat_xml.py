@@ -1,6 +1,6 @@
 """One file of "CVAT for images 1.1", read piece by piece: its labels, who is assigned, and each image's shapes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,7 +11,7 @@ ROOT: Final = "annotations"
 _META: Final = ("task", "job", "project")
 _LONGEST_TEXT: Final = 1_000
 _DEEPEST: Final = 100
-_MOST_SHAPES: Final = 100_000  # of one image
+_MOST_SHAPES: Final = 10_000  # of one image
 
 
 @dataclass(slots=True)
@@ -39,15 +39,20 @@ class File:
     # {path under meta: text}, of a project's tasks "task/ID/…"
     meta: dict[str, str] = field(default_factory=dict)
     labels: list[dict[str, str]] = field(default_factory=list)  # name, type, parent
-    images: list[Image] = field(default_factory=list)
+    images: int = 0
     tracks: int = 0
+
+
+Take = Callable[[Image, File], None]
 
 
 class _Target:
     """Takes the elements one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, take: Take) -> None:
         self.file = File()
+        self._take = take
+        self._image: Image | None = None
         self.lines: Lines | None = None
         self._open: list[str] = []
         self._text: list[str] = []
@@ -63,11 +68,12 @@ class _Target:
         self._text, self._size = [], 0
         path = self._open[1:]
         if path == ["image"]:
-            self.file.images.append(Image(self._line(), attributes))
+            self._image = Image(self._line(), attributes)
+            self.file.images += 1
         elif path == ["track"]:
             self.file.tracks += 1
-        elif len(path) == 2 and path[0] == "image":
-            shapes = self.file.images[-1].elements
+        elif len(path) == 2 and self._image:
+            shapes = self._image.elements
             if len(shapes) == _MOST_SHAPES:
                 raise XmlError("xml-broken", f"an image has over {_MOST_SHAPES:,} shapes", self._line())
             shapes.append(Element(tag, self._line(), attributes))
@@ -85,6 +91,9 @@ class _Target:
         path, text = self._open[1:], "".join(self._text).strip()[:_LONGEST_TEXT]
         self._open.pop()
         self._text, self._size = [], 0
+        if path == ["image"] and self._image:
+            self._take(self._image, self.file)
+            self._image = None
         if path[:1] != ["meta"]:
             return
         if path[-3:-1] == ["labels", "label"]:
@@ -106,8 +115,11 @@ class _Target:
         return self.lines.CurrentLineNumber if self.lines else 0
 
 
-def parse(data: bytes) -> File:
-    """What a file says. Raises XmlError for one that is no XML, or declares entities or a DTD, or is not CVAT's."""
-    target = _Target()
+def parse(data: bytes, take: Take) -> File:
+    """Give each image of a file to `take`, with what the file has said until then, and at the end all but images.
+
+    Raises XmlError for one that is no XML, or declares entities or a DTD, or is not CVAT's.
+    """
+    target = _Target(take)
     xml.parse(data, target)
     return target.file
