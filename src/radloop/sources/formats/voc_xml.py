@@ -1,13 +1,11 @@
 """One XML file of Pascal VOC, read piece by piece: what it says of the picture and of each object. No tree is built."""
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, cast
-from xml.etree.ElementTree import ParseError
+from typing import Final
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import DefusedXMLParser
-
-from radloop.errors import AnnotationError
+from radloop.sources.formats import xml
+from radloop.sources.formats.xml import Lines
+from radloop.sources.formats.xml import XmlError as XmlError
 
 ROOT: Final = "annotation"
 CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
@@ -21,16 +19,6 @@ _DEEPEST: Final = 100
 _MOST_OBJECTS: Final = 10_000
 _MOST_BYTES: Final = 2**24
 _LONGEST_TEXT: Final = 1_000
-_PIECE: Final = 2**16
-
-
-class XmlError(AnnotationError):
-    """Why a file cannot be read: a code and a sentence."""
-
-    def __init__(self, code: str, reason: str, line: int | None = None) -> None:
-        """Keep the parts of the refused row."""
-        super().__init__(reason)
-        self.code, self.line = code, line
 
 
 @dataclass
@@ -51,16 +39,12 @@ class File:
     objects: list[Object] = field(default_factory=list)
 
 
-class _Lines(Protocol):
-    CurrentLineNumber: int
-
-
 class _Target:
     """Takes the elements one after the other."""
 
     def __init__(self) -> None:
         self.file = File()
-        self.lines: _Lines | None = None
+        self.lines: Lines | None = None
         self._open: list[str] = []
         self._text: list[str] = []
         self._size = 0
@@ -96,8 +80,8 @@ class _Target:
             if one.texts.setdefault(name, text) != text:
                 one.twice = name
 
-    def close(self) -> File:
-        return self.file
+    def close(self) -> None:
+        pass
 
     def _line(self) -> int:
         return self.lines.CurrentLineNumber if self.lines else 0
@@ -108,17 +92,5 @@ def parse(data: bytes) -> File:
     if len(data) > _MOST_BYTES:
         raise XmlError("xml-broken", f"the file has {len(data):,} bytes: {_MOST_BYTES:,} are the most")
     target = _Target()
-    parser: Any = DefusedXMLParser(target=target, forbid_dtd=True)
-    target.lines = cast(_Lines, parser.parser)
-    try:
-        for at in range(0, len(data), _PIECE):
-            parser.feed(data[at : at + _PIECE])
-        return cast(File, parser.close())
-    except DefusedXmlException as unsafe:
-        raise XmlError("xml-unsafe", "the file declares a DTD or entities, which no annotation needs") from unsafe
-    except ParseError as broken:
-        line, column = broken.position
-        reason = f"the file is not well-formed: {str(broken).split(':')[0]}, line {line}, column {column}"
-        raise XmlError("xml-broken", reason, line) from broken
-    except (LookupError, ValueError) as broken:  # of an encoding that Python does not know
-        raise XmlError("xml-broken", f"the file cannot be decoded: {' '.join(str(broken).split())[:200]}") from broken
+    xml.parse(data, target)
+    return target.file
