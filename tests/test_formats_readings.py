@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from radloop.errors import AnnotationError
 from radloop.sources.formats import readings
 from radloop.sources.formats.readings import Drawn, Export, Reading, Refused
 
@@ -32,3 +33,8 @@ def test_what_a_refused_reading_held_is_there_to_be_counted():
 @pytest.mark.parametrize("name", ["Not readable", "not  READABLE"])
 def test_a_reader_rejects_a_picture_in_any_spelling(name):
     assert readings.says_unreadable(name)
+
+
+def test_an_export_that_nobody_has_worked_on_is_no_source():
+    with pytest.raises(AnnotationError, match="nobody has submitted anything on any of 7 images"):
+        readings.to_labels(Export([], 7, "original"))

@@ -251,3 +251,21 @@ def test_cvat_without_the_file_that_names_the_feedback_says_where_it_has_to_be(o
         from_cvat(out, tag("Reviewed"))
     (out / "feedback.json.away").rename(out / "feedback.json")
     assert from_cvat(out, tag("Reviewed")).written == 1
+
+
+def test_the_commands_of_the_page_do_what_it_says(out, monkeypatch, capsys):
+    page = (Path(__file__).parent.parent / "docs" / "reviewing-elsewhere.md").read_text()
+    commands = [line.split("#")[0].split() for line in page.splitlines() if line.strip().startswith("radloop ")]
+    assert [words[1] for words in commands] == ["export", "import", "retrain"]
+    out.rename(out.parent / "data")
+    monkeypatch.chdir(out.parent)
+    for _, command, *flags in commands:
+        if command == "import":
+            listed = tasks(Path("data"))
+            for task in listed:
+                task["annotations"] = [annotation(completed_by=3)]
+            Path("back.json").write_text(json.dumps(listed))
+        cli.app([command, *flags], standalone_mode=False)
+    assert "6 normal" in capsys.readouterr().out
+    trained = pl.read_csv("data/organized/retrain/retrain.csv")
+    assert trained.filter(pl.col("rad_id").cast(pl.String) == "3")["class_name"].unique().to_list() == ["No finding"]

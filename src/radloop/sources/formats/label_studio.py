@@ -21,6 +21,7 @@ from radloop.sources.formats.readings import Drawn, Export, Reading, Refused
 from radloop.taxonomy import NOTHING, is_nothing
 
 _MARKS: Final = (b'"annotations"', b'"completions"', b'"annotation_id"', b'"predictions"')
+_TABLES: Final = (".csv", ".tsv")
 _TABLE: Final = (b"annotation_id", b"annotator", b"lead_time")  # in the header of its CSV export
 _RIGHT: Final = (
     "It cannot tell an image in which nothing was found from one that nobody looked at. Export the project as JSON "
@@ -64,7 +65,7 @@ _ANNOTATION: Final = msgspec.json.Decoder(_Annotation)
 
 def find(bundle: Bundle) -> tuple[str, ...]:
     """The files that begin as a list of tasks, or as one of Label Studio's exports that `read` refuses."""
-    tables = (name for name in bundle.ending(".csv", ".tsv") if _is_table(bundle.head(name)))
+    tables = (name for name in bundle.ending(*_TABLES) if _is_table(bundle.head(name)))
     return (*(name for name in bundle.ending(".json") if _is_list_of_tasks(bundle.head(name))), *tables)
 
 
@@ -98,7 +99,7 @@ def export(bundle: Bundle) -> Export:
 def tasks(bundle: Bundle, name: str) -> Iterator[tuple[_Task | Refused, str]]:
     """The tasks in a file, and where each stands. Raises AnnotationError where it is none of Label Studio's JSON."""
     shown = bundle.shown(name)
-    if not name.lower().endswith(".json"):
+    if name.lower().endswith(_TABLES):
         raise AnnotationError(f"{shown} is Label Studio's CSV. {_RIGHT}")
     try:
         listed = _TASKS.decode(bundle.read(name).removeprefix(b"\xef\xbb\xbf"))

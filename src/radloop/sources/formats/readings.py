@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
+from radloop.errors import AnnotationError
 from radloop.sources.columns import OPTIONAL
 from radloop.sources.formats import labels
 from radloop.sources.formats.labels import Labels
@@ -121,9 +122,17 @@ def newest(readings: Iterable[Reading]) -> tuple[list[Reading], int]:
 
 
 def to_labels(export: Export) -> Labels:
-    """Labels of what was drawn; a reading that lost a box is void, by its refused rows."""
+    """Labels of what was drawn; a reading that lost a box is void, by its refused rows.
+
+    Raises AnnotationError where nobody has submitted anything.
+    """
     by_people = [one for one in export.readings if one.is_submitted or not one.is_of_program]
     usable = [one for one in by_people if one.verdict != "unreadable"]
+    if not usable:
+        raise AnnotationError(
+            f"nobody has submitted anything on any of {several(export.unread + len(export.readings), 'image')}: there "
+            "is no label to build from. Export again when people have read."
+        )
     kept, others = newest(usable)
     counted = (
         (export.unread, "image", "on which nobody submitted anything: unlabelled"),
