@@ -12,7 +12,19 @@ from pathlib import Path
 
 from benchmarks import harness, page
 
-STAGES = ("labels", "pictures", "export", "load", "simulator", "retrain", "measures", "dashboard", "desk", "growth")
+STAGES = (
+    "labels",
+    "pictures",
+    "export",
+    "imports",
+    "load",
+    "simulator",
+    "retrain",
+    "measures",
+    "dashboard",
+    "desk",
+    "growth",
+)
 APART = {"dashboard", "desk"}  # stages without an opponent of .venv-bench
 
 

@@ -283,3 +283,28 @@ def locust(given: Path, fresh: Path, *, seconds: float, workers: int) -> Callabl
         return len(os.listdir(fresh))
 
     return work
+
+
+def json_to_tables(given: Path, fresh: Path) -> Callable[[], int]:
+    """json.loads, and each list of the COCO file as a table on the disk."""
+    import polars as pl
+
+    fresh.mkdir()
+
+    def work() -> int:
+        document = json.loads(next(given.glob("annotations/*.json")).read_bytes())
+        for name in ("images", "annotations", "categories"):
+            pl.DataFrame(document[name]).write_parquet(fresh / f"{name}.parquet")
+        return len(document["images"])
+
+    return work
+
+
+def datumaro_import(given: Path, fresh: Path) -> Callable[[], int]:
+    """Datumaro's import of the COCO file."""
+    import datumaro as dm
+
+    def work() -> int:
+        return len(dm.Dataset.import_from(str(given), "coco"))
+
+    return work

@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from radloop.errors import AnnotationError
 from radloop.sources import formats
@@ -157,3 +159,71 @@ def test_boxes_of_images_without_a_size_are_in_the_pictures_pixels(read):
     labels = one(read, [{"id": 1, "file_name": "a.png"}], [box(1)])
     assert labels.boxes == "picture"
     assert "width" not in labels.rows.columns
+
+
+BOXES = {  # Datumaro writes two decimals
+    "a": [("mass", 10.25, 20.5, 30.75, 41.75), ("nodule", 1, 2, 33, 44)],
+    "b": [],
+    "c": [("nodule", 0.1, 0.2, 99.9, 79.7)],
+}
+
+
+def drawn(labels):
+    """Each image's boxes as a list of name and corners."""
+    found = {image_id: [] for image_id in labels.rows["image_id"]}
+    for row in labels.rows.filter(pl.col("class_name") != NOTHING).iter_rows(named=True):
+        corners = [float(row[side]) for side in ("x_min", "y_min", "x_max", "y_max")]
+        found[row["image_id"]].append((row["class_name"], *corners))
+    return found
+
+
+def same_boxes(found):
+    """Whether they are those of BOXES to a millionth of a pixel."""
+    return found.keys() == BOXES.keys() and all(
+        len(found[name]) == len(rows)
+        and all(
+            mine[0] == row[0] and mine[1:] == pytest.approx(row[1:], abs=1e-6)
+            for mine, row in zip(sorted(found[name]), sorted(rows), strict=True)
+        )
+        for name, rows in BOXES.items()
+    )
+
+
+@pytest.mark.slow
+def test_a_file_of_supervisions_gives_the_same_boxes_and_names(tmp_path):
+    supervision = pytest.importorskip("supervision")
+    names, annotations = ["nodule", "mass"], {}
+    (tmp_path / "images").mkdir()
+    for image_id, rows in BOXES.items():
+        path = tmp_path / "images" / f"{image_id}.png"
+        Image.new("L", (100, 80)).save(path)
+        corners = np.array([row[1:] for row in rows], dtype=float).reshape(-1, 4)
+        numbers = np.array([names.index(row[0]) for row in rows], dtype=int)
+        annotations[str(path)] = supervision.Detections(xyxy=corners, class_id=numbers)
+    dataset = supervision.DetectionDataset(names, list(annotations), annotations)
+    dataset.as_coco(annotations_path=str(tmp_path / "labels.json"))
+    labels = coco.read(Bundle(tmp_path))
+    assert same_boxes(drawn(labels))
+    assert labels.classes.names == ("nodule", "mass")
+    assert labels.rejected.is_empty()
+
+
+@pytest.mark.slow
+def test_files_of_datumaros_give_the_same_boxes_and_splits(tmp_path):
+    datumaro = pytest.importorskip("datumaro")
+    names = ["nodule", "mass"]
+    items = [
+        datumaro.DatasetItem(
+            image_id,
+            subset="val" if image_id == "c" else "train",
+            media=datumaro.Image.from_numpy(np.zeros((80, 100, 3), np.uint8)),
+            annotations=[datumaro.Bbox(x, y, X - x, Y - y, label=names.index(name)) for name, x, y, X, Y in rows],
+        )
+        for image_id, rows in BOXES.items()
+    ]
+    dataset = datumaro.Dataset.from_iterable(items, categories=names, media_type=datumaro.Image)
+    dataset.export(str(tmp_path / "out"), "coco_instances", save_media=True)
+    labels = coco.read(Bundle(tmp_path / "out"))
+    assert same_boxes(drawn(labels))
+    assert labels.classes.names == ("nodule", "mass")
+    assert dict(labels.rows.select("image_id", "split").rows()) == {"a": "train", "b": "train", "c": "val"}

@@ -1,6 +1,8 @@
 """A COCO file decoded: sound records fast, the others told with what is wrong, anything else in one line."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -67,3 +69,41 @@ def test_what_is_none_of_cocos_files_is_said_in_one_line(data):
         decode(data, "labels/x.json")
     assert len(str(refused.value).splitlines()) == 1
     assert len(str(refused.value)) < 400
+
+
+MEASURE = """
+import re, sys
+from pathlib import Path
+from radloop.errors import AnnotationError
+from radloop.sources.bundle import Bundle
+from radloop.sources.formats import coco
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+Path("/proc/self/clear_refs").write_text("5")
+before = peak()
+try:
+    coco.read(Bundle(Path(sys.argv[1])))
+except AnnotationError as refused:
+    print(refused, file=sys.stderr)
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is told by /proc")
+@pytest.mark.parametrize(
+    "unit",
+    [
+        pytest.param("{}", id="empty records"),
+        pytest.param('{"image_id":1,"category_id":1}', id="records without a box"),
+        pytest.param('{"image_id":1,"category_id":1,"bbox":[0,0,1,1]}', id="the smallest boxes"),
+        pytest.param("NaN", id="what is no JSON"),
+    ],
+)
+def test_memory_stays_below_twenty_times_the_file(unit, tmp_path):
+    size = 10_000_000
+    records = ",".join([unit] * (size // (len(unit) + 1)))
+    path = tmp_path / "labels.json"
+    path.write_text(with_annotation(records).decode())
+    done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 20 * size, done.stderr

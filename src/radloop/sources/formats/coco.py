@@ -57,10 +57,13 @@ def read(bundle: Bundle) -> Labels:
     classes, notes = _classes(files)
     notes += [f"{name} holds predictions, not labels, and is not read" for name in results]
     notes += [note for file in files for note in file.notes()]
-    rows = pl.concat([file.rows() for file in files], how="diagonal_relaxed")
-    refused = pl.concat([file.refused() for file in files], how="diagonal_relaxed")
+    has_splits = any(file.split for file in files)
+    tables = [(file.rows(), file.refused()) for file in files]
+    files.clear()  # the records: they take as much memory as the tables
+    rows, refused = (pl.concat(parts, how="diagonal_relaxed") for parts in zip(*tables, strict=True))
+    tables.clear()
     sized = rows["width"].is_not_null().any()
-    unused = [*([] if sized else ["width", "height"]), *([] if any(file.split for file in files) else ["split"])]
+    unused = [*([] if sized else ["width", "height"]), *([] if has_splits else ["split"])]
     return of_table(rows.drop(unused), refused, boxes="original" if sized else "picture", classes=classes, notes=notes)
 
 

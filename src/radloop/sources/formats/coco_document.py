@@ -5,13 +5,12 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
 from radloop.errors import AnnotationError
 
-Id = int | str
 Kind = Literal["images", "annotations"]
 
 _MOST_BROKEN: Final = 10_000  # a file with more records that are none is no file of labels
@@ -21,6 +20,12 @@ _STRING: Final = rb'"(?:[^"\\]|\\.)*+"'
 _ODD_NUMBER: Final = re.compile(_STRING + rb"|-?\b(?:NaN|Infinity)\b", re.DOTALL)
 _TOKEN: Final = re.compile(_STRING + rb"(?:\s*+:)?|[\[\]{}]", re.DOTALL)
 _LONGEST_SHOWN: Final = 60
+LONGEST_NAME: Final = 1_000  # characters; each ends in several columns
+_MOST_READERS: Final = 100  # of one image
+
+Id = int | str
+Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
+_LISTS: Final = ("images", "annotations", "categories")
 _OF_ANY_USE: Final = {"image_id", "file_name", "rad_id", "category_id"}
 
 
@@ -28,11 +33,11 @@ class Image(msgspec.Struct, gc=False):
     """A picture. image_id and readers are radloop's own: its name, and who looked at it."""
 
     id: Id
-    file_name: str
+    file_name: Name
     width: float | None = None
     height: float | None = None
     image_id: str | None = None
-    readers: tuple[str, ...] = ()
+    readers: Annotated[tuple[Name, ...], msgspec.Meta(max_length=_MOST_READERS)] | None = None
 
 
 class Annotation(msgspec.Struct, gc=False):
@@ -43,7 +48,7 @@ class Annotation(msgspec.Struct, gc=False):
     bbox: tuple[float, float, float, float] | None = None
     id: Id | None = None
     iscrowd: float | bool = 0
-    rad_id: str | None = None
+    rad_id: Name | None = None
     support: float | None = None
 
 
@@ -116,7 +121,7 @@ def decode(data: bytes, name: str) -> Document:
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:  # Python writes NaN and Infinity, which JSON does not have
-            plain = _ODD_NUMBER.sub(_as_text, data)
+            plain = _odd_numbers_as_texts(data)
             if plain == data:
                 raise
             return _decode(plain, name)
@@ -131,21 +136,22 @@ def _decode(data: bytes, name: str) -> Document:
         return _record_by_record(data, name)
     annotations = whole.annotations
     if _may_repeat_a_key(data, whole):
-        return _record_by_record(data, name, watched=True)
+        return _record_by_record(data, name)
     return Document(
         whole.images, annotations, whole.categories, range(len(whole.images)), range(len(annotations or ()))
     )
 
 
-def _record_by_record(data: bytes, name: str, *, watched: bool = False) -> Document:
-    """The same of a file with records that are none; `watched`: perhaps with keys that stand twice."""
-    _require_each_key_once(data, name)
+def _record_by_record(data: bytes, name: str) -> Document:
+    """The same of a file with records that are none, or perhaps with keys that stand twice."""
     counted = msgspec.json.decode(data, type=_Counted)
     if _SMALLEST_RECORD * (len(counted.images) + len(counted.annotations or ())) > len(data):
         raise AnnotationError(f"{name} holds records that are too short to be any of COCO's, such as {{}}.")
     del counted
+    if any(data.count(f'"{key}"'.encode()) > 1 for key in _LISTS):
+        _require_each_key_once(data, name)
     apart = msgspec.json.decode(data, type=_Apart)
-    sifting = _Sifting(name, watched)
+    sifting = _Sifting(name)
     images, image_numbers = sifting.records(apart.images, "images", Image)
     annotations, annotation_numbers = sifting.records(apart.annotations or (), "annotations", Annotation)
     return Document(
@@ -161,9 +167,9 @@ def _record_by_record(data: bytes, name: str, *, watched: bool = False) -> Docum
 class _Sifting:
     """Records taken one by one; what is none is `broken`."""
 
-    def __init__(self, name: str, watched: bool) -> None:
+    def __init__(self, name: str) -> None:
         self.broken: list[Broken] = []
-        self._name, self._watched = name, watched
+        self._name = name
 
     def records(self, raws: Sequence[msgspec.Raw], kind: Kind, of: type[Record]) -> tuple[list[Record], list[int]]:
         """The records, and the place of each among the raw ones. Raises AnnotationError where too many are none."""
@@ -173,8 +179,7 @@ class _Sifting:
         for number, raw in enumerate(raws):
             try:
                 record = decoder.decode(raw)
-                if self._watched:
-                    json.loads(bytes(raw), object_pairs_hook=_once)
+                json.loads(bytes(raw), object_pairs_hook=_once)
             except (*_UNREADABLE, ValueError) as wrong:
                 self.broken.append(Broken(kind, number, _said(wrong), _fields(raw)))
                 if len(self.broken) > _MOST_BROKEN:
@@ -188,9 +193,13 @@ class _Sifting:
         return kept, numbers
 
 
-def _as_text(found: re.Match[bytes]) -> bytes:
-    token = found[0]
-    return token if token.startswith(b'"') else b'"' + token + b'"'
+def _odd_numbers_as_texts(data: bytes) -> bytes:
+    plain, end = bytearray(), 0
+    for found in _ODD_NUMBER.finditer(data):
+        if not found[0].startswith(b'"'):
+            plain += data[end : found.start()] + b'"' + found[0] + b'"'
+            end = found.end()
+    return bytes(plain + data[end:]) if end else data
 
 
 def _fields(raw: msgspec.Raw) -> dict[str, Any]:
@@ -225,7 +234,7 @@ def _said(wrong: Exception) -> str:
 def _may_repeat_a_key(data: bytes, whole: _Whole) -> bool:
     """Whether a key that a record may have once stands more often than there are records: JSON takes the last."""
     images, annotations, categories = whole.images, whole.annotations or [], whole.categories
-    once = {"images": 1, "annotations": 1, "categories": 1, "file_name": len(images)}
+    once = {**dict.fromkeys(_LISTS, 1), "file_name": len(images)}
     once["bbox"] = len(annotations) - sum(one.bbox is None for one in annotations)
     once["category_id"] = len(annotations)
     once["image_id"] = len(annotations) + sum(one.image_id is not None for one in images)
@@ -245,7 +254,8 @@ def _require_each_key_once(data: bytes, name: str) -> None:
             depth -= 1
         elif depth == 1 and token.endswith(b":"):
             if token in seen:
-                raise AnnotationError(f"{name} has the key {token[:_LONGEST_SHOWN].decode(errors='replace')} twice.")
+                key = token[:_LONGEST_SHOWN].decode(errors="replace").rstrip(":")
+                raise AnnotationError(f"{name} has the key {key} twice. Remove one.")
             seen.add(token)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from radloop.errors import AnnotationError
-from radloop.sources.formats.coco_document import Broken, Document, Kind
+from radloop.sources.formats.coco_document import LONGEST_NAME, Broken, Document, Kind
 from radloop.tables import SINGLE_READER
 from radloop.taxonomy import NOTHING
 from radloop.words import several
@@ -117,13 +117,20 @@ class File:
         drawn = drawn.unique()
         by_nobody_named = drawn.filter(pl.col("rad_id").is_null())
         fused = any(one.support is not None for one in self.document.annotations or ())
-        named = pl.lit(not fused) & (pl.col("readers").list.len() > 0)
-        readers = self._images.filter(named).explode("readers").rename({"readers": "rad_id"})
+        looked = (
+            []
+            if fused
+            else [(at, who) for at, one in enumerate(self.document.images) for who in {*(one.readers or ())}]
+        )
+        at, who = zip(*looked, strict=True) if looked else ((), ())
+        readers = self._images.select(pl.all().gather(pl.Series(at, dtype=pl.Int64))).with_columns(
+            rad_id=pl.Series(who, dtype=pl.String)
+        )
         readers = readers.join(by_nobody_named, on="file", how="anti").join(drawn, on=["file", "rad_id"], how="anti")
         if not self.is_labelled:
             return readers
-        others = self._images.filter(~named).drop("readers").join(drawn, on="file", how="anti")
-        return pl.concat([readers, others.with_columns(rad_id=pl.lit(SINGLE_READER))], how="diagonal")
+        others = self._images.filter(pl.lit(fused) | ~pl.col("named")).join(drawn, on="file", how="anti")
+        return pl.concat([readers, others.with_columns(rad_id=pl.lit(SINGLE_READER))], how="vertical")
 
     def _place(self, kind: Kind) -> pl.Expr:
         return pl.format("{}: {}[{}]", pl.lit(self.name), pl.lit(kind), "number")
@@ -150,7 +157,7 @@ class File:
                 "file": pl.Series(paths, dtype=pl.String),
                 "width": pl.Series([image.width or None for image in images], dtype=pl.Float64),
                 "height": pl.Series([image.height or None for image in images], dtype=pl.Float64),
-                "readers": pl.Series([image.readers for image in images], dtype=pl.List(pl.String)),
+                "named": pl.Series([bool(image.readers) for image in images], dtype=pl.Boolean),
                 "number": pl.Series(self.document.image_numbers, dtype=pl.Int64),
             }
         )
@@ -198,4 +205,4 @@ def _shown(value: object) -> str:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return value[:LONGEST_NAME] if isinstance(value, str) else None

@@ -43,7 +43,6 @@ def read(bundle: Bundle) -> Labels:
         pl.concat([refused, strange], how="diagonal"),
         boxes="scaled",
         classes=Taxonomy((CLASS,)),
-        notes=["the boxes are taken to be in the challenge's 1024×1024 pixels, whatever the pictures' size"],
     )
 
 
