@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -154,3 +155,24 @@ def test_manifest_of_something_else_is_no_dataset(tmp_path):
 def test_table_goes_on_to_pandas(out):
     frame = radloop.open(out).annotations.filter(pl.col("class_id").is_not_null()).to_pandas()
     assert frame.groupby("split").size().sum() == radloop.open(out).annotations["class_id"].count()
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        pytest.param(lambda one: one.to_coco(labels="fused"), "labels: 'fused' cannot be used", id="labels"),
+        pytest.param(lambda one: one.to_coco(splits=["tst"]), "splits: 'tst' cannot be used", id="splits"),
+        pytest.param(lambda one: one.to_coco(splits=[]), "splits: an empty list cannot be used", id="no split"),
+        pytest.param(lambda one: one.check(jobs=0), "jobs: '0' cannot be used", id="jobs"),
+        pytest.param(lambda one: one.image(5), "5 cannot be used: an image's id is a text", id="image"),
+        pytest.param(lambda one: one.image(None), "None cannot be used", id="no image"),
+    ],
+)
+def test_what_a_dataset_is_asked_in_wrong_words_is_named(out, asked, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        asked(radloop.open(out))
+
+
+def test_coco_documents_of_a_folder_that_holds_another_version_by_now_are_refused(out):
+    with pytest.raises(DatasetError, match=r"was opened at 0123 and holds .*: open it again"):
+        replace(radloop.open(out), version="0123").to_coco()

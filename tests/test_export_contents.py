@@ -8,9 +8,9 @@ import pytest
 import exports
 from radloop import manifest
 from radloop.catalog import truth, version
-from radloop.dataset.export import contents
+from radloop.dataset.export import contents, tasks
 from radloop.errors import DatasetError
-from radloop.tables import EDGES, REJECTED, SPLITS
+from radloop.tables import DETECTIONS, EDGES, FEEDBACK, REJECTED, SPLITS
 
 
 @pytest.fixture
@@ -85,7 +85,32 @@ def test_image_whose_lost_reader_may_have_seen_something_is_not_exported_as_norm
     change(dataset, "rejected.csv", table.with_columns(empty).select(REJECTED.names()).write_csv().encode())
     every = set(rows["image_id"])
     assert set(exports.read(dataset).images["image_id"]) == every
-    assert set(exports.read(dataset, labels="consensus").images["image_id"]) == every - {normal[0]}
+    fused = exports.read(dataset, labels="consensus")
+    assert set(fused.images["image_id"]) == every - {normal[0]}
+    assert fused.undecided == (normal[0],)
+    shown = exports.read(dataset, labels="consensus", to_read=True)
+    assert set(shown.images["image_id"]) == every
+    authors = tasks.of(shown, FEEDBACK.to_frame(), DETECTIONS.to_frame()).authors
+    assert every - set(authors["image_id"]) == {normal[0]}  # an author without a box would say that it is normal
+
+
+@pytest.mark.parametrize("damaged", [None, b"image_id,rad_id\n"], ids=["gone", "changed"])
+def test_refused_rows_that_are_not_those_of_the_manifest_stop_what_depends_on_them(dataset, damaged):
+    change(dataset, "rejected.csv", b"image_id,rad_id\na,R1\n")
+    (dataset / "rejected.csv").unlink() if damaged is None else (dataset / "rejected.csv").write_bytes(damaged)
+    assert exports.read(dataset).undecided == ()
+    with pytest.raises(DatasetError, match=r"rejected\.csv is damaged, or was changed"):
+        exports.read(dataset, labels="consensus")
+
+
+@pytest.mark.parametrize("labels", ["per-reader", "consensus"])
+def test_part_that_was_pulled_has_the_numbers_of_the_whole(dataset, labels):
+    whole = exports.read(dataset, labels=labels, splits=("test",))
+    listed = manifest.read(dataset).filter(pl.col("split").is_null() | (pl.col("split") == "test"))
+    (dataset / manifest.NAME).write_bytes(manifest.encode(listed))
+    part = exports.read(dataset, labels=labels)
+    assert part.images.rows() == whole.images.rows()
+    assert part.boxes.rows() == whole.boxes.rows()
 
 
 def test_part_that_was_pulled_exports_what_is_there_under_the_version_of_the_whole(dataset):

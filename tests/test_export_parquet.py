@@ -8,6 +8,7 @@ import yaml
 import exports
 from radloop.catalog import version
 from radloop.dataset.export import parquet
+from radloop.errors import DatasetError
 from radloop.tables import SPLITS
 
 
@@ -75,3 +76,11 @@ def test_files_are_numbered_of_how_many_and_hold_together_the_same(dataset, tmp_
     assert len(tables) > 2
     ids = [row["image_id"] for _, rows in sorted(tables.items()) for row in rows]
     assert ids == exports.read(dataset).of("training")[0]["image_id"].to_list()
+
+
+def test_full_disk_is_one_sentence(dataset, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "test-00000-of-00001.parquet").symlink_to("/dev/full")
+    monkeypatch.setattr(type(tmp_path), "mkdir", lambda *_, **__: None)
+    with pytest.raises(DatasetError, match=r"test-00000-of-00001\.parquet cannot be written to .*: .*No space left"):
+        parquet.write(exports.read(dataset, splits=("test",)), tmp_path, most_bytes=10**9)

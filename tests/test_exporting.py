@@ -1,5 +1,6 @@
 """An export is written as a whole, is the same every time, and leaves the dataset as it was."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -142,3 +143,20 @@ def test_image_without_feedback_is_counted(out, kind):
     done = exporting.export(Export(out=out, format=kind))
     assert done.notes[0].startswith("6 images without feedback")
     assert exports.feedback_of(done.folder) == dict.fromkeys(exports.feedback_of(done.folder))
+
+
+def test_link_to_another_folder_is_followed(out, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "coco"
+    (out / "export").mkdir()
+    (out / "export" / "coco").symlink_to(elsewhere)
+    for _ in range(2):
+        done = exporting.export(Export(out=out, format="coco"))
+        assert exports.tree(elsewhere) == exports.tree(done.folder)
+    assert (out / "export" / "coco").is_symlink()
+    assert [path.name for path in elsewhere.parent.iterdir()] == ["coco"]
+
+
+def test_export_tells_in_its_folder_of_the_boxes_that_are_in_it(out):
+    done = exporting.export(Export(out=out, format="cvat"))
+    assert (done.folder / "annotations.xml").read_text().count("<box ") == done.boxes
+    assert json.loads((done.folder / "export.json").read_bytes())["boxes"] == done.boxes

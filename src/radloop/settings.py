@@ -136,7 +136,10 @@ class Setting:
         if self.several and not isinstance(value, str):
             if not isinstance(value, Iterable) or isinstance(value, Mapping):
                 raise UsageError(f"{named}: {str(value)[:_LONGEST]!r} cannot be used: it has to be a list of texts.")
-            return self.read([self._text_of(item, named) for item in value], named)
+            texts = [self._text_of(item, named) for item in value]
+            if self.optional and not texts:
+                raise UsageError(f"{named}: an empty list cannot be used: name some, or None for the default.")
+            return self.read(texts, named)
         if self.boolean and isinstance(value, bool):
             return value
         return self.read(self._text_of(value, named), named)

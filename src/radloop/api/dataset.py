@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import polars as pl
 
-from radloop import manifest, storage, tree
+from radloop import manifest, options, storage, tree
 from radloop.api import given, steps
 from radloop.catalog import version
 from radloop.dataset.export import coco, contents
-from radloop.errors import DatasetError
+from radloop.errors import DatasetError, UsageError
 from radloop.pipelines import checking
 from radloop.pipelines.checking import Report
 from radloop.progress import Progress
@@ -113,6 +113,8 @@ class Dataset:
         >>> all(box.rad_id in image.readers and box.class_name in dataset.classes for box in image.boxes)
         True
         """
+        if not isinstance(image_id, str):
+            raise UsageError(f"{image_id!r:.80} cannot be used: an image's id is a text.")
         found = self.images.filter(image_id=image_id)
         if found.is_empty():
             raise DatasetError(f"{self.address} has no image {image_id!r:.80}: its ids are in `images`.")
@@ -134,8 +136,9 @@ class Dataset:
         >>> report.sound, report.violations.height
         (True, 0)
         """
+        chosen = given.checked(options.Check, None, {"place": str(self.folder or self.address), "jobs": jobs})
         with given.shown(progress) as shown:
-            return checking.check(self.folder or self.address, jobs=jobs, progress=shown)
+            return checking.check(chosen.place, jobs=chosen.jobs, progress=shown)
 
     def to_coco(
         self, *, splits: Sequence[Split] | None = None, labels: LabelKind | None = None
@@ -143,7 +146,7 @@ class Dataset:
         """Give the COCO document of each split, as `radloop.export(format="coco")` writes it beside the pictures.
 
         labels: each reader's boxes, or all readers' fused; None: as the dataset's own label files. Raises DatasetError
-        where pictures are not on this machine: `pull` brings them.
+        where pictures are not on this machine (`pull` brings them), and where the folder holds another version by now.
 
         >>> coco = radloop.open("data").to_coco(splits=["test"], labels="consensus")
         >>> list(coco["test"]), len(coco["test"]["images"])
@@ -151,8 +154,11 @@ class Dataset:
         """
         if self.folder is None:
             raise DatasetError(f"{self.address} is a remote store, and sizes are those of pictures: `pull` it first.")
-        chosen = contents.read(version.read(self.folder), splits=splits, labels=labels)
-        return {split: coco.document(chosen, split) for split in chosen.splits}
+        chosen = given.checked(options.Export, None, {"format": "coco", "splits": splits, "labels": labels})
+        found = contents.read(version.read(self.folder), splits=chosen.splits, labels=chosen.labels)
+        if found.version != self.version:
+            raise DatasetError(f"{self.address} was opened at {self.version} and holds {found.version}: open it again.")
+        return {split: coco.document(found, split) for split in found.splits}
 
     def pull(
         self,

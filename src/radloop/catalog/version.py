@@ -52,6 +52,10 @@ class Version:
         """The rows of the readers alone (ANNOTATIONS): re-training data that took their place in labels is left out."""
         return readings(self.annotations)
 
+    def content(self, key: str) -> bytes | None:
+        """The bytes of one of its files; None where it has none of that key. Raises DatasetError for a changed one."""
+        return _verified(lambda key: _file(self.root / key), self.files, name=str(self.root))(key)
+
 
 def images(annotations: pl.DataFrame) -> pl.DataFrame:
     """One row an image of ANNOTATIONS: image_id, split, group, md5, phash."""

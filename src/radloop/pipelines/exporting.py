@@ -55,6 +55,7 @@ def export(options: Export, *, progress: Progress = silent) -> Exported:
             labels=options.labels or ("consensus" if reading else None),
             splits=options.splits or (("production",) if reading else None),
             license=options.license,
+            to_read=reading,
             progress=progress,
         )
         work = _tasks(options, known, chosen, progress) if reading else None
@@ -67,7 +68,7 @@ def export(options: Export, *, progress: Progress = silent) -> Exported:
         labels={split: chosen.labels[split] for split in chosen.splits},
         images=_counted(chosen),
         boxes=chosen.boxes.height if work is None else work.boxes.height,
-        notes=_notes(work),
+        notes=_notes(chosen, work),
         done=not options.dry_run,
     )
 
@@ -79,14 +80,19 @@ def _tasks(options: Export, known: Version, chosen: Contents, progress: Progress
     return tasks.of(chosen, newest, found.detections)
 
 
-def _notes(work: Tasks | None) -> tuple[str, ...]:
+def _notes(chosen: Contents, work: Tasks | None) -> tuple[str, ...]:
+    notes = []
     without = 0 if work is None else work.images["feedback_id"].null_count()
-    if not without:
-        return ()
-    return (
-        f"{several(without, 'image')} without feedback on the dataset's own picture: the readers' boxes stand there, "
-        "and no review can be made of it",
-    )
+    if without:
+        notes.append(
+            f"{several(without, 'image')} without feedback on the dataset's own picture: the readers' boxes stand "
+            "there, and no review can be made of it"
+        )
+    if chosen.undecided:
+        images = several(len(chosen.undecided), "image")
+        how = "left out" if work is None else "with nothing of the readers to begin from"
+        notes.append(f"{images} {how}: a reading was refused and the others found nothing, which is no consensus")
+    return tuple(notes)
 
 
 def _counted(chosen: Contents) -> dict[str, int]:
@@ -94,7 +100,7 @@ def _counted(chosen: Contents) -> dict[str, int]:
 
 
 def _write(options: Export, chosen: Contents, work: Tasks | None, progress: Progress) -> None:
-    folder = options.export_folder
+    folder = options.export_folder.resolve()  # where a link leads
     new = folder.with_name(f".{folder.name}.new")
     files.recover_tree(folder)
     if folder.exists() and not (folder / STAMP).is_file():
@@ -105,7 +111,7 @@ def _write(options: Export, chosen: Contents, work: Tasks | None, progress: Prog
     try:
         new.mkdir(parents=True)
         _write_format(options, chosen, work, new, progress)
-        (new / STAMP).write_bytes(_stamp(options, chosen))
+        (new / STAMP).write_bytes(_stamp(options, chosen, boxes=(work or chosen).boxes.height))
         files.replace_tree(new, folder)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
@@ -129,7 +135,7 @@ def _write_format(options: Export, chosen: Contents, work: Tasks | None, folder:
             cvat.write(chosen, work, folder, progress)
 
 
-def _stamp(options: Export, chosen: Contents) -> bytes:
+def _stamp(options: Export, chosen: Contents, *, boxes: int) -> bytes:
     return tree.json_file(
         {
             "format": options.format,
@@ -137,6 +143,6 @@ def _stamp(options: Export, chosen: Contents) -> bytes:
             "source": chosen.source,
             "labels": {split: chosen.labels[split] for split in chosen.splits},
             "images": _counted(chosen),
-            "boxes": chosen.boxes.height,
+            "boxes": boxes,
         }
     )

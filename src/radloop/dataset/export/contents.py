@@ -63,6 +63,7 @@ class Contents:
     images: pl.DataFrame  # IMAGES
     boxes: pl.DataFrame  # BOXES
     annotations: pl.DataFrame  # ANNOTATIONS of the splits, also what is in no label
+    undecided: tuple[str, ...] = ()  # images without a consensus: a reading was refused, and the others found nothing
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -87,20 +88,23 @@ def read(
     labels: LabelKind | None = None,
     splits: Sequence[Split] | None = None,
     license: str | None = None,  # noqa: A002  the field's word
+    to_read: bool = False,
     progress: Progress = silent,
 ) -> Contents:
     """The images of `splits` (None: all that are there) with the boxes of their readers, or fused ones.
 
-    labels: None for those that the dataset's own label files have. Every picture has to be there in the size that the
-    manifest lists; its bytes are not read but for the header. Raises DatasetError.
+    labels: None for those that the dataset's own label files have. to_read: for people, who are shown also what has no
+    consensus. Every picture has to be there in the size that the manifest lists; its bytes are not read but for the
+    header. Raises DatasetError.
     """
-    summary = json.loads((known.root / tree.SUMMARY).read_bytes())
+    summary = json.loads(known.content(tree.SUMMARY) or b"{}")
     kinds: dict[str, LabelKind] = {split: labels or _own(known.settings, split) for split in SPLITS}
     used = known.annotations.filter("used").with_columns(pl.col(EDGES).clip(0, 1))
+    boxes = _boxes(known, used, kinds)
     pictures = _pictures(known, used)
-    boxes = _boxes(known, used, pictures, kinds)
-    pictures = pictures.join(_doubtful(known, boxes, kinds), on="image_id", how="anti", maintain_order="left")
-    chosen = _chosen(known, pictures, splits)
+    undecided = pictures.join(_undecided(known, boxes, kinds), on="image_id", how="semi", maintain_order="left")
+    decided = pictures.join(undecided, on="image_id", how="anti", maintain_order="left")
+    chosen = _chosen(known, pictures if to_read else decided, splits)
     return Contents(
         root=known.root,
         version=str(summary.get("version") or known.id),  # a part that was pulled lists less
@@ -110,6 +114,7 @@ def read(
         labels=kinds,
         images=chosen.hstack(sizes(known.root, chosen, progress)).select(IMAGES.names()),
         boxes=boxes.join(chosen, on="image_id", how="semi", maintain_order="left"),
+        undecided=tuple(undecided.filter(pl.col("split").is_in(splits or SPLITS))["image_id"]),
         annotations=known.annotations.filter(pl.col("split").is_in(chosen["split"].unique().to_list())),
     )
 
@@ -130,9 +135,9 @@ def _pictures(known: Version, used: pl.DataFrame) -> pl.DataFrame:
     return (
         first.select("image_id", "split", "key", "bytes", "md5")
         .join(readers, on="image_id", how="left")
+        .join(known.images.select("image_id", number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64)), on="image_id")
         .sort("image_id")
         .with_columns(
-            number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64),
             file=pl.col("image_id") + pl.col("key").str.extract(r"(\.[^./]*)$"),
             readers=pl.col("readers").fill_null([]),
         )
@@ -149,8 +154,8 @@ def _require_names(known: Version, image_ids: pl.Series) -> None:
         )
 
 
-def _boxes(known: Version, used: pl.DataFrame, images: pl.DataFrame, kinds: Mapping[str, LabelKind]) -> pl.DataFrame:
-    """BOXES of all images, in the order of these."""
+def _boxes(known: Version, used: pl.DataFrame, kinds: Mapping[str, LabelKind]) -> pl.DataFrame:
+    """BOXES of all images, also of those without a picture here, in the order of ids."""
     fused = [split for split, kind in kinds.items() if kind == "consensus"]
     parts = [
         used.filter(~pl.col("split").is_in(fused), pl.col("class_id").is_not_null()).with_columns(
@@ -165,22 +170,21 @@ def _boxes(known: Version, used: pl.DataFrame, images: pl.DataFrame, kinds: Mapp
     columns = [name for name in BOXES.names() if name != "number"]
     return (
         pl.concat([part.select(columns) for part in parts])
-        .join(images, on="image_id", how="semi")
         .sort("image_id", "rad_id", "class_id", *EDGES)
         .with_columns(number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
         .select(BOXES.names())
     )
 
 
-def _doubtful(known: Version, boxes: pl.DataFrame, kinds: Mapping[str, LabelKind]) -> pl.DataFrame:
-    """The images that have no fused box, and of which a reading was refused: that reader may have seen something."""
-    path = known.root / tree.REJECTED
-    if "consensus" not in kinds.values() or not path.is_file():
-        return pl.DataFrame(schema={"image_id": pl.String})
-    refused = pl.read_csv(path, columns=["image_id", "rad_id"], infer_schema=False)
+def _undecided(known: Version, boxes: pl.DataFrame, kinds: Mapping[str, LabelKind]) -> pl.DataFrame:
+    """Of known.images those without a fused box of which a reading was refused: that reader may have seen something."""
+    data = known.content(tree.REJECTED) if "consensus" in kinds.values() else None
+    if data is None:
+        return known.images.clear()
+    refused = pl.read_csv(data, columns=["image_id", "rad_id"], infer_schema=False)
     lost = refused.join(known.annotations, on=["image_id", "rad_id"], how="anti").join(boxes, on="image_id", how="anti")
     fused = [split for split, kind in kinds.items() if kind == "consensus"]
-    return lost.join(known.images.filter(pl.col("split").is_in(fused)), on="image_id", how="semi").select("image_id")
+    return known.images.filter(pl.col("split").is_in(fused)).join(lost, on="image_id", how="semi")
 
 
 def _chosen(known: Version, pictures: pl.DataFrame, splits: Sequence[Split] | None) -> pl.DataFrame:

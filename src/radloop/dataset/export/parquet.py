@@ -12,6 +12,7 @@ import yaml
 
 from radloop.dataset.export import coco, pictures
 from radloop.dataset.export.contents import Contents
+from radloop.errors import DatasetError
 from radloop.progress import Progress, silent
 from radloop.tables import CLASS_ID
 
@@ -39,14 +40,22 @@ def write(contents: Contents, folder: Path, *, most_bytes: int, progress: Progre
         objects = _objects(images, boxes)
         pieces = pictures.shards(images, most_bytes)
         for number, piece in enumerate(pieces):
-            _rows(contents.root, piece, objects).write_parquet(
-                folder / FOLDER / f"{split}-{number:05}-of-{len(pieces):05}.parquet",
-                compression="snappy",  # pictures are compressed already
-                statistics=False,
-                row_group_size=_GROUP_ROWS,
-            )
+            path = folder / FOLDER / f"{split}-{number:05}-of-{len(pieces):05}.parquet"
+            _write(_rows(contents.root, piece, objects), path)
             progress("pictures", done := done + piece.height, contents.images.height)
     (folder / CARD).write_bytes(_card(contents))
+
+
+def _write(rows: pl.DataFrame, path: Path) -> None:
+    try:
+        rows.write_parquet(
+            path,
+            compression="snappy",  # pictures are compressed already
+            statistics=False,
+            row_group_size=_GROUP_ROWS,
+        )
+    except pl.exceptions.ComputeError as refused:  # so polars calls a full disk
+        raise DatasetError(f"{path.name} cannot be written to {path.parent}: {refused}.") from refused
 
 
 def _objects(images: pl.DataFrame, boxes: pl.DataFrame) -> pl.DataFrame:

@@ -88,9 +88,10 @@ def _named_boxes(contents: Contents, drawn: pl.DataFrame) -> pl.DataFrame:
 
 
 def _readers(contents: Contents, images: pl.DataFrame) -> pl.DataFrame:
-    """AUTHORS of images without feedback: each reader, or all together where their boxes are fused."""
+    """AUTHORS of images without feedback: each reader, or all together where their boxes are fused and they agree."""
     fused = [split for split, kind in contents.labels.items() if kind == "consensus"]
-    together = images.filter(pl.col("split").is_in(fused)).select("image_id", author=pl.lit(FUSED))
+    decided = ~pl.col("image_id").is_in(contents.undecided)
+    together = images.filter(pl.col("split").is_in(fused), decided).select("image_id", author=pl.lit(FUSED))
     alone = images.filter(~pl.col("split").is_in(fused)).explode("readers", empty_as_null=False)
     named = alone.select("image_id", author=_named(pl.col("readers")))
     return pl.concat([together, named]).with_columns(score=pl.lit(None, pl.Float64)).select(AUTHORS.names())
