@@ -12,6 +12,7 @@ from radloop.sources.formats.labels import Labels, cleaned, of_table
 from radloop.taxonomy import NOTHING, Taxonomy, is_nothing
 
 _COLUMNS: Final = ("xc", "yc", "w", "h")
+_SIDES: Final = ("x_min", "y_min", "x_max", "y_max")
 _CHUNK_LINES: Final = 20_000  # of labels, parsed at once
 _LARGEST_BYTES: Final = 2**20  # of a label,
 _MOST_LINES: Final = 10_000
@@ -19,7 +20,7 @@ _MOST_REFUSED: Final = 100  # lines of a label; then it is refused as a whole
 _MOST_CLASSES: Final = 10**6
 _LONGEST_SHOWN: Final = 60
 # A line that is a box; one without a class for a label that has none. at: which label.
-_BOX: Final = pl.Schema({"at": pl.UInt32, "line": pl.Int32, "number": pl.Int32, **dict.fromkeys(_COLUMNS, pl.Float64)})
+_BOX: Final = pl.Schema({"at": pl.UInt32, "line": pl.Int32, "number": pl.Int32, **dict.fromkeys(_SIDES, pl.Float64)})
 _BROKEN: Final = pl.Schema({"at": pl.UInt32, "line": pl.Int32, "code": pl.String, "reason": pl.String})
 
 find = yolo_tree.find
@@ -36,7 +37,7 @@ def read(bundle: Bundle) -> Labels:
     labels = sorted({*found.labels.values()})
     boxes, broken = _read(bundle.around, labels, found.names)
     pictures = _pictures(found, labels)
-    boxes = boxes.select("at", "line", *_named(found.names), *_corners())
+    boxes = boxes.select("at", "line", *_named(found.names), *_SIDES)
     return of_table(
         pictures.join(boxes, on="at", maintain_order="left_right").drop("at"),
         pictures.drop("split", strict=False).join(broken, on="at").drop("at"),
@@ -161,7 +162,7 @@ def _parsed(texts: dict[int, str], names: list[str] | None) -> tuple[pl.DataFram
     numbers = [pl.col("words").list.get(at, null_on_oob=True).cast(pl.Float64, strict=False) for at in range(5)]
     lines = lines.with_columns(one.alias(name) for one, name in zip(numbers, ("number", *_COLUMNS), strict=True))
     wrong = lines.select(breaks=pl.any_horizontal(breaks for breaks, _, _ in _rules(names)))["breaks"]
-    boxes = lines.filter(~wrong).select(pl.col(name).cast(kind) for name, kind in _BOX.items())
+    boxes = lines.filter(~wrong).with_columns(_corners()).select(pl.col(name).cast(_BOX[name]) for name in _BOX.names())
     empty = table.join(lines, on="at", how="anti").select("at")
     broken = _few(lines.filter(wrong).select("at", "line", *_refusal(names)))
     alone = pl.DataFrame(broken.rows(), schema=_BROKEN, orient="row")  # without the texts of the others
