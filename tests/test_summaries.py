@@ -1,6 +1,8 @@
 """What a person reads on the terminal is what the record says, each number under its own name."""
 
+import dataclasses
 import inspect
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 from radloop import parts, summaries
@@ -39,6 +41,23 @@ def test_each_number_of_a_publish_stands_under_its_own_name():
 def test_each_number_of_a_pull_stands_under_its_own_name():
     record = Pulled(version="aaaa", files=7, received_files=3, received_bytes=1_500)
     assert facts(record) == {"files": "7", "received": "3 files, 1.5 kB"}
+
+
+def test_each_number_of_an_export_stands_under_its_own_name():
+    record = exporting.Exported(
+        format="coco",
+        folder=Path("out/export/coco"),
+        version="aaaa",
+        labels={"training": "per-reader", "test": "consensus"},
+        images={"training": 1_001, "test": 22},
+        boxes=3_003,
+        notes=("a note",),
+    )
+    assert facts(record) == {"folder": "out/export/coco", "images": "1,023", "boxes": "3,003"}
+    assert summaries.of(record).grids[0].rows[1:] == (("training", "1,001", "per-reader"), ("test", "22", "consensus"))
+    assert summaries.of(record).title == "exported version aaaa for coco"
+    looked = dataclasses.replace(record, done=False)
+    assert summaries.of(looked).title == "would export version aaaa for coco; nothing was written"
 
 
 def test_every_record_of_a_pipeline_has_a_summary():
