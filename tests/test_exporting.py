@@ -5,9 +5,11 @@ import re
 import shutil
 from pathlib import Path
 from typing import get_args
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
+import yaml
 
 import exports
 from radloop.dataset.export import coco
@@ -160,3 +162,20 @@ def test_export_tells_in_its_folder_of_the_boxes_that_are_in_it(out):
     done = exporting.export(Export(out=out, format="cvat"))
     assert (done.folder / "annotations.xml").read_text().count("<box ") == done.boxes
     assert json.loads((done.folder / "export.json").read_bytes())["boxes"] == done.boxes
+
+
+def test_names_of_any_classes_come_out_as_they_are(tmp_path, classes):
+    exports.organized(tmp_path, classes, images=12)
+    names = list(classes.names)
+    folder = {kind: exporting.export(Export(out=tmp_path, format=kind)).folder for kind in FORMATS}
+    assert [one["name"] for one in exports.document(folder["coco"], "test")["categories"]] == names
+    card = yaml.safe_load((folder["parquet"] / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+    objects = {one["name"]: one for one in card["dataset_info"]["features"][-1]["struct"]}
+    assert list(objects["category"]["sequence"]["dtype"]["class_label"]["names"].values()) == names
+    described = json.loads((folder["croissant"] / "metadata.json").read_bytes())
+    (listed,) = (one["data"] for one in described["recordSet"] if one["name"] == "classes")
+    assert [row["classes/class_name"] for row in listed] == [*names, "No finding"]
+    interface = ElementTree.parse(folder["label-studio"] / "label-config.xml")
+    assert [label.attrib["value"] for label in interface.iter("Label")] == names
+    labels = ElementTree.parse(folder["cvat"] / "annotations.xml").iter("label")
+    assert [label.findtext("name") for label in labels if label.findtext("type") == "rectangle"] == names
