@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radloop.errors import AnnotationError
-from radloop.sources.formats import readings
+from radloop.sources.bundle import Bundle
+from radloop.sources.formats import cvat, label_studio, readings
 from radloop.sources.formats.readings import Drawn, Export, Reading, Refused
 
 BOX = Drawn("Nodule", (1.0, 2.0, 3.0, 4.0), "x: 1")
@@ -38,3 +39,10 @@ def test_a_reader_rejects_a_picture_in_any_spelling(name):
 def test_an_export_that_nobody_has_worked_on_is_no_source():
     with pytest.raises(AnnotationError, match="nobody has submitted anything on any of 7 images"):
         readings.to_labels(Export([], 7, "original"))
+
+
+def test_a_folder_that_holds_no_export_is_said_to_hold_none(tmp_path):
+    (tmp_path / "a.png").touch()
+    for reader, called in ((label_studio, "a JSON export of Label Studio"), (cvat, "an XML file of CVAT")):
+        with pytest.raises(AnnotationError, match=f"does not hold {called}"):
+            reader.read(Bundle(tmp_path))

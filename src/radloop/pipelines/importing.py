@@ -73,12 +73,13 @@ def import_reviews(options: Import, *, progress: Progress = silent) -> Imported:
         classes, now = known.taxonomy, datetime.now(UTC)
         export = _export(options)
         renamed = wishes(None, options.map).renamed
-        told = (box.class_name for one in export.readings for box in one.boxes)
-        elsewhere.require_classes((renamed.get(normal(name), name) for name in told), classes)
+        labels = (box.class_name for one in export.readings for box in one.boxes)
+        elsewhere.require_classes((renamed.get(normal(name), name) for name in labels), classes)
         feedback = coming_back.feedback(options, known, keep=writing, jobs=options.jobs, progress=progress)
         there = reviews.read(folder, classes, convention=options.convention, now=now)
 
-        about = {row["feedback_id"]: row for row in feedback.feedback.iter_rows(named=True)}
+        told = feedback.feedback.select("feedback_id", "image_id", "timestamp")
+        about = {row["feedback_id"]: row for row in told.iter_rows(named=True)}
         shown = elsewhere.shown(feedback.detections, {one.feedback_id for one in export.readings if one.feedback_id})
         planned: list[Review] = []
         refused: list[tuple[Any, ...]] = []

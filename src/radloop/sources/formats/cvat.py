@@ -42,7 +42,7 @@ def export(bundle: Bundle) -> Export:
     found: list[Reading] = []
     unread = 0
     names: dict[str, None] = {}
-    for name in find(bundle) or bundle.ending(".xml") or bundle.names:
+    for name in readings.files(bundle, find(bundle), ".xml", "an XML file of CVAT for images 1.1"):
         shown = bundle.shown(name)
         there = len(found)
         file = _parsed(bundle.read(name), shown, found)

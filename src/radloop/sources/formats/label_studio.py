@@ -88,7 +88,7 @@ def export(bundle: Bundle) -> Export:
     """What people submitted. Raises AnnotationError where a file is none of Label Studio's JSON."""
     found: list[Reading] = []
     unread = 0
-    for name in find(bundle) or bundle.names:
+    for name in readings.files(bundle, find(bundle), ".json", "a JSON export of Label Studio"):
         for task, place in tasks(bundle, name):
             there = len(found)
             found += of_task(task, place)
@@ -226,7 +226,7 @@ def _reading(one: _Annotation, data: Mapping[str, Any], file: str, place: str) -
         width=width,
         height=height,
         timestamp=_time(one.updated_at) or _time(one.created_at),
-        seconds=one.lead_time if isinstance(one.lead_time, int | float) else None,
+        seconds=one.lead_time if _is_number(one.lead_time) and one.lead_time >= 0 else None,
         comment="\n".join(texts) or None,
         **{name: data[name] for name in ("image_id", "feedback_id", "patient_id", "study_id") if _is_text(data, name)},
     )

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from radloop.errors import AnnotationError
+from radloop.sources.bundle import Bundle
 from radloop.sources.columns import OPTIONAL
 from radloop.sources.formats import labels
 from radloop.sources.formats.labels import Labels
@@ -107,6 +108,18 @@ def pseudonym(person: object) -> str:
 def says_unreadable(name: str) -> bool:
     """Whether a choice rejects the picture."""
     return normal(name) == normal(UNREADABLE)
+
+
+def files(bundle: Bundle, found: Sequence[str], ending: str, called: str) -> Sequence[str]:
+    """The files to read where somebody says that they are a tool's: those that look so, else all that may be.
+
+    Raises AnnotationError where there is none.
+    """
+    alone = bundle.names if bundle.path.is_file() and not bundle.is_zip else ()
+    names = found or bundle.ending(ending) or alone
+    if not names:
+        raise AnnotationError(f"{bundle.path} does not hold {called}.")
+    return names
 
 
 def newest(readings: Iterable[Reading]) -> tuple[list[Reading], int]:
