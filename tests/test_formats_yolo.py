@@ -256,6 +256,38 @@ def test_yamls_for_one_split_each_give_it_its_name(tree):
     assert images(read(tree(files | yamls))) == [("staging", "staging"), ("training", "train"), ("validation", "val")]
 
 
+def test_a_picture_without_a_label_never_takes_that_of_another_of_its_name(tree):
+    files = {"train/images/a.png": "", "other/labels/a.txt": BOX, "train/images/b.png": "", "train/labels/b.txt": BOX}
+    for line in ("train/images/a.png", "./train/images/a.png", "/data/train/images/a.png"):
+        root = tree(
+            files
+            | {
+                "data.yaml": f"train: train.txt\nval: val.txt\n{NAMES}",
+                "train.txt": f"{line}\n",
+                "val.txt": "train/images/b.png\n",
+            }
+        )
+        labels = read(root)
+        assert images(labels) == [("b", "val")]
+        assert "1 pictures have no label file" in labels.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "split"), [("data-canary.yaml", "canary"), ("my-test.yaml", "val"), ("validation.yaml", "val")]
+)
+def test_only_a_split_that_trainers_do_not_know_is_told_by_a_yamls_name(tree, name, split):
+    labels = read(tree({name: f"val: images\n{NAMES}", "images/a.png": "", "labels/a.txt": BOX}))
+    assert images(labels) == [("a", split)]
+
+
+def test_a_yaml_that_would_fill_the_memory_does_not(tree):
+    lines = ["a0: &a0 [x, x]", *(f"a{at}: &a{at} [{', '.join([f'*a{at - 1}'] * 9)}]" for at in range(1, 40))]
+    for key in ("nc", "names"):
+        root = tree({"data.yaml": "\n".join([*lines, "train: images", f"{key}: *a39"])})
+        with pytest.raises(AnnotationError, match=f"`{key}` is"):
+            yolo.read(Bundle(root))
+
+
 def test_a_picture_in_two_splits_is_one_picture_in_both(tree):
     labels = one(tree, BOX)
     assert images(labels) == [("a", "train and val"), ("b", "train and val")]

@@ -130,7 +130,10 @@ class _Files:
             if (exact := _joined(start, path)) in self.there:
                 return exact
         parts = path.split("/")
-        alike = sorted(((_alike(name.split("/"), parts), name) for name in self._by_last[parts[-1]]), reverse=True)
+        found = ((_alike(name.split("/"), parts), name) for name in self._by_last[parts[-1]])
+        # a name alone is that of many files: only beside the base it is enough
+        near = (one for one in found if one[0] > 1 or len(parts) == 1 or dirname(one[1]) in (base, ""))
+        alike = sorted(near, reverse=True)
         if not alike or (len(alike) > 1 and alike[0][0] == alike[1][0]):
             return None
         return alike[0][1]
@@ -235,7 +238,7 @@ def _of_yaml(bundle: Bundle, files: _Files, name: str, data: bytes) -> _Config:
 def _split(name: str, split: str) -> str:
     """Of a yaml such as data-staging.yaml, whose `val` is that split, since a trainer knows no other key for it."""
     named = re.split(r"[-_.]", basename(name))[-2]
-    return named if split == "val" and named in SPLITS else split
+    return named if split == "val" and named in SPLITS and named not in tree.TRAINERS_OWN else split
 
 
 def _names_of_yaml(content: dict[str, object]) -> list[str] | None:
@@ -245,7 +248,8 @@ def _names_of_yaml(content: dict[str, object]) -> list[str] | None:
     if count in (None, ""):
         return None
     if not isinstance(count, str) or not re.fullmatch(r"[0-9]{1,4}(\.0)?", count):
-        raise TaxonomyError(f"`nc` is {str(count)[:60]!r}, not a number of classes.")
+        shown = repr(count[:60]) if isinstance(count, str) else "a list"
+        raise TaxonomyError(f"`nc` is {shown}, not a number of classes.")
     return [f"class_{number}" for number in range(int(float(count)))]  # as Ultralytics calls them
 
 
@@ -295,9 +299,13 @@ def _of_list(files: _Files, config: _Config, listed: str, lines: list[str]) -> I
         path = _cleaned(line)
         if not is_picture(path):
             continue
-        picture = files.file(dirname(listed), path) or files.file(config.base, path) or path.lstrip("/")
-        label = _label(files, picture) or files.file(config.base, tree.label_path(f"/{path.lstrip('/')}")[1:])
-        yield picture, label or files.file(config.base, f"{path.rpartition('.')[0]}.txt")
+        picture = files.file(dirname(listed), path) or files.file(config.base, path)
+        if picture is not None:
+            yield picture, _label(files, picture)
+            continue
+        beside = f"{path.rpartition('.')[0]}.txt"  # the labels may be there without the pictures
+        moved = tree.label_path(f"/{path.lstrip('/')}")[1:]
+        yield path.lstrip("/"), files.file(config.base, moved) or files.file(config.base, beside)
 
 
 def _of_folder(files: _Files, folder: str) -> Iterator[tuple[str, str | None]]:
