@@ -164,3 +164,10 @@ def test_a_list_of_tasks_is_told_from_other_json(tmp_path):
     write(tmp_path, task(annotation()))
     (tmp_path / "coco.json").write_text('{"images": [], "annotations": [], "categories": []}')
     assert label_studio.find(Bundle(tmp_path)) == ("export.json",)
+
+
+@pytest.mark.parametrize("given", [{"id": 1}, {"id": 1, "result": None}, 7])
+def test_an_annotation_whose_result_is_not_there_is_no_empty_one(tmp_path, given):
+    labels = read(tmp_path, task(given), task(annotation(), id=2, image="b.png"))
+    assert labels.rejected["code"].to_list() == ["annotation-malformed"]
+    assert labels.rows["image_id"].to_list() == ["b"]

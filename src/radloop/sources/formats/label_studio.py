@@ -39,9 +39,9 @@ _LARGEST_SIDE: Final = 1_000_000  # of a picture, in pixels
 
 
 class _Annotation(msgspec.Struct):
+    result: list[Any]  # without it nobody knows whether it is empty
     id: Any = None
     completed_by: Any = None
-    result: list[Any] | None = None
     was_cancelled: Any = False
     skipped: Any = False
     created_at: Any = None
@@ -179,7 +179,7 @@ def picture(data: Mapping[str, Any]) -> str:
 
 
 def _reading(one: _Annotation, data: Mapping[str, Any], file: str, place: str) -> Reading:
-    items = one.result or []
+    items = one.result
     drawn: list[Drawn] = []
     refused: list[Refused] = []
     choices: list[str] = []
