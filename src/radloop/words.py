@@ -22,6 +22,9 @@ LabelKind = Literal["per-reader", "consensus"]
 ExportFormat = Literal["coco", "webdataset", "parquet", "croissant", "label-studio", "cvat"]
 # The tools that people read in, and whose exports become reviews.
 ReviewFormat = Literal["label-studio", "cvat"]
+# What people say there of an image as a whole: its boxes, or none, are right; it is rejected.
+REVIEWED: Final = "Reviewed"
+UNREADABLE: Final = "Not readable"
 
 # What the user says of the frame that the boxes are in; auto: nothing.
 Boxes = Literal["auto", "original", "picture", "scaled", "fraction", "percent"]

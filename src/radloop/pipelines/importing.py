@@ -26,7 +26,7 @@ from radloop.sources.formats import cvat, label_studio
 from radloop.sources.formats.readings import Export, Reading
 from radloop.tables import SINGLE_READER
 from radloop.taxonomy import Taxonomy, normal
-from radloop.words import several
+from radloop.words import REVIEWED, several
 
 _SPEAKING: Final = msgspec.json.Decoder(dict[str, dict[str, str]])
 
@@ -242,7 +242,7 @@ def _notes(refused: pl.DataFrame, untouched: int) -> tuple[str, ...]:
         (
             untouched,
             f"{several(untouched, 'image')} with the boxes as they were exported and no tag: taken for not read. "
-            f"A tag {cvat.REVIEWED!r} says that they are right",
+            f"A tag {REVIEWED!r} says that they are right",
         ),
         (
             without,

@@ -18,11 +18,12 @@ from radloop.dataset.export.tasks import Tasks
 from radloop.progress import Progress, silent
 from radloop.tables import EDGES
 from radloop.taxonomy import NOTHING
+from radloop.words import REVIEWED, UNREADABLE
 
 ANNOTATIONS: Final = "annotations.xml"
 LABELS: Final = "labels.json"
 FEEDBACK: Final = "feedback.json"
-TAGS: Final = (NOTHING, "Reviewed", "Not readable")  # what an image without a drawn box cannot say otherwise
+TAGS: Final = (NOTHING, REVIEWED, UNREADABLE)  # what an image without a drawn box cannot say otherwise
 
 
 def write(contents: Contents, tasks: Tasks, folder: Path, progress: Progress = silent) -> None:

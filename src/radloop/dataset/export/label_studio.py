@@ -18,10 +18,10 @@ from radloop.dataset.export.contents import Contents
 from radloop.dataset.export.tasks import Tasks
 from radloop.progress import Progress, silent
 from radloop.tables import EDGES
+from radloop.words import UNREADABLE
 
 TASKS: Final = "tasks.json"
 CONFIG: Final = "label-config.xml"
-UNREADABLE: Final = "Not readable"  # of the picture as a whole; a review that rejects it
 LABEL, IMAGE = "label", "image"  # the names of the interface's two parts, which every result repeats
 
 

@@ -17,8 +17,8 @@ from radloop.sources.formats.labels import Labels
 from radloop.sources.formats.readings import Drawn, Export, Reading, Refused, Verdict
 from radloop.sources.formats.xml import XmlError
 from radloop.taxonomy import NOTHING, Taxonomy, is_nothing, normal
+from radloop.words import REVIEWED
 
-REVIEWED: Final = "Reviewed"  # a tag: the boxes, or none, are right
 _CORNERS: Final = ("xtl", "ytl", "xbr", "ybr")
 _OF_BOXES: Final = (None, "", "any", "rectangle", "bbox")  # types of labels
 _ROUNDED_PX: Final = 0.0051  # CVAT writes two decimals

@@ -15,9 +15,8 @@ from radloop.sources.formats import labels
 from radloop.sources.formats.labels import Labels
 from radloop.tables import SINGLE_READER
 from radloop.taxonomy import NOTHING, Taxonomy, normal
-from radloop.words import Boxes, several
+from radloop.words import UNREADABLE, Boxes, several
 
-UNREADABLE: Final = "Not readable"  # what a reader chooses to reject a picture
 _READER: Final = re.compile(r"[A-Za-z0-9-]{1,50}")
 _SIDES: Final = ("x_min", "y_min", "x_max", "y_max")
 _TEXTS: Final = ("place", "file", "rad_id", "class_name", "patient_id", "study_id", "split")
