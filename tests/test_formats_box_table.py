@@ -18,7 +18,7 @@ def places(header):
 
 def read(path):
     bundle = Bundle(path)
-    return box_table.read(bundle, box_table.find(bundle, places), places)
+    return box_table.read(bundle, places)
 
 
 @pytest.fixture(params=["plain", "gz", "zip", "utf-16"])
@@ -86,3 +86,8 @@ def test_other_tables_are_not_claimed(tmp_path):
     (tmp_path / "b.csv.gz").write_bytes(b"no archive")
     (tmp_path / "c.csv").write_bytes(b"")
     assert box_table.find(Bundle(tmp_path), places) == ()
+
+
+def test_a_folder_without_a_table_is_said_to_have_none(tmp_path):
+    with pytest.raises(AnnotationError, match="holds no table"):
+        read(tmp_path)

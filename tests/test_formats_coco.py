@@ -92,6 +92,10 @@ def test_what_is_no_sound_box_is_refused_and_makes_no_image_normal(read, changes
     assert readings(labels) == [("8", "R0", 1)]
 
 
+def test_an_id_with_a_point_is_the_same_id(read):
+    assert readings(one(read, [image(7), image(8)], [box(7.0, category_id=3.0)])) == [("7", "R0", 1), ("8", "R0", 0)]
+
+
 def test_an_annotation_of_an_image_that_is_not_listed_is_refused(read):
     labels = one(read, [image(7)], [box(9), box(7, id=2)])
     assert refused(labels) == [("labels.json: annotations[0]", "image-unknown", None)]
@@ -153,6 +157,11 @@ def test_predictions_are_no_labels(read):
     results = [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.9}]
     with pytest.raises(AnnotationError, match=r"results.json holds predictions, not labels"):
         read({"results.json": results})
+
+
+def test_a_folder_without_a_json_file_is_said_to_have_none(tmp_path):
+    with pytest.raises(AnnotationError, match="holds no json file"):
+        coco.read(Bundle(tmp_path))
 
 
 def test_boxes_of_images_without_a_size_are_in_the_pictures_pixels(read):

@@ -234,6 +234,32 @@ def _label_studio() -> list[bytes]:
     return [_json(tasks), _json(tasks[:1]), b'[{"data":{"image":"a"},"annotations":[{"result":[]}]}]']
 
 
+def _coco() -> list[bytes]:
+    images = [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}, {"id": 2, "file_name": "b.png"}]
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3.5, 4], "iscrowd": 0, "segmentation": [[1, 2, 3]]}
+    categories = [{"id": 0, "name": "x", "supercategory": "none"}, {"id": 1, "name": "A", "supercategory": "x"}]
+    whole = {"images": images, "annotations": [box], "categories": categories}
+    broken = _json(whole, annotations=[box, box | {"bbox": [1, 2, "3", 4]}, box | {"iscrowd": 1}])
+    read = [{"id": 3, "file_name": "c.png", "readers": ["R1", "R2"]}]
+    readers = _json(whole, images=read, annotations=[box | {"image_id": 3, "rad_id": "R1"}])
+    return [
+        _json(whole),
+        broken.replace(b"3.5", b"NaN") + targets.SEPARATOR + readers,
+        _json(whole) + targets.SEPARATOR + _json({"images": images, "categories": categories}),
+        _json([box | {"score": 0.5}]),
+    ]
+
+
+def _rsna() -> list[bytes]:
+    table = b"patientId,x,y,width,height,Target\na,,,,,0\nb,264.0,152.0,213.0,379.0,1\nb,5,6,-7,8,1\nc,,,,,2\n"
+    return [table, b"Target;patientId;width;height;x;y\r\n1;a;3;4;1;2\r\n", gzip.compress(table, mtime=0)]
+
+
+def _nih() -> list[bytes]:
+    header = b"Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
+    return [header + b"00013118_008.png,A,225.08,547.5,86.75,79\na.png,B,1,2,3,4,,,\n", header + b"a,b,1,2,3,x,y\n"]
+
+
 def _cvat() -> list[bytes]:
     image = b"<image id='0' name='a.png' width='9' height='9'>"
     box = b"<box label='A' source='auto' xtl='1' ytl='2' xbr='3.5' ybr='4'></box>"
@@ -289,6 +315,9 @@ SEEDS = {
     ],
     "picture_cache": lambda: [targets.picture_cache_seed()],
     "rows_cache": lambda: [targets.rows_cache_seed()],
+    "coco": _coco,
+    "rsna": _rsna,
+    "nih": _nih,
     "label_studio": _label_studio,
     "cvat": _cvat,
     "imported": _imported,
@@ -450,5 +479,13 @@ WORDS = {
         "1e999",
     ],
     **dict.fromkeys(("label_studio", "imported"), _TASK_WORDS),
+    "coco": [
+        *_JSON_WORDS,
+        *(f'\\"{key}\\":' for key in ("images", "annotations", "categories", "image_id", "category_id", "bbox", "id")),
+        *(f'\\"{key}\\":' for key in ("file_name", "iscrowd", "rad_id", "readers", "support", "supercategory", "name")),
+        *("NaN", "-Infinity", "1e999", "\\xef\\xbb\\xbf"),
+    ],
+    "rsna": [*_CSV_WORDS, "patientId", "x", "y", "width", "height", "Target", ";", "\\x85"],
+    "nih": [*_CSV_WORDS, "Image Index", "Finding Label", "Bbox [x", ";", "_"],
     **dict.fromkeys(("feedback", "review", "source", "summary", "log"), _JSON_WORDS),
 }

@@ -54,8 +54,11 @@ from radloop.simulation import drifting, load
 from radloop.simulation.journal import Journal
 from radloop.sources import raw
 from radloop.sources.bundle import Bundle
+from radloop.sources.formats import coco as formats_coco
 from radloop.sources.formats import cvat as formats_cvat
 from radloop.sources.formats import label_studio as formats_label_studio
+from radloop.sources.formats import nih as formats_nih
+from radloop.sources.formats import rsna as formats_rsna
 from radloop.sources.formats import voc as formats_voc
 from radloop.sources.formats import yolo as formats_yolo
 from radloop.sources.formats.csv import read_annotations
@@ -816,6 +819,65 @@ def _labels(read: Callable[[Bundle], Labels], root: Path) -> Labels | None:
     return labels
 
 
+def coco(data: bytes) -> None:
+    """A train.json and a val.json: every annotation is a row or refused at its place, none makes its image normal."""
+    names = ("train.json", "val.json")
+    parts = dict(zip(names, [*data.split(SEPARATOR, 1), b""], strict=False))
+    labels = _labels(formats_coco.read, _only_files("coco", {name: part for name, part in parts.items() if part}))
+    if labels is None:
+        return
+    drawn, refused = labels.rows.filter(pl.col("class_name") != NOTHING), labels.rejected
+    taken = Counter(one for one in [*drawn["place"], *refused["place"]] if "annotations[" in one)
+    for name, part in parts.items():
+        try:
+            document = json.loads(part.decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            continue
+        listed = document.get("annotations") or [] if isinstance(document, dict) else []
+        told = {place for place in taken if place.startswith(f"{name}: ")}
+        if told:
+            assert told == {f"{name}: annotations[{at}]" for at in range(len(listed))}
+        for place in labels.rows.filter(pl.col("class_name") == NOTHING, rad_id="R0")["place"]:
+            if (found := re.fullmatch(rf"{name}: images\[(\d+)\]", place)) is not None:
+                image = document["images"][int(found[1])]
+                assert not any(one.get("image_id") == image["id"] and not one.get("rad_id") for one in listed)
+    assert all(times == 1 for times in taken.values())
+    for row in drawn.iter_rows(named=True):
+        assert float(row["x_min"]) <= float(row["x_max"])
+        assert float(row["y_min"]) <= float(row["y_max"])
+
+
+def rsna(data: bytes) -> None:
+    """RSNA's table: every record is a row or refused with its line, and a Target of 1 is never normal."""
+    labels = _box_table(formats_rsna.read, data)
+    if labels is not None:
+        boxes = labels.rows.filter(pl.col("x_min").is_not_null() & (pl.col("class_name") != NOTHING))
+        assert labels.classes is not None
+        assert {*boxes["class_name"]} <= {*labels.classes.names}
+
+
+def nih(data: bytes) -> None:
+    """NIH's table: every record is a row or refused with its line, and none is normal unless its label says so."""
+    labels = _box_table(formats_nih.read, data)
+    if labels is not None and b"no finding" not in data.lower():
+        assert labels.rows.filter(class_name=NOTHING).is_empty()
+
+
+def _box_table(read: Callable[[Bundle], Labels], data: bytes) -> Labels | None:
+    packed = data.startswith(b"\x1f\x8b")
+    labels = _labels(read, _only_files("table", {"table.csv.gz" if packed else "table.csv": data}))
+    if labels is None:
+        return None
+    header, expected = _records(gzip.decompress(data) if packed else data)
+    if len(header) == 1:  # another separator than a comma
+        return labels
+    taken = labels.rows["line"].to_list() + labels.rejected["line"].to_list()
+    assert sorted(taken) == [line for line, _ in expected]
+    for low, high in labels.rows.filter(pl.col("x_min").is_not_null()).select("x_min", "x_max").iter_rows():
+        assert float(low) <= float(high)
+    return labels
+
+
 def label_studio(data: bytes) -> None:
     """An export of Label Studio: only what was submitted empty, or says so, makes an image normal."""
     labels = _of_tool(formats_label_studio.read, "export.json", data)
@@ -930,6 +992,9 @@ TARGETS: dict[str, Target] = {
         yolo_set,
         voc_file,
         packed,
+        coco,
+        rsna,
+        nih,
         label_studio,
         cvat,
         imported,

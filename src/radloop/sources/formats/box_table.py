@@ -3,7 +3,7 @@
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final, Protocol, TextIO
@@ -43,25 +43,32 @@ def _header(bundle: Bundle, name: str) -> Sequence[str]:
         return []
 
 
-def read(bundle: Bundle, names: Iterable[str], places: Places) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read(bundle: Bundle, places: Places) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows (line, place, CELLS, and x_min, y_min, x_max, y_max of sound boxes), and what is none (with code, reason).
 
     A row without any number of a box has no box. Raises AnnotationError for a table that cannot be read.
     """
+    names = find(bundle, places) or (bundle.names if bundle.path.is_file() else bundle.ending(".csv", f".csv{_PACKED}"))
+    if not names:
+        raise AnnotationError(f"{bundle.path} holds no table. Pass the folder or file that has the labels.")
     rows, refused = zip(*(_read(bundle, name, places) for name in names), strict=True)
     table, broken = pl.concat(rows), pl.concat(refused)
     x, y, w, h = (values.number(one, "point") for one in _BOX)
     numbers = table.select("line", "place", *CELLS, x_min=x, y_min=y, x_max=x + w, y_max=y + h)
     sound = pl.all_horizontal(pl.col(side).is_finite().fill_null(value=False) for side in ("x_max", "y_max"))
     without = pl.all_horizontal(values.text(one) == "" for one in _BOX)
-    shown = pl.concat_str(_BOX, separator=", ", ignore_nulls=True).str.head(100)
+    numbers_said = shown(pl.concat_str(_BOX, separator=", ", ignore_nulls=True))
     code = (
         pl.when(~without & ~sound)
         .then(
-            pl.struct(code=pl.lit("coordinate-no-number"), reason=pl.format("the box is not four numbers: {}", shown))
+            pl.struct(
+                code=pl.lit("coordinate-no-number"), reason=pl.format("the box is not four numbers: {}", numbers_said)
+            )
         )
         .when(sound & ((w < 0) | (h < 0)))
-        .then(pl.struct(code=pl.lit("size-negative"), reason=pl.format("the box has a negative size: {}", shown)))
+        .then(
+            pl.struct(code=pl.lit("size-negative"), reason=pl.format("the box has a negative size: {}", numbers_said))
+        )
     )
     judged = numbers.with_columns(code.alias("refusal")).unnest("refusal")
     return (
@@ -70,14 +77,19 @@ def read(bundle: Bundle, names: Iterable[str], places: Places) -> tuple[pl.DataF
     )
 
 
+def shown(cell: pl.Expr) -> pl.Expr:
+    """A cell for a sentence: short, and on one line."""
+    return cell.str.replace_all(r"[\p{Cc}\p{Zl}\p{Zp}]", "\ufffd").str.head(60)
+
+
 def _read(bundle: Bundle, name: str, places: Places) -> tuple[pl.DataFrame, pl.DataFrame]:
-    shown = bundle.shown(name)
+    path = bundle.shown(name)
     rows, broken = Table(), Table()
-    records = Records(Path(shown), _opened(bundle, name))
+    records = Records(Path(path), _opened(bundle, name))
     header = next(iter(records), (0, 0, []))[2]
     at = places(header)
     if at is None:
-        raise AnnotationError(f"{shown} is not a table of this format: it begins with {','.join(header)[:100]!r}.")
+        raise AnnotationError(f"{path} is not a table of this format: it begins with {','.join(header)[:100]!r}.")
     for first, last, cells in records:
         damage = _damage(cells, header, at, records.damaged.intersection(range(first, last + 1)))
         if damage is None:

@@ -43,7 +43,9 @@ def _is_results(head: bytes) -> bool:
 
 def read(bundle: Bundle) -> Labels:
     """The labels in all files. Raises AnnotationError where one cannot be used, or two contradict each other."""
-    names = find(bundle) or bundle.ending(".json") or bundle.names
+    names = find(bundle) or bundle.ending(".json") or (bundle.names if bundle.path.is_file() else ())
+    if not names:
+        raise AnnotationError(f"{bundle.path} holds no json file. Pass the folder or file that has COCO's labels.")
     results = [name for name in names if _is_results(bundle.head(name))]
     there = frozenset(bundle.names)
     files = [File(name, decode(bundle.read(name), bundle.shown(name)), there) for name in names if name not in results]

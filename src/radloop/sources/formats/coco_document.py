@@ -23,7 +23,7 @@ _LONGEST_SHOWN: Final = 60
 LONGEST_NAME: Final = 1_000  # characters; each ends in several columns
 _MOST_READERS: Final = 100  # of one image
 
-Id = int | str
+Id = int | float | str  # 7.0 is 7: pandas writes it so
 Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
 _LISTS: Final = ("images", "annotations", "categories")
 _OF_ANY_USE: Final = {"image_id", "file_name", "rad_id", "category_id"}

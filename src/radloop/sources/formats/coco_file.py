@@ -8,7 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from radloop.errors import AnnotationError
-from radloop.sources.formats.coco_document import LONGEST_NAME, Broken, Document, Kind
+from radloop.sources.formats.coco_document import LONGEST_NAME, Broken, Document, Id, Kind
 from radloop.tables import SINGLE_READER
 from radloop.taxonomy import NOTHING
 from radloop.words import several
@@ -95,7 +95,7 @@ class File:
         category = fields.get("category_id")
         return {
             "file": self._file_of(broken),
-            "class_name": self.class_names.get(category) if isinstance(category, int | str) else None,
+            "class_name": self.class_names.get(category) if isinstance(category, Id) else None,
             "code": "record-unusable",
             "rad_id": _text(fields.get("rad_id")) or SINGLE_READER,
             "place": f"{self.name}: {broken.kind}[{broken.number}]",
@@ -106,7 +106,7 @@ class File:
         if broken.kind == "images":
             return _text(broken.fields.get("file_name"))
         image_id = broken.fields.get("image_id")
-        if not isinstance(image_id, int | str) or isinstance(image_id, bool) or image_id not in self._index:
+        if not isinstance(image_id, Id) or isinstance(image_id, bool) or image_id not in self._index:
             return None
         return str(self._images["file"][self._index[image_id]])
 

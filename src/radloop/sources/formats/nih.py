@@ -29,7 +29,7 @@ def _places(header: Sequence[str]) -> Sequence[int] | None:
 
 def read(bundle: Bundle) -> Labels:
     """The boxes, each with its patient as the picture's name tells it."""
-    rows, refused = box_table.read(bundle, find(bundle) or bundle.names, _places)
+    rows, refused = box_table.read(bundle, _places)
     patient = stem(pl.col("file")).str.extract(_PATIENT)
     return of_table(
         rows.with_columns(class_name="label", patient_id=patient),

@@ -31,12 +31,13 @@ def _places(header: Sequence[str]) -> Sequence[int] | None:
 
 def read(bundle: Bundle) -> Labels:
     """The rows: a box of the one class, or nothing found. A Target of anything but 0 and 1 is refused."""
-    rows, refused = box_table.read(bundle, find(bundle) or bundle.names, _places)
+    rows, refused = box_table.read(bundle, _places)
     target = values.number("label", "point")
     rows, refused = (_named(table.with_columns(target=target)) for table in (rows, refused))
     known = pl.col("target").is_in([0.0, 1.0])
     strange = rows.filter(~known.fill_null(value=False)).with_columns(
-        code=pl.lit("class-unknown"), reason=pl.format("Target is neither 0 nor 1: {}", pl.col("label").str.head(60))
+        code=pl.lit("class-unknown"),
+        reason=pl.format("Target is neither 0 nor 1: {}", box_table.shown(pl.col("label"))),
     )
     return of_table(
         rows.filter(known),
