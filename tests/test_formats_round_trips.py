@@ -1,6 +1,8 @@
 """There and back: labels as other people's tools write them are the same boxes in radloop, and out of it."""
 
+import json
 import logging
+import operator
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -16,6 +18,8 @@ import radloop
 from radloop import tree
 from radloop.catalog import classes
 from radloop.dataset import findings
+from radloop.options import Export
+from radloop.pipelines import exporting
 from radloop.sources import formats
 from radloop.sources.bundle import Bundle
 from radloop.sources.formats import yolo
@@ -241,3 +245,26 @@ def test_boxes_that_datumaro_wrote_as_voc(datumaro, pictures, tmp_path, by):
     same(read_boxes(tmp_path, "voc"), to=1e-6, shift=by, expected=drawn)
     notes = formats.reader("voc").read(Bundle(tmp_path)).notes
     assert any("6 images of ImageSets have no XML file, such as p0: they are unlabelled" in note for note in notes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labels", ["per-reader", "consensus"])
+def test_what_was_exported_as_coco_comes_back_with_its_splits_and_readers(tmp_path, labels):
+    radloop.etl(source="synthetic:60", out=tmp_path / "first", jobs=1)
+    first = exporting.export(Export(out=tmp_path / "first", format="coco", labels=labels)).folder
+    radloop.etl(source=first, out=tmp_path / "second", keep_splits=True, classes="vinbigdata", jobs=1)
+    second = exporting.export(Export(out=tmp_path / "second", format="coco")).folder
+    files = sorted(path.relative_to(first) for path in first.glob("annotations/*.json"))
+    assert len(files) == len(SPLITS) + 3
+    for file in files:
+        before, after = (json.loads((folder / file).read_bytes()) for folder in (first, second))
+        assert after["categories"] == before["categories"]
+        if labels == "per-reader":
+            assert after["images"] == before["images"]
+            assert after["annotations"] == before["annotations"]
+        else:  # fused boxes are one reader's now
+            assert {*after["images"][0]["readers"]} == {"R0"}
+            key = operator.itemgetter("image_id", "category_id", "area", "bbox")
+            was, now = ([key(one) for one in document["annotations"]] for document in (before, after))
+            assert [one[:2] for one in now] == [one[:2] for one in was]
+            assert [[one[2], *one[3]] for one in now] == [pytest.approx([one[2], *one[3]], abs=1e-6) for one in was]
