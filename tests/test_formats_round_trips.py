@@ -268,3 +268,15 @@ def test_what_was_exported_as_coco_comes_back_with_its_splits_and_readers(tmp_pa
             was, now = ([key(one) for one in document["annotations"]] for document in (before, after))
             assert [one[:2] for one in now] == [one[:2] for one in was]
             assert [[one[2], *one[3]] for one in now] == [pytest.approx([one[2], *one[3]], abs=1e-6) for one in was]
+
+
+@pytest.mark.slow
+def test_boxes_of_voc_are_the_same_in_the_dataset(by_supervision, pictures, tmp_path):
+    by_supervision.as_pascal_voc(None, str(tmp_path / "labels"))
+    radloop.etl(source=pictures, annotations=tmp_path / "labels", out=tmp_path / "out", jobs=1)
+    table = pl.read_parquet(tmp_path / "out" / "organized" / "annotations.parquet")
+    found = {image: [] for image in table["image_id"].unique()}
+    for row in table.filter(pl.col("x_min_norm").is_not_null()).iter_rows(named=True):
+        corners = [row[edge] * side for edge, side in zip(tree.EDGES, (*SIZE, *SIZE), strict=True)]
+        found[row["image_id"]].append((row["class_name"], tuple(corners)))
+    same({image: sorted(boxes) for image, boxes in found.items()}, to=1e-6)
