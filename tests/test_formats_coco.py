@@ -153,6 +153,15 @@ def test_the_root_that_roboflow_writes_is_no_class(read):
     assert "'chest'" in labels.notes[0]
 
 
+@pytest.mark.parametrize("bbox", [None, [0, 0, 1, 1]])
+def test_a_category_that_says_nothing_was_found_is_no_class(read, bbox):
+    categories = [*CATEGORIES, {"id": 9, "name": "No finding"}]
+    labels = one(read, [image(1), image(2)], [box(1, category_id=9, bbox=bbox), box(2)], categories)
+    assert labels.classes.names == ("nodule", "mass")
+    assert labels.rows.select("image_id", "class_name").rows() == [("1", "No finding"), ("2", "nodule")]
+    assert labels.rejected.is_empty()
+
+
 def test_predictions_are_no_labels(read):
     results = [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.9}]
     with pytest.raises(AnnotationError, match=r"results.json holds predictions, not labels"):

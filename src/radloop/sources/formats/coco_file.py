@@ -10,7 +10,7 @@ import polars as pl
 from radloop.errors import AnnotationError
 from radloop.sources.formats.coco_document import LONGEST_NAME, Broken, Document, Id, Kind
 from radloop.tables import SINGLE_READER
-from radloop.taxonomy import NOTHING
+from radloop.taxonomy import NOTHING, is_nothing
 from radloop.words import several
 
 _SPLITS: Final = "training|train|validation|valid|val|testing|test|dev|staging|canary|production"
@@ -179,11 +179,12 @@ class File:
             number=pl.Series(self.document.annotation_numbers, dtype=pl.Int64),
             at=pl.int_range(len(annotations)),
         )  # fmt: skip
+        nothing = pl.col("class_name").is_in([name for name in self.class_names.values() if is_nothing(name)])
         code = (
             pl.when(pl.col("file").is_null()).then(pl.lit("image-unknown"))
             .when(pl.col("class_name").is_null()).then(pl.lit("class-unknown"))
             .when("crowd").then(pl.lit("region-not-box"))
-            .when(pl.col("x_min").is_null()).then(pl.lit("box-missing"))
+            .when(pl.col("x_min").is_null() & ~nothing).then(pl.lit("box-missing"))
             .when("negative").then(pl.lit("size-negative"))
         )  # fmt: skip
         return table.with_columns(code=code)
