@@ -245,3 +245,8 @@ def test_files_of_datumaros_give_the_same_boxes_and_splits(tmp_path):
     assert same_boxes(drawn(labels))
     assert labels.classes.names == ("nodule", "mass")
     assert dict(labels.rows.select("image_id", "split").rows()) == {"a": "train", "b": "train", "c": "val"}
+
+
+def test_byte_order_mark_hides_no_file(read):
+    labels = read({"labels.json": "\ufeff" + json.dumps(document([image(1)], [box(1)]))})
+    assert labels.rows.height == 1

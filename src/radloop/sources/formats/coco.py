@@ -18,9 +18,9 @@ from radloop.sources.formats.coco_file import File
 from radloop.sources.formats.labels import Labels, of_table
 from radloop.taxonomy import Taxonomy, is_nothing, normal
 
-_DOCUMENT: Final = re.compile(rb'\s*\{.*?"(?:images|categories)"\s*:\s*\[\s*[{\]]', re.DOTALL)
-_ANNOTATIONS_FIRST: Final = re.compile(rb'\s*\{\s*"annotations"\s*:\s*\[\s*(\{[^{}]*)')
-_RESULTS: Final = re.compile(rb"\s*\[\s*(\{[^{}]*)")
+_DOCUMENT: Final = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{.*?"(?:images|categories)"\s*:\s*\[\s*[{\]]', re.DOTALL)
+_ANNOTATIONS_FIRST: Final = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"annotations"\s*:\s*\[\s*(\{[^{}]*)')
+_RESULTS: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*(\{[^{}]*)")
 _OF_A_BOX: Final = (b'"image_id"', b'"category_id"', b'"bbox"')
 _LONGEST_SHOWN: Final = 60
 
