@@ -250,3 +250,14 @@ def test_files_of_datumaros_give_the_same_boxes_and_splits(tmp_path):
 def test_byte_order_mark_hides_no_file(read):
     labels = read({"labels.json": "\ufeff" + json.dumps(document([image(1)], [box(1)]))})
     assert labels.rows.height == 1
+
+
+@pytest.mark.parametrize(("listed", "told"), [(7, "7"), ("7", 7), (7.0, "7"), ("7", 7.0)])
+def test_an_id_written_in_another_way_is_the_same_image_and_leaves_none_normal(read, listed, told):
+    assert readings(one(read, [image(listed, file_name="a.png")], [box(told)])) == [("a", "R0", 1)]
+
+
+@pytest.mark.parametrize("image_id", [None, True, [7], {}])
+def test_an_annotation_of_nobody_knows_which_image_stops_for_one_would_be_taken_for_normal(read, image_id):
+    with pytest.raises(AnnotationError, match=r"labels\.json: annotations\[1\] tells no image_id .* taken for normal"):
+        one(read, [image(7), image(8)], [box(7), box(image_id)])

@@ -163,6 +163,27 @@ def test_what_cannot_be_a_review_is_refused_by_its_place_and_the_rest_is_written
         importing.import_reviews(Import(out=out, file=asked.file, format="label-studio", strict=True))
 
 
+def test_feedback_waits_where_somebody_drew_what_no_review_can_hold_until_they_say_more(out):
+    first = tasks(out)[0]
+    outline = region(type="polygonlabels")
+    done = back(out, [outline])
+    assert (done.written, done.refused["code"].to_list()) == (0, ["region-not-box"])
+    assert said(out).waiting["feedback_id"].to_list() == [first["data"]["feedback_id"]]
+    report = retraining.retrain(Retrain(out=out, dry_run=True))
+    assert any("1 feedback waits for a review that can be read" in note for note in report.notes)
+    back(out, [outline])
+    assert said(out).waiting.height == 1
+
+    listed = tasks(out)
+    listed[0] |= {"annotations": [annotation(*boxes(first), completed_by=3, updated_at="2026-02-04T08:00:00Z")]}
+    (out / "later.json").write_text(json.dumps(listed))
+    later = importing.import_reviews(Import(out=out, file=out / "later.json", format="label-studio"))
+    assert later.verdicts == {"accept": 1}
+    assert said(out).waiting.is_empty()
+    back(out, [outline], [])  # the export of before
+    assert said(out).waiting.is_empty()
+
+
 def test_a_label_that_is_no_class_stops_and_map_is_the_way_out(out):
     item = boxes(tasks(out)[1])[0]
     other = item | {"value": item["value"] | {"rectanglelabels": ["Lump"]}}

@@ -123,6 +123,22 @@ def write(folder: Path, review: Review, classes: Taxonomy, *, durable: bool = Fa
     return path
 
 
+def write_unusable(
+    folder: Path, *, feedback_id: str, image_id: str, reviewer: str, why: str, durable: bool = False
+) -> Path:
+    """Write that a reviewer said of a feedback what no review can hold, as the file of a review without a verdict.
+
+    `read` refuses it, and so the feedback waits for the reviewer's next one; nothing that a person said is lost.
+    """
+    told = {"feedback_id": feedback_id, "image_id": image_id, "reviewer": reviewer, "comment": why}
+    data = msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
+    path = folder / f"{feedback_id}.{reviewer}.{_review_id(data)}.json"
+    if not path.exists():
+        folder.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
+        files.write_atomic(path, data, durable=durable, mode=files.OWN_FILE)
+    return path
+
+
 def file_name(review: Review) -> str:
     """`<feedback_id>.<reviewer>.<review_id>.json`: the same for the same review."""
     return f"{review.feedback_id}.{review.reviewer}.{_review_id(encode(review))}.json"

@@ -1,7 +1,7 @@
 """What people drew in another tool -> reviews of the feedback that they began from."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,17 +95,15 @@ def import_reviews(options: Import, *, progress: Progress = silent) -> Imported:
             except FeedbackError as wrong:
                 refused += _refused(one, wrong)
         rejected = pl.DataFrame(refused, schema=REFUSED, orient="row")
-        _require_any(options, export, len(planned) + untouched, rejected)
+        unusable = [one for one in export.readings if _leaves_waiting(one, about, there.reviews, options, now)]
+        _require_any(options, export, len(planned) + untouched + len(unusable), rejected)
         written = elsewhere.new(planned, there.reviews, lambda name: _load(folder / name, classes))
 
         if options.strict and rejected.height:
             raise StrictError(_strictly(rejected))
         if writing:
             _beside(options.out / REFUSED_FILE, rejected)
-            for done, review in enumerate(written, 1):
-                reviews.write(folder, review, classes, durable=options.durable)
-                if done % 100 == 0 or done == len(written):
-                    progress("reviews", done, len(written))
+            _write(options, classes, written, unusable, progress)
     return Imported(
         file=options.file,
         folder=folder,
@@ -116,9 +114,42 @@ def import_reviews(options: Import, *, progress: Progress = silent) -> Imported:
         verdicts=dict(Counter(review.verdict for review in written).most_common()),
         reviewers=len({review.reviewer for review in written}),
         refused=rejected,
-        notes=(*export.notes, *_notes(rejected, untouched)),
+        notes=(*export.notes, *_notes(unusable, untouched)),
         done=writing,
     )
+
+
+def _write(
+    options: Import, classes: Taxonomy, written: Sequence[Review], unusable: Sequence[Reading], progress: Progress
+) -> None:
+    for one in unusable:
+        reviews.write_unusable(
+            options.reviews_folder,
+            feedback_id=str(one.feedback_id),
+            image_id=str(one.image_id),
+            reviewer=one.reader,
+            why=f"{options.format}: {one.refused[0].reason}",
+            durable=options.durable,
+        )
+    for done, review in enumerate(written, 1):
+        reviews.write(options.reviews_folder, review, classes, durable=options.durable)
+        if done % 100 == 0 or done == len(written):
+            progress("reviews", done, len(written))
+
+
+def _leaves_waiting(
+    one: Reading, about: Mapping[str, Mapping[str, object]], there: pl.DataFrame, options: Import, now: datetime
+) -> bool:
+    """Whether somebody submitted on a feedback what no review can hold, and has said nothing else of it since."""
+    if one.verdict != "void" or one.reader == SINGLE_READER or not one.feedback_id:
+        return False
+    if about.get(one.feedback_id, {}).get("image_id") != one.image_id:
+        return False
+    said = there.filter(feedback_id=one.feedback_id, reviewer=one.reader)["timestamp"]
+    try:
+        return bool((said < options.convention.utc(one.timestamp or "", now)[0]).all())
+    except FeedbackError:  # it tells no time
+        return said.is_empty()
 
 
 def _export(options: Import) -> Export:
@@ -236,8 +267,8 @@ def _beside(path: Path, refused: pl.DataFrame) -> None:
         files.write_atomic(path, refused.write_csv().encode())
 
 
-def _notes(refused: pl.DataFrame, untouched: int) -> tuple[str, ...]:
-    without = refused["feedback_id"].drop_nulls().n_unique()
+def _notes(unusable: Sequence[Reading], untouched: int) -> tuple[str, ...]:
+    without = len({one.feedback_id for one in unusable})
     said = (
         (
             untouched,
@@ -246,8 +277,8 @@ def _notes(refused: pl.DataFrame, untouched: int) -> tuple[str, ...]:
         ),
         (
             without,
-            f"{several(without, 'feedback')} with an annotation that gave no review: until one does it counts as not "
-            "reviewed by its reader",
+            f"{several(without, 'feedback')} with an annotation that no review can hold: it waits for its "
+            "reader's next one, and trains nothing meanwhile",
         ),
     )
     blind = "the tool shows the boxes at once: no read is blind, and who was shown boxes follows them"

@@ -28,12 +28,13 @@ class File:
     def __init__(self, name: str, document: Document, there: frozenset[str]) -> None:
         """there: the files around it, which tell whether pictures are named from the folder that it lies in.
 
-        Raises AnnotationError where one id has two pictures.
+        Raises AnnotationError where one id has two pictures, or an annotation tells no image.
         """
         self.name, self.document = name, document
         self.class_names = {category.id: category.name for category in document.categories}
-        self._index = {image.id: at for at, image in enumerate(document.images)}
+        self._index = {_key(image.id): at for at, image in enumerate(document.images)}
         self._require_one_picture_each()
+        self._require_images_of_annotations()
         self._images = self._image_table(there)
         self._annotations = self._annotation_table()
 
@@ -105,10 +106,8 @@ class File:
     def _file_of(self, broken: Broken) -> str | None:
         if broken.kind == "images":
             return _text(broken.fields.get("file_name"))
-        image_id = broken.fields.get("image_id")
-        if not isinstance(image_id, Id) or isinstance(image_id, bool) or image_id not in self._index:
-            return None
-        return str(self._images["file"][self._index[image_id]])
+        at = self._index.get(_key(broken.fields["image_id"]))
+        return None if at is None else str(self._images["file"][at])
 
     def _nothing(self) -> pl.DataFrame:
         """The images that somebody looked at without an annotation, sound or not, and who it was (`rad_id`)."""
@@ -140,11 +139,20 @@ class File:
         if len(self._index) == len(images):
             return
         for image in images:
-            other = images[self._index[image.id]]
+            other = images[self._index[_key(image.id)]]
             if other.file_name != image.file_name:
                 raise AnnotationError(
                     f"{self.name}: the images {_shown(image.file_name)} and {_shown(other.file_name)} have one id, "
                     f"{_shown(image.id)}: it cannot be told whose the annotations are. Number the images anew."
+                )
+
+    def _require_images_of_annotations(self) -> None:
+        for one in self.document.broken:
+            image_id = one.fields.get("image_id")
+            if one.kind == "annotations" and (not isinstance(image_id, Id) or isinstance(image_id, bool)):
+                raise AnnotationError(
+                    f"{self.name}: annotations[{one.number}] tells no image_id ({one.reason}): its image would be "
+                    "taken for normal, and nobody knows which it is. Mend it, or remove it."
                 )
 
     def _image_table(self, there: frozenset[str]) -> pl.DataFrame:
@@ -168,7 +176,7 @@ class File:
     def _annotation_table(self) -> pl.DataFrame:
         """The annotations, each with its image, and why it is refused where it is (`code`)."""
         annotations = self.document.annotations or []
-        at = pl.Series([self._index.get(one.image_id) for one in annotations], dtype=pl.Int64)
+        at = pl.Series([self._index.get(_key(one.image_id)) for one in annotations], dtype=pl.Int64)
         corners = [*zip(*(one.bbox or _NO_BOX for one in annotations), strict=True)] or [()] * 4
         x, y, w, h = (pl.Series(name, side, dtype=pl.Float64) for name, side in zip("xywh", corners, strict=True))
         table = self._images.select(pl.col("file", "width", "height").gather(at)).with_columns(
@@ -199,6 +207,11 @@ def _reason(code: str, annotation: Any) -> str:
         "box-missing": "the finding has no box",
         "size-negative": f"the box has a negative width or height: {annotation.bbox}",
     }[code]
+
+
+def _key(image_id: Id) -> str:
+    """What ways to write an id have in common: 7, 7.0 and "7"."""
+    return str(int(image_id)) if isinstance(image_id, float) and image_id.is_integer() else str(image_id)
 
 
 def _shown(value: object) -> str:
