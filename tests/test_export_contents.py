@@ -121,7 +121,7 @@ def test_part_that_was_pulled_exports_what_is_there_under_the_version_of_the_who
     assert chosen.splits == ("test", "canary")
     assert chosen.version == whole != version.read(dataset).id
     assert set(chosen.boxes["image_id"]) <= set(chosen.images["image_id"])
-    with pytest.raises(DatasetError, match=r"no image of training to export: it has test, canary\. `radloop pull`"):
+    with pytest.raises(DatasetError, match=r"no image of training to export\. Choose of test, canary with --splits"):
         exports.read(dataset, splits=("training",))
 
 

@@ -100,7 +100,7 @@ def test_picture_that_is_not_what_the_manifest_lists_stops_it(out, damage, sente
 def test_split_without_images_is_named(out):
     exports.organized(out / "few", images=6)
     with pytest.raises(
-        DatasetError, match="no image of canary or production to export: it has training, validation\\."
+        DatasetError, match="no image of canary or production to export\\. Choose of training, validation"
     ):
         exporting.export(Export(out=out / "few", format="coco", splits=("training", "canary", "production")))
 

@@ -14,6 +14,7 @@ from radloop.errors import SplitError
 from radloop.split_sizes import SplitSizes, apportion
 from radloop.tables import ASSIGNMENT, GROUPS, HELD_OUT, SPLITS
 from radloop.taxonomy import Taxonomy
+from radloop.words import several
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -210,14 +211,14 @@ def require_trainable(assignment: pl.DataFrame, *, kept: bool = False) -> None:
     if empty:
         images, groups = assignment.height, assignment["group"].n_unique()
         way_out = (
-            "Name images of both in the column `split`, or build without --keep-splits."
+            "Name images of both in the column `split` (or in a file or folder each), or build without --keep-splits."
             if kept
             else "Give more images (of more patients), or share them otherwise, for example --sizes "
             "training=3,validation=1,test=1,staging=0,canary=0,production=0."
         )
         raise SplitError(
-            f"{images} images in {groups} groups leave none for {' and '.join(empty)}, and a trainer needs both "
-            f"training and validation. {way_out}"
+            f"{several(images, 'image')} in {several(groups, 'group')} leave none for {' and '.join(empty)}, and a "
+            f"trainer needs both training and validation. {way_out}"
         )
 
 

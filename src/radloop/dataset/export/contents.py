@@ -192,8 +192,9 @@ def _chosen(known: Version, pictures: pl.DataFrame, splits: Sequence[Split] | No
     absent = [split for split in splits or () if pictures.filter(split=split).is_empty()]
     if absent or pictures.is_empty():
         there = ", ".join(split for split in SPLITS if not pictures.filter(split=split).is_empty())
+        choice = f" Choose of {there} with --splits." if there else ""
         raise DatasetError(
-            f"{known.root} has no image of {' or '.join(absent) or 'any split'} to export"
-            f"{f': it has {there}' if there else ''}. `radloop pull` brings what a store has."
+            f"{known.root} has no image of {' or '.join(absent) or 'any split'} to export.{choice} "
+            "`radloop pull` brings what a store has."
         )
     return pictures if splits is None else pictures.filter(pl.col("split").is_in(splits))
