@@ -929,7 +929,7 @@ def _of_tool(read: Callable[[Bundle], Labels], name: str, data: bytes) -> Labels
 
 
 def imported(data: bytes) -> None:
-    """An export that comes back: what is written is a review that can be read, and twice is once."""
+    """An export that comes back: what is written is a review that can be read, or awaited, and twice is once."""
     out = _loop()
     shutil.rmtree(out / "reviews", ignore_errors=True)
     asked = options.Import(out=out, file=_file("back.json", data), format="label-studio", jobs=1)
@@ -940,7 +940,8 @@ def imported(data: bytes) -> None:
         assert not (out / "reviews").exists()
         return
     found = reviews.read(out / "reviews", TAXONOMY)
-    assert found.refused.is_empty()
+    assert set(found.refused["code"]) <= {"missing-verdict"}  # what no review can hold, for which its feedback waits
+    assert found.refused.height <= done.refused.height
     assert found.reviews.height == done.written
     assert importing.import_reviews(asked).written == 0
     for code, reason in done.refused.select("code", "reason").iter_rows():
