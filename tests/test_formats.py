@@ -1,5 +1,6 @@
 """The table that all formats end in, and how a folder's format is told."""
 
+import gzip
 import zipfile
 
 import polars as pl
@@ -81,6 +82,13 @@ def test_a_table_in_a_zip_is_read_in_place(tmp_path):
     read = formats.read(packed_data)
     assert read.rows["image_id"].to_list() == ["a1"]
     assert [path.name for path in tmp_path.iterdir()] == ["labels.zip"]
+
+
+def test_a_packed_table_in_a_zip_is_unpacked_on_the_way(tmp_path):
+    with zipfile.ZipFile(tmp_path / "labels.zip", "w") as packed:
+        packed.writestr("train.csv.gz", gzip.compress(f"{HEADER}\na1,Nodule,8,R9,1,2,3,4\n".encode()))
+    read = formats.read(RawData("folder", tmp_path / "labels.zip", "auto", None, None))
+    assert read.rows["image_id"].to_list() == ["a1"]
 
 
 def test_a_format_is_for_folders():

@@ -59,7 +59,7 @@ def test_any_line_comes_back_as_it_was(tmp_path_factory, files):
         sizes=None,
         pictures=sizes,
         boxes=labels.boxes,
-        boxes_by="the format yolo",
+        boxes_why="the format yolo has them so",
         decimal=labels.decimal,
         own=True,  # the lines are anywhere: nothing is to be proved of their frame
     )

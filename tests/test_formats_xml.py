@@ -6,22 +6,15 @@ from radloop.sources.formats import xml
 from radloop.sources.formats.xml import XmlError
 
 
-class Seen:
+class Seen(xml.Target):
     """Keeps the tags with their lines."""
 
     def __init__(self):
-        self.lines, self.tags = None, []
+        super().__init__("a", "another-root")
+        self.tags = []
 
-    def start(self, tag, attributes):
-        self.tags.append((tag, self.lines.CurrentLineNumber, attributes))
-
-    def end(self, tag):
-        """Nothing is kept."""
-
-    data = end
-
-    def close(self):
-        """Nothing is kept."""
+    def begin(self, path, attributes):
+        self.tags.append((["a", *path][-1], self.line, attributes))
 
 
 def test_each_element_comes_with_its_line():
@@ -38,6 +31,8 @@ def test_each_element_comes_with_its_line():
         (b"<a>&#0;</a>", "xml-broken"),
         (b"<?xml version='1.0' encoding='nonsense'?><a/>", "xml-broken"),
         (b"<!DOCTYPE a SYSTEM 'http://127.0.0.1/x'><a/>", "xml-unsafe"),
+        (b"<b/>", "another-root"),
+        (b"<a>" * 101, "xml-broken"),
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "xml-unsafe"),
     ],
 )

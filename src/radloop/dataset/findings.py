@@ -61,7 +61,7 @@ def validate(
     sizes: pl.DataFrame | None,
     pictures: pl.DataFrame | None = None,
     boxes: Boxes,
-    boxes_by: str = "--boxes",
+    boxes_why: str = "",
     decimal: Decimal | None = None,
     source: str = "annotations",
     name: str = "train.csv",
@@ -73,8 +73,8 @@ def validate(
 
     rows: as `sources.formats.Labels` has them, all text. resolved: what their classes mean. sizes: image_id,
     width, height of the originals; the rows' own columns go before it. pictures: the same of the pictures. boxes: what
-    the user or the format (`boxes_by`) says of the frame; name: the file's, which decides last. decimal: how numbers
-    are written, where the table need not tell. own: radloop wrote the table, whose boxes may be a
+    the user says of the frame, or the format, of which `boxes_why` is a sentence; name: the file's, which decides last.
+    decimal: how numbers are written, where the table need not tell. own: radloop wrote the table, whose boxes may be a
     model's and lie anywhere.
     broken: the rows (REJECTED) that are none. limit: how many rows may be refused before the frame is looked at.
     A reading that lost a row loses all (`voiding.void`): what was refused may have been a finding. "No finding" is
@@ -91,7 +91,7 @@ def validate(
         limit.require(_refused_in_any_frame(table, source), broken, rows=table.height, name=name)
     shapes.require(table, name)
     middles = None if own else domain.of(resolved.taxonomy).middles
-    proof = frames.prove(_boxes(table), said=boxes, by=boxes_by, name=name, middles=middles)
+    proof = frames.prove(_boxes(table), said=boxes, why=boxes_why, name=name, middles=middles)
     table = frames.in_pixels(table, proof.frame)
     table = table.with_columns(_ROW_REASON).unnest("refusal")
     for refusal in (_FRAME_REASON, _REPEATED, _CONTRADICTION):

@@ -86,17 +86,18 @@ class Proof:
     note: str
 
 
-def prove(boxes: pl.DataFrame, *, said: Boxes, by: str = "--boxes", name: str, middles: Floats | None) -> Proof:
+def prove(boxes: pl.DataFrame, *, said: Boxes, why: str = "", name: str, middles: Floats | None) -> Proof:
     """The frame of a table of boxes.
 
     boxes: as `frame_evidence.Evidence` wants them. middles: where the boxes of each class usually lie
     (`domain.Domain.middles`); where that is not known, only whether the boxes fit can speak for a frame. What is `said`
-    (`by` whom) decides where the proof cannot, then the file's `name`. Raises AnnotationError, with the sentence that
-    fixes it, where another frame explains all boxes or those of some images decisively better, where more than 1 % of
-    them do not fit, where they do not lie where such boxes lie, or where nothing tells.
+    decides where the proof cannot, then the file's `name`; `why` is a sentence about it where no user said it. Raises
+    AnnotationError, with the sentence that fixes it, where another frame explains all boxes or those of some images
+    decisively better, where more than 1 % of them do not fit, where they do not lie where such boxes lie, or where
+    nothing tells.
     """
     evidence = Evidence(boxes, middles)
-    frame, why = _decide(boxes, evidence, said, by, name)
+    frame, why = _decide(boxes, evidence, said, why, name)
     if not boxes.is_empty():
         _require_sizes(boxes, frame, name)
         _refuse_parts(frame, evidence, name)
@@ -125,11 +126,11 @@ def in_pixels(table: pl.DataFrame, frame: Frame) -> pl.DataFrame:
     return table.with_columns(*sizes, *boxes)
 
 
-def _decide(boxes: pl.DataFrame, evidence: Evidence, said: Boxes, by: str, name: str) -> tuple[Frame, str]:
+def _decide(boxes: pl.DataFrame, evidence: Evidence, said: Boxes, why: str, name: str) -> tuple[Frame, str]:
     """The frame to be checked, and why it is that one."""
     films = evidence.films
     if said != "auto":
-        return said, f"{by} {said} says so" if by.startswith("--") else f"{by} has them so"
+        return said, why or f"--boxes {said} says so"
     if _are_fractions(boxes):
         return "fraction", "no coordinate is over 1"
     best = evidence.best

@@ -56,7 +56,7 @@ def gather(
         sizes=_sizes(data, rows, found, headers),
         pictures=headers,
         boxes=labels.boxes if data.boxes == "auto" else data.boxes,
-        boxes_by="--boxes" if data.boxes != "auto" else f"the format {data.format}",
+        boxes_why="" if data.boxes != "auto" else f"the format {data.format} has them so",
         decimal=labels.decimal,
         source=data.name,
         name=name,

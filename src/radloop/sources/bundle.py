@@ -42,7 +42,7 @@ class Bundle:
         """Whether the files lie in a zip."""
         return self._members is not None
 
-    @property
+    @cached_property
     def around(self) -> "Bundle":
         """The folder that a single file lies in, for what the file names beside it; else the same."""
         return self if self.is_zip or self.path.is_dir() else Bundle(self.path.parent)

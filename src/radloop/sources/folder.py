@@ -13,7 +13,6 @@ from radloop.sources.formats import csv
 from radloop.sources.raw import Boxes, RawData
 from radloop.words import Format
 
-ANNOTATIONS: Final = ("train.csv", "train.csv.gz", "scaled_bounding_boxes.csv", "scaled_bounding_boxes.csv.gz")
 PICTURES: Final = ("train", "images", ".")
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 SIZES: Final = "train_meta.csv"

@@ -13,7 +13,10 @@ from typing import Any, Final, TextIO, cast
 import polars as pl
 
 from radloop.errors import AnnotationError
+from radloop.sources.bundle import Bundle
 
+PACKED: Final = ".gz"
+_MOST_UNPACKED: Final = 2**28  # bytes; a hundred times the table of VinBigData
 _CHUNK_ROWS: Final = 50_000
 _LONGEST_LINE: Final = 2**20  # characters; a packed file of a kilobyte can hold one of a megabyte
 _LONGEST_ROW_LINES: Final = 100  # a quote that stays open longer was never meant to be one
@@ -32,6 +35,21 @@ def opened(path: Path) -> TextIO:
 def text(data: bytes) -> TextIO:
     """The same of the bytes of a file."""
     return io.TextIOWrapper(io.BytesIO(data), **_form(data[:4]))
+
+
+def text_in(bundle: Bundle, name: str) -> TextIO:
+    """The same of a file in a bundle, unpacked where its name says that it is packed. Raises AnnotationError."""
+    data = bundle.read(name)
+    if not name.lower().endswith(PACKED):
+        return text(data)
+    try:
+        with gzip.open(io.BytesIO(data)) as packed:
+            data = packed.read(_MOST_UNPACKED)
+    except (OSError, EOFError, zlib.error) as damage:
+        raise AnnotationError(f"{bundle.shown(name)} cannot be unpacked ({damage}). Get it again.") from damage
+    if len(data) == _MOST_UNPACKED:
+        raise AnnotationError(f"{bundle.shown(name)} unpacks to over {_MOST_UNPACKED:,} bytes: it is no such table.")
+    return text(data)
 
 
 def _form(start: bytes) -> dict[str, Any]:
@@ -98,6 +116,15 @@ class Records:
             if not line.isascii() and any("\udc80" <= character <= "\udcff" for character in line):
                 self.damaged.add(number)
             yield line
+
+
+def damage_of(cells: Sequence[str], positions: Iterable[int], undecodable: set[int]) -> tuple[str, str] | None:
+    """Why a record with enough cells is no row, code and sentence; or None. undecodable: which of its lines."""
+    if undecodable:
+        return "not-utf-8", "the row is not UTF-8"
+    if any("\n" in cells[at] or "\r" in cells[at] for at in positions):
+        return "cell-of-several-lines", "a cell runs over several lines"
+    return None
 
 
 def clean(cell: str) -> str:

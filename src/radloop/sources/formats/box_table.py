@@ -1,24 +1,21 @@
 """Tables of public data sets with a box a row, as its upper left corner, width and height."""
 
-import gzip
-import io
 import zlib
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Final, Protocol, TextIO
+from typing import Final, Protocol
 
 import polars as pl
 
 from radloop import values
 from radloop.errors import AnnotationError
 from radloop.sources.bundle import Bundle
-from radloop.sources.records import Records, Table, clean, text
+from radloop.sources.formats.labels import cleaned
+from radloop.sources.records import PACKED, Records, Table, clean, damage_of, text, text_in
 
 CELLS: Final = ("file", "label", "x", "y", "w", "h")  # what a row is read into, all text
 _BOX: Final = CELLS[2:]
-_PACKED: Final = ".gz"
-_MOST_UNPACKED: Final = 2**28  # bytes; the largest of these tables has under two million
 
 
 class Places(Protocol):
@@ -30,13 +27,13 @@ class Places(Protocol):
 
 def find(bundle: Bundle, places: Places) -> tuple[str, ...]:
     """The tables of this kind: .csv, packed or not."""
-    return tuple(name for name in bundle.ending(".csv", f".csv{_PACKED}") if places(_header(bundle, name)) is not None)
+    return tuple(name for name in bundle.ending(".csv", f".csv{PACKED}") if places(_header(bundle, name)) is not None)
 
 
 def _header(bundle: Bundle, name: str) -> Sequence[str]:
     head = bundle.head(name)
     try:
-        if name.lower().endswith(_PACKED):
+        if name.lower().endswith(PACKED):
             head = zlib.decompressobj(wbits=31).decompress(head, len(head))
         return next(iter(Records(Path(name), text(head))), (0, 0, []))[2]
     except (AnnotationError, zlib.error):
@@ -48,7 +45,7 @@ def read(bundle: Bundle, places: Places) -> tuple[pl.DataFrame, pl.DataFrame]:
 
     A row without any number of a box has no box. Raises AnnotationError for a table that cannot be read.
     """
-    names = find(bundle, places) or (bundle.names if bundle.path.is_file() else bundle.ending(".csv", f".csv{_PACKED}"))
+    names = find(bundle, places) or (bundle.names if bundle.path.is_file() else bundle.ending(".csv", f".csv{PACKED}"))
     if not names:
         raise AnnotationError(f"{bundle.path} holds no table. Pass the folder or file that has the labels.")
     rows, refused = zip(*(_read(bundle, name, places) for name in names), strict=True)
@@ -79,13 +76,13 @@ def read(bundle: Bundle, places: Places) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def shown(cell: pl.Expr) -> pl.Expr:
     """A cell for a sentence: short, and on one line."""
-    return cell.str.replace_all(r"[\p{Cc}\p{Zl}\p{Zp}]", "\ufffd").str.head(60)
+    return cleaned(cell).str.head(60)
 
 
 def _read(bundle: Bundle, name: str, places: Places) -> tuple[pl.DataFrame, pl.DataFrame]:
     path = bundle.shown(name)
     rows, broken = Table(), Table()
-    records = Records(Path(path), _opened(bundle, name))
+    records = Records(Path(path), text_in(bundle, name))
     header = next(iter(records), (0, 0, []))[2]
     at = places(header)
     if at is None:
@@ -100,20 +97,6 @@ def _read(bundle: Bundle, name: str, places: Places) -> tuple[pl.DataFrame, pl.D
     return rows.frame(CELLS).with_columns(place), broken.frame(["code", "reason", *CELLS]).with_columns(place)
 
 
-def _opened(bundle: Bundle, name: str) -> TextIO:
-    data = bundle.read(name)
-    if not name.lower().endswith(_PACKED):
-        return text(data)
-    try:
-        with gzip.open(io.BytesIO(data)) as packed:
-            data = packed.read(_MOST_UNPACKED)
-    except (OSError, EOFError, zlib.error) as damage:
-        raise AnnotationError(f"{bundle.shown(name)} cannot be unpacked ({damage}). Get it again.") from damage
-    if len(data) == _MOST_UNPACKED:
-        raise AnnotationError(f"{bundle.shown(name)} unpacks to over {_MOST_UNPACKED:,} bytes: it is no such table.")
-    return text(data)
-
-
 def _damage(
     cells: Sequence[str], header: Sequence[str], at: Sequence[int], undecodable: set[int]
 ) -> tuple[str, str] | None:
@@ -121,8 +104,4 @@ def _damage(
     stray = any(cell.strip() for cell, name in zip_longest(cells, header, fillvalue="") if not name)
     if len(cells) <= max(at) or stray:
         return "cells-miscounted", f"the row has more or fewer cells than the header: {len(cells)}, not {len(header)}"
-    if undecodable:
-        return "not-utf-8", "the row is not UTF-8"
-    if any("\n" in cells[place] or "\r" in cells[place] for place in at):
-        return "cell-of-several-lines", "a cell runs over several lines"
-    return None
+    return damage_of(cells, at, undecodable)

@@ -12,7 +12,7 @@ from radloop.sources import columns
 from radloop.sources.bundle import Bundle
 from radloop.sources.columns import Columns
 from radloop.sources.formats.labels import Labels
-from radloop.sources.records import Records, Table, clean, opened, text
+from radloop.sources.records import Records, Table, clean, damage_of, opened, text_in
 from radloop.tables import ANNOTATION_COLUMNS, REJECTED, SINGLE_READER
 
 NAMES: Final = ("train.csv", "train.csv.gz", "scaled_bounding_boxes.csv", "scaled_bounding_boxes.csv.gz")
@@ -28,7 +28,7 @@ def read(bundle: Bundle) -> Labels:
     """The rows of the bundle's table."""
     name = next(iter(find(bundle) or bundle.ending(".csv", ".csv.gz") or bundle.names))
     path = bundle.path if bundle.path.name == name else bundle.path / name
-    opening = text(bundle.read(name)) if bundle.is_zip else opened(path)
+    opening = text_in(bundle, name) if bundle.is_zip else opened(path)
     with opening as lines:
         rows, rejected, found = _read(path, lines)
     return Labels(rows, rejected, decimal=None, notes=found.notes)
@@ -85,11 +85,7 @@ def _damage(cells: list[str], width: int, positions: list[int], undecodable: set
     """Why a record is no row, code and sentence; or None."""
     if len(cells) != width:
         return "cells-miscounted", f"the row has more or fewer cells than the header: {len(cells)}, not {width}"
-    if undecodable:
-        return "not-utf-8", "the row is not UTF-8"
-    if any("\n" in cells[at] or "\r" in cells[at] for at in positions):
-        return "cell-of-several-lines", "a cell runs over several lines"
-    return None
+    return damage_of(cells, positions, undecodable)
 
 
 def _complete(rows: pl.DataFrame, also: Sequence[str]) -> pl.DataFrame:

@@ -6,7 +6,7 @@ unlabelled, and so is one whose boxes a program put there and nobody touched or 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from radloop.errors import AnnotationError
@@ -14,7 +14,7 @@ from radloop.sources.bundle import Bundle
 from radloop.sources.formats import cvat_xml, readings, yolo
 from radloop.sources.formats.cvat_xml import Element, File, Image
 from radloop.sources.formats.labels import Labels
-from radloop.sources.formats.readings import Drawn, Export, Reading, Refused, Verdict
+from radloop.sources.formats.readings import Drawn, Export, Reading, Refused
 from radloop.sources.formats.xml import XmlError
 from radloop.taxonomy import NOTHING, Taxonomy, is_nothing, normal
 from radloop.words import REVIEWED
@@ -93,7 +93,10 @@ def _reading(image: Image, meta: Mapping[str, str], shown: str) -> Reading:
         refused.append(Refused("image-unknown", "the image has no name", shown, image.line))
     for shape in shapes:
         _add(shape, shown, drawn, refused)
-    verdict = _verdict(tags, drawn, refused, Refused("", "", shown, image.line))
+    reviewed = any(normal(tag) == normal(REVIEWED) for tag in tags)
+    reason = f"a tag {''.join(tags[:1])[:60]!r} and no box: neither a finding with its place nor {NOTHING!r}"
+    otherwise = Refused("nothing-drawn", reason, shown, image.line)
+    verdict = readings.verdict(tags, "tag", drawn, refused, empty=reviewed, otherwise=otherwise)
     width, height = (_side(image.attributes.get(name)) for name in ("width", "height"))
     subset = image.attributes.get("subset") or meta.get("subset")
     return Reading(
@@ -114,25 +117,6 @@ def _reading(image: Image, meta: Mapping[str, str], shown: str) -> Reading:
         is_submitted=any(map(_is_word, tags)),
         is_of_program=bool(shapes) and all(one.attributes.get("source") == _BY_PROGRAM for one in shapes),
     )
-
-
-def _verdict(tags: Sequence[str], drawn: list[Drawn], refused: list[Refused], at: Refused) -> Verdict:
-    """What the image as a whole says; puts among the refused why nobody can tell."""
-    said_normal, unreadable = any(map(is_nothing, tags)), any(map(readings.says_unreadable, tags))
-    if refused:
-        return "void"
-    if drawn and (said_normal or unreadable):
-        refused.append(Refused("verdict-contradicts-boxes", f"boxes, and the tag {tags[0]!r}", at.place, at.line))
-        return "void"
-    if drawn:
-        return "found"
-    if unreadable:
-        return "unreadable"
-    if said_normal or any(normal(tag) == normal(REVIEWED) for tag in tags):
-        return "normal"
-    reason = f"a tag {tags[0][:60]!r} and no box: neither a finding with its place nor {NOTHING!r}"
-    refused.append(Refused("nothing-drawn", reason, at.place, at.line))
-    return "void"
 
 
 def _add(shape: Element, place: str, drawn: list[Drawn], refused: list[Refused]) -> None:

@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from radloop.sources.formats import xml
-from radloop.sources.formats.xml import Lines, XmlError
+from radloop.sources.formats.xml import XmlError
 
 ROOT: Final = "annotations"
 _META: Final = ("task", "job", "project")
-_LONGEST_TEXT: Final = 1_000
-_DEEPEST: Final = 100
 _MOST_SHAPES: Final = 10_000  # of one image
 
 
@@ -46,58 +44,38 @@ class File:
 Take = Callable[[Image, File], None]
 
 
-class _Target:
-    """Takes the elements one after the other."""
-
+class _Target(xml.Target):
     def __init__(self, take: Take) -> None:
+        super().__init__(ROOT, "xml-no-cvat")
         self.file = File()
         self._take = take
         self._image: Image | None = None
-        self.lines: Lines | None = None
-        self._open: list[str] = []
-        self._text: list[str] = []
-        self._size = 0
         self._task: dict[str, str] = {}
 
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        if not self._open and tag != ROOT:
-            raise XmlError("xml-no-cvat", f"the file begins with <{tag[:60]}>, not with <{ROOT}>")
-        if len(self._open) >= _DEEPEST:
-            raise XmlError("xml-broken", f"elements lie in one another over {_DEEPEST} deep", self._line())
-        self._open.append(tag)
-        self._text, self._size = [], 0
-        path = self._open[1:]
+    def begin(self, path: list[str], attributes: dict[str, str]) -> None:
         if path == ["image"]:
-            self._image = Image(self._line(), attributes)
+            self._image = Image(self.line, attributes)
             self.file.images += 1
         elif path == ["track"]:
             self.file.tracks += 1
         elif len(path) == 2 and self._image:
             shapes = self._image.elements
             if len(shapes) == _MOST_SHAPES:
-                raise XmlError("xml-broken", f"an image has over {_MOST_SHAPES:,} shapes", self._line())
-            shapes.append(Element(tag, self._line(), attributes))
+                raise XmlError("xml-broken", f"an image has over {_MOST_SHAPES:,} shapes", self.line)
+            shapes.append(Element(path[1], self.line, attributes))
         elif path[:1] == ["meta"] and path[-2:] == ["labels", "label"]:
             self.file.labels.append({})
         elif path == ["meta", "project", "tasks", "task"]:
             self._task = {}
 
-    def data(self, text: str) -> None:
-        if self._open[1:2] == ["meta"] and self._size <= _LONGEST_TEXT:
-            self._text.append(text)
-            self._size += len(text)
-
-    def end(self, tag: str) -> None:
-        path, text = self._open[1:], "".join(self._text).strip()[:_LONGEST_TEXT]
-        self._open.pop()
-        self._text, self._size = [], 0
+    def finish(self, path: list[str], text: str) -> None:
         if path == ["image"] and self._image:
             self._take(self._image, self.file)
             self._image = None
         if path[:1] != ["meta"]:
             return
         if path[-3:-1] == ["labels", "label"]:
-            self.file.labels[-1].setdefault(tag, text)
+            self.file.labels[-1].setdefault(path[-1], text)
         elif path[1:4] == ["project", "tasks", "task"]:
             self._task.setdefault("/".join(path[4:]), text)
             if len(path) == 4:
@@ -107,12 +85,6 @@ class _Target:
             self.file.meta.setdefault("/".join(path[2:]), text)
         elif path == ["meta", "dumped"]:
             self.file.meta.setdefault("dumped", text)
-
-    def close(self) -> None:
-        pass
-
-    def _line(self) -> int:
-        return self.lines.CurrentLineNumber if self.lines else 0
 
 
 def parse(data: bytes, take: Take) -> File:

@@ -16,9 +16,9 @@ import msgspec
 from radloop.errors import UNDECODABLE, AnnotationError
 from radloop.sources.bundle import Bundle
 from radloop.sources.formats import readings
-from radloop.sources.formats.labels import Labels
+from radloop.sources.formats.labels import PICTURES, Labels
 from radloop.sources.formats.readings import Drawn, Export, Reading, Refused
-from radloop.taxonomy import NOTHING, is_nothing
+from radloop.taxonomy import NOTHING
 
 _MARKS: Final = (b'"annotations"', b'"completions"', b'"annotation_id"', b'"predictions"')
 _TABLES: Final = (".csv", ".tsv")
@@ -28,7 +28,7 @@ _RIGHT: Final = (
     "(not JSON-MIN, not CSV)."
 )
 _UPLOAD: Final = re.compile(r"(?:^|/)upload/(?:\d+/)?([0-9a-f]{8})-([^/]+)$")
-_PICTURE: Final = re.compile(r"(?i)\.(png|jpe?g|dcm|dicom|tiff?|bmp|gif|webp|jp2|avif)(\?|$)")
+_PICTURE: Final = re.compile(rf"(?i)\.({PICTURES})(\?|$)")
 # of the image as a whole or of a region that has its box: they draw nothing
 _DRAWS_NOTHING: Final = frozenset(
     {"choices", "textarea", "rating", "number", "datetime", "taxonomy", "relation", "pairwise", "ranker"}
@@ -200,21 +200,8 @@ def _reading(one: _Annotation, data: Mapping[str, Any], file: str, place: str) -
             _add(item, _BOXES[kind], where, drawn, refused)
         elif kind != "rectangle" or str(item.get("id")) not in labelled:
             refused.append(Refused("region-not-box", f"a region of type {kind[:40]!r} is no box", where))
-    normal, unreadable = any(map(is_nothing, choices)), any(map(readings.says_unreadable, choices))
-    if unreadable and not drawn and not refused:
-        verdict: readings.Verdict = "unreadable"
-    elif refused:
-        verdict = "void"
-    elif drawn and (normal or unreadable):
-        refused.append(Refused("verdict-contradicts-boxes", f"boxes, and the choice {choices[0]!r}", place))
-        verdict = "void"
-    elif drawn:
-        verdict = "found"
-    elif normal or not items:
-        verdict = "normal"
-    else:
-        refused.append(Refused("nothing-drawn", f"neither a box nor the choice {NOTHING!r}, but something else", place))
-        verdict = "void"
+    otherwise = Refused("nothing-drawn", f"neither a box nor the choice {NOTHING!r}, but something else", place)
+    verdict = readings.verdict(choices, "choice", drawn, refused, empty=not items, otherwise=otherwise)
     width, height = _size(items)
     return Reading(
         place=place,

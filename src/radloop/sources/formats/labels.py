@@ -12,7 +12,8 @@ from radloop.taxonomy import Taxonomy
 from radloop.values import Decimal
 from radloop.words import Boxes
 
-_ENDINGS: Final = r"(?i)\.(png|jpe?g|dcm|dicom|tiff?|bmp|gif|webp|jp2|avif)$"
+PICTURES: Final = "png|jpe?g|dcm|dicom|tiff?|bmp|gif|webp|jp2|avif"  # endings, in any case of letters
+_ENDINGS: Final = rf"(?i)\.({PICTURES})$"
 _CONTROL: Final = r"[\p{Cc}\p{Zl}\p{Zp}]"
 _REFUSED: Final = ("code", "reason")
 

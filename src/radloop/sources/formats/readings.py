@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import polars as pl
@@ -14,7 +14,7 @@ from radloop.sources.columns import OPTIONAL
 from radloop.sources.formats import labels
 from radloop.sources.formats.labels import Labels
 from radloop.tables import SINGLE_READER
-from radloop.taxonomy import NOTHING, Taxonomy, normal
+from radloop.taxonomy import NOTHING, Taxonomy, is_nothing, normal
 from radloop.words import UNREADABLE, Boxes, several
 
 _READER: Final = re.compile(r"[A-Za-z0-9-]{1,50}")
@@ -107,6 +107,30 @@ def pseudonym(person: object) -> str:
 def says_unreadable(name: str) -> bool:
     """Whether a choice rejects the picture."""
     return normal(name) == normal(UNREADABLE)
+
+
+def verdict(
+    said: Sequence[str], called: str, drawn: Sequence[Drawn], refused: list[Refused], *, empty: bool, otherwise: Refused
+) -> Verdict:
+    """What a reading is; puts among the `refused` why nobody can tell.
+
+    said: the words for the image as a whole, which the tool calls so (`called`). empty: a reading without a box and
+    without "No finding" or "Not readable" is normal; else it is refused as `otherwise`, which stands at its place.
+    """
+    normal, unreadable = any(map(is_nothing, said)), any(map(says_unreadable, said))
+    if refused:
+        return "void"
+    if drawn and not (normal or unreadable):
+        return "found"
+    if unreadable and not drawn:
+        return "unreadable"
+    if not drawn and (normal or empty):
+        return "normal"
+    if drawn:
+        reason = f"boxes, and the {called} {said[0]!r}"
+        otherwise = replace(otherwise, code="verdict-contradicts-boxes", reason=reason)
+    refused.append(otherwise)
+    return "void"
 
 
 def files(bundle: Bundle, found: Sequence[str], ending: str, called: str) -> Sequence[str]:

@@ -35,7 +35,8 @@ def find(bundle: Bundle) -> tuple[str, ...]:
 
 def read(bundle: Bundle) -> Labels:
     """The objects of all files. Raises AnnotationError where there are none, or no file is of this format."""
-    rows = _rows(bundle)
+    splits = _splits(bundle.around)
+    rows = _rows(bundle, splits)
     if rows.is_empty():
         raise AnnotationError(
             f"{bundle.path} holds no XML file that begins with <annotation>. Pass the folder of them."
@@ -45,7 +46,7 @@ def read(bundle: Bundle) -> Labels:
     if strangers.height:
         first = printable(strangers["place"][0])
         notes.append(f"{strangers.height:,} XML files are none of VOC and were passed over, such as {first}")
-    notes += _unlabelled(bundle, rows["place"])
+    notes += _unlabelled(splits, rows["place"])
     rows = _of_one_file_each(rows.filter(pl.col("code").ne_missing("xml-no-voc")))
     rows, note = _counted_from_zero(_numbers(rows))
     notes += [note, *_marks(rows)]
@@ -61,12 +62,11 @@ def read(bundle: Bundle) -> Labels:
     )
 
 
-def _rows(bundle: Bundle) -> pl.DataFrame:
+def _rows(bundle: Bundle, splits: Mapping[str, str]) -> pl.DataFrame:
     """_ROW: a row each object, and each file without one."""
     files = bundle.ending(".xml")
-    around = bundle.around
-    pictures = {re.sub(r"\.[^./]*$", "", basename(name)) for name in around.names if not name.lower().endswith(".xml")}
-    splits = _splits(around)
+    names = bundle.around.names
+    pictures = {re.sub(r"\.[^./]*$", "", basename(name)) for name in names if not name.lower().endswith(".xml")}
     found: dict[str, list[object]] = {name: [] for name in _ROW.names()}
     for name in files:
         for row in _of_file(bundle.read(name), name, pictures):
@@ -141,9 +141,9 @@ def _splits(bundle: Bundle) -> Mapping[str, str]:
     return {key: " and ".join(sorted(several)) for key, several in found.items()}
 
 
-def _unlabelled(bundle: Bundle, places: pl.Series) -> Iterator[str]:
+def _unlabelled(splits: Mapping[str, str], places: pl.Series) -> Iterator[str]:
     keys = {key for name in places.unique() for key in (_key(name), basename(_key(name)))}
-    if without := sorted(key for key in _splits(bundle.around) if key not in keys):
+    if without := sorted(key for key in splits if key not in keys):
         first = printable(without[0])
         yield f"{len(without):,} images of ImageSets have no XML file, such as {first}: they are unlabelled"
 
@@ -154,9 +154,7 @@ def _of_one_file_each(rows: pl.DataFrame) -> pl.DataFrame:
     both = rows.join(
         places.select("file", both=pl.col("place").list.join(" and ")), on="file", how="left", maintain_order="left"
     )["both"]
-    reason = pl.format("several files speak of this picture: {}", both).str.replace_all(
-        r"[\p{Cc}\p{Zl}\p{Zp}]", "\ufffd"
-    )
+    reason = pl.format("several files speak of this picture: {}", labels.cleaned(pl.lit(both)))
     return rows.with_columns(
         code=pl.when(both.is_not_null()).then(pl.lit("image-ambiguous")).otherwise("code"),
         reason=pl.when(both.is_not_null()).then(reason).otherwise("reason"),

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from radloop.sources.formats import xml
-from radloop.sources.formats.xml import Lines
 from radloop.sources.formats.xml import XmlError as XmlError
 
 ROOT: Final = "annotation"
@@ -15,10 +14,8 @@ _OF_AN_OBJECT: Final = {
     **{f"object/bndbox/{name}": name for name in CORNERS},
 }
 _OUTLINES: Final = ("polygon", "robndbox", "segm", "ellipse")
-_DEEPEST: Final = 100
 _MOST_OBJECTS: Final = 10_000
 _MOST_BYTES: Final = 2**24
-_LONGEST_TEXT: Final = 1_000
 
 
 @dataclass
@@ -39,52 +36,27 @@ class File:
     objects: list[Object] = field(default_factory=list)
 
 
-class _Target:
-    """Takes the elements one after the other."""
-
+class _Target(xml.Target):
     def __init__(self) -> None:
+        super().__init__(ROOT, "xml-no-voc")
         self.file = File()
-        self.lines: Lines | None = None
-        self._open: list[str] = []
-        self._text: list[str] = []
-        self._size = 0
 
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        if not self._open and tag != ROOT:
-            raise XmlError("xml-no-voc", f"the file begins with <{tag[:60]}>, not with <{ROOT}>")
-        if len(self._open) >= _DEEPEST:
-            raise XmlError("xml-broken", f"elements lie in one another over {_DEEPEST} deep", self._line())
-        self._open.append(tag)
-        self._text, self._size = [], 0
-        if self._open[1:] == ["object"]:
+    def begin(self, path: list[str], attributes: dict[str, str]) -> None:
+        if path == ["object"]:
             if len(self.file.objects) == _MOST_OBJECTS:
-                raise XmlError("xml-broken", f"the file has over {_MOST_OBJECTS:,} objects", self._line())
-            self.file.objects.append(Object(self._line()))
-        elif self._open[1:2] == ["object"] and len(self._open) == 3 and tag in _OUTLINES:
+                raise XmlError("xml-broken", f"the file has over {_MOST_OBJECTS:,} objects", self.line)
+            self.file.objects.append(Object(self.line))
+        elif path[:1] == ["object"] and len(path) == 2 and path[1] in _OUTLINES:
             self.file.objects[-1].outlined = True
 
-    def data(self, text: str) -> None:
-        if self._size <= _LONGEST_TEXT:
-            self._text.append(text)
-            self._size += len(text)
-
-    def end(self, tag: str) -> None:
-        path = "/".join(self._open[1:])
-        text = "".join(self._text).strip()[:_LONGEST_TEXT]
-        self._open.pop()
-        self._text, self._size = [], 0
-        if path in _OF_THE_FILE:
-            self.file.texts.setdefault(_OF_THE_FILE[path], text)
-        elif path in _OF_AN_OBJECT:
-            one, name = self.file.objects[-1], _OF_AN_OBJECT[path]
+    def finish(self, path: list[str], text: str) -> None:
+        where = "/".join(path)
+        if where in _OF_THE_FILE:
+            self.file.texts.setdefault(_OF_THE_FILE[where], text)
+        elif where in _OF_AN_OBJECT:
+            one, name = self.file.objects[-1], _OF_AN_OBJECT[where]
             if one.texts.setdefault(name, text) != text:
                 one.twice = name
-
-    def close(self) -> None:
-        pass
-
-    def _line(self) -> int:
-        return self.lines.CurrentLineNumber if self.lines else 0
 
 
 def parse(data: bytes) -> File:

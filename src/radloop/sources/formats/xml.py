@@ -8,6 +8,8 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from radloop.errors import AnnotationError
 
+LONGEST_TEXT: Final = 1_000  # of an element, in characters
+_DEEPEST: Final = 100
 _PIECE: Final = 2**16
 
 
@@ -26,19 +28,53 @@ class Lines(Protocol):
     CurrentLineNumber: int
 
 
-class Target(Protocol):
-    """Takes elements one after the other."""
+class Target:
+    """Takes elements one after the other, each with the path below the root that leads to it."""
 
-    lines: Lines | None
+    def __init__(self, root: str, code: str) -> None:
+        """`code`: of the XmlError for a file with another root."""
+        self._root, self._code = root, code
+        self.lines: Lines | None = None  # the parser
+        self._open: list[str] = []
+        self._text: list[str] = []
+        self._size = 0
 
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
+    @property
+    def line(self) -> int:
+        """Where the parser is."""
+        return self.lines.CurrentLineNumber if self.lines else 0
+
+    def begin(self, path: list[str], attributes: dict[str, str]) -> None:
         """Begin an element."""
 
-    def end(self, tag: str) -> None:
-        """End it."""
+    def finish(self, path: list[str], text: str) -> None:
+        """End it; `text`: what it holds after its last child, at most LONGEST_TEXT characters."""
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        """What the parser calls."""
+        if not self._open and tag != self._root:
+            raise XmlError(self._code, f"the file begins with <{tag[:60]}>, not with <{self._root}>")
+        if len(self._open) >= _DEEPEST:
+            raise XmlError("xml-broken", f"elements lie in one another over {_DEEPEST} deep", self.line)
+        self._open.append(tag)
+        self._text, self._size = [], 0
+        self.begin(self._open[1:], attributes)
 
     def data(self, text: str) -> None:
-        """Take a piece of its text."""
+        """What the parser calls."""
+        if self._size <= LONGEST_TEXT:
+            self._text.append(text)
+            self._size += len(text)
+
+    def end(self, tag: str) -> None:
+        """What the parser calls."""
+        path, text = self._open[1:], "".join(self._text).strip()[:LONGEST_TEXT]
+        self._open.pop()
+        self._text, self._size = [], 0
+        self.finish(path, text)
+
+    def close(self) -> None:
+        """What the parser calls."""
 
 
 def parse(data: bytes, target: Target) -> None:

@@ -16,13 +16,14 @@ import yaml
 from radloop import taxonomy, tree
 from radloop.errors import AnnotationError, SourceError, TaxonomyError
 from radloop.sources.bundle import Bundle, printable
+from radloop.sources.formats.labels import PICTURES
 from radloop.tables import SPLITS
 
 PLAIN_NAMES: Final = ("classes.txt", "obj.names", "_darknet.labels")
 _DATA_YAMLS: Final = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _PLACES: Final = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 _NO_PLACES: Final = ("classes", "names", "backup", "eval", "results")  # what else a .data file holds
-_PICTURES: Final = re.compile(r"\.(png|jpe?g|dcm|dicom|tiff?|bmp|gif|webp|jp2|avif|heic|heif|dng|mpo)", re.IGNORECASE)
+_PICTURES: Final = re.compile(rf"\.({PICTURES}|heic|heif|dng|mpo)", re.IGNORECASE)
 _LISTS: Final = re.compile(r"(train|trainval|valid|val|test|autosplit_\w+)\.txt|readme.*\.txt", re.IGNORECASE)
 _NAMES_LINE: Final = re.compile(r"""^\ufeff?["']?(names|nc)["']?\s*:""", re.MULTILINE)
 _PLACE_LINE: Final = re.compile(r"""^\ufeff?["']?(train|val|validation|test)["']?\s*:""", re.MULTILINE)
