@@ -4,7 +4,7 @@ A key is a file's name relative to the unit it lies in (`organized/`, `organized
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
@@ -152,7 +152,7 @@ def label_path(picture: str) -> str:
     return moved.rpartition(".")[0] + ".txt"
 
 
-def json_file(content: Mapping[str, Any]) -> bytes:
+def json_file(content: Mapping[str, Any] | Sequence[Any]) -> bytes:
     """The bytes of a JSON document that a person may read."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 

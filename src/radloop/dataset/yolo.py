@@ -5,7 +5,6 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -91,7 +90,7 @@ def _write_tree(plan: Plan, new: Path, *, pictures: Path, tagged: set[str], prog
 def _write_labels(labels: pl.DataFrame, new: Path, progress: Progress) -> None:
     done = 0
     for folder, names, texts in _batches(labels, pl.col("text").cast(pl.Binary)):
-        with _opened(new / folder) as there:
+        with files.opened_folder(new / folder) as there:
             for name, text in zip(names, texts, strict=True):
                 _create(name, text, there)
         progress("labels", done := done + len(names), labels.height)
@@ -109,9 +108,9 @@ def _link_pictures(images: pl.DataFrame, new: Path, pictures: Path, tagged: set[
     done = 0
     # of a source that cannot be linked, or has tags: its next file is a link to its last copy
     copies: dict[str, Path] = {}
-    with _opened(pictures) as origin:
+    with files.opened_folder(pictures) as origin:
         for folder, names, sources in _batches(images, pl.col("source")):
-            with _opened(new / folder) as there:
+            with files.opened_folder(new / folder) as there:
                 for name, source in zip(names, sources, strict=True):
                     if source in tagged and source not in copies:
                         copies[source] = new / folder / name
@@ -139,16 +138,6 @@ def _batches(table: pl.DataFrame, values: pl.Expr) -> Iterator[tuple[str, list[s
             yield part["folder"][0], part["name"].to_list(), part["value"].to_list()
 
 
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    """A descriptor of the folder: names below it are then found without walking its path each time."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def _require_unchanged(images: pl.DataFrame, pictures: Path) -> set[str]:
     """Raise DatasetError where a picture is no longer the file that was inspected, as far as its size tells.
 
@@ -156,7 +145,7 @@ def _require_unchanged(images: pl.DataFrame, pictures: Path) -> set[str]:
     """
     tagged = set()
     distinct = images.select("source", "bytes", "md5").unique("source", maintain_order=True)
-    with _opened(pictures) as origin:
+    with files.opened_folder(pictures) as origin:
         for source, size, md5 in distinct.iter_rows():
             try:
                 found = os.stat(source, dir_fd=origin).st_size
@@ -232,7 +221,7 @@ def _is_written(plan: Plan, organized: Path, pictures: Path) -> bool:
 
 def _labels_are_written(labels: pl.DataFrame, organized: Path) -> bool:
     for folder, names, texts in _batches(labels, pl.col("text").cast(pl.Binary)):
-        with _opened(organized / folder) as there:
+        with files.opened_folder(organized / folder) as there:
             for name, text in zip(names, texts, strict=True):
                 descriptor = os.open(name, os.O_RDONLY, dir_fd=there)
                 try:
@@ -246,11 +235,11 @@ def _labels_are_written(labels: pl.DataFrame, organized: Path) -> bool:
 def _pictures_are_linked(images: pl.DataFrame, organized: Path, pictures: Path) -> bool:
     """Whether each picture is the very file that was inspected, or (across file systems) has its bytes."""
     expected = dict(images.select("source", "md5").iter_rows())
-    with _opened(pictures) as origin:
+    with files.opened_folder(pictures) as origin:
         inspected = {source: os.stat(source, dir_fd=origin) for source in expected}
     sums: dict[tuple[int, int], str] = {}
     for folder, names, sources in _batches(images, pl.col("source")):
-        with _opened(organized / folder) as there:
+        with files.opened_folder(organized / folder) as there:
             for name, source in zip(names, sources, strict=True):
                 file = os.stat(name, dir_fd=there)
                 if os.path.samestat(file, inspected[source]):

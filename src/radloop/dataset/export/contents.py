@@ -76,11 +76,6 @@ class Contents:
         images = self.images.filter(split=split)
         return images, self.boxes.join(images, on="image_id", how="semi", maintain_order="left")
 
-    def nested(self, **columns: pl.Expr) -> dict[str, list[dict[str, Any]]]:
-        """{image_id: its boxes}, each with these columns of BOXES; an image without a box is not in it."""
-        told = self.boxes.select("image_id", box=pl.struct([one.alias(name) for name, one in columns.items()]))
-        return dict(told.group_by("image_id", maintain_order=True).agg("box").iter_rows())
-
 
 def read(
     known: Version,

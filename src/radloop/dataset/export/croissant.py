@@ -6,7 +6,6 @@ readers' boxes are fused; `pictures`; `classes`; `splits`.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -60,7 +59,7 @@ def write(contents: Contents, folder: Path, progress: Progress = silent) -> None
     for name, content in data.items():
         (folder / name).write_bytes(content)
     described = document(contents, tables, data)
-    (folder / METADATA).write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / METADATA).write_bytes(tree.json_file(described))
     pictures.link(contents.root, contents.images, folder, pictures.by_split, progress)
 
 

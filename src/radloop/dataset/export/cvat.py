@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
-import msgspec
-
+from radloop import tree
 from radloop.dataset.export import pictures
 from radloop.dataset.export.contents import Contents
-from radloop.dataset.export.tasks import Tasks
+from radloop.dataset.export.tasks import Tasks, by_image
 from radloop.progress import Progress, silent
 from radloop.tables import EDGES
 from radloop.taxonomy import NOTHING
@@ -30,13 +29,9 @@ def write(contents: Contents, tasks: Tasks, folder: Path, progress: Progress = s
     """Write the three files, and link the pictures."""
     labels = [{"name": name, "type": kind, "attributes": []} for name, kind in _labels(contents)]
     (folder / ANNOTATIONS).write_text(document(contents, tasks), encoding="utf-8")
-    (folder / LABELS).write_bytes(_json(labels))
-    (folder / FEEDBACK).write_bytes(_json(_speaking(tasks)))
+    (folder / LABELS).write_bytes(tree.json_file(labels))
+    (folder / FEEDBACK).write_bytes(tree.json_file(_speaking(tasks)))
     pictures.link(contents.root, contents.images, folder, pictures.flat, progress)
-
-
-def _json(content: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
 def _labels(contents: Contents) -> list[tuple[str, str]]:
@@ -55,9 +50,7 @@ def document(contents: Contents, tasks: Tasks) -> str:
         f"        <label><name>{escape(name)}</name><type>{kind}</type><attributes></attributes></label>\n"
         for name, kind in _labels(contents)
     )
-    drawn: dict[str, list[dict[str, Any]]] = {}
-    for box in tasks.boxes.iter_rows(named=True):
-        drawn.setdefault(box["image_id"], []).append(box)
+    drawn = by_image(tasks.boxes)
     images = "".join(
         _image(number, task, "".join(_box(task, box) for box in drawn.get(task["image_id"], [])))
         for number, task in enumerate(tasks.images.iter_rows(named=True))

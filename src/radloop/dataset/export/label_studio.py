@@ -11,11 +11,10 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 import msgspec
-import polars as pl
 
 from radloop.dataset.export import pictures
 from radloop.dataset.export.contents import Contents
-from radloop.dataset.export.tasks import Tasks
+from radloop.dataset.export.tasks import Tasks, by_image
 from radloop.progress import Progress, silent
 from radloop.tables import EDGES
 from radloop.words import UNREADABLE
@@ -35,7 +34,7 @@ def write(contents: Contents, tasks: Tasks, folder: Path, *, prefix: str, progre
 
 def documents(tasks: Tasks, *, prefix: str) -> list[dict[str, Any]]:
     """The tasks, in the order of image ids."""
-    authors = _by_image(tasks.authors)
+    authors = by_image(tasks.authors)
     boxes: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for box in tasks.boxes.iter_rows(named=True):
         boxes.setdefault((box["image_id"], box["author"]), []).append(box)
@@ -49,13 +48,6 @@ def documents(tasks: Tasks, *, prefix: str) -> list[dict[str, Any]]:
         }
         for task in tasks.images.iter_rows(named=True)
     ]
-
-
-def _by_image(table: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for row in table.iter_rows(named=True):
-        rows.setdefault(row["image_id"], []).append(row)
-    return rows
 
 
 def _data(task: Mapping[str, Any], prefix: str) -> dict[str, Any]:

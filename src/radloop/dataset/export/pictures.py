@@ -2,8 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +26,7 @@ def sizes(root: Path, pictures: pl.DataFrame, progress: Progress = silent) -> pl
     """
     found: list[tuple[int, int]] = []
     total = pictures.height
-    with _opened(root) as folder:
+    with files.opened_folder(root) as folder:
         for key, size in pictures.select("key", "bytes").iter_rows():
             found.append(_size(root, folder, key, size))
             if len(found) % _AT_ONCE == 0 or len(found) == total:
@@ -72,17 +71,13 @@ def read(root: Path, key: str, md5: str) -> bytes:
 
 def shards(images: pl.DataFrame, most_bytes: int) -> list[pl.DataFrame]:
     """The images in pieces, in their order, of at most so many bytes; a larger picture is alone."""
-    return list(_pieces(images, most_bytes))
-
-
-def _pieces(images: pl.DataFrame, most_bytes: int) -> Iterator[pl.DataFrame]:
-    start, filled = 0, 0
+    pieces, start, filled = [], 0, 0
     for place, size in enumerate(images["bytes"].to_list()):
         if place > start and filled + size > most_bytes:
-            yield images[start:place]
+            pieces.append(images[start:place])
             start, filled = place, 0
         filled += size
-    yield images[start:]
+    return [*pieces, images[start:]]
 
 
 def link(root: Path, images: pl.DataFrame, folder: Path, place: Place, progress: Progress = silent) -> None:
@@ -90,7 +85,7 @@ def link(root: Path, images: pl.DataFrame, folder: Path, place: Place, progress:
     for split in images["split"].unique():
         (folder / place(split, "_")).parent.mkdir(parents=True, exist_ok=True)
     total = images.height
-    with _opened(root) as origin, _opened(folder) as there:
+    with files.opened_folder(root) as origin, files.opened_folder(folder) as there:
         for done, (split, file, key) in enumerate(images.select("split", "file", "key").iter_rows(), 1):
             try:
                 os.link(key, place(split, file), src_dir_fd=origin, dst_dir_fd=there)
@@ -98,16 +93,6 @@ def link(root: Path, images: pl.DataFrame, folder: Path, place: Place, progress:
                 files.link_or_copy(root / key, folder / place(split, file))
             if done % _AT_ONCE == 0 or done == total:
                 progress("pictures", done, total)
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    """A descriptor of the folder: names below it are then found without walking its path each time."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def by_split(split: str, file: str) -> str:

@@ -1,7 +1,7 @@
 """Images for people to read elsewhere, with boxes to begin from: a model's feedback, else the dataset's own labels."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -43,6 +43,14 @@ class Tasks:
     images: pl.DataFrame  # TASKS
     authors: pl.DataFrame  # AUTHORS
     boxes: pl.DataFrame  # BOXES
+
+
+def by_image(table: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each image, in their order."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in table.iter_rows(named=True):
+        rows.setdefault(row["image_id"], []).append(row)
+    return rows
 
 
 def of(contents: Contents, feedback: pl.DataFrame, detections: pl.DataFrame) -> Tasks:

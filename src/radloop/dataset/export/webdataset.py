@@ -53,14 +53,10 @@ def _label(contents: Contents, image: dict[str, Any], boxes: list[dict[str, Any]
 
 def _boxes(contents: Contents) -> dict[str, list[dict[str, Any]]]:
     """Corners as fractions of the picture: a trainer resizes it, and they stay right."""
-    class_id = pl.col("class_id")
-    return contents.nested(
-        class_id=class_id,
-        class_name=contents.classes.named(class_id),
-        rad_id=pl.col("rad_id"),
-        support=pl.col("support"),
-        xyxy_norm=pl.concat_list(EDGES),
-    )
+    class_name = contents.classes.named(pl.col("class_id")).alias("class_name")
+    xyxy_norm = pl.concat_list(EDGES).alias("xyxy_norm")
+    told = contents.boxes.select("image_id", box=pl.struct("class_id", class_name, "rad_id", "support", xyxy_norm))
+    return dict(told.group_by("image_id", maintain_order=True).agg("box").iter_rows())
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
