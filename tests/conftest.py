@@ -55,3 +55,29 @@ def old(tmp_path: Path) -> Path:
 def new(tmp_path: Path) -> Path:
     """The unit that follows `old`."""
     return write_unit(tmp_path / "new", NEW)
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    """Writes a table, and says where."""
+
+    def make(content, name="train.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return make
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Writes the files of a folder, {name: content}, and says where it is."""
+
+    def make(files):
+        for name, content in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return tmp_path
+
+    return make

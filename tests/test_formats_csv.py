@@ -13,16 +13,6 @@ HEADER = ",".join(ANNOTATION_COLUMNS)
 ROW = "a1,Cardiomegaly,3,R9,10,20,30,40"
 
 
-@pytest.fixture
-def csv_file(tmp_path):
-    def make(content, name="train.csv"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return make
-
-
 def test_rows_are_text_with_the_line_they_came_from(csv_file):
     rows, rejected = read_annotations(csv_file(f"{HEADER}\n{ROW}\n\n   \nb2,No finding,14,R1,,,,\n"))
     assert rows.columns == ["line", *ANNOTATION_COLUMNS]

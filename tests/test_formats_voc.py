@@ -24,18 +24,6 @@ def xml(*objects, filename="a.png", size=(200, 300), head=""):
     return f"{head}<annotation>\n{inside}\n</annotation>\n"
 
 
-@pytest.fixture
-def tree(tmp_path):
-    def make(files):
-        for name, content in files.items():
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return tmp_path
-
-    return make
-
-
 def read(path):
     assert formats.detect(Bundle(path)) == "voc"
     return voc.read(Bundle(path))

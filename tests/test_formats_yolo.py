@@ -15,18 +15,6 @@ BOX = "0 0.5 0.5 0.2 0.4\n"
 NAMES = "names: [nodule, mass]\n"
 
 
-@pytest.fixture
-def tree(tmp_path):
-    def make(files):
-        for name, content in files.items():
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return tmp_path
-
-    return make
-
-
 def read(path):
     assert formats.detect(Bundle(path)) == "yolo"
     return yolo.read(Bundle(path))

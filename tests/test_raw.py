@@ -13,16 +13,6 @@ HEADER = ",".join(ANNOTATION_COLUMNS)
 ROW = "a1,Cardiomegaly,3,R9,10,20,30,40"
 
 
-@pytest.fixture
-def csv_file(tmp_path):
-    def make(content, name="train.csv"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return make
-
-
 # source.json
 
 
