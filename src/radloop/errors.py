@@ -5,7 +5,8 @@
     ├── SourceError              annotations or pictures cannot be had
     │   ├── AnnotationError      the table as a whole cannot be used (a single bad row is data, see rejected.csv)
     │   │   └── RefusedError     too many of its rows are refused
-    │   └── DownloadError        Kaggle refused, or the download is damaged
+    │   ├── DownloadError        Kaggle refused, or the download is damaged
+    │   └── DicomError           a DICOM file cannot become a picture
     ├── StrictError              rows or files were refused and --strict was given; exit 3
     ├── TaxonomyError            the classes of a dataset or a model cannot be used
     ├── SplitError               groups and split sizes cannot both be kept
@@ -71,6 +72,17 @@ class StrictError(RadloopError):
 
 class DownloadError(SourceError):
     """Kaggle refused, or what it sent is damaged."""
+
+
+class DicomError(SourceError):
+    """A DICOM file cannot become a picture. `code` says under what to count it: "multi-frame", "no-pixels" …
+
+    Its sentence names no person: no identifier, and no text that the file holds.
+    """
+
+    def __init__(self, message: str, *, code: str = "unusable") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class TaxonomyError(RadloopError):

@@ -1,7 +1,8 @@
 """The list of every file of a dataset with its size and MD5: what publishing, pulling and checking trust.
 
-A unit is a folder of keys with its own manifest: the dataset (`organized/`) and the re-training data
-(`organized/retrain/`), which lies inside it and which the dataset's manifest never mentions.
+A unit is a folder of keys with its own manifest: the dataset (`organized/`), the re-training data
+(`organized/retrain/`) and the pictures without labels (`organized/incoming/`), which lie inside it and which the
+dataset's manifest never mentions.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from radloop.tables import MANIFEST
 NAME: Final = "manifest.parquet"
 UNIT: Final = "organized"
 RETRAIN: Final = "retrain"
+INCOMING: Final = "incoming"
 VERSIONED: Final = ("image", "label", "yaml")  # the kinds that make the version id
 
 _PART: Final = r"(?!\.\.?(?:/|\Z))[^/\\\x00-\x1f]+"  # of a key: no `.` or `..`

@@ -114,6 +114,31 @@ HELDOUT: Final = pl.Schema(
     }
 )
 
+# organized/incoming/incoming.parquet: every picture from production that nobody has labelled yet. patient: a keyed
+# hash. width, height: of the source, whose pixels results are given back in. recipe: null for what came as a picture.
+# audit: it never trains and measures instead. held_out: the split of a held-out image that it is grouped with.
+INCOMING: Final = pl.Schema(
+    {
+        "image_id": pl.String(),
+        "group": pl.String(),
+        "patient": pl.String(),
+        "md5": pl.String(),
+        "pixels_md5": pl.String(),
+        "phash": pl.String(),
+        "thumbnail": pl.Binary(),  # 32×32 gray values
+        "width": pl.Int32(),
+        "height": pl.Int32(),
+        "recipe": pl.String(),
+        "arrived_at": TIME,
+        "site": pl.String(),
+        "view": pl.String(),
+        "spacing_mm_row": pl.Float64(),
+        "spacing_mm_column": pl.Float64(),
+        "audit": pl.Boolean(),
+        "held_out": pl.String(),
+    }
+)
+
 # organized/consensus.parquet: every box that the readers of an image fuse into, also those that too few drew.
 CONSENSUS: Final = pl.Schema(
     {

@@ -7,6 +7,13 @@ Split = Literal["training", "validation", "test", "staging", "canary", "producti
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 HELD_OUT: Final[tuple[Split, ...]] = ("validation", "test", "staging", "canary")
 
+# Images of the incoming unit, which are in no split yet: those that may train, and the share that measures instead.
+INCOMING: Final = "incoming"
+AUDIT: Final = "audit"
+WITHHELD: Final = (*HELD_OUT, AUDIT)  # what never trains
+# What of a store the simulator shows.
+Part = Literal[Split, "incoming"]
+
 ConfidenceUnit = Literal["fraction", "percent"]
 # Which of the images that wait are listed (`feedback.worklists`).
 Worklist = Literal["all", "next", "mine", "unread", "twice", "disputed"]

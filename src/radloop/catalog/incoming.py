@@ -1,0 +1,49 @@
+"""Pictures from production that nobody has labelled yet: the unit `incoming/` beside a dataset, as it stands."""
+
+import hashlib
+from pathlib import Path
+
+import polars as pl
+
+from radloop import manifest, sealed, tree
+from radloop.errors import DatasetError
+from radloop.tables import INCOMING
+from radloop.words import AUDIT
+from radloop.words import INCOMING as SPLIT
+
+
+def encode(table: pl.DataFrame) -> bytes:
+    """The bytes of incoming.parquet: the same for the same rows in any order."""
+    return sealed.encode(table.select(INCOMING.names()).sort("image_id"))
+
+
+def decode(data: bytes, *, name: str) -> pl.DataFrame:
+    """INCOMING from the bytes of incoming.parquet. Raises DatasetError for anything else."""
+    table = sealed.decode(data)
+    if table is None or dict(table.schema) != dict(INCOMING) or table["image_id"].is_duplicated().any():
+        raise DatasetError(f"{name} is not radloop's, or damaged ({len(data)} bytes). Run `radloop ingest` again.")
+    return table
+
+
+def read(root: Path) -> pl.DataFrame:
+    """INCOMING of the dataset in the folder `root`; empty where it has no such unit. Raises DatasetError."""
+    unit = root / manifest.INCOMING
+    listed = manifest.read(unit)
+    if listed is None:
+        return INCOMING.to_frame()
+    path = unit / tree.INCOMING
+    data = path.read_bytes() if path.is_file() else b""
+    if hashlib.md5(data).hexdigest() not in listed.filter(key=tree.INCOMING)["md5"]:
+        raise DatasetError(f"{path} is not what its manifest lists: it was changed, or cut off. Run `radloop ingest`.")
+    return decode(data, name=str(path))
+
+
+def images(table: pl.DataFrame) -> pl.DataFrame:
+    """One row an image of INCOMING, as those of a version: image_id, split, group, md5, phash.
+
+    Its split is that of the held-out image that it is grouped with, else "audit" or "incoming".
+    """
+    own = pl.when("audit").then(pl.lit(AUDIT)).otherwise(pl.lit(SPLIT))
+    return table.select("image_id", pl.coalesce("held_out", own).alias("split"), "group", "md5", "phash").sort(
+        "image_id"
+    )

@@ -1,0 +1,58 @@
+"""THE way in which a DICOM file becomes a picture: for the source of a dataset, for `ingest` and for `watch` alike."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from radloop.dicom import gray, radiograph
+from radloop.dicom.pseudonyms import Origin, Pseudonyms
+from radloop.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A picture and what may leave the house of its source."""
+
+    image_id: str  # pseudonyms, as patient and site
+    patient: str | None
+    png: bytes
+    width: int  # of the source: Columns and Rows, in whose pixels results are given back
+    height: int
+    spacing_mm: tuple[float, float] | None  # between rows, between columns
+    view: str
+    site: str | None
+    study_date: date | None  # shifted
+    recipe: str
+    burnt: str | None = None  # why there may be text in its pixels: a person has to look first
+
+
+def take(data: bytes, recipe: Recipe, pseudonyms: Pseudonyms, *, frontal_only: bool = False) -> Taken:
+    """The picture that the recipe makes of a DICOM file. What leads back is remembered. Raises DicomError."""
+    found = radiograph.read(data, frontal_only=frontal_only)
+    picture = gray.png(gray.make(found, recipe))
+    image_id = pseudonyms.image_id(found.sop_instance_uid)
+    patient = pseudonyms.patient(found.patient_id, found.issuer)
+    pseudonyms.remember(
+        Origin(
+            image_id=image_id,
+            study_uid=found.study_uid,
+            series_uid=found.series_uid,
+            sop_instance_uid=found.sop_instance_uid,
+            sop_class_uid=found.sop_class_uid,
+            patient_id=found.patient_id,
+            issuer=found.issuer,
+            rows=found.rows,
+            columns=found.columns,
+        )
+    )
+    return Taken(
+        image_id=image_id,
+        patient=patient,
+        png=picture,
+        width=found.columns,
+        height=found.rows,
+        spacing_mm=found.spacing_mm,
+        view=found.view,
+        site=pseudonyms.keyed("site", found.site)[:8] if found.site else None,
+        study_date=found.study_date and found.study_date - timedelta(days=pseudonyms.shift_days(patient)),
+        recipe=str(recipe),
+    )
