@@ -15,6 +15,8 @@
     ├── BusyError                another run holds this folder
     ├── EngineError              processes or the cluster cannot do the work
     ├── FeedbackError            a feedback or review file cannot be used
+    ├── PacsError                the PACS refused, or holds something else
+    │   └── TransientPacsError   it may answer the next time: unreachable, timeout, 5xx
     └── DetectorError            the detector cannot answer, and another try will not help
         └── TransientDetectorError   it may answer the next time: timeout, refused, 5xx
 
@@ -115,6 +117,21 @@ class FeedbackError(RadloopError):
     def __init__(self, message: str, *, code: str = "unusable") -> None:
         super().__init__(message)
         self.code = code
+
+
+class PacsError(RadloopError):
+    """The PACS refused, or holds something else. `code` says under what to count it: "gone", "refused" …"""
+
+    def __init__(self, message: str, *, code: str = "refused") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TransientPacsError(PacsError):
+    """The PACS did not answer this time; another try may succeed."""
+
+    def __init__(self, message: str, *, code: str = "unavailable") -> None:
+        super().__init__(message, code=code)
 
 
 class DetectorError(RadloopError):
