@@ -139,6 +139,18 @@ INCOMING: Final = pl.Schema(
     }
 )
 
+# tombstones.parquet: what was taken away for good (`catalog.tombstones`); a hash leads back to nobody who does not hold
+# the image's id or its picture already. pixels: null where no picture of it was left.
+TOMBSTONES: Final = pl.Schema(
+    {
+        "image": pl.String(),  # salted hashes: of the image_id,
+        "pixels": pl.String(),  # and of the decoded gray values
+        "salt": pl.String(),
+        "forgotten_at": TIME,
+        "reason": pl.String(),
+    }
+)
+
 # organized/consensus.parquet: every box that the readers of an image fuse into, also those that too few drew.
 CONSENSUS: Final = pl.Schema(
     {

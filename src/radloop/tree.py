@@ -24,6 +24,7 @@ SUMMARY: Final = "summary.json"
 PROOF: Final = "splits.json"
 REJECTED: Final = "rejected.csv"
 HELDOUT: Final = "heldout.parquet"
+TOMBSTONES: Final = "tombstones.parquet"
 INCOMING: Final = "incoming.parquet"  # of the unit of the pictures without labels
 
 # of the unit of the re-training data
