@@ -20,6 +20,7 @@ import radloop
 from radloop import cli, options, words
 from radloop.api import dataset, given, steps
 from radloop.durations import Duration
+from radloop.recipe import Recipe
 from radloop.settings import Setting, of
 from radloop.split_sizes import SplitSizes
 
@@ -101,12 +102,11 @@ def keywords() -> str:
             if setting.required or name in DECIDING.get(step, ()):
                 continue
             kind = _kind(hints[name], setting)
-            used |= {word for word in (*WORDS, "Duration", "SplitSizes") if word in re.findall(r"\w+", kind)}
+            used |= {word for word in (*WORDS, *OWN) if word in re.findall(r"\w+", kind)}
             rows.append(f"    {name}: {kind}")
         title = f'    """Keywords of `radloop.{function}`."""'
         classes.append("\n".join([f"class {step.__name__}Keywords(TypedDict, total=False):", title, "", *rows]))
-    own = {"Duration": "radloop.durations", "SplitSizes": "radloop.split_sizes"}
-    imports = [f"from {own[name]} import {name}" for name in sorted(own) if name in used]
+    imports = [f"from {kind.__module__} import {name}" for name, kind in sorted(OWN.items()) if name in used]
     imports.append(f"from radloop.words import {', '.join(sorted(used & set(WORDS)))}")
     head = (
         '"""The keywords of the API\'s functions. Made from `radloop.options` by `make docs`; do not edit."""\n\n'
@@ -116,6 +116,7 @@ def keywords() -> str:
     return head + "\n".join(imports) + "\n\n" + "\n\n\n".join([text, *classes]) + "\n"
 
 
+OWN = {kind.__name__: kind for kind in (Duration, Recipe, SplitSizes)}
 WORDS = {name: kind for name, kind in vars(words).items() if get_origin(kind) is Literal}
 
 
@@ -131,7 +132,7 @@ def _kind(hint: Any, setting: Setting) -> str:
     if get_origin(hint) is Literal:
         named = [name for name, kind in WORDS.items() if kind == hint]
         return named[0] if named else "Literal[{}]".format(", ".join(f'"{choice}"' for choice in get_args(hint)))
-    if hint in (Duration, SplitSizes):
+    if hint in OWN.values():
         return f"{hint.__name__} | str"
     return "Text" if hint is Path or (hint is str and not setting.about.parse) else str(hint.__name__)
 

@@ -82,9 +82,11 @@ def test_what_is_wrong_has_a_code_and_names_field_and_value(content, code, sente
     assert refusal(content) == (code, sentence)
 
 
-@pytest.mark.parametrize("field", ["image_id", "feedback_id", "image_md5", "image_phash", "split", "schema_version"])
+@pytest.mark.parametrize(
+    "field", ["image_id", "feedback_id", "image_md5", "image_phash", "recipe", "split", "schema_version"]
+)
 def test_field_of_a_certain_form_says_which_one(field):
-    code, sentence = refusal(bare(**{field: "/"}))
+    code, sentence = refusal(bare(**{field: "/ /"}))
     assert code == f"bad-{field.replace('_', '-')}"
     assert "expected" in sentence
     assert "^" not in sentence

@@ -118,7 +118,7 @@ def test_tables_hold_both_forms(tmp_path, classes):
     put(tmp_path, "a1.json", bare(timestamp="2026-11-22 09:00:00"))
     nothing = {"class_id": classes.nothing, "bbox": None}
     put(tmp_path, "n.json", bare(image_id="n", timestamp="2026-11-22T08:00:00Z", **nothing))
-    records.write(tmp_path, rich(classes, feedback_id="f9"))
+    records.write(tmp_path, rich(classes, feedback_id="f9", recipe="minmax@1,size=original"))
     put(tmp_path, "broken.json", b"{")
     put(tmp_path, "README.txt", b"no feedback")
 
@@ -132,6 +132,7 @@ def test_tables_hold_both_forms(tmp_path, classes):
     assert found.feedback["timestamp"][1] == datetime(2026, 11, 22, 9, tzinfo=UTC)
     full = found.feedback.row(2, named=True)
     assert full["file"] == "a1.f9.json"
+    assert found.feedback["recipe"].to_list() == [None, None, "minmax@1,size=original"]
     assert (full["model"], full["model_version"], full["site"], full["stage"]) == ("oracle", "noise-1", "north", 4)
     assert (full["mean"], full["std"], full["sharpness"]) == (120.0, 50.5, 900.25)
     boxes = found.detections.filter(pl.col("feedback_id") == "f9")

@@ -19,6 +19,7 @@ from feedback_files import bare, names, put, refused_by, rich
 from radloop.errors import FeedbackError
 from radloop.feedback import reading, records
 from radloop.feedback.records import Detection, Model
+from radloop.recipe import Recipe
 from radloop.taxonomy import Taxonomy
 from taxonomies import EVERY, VINDR
 
@@ -220,6 +221,13 @@ def test_hostile_low_detection_refuses_its_feedback(changes, code, words, form):
 def test_kept_from_is_a_confidence_or_not_there(told):
     refused = refused_by(records.decode, json.dumps(bare(kept_from=told)).encode(), VINDR, name="x.json")
     assert (refused and refused.code) == (None if told is None else "bad-kept-from")
+
+
+def test_recipe_comes_back_and_stands_nowhere_where_there_is_none(classes):
+    name = str(Recipe("window:-600/1500", 512, keeps_ratio=True))
+    written = rich(classes, recipe=name)
+    assert records.decode(records.encode(written), classes, name="x").recipe == name
+    assert b"recipe" not in records.encode(rich(classes))
 
 
 def test_low_detections_stand_behind_the_detections_and_are_none_of_them(classes):

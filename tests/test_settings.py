@@ -13,6 +13,7 @@ from radloop import cli, options, settings
 from radloop.durations import Duration
 from radloop.errors import UsageError
 from radloop.options import Step
+from radloop.recipe import Recipe
 from radloop.settings import Setting
 from radloop.split_sizes import SplitSizes
 from radloop.words import SPLITS
@@ -28,6 +29,7 @@ REQUIRED = {"source": "synthetic:9", "asked": "a1", "place": "./data", "format":
 # options with a parse of their own: values that it takes
 PARSED = {
     "sizes": st.builds(SplitSizes, *[st.integers(1, 99)] * 6),
+    "recipe": st.sampled_from([Recipe(), Recipe("minmax", None), Recipe("window:40/400", 512, keeps_ratio=True)]),
     "auth": st.sampled_from(["token", "none", "header:X-Remote-User"]),
     "token": st.text("abcXYZ019._~", min_size=16, max_size=40),
     "public_name": st.sampled_from(["reads.hospital.org", "desk"]),

@@ -19,6 +19,7 @@ from radloop.parts import READER_ID as READER_ID
 from radloop.parts import (
     ClassNames,
     DatasetFolder,
+    DicomPictures,
     DryRun,
     Durable,
     FeedbackFolder,
@@ -49,10 +50,10 @@ _NAME: Final = re.compile(r"[A-Za-z0-9.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extract(Json, DryRun, Jobs, Seeded, ClassNames, Out):
+class Extract(Json, DryRun, Jobs, Seeded, ClassNames, DicomPictures, Out):
     """Bring annotations and pictures to OUT/raw. A folder is read where it lies."""
 
-    source: Annotated[str, About("kaggle, a folder, or synthetic:N (N made-up images).")]
+    source: Annotated[str, About("kaggle, a folder, dicom:FOLDER, or synthetic:N (N made-up images).")]
     annotations: Path | None = option(
         None, "The file, folder or zip of labels, instead of what lies in the source's folder."
     )

@@ -13,6 +13,7 @@ from radloop.catalog.rule import Rule
 from radloop.durations import Duration
 from radloop.errors import UsageError
 from radloop.option import ABOUT, About, option, switch
+from radloop.recipe import Recipe
 from radloop.words import ConfidenceUnit, TimeUnit
 
 if TYPE_CHECKING:
@@ -75,6 +76,27 @@ class Parallel(Jobs):
     ray_address: str = option(
         "auto", "The Ray cluster: HOST:PORT of its head, or auto, the one that this machine is a node of."
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DicomPictures(Step):
+    """A command that makes pictures of DICOM files."""
+
+    recipe: Recipe | None = option(
+        None,
+        About(
+            "How pictures are made of DICOM files: vinbigdata, minmax or window:CENTER/WIDTH; then perhaps "
+            ",size=PIXELS or ,size=original and ,ratio=kept.",
+            shown="vinbigdata,size=1024",
+            parse=Recipe.parse,
+        ),
+    )
+    frontal_only: bool = option(False, "Refuse DICOM files whose view is not frontal (PA or AP).")
+
+    @property
+    def picture_recipe(self) -> Recipe:
+        """The recipe that pictures are made by."""
+        return self.recipe or Recipe()
 
 
 @dataclass(frozen=True, kw_only=True)

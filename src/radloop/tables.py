@@ -192,7 +192,8 @@ MANIFEST: Final = pl.Schema(
 DETECTOR: Final = ("model", "model_version")
 
 # One feedback: what a model said of one image at one time. class_id and confidence are the top detection's; class_id
-# is null where nothing was found. What the bare five-key form does not tell is null. simulated: it has that block.
+# is null where nothing was found. What the bare five-key form does not tell is null. recipe: of the picture that it was
+# given on, null for one that came as it was. simulated: it has that block.
 # complete: it lists every detection, where the bare form tells one box of perhaps many. kept_from: no box that is more
 # confident is missing; null where nobody says, as of another program's. zoned: its time has a zone.
 # schema_version: null for what another program wrote.
@@ -206,6 +207,7 @@ FEEDBACK: Final = pl.Schema(
         "split": pl.String,
         "image_md5": pl.String,
         "image_phash": pl.String,
+        "recipe": pl.String,
         "mean": pl.Float64,
         "std": pl.Float64,
         "sharpness": pl.Float64,

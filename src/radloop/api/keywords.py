@@ -5,6 +5,7 @@ from os import PathLike
 from typing import Literal, TypedDict
 
 from radloop.durations import Duration
+from radloop.recipe import Recipe
 from radloop.split_sizes import SplitSizes
 from radloop.words import Boxes, ConfidenceUnit, Format, LabelKind, Split, TimeUnit, Worklist
 
@@ -15,6 +16,8 @@ class ExtractKeywords(TypedDict, total=False):
     """Keywords of `radloop.extract`."""
 
     out: Text
+    recipe: Recipe | str | None
+    frontal_only: bool
     classes: Text | None
     annotations: Text | None
     format: Format
@@ -70,6 +73,8 @@ class EtlKeywords(TypedDict, total=False):
     """Keywords of `radloop.etl`."""
 
     out: Text
+    recipe: Recipe | str | None
+    frontal_only: bool
     store: Text | None
     classes: Text | None
     map: Sequence[Text]

@@ -33,6 +33,7 @@ class Version:
     settings: Mapping[str, Any]
     memory: pl.DataFrame = field(default_factory=heldout.NOTHING.clone)  # HELDOUT: all that ever was, in its lineage
     synthetic: bool = False  # made up, so that what was simulated on it may train
+    recipe: str | None = None  # that its pictures were made by; None where they came as pictures
 
     @property
     def images(self) -> pl.DataFrame:
@@ -90,7 +91,9 @@ def read(folder: Path) -> Version:
     memory = _memory(get, annotations, summary, name=str(root))
     get(tree.PROOF)  # of no use here, but a changed one tells of a hand in the dataset
     made_up = str(summary.get("source", "")).startswith("synthetic:")
-    return Version(root, manifest.version(files), classes, annotations, files, settings, memory, made_up)
+    return Version(
+        root, manifest.version(files), classes, annotations, files, settings, memory, made_up, recipe_of(summary)
+    )
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,11 @@ class Earlier:
     def assignment(self) -> pl.DataFrame:
         """ASSIGNMENT of its images."""
         return self.annotations.select("image_id", "group", "split").unique().sort("image_id")
+
+    @property
+    def recipe(self) -> str | None:
+        """That its pictures were made by; None where they came as pictures."""
+        return recipe_of(self.summary)
 
     @property
     def lineage(self) -> str:
@@ -180,7 +188,12 @@ def _annotations(get: Get, *, name: str) -> tuple[Taxonomy, pl.DataFrame]:
 
 
 def _summary(get: Get, *, name: str) -> dict[str, Any]:
-    return _json(get(tree.SUMMARY), name=f"{name}: {tree.SUMMARY}")
+    return summary_of(get(tree.SUMMARY), name=name)
+
+
+def summary_of(data: bytes | None, *, name: str) -> dict[str, Any]:
+    """What the bytes of a summary.json tell; nothing where there is none. Raises DatasetError for a damaged one."""
+    return _json(data, name=f"{name}: {tree.SUMMARY}")
 
 
 def _json(data: bytes | None, *, name: str) -> dict[str, Any]:
@@ -208,6 +221,12 @@ def taxonomy_of(summary: bytes | None, *, name: str) -> Taxonomy:
         return taxonomy.of_summary(dict(json.loads(summary or b"{}")), default=vindr.TAXONOMY)
     except (ValueError, TypeError, RecursionError, TaxonomyError) as broken:
         raise DatasetError(f"{name}: {tree.SUMMARY} is damaged ({broken}). Write the dataset again.") from broken
+
+
+def recipe_of(summary: Mapping[str, Any]) -> str | None:
+    """The name of the recipe that the pictures of a version were made by; None where they came as pictures."""
+    told = summary.get("recipe")
+    return None if told is None else str(told)
 
 
 def encode(annotations: pl.DataFrame, classes: Taxonomy) -> bytes:

@@ -21,7 +21,7 @@ from radloop.progress import Progress, silent
 from radloop.tables import DETECTIONS, FEEDBACK, REFUSED_FILES
 from radloop.taxonomy import Taxonomy
 
-_PASS: Final = 5  # another number where reading means something else: what an older pass has read is not used
+_PASS: Final = 6  # another number where reading means something else: what an older pass has read is not used
 _OF_A_BOX: Final = [(name, kind) for name, kind in DETECTIONS.items() if name not in FEEDBACK]
 _ROWS: Final = pl.Schema(
     [

@@ -46,6 +46,7 @@ _FORMS: Final = {  # of the fields that are a text of a certain form, or one of 
     "feedback_id": "1 to 64 letters, digits, - and _, the first a letter or digit",
     "image_md5": "32 hexadecimal digits in lower case",
     "image_phash": "16 hexadecimal digits in lower case",
+    "recipe": "the name of a recipe: 1 to 100 characters of ASCII, without blanks",
     "reviewer": "a pseudonym of 1 to 50 letters, digits and -",
     "previous": "16 hexadecimal digits in lower case",
     "split": f"one of {', '.join(SPLITS)}",

@@ -279,6 +279,7 @@ def _rich_row(name: str, parsed: Parsed, nothing: int) -> tuple[Any, ...]:
         feedback.split,
         feedback.image_md5,
         feedback.image_phash,
+        feedback.recipe,
         *((picture.mean, picture.std, picture.sharpness) if picture else (None, None, None)),
         *((model.name, model.version) if model else (None, None)),
         feedback.latency_ms,

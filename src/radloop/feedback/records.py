@@ -88,6 +88,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     split: Split | None = None
     image_md5: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")] | None = None
     image_phash: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")] | None = None
+    recipe: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,100}\Z")] | None = None  # of a picture made of DICOM
     picture: PictureMeasures | None = None
     model: Model | None = None
     latency_ms: Annotated[float, msgspec.Meta(ge=0.0)] | None = None

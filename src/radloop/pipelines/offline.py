@@ -267,6 +267,8 @@ def _source(options: Extract) -> Source:
             seed=options.seed,
             jobs=options.jobs,
             annotations_only=options.annotations_only,
+            recipe=options.recipe,
+            frontal_only=options.frontal_only,
         )
     )
 

@@ -82,6 +82,7 @@ class _Known(NamedTuple):
 
     classes: Taxonomy
     truth: pl.DataFrame | None  # TRUTH; None: unknown
+    recipe: str | None  # that its pictures were made by
     notes: tuple[str, ...]
 
 
@@ -126,6 +127,7 @@ def simulate(
             journal.write("start", detector=run.detector, provider=provider, **start)
             with files.locked(cache / "shown"):
                 plain, lost = _fetch(store, prefix, rows, cache, engine=engine, progress=progress)
+                plain = [picture._replace(recipe=known.recipe) for picture in plain]
                 shown = _drifted(plain, drifts, stages, cache / "shown", engine=engine, progress=progress)
 
         found = set() if known.truth is None else set(known.truth["image_id"])
@@ -261,13 +263,14 @@ def _pictures_of(store: Store, splits: Sequence[Split]) -> tuple[str, pl.DataFra
 def _known(store: Store, prefix: str, image_ids: pl.Series) -> _Known:
     """The classes of the dataset, and the truth of its images. Of a store that tells no classes: VinBigData's."""
     known = version.published(lambda key: store.get(layout.key_in(prefix, key)), name=store.address)
+    summary = store.get(layout.key_in(prefix, tree.SUMMARY))
+    recipe = version.recipe_of(version.summary_of(summary, name=store.address))
     if known is not None:
         classes, annotations = known
         rows = version.readings(annotations).filter(pl.col("image_id").is_in(image_ids.implode()))
-        return _Known(classes, truth.of(rows), ())
-    summary = store.get(layout.key_in(prefix, tree.SUMMARY))
+        return _Known(classes, truth.of(rows), recipe, ())
     notes = () if summary else (f"{store.address} tells no classes: VinBigData's were taken",)
-    return _Known(version.taxonomy_of(summary, name=store.address), None, notes)
+    return _Known(version.taxonomy_of(summary, name=store.address), None, recipe, notes)
 
 
 def _fetch(
@@ -341,4 +344,6 @@ def _changed(
         for done, _ in enumerate(pool.map(make, distinct), 1):
             progress(f"drift {name}", done, len(distinct))
     named = [(picture.image_id, picture.split, paths[picture.md5]) for picture in plain]
-    return _measured(named, folder / f"{name}.parquet", engine=engine, progress=progress)
+    made = {picture.image_id: picture.recipe for picture in plain}
+    measured = _measured(named, folder / f"{name}.parquet", engine=engine, progress=progress)
+    return [picture._replace(recipe=made[picture.image_id]) for picture in measured]

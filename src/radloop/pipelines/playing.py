@@ -56,6 +56,7 @@ class Shown(NamedTuple):
     md5: str
     phash: str
     measures: PictureMeasures
+    recipe: str | None = None  # that it was made by
 
 
 @dataclass(frozen=True)
@@ -231,6 +232,7 @@ class _Clerk:
             split=shown.split,
             image_md5=shown.md5,
             image_phash=shown.phash,
+            recipe=shown.recipe,
             picture=shown.measures,
             model=_answering(self._run.model, predictions),
             latency_ms=answer.latency_ms,

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from radloop.errors import UsageError
 from radloop.progress import Progress
+from radloop.recipe import Recipe
 from radloop.sources.raw import RawData
 from radloop.taxonomy import Taxonomy
 from radloop.words import Boxes, Format
@@ -23,6 +24,8 @@ class Wanted:
     seed: int = 0
     jobs: int = 1
     annotations_only: bool = False
+    recipe: Recipe | None = None  # how pictures are made of DICOM files; None: nobody said
+    frontal_only: bool = False  # of DICOM files
 
 
 class Source(Protocol):
@@ -44,6 +47,11 @@ def named(wanted: Wanted) -> Source:
     from radloop.sources.kaggle import Kaggle
     from radloop.sources.synthetic import Synthetic
 
+    if wanted.recipe or wanted.frontal_only:
+        option = "--recipe" if wanted.recipe else "--frontal-only"
+        raise UsageError(
+            f"{option} is for DICOM files: the pictures of {wanted.source} are taken as they are. Omit it."
+        )
     made = wanted.source == "kaggle" or wanted.source.startswith("synthetic:")
     if made and wanted.format not in ("auto", "csv"):
         raise UsageError(f"--format {wanted.format} is for a folder: the labels of {wanted.source} are csv. Omit it.")
