@@ -10,9 +10,12 @@ from typing import Final
 
 import numpy as np
 
+from radloop import codes
+from radloop.codes import Code
 from radloop.readers import Box, Floats, Habits, Place
 from radloop.taxonomy import Taxonomy
 from radloop.vindr import classes, habits, places
+from radloop.vindr import codes as terminology
 
 _SIDE: Final = (0.14, 0.45)  # of a finding nobody measured: the median and the spread of the logarithm
 _LARGEST: Final = 0.5
@@ -33,6 +36,11 @@ class Domain:
 def of(taxonomy: Taxonomy) -> Domain:
     """What is known of the classes of `taxonomy`."""
     return VINDR if taxonomy == classes.TAXONOMY else _general(len(taxonomy))
+
+
+def codes_of(taxonomy: Taxonomy) -> tuple[Code, ...]:
+    """What each class is called outside, in the order of their numbers."""
+    return terminology.CODES if taxonomy == classes.TAXONOMY else codes.of_names(taxonomy)
 
 
 def _anywhere(class_id: int, rng: np.random.Generator) -> Box:
