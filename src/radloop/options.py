@@ -8,12 +8,12 @@ command is a dataclass here and a function in `radloop.cli`.
 Nothing here reads the environment.
 """
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from radloop.errors import UsageError
+from radloop.dashboard_options import TOKEN as TOKEN
+from radloop.dashboard_options import Dashboard as Dashboard
 from radloop.option import About, option, switch
 from radloop.parts import READER_ID as READER_ID
 from radloop.parts import (
@@ -42,11 +42,6 @@ from radloop.parts import (
 )
 from radloop.split_sizes import SplitSizes
 from radloop.words import Boxes, ExportFormat, Format, LabelKind, ReviewFormat, Split, Worklist
-
-TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")  # RFC 6750, section 2.1
-_HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
-_TAKEN: Final = ("authorization", "cookie", "host", "origin")
-_NAME: Final = re.compile(r"[A-Za-z0-9.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,70 +279,6 @@ class Check(Json, Jobs):
     """Say what a trainer would drop, and what was changed or leaks. It is Ultralytics 8.4. Exit 1 if anything is."""
 
     place: Annotated[str, About("A dataset's folder or a store (name:container).", argument="DIR|STORE")]
-
-
-def _auth(text: str) -> str:
-    kind, _, name = text.partition(":")
-    if text in ("token", "none") or (kind == "header" and _HEADER.fullmatch(name) and name.lower() not in _TAKEN):
-        return text
-    raise UsageError(f"{text[:60]!r} cannot be used: it has to be token, none or header:NAME, as header:X-Remote-User.")
-
-
-def _token(text: str) -> str:
-    if not TOKEN.fullmatch(text):  # what it is stands in no message
-        raise UsageError("a token has 16 or more letters, digits and any of . _ ~ + / = -, and nothing else.")
-    return text
-
-
-def _host(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise UsageError(f"{text[:60]!r} cannot be used: it has to be a name, such as reads.hospital.org.")
-    return text.lower()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFolder):
-    """Show dataset, feedback and reviews in a browser; review there. Any of the parts may be missing."""
-
-    retrain: Path | None = option(None, About("A retrain.csv to show.", shown="DATASET/retrain/retrain.csv"))
-    images: Path | None = option(None, About("Folder of pictures to show.", shown="the dataset's own"))
-    compare: Path | None = option(
-        None, About("Another version of the dataset, or its annotations, to set beside it.", shown="what it keeps")
-    )
-    host: str = option("127.0.0.1", "Address that the dashboard listens on.")
-    port: int = option(8501, About("Port of the dashboard.", ge=1, le=65_535))
-    auth: str = option(
-        "token",
-        About(
-            "Who gets in: who has the token; whom a proxy, which sends it, names in a header (header:NAME: the "
-            "Reader ID); or everybody (none).",
-            parse=_auth,
-        ),
-    )
-    token: str | None = option(
-        None,
-        About(
-            "The token of the dashboard, 16 or more letters and digits.",
-            shown="kept in REVIEWS/.dashboard-token",
-            flag=False,
-            parse=_token,
-            secret=True,
-        ),
-    )
-    public_name: str | None = option(
-        None,
-        About("Name under which browsers reach the dashboard, such as reads.hospital.org.", parse=_host),
-    )
-
-    @property
-    def auth_header(self) -> str | None:
-        """The header in which a proxy names the reader, in lower case; None where none does."""
-        return self.auth.removeprefix("header:").lower() if self.auth.startswith("header:") else None
-
-    @property
-    def retrain_table(self) -> Path:
-        """Where the re-training table lies."""
-        return self.retrain or self.dataset_folder / "retrain" / "retrain.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
