@@ -62,7 +62,7 @@ def without(key: str) -> dict:
         (
             bare(split="train"),
             "bad-split",
-            'split "train": expected one of training, validation, test, staging, canary, production',
+            'split "train": expected one of training, validation, test, staging, canary, production, incoming, audit',
         ),
         (bare(schema_version=2), "bad-schema-version", "schema_version 2: expected 1"),
         (bare(stage=2**31), "bad-stage", "stage 2147483648: expected a whole number <= 2147483647"),

@@ -11,8 +11,9 @@ HELD_OUT: Final[tuple[Split, ...]] = ("validation", "test", "staging", "canary")
 INCOMING: Final = "incoming"
 AUDIT: Final = "audit"
 WITHHELD: Final = (*HELD_OUT, AUDIT)  # what never trains
-# What of a store the simulator shows.
+# What of a store the simulator shows, and what feedback is on.
 Part = Literal[Split, "incoming"]
+Seen = Literal[Split, "incoming", "audit"]
 
 ConfidenceUnit = Literal["fraction", "percent"]
 # Which of the images that wait are listed (`feedback.worklists`).

@@ -11,8 +11,9 @@ import polars as pl
 
 from radloop import manifest, sealed, taxonomy, tree
 from radloop.catalog import heldout
+from radloop.catalog import incoming as unlabelled
 from radloop.errors import DatasetError, TaxonomyError
-from radloop.tables import ANNOTATIONS, CLASS_ID, EDGES, PREDICTION, READER, REVIEW
+from radloop.tables import ANNOTATIONS, CLASS_ID, EDGES, INCOMING, PREDICTION, READER, REVIEW
 from radloop.taxonomy import Taxonomy
 from radloop.vindr import classes as vindr
 
@@ -34,11 +35,12 @@ class Version:
     memory: pl.DataFrame = field(default_factory=heldout.NOTHING.clone)  # HELDOUT: all that ever was, in its lineage
     synthetic: bool = False  # made up, so that what was simulated on it may train
     recipe: str | None = None  # that its pictures were made by; None where they came as pictures
+    incoming: pl.DataFrame = field(default_factory=INCOMING.to_frame)  # INCOMING: of the unit beside it
 
     @property
     def images(self) -> pl.DataFrame:
-        """One row an image: image_id, split, group, md5, phash."""
-        return images(self.annotations)
+        """One row an image, those of the incoming unit that it has not itself, too: `images`."""
+        return images(self.annotations, self.incoming)
 
     @property
     def guarded(self) -> pl.DataFrame:
@@ -58,9 +60,20 @@ class Version:
         return _verified(lambda key: _file(self.root / key), self.files, name=str(self.root))(key)
 
 
-def images(annotations: pl.DataFrame) -> pl.DataFrame:
-    """One row an image of ANNOTATIONS: image_id, split, group, md5, phash."""
-    return annotations.select("image_id", "split", "group", "md5", "phash").unique("image_id").sort("image_id")
+def images(annotations: pl.DataFrame, incoming: pl.DataFrame | None = None) -> pl.DataFrame:
+    """One row an image of ANNOTATIONS, and of INCOMING that it has not: image_id, split, group, md5, phash.
+
+    An image that was added is the dataset's own, and the dataset names the groups that it has an image of.
+    """
+    own = annotations.select("image_id", "split", "group", "md5", "phash").unique("image_id").sort("image_id")
+    if incoming is None or incoming.is_empty():
+        return own
+    waiting, named = unlabelled.images(incoming), own.select("image_id", named="group")
+    members = pl.concat([waiting.select("image_id", "group"), waiting.select(image_id="group", group="group")])
+    renamed = members.join(named, on="image_id").group_by("group").agg(pl.col("named").min())
+    new = waiting.join(own, on="image_id", how="anti").join(renamed, on="group", how="left")
+    new = new.with_columns(group=pl.coalesce("named", "group")).select(own.columns)
+    return pl.concat([own, new]).sort("image_id")
 
 
 def readings(annotations: pl.DataFrame) -> pl.DataFrame:
@@ -91,9 +104,8 @@ def read(folder: Path) -> Version:
     memory = _memory(get, annotations, summary, name=str(root))
     get(tree.PROOF)  # of no use here, but a changed one tells of a hand in the dataset
     made_up = str(summary.get("source", "")).startswith("synthetic:")
-    return Version(
-        root, manifest.version(files), classes, annotations, files, settings, memory, made_up, recipe_of(summary)
-    )
+    recipe, unit = recipe_of(summary), unlabelled.read(root)
+    return Version(root, manifest.version(files), classes, annotations, files, settings, memory, made_up, recipe, unit)
 
 
 @dataclass(frozen=True)

@@ -5,22 +5,15 @@ place of what a person said: on an image that people have read it only says that
 with `used` false), on another one it is the label.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
 
 from radloop.dataset.findings import Validated
-from radloop.tables import (
-    ANNOTATION_COLUMNS,
-    EDGES,
-    HELD_OUT,
-    PREDICTION,
-    READER,
-    REVIEW,
-    SCALED_SIDE_PX,
-    SIMULATED_REVIEW,
-)
+from radloop.tables import ANNOTATION_COLUMNS, EDGES, PREDICTION, READER, REVIEW, SCALED_SIDE_PX, SIMULATED_REVIEW
+from radloop.words import WITHHELD
 
 SOURCE: Final = "retrain.csv"
 CARRIED: Final = "annotations.parquet"  # of the version before
@@ -84,13 +77,14 @@ def merge(
     """The annotations with all rows (columns `source`, `final` and `used` more), and the images that move to training.
 
     carried: what the version before held beside its readers' rows; new: of a retrain.csv, which goes before it, reading
-    by reading. previous: ASSIGNMENT of the version before and of all that is remembered; pictures: the images that have
-    one. Rows of an image without a picture, and of a held-out one, are refused: no held-out image ever trains.
+    by reading. previous: ASSIGNMENT of the version before, of all that is remembered and of incoming images; pictures:
+    the images that have one. Rows of an image without a picture, and of a held-out or audit one or of one grouped with
+    such a one, are refused: none of these ever trains.
 
     blind: images whose readers are set aside (`--blind-production`), beside those that move now; None: nobody's are.
     """
     split = dict(previous.select("image_id", "split").iter_rows()) if previous is not None else {}
-    parts = [_sorted_out(part, base, split, pictures) for part in (carried, new) if part is not None]
+    parts = [_sorted_out(part, base, withheld(previous), pictures) for part in (carried, new) if part is not None]
     accepted = [part.findings for part in parts]
     if carried is not None and new is not None:
         accepted[0] = accepted[0].join(accepted[1], on=_READING, how="anti")
@@ -112,6 +106,20 @@ def merge(
     return merged, moved
 
 
+def withheld(previous: pl.DataFrame | None) -> dict[str, str]:
+    """What never trains of ASSIGNMENT: image_id and the split that it, or one of its group, is held out in.
+
+    An image of training is none of them, whatever turned out since to belong together with it.
+    """
+    if previous is None:
+        return {}
+    own, split = pl.col("split").is_in(WITHHELD), pl.col("split").fill_null("")
+    by_group = previous.filter(own).sort("split").unique("group", keep="first").select("group", kept_from="split")
+    grouped = previous.filter(split != "training").join(by_group, on="group")
+    told = grouped.with_columns(kept_from=pl.when(own).then("split").otherwise("kept_from"))
+    return dict(told.sort(own, "image_id", "kept_from").select("image_id", "kept_from").iter_rows())
+
+
 def blinded(annotations: pl.DataFrame | None) -> frozenset[str]:
     """The images of a version (ANNOTATIONS) whose readers were all set aside; none where there is no version."""
     if annotations is None:
@@ -120,14 +128,14 @@ def blinded(annotations: pl.DataFrame | None) -> frozenset[str]:
     return frozenset(own.group_by("image_id").agg(pl.col("used").any()).filter(~pl.col("used"))["image_id"])
 
 
-def _sorted_out(part: Added, base: Validated, split: dict[str, str], pictures: pl.Series) -> Validated:
+def _sorted_out(part: Added, base: Validated, barred: Mapping[str, str], pictures: pl.Series) -> Validated:
     """The part with its marks in the findings, without what is refused."""
     image_id = part.valid.findings["image_id"]
     there = image_id.is_in(base.findings["image_id"].implode()) | (
         image_id.is_in(pictures.implode()) & ~image_id.is_in(base.lost["image_id"].implode())
     )
     held_out = [
-        next((one for one in (split.get(name), told) if one in HELD_OUT), None)
+        next((one for one in (barred.get(name), told) if one in WITHHELD), None)
         for name, told in zip(image_id, part.marks["split"], strict=True)
     ]
     table = part.valid.origins.with_columns(there=there, held_out=pl.Series(held_out, dtype=pl.String)).with_columns(

@@ -145,8 +145,8 @@ def inspect(
     return pl.concat([inspected, refused], how="diagonal").select(PICTURES.names()).sort("image_id")
 
 
-def require_upright(pictures: pl.DataFrame) -> None:
-    """Raise SourceError where an EXIF mark says to show some of the inspected `pictures` turned or mirrored."""
+def require_upright(pictures: pl.DataFrame) -> pl.DataFrame:
+    """The inspected `pictures`; raises SourceError where an EXIF mark says to show some turned or mirrored."""
     turned = pictures.filter(pl.col("problem") == pixels.TURNED)["path"].sort()
     if len(turned):
         more = f" and {len(turned) - 1} more" if len(turned) > 1 else ""
@@ -154,6 +154,7 @@ def require_upright(pictures: pl.DataFrame) -> None:
             f"The EXIF data of {turned[0]}{more} says to show it turned. No box was turned with it, and nobody knows "
             "whether the boxes were drawn before or after: save the pictures upright, as they were drawn on."
         )
+    return pictures
 
 
 def thumbnails(

@@ -22,8 +22,9 @@ def build(
     """Decide every file of the unit from RETRAINING rows and the `documents` beside them, by key.
 
     Only rows that train become labels; without one there is no file for a trainer.
-    A picture is linked once for each reading of it; `source` in `images` is relative to the dataset's folder. Classes
-    and normal labels are as the dataset has them. Raises DatasetError where it lacks a picture.
+    A picture is linked once for each reading of it; `source` in `images` is relative to the dataset's folder, in which
+    the incoming unit lies, too. Classes and normal labels are as the dataset has them. Raises DatasetError where it
+    lacks a picture.
     """
     classes, learned = dataset.taxonomy, rows.filter("trains")
     labelling = Labelling(
@@ -37,7 +38,8 @@ def build(
 
     pictures = {
         row["image_id"]: row
-        for row in dataset.files.filter(kind="image").sort("key", descending=True).iter_rows(named=True)
+        for files in (_of_incoming(dataset), dataset.files)
+        for row in files.filter(kind="image").sort("key", descending=True).iter_rows(named=True)
     }
     images, labels = [], []
     for image_id, rad_id, split, text in _texts(learned, labelling.empty(classes)):
@@ -63,6 +65,14 @@ def build(
     return Plan(
         images=image_files, labels=label_files, documents=every, manifest=files, version=manifest.version(files)
     )
+
+
+def _of_incoming(dataset: Version) -> pl.DataFrame:
+    """MANIFEST of the incoming unit, its keys as seen from the dataset's folder."""
+    listed = manifest.read(dataset.root / manifest.INCOMING)
+    if listed is None:
+        return MANIFEST.to_frame()
+    return listed.with_columns(pl.format(f"{manifest.INCOMING}/{{}}", "key").alias("key"))
 
 
 def _texts(rows: pl.DataFrame, empty: str) -> list[tuple[str, str, str, str]]:

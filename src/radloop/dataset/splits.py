@@ -14,7 +14,7 @@ from radloop.errors import SplitError
 from radloop.split_sizes import SplitSizes, apportion
 from radloop.tables import ASSIGNMENT, GROUPS, HELD_OUT, SPLITS
 from radloop.taxonomy import Taxonomy
-from radloop.words import several
+from radloop.words import AUDIT, INCOMING, WITHHELD, several
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -126,8 +126,8 @@ def assign(
     their split, its groups stay together, a new image goes where its group is, and new groups fill what is free. So it
     does for images that the findings do not have: `links` (tables of image_id and a value, two images with one value
     belong together) tell what is theirs. `move` names images that have to be in training now. That is open to
-    production only, and takes the whole group along, as does a group that turns out to reach from production into
-    training.
+    production and incoming images only, and takes the whole group along, as does a group that turns out to reach from
+    production into training. Of what is new in the group of an incoming image, "production" is the split.
 
     Raises SplitError where `move` names a held-out image, and where a group turns out to reach from a held-out split
     into another. No split is right for it then: to move a held-out image spoils the comparison with earlier models, not
@@ -164,7 +164,7 @@ def _settled(groups: pl.DataFrame, earlier: pl.DataFrame, move: frozenset[str]) 
     """The groups whose split is not ours to choose (group, split)."""
     known = groups.join(earlier.select("image_id", "split").unique(), on="image_id", how="left")
     moved = pl.col("image_id").is_in(sorted(move))
-    held_out = pl.col("split").is_in(HELD_OUT)
+    held_out = pl.col("split").is_in(WITHHELD)
     barred = known.filter(held_out.any().over("group"), moved.any().over("group")).filter(held_out | moved)
     if barred.height:
         raise SplitError(
@@ -173,7 +173,7 @@ def _settled(groups: pl.DataFrame, earlier: pl.DataFrame, move: frozenset[str]) 
         )
     known = known.with_columns(split=pl.when(moved).then(pl.lit("training")).otherwise("split"))
     drawn = (pl.col("split") == "training").any().over("group") & (pl.col("split") == "production")
-    known = known.filter(~drawn)
+    known = _of_incoming(known.filter(~drawn))
     torn = known.filter(pl.col("split").drop_nulls().n_unique().over("group") > 1)
     if torn.height:
         raise SplitError(
@@ -182,6 +182,16 @@ def _settled(groups: pl.DataFrame, earlier: pl.DataFrame, move: frozenset[str]) 
             "(rather the training pictures than the held-out ones), or begin anew with --fresh."
         )
     return known.select("group", "split").drop_nulls().unique()
+
+
+def _of_incoming(known: pl.DataFrame) -> pl.DataFrame:
+    """The splits of `known` (group, split) with none but those of SPLITS in the place of "incoming" and "audit".
+
+    Whatever belongs together with incoming images comes from production, unless its split is told already.
+    """
+    came, told = pl.col("split").is_in([INCOMING, AUDIT]), pl.col("split").is_in(SPLITS).any().over("group")
+    kept = known.filter(~(came & told).fill_null(value=False))
+    return kept.with_columns(split=pl.when(came).then(pl.lit("production")).otherwise("split"))
 
 
 def _placed(images: pl.DataFrame) -> str:

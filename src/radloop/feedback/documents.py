@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar, get_args
 import msgspec
 
 from radloop.errors import UNDECODABLE, FeedbackError
-from radloop.tables import SPLITS, Verdict
+from radloop.tables import Verdict
+from radloop.words import Seen
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 
@@ -49,7 +50,7 @@ _FORMS: Final = {  # of the fields that are a text of a certain form, or one of 
     "recipe": "the name of a recipe: 1 to 100 characters of ASCII, without blanks",
     "reviewer": "a pseudonym of 1 to 50 letters, digits and -",
     "previous": "16 hexadecimal digits in lower case",
-    "split": f"one of {', '.join(SPLITS)}",
+    "split": f"one of {', '.join(get_args(Seen))}",
     "verdict": f"one of {', '.join(get_args(Verdict))}",
     "schema_version": "1",
 }

@@ -1,5 +1,7 @@
 """Which feedback is on a held-out picture, by whatever name and in whatever file it came: it must never train.
 
+An audit image of the incoming unit is held out like them: it measures the model, so it must not teach it.
+
 An image is held out by its id, also written otherwise; with its group; with its picture's bytes (MD5); and, where the
 picture that was seen is not the dataset's own, with whatever looks like it (perceptual hash, no picture to confirm by).
 """
@@ -11,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from radloop.similarity import HASH_ONLY_RADIUS
-from radloop.tables import HELD_OUT
+from radloop.words import AUDIT, WITHHELD
 
 # The columns that `judge` adds: the split of the image in the dataset, null where it knows none; the held-out split
 # that the feedback belongs to, null where there is none; and how that is known, or why the image is not: the kind of
@@ -27,11 +29,12 @@ _AT_ONCE: Final = 2**22
 def judge(feedback: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
     """FEEDBACK with JUDGED in the place of `split`, in the same order.
 
-    `images` has one row an image of the dataset: image_id, split, group, md5, phash. What the feedback itself says of
-    its split never clears it, but it can hold it out: it may have been given on another version.
+    `images` has one row an image of the dataset or the incoming unit: image_id, split, group, md5, phash. What the
+    feedback itself says of its split never clears it, but it can hold it out: it may have been given on another
+    version.
     """
     images = images.unique("image_id", keep="first", maintain_order=True).sort("image_id")
-    held = images.filter(pl.col("split").is_in(HELD_OUT))
+    held = images.filter(pl.col("split").is_in(WITHHELD))
     own = images.select("image_id", "group", own_split="split", own_md5="md5")
     told = feedback.select("image_id", "image_md5", "image_phash", said="split")
     table = (
@@ -52,9 +55,10 @@ def judge(feedback: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
         table = table.join(match, on=left, how="left", maintain_order="left")
     table = table.with_columns(_alike(table, held))
 
-    told_so = pl.col("said").is_in(HELD_OUT)
+    told_so = pl.col("said").is_in(WITHHELD)
     reasons = [
-        (pl.col("own_split").is_in(HELD_OUT), "own_split", "held-out-image", "the image is held out"),
+        (pl.col("own_split") == AUDIT, "own_split", "held-out-audit", "an audit image: it measures, and never trains"),
+        (pl.col("own_split").is_in(WITHHELD), "own_split", "held-out-image", "the image is held out"),
         (pl.col("grouped").is_not_null(), "grouped", "held-out-group", "an image of its group is held out"),
         (pl.col("named").is_not_null(), "named", "held-out-id", "a held-out image's id, written otherwise"),
         (

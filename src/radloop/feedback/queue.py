@@ -2,7 +2,8 @@
 
 A share of the places goes to images where the model found nothing, by how nearly it found something: there no score of
 what was found can lead. Another share goes to images drawn by lot: what nothing leads to is found there, and how often
-the model is wrong can be estimated from them alone (`feedback.audit`).
+the model is wrong can be estimated from them alone (`feedback.audit`). Audit images of the incoming unit are looked at
+like those that the lot has drawn, and in its order: what is reviewed of them is like what is not.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,6 +14,7 @@ import polars as pl
 
 from radloop.feedback import audit
 from radloop.tables import DETECTIONS, QUEUE, WAITING
+from radloop.words import AUDIT
 
 NOTHING_SHARE: Final = 0.2
 _NOTHING: Final = "nothing found"
@@ -32,12 +34,13 @@ def candidates(
     """The feedback that a review could still make something of, with `disputed`: one row an image.
 
     `judged` as by `guard.judge`, `standing` as by `weighing.standing`. Unknown images and, unless `held_out`, held-out
-    ones are left out: their reviews would train nothing. So is feedback on another picture, and images that a review
-    has settled, but for those that somebody is to read `again`. Of several the newest stands, the disputed one before
-    all, and then one that was read. What is `waiting` for a review that can be read is disputed.
+    ones are left out: their reviews would train nothing; audit images stay, for their reviews measure. So is feedback
+    on another picture, and images that a review has settled, but for those that somebody is to read `again`. Of several
+    the newest stands, the disputed one before all, and then one that was read. What is `waiting` for a review that can
+    be read is disputed.
     """
     known = judged.filter(
-        pl.lit(held_out) | pl.col("held_out").is_null(),
+        pl.lit(held_out) | pl.col("held_out").is_null() | (pl.col("split") == AUDIT),
         pl.col("split").is_not_null(),
         ~pl.col("other_picture").fill_null(value=False),
     )
@@ -92,7 +95,13 @@ def order(
         )
     )
     scored = (
-        feedback.select("feedback_id", "image_id", "disputed", lot=audit.lots(feedback["image_id"], seed))
+        feedback.select(
+            "feedback_id",
+            "image_id",
+            "disputed",
+            measures=pl.col("split").eq_missing(AUDIT),
+            lot=audit.lots(feedback["image_id"], seed),
+        )
         .join(factors, on="feedback_id", how="left")
         .join(_missed(nothing, pl.concat([detections, low])), on="feedback_id", how="left")
         .with_columns(pl.col("disagreement", "uncertainty", "rarity").fill_null(0).clip(_LEAST, 1))
@@ -129,7 +138,7 @@ def _placed(scored: pl.DataFrame, audit_share: float, nothing_share: float) -> p
     kind = (
         pl.when("disputed")
         .then(pl.lit("disputed"))
-        .when(pl.col("lot") < audit_share)
+        .when(pl.col("measures") | (pl.col("lot") < audit_share))
         .then(pl.lit("lot"))
         .when(pl.col("missed").is_not_null())
         .then(pl.lit(_NOTHING))

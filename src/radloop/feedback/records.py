@@ -19,8 +19,8 @@ from radloop.feedback import documents
 from radloop.feedback.conventions import OWN, Convention
 from radloop.files import OWN_FILE, flush_folder, write_all
 from radloop.predictions import MIN_CONFIDENCE
-from radloop.tables import Split
 from radloop.taxonomy import Taxonomy, is_nothing
+from radloop.words import Seen
 
 SCHEMA_VERSION: Final = 1
 TOLERANCE: Final = 0.01  # how far a box may reach over the picture's edge, as the trainer allows
@@ -85,7 +85,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detections: list[Detection] | None = None
     low_detections: list[Detection] | None = None
     kept_from: Fraction | None = None  # every box above it is in one of the two lists
-    split: Split | None = None
+    split: Seen | None = None
     image_md5: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")] | None = None
     image_phash: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")] | None = None
     recipe: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,100}\Z")] | None = None  # of a picture made of DICOM

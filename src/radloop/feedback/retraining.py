@@ -1,8 +1,9 @@
 """What the next model learns from: which feedback is kept and why the rest is not, and the rows that follow.
 
-Without a review only production images train, and only where the model was sure of every box that it saw; with one,
-the radiologist's findings. Every feedback ends in exactly one fate. A row that is kept says whether it `trains`: not
-where it is one box of perhaps many, and not where it was simulated and the dataset is not.
+Without a review only images from production (that split's and incoming ones) train, and only where the model was sure
+of every box that it saw; with one, the radiologist's findings. Every feedback ends in exactly one fate. A row that is
+kept says whether it `trains`: not where it is one box of perhaps many, and not where it was simulated and the dataset
+is not.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.tables import ANNOTATION_COLUMNS, EDGES, FATES, HELD_OUT, RETRAINING, SCALED_SIDE_PX, Fate
 from radloop.taxonomy import Taxonomy
+from radloop.words import AUDIT, INCOMING
 
 COLUMNS: Final = (
     *ANNOTATION_COLUMNS,
@@ -152,10 +154,10 @@ def _reasons(rule: Rule) -> list[_Reason]:
     """In their order; where none holds the feedback is kept."""
     unreviewed = pl.col("verdict").is_null()
     held_out = pl.col("held_out").is_not_null()
-    trains = pl.col("split").is_in(["production", *HELD_OUT])  # those that are held out do not get so far
+    trains = pl.col("split").is_in(["production", INCOMING, *HELD_OUT])  # those that are held out do not get so far
     unknown = pl.col("split").is_null()
     if rule.include_held_out:
-        held_out &= pl.lit(value=False)
+        held_out = pl.col("held_out").eq_missing(AUDIT)  # what measures the next model teaches it under no flag
     else:
         unknown &= ~held_out
     return [  # the first three come before it is asked which feedback of an image counts

@@ -16,7 +16,7 @@ from radloop.feedback import audit, matching, queue, weighing
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.tables import QUEUE, WORKLIST
-from radloop.words import Worklist
+from radloop.words import AUDIT, Worklist
 
 KINDS: Final[tuple[Worklist, ...]] = get_args(Worklist)
 CLAIM_SECONDS: Final = 1800.0
@@ -45,7 +45,8 @@ def waiting(
 
     unread: nobody has read the image. second: one has, and the lot has drawn it (`read_twice` of all images, by id and
     seed) to be read by somebody else, too. disputed: its readers differ, or a review of it cannot be read; a final
-    (adjudicated) read ends that. `held_out` takes in held-out images, whose reviews train nothing.
+    (adjudicated) read ends that. `held_out` takes in held-out images, whose reviews train nothing. That an image is one
+    of the audit's is not said: it is to be read like any other.
     """
     standing, refused, unreadable = matching.match(reviewed, judged, detections, rule)
     sound = reviewed.reviews.join(refused, on="file", how="anti", maintain_order="left")
@@ -68,7 +69,10 @@ def waiting(
         .join(by_image.drop("final"), on="image_id", how="left", maintain_order="left")
         .join(last, on="feedback_id", how="left", maintain_order="left")
         .join(owed, on="feedback_id", how="left", maintain_order="left")
-        .with_columns(state=state.otherwise(pl.lit("second")))
+        .with_columns(
+            state=state.otherwise(pl.lit("second")),
+            held_out=pl.when(pl.col("held_out") != AUDIT).then("held_out"),
+        )
         .with_columns(pl.col("readers", "owed").fill_null(_NOBODY.first()))
     )
 

@@ -17,7 +17,7 @@ from radloop.dataset.plan import Ancestry
 from radloop.dataset.recognition import Thumbnails
 from radloop.errors import DatasetError, SplitError, UsageError
 from radloop.storage import Store, layout
-from radloop.tables import ASSIGNMENT
+from radloop.tables import ASSIGNMENT, HELD_OUT
 
 Get = Callable[[str], bytes | None]
 
@@ -104,15 +104,17 @@ def _standing_in(store: str, root: Path) -> Continued:
     return Continued(local, str(root)) if local else Continued()
 
 
-def recognize(continued: Continued, inspected: pl.DataFrame, thumbnails: Thumbnails) -> pl.DataFrame:
-    """What of the pictures (PICTURES) was held out before: RECOGNIZED.
+def recognize(
+    continued: Continued, inspected: pl.DataFrame, thumbnails: Thumbnails, incoming: pl.DataFrame = heldout.NOTHING
+) -> pl.DataFrame:
+    """What of the pictures (PICTURES) was held out before, or came in from production (`incoming`, HELDOUT).
 
     Raises SplitError where the pictures have nothing in common with the version before.
     """
     if continued.earlier is None:
         return recognition.RECOGNIZED.to_frame()
     known = continued.earlier.annotations.select("image_id", "md5").unique()
-    recognized = recognition.recognize(inspected, continued.memory, thumbnails, known)
+    recognized = recognition.recognize(inspected, pl.concat([continued.memory, incoming]), thumbnails, known)
     shared = inspected.filter(
         pl.col("image_id").is_in(known["image_id"].implode())
         | pl.col("image_id").is_in(continued.memory["image_id"].implode())
@@ -174,14 +176,19 @@ def ancestry(
 
 def said(recognized: pl.DataFrame) -> tuple[str, ...]:
     """Sentences for the summary."""
+    kinds = (
+        (True, "were held out before, under another name, and stay so"),
+        (False, "came in from production, too, under another name, and stay with those"),
+    )
     notes = []
-    if recognized.height:
-        images = recognized["image_id"].n_unique()
-        first = recognized.sort("image_id", "remembered").row(0, named=True)
-        notes.append(
-            f"{images} pictures were held out before, under another name, and stay so (such as {first['image_id']}: "
-            f"{first['remembered']} of {first['split']}, by {first['by']})"
-        )
+    for held_out, what in kinds:
+        own = recognized.filter(pl.col("split").is_in(HELD_OUT) == held_out)
+        if own.height:
+            first = own.sort("image_id", "remembered").row(0, named=True)
+            notes.append(
+                f"{own['image_id'].n_unique()} pictures {what} (such as {first['image_id']}: "
+                f"{first['remembered']} of {first['split']}, by {first['by']})"
+            )
     return tuple(notes)
 
 

@@ -15,6 +15,7 @@ from radloop.dataset.findings import Validated
 from radloop.options import Transform
 from radloop.pipelines import refusing
 from radloop.pipelines.continuing import Continued
+from radloop.pipelines.joining import Joining
 from radloop.sources import formats, raw
 from radloop.sources.formats import csv
 from radloop.sources.raw import RawData
@@ -30,6 +31,7 @@ class Gathered:
     number: int  # rows in
     moved: frozenset[str]  # images that have to be in training now
     notes: tuple[str, ...]
+    found: pl.DataFrame  # image_id, path, problem: the pictures of the source, and incoming ones that rows are of
     kept_splits: pl.DataFrame | None = None  # image_id, split: as the table has them
 
 
@@ -39,8 +41,12 @@ def gather(
     wishes: Wishes,
     continued: Continued,
     options: Transform,
+    joining: Joining,
 ) -> Gathered:
-    """The rows of the `data`, of the version before and of the retrain.csv to add, for the pictures `found`."""
+    """The rows of the `data`, of the version before and of the retrain.csv to add, for the pictures `found`.
+
+    Rows beside the source's may be of incoming pictures (`joining`).
+    """
     name = data.annotations.name
     labels = formats.read(data)
     rows, ragged = labels.rows, labels.rejected
@@ -66,14 +72,18 @@ def gather(
     valid = replace(valid, rejected=pl.concat([ragged, valid.rejected]))
     suspicion.refuse(valid, name=name)
     new, silent = _added(options.add, resolved, wishes) if options.add else (None, ())
+    carried = _carried(earlier, resolved, wishes) if earlier else None
+    settled = joining.assignment(continued)
+    joined, pictured = _joined(carried, new, found, settled, joining)
     merged, moved = additions.merge(
         valid,
-        _carried(earlier, resolved, wishes) if earlier else None,
+        carried,
         new,
-        previous=continued.settled,
-        pictures=found["image_id"],
+        previous=settled,
+        pictures=pictured,
         blind=additions.blinded(earlier.annotations if earlier else None) if options.blind_production else None,
     )
+    found = pl.concat([found, joined])
     merged = refusing.with_pictures(options, merged, found, name=name, hint=matched.hint)
     number = merged.findings.height + merged.rejected.height
     notes = (
@@ -82,8 +92,22 @@ def gather(
         *_of_columns(rows, options),
         *resolved.notes,
         *silent,
+        *joining.of_other_recipes(joined["image_id"], earlier.summary.get("recipe") if earlier else None),
     )
-    return Gathered(merged, resolved.taxonomy, number, moved, notes, kept)
+    return Gathered(merged, resolved.taxonomy, number, moved, notes, found, kept)
+
+
+def _joined(
+    carried: Added | None, new: Added | None, found: pl.DataFrame, settled: pl.DataFrame | None, joining: Joining
+) -> tuple[pl.DataFrame, pl.Series]:
+    """The incoming pictures that rows beside the source's are of, and every image that has a picture.
+
+    Of what never trains no picture is asked for: its rows are refused for that.
+    """
+    beside = {one for part in (carried, new) if part is not None for one in part.valid.findings["image_id"]}
+    never = additions.withheld(settled).keys()
+    joined = joining.pictures(beside - never - set(found["image_id"]))
+    return joined, pl.concat([found["image_id"], joining.pictured(beside & never), joined["image_id"]])
 
 
 def _of_columns(rows: pl.DataFrame, options: Transform) -> Iterator[str]:

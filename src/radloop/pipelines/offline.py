@@ -18,9 +18,10 @@ from radloop.dataset.plan import Account, Labelling, Plan
 from radloop.engines import HERE, Engine
 from radloop.errors import DatasetError, SourceError, StoreError, UsageError
 from radloop.options import Etl, Extract, Load, Pull, Transform
-from radloop.pipelines import continuing, gathering, refusing
+from radloop.pipelines import continuing, gathering, joining, refusing
 from radloop.pipelines.continuing import Continued
 from radloop.pipelines.gathering import Gathered
+from radloop.pipelines.joining import Joining
 from radloop.progress import Progress, silent
 from radloop.sources import Source, Wanted, formats, raw
 from radloop.sources.raw import RawData
@@ -150,35 +151,35 @@ def transform(
     Raises what the steps raise, and StoreError where it has over a tenth less than what the store has (`held`); nothing
     of a dataset is left where one of them does.
     """
-    labelling, wishes = _labelling(options), _wishes(options)
-    with files.locked(options.out, writing=not options.dry_run), refusing.kept_beside(options):
+    labelling, wishes, writing = _labelling(options), _wishes(options), not options.dry_run
+    with files.locked(options.out, writing=writing), refusing.kept_beside(options), joining.opened(options) as incoming:
         data = data or raw.read(options.out)
         folder_of_pictures = _require_pictures(data)
         continued = continuing.find(options.out, options.store_address, previous=options.previous, fresh=options.fresh)
-        cache = None if options.dry_run else options.out / "cache" / "pictures.parquet"
+        cache = options.out / "cache" / "pictures.parquet" if writing else None
 
         found = pictures.find(folder_of_pictures)
-        gathered = gathering.gather(data, found, wishes, continued, options)
-        labelled = found.join(gathered.valid.findings, on="image_id", how="semi")
+        gathered = gathering.gather(data, found, wishes, continued, options, incoming)
+        labelled = gathered.found.join(gathered.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
-        pictures.require_upright(inspected)
+        inspected = incoming.checked(pictures.require_upright(inspected))
         valid = refusing.with_pictures(options, gathered.valid, inspected, name=data.annotations.name)
 
         thumbnails = pictures.Thumbnails(folder_of_pictures, inspected, engine=engine, cache=cache)
         duplicates = similarity.near_duplicates(inspected, thumbnails)
-        grouping = splits.group(valid.findings["image_id"], patients=valid.patients, duplicates=duplicates)
-        recognized = continuing.recognize(continued, inspected, thumbnails)
-        links = continuing.links(continued, recognized, valid.patients)
-        assignment = _assigned(options, valid.findings, [grouping.groups, *links], gathered, continued.settled)
-        proven = _proven(options, valid, assignment, gathered.taxonomy, continued)
-        ancestry = continuing.ancestry(continued, inspected, assignment, valid.patients, proven, thumbnails)
-        asked_for = _settings(options, wishes, valid)
-        account = Account(data.name, asked_for, proven, valid.rejected, valid.lost, *ancestry)
+        patients = pl.concat([valid.patients, incoming.patients])
+        grouping = splits.group(valid.findings["image_id"], patients=patients, duplicates=duplicates)
+        recognized = continuing.recognize(continued, inspected, thumbnails, incoming.remembered)
+        links = [grouping.groups, *continuing.links(continued, recognized, patients), incoming.groups]
+        assignment = _assigned(options, valid.findings, links, gathered, incoming.assignment(continued))
+        proven = _proven(options, valid, assignment, gathered.taxonomy, continued, incoming)
+        ancestry = continuing.ancestry(continued, inspected, assignment, patients, proven, thumbnails)
+        account = Account(data.name, _settings(options, wishes, valid), proven, valid.rejected, valid.lost, *ancestry)
         built = plan.build(valid.findings, inspected, assignment, gathered.taxonomy, labelling, account)
 
         _refuse_shrunken(built, held, options.store_address)
         organized = options.out / manifest.UNIT
-        written = not options.dry_run and yolo.write(built, organized, pictures=folder_of_pictures, progress=progress)
+        written = writing and yolo.write(built, organized, pictures=folder_of_pictures, progress=progress)
         return Transformed(
             organized=organized,
             version=built.version,
@@ -316,7 +317,12 @@ def _refuse_shrunken(built: Plan, held: Size | None, address: str) -> None:
 
 
 def _proven(
-    options: Transform, valid: Validated, assignment: pl.DataFrame, taxonomy: Taxonomy, continued: Continued
+    options: Transform,
+    valid: Validated,
+    assignment: pl.DataFrame,
+    taxonomy: Taxonomy,
+    continued: Continued,
+    incoming: Joining,
 ) -> dict[str, Any]:
     return proof.of(
         valid.findings,
@@ -324,7 +330,7 @@ def _proven(
         _wanted(options, assignment),
         taxonomy,
         seed=options.seed,
-        previous=continued.assignment,
+        previous=incoming.before(continued),
         before=continued.proof,
     )
 

@@ -1,0 +1,159 @@
+"""Incoming pictures on their way into the dataset: which belong together, which never train, and where they lie."""
+
+import hashlib
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import polars as pl
+
+from radloop import files, manifest, storage, tree
+from radloop.catalog import incoming, version
+from radloop.dataset import patients
+from radloop.errors import DatasetError
+from radloop.options import Transform
+from radloop.pipelines.continuing import Continued
+from radloop.storage import Store, layout, pull
+from radloop.tables import ASSIGNMENT, GROUPS, HELDOUT, INCOMING
+
+_PREFIX: Final = f"{manifest.UNIT}/{manifest.INCOMING}"
+_SUFFIXES: Final = (".png", ".jpg")
+_FOUND: Final = pl.Schema({"image_id": pl.String, "path": pl.String, "problem": pl.String})
+
+
+@dataclass(frozen=True)
+class Joining:
+    """The incoming unit of this machine and of the store, as one."""
+
+    table: pl.DataFrame  # INCOMING
+    folder: Path  # of the unit on this machine
+    cache: Path  # for pictures that this machine lacks
+    store: str
+
+    def assignment(self, continued: Continued) -> pl.DataFrame | None:
+        """ASSIGNMENT that no version changes: of the dataset so far, of what is remembered, and of incoming images.
+
+        None where there is nothing yet. The groups of incoming images are named as the dataset has them.
+        """
+        earlier = continued.earlier
+        known = version.images(earlier.annotations, self.table) if earlier else incoming.images(self.table)
+        parts = [part for part in (continued.settled, known.select(ASSIGNMENT.names())) if part is not None]
+        whole = pl.concat(parts).unique().sort(ASSIGNMENT.names())
+        return None if whole.is_empty() else whole
+
+    def before(self, continued: Continued) -> pl.DataFrame | None:
+        """ASSIGNMENT of the version before and of incoming images that it had not; None where there is no version."""
+        if continued.earlier is None:
+            return None
+        return version.images(continued.earlier.annotations, self.table).select(ASSIGNMENT.names())
+
+    @property
+    def patients(self) -> pl.DataFrame:
+        """Whose pictures they are (image_id, patient), hashed as the dataset's."""
+        named = self.table.select("image_id", patient_id="patient").drop_nulls()
+        return patients.hashed(named, named)
+
+    @property
+    def groups(self) -> pl.DataFrame:
+        """GROUPS as they were when the pictures came; a group of the dataset's is named by one of its images."""
+        own = self.table.select("image_id", "group")
+        return pl.concat([own, own.select(image_id="group", group="group")]).unique().match_to_schema(GROUPS)
+
+    @property
+    def remembered(self) -> pl.DataFrame:
+        """HELDOUT of all that came in: what of a source is like one of them belongs together with it."""
+        images = incoming.images(self.table).select("image_id", "split")
+        return (
+            self.table.join(images, on="image_id", maintain_order="left")
+            .with_columns(patients=pl.lit(None, pl.String))
+            .select(HELDOUT.names())
+        )
+
+    def pictured(self, image_ids: Collection[str]) -> pl.Series:
+        """Those of the images that are incoming, and so have a picture."""
+        return self.table.filter(pl.col("image_id").is_in(sorted(image_ids)))["image_id"]
+
+    def pictures(self, image_ids: Collection[str]) -> pl.DataFrame:
+        """Where the pictures of these images lie (image_id, path, problem), those fetched that this machine lacks.
+
+        An image that is not incoming, and one whose picture is nowhere, has no row.
+        """
+        wanted, images = self.pictured(image_ids), self.folder / "images"
+        files_of = {one: [images / f"{one}{suffix}" for suffix in _SUFFIXES] for one in wanted}
+        places = {one: path for one, paths in files_of.items() for path in paths if path.is_file()}
+        places |= self._fetched([one for one in wanted if one not in places])
+        rows = [(image_id, str(path.absolute()), None) for image_id, path in sorted(places.items())]
+        return pl.DataFrame(rows, schema=_FOUND, orient="row")
+
+    def checked(self, inspected: pl.DataFrame) -> pl.DataFrame:
+        """The same PICTURES; one that is another than came in has a problem."""
+        ours = self.table.select("image_id", came="md5")
+        own = pl.col("path").str.starts_with("/")  # those of the source lie in its folder
+        other = own & (pl.col("md5") != pl.col("came")).fill_null(value=False)
+        problem = pl.when(other).then(pl.lit("it is not the picture that came in (MD5)"))
+        known = inspected.join(ours, on="image_id", how="left", maintain_order="left")
+        return known.with_columns(problem=pl.coalesce("problem", problem)).drop("came")
+
+    def of_other_recipes(self, image_ids: Collection[str], recipe: str | None) -> tuple[str, ...]:
+        """A sentence where pictures that join were made by another recipe than the dataset's."""
+        own = self.table.filter(pl.col("image_id").is_in(sorted(image_ids)))
+        other = own.filter(pl.col("recipe").ne_missing(recipe))["recipe"].fill_null("none (they came as pictures)")
+        if other.is_empty():
+            return ()
+        told = ", ".join(sorted(set(other)))
+        return (
+            f"{len(other):,} of the pictures that came in were made by another recipe than the dataset's: {told}, not "
+            f"{recipe or 'none (its pictures came as pictures)'}. Their gray values may differ",
+        )
+
+    def _fetched(self, image_ids: list[str]) -> dict[str, Path]:
+        """The pictures from the store, each under its image's name."""
+        if not image_ids:
+            return {}
+        with closing(storage.open_store(self.store)) as opened:
+            listed = layout.read_manifest(opened, prefix=_PREFIX)
+            if listed is None:
+                return {}
+            there = listed.filter(kind="image").filter(pl.col("image_id").is_in(image_ids))
+            paths = pull.fetch(opened, layout.rows_of(there), self.cache / "pictures", prefix=_PREFIX)
+        named = {}
+        for row in there.iter_rows(named=True):
+            place = self.cache / manifest.INCOMING / f"{row['image_id']}{Path(row['key']).suffix}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.unlink(missing_ok=True)
+            files.link_or_copy(paths[row["key"]], place)
+            named[row["image_id"]] = place
+        return named
+
+
+@contextmanager
+def opened(options: Transform) -> Iterator[Joining]:
+    """The unit beside the dataset in OUT, and what the store alone has of it. With --dry-run nothing is kept.
+
+    Raises DatasetError where it is damaged, StoreError where the store does not answer.
+    """
+    local = incoming.read(options.out / manifest.UNIT)
+    with closing(storage.open_store(options.store_address)) as store:
+        published = _published(store)
+    table = pl.concat([local, published.join(local, on="image_id", how="anti")]).sort("image_id")
+    folder = options.out / manifest.UNIT / manifest.INCOMING
+    if not options.dry_run:
+        yield Joining(table, folder, options.out / "cache", options.store_address)
+        return
+    with TemporaryDirectory(prefix="radloop-") as cache:
+        yield Joining(table, folder, Path(cache), options.store_address)
+
+
+def _published(store: Store) -> pl.DataFrame:
+    """INCOMING as the store has it; empty where there is none."""
+    listed = layout.read_manifest(store, prefix=_PREFIX)
+    if listed is None:
+        return INCOMING.to_frame()
+    data = store.get(layout.key_in(_PREFIX, tree.INCOMING)) or b""
+    if hashlib.md5(data).hexdigest() not in listed.filter(key=tree.INCOMING)["md5"]:
+        layout.require_quiet(store, _PREFIX)
+        raise DatasetError(f"{store.address}: {_PREFIX}/{tree.INCOMING} is damaged. Run `radloop ingest` again.")
+    return incoming.decode(data, name=store.address)

@@ -1,0 +1,192 @@
+"""Incoming pictures in the next version: with their group, with what people said, and never what measures."""
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import incoming_unit
+import made_up
+from feedback_files import rich
+from radloop import manifest, pixels, storage, tree
+from radloop.catalog import incoming, version
+from radloop.feedback import records, reviews
+from radloop.feedback.reviews import Finding, Review
+from radloop.options import Etl, Retrain, Transform
+from radloop.pipelines import checking, joining, offline, retraining
+from radloop.sources import synthetic
+from radloop.split_sizes import SplitSizes
+from radloop.storage import publish
+from taxonomies import VINDR
+
+SIZES = SplitSizes.parse("training=12,validation=2,test=2,staging=2,canary=2,production=4")
+COUNT, NEW = 24, 6
+
+
+def feedback(image_id: str, md5: str, split: str, **changes):
+    return rich(
+        image_id=image_id, image_md5=md5, split=split, feedback_id=f"f-{image_id[:40]}", image_phash=None, **changes
+    )
+
+
+def review(image_id: str, **changes) -> Review:
+    told = {
+        "feedback_id": f"f-{image_id[:40]}",
+        "image_id": image_id,
+        "reviewer": "reader-1",
+        "verdict": "correct",
+        "findings": [Finding(class_id=2, bbox=(0.5, 0.5, 0.2, 0.3))],
+        "timestamp": "2026-11-23T10:00:00+00:00",
+    }
+    return Review(**told | changes)
+
+
+class Place:
+    """A dataset of made-up films in OUT and its store, and pictures that came in."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.out, self.store = root, root / "out", root / "store"
+        self.organized = self.out / "organized"
+        self.retrain = self.organized / manifest.RETRAIN / tree.RETRAIN_TABLE
+
+    def build(self, **options):
+        told = {"source": str(self.root / "films"), "out": self.out, "store": str(self.store), "sizes": SIZES}
+        return offline.run(Etl(**told | {"jobs": 1} | options))
+
+    def come_in(self, *, seed: int = 1, count: int = NEW, **changes: dict) -> list[str]:
+        """New patients; `changes` of incoming.parquet by their number ("0", "1" …)."""
+        made = made_up.films(self.root / f"came-{seed}", count, seed=seed)
+        ids = [synthetic.image_id(number, seed=seed) for number in range(count)]
+        pictures = {one: (made / "train" / f"{one}.png").read_bytes() for one in ids}
+        incoming_unit.add(self.organized, pictures, **{ids[int(at)]: told for at, told in changes.items()})
+        return ids
+
+    def read(self, image_ids: list[str], **changes) -> None:
+        """Feedback and a review on each."""
+        images = dict(version.read(self.out).images.select("image_id", "md5").iter_rows())
+        (self.out / "feedback").mkdir(exist_ok=True)
+        for one in image_ids:
+            records.write(self.out / "feedback", feedback(one, images[one], "incoming"))
+            reviews.write(self.out / "reviews", review(one, **changes), VINDR)
+
+    def splits(self) -> dict[str, str]:
+        return dict(version.read(self.out).annotations.select("image_id", "split").iter_rows())
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory) -> Place:
+    place = Place(tmp_path_factory.mktemp("first"))
+    made_up.films(place.root / "films", COUNT)
+    place.build()
+    return place
+
+
+@pytest.fixture
+def place(first, tmp_path) -> Place:
+    shutil.copytree(first.root, tmp_path, dirs_exist_ok=True)
+    return Place(tmp_path)
+
+
+def test_reviewed_incoming_images_join_training_and_audit_ones_do_not(place):
+    ids = place.come_in(**{"3": {"audit": True}, "4": {"held_out": "test"}})
+    place.read(ids[:5])
+    done = retraining.retrain(Retrain(out=place.out))
+    assert done.report["withheld"] == {"audit": 1, "test": 1}
+    rows = pl.read_csv(place.retrain)
+    assert set(rows["image_id"]) == set(ids[:3])
+    assert set(rows["split"]) == {"incoming"}
+    assert len(list((place.organized / "retrain" / "images").iterdir())) == 3
+
+    before = place.splits()
+    after = place.build(add=place.retrain).transformed
+    assert {one: split for one, split in place.splits().items() if one in before} == before
+    assert {one: split for one, split in place.splits().items() if one not in before} == dict.fromkeys(
+        ids[:3], "training"
+    )
+    assert after.images["training"] == 15
+    assert checking.check(place.store).sound
+    known = version.read(place.out)
+    assert dict(known.images.select("image_id", "split").iter_rows())[ids[3]] == "audit"
+    assert set(known.readings.filter(pl.col("image_id").is_in(ids[:3]))["rad_id"]) == {"reader-1"}
+
+
+def test_later_versions_carry_what_joined_and_the_same_input_gives_the_same_version(place):
+    ids = place.come_in()
+    place.read(ids[:2])
+    retraining.retrain(Retrain(out=place.out))
+    second = place.build(add=place.retrain).transformed
+    third = place.build().transformed
+    assert third.version == second.version
+    assert not third.written
+    place.read(ids[2:3])
+    retraining.retrain(Retrain(out=place.out))
+    fourth = place.build(add=place.retrain).transformed
+    assert {place.splits()[one] for one in ids[:3]} == {"training"}
+    assert fourth.difference.added == (ids[2],)
+    proof = json.loads((place.organized / tree.PROOF).read_bytes())
+    assert proof["moves"] == [{"image_id": ids[2], "from": "incoming", "to": "training"}]
+    assert {one["image_id"] for one in proof["moved_before"]} == set(ids[:2])
+
+
+def test_machine_without_the_pictures_fetches_them_from_the_store(place):
+    ids = place.come_in()
+    place.read(ids[:2])
+    retraining.retrain(Retrain(out=place.out))
+    made = place.build(add=place.retrain).transformed.version
+    publish.publish(place.organized / "incoming", storage.open_store(str(place.store)), prefix="organized/incoming")
+    other = Place(place.root)
+    other.out = place.root / "other"
+    other.organized = other.out / "organized"
+    assert other.build().transformed.version == made
+    assert checking.check(other.organized).sound
+
+
+def test_whatever_a_changed_table_says_held_out_and_audit_images_are_refused(place):
+    ids = place.come_in(
+        **{"1": {"audit": True, "group": "g"}, "2": {"group": "g"}, "3": {"held_out": "canary"}, "4": {"group": "h"}}
+    )
+    place.read(ids)
+    retraining.retrain(Retrain(out=place.out))
+    rows = pl.read_csv(place.retrain, infer_schema=False)
+    assert set(rows["image_id"]) == {ids[0], ids[4], ids[5]}
+    one = rows.filter(image_id=ids[0])
+    forged = pl.concat([rows, *(one.with_columns(image_id=pl.lit(ids[at])) for at in (1, 2, 3))])
+    (place.root / "forged.csv").write_text(forged.write_csv())
+    done = place.build(add=place.root / "forged.csv", max_refused=0.5).transformed
+    refused = pl.read_csv(place.organized / tree.REJECTED)
+    assert set(refused["image_id"]) == set(ids[1:4])
+    assert set(refused["code"]) == {"image-held-out"}
+    assert done.rows_refused == 3
+    assert not set(ids[1:4]) & place.splits().keys()
+
+
+def test_changed_picture_of_the_unit_does_not_train(place):
+    ids = place.come_in()
+    place.read(ids[:1])
+    retraining.retrain(Retrain(out=place.out))
+    picture = place.organized / "incoming" / "images" / f"{ids[0]}.png"
+    data = picture.read_bytes()
+    picture.unlink()
+    picture.write_bytes(incoming_unit.png(255 - pixels.decode(data)))
+    place.build(add=place.retrain, max_refused=0.5)
+    assert ids[0] not in place.splits()
+    assert "not the picture that came in" in (place.organized / tree.REJECTED).read_text()
+
+
+def test_group_that_an_audit_image_is_of_stays_out_of_training_though_its_image_is_of_production(place):
+    [produced, *_] = [one for one, split in place.splits().items() if split == "production"]
+    place.come_in(**{"0": {"audit": True, "group": produced}})
+    place.read([produced])
+    report = retraining.retrain(Retrain(out=place.out)).report
+    assert report["withheld"] == {"audit": 1}
+
+
+def test_what_was_published_by_another_machine_is_known_beside_what_is_here(place):
+    ids = place.come_in()
+    publish.publish(place.organized / "incoming", storage.open_store(str(place.store)), prefix="organized/incoming")
+    table = incoming.read(place.organized)
+    incoming_unit.write(place.organized, table.filter(pl.col("image_id").is_in(ids[:2])))
+    with joining.opened(Transform(out=place.out, store=str(place.store))) as here:
+        assert here.table.equals(table)
