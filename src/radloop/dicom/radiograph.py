@@ -1,19 +1,39 @@
-"""One DICOM file: what radloop needs of its header, its pixels not decoded yet; or why it cannot become a picture."""
+"""One DICOM file: what radloop needs of its header, its pixels not decoded yet; or why it cannot become a picture.
+
+No sentence of a refusal repeats a text of the file, so that it may stand in a log. docs/dicom.md lists the codes.
+"""
 
 import io
+import logging
+import re
+import warnings
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from radloop import pixels
+from radloop.dicom import frames, header, views
+from radloop.dicom.frames import Frame
 from radloop.errors import DicomError, SourceError
+
+MAX_UNPACKED: Final = 3 * pixels.MAX_PIXELS  # bytes of a deflated file: the largest picture, and a header
+
+_MAX_READS: Final = 200_000  # of a header; a radiograph has some hundred elements, of one to three reads each
+_PREAMBLE: Final = 128
+_IMPLICIT: Final = "1.2.840.10008.1.2"
+_PIXELS: Final = 0x7FE00010
+_FIRST_PIXELS: Final = 0x7FE00008  # of numbers with a fraction, as 0009
+_UID: Final = re.compile(r"[0-9.]{1,64}")
 
 
 @dataclass(frozen=True)
 class Radiograph:
     """A single-frame image. What may tell a person apart stands here in clear: it stays within the `dicom` room."""
 
-    dataset: Any  # pydicom.Dataset
+    dataset: Any  # pydicom.Dataset, without the pixels
+    frame: Frame  # the pixels, not decoded
     sop_instance_uid: str
     sop_class_uid: str
     study_uid: str
@@ -23,47 +43,32 @@ class Radiograph:
     rows: int
     columns: int
     spacing_mm: tuple[float, float] | None  # between rows, between columns
-    view: str
+    view: str  # of views.KNOWN; empty where that is not told
     modality: str
     study_date: date | None
     site: str
 
 
+class _PixelElement(NamedTuple):
+    """Where the pixels of a file begin, and what their element says of them."""
+
+    tag: int
+    vr: str | None
+    length: int
+    at: int
+
+
 def read(data: bytes, *, frontal_only: bool = False) -> Radiograph:
     """The radiograph in a file's bytes. Raises DicomError with the code and the sentence why there is none."""
-    pydicom = library()
-    try:
-        dataset = pydicom.dcmread(io.BytesIO(data))
-    except Exception as broken:  # pydicom promises no particular one for hostile bytes
-        raise DicomError("not a DICOM file, or damaged", code="not-dicom") from broken
-    if "PixelData" not in dataset:
-        raise DicomError("it holds no picture (PixelData)", code="no-pixels")
-    if int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise DicomError("it holds several pictures (multi-frame)", code="multi-frame")
-    if _text(dataset, "BurnedInAnnotation").upper() == "YES":
-        raise DicomError("text is burnt into its pixels (BurnedInAnnotation is YES)", code="burnt-in")
-    view = _text(dataset, "ViewPosition").upper()
-    if frontal_only and view not in ("PA", "AP"):
-        raise DicomError("its view is not frontal (PA or AP)", code="not-frontal")
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
-    if rows * columns > pixels.MAX_PIXELS:
-        raise DicomError(f"{columns}×{rows} px is more than {pixels.MAX_PIXELS // 10**6} million", code="too-large")
-    return Radiograph(
-        dataset=dataset,
-        sop_instance_uid=_text(dataset, "SOPInstanceUID"),
-        sop_class_uid=_text(dataset, "SOPClassUID"),
-        study_uid=_text(dataset, "StudyInstanceUID"),
-        series_uid=_text(dataset, "SeriesInstanceUID"),
-        patient_id=_text(dataset, "PatientID"),
-        issuer=_text(dataset, "IssuerOfPatientID"),
-        rows=rows,
-        columns=columns,
-        spacing_mm=_spacing(dataset),
-        view=view,
-        modality=_text(dataset, "Modality"),
-        study_date=_date(_text(dataset, "StudyDate")),
-        site=_text(dataset, "InstitutionName"),
-    )
+    library()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's repeat values of the file
+        try:
+            return _read(data, frontal_only=frontal_only)
+        except DicomError:
+            raise
+        except Exception as broken:  # pydicom promises no particular one for hostile bytes
+            raise DicomError("its header cannot be read: cut off or damaged", code="damaged") from broken
 
 
 def library() -> Any:
@@ -72,17 +77,139 @@ def library() -> Any:
         import pydicom
     except ImportError as missing:
         raise SourceError("DICOM files need pydicom: pip install 'radloop[dicom]'.") from missing
+    logging.getLogger("pydicom").propagate = False  # it repeats values of the file
     return pydicom
 
 
-def _text(dataset: Any, keyword: str) -> str:
-    value = dataset.get(keyword)
-    return "" if value is None else str(value).strip()
+def _read(data: bytes, *, frontal_only: bool) -> Radiograph:
+    dataset, syntax, frame_data, element = _parse(data)
+    if element is None:
+        raise DicomError("it holds no pixels: a report or another object, or the file is cut off", code="no-pixels")
+    if element.tag != _PIXELS:
+        raise DicomError("its pixels are numbers with a fraction, which no radiograph has", code="float-pixels")
+    if header.whole(dataset, "NumberOfFrames", 1) != 1:
+        raise DicomError("it holds several pictures (multi-frame), or none", code="multi-frame")
+    if header.text(dataset, "BurnedInAnnotation").upper() == "YES":
+        raise DicomError("text is burnt into its pixels (BurnedInAnnotation is YES)", code="burnt-in")
+    view = views.of(dataset)
+    if frontal_only and view not in views.FRONTAL:
+        if view:
+            raise DicomError(f"its view is {view}, not frontal (PA or AP)", code="not-frontal")
+        raise DicomError("it does not say that its view is frontal (PA or AP)", code="view-unknown")
+    sop_instance_uid = header.text(dataset, "SOPInstanceUID")
+    if not _UID.fullmatch(sop_instance_uid):
+        raise DicomError("it has no valid SOPInstanceUID: nothing tells it from other pictures", code="no-uid")
+
+    frame = _frame(dataset, syntax, element, frame_data)
+    return Radiograph(
+        dataset=dataset,
+        frame=frame,
+        sop_instance_uid=sop_instance_uid,
+        sop_class_uid=header.text(dataset, "SOPClassUID"),
+        study_uid=header.text(dataset, "StudyInstanceUID"),
+        series_uid=header.text(dataset, "SeriesInstanceUID"),
+        patient_id=header.text(dataset, "PatientID"),
+        issuer=header.text(dataset, "IssuerOfPatientID"),
+        rows=frame.rows,
+        columns=frame.columns,
+        spacing_mm=_spacing(dataset),
+        view=view,
+        modality=header.text(dataset, "Modality"),
+        study_date=_date(header.text(dataset, "StudyDate")),
+        site=header.text(dataset, "InstitutionName"),
+    )
+
+
+class _Bounded(io.BytesIO):
+    """The bytes of a header that has an end: each element takes at least one `read`."""
+
+    left = _MAX_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise DicomError("its header has more elements than any picture's", code="too-many-elements")
+        return super().read(size)
+
+
+def _parse(data: bytes) -> tuple[Any, str, memoryview, _PixelElement | None]:
+    """The header, the transfer syntax, the (inflated) bytes, and where among them the pixels are."""
+    from pydicom.filereader import read_dataset
+    from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
+
+    if data[_PREAMBLE : _PREAMBLE + 4] != b"DICM":
+        raise DicomError("not a DICOM file: it does not say DICM at byte 128", code="not-dicom")
+    file = _Bounded(data)
+    file.seek(_PREAMBLE + 4)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
+    syntax = header.text(meta, "TransferSyntaxUID")
+    if not syntax:
+        raise DicomError("it does not say how its pixels are packed (TransferSyntaxUID)", code="transfer-syntax")
+    if syntax == DeflatedExplicitVRLittleEndian:
+        data, file = _inflated(data[file.tell() :])
+    element, stop_when = _stop_at_pixels(file)
+    dataset = read_dataset(file, syntax == _IMPLICIT, syntax != ExplicitVRBigEndian, stop_when=stop_when)
+    return dataset, syntax, memoryview(data), element[-1] if element else None
+
+
+def _inflated(packed: bytes) -> tuple[bytes, _Bounded]:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    data = inflater.decompress(packed, MAX_UNPACKED)
+    if len(data) == MAX_UNPACKED:
+        raise DicomError(f"unpacked, it is larger than {MAX_UNPACKED // 10**6} MB", code="too-large")
+    if not inflater.eof:
+        raise DicomError("its packed bytes are cut off", code="cut-off")
+    return data, _Bounded(data)
+
+
+def _stop_at_pixels(file: io.BytesIO) -> tuple[list[_PixelElement], Callable[..., bool]]:
+    found: list[_PixelElement] = []
+
+    def stop(tag: int, vr: str | None, length: int) -> bool:
+        if _FIRST_PIXELS <= tag <= _PIXELS:
+            found.append(_PixelElement(int(tag), vr, length, file.tell()))
+            return True
+        return False
+
+    return found, stop
+
+
+def _frame(dataset: Any, syntax: str, element: _PixelElement, data: memoryview) -> Frame:
+    rows, columns = header.whole(dataset, "Rows"), header.whole(dataset, "Columns")
+    if min(rows, columns) < 1:
+        raise DicomError("it has no rows or no columns", code="bad-header")
+    if rows * columns > pixels.MAX_PIXELS:
+        raise DicomError(
+            f"{columns}×{rows} px is more than {pixels.MAX_PIXELS // 10**6} million pixels", code="too-large"
+        )
+    allocated = header.whole(dataset, "BitsAllocated")
+    stored = header.whole(dataset, "BitsStored", allocated)
+    frame = Frame(
+        syntax=syntax,
+        rows=rows,
+        columns=columns,
+        samples=header.whole(dataset, "SamplesPerPixel", 1),
+        photometric=header.text(dataset, "PhotometricInterpretation"),
+        planar=header.whole(dataset, "PlanarConfiguration", 0) == 1,
+        allocated=allocated,
+        stored=stored,
+        high_bit=header.whole(dataset, "HighBit", stored - 1),
+        signed=header.whole(dataset, "PixelRepresentation", 0) == 1,
+        in_words=element.vr != "OB",
+        length=None if element.length == frames.UNDEFINED else element.length,
+        data=data[element.at :],
+    )
+    frames.check(frame)
+    return frame
 
 
 def _spacing(dataset: Any) -> tuple[float, float] | None:
-    told = dataset.get("ImagerPixelSpacing") or dataset.get("PixelSpacing")
-    return (float(told[0]), float(told[1])) if told and len(told) == 2 else None
+    """In the patient where that is known (PixelSpacing), else at the detector."""
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        found = header.numbers(dataset, keyword)
+        if len(found) == 2 and all(0 < step < 1000 for step in found):
+            return found[0], found[1]
+    return None
 
 
 def _date(text: str) -> date | None:
