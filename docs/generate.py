@@ -81,6 +81,7 @@ STEPS = (
     options.Load,
     options.Etl,
     options.Pull,
+    options.Ingest,
     options.Simulate,
     options.Review,
     options.Retrain,

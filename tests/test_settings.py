@@ -24,7 +24,14 @@ EVERY = [
     for step in options.STEPS
     for setting in settings.of(step)
 ]
-REQUIRED = {"source": "synthetic:9", "asked": "a1", "place": "./data", "format": "cvat", "file": Path("a.json")}
+REQUIRED = {
+    "source": "synthetic:9",
+    "asked": "a1",
+    "place": "./data",
+    "format": "cvat",
+    "file": Path("a.json"),
+    "from_": "new",
+}
 
 # options with a parse of their own: values that it takes
 PARSED = {

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from radloop.api.steps import export as export
     from radloop.api.steps import extract as extract
     from radloop.api.steps import import_reviews as import_reviews
+    from radloop.api.steps import ingest as ingest
     from radloop.api.steps import load as load
     from radloop.api.steps import pull as pull
     from radloop.api.steps import retrain as retrain
@@ -49,6 +50,7 @@ __all__ = [
     "export",
     "extract",
     "import_reviews",
+    "ingest",
     "load",
     "open",
     "options",

@@ -160,6 +160,13 @@ def pull(chosen: options.Pull, progress: Progress) -> object:
 
 
 @_command("Loop")
+def ingest(chosen: options.Ingest, progress: Progress) -> object:
+    from radloop.pipelines import ingesting
+
+    return ingesting.ingest(chosen, progress=progress)
+
+
+@_command("Loop")
 def simulate(chosen: options.Simulate, progress: Progress) -> object:
     from radloop.pipelines import online
 

@@ -20,6 +20,7 @@ NAME: Final = "manifest.parquet"
 UNIT: Final = "organized"
 RETRAIN: Final = "retrain"
 INCOMING: Final = "incoming"
+INNER: Final = (RETRAIN, INCOMING)  # the units inside the dataset
 VERSIONED: Final = ("image", "label", "yaml")  # the kinds that make the version id
 
 _PART: Final = r"(?!\.\.?(?:/|\Z))[^/\\\x00-\x1f]+"  # of a key: no `.` or `..`
@@ -49,6 +50,15 @@ def decode(data: bytes, *, name: str) -> pl.DataFrame:
     if table["key"].is_duplicated().any():
         raise DatasetError(f"{name} lists a key twice: it was not written by radloop; do not use it.")
     return table
+
+
+def is_inner(key: str) -> bool:
+    """Whether a key of the dataset belongs to a unit inside it.
+
+    >>> is_inner("retrain/retrain.csv"), is_inner("incoming/manifest.parquet"), is_inner("test/images/a.png")
+    (True, True, False)
+    """
+    return key.partition("/")[0] in INNER and "/" in key
 
 
 def is_safe_key(key: str | None) -> bool:

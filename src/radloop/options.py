@@ -17,6 +17,7 @@ from radloop.dashboard_options import Dashboard as Dashboard
 from radloop.option import About, option, switch
 from radloop.parts import READER_ID as READER_ID
 from radloop.parts import (
+    Audited,
     ClassNames,
     DatasetFolder,
     DicomPictures,
@@ -205,6 +206,20 @@ class Retrain(Json, Strict, DryRun, Jobs, Ruled, Stored, DatasetFolder, Waiting,
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ingest(Json, Strict, DryRun, Jobs, Audited, DicomPictures, Stored):
+    """Take in pictures that nobody has labelled. They lie at STORE/organized/incoming, kept from what is held out."""
+
+    from_: Annotated[str, About("A folder of PNG, JPEG or DICOM files.", ours=False)]
+    patients: Path | None = option(
+        None,
+        About(
+            "A CSV with image_id and patient_id, for pictures that tell no patient; ids become keyed pseudonyms.",
+            ours=False,
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluate(Json, Jobs, Seeded, DatasetFolder, ReviewsFolder, ReadFeedback):
     """Judge detectors on images whose truth is known. Also their predictions as labels, and who follows blindly."""
 
@@ -302,6 +317,7 @@ STEPS: Final[tuple[type[Step], ...]] = (
     Load,
     Etl,
     Pull,
+    Ingest,
     Simulate,
     Review,
     Retrain,

@@ -100,6 +100,21 @@ class DicomPictures(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Audited(Step):
+    """A command that takes pictures in."""
+
+    audit_share: float = option(
+        0.1,
+        About(
+            "Share of the new groups that never train and measure instead; drawn once, for ever.",
+            ours=False,
+            ge=0,
+            le=1,
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Seeded(Step):
     """A command that chooses at random."""
 

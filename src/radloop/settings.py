@@ -53,7 +53,8 @@ class Setting:
     @property
     def flag(self) -> str | None:
         """`--keep-old`; None for an argument without a flag, and for what the environment alone sets."""
-        return None if self.about.argument or not self.about.flag else f"--{self.name.replace('_', '-')}"
+        name = self.name.rstrip("_").replace("_", "-")  # from is a word of Python
+        return None if self.about.argument or not self.about.flag else f"--{name}"
 
     @property
     def counterpart(self) -> str | None:

@@ -95,6 +95,23 @@ def find(known: npt.NDArray[np.uint8], thumbnails: npt.NDArray[np.uint8]) -> Pai
     return np.unique(np.concatenate(pairs), axis=0)
 
 
+class Known:
+    """Thumbnails that later ones are compared with, as by `find`; what takes time to work out of each is kept."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._parts: list[npt.NDArray[np.uint8]] = []
+
+    def add(self, thumbnails: npt.NDArray[np.uint8]) -> None:
+        """Take thumbnails (n×32×32) in; they are numbered on."""
+        self._parts.append(thumbnails)
+
+    def find(self, thumbnails: npt.NDArray[np.uint8]) -> Pairs:
+        """As `find`."""
+        self._parts = [np.concatenate(self._parts)] if self._parts else []
+        return find(self._parts[0], thumbnails) if self._parts else np.empty((0, 2), np.intp)
+
+
 def likeness(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
     """How much of one thumbnail's variance the other explains, 0..1: in the better direction and the best view."""
     shares = []

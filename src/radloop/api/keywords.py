@@ -112,6 +112,20 @@ class PullKeywords(TypedDict, total=False):
     dry_run: bool
 
 
+class IngestKeywords(TypedDict, total=False):
+    """Keywords of `radloop.ingest`."""
+
+    out: Text
+    store: Text | None
+    recipe: Recipe | str | None
+    frontal_only: bool
+    audit_share: float
+    patients: Text | None
+    jobs: int
+    dry_run: bool
+    strict: bool
+
+
 class SimulateKeywords(TypedDict, total=False):
     """Keywords of `radloop.simulate`."""
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ExportKeywords,
         ExtractKeywords,
         ImportKeywords,
+        IngestKeywords,
         LoadKeywords,
         PullKeywords,
         RetrainKeywords,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from radloop.pipelines.evaluating import Evaluation
     from radloop.pipelines.exporting import Exported
     from radloop.pipelines.importing import Imported
+    from radloop.pipelines.ingesting import Ingested
     from radloop.pipelines.offline import EtlPreview, Extracted, Loaded, Transformed
     from radloop.pipelines.online import Simulation
     from radloop.pipelines.retraining import Retrained
@@ -191,6 +193,22 @@ def review(options: of.Review | None = None, /, *, progress: Progress | bool = F
 
     with given.running(of.Review, options, told, progress) as run:
         return reviewing.review(run.options, progress=run.progress)
+
+
+@given.named(of.Ingest)
+def ingest(
+    options: of.Ingest | None = None, /, *, progress: Progress | bool = False, **told: Unpack[IngestKeywords]
+) -> Ingested:
+    """Take in pictures that nobody has labelled yet, and publish them to the store's organized/incoming.
+
+    >>> done = radloop.ingest(from_="my-xrays/train", out="data", audit_share=0.2)
+    >>> done.new, done.known  # they are the dataset's own
+    (0, 40)
+    """
+    from radloop.pipelines import ingesting
+
+    with given.running(of.Ingest, options, told, progress) as run:
+        return ingesting.ingest(run.options, progress=run.progress)
 
 
 @given.named(of.Retrain)

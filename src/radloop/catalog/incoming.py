@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -10,6 +11,10 @@ from radloop.errors import DatasetError
 from radloop.tables import INCOMING
 from radloop.words import AUDIT
 from radloop.words import INCOMING as SPLIT
+
+ARRIVING: Final = "arriving.parquet"  # what is being added; while it lies there, the table may be ahead of the manifest
+
+_LOOKS: Final = 5
 
 
 def encode(table: pl.DataFrame) -> bytes:
@@ -26,16 +31,21 @@ def decode(data: bytes, *, name: str) -> pl.DataFrame:
 
 
 def read(root: Path) -> pl.DataFrame:
-    """INCOMING of the dataset in the folder `root`; empty where it has no such unit. Raises DatasetError."""
+    """INCOMING of the dataset in the folder `root`; empty where it has no such unit. Raises DatasetError.
+
+    While pictures are taken in, the table may be ahead of its manifest for a moment: then it is looked at again.
+    """
     unit = root / manifest.INCOMING
-    listed = manifest.read(unit)
-    if listed is None:
-        return INCOMING.to_frame()
     path = unit / tree.INCOMING
-    data = path.read_bytes() if path.is_file() else b""
-    if hashlib.md5(data).hexdigest() not in listed.filter(key=tree.INCOMING)["md5"]:
-        raise DatasetError(f"{path} is not what its manifest lists: it was changed, or cut off. Run `radloop ingest`.")
-    return decode(data, name=str(path))
+    for _ in range(_LOOKS):
+        listed = manifest.read(unit)
+        if listed is None:
+            return INCOMING.to_frame()
+        data = path.read_bytes() if path.is_file() else b""
+        is_listed = hashlib.md5(data).hexdigest() in listed.filter(key=tree.INCOMING)["md5"]
+        if is_listed or (data and (unit / ARRIVING).exists()):
+            return decode(data, name=str(path))
+    raise DatasetError(f"{path} is not what its manifest lists: it was changed, or cut off. Run `radloop ingest`.")
 
 
 def images(table: pl.DataFrame) -> pl.DataFrame:

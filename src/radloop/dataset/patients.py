@@ -34,6 +34,12 @@ def hashed(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(tables).unique().join(kept, on="image_id", how="semi").sort("image_id", "patient")
 
 
+def hashes(patient: str) -> tuple[str, ...]:
+    """By what the datasets may know a patient whose id this is: `hashed` has them, too."""
+    told = patient.strip()
+    return (_hash("patient", told), _hash("patient", values.plain_id(told))) if told else ()
+
+
 def notes(rows: pl.DataFrame) -> Iterator[str]:
     """That ids are probably one patient's, or that there are none; none of them is named."""
     told = [name for name in (_PATIENT, _STUDY) if name in rows.columns]

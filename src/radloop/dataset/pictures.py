@@ -7,7 +7,7 @@ never an exception. What was found is kept in a cache, so that only new and chan
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -190,6 +190,37 @@ class Thumbnails:
         if self._all is None:
             self._all = self._fetch()
         return self._all[[self._place[image_id] for image_id in image_ids]]
+
+
+def measured(
+    folder: Path,
+    files: pl.DataFrame,
+    *,
+    caches: Sequence[Path],
+    engine: Engine = HERE,
+    caching: bool = True,
+    progress: Progress = silent,
+) -> pl.DataFrame:
+    """MD5s, hash and thumbnail of published pictures (image_id, path, md5): by image_id; no row for a bad one.
+
+    What any of the `caches` knows by its MD5 is not opened; what none does is looked at, and kept in the first of them.
+    """
+    known = _recalled([table for cache in caches for table in _read_cache(cache)])
+    new = files.join(known, on="md5", how="anti")
+    looked, done = list[pl.DataFrame](), files.height - new.height
+    for table in _inspect_shards(folder, new["path"].to_list(), engine):
+        looked.append(table)
+        progress("known pictures", done := done + table.height, files.height)
+    if caching and looked:
+        _write_cache(caches[0], pl.concat([*_read_cache(caches[0]), *looked], rechunk=True))
+    found = pl.concat([known, _recalled(looked)]).drop_nulls().unique("md5", keep="first")
+    return files.select("image_id", "md5").join(found, on="md5")
+
+
+def _recalled(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """What the caches know of published pictures, by their MD5."""
+    every = pl.concat([_INSPECTED.to_frame(), *tables]).filter(pl.col("pass") == _PASS)
+    return every.select(pl.coalesce("bare_md5", "md5").alias("md5"), "pixels_md5", "phash", "thumbnail")
 
 
 def inspect_shard(folder: Path, paths: list[str]) -> pl.DataFrame:

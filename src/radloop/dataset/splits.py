@@ -60,7 +60,7 @@ def group(image_ids: pl.Series, *, patients: pl.DataFrame, duplicates: pl.DataFr
             f"than {limit} (max of {LARGE_GROUP_IMAGES} images and {LARGE_GROUP_SHARE:.0%}). Either one picture was "
             "copied many times, or these are blank or damaged. Look at them and leave out what is no radiograph."
         )
-    groups = _join(ids, [patients.select("image_id", "patient"), duplicates.select("image_id", "group")])
+    groups = join(ids, [patients.select("image_id", "patient"), duplicates.select("image_id", "group")])
     warnings = tuple(
         f"group {name} holds {len(images)} images ({_named(images)}), of one patient or of patients that "
         "near-duplicate pictures join: they share a split, which may miss its size and its share of a class by as much."
@@ -78,7 +78,7 @@ def _named(images: Sequence[str]) -> str:
     return ", ".join(images[:_NAMED]) + (", …" if len(images) > _NAMED else "")
 
 
-def _join(ids: pl.Series, links: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def join(ids: pl.Series, links: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """GROUPS of the sorted `ids`: images with a value in common in any of the `links` (image_id, value).
 
     An image that is not in `ids` still links others: what was once alike through it stays together.
@@ -136,7 +136,7 @@ def assign(
     present = findings["image_id"].unique().sort()
     earlier = pl.DataFrame(schema=ASSIGNMENT) if previous is None else previous.select(ASSIGNMENT.names()).unique()
     every = pl.concat([present, earlier["image_id"]]).unique().sort()
-    together = _join(every, [groups, earlier.select("image_id", "group"), *links])
+    together = join(every, [groups, earlier.select("image_id", "group"), *links])
     images = (
         together.join(_settled(together, earlier, move), on="group", how="left")
         .filter(pl.col("image_id").is_in(present.implode()))
@@ -202,7 +202,7 @@ def _placed(images: pl.DataFrame) -> str:
 
 def require_whole(images: pl.DataFrame, links: Sequence[pl.DataFrame]) -> None:
     """Raise SplitError where images (image_id, split) that belong together by `links` are in several splits."""
-    known = _join(images["image_id"], links).join(images, on="image_id")
+    known = join(images["image_id"], links).join(images, on="image_id")
     torn = known.filter(pl.col("split").n_unique().over("group") > 1)
     if torn.height:
         raise SplitError(

@@ -39,8 +39,8 @@ def write(plan: Plan, organized: Path, *, pictures: Path, progress: Progress = s
 
     The new tree grows beside the old one and takes its place by one rename, so that a kill at any moment leaves
     the one or the other. Pictures are hard links to their source under `pictures`, or copies on another file
-    system; nothing may edit them in place. What lies in the old tree and no manifest lists, all of `retrain/`
-    included, is linked into the new one, but for the trainer's caches, which would outlive their labels. With
+    system; nothing may edit them in place. What lies in the old tree and no manifest lists, all of the units
+    inside it included, is linked into the new one, but for the trainer's caches, which would outlive their labels. With
     `durable` the tree is on the disk before the rename.
 
     Raises DatasetError where `organized` holds something else, a picture has changed since it was inspected, or
@@ -180,7 +180,7 @@ def _unlisted(organized: Path) -> list[str]:
     found = list(walk(organized))
     listed = manifest.read(organized)
     if listed is None:
-        foreign = [key for key in found if not in_retrain(key)]
+        foreign = [key for key in found if not manifest.is_inner(key)]
         if foreign:
             raise DatasetError(
                 f"{organized} was not written by radloop: it has no {manifest.NAME} and holds {foreign[0]}."
@@ -188,7 +188,7 @@ def _unlisted(organized: Path) -> list[str]:
             )
         return found
     ours = {*listed["key"], manifest.NAME}
-    return [key for key in found if key not in ours and (in_retrain(key) or not key.endswith(".cache"))]
+    return [key for key in found if key not in ours and (manifest.is_inner(key) or not key.endswith(".cache"))]
 
 
 def _keep(keys: list[str], old: Path, new: Path) -> None:
@@ -279,11 +279,6 @@ def dataset_root(folder: Path) -> Path:
 
 def _is_part_of_yolo(key: str) -> bool:
     return key.rpartition(".")[2].lower() in {*PICTURE_SUFFIXES, "yaml", "yml"}
-
-
-def in_retrain(key: str) -> bool:
-    """Whether a key of the dataset belongs to the unit of the re-training data inside it."""
-    return key.startswith(f"{manifest.RETRAIN}/")
 
 
 @dataclass(frozen=True)

@@ -289,7 +289,7 @@ def _judge_files(
 
     keys = {*listed["key"], manifest.NAME}
     for key in yolo.walk(root):
-        if key not in keys and not yolo.in_retrain(key) and not key.endswith(_TRAINERS_OWN):
+        if key not in keys and not manifest.is_inner(key) and not key.endswith(_TRAINERS_OWN):
             yield Violation("file-unlisted", key, None, "the manifest does not list it")
     for key in listed["key"]:
         if key.endswith(".cache"):

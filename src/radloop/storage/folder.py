@@ -102,7 +102,7 @@ class FolderStore:
 
         unit = self.root / change.prefix
         with explained(self.address), files.locked(self.root):
-            for current in (unit, unit / manifest.RETRAIN):
+            for current in (unit, *(unit / inner for inner in manifest.INNER)):
                 files.recover_tree(current)
             copied_bytes = replace_unit(
                 unit,

@@ -15,6 +15,7 @@ from radloop.tables import MANIFEST, SPLITS
 MARKER: Final = "publishing"  # stands while what the manifest says and what is there may differ
 JOURNAL: Final = "publishing.parquet"
 UNFINISHED: Final = "the first publish is in progress, or unfinished: no manifest yet"
+_COMMANDS: Final = {manifest.RETRAIN: "retrain", manifest.INCOMING: "ingest"}  # that publish a unit inside the dataset
 OURS: Final = frozenset({manifest.NAME, MARKER, JOURNAL})
 
 
@@ -36,10 +37,8 @@ def rows_of(table: pl.DataFrame) -> Iterable[Row]:
 
 
 def within(listing: Mapping[str, Stored]) -> dict[str, Stored]:
-    """A listing of a unit without the unit inside it and without the publisher's own files."""
-    return {
-        key: stored for key, stored in listing.items() if key not in OURS and not key.startswith(f"{manifest.RETRAIN}/")
-    }
+    """A listing of a unit without the units inside it and without the publisher's own files."""
+    return {key: stored for key, stored in listing.items() if key not in OURS and not manifest.is_inner(key)}
 
 
 def read_manifest(store: Store, *, prefix: str = manifest.UNIT) -> pl.DataFrame | None:
@@ -68,7 +67,7 @@ def require_quiet(store: Store, prefix: str) -> bytes | None:
 
 def _unfinished(store: Store, prefix: str, sign: str) -> StoreError:
     place = "/".join(filter(None, (store.address, prefix)))
-    command = "retrain" if prefix.rpartition("/")[2] == manifest.RETRAIN else "load"
+    command = _COMMANDS.get(prefix.rpartition("/")[2], "load")
     return StoreError(
         f"{place}: publish in progress, or unfinished ({sign}). Wait for it; if none is running it was cut off, and "
         f"`radloop {command}` again completes it."

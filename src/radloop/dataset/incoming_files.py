@@ -1,0 +1,79 @@
+"""The unit of pictures without labels on disk. It is added to, never written anew; a kill leaves it as it was.
+
+incoming.parquet is what readers go by, and is replaced in one step. A list of what is arriving is written before the
+first picture and removed after the manifest: what it lists and the table does not have is taken away again.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from radloop import files, manifest, sealed, tree
+from radloop.catalog import incoming
+from radloop.dataset.incoming import Arrival
+from radloop.tables import INCOMING, MANIFEST
+
+ARRIVING: Final = incoming.ARRIVING
+
+
+def recover(unit: Path) -> None:
+    """Put in order what a killed `add` left: what it had committed is there, all else is not."""
+    journal = unit / ARRIVING
+    if not journal.exists():
+        return
+    table = sealed.decode((unit / tree.INCOMING).read_bytes()) if (unit / tree.INCOMING).exists() else None
+    there = set() if table is None else set(table["image_id"])
+    arriving = manifest.decode(journal.read_bytes(), name=str(journal))
+    for key, image_id in arriving.select("key", "image_id").iter_rows():
+        if image_id not in there:
+            (unit / key).unlink(missing_ok=True)
+            temporary = (unit / key).with_name(f".{Path(key).name}.tmp")
+            temporary.unlink(missing_ok=True)
+    if table is not None:
+        _write_manifest(unit, arriving.filter(pl.col("image_id").is_in(list(there))))
+    journal.unlink()
+
+
+def add(unit: Path, arrivals: Sequence[Arrival], table: pl.DataFrame) -> None:
+    """Make the unit what `table` (INCOMING, all of it) says, with the pictures of the `arrivals` beside those there."""
+    arriving = pl.DataFrame([_file(one) for one in arrivals], schema=MANIFEST)
+    files.write_atomic(unit / ARRIVING, manifest.encode(arriving))
+    for one in arrivals:
+        files.write_atomic(unit / one.key, one.picture)
+    files.write_atomic(unit / tree.INCOMING, incoming.encode(table))
+    _write_manifest(unit, arriving)
+    (unit / ARRIVING).unlink()
+
+
+def _write_manifest(unit: Path, arriving: pl.DataFrame) -> None:
+    before = manifest.read(unit)
+    listed = MANIFEST.to_frame() if before is None else before.filter(kind="image")
+    data = (unit / tree.INCOMING).read_bytes()
+    row = {"key": tree.INCOMING, "kind": "table", "bytes": len(data), "md5": hashlib.md5(data).hexdigest()}
+    table = pl.DataFrame([dict.fromkeys(MANIFEST.names()) | row], schema=MANIFEST)
+    every = pl.concat([listed, arriving, table]).unique("key", keep="last")
+    files.write_atomic(unit / manifest.NAME, manifest.encode(every))
+
+
+def _file(arrival: Arrival) -> dict[str, Any]:
+    return dict.fromkeys(MANIFEST.names()) | {
+        "key": arrival.key,
+        "kind": "image",
+        "image_id": arrival.image_id,
+        "bytes": len(arrival.picture),
+        "md5": arrival.md5,
+    }
+
+
+def listed(unit: Path) -> pl.DataFrame:
+    """The manifest of the unit; empty where there is none."""
+    found = manifest.read(unit)
+    return MANIFEST.to_frame() if found is None else found
+
+
+def rows(unit: Path) -> pl.DataFrame:
+    """INCOMING of the unit; empty where there is none."""
+    return incoming.read(unit.parent) if unit.exists() else INCOMING.to_frame()

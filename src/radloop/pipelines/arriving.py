@@ -1,0 +1,172 @@
+"""The pictures of a folder on their way in: PNG, JPEG or DICOM, each file by its kind, looked at by all processes."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import polars as pl
+
+from radloop import files, processes, tags
+from radloop.dataset import incoming, patients, pictures
+from radloop.dataset.incoming import Arrival, Refusal
+from radloop.errors import DicomError, SourceError
+from radloop.recipe import Recipe
+
+if TYPE_CHECKING:
+    from radloop.dicom.intake import Taken
+    from radloop.dicom.pseudonyms import Pseudonyms
+
+_SHARD: Final = 16  # files: a second of DICOM, a quarter of a second of PNG
+_FEW: Final = 48  # files: a process takes as long to start
+_AHEAD: Final = 2  # shards for each process that are looked at before they are asked for
+_DICOM_AT: Final = 128
+_UNUSABLE: Final = "the file itself or its name cannot be used"  # which may name a person
+
+
+class Found(NamedTuple):
+    """One file below the folder."""
+
+    path: str  # relative to the folder
+    image_id: str | None  # None: the file tells it (DICOM)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a file becomes an arrival, in any process."""
+
+    folder: Path
+    house: Path  # OUT, by whose key DICOM gets its pseudonyms
+    recipe: Recipe
+    frontal_only: bool
+    named: Mapping[
+        str, tuple[str, tuple[str, ...]]
+    ]  # of pictures: the patient's pseudonym, and what else it is known as
+
+
+def find(folder: Path) -> tuple[list[Found], list[Refusal], int]:
+    """The pictures and DICOM files below a folder, in order; those that cannot be used; how many other files there are.
+
+    Raises SourceError where the folder cannot be listed.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is not a folder. Pass the folder that holds the pictures or DICOM files.")
+    listed = pictures.find(folder)
+    bad = listed.filter(pl.col("problem").is_not_null())
+    refused = [
+        Refusal(f"{path}: {problem}", "file", _UNUSABLE) for path, problem in bad.select("path", "problem").rows()
+    ]
+    sound = listed.filter(pl.col("problem").is_null())
+    found = [Found(path, image_id) for path, image_id in sound.select("path", "image_id").iter_rows()]
+    others = 0
+    try:
+        for entry in files.walk_visible(folder):
+            if os.path.splitext(entry.name)[1].lower() in pictures.SUFFIXES:
+                continue
+            path = os.path.relpath(entry.path, folder)
+            if not _is_dicom(entry):
+                others += 1
+            elif entry.is_symlink():
+                refused.append(Refusal(f"{path}: a link: put the file itself there", "file", _UNUSABLE))
+            else:
+                found.append(Found(path, None))
+    except OSError as error:
+        raise SourceError(f"{folder}: the files cannot be listed ({error.strerror}).") from error
+    return sorted(found), refused, others
+
+
+def _is_dicom(entry: os.DirEntry[str]) -> bool:
+    if not os.path.isfile(entry.path):
+        return False
+    try:
+        with open(entry.path, "rb") as file:
+            head = file.read(_DICOM_AT + 4)
+    except OSError:
+        return False
+    return head[_DICOM_AT:] == b"DICM" or entry.name.lower().endswith(".dcm")
+
+
+def read(reader: Reader, found: Sequence[Found], *, jobs: int) -> Iterator[list[Arrival | Refusal]]:
+    """The files in their order, a shard at a time; no more are held than the processes need."""
+    shards = [found[start : start + _SHARD] for start in range(0, len(found), _SHARD)]
+    function = partial(read_shard, reader)
+    if jobs <= 1 or len(found) <= _FEW:
+        yield from map(function, shards)
+        return
+    with processes.pool(jobs) as pool:
+        waiting = iter(shards)
+        running = deque(pool.submit(function, shard) for shard in islice(waiting, _AHEAD * jobs))
+        while running:
+            done = running.popleft().result()
+            running.extend(pool.submit(function, shard) for shard in islice(waiting, 1))
+            yield done
+
+
+def read_shard(reader: Reader, found: Sequence[Found]) -> list[Arrival | Refusal]:
+    """Each file as it arrives, looked at; or why it is refused."""
+    return [_read_one(reader, one) for one in found]
+
+
+def _read_one(reader: Reader, found: Found) -> Arrival | Refusal:
+    path = reader.folder / found.path
+    try:
+        status = path.stat()
+        if status.st_size > pictures.MAX_BYTES:
+            return Refusal(found.path, "too-large", f"{status.st_size} bytes are more than any radiograph has")
+        data, written = path.read_bytes(), datetime.fromtimestamp(status.st_mtime, UTC)
+        make: Callable[..., Arrival] = _of_dicom if found.image_id is None else _of_picture
+        arrival = make(reader, found, data, written)
+        return replace(arrival, looked=incoming.look(arrival.picture))
+    except DicomError as refused:
+        return Refusal(found.path, refused.code, str(refused))
+    except SourceError as damaged:
+        return Refusal(found.path, "picture", str(damaged))
+    except OSError as error:
+        return Refusal(found.path, "unreadable", f"it cannot be read: {error.strerror}")
+
+
+def _of_picture(reader: Reader, found: Found, data: bytes, written: datetime) -> Arrival:
+    image_id = found.image_id or ""
+    patient, known_as = reader.named.get(image_id, (None, ()))
+    return Arrival(image_id, tags.without_tags(data), written, patient, known_as, place=found.path)
+
+
+def _of_dicom(reader: Reader, found: Found, data: bytes, written: datetime) -> Arrival:
+    from radloop.dicom import intake
+
+    pseudonyms = _pseudonyms(reader.house)
+    taken = intake.take(data, reader.recipe, pseudonyms, frontal_only=reader.frontal_only)
+    return of_taken(taken, pseudonyms, arrived_at=written, place=found.path)
+
+
+def of_taken(taken: "Taken", pseudonyms: "Pseudonyms", *, arrived_at: datetime, place: str = "") -> Arrival:
+    """The arrival of a picture that was made of DICOM. Raises DicomError where a person has to look at it first."""
+    if taken.burnt:
+        raise DicomError(taken.burnt, code="burnt-in")
+    origin = pseudonyms.back(taken.image_id)
+    return Arrival(
+        taken.image_id,
+        taken.png,
+        arrived_at,
+        taken.patient,
+        patients.hashes(origin.patient_id) if origin else (),
+        width=taken.width,
+        height=taken.height,
+        spacing_mm=taken.spacing_mm,
+        site=taken.site,
+        view=taken.view or None,
+        recipe=taken.recipe,
+        place=place,
+    )
+
+
+@cache
+def _pseudonyms(house: Path) -> "Pseudonyms":
+    from radloop.dicom.pseudonyms import Pseudonyms
+
+    return Pseudonyms.open(house)

@@ -1,0 +1,252 @@
+"""Pictures without labels -> the unit `incoming/` beside the dataset, grouped with and kept from what is held out."""
+
+import csv
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from radloop import files, manifest, storage
+from radloop.dataset import incoming, incoming_files, patients
+from radloop.dataset.incoming import REASONS, REFUSED, Arrival, Refusal
+from radloop.dicom.pseudonyms import Pseudonyms
+from radloop.errors import AnnotationError, SourceError, StrictError
+from radloop.options import Ingest
+from radloop.pipelines import arriving
+from radloop.pipelines.arriving import Found, Reader
+from radloop.pipelines.registering import Register
+from radloop.progress import Progress, silent
+from radloop.recipe import Recipe
+from radloop.storage import Store, publish
+from radloop.storage.publish import Published
+from radloop.tables import INCOMING
+from radloop.words import AUDIT, HELD_OUT, several
+from radloop.words import INCOMING as MAY_TRAIN
+
+UNIT: Final = f"{manifest.UNIT}/{manifest.INCOMING}"
+REFUSED_FILE: Final = "private/refused-incoming.csv"  # its places may name a person
+
+_BATCH: Final = 256  # pictures that are written at once, and held in memory
+
+
+@dataclass(frozen=True)
+class TakenIn:
+    """What became of some arrivals."""
+
+    new: tuple[str, ...]  # image ids
+    known: tuple[str, ...]  # that were there already, with this picture
+    images: pl.DataFrame  # image_id, split, group, md5, phash of both
+    refused: pl.DataFrame  # REFUSED
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What came in, or with --dry-run would."""
+
+    folder: Path
+    files: int  # pictures and DICOM files that were looked at
+    new: int
+    known: int
+    splits: Mapping[str, int]  # of the new ones: incoming, audit, or the held-out split that they are grouped with
+    images: int  # in the unit now
+    patients: int  # that they tell
+    refused: pl.DataFrame  # REFUSED
+    published: Published | None
+    notes: tuple[str, ...]
+    done: bool = True  # False with --dry-run
+
+
+class _Ward(NamedTuple):
+    """All that a folder held, taken in."""
+
+    register: Register
+    parts: Sequence[TakenIn]
+    refused: pl.DataFrame
+    files: int
+    notes: tuple[str, ...]
+
+
+def ingest(options: Ingest, *, progress: Progress = silent) -> Ingested:
+    """Take the pictures of a folder in and publish the unit to STORE/organized/incoming.
+
+    Batch by batch, so that a kill costs one; a second run goes on and ends in the same bytes. Raises DatasetError where
+    OUT has no dataset, for it knows what is held out, and what the steps raise.
+    """
+    writing = not options.dry_run
+    with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as store:
+        store.preflight()
+        if options.strict and writing:
+            _require_none(_take_all(replace(options, dry_run=True), store, progress).refused)
+        ward = _take_all(options, store, progress)
+        published = None
+        if writing:
+            _beside(options.out / REFUSED_FILE, ward.refused)
+            if ward.register.table.height:
+                published = publish.publish(ward.register.unit, store, prefix=UNIT, progress=progress)
+    register, new = ward.register, [image_id for part in ward.parts for image_id in part.new]
+    counts = dict(register.images(new).group_by("split").len().iter_rows())
+    return Ingested(
+        folder=register.unit,
+        files=ward.files,
+        new=len(new),
+        known=sum(len(part.known) for part in ward.parts),
+        splits={split: counts[split] for split in (MAY_TRAIN, AUDIT, *HELD_OUT) if split in counts},
+        images=register.table.height,
+        patients=register.table["patient"].drop_nulls().n_unique(),
+        refused=ward.refused,
+        published=published,
+        notes=ward.notes,
+        done=writing,
+    )
+
+
+def take_in(register: Register, arrivals: Sequence[Arrival], *, audit_share: float, writing: bool = True) -> TakenIn:
+    """Add pictures to the unit, all of them in one step; the caller holds OUT (`files.locked`).
+
+    An image that is there with this picture is nothing new, so that a second run of what was killed ends in the same
+    bytes; one that is there with another picture is refused. Raises DatasetError where there is no dataset.
+    """
+    register.refresh()
+    there = dict(register.table.select("image_id", "md5").iter_rows())
+    in_dataset = register.sums([one.image_id for one in arrivals])
+    known, refused, fresh, rows = list[str](), list[Refusal](), list[Arrival](), []
+    for one in arrivals:
+        try:
+            looked = one.looked or incoming.look(one.picture)
+        except SourceError as damaged:
+            refused.append(Refusal(one.place or one.image_id, "picture", str(damaged)))
+            continue
+        why = incoming.problem(one.image_id)
+        code = "image-id" if why else incoming.already_there(one, looked, there, in_dataset)
+        if code is None and register.is_forgotten(one.image_id, looked.pixels_md5):
+            code = "forgotten"
+        if code == "known":
+            known.append(one.image_id)
+        elif code:
+            refused.append(Refusal(one.place or one.image_id, code, why or REASONS[code]))
+        else:
+            there[one.image_id] = looked.md5
+            fresh.append(one)
+            rows.append(incoming.row(one, looked))
+    if fresh:
+        new = pl.DataFrame(rows, schema=INCOMING)
+        table = register.decided(new, fresh, audit_share=audit_share)
+        if writing:
+            incoming_files.add(register.unit, fresh, table)
+        register.committed(table, new)
+    added = tuple(one.image_id for one in fresh)
+    return TakenIn(added, tuple(known), register.images([*added, *known]), _table(refused))
+
+
+def _take_all(options: Ingest, store: Store, progress: Progress) -> _Ward:
+    """Every file looked at and taken in, batch by batch."""
+    writing, folder = not options.dry_run, Path(options.from_)
+    register = Register(options.out, jobs=options.jobs, caching=writing, progress=progress)
+    register.refresh()
+    if writing:
+        register.bring(store)
+    found, bad, others = arriving.find(folder)
+    if not found and not bad:
+        raise SourceError(f"{folder} holds no picture (PNG, JPEG) and no DICOM file.")
+    parts, refused, batch, done = list[TakenIn](), list(bad), list[Arrival](), 0
+    with _house(options) as house:
+        named = {} if options.patients is None else _patients(options.patients, Pseudonyms.open(house))
+        recipe = options.recipe or (Recipe.parse(register.known.recipe) if register.known.recipe else Recipe())
+        reader = Reader(folder, house, recipe, options.frontal_only, named)
+        for shard in arriving.read(reader, found, jobs=options.jobs):
+            batch += [one for one in shard if isinstance(one, Arrival)]
+            refused += [one for one in shard if isinstance(one, Refusal)]
+            done += len(shard)
+            if len(batch) >= _BATCH or done == len(found):
+                parts.append(take_in(register, batch, audit_share=options.audit_share, writing=writing))
+                batch = []
+            progress("incoming", done, len(found))
+    notes = (*_other_files(others), *_other_recipes(register, parts), *_unnamed(named, found))
+    refusals = pl.concat([_table(refused), *(part.refused for part in parts)])
+    return _Ward(register, parts, refusals, len(found) + len(bad), notes)
+
+
+def _table(refused: Sequence[Refusal]) -> pl.DataFrame:
+    return pl.DataFrame(refused, schema=REFUSED, orient="row")
+
+
+@contextmanager
+def _house(options: Ingest) -> Iterator[Path]:
+    """Where pseudonyms come from: OUT; of who only looks a copy, to which nothing is added that stays."""
+    if not options.dry_run:
+        yield options.out
+        return
+    with TemporaryDirectory() as copy:
+        private = options.out / "private"
+        if private.is_dir():
+            shutil.copytree(private, Path(copy) / "private")
+        yield Path(copy)
+
+
+def _patients(path: Path, pseudonyms: Pseudonyms) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """{image_id: its patient's pseudonym, and how a dataset may know the patient} of a table of `--patients`."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as broken:
+        raise AnnotationError(f"{path} cannot be read as a CSV: {broken}.") from broken
+    named: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for line, row in enumerate(rows, 2):
+        image_id, patient = row.get("image_id"), row.get("patient_id")
+        if image_id is None or patient is None:
+            raise AnnotationError(f"{path}: line {line} has no image_id and patient_id. Its head names both.")
+        pseudonym = pseudonyms.patient(patient.strip())
+        if pseudonym is None:
+            continue
+        if named.setdefault(image_id, (pseudonym, patients.hashes(patient)))[0] != pseudonym:
+            raise AnnotationError(f"{path}: image {image_id} has two patients (line {line}). Remove one.")
+    return named
+
+
+def _require_none(refused: pl.DataFrame) -> None:
+    """Raise StrictError where files were refused."""
+    if refused.height:
+        raise StrictError(
+            f"{several(refused.height, 'file')} refused, such as one for: {refused['reason'][0]} "
+            f"({refused['code'][0]}). With --strict nothing is taken in; without it {REFUSED_FILE} has all of them."
+        )
+
+
+def _beside(path: Path, refused: pl.DataFrame) -> None:
+    """OUT/private/refused-incoming.csv, until an ingest has nothing to refuse."""
+    if refused.is_empty():
+        path.unlink(missing_ok=True)
+    else:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.write_atomic(path, refused.write_csv().encode(), mode=0o600)
+
+
+def _other_files(count: int) -> Iterator[str]:
+    if count:
+        yield f"{several(count, 'other file')} (no PNG, JPEG or DICOM) passed over"
+
+
+def _other_recipes(register: Register, parts: Sequence[TakenIn]) -> Iterator[str]:
+    """Invariant 12, said of the unit: a detector is shown other gray values than it was trained on."""
+    new = [image_id for part in parts for image_id in part.new]
+    made = register.table.filter(pl.col("image_id").is_in(new))
+    own = register.known.recipe
+    other = made.filter(~pl.col("recipe").eq_missing(pl.lit(own, pl.String)))
+    if other.height:
+        theirs = " and ".join(sorted(one or "none (they came as pictures)" for one in other["recipe"].unique()))
+        yield (
+            f"{several(other.height, 'new picture')} made by another recipe than the dataset's: {theirs}, where the "
+            f"dataset's pictures were made by {own or 'none that is known (they came as pictures)'}. A detector that "
+            "was trained on those is shown other gray values"
+        )
+
+
+def _unnamed(named: Mapping[str, object], found: Sequence[Found]) -> Iterator[str]:
+    strange = named.keys() - {one.image_id for one in found}
+    if strange:
+        yield f"{several(len(strange), 'image')} of --patients are not among the pictures"

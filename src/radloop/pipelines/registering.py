@@ -1,0 +1,178 @@
+"""What a new picture is held against: the dataset, what was ever held out, what trained, and what came in before."""
+
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from radloop import manifest, tree
+from radloop.catalog import heldout, tombstones, version
+from radloop.catalog import incoming as unlabelled
+from radloop.dataset import album, incoming, incoming_files, patients, pictures
+from radloop.dataset.album import Album
+from radloop.dataset.incoming import Arrival
+from radloop.engines import Local
+from radloop.errors import DatasetError
+from radloop.progress import Progress, silent
+from radloop.storage import Store, layout, pull
+from radloop.words import HELD_OUT
+
+# in OUT/cache: what was measured of the dataset's pictures, here and by `transform`
+_KNOWN: Final = "known.parquet"
+_TRANSFORMED: Final = "pictures.parquet"
+NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)  # of a picture whose row tells when it came
+
+
+class Register:
+    """All that `take_in` asks, kept between two calls; looked at again where the disk has moved on.
+
+    Who takes pictures in holds OUT (`files.locked`).
+    """
+
+    def __init__(self, out: Path, *, jobs: int = 1, caching: bool = True, progress: Progress = silent) -> None:
+        """Look at nothing yet. Without `caching` nothing is written."""
+        self.root = out / manifest.UNIT
+        self.unit = self.root / manifest.INCOMING
+        self._caches = out / "cache"
+        self._engine, self._caching, self._progress = Local(jobs), caching, progress
+        self._seen: tuple[object, ...] = ()
+
+    def refresh(self) -> None:
+        """Read what is there. Raises DatasetError where there is no dataset: it knows what is held out."""
+        seen = (_stamp(self.root / manifest.NAME), _stamp(self.unit / manifest.NAME), _stamp(self.unit / tree.INCOMING))
+        if seen == self._seen:
+            return
+        if self._caching:
+            incoming_files.recover(self.unit)
+        try:
+            self.known = version.read(self.root)
+        except DatasetError as missing:
+            if (self.root / manifest.NAME).exists():
+                raise
+            raise DatasetError(
+                f"{self.root} holds no dataset, and without one nobody knows what is held out. Run `radloop pull` or "
+                "`radloop etl` first."
+            ) from missing
+        summary = version.summary_of(self.known.content(tree.SUMMARY), name=str(self.root))
+        self.lineage = str(summary.get("lineage") or self.known.id)
+        self.stones = tombstones.read(self.root.parent)
+        self.table = incoming_files.rows(self.unit)
+        self.album = Album()
+        self.album.add(self.known.memory)
+        self.album.add(self._measured())
+        self.album.add(self.table)
+        self._seen = (seen[0], _stamp(self.unit / manifest.NAME), _stamp(self.unit / tree.INCOMING))
+
+    @property
+    def places(self) -> pl.DataFrame:
+        """PLACES: the images of the dataset, of its memory, and those that the re-training data have as labels."""
+        known, memory = self.known.images, self.known.memory
+        columns = incoming.PLACES.names()
+        retrained = manifest.read(self.root / manifest.RETRAIN)
+        ids = [] if retrained is None else retrained.filter(kind="image")["image_id"].unique().to_list()
+        trained = self.table.filter(pl.col("image_id").is_in(ids)).join(known, on="image_id", how="anti")
+        trained = trained.select("image_id", "group", split=pl.lit("training"))
+        return pl.concat([known.select(columns), memory.select(columns), trained]).unique()
+
+    def links(self, new: pl.DataFrame, arrivals: Sequence[Arrival]) -> list[pl.DataFrame]:
+        """LINKS of new rows (INCOMING) with each other and with all that is known."""
+        own = Album()
+        own.add(new)
+        alike = album.links(pl.concat([self.album.like(new), own.like(new)]))
+        every = pl.concat([self.table, new]).select("image_id", "patient").drop_nulls()
+        hashed = [(image_id, one) for image_id, patient in every.iter_rows() for one in patients.hashes(patient)]
+        hashed += [(arrival.image_id, one) for arrival in arrivals for one in arrival.known_as]
+        named = pl.DataFrame(hashed, schema={"image_id": pl.String, "patient": pl.String}, orient="row")
+        remembered = heldout.of_patients(self.known.memory)
+        same = pl.concat([heldout.patients_of(named, self.lineage), remembered])
+        return [alike, every.rename({"patient": "value"}), same.rename({"patient": "value"})]
+
+    def decided(self, new: pl.DataFrame, arrivals: Sequence[Arrival], *, audit_share: float) -> pl.DataFrame:
+        """INCOMING with the new rows; each has its group (`dataset.incoming.decide`)."""
+        links, every = self.links(new, arrivals), pl.concat([self.table, new])
+        return incoming.decide(every, self.places, links, audit_share=audit_share, lineage=self.lineage)
+
+    def sums(self, image_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """{image_id: the MD5s of its file and its pixels} of those that the dataset has."""
+        ids = pl.Series(image_ids, dtype=pl.String)
+        own = self.known.images.filter(pl.col("image_id").is_in(ids.implode()))
+        seen = self.album.sums_of(own["image_id"])
+        return {image_id: (md5, *seen.get(image_id, ())) for image_id, md5 in own.select("image_id", "md5").iter_rows()}
+
+    def is_forgotten(self, image_id: str, pixels_md5: str) -> bool:
+        """Whether `radloop forget` has taken the image, or its picture under another name, away."""
+        forgotten = tombstones.forgotten
+        return bool(forgotten(self.stones, [image_id]) or forgotten(self.stones, [pixels_md5], kind="pixels"))
+
+    def images(self, image_ids: Sequence[str]) -> pl.DataFrame:
+        """image_id, split, group, md5, phash of those that are known; what the dataset has is the dataset's."""
+        known = self.known.images
+        every = pl.concat([known, unlabelled.images(self.table).join(known, on="image_id", how="anti")])
+        return every.filter(pl.col("image_id").is_in(list(image_ids))).sort("image_id")
+
+    def bring(self, store: Store) -> None:
+        """Take over from the store what came in elsewhere (`ingest` there), so that a publish takes none of it away.
+
+        Raises DatasetError where an image has another picture there.
+        """
+        prefix = f"{manifest.UNIT}/{manifest.INCOMING}"
+        data = store.get(f"{prefix}/{manifest.NAME}")
+        if data is None or store.get(f"{prefix}/{layout.MARKER}") is not None:
+            return  # of a publish that was cut off, what it was to bring lies here
+        listed = manifest.decode(data, name=f"{store.address}/{prefix}/{manifest.NAME}")
+        here = dict(self.table.select("image_id", "md5").iter_rows())
+        away = listed.filter(kind="image")
+        other = away.filter(pl.col("image_id").is_in(list(here)), ~pl.col("md5").is_in(list(here.values())))
+        if other.height:
+            raise DatasetError(
+                f"image {other['image_id'][0]} came in here and in {store.address} with two pictures. Give the files "
+                f"of one side other names, and move {self.unit} away before you ingest again."
+            )
+        missing = away.filter(~pl.col("image_id").is_in(list(here)))
+        if missing.is_empty():
+            return
+        wanted = pl.concat([missing, listed.filter(key=tree.INCOMING)])
+        cache = self._caches / "incoming"
+        paths = pull.fetch(store, layout.rows_of(wanted), cache, prefix=prefix, progress=self._progress)
+        theirs = unlabelled.decode(paths[tree.INCOMING].read_bytes(), name=f"{store.address}/{prefix}")
+        theirs = theirs.filter(pl.col("image_id").is_in(missing["image_id"].implode()))
+        arrivals = [
+            Arrival(image_id, paths[key].read_bytes(), NEVER)
+            for image_id, key in missing.select("image_id", "key").iter_rows()
+        ]
+        table = self.decided(theirs, (), audit_share=0)
+        incoming_files.add(self.unit, arrivals, table)
+        self.committed(table, theirs)
+        shutil.rmtree(cache, ignore_errors=True)
+
+    def committed(self, table: pl.DataFrame, new: pl.DataFrame) -> None:
+        """Go on from what was written."""
+        self.table = table
+        self.album.add(new)
+        self._seen = (*self._seen[:1], _stamp(self.unit / manifest.NAME), _stamp(self.unit / tree.INCOMING))
+
+    def _measured(self) -> pl.DataFrame:
+        """SEEN of the pictures that are not held out: of what the memory has, no picture is opened."""
+        images = self.known.images.filter(~pl.col("split").is_in(HELD_OUT)).select("image_id", "md5", "phash")
+        files = self.known.files.filter(kind="image").select("image_id", "md5", path="key")
+        files = files.unique("image_id", keep="first").join(images, on=["image_id", "md5"], how="semi").sort("path")
+        measured = pictures.measured(
+            self.root,
+            files,
+            caches=[self._caches / name for name in (_KNOWN, _TRANSFORMED)],
+            engine=self._engine,
+            caching=self._caching,
+            progress=self._progress,
+        )
+        return images.join(measured.drop("phash"), on=["image_id", "md5"], how="left").sort("image_id")
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
