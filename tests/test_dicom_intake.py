@@ -1,8 +1,6 @@
 """A DICOM file becomes a picture and a pseudonym."""
 
 import io
-import os
-import stat
 
 import numpy as np
 import pydicom
@@ -13,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from radloop import pixels
 from radloop.dicom import intake
 from radloop.dicom.pseudonyms import Pseudonyms
-from radloop.errors import DicomError, SourceError
+from radloop.errors import DicomError
 from radloop.recipe import Recipe
 
 ORIGINAL = Recipe("minmax", None)
@@ -73,15 +71,3 @@ def test_pseudonyms_are_keyed_and_lead_back_only_by_the_private_table(tmp_path):
     assert taken.patient != elsewhere.patient("Miller-7")
     assert Pseudonyms.open(tmp_path / "here").back(taken.image_id).patient_id == "Miller-7"
     assert here.back("unknown") is None
-
-
-def test_the_key_is_its_owners_alone(tmp_path):
-    key = Pseudonyms.open(tmp_path).folder / "key"
-    assert stat.S_IMODE(os.stat(key).st_mode) == 0o600
-    assert stat.S_IMODE(os.stat(key.parent).st_mode) == 0o700
-
-
-def test_a_damaged_key_is_never_replaced(tmp_path):
-    (Pseudonyms.open(tmp_path).folder / "key").write_text("short")
-    with pytest.raises(SourceError, match="is damaged"):
-        Pseudonyms.open(tmp_path)

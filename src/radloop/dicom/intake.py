@@ -1,9 +1,9 @@
 """THE way in which a DICOM file becomes a picture: for the source of a dataset, for `ingest` and for `watch` alike."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
-from radloop.dicom import gray, radiograph
+from radloop.dicom import burnt, gray, quarantine, radiograph
 from radloop.dicom.pseudonyms import Origin, Pseudonyms
 from radloop.recipe import Recipe
 
@@ -22,13 +22,17 @@ class Taken:
     site: str | None
     study_date: date | None  # shifted
     recipe: str
-    burnt: str | None = None  # why there may be text in its pixels: a person has to look first
+    burnt: str | None = None  # why there may be text in its pixels: it waits in quarantine, and is not to be used
 
 
 def take(data: bytes, recipe: Recipe, pseudonyms: Pseudonyms, *, frontal_only: bool = False) -> Taken:
-    """The picture that the recipe makes of a DICOM file. What leads back is remembered. Raises DicomError."""
+    """The picture that the recipe makes of a DICOM file. What leads back is remembered.
+
+    One that seems to have text in its pixels is held in quarantine, until a person has released it. Raises DicomError.
+    """
     found = radiograph.read(data, frontal_only=frontal_only)
-    picture = gray.png(gray.make(found, recipe))
+    values = gray.make(found, recipe)
+    picture = gray.png(values)
     image_id = pseudonyms.image_id(found.sop_instance_uid)
     patient = pseudonyms.patient(found.patient_id, found.issuer)
     pseudonyms.remember(
@@ -44,6 +48,8 @@ def take(data: bytes, recipe: Recipe, pseudonyms: Pseudonyms, *, frontal_only: b
             columns=found.columns,
         )
     )
+    why = burnt.why(values)
+    days = pseudonyms.shift_days(patient or pseudonyms.keyed("study", found.study_uid))
     return Taken(
         image_id=image_id,
         patient=patient,
@@ -53,6 +59,12 @@ def take(data: bytes, recipe: Recipe, pseudonyms: Pseudonyms, *, frontal_only: b
         spacing_mm=found.spacing_mm,
         view=found.view,
         site=pseudonyms.keyed("site", found.site)[:8] if found.site else None,
-        study_date=found.study_date and found.study_date - timedelta(days=pseudonyms.shift_days(patient)),
+        study_date=found.study_date and _moved_back(found.study_date, days),
         recipe=str(recipe),
+        burnt=why and quarantine.admit(pseudonyms.folder, image_id, picture, why),
     )
+
+
+def _moved_back(day: date, days: int) -> date | None:
+    """The day that many days before; None before the first that there is."""
+    return date.fromordinal(day.toordinal() - days) if day.toordinal() > days else None

@@ -1,16 +1,21 @@
 """Keyed pseudonyms: what leaves the house in the place of UIDs and patients' ids, and the table that leads back."""
 
+import fcntl
 import hashlib
 import hmac
 import os
+import re
 import secrets
+import stat
+import unicodedata
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
 import msgspec
 
-from radloop import files
+from radloop import files, values
 from radloop.errors import SourceError
 
 FOLDER: Final = "private"  # under OUT; never published
@@ -18,7 +23,9 @@ KEY: Final = "key"
 TABLE: Final = "origins.jsonl"
 
 _KEY_BYTES: Final = 32
+_WRITTEN_KEY: Final = re.compile(r"([0-9a-f]{64}) ([0-9a-f]{16})\n?")  # and its check, which tells damage
 _MOST_DAYS: Final = 3650  # a shift of dates
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 @dataclass(frozen=True)
@@ -42,75 +49,133 @@ class Pseudonyms:
     def __init__(self, folder: Path, key: bytes) -> None:
         self.folder = folder
         self._key = key
-        self._origins: dict[str, Origin] | None = None
+        self._origins: dict[str, Origin] = {}
+        self._seen = 0  # bytes of the table
 
     @classmethod
     def open(cls, out: Path) -> Self:
-        """Those of OUT; the key is made where there is none. Raises SourceError for a key that cannot be used."""
+        """Those of OUT; the key is made where there is none.
+
+        Raises SourceError for a key that others can read, that is damaged, lost or not the table's.
+        """
         folder = out / FOLDER
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / KEY
+        _require_own(folder, "700")
+        path, table = folder / KEY, folder / TABLE
         if not path.exists():
-            whole = folder / f"{KEY}.{os.getpid()}.tmp"
-            files.write_atomic(whole, secrets.token_hex(_KEY_BYTES).encode(), durable=True, mode=0o600)
-            try:
-                os.link(whole, path)  # of two who make one, the first
-            except FileExistsError:
-                pass
-            finally:
-                whole.unlink()
-        try:
-            key = bytes.fromhex(path.read_text())
-        except ValueError:
-            key = b""
-        if len(key) != _KEY_BYTES:
-            raise SourceError(f"{path} is damaged: without that key no pseudonym is the one it was. Bring it back.")
-        return cls(folder, key)
+            if table.exists() and table.stat().st_size:
+                raise SourceError(
+                    f"{path} is missing, and {table} was made with it: with a new key every image and patient would "
+                    "get another pseudonym. Bring the key back from your backup, or begin anew in another --out."
+                )
+            _make_key(path)
+        _require_own(path, "600")
+        opened = cls(folder, _read_key(path))
+        first = next(iter(opened._read().values()), None)
+        if first is not None and opened.image_id(first.sop_instance_uid) != first.image_id:
+            raise SourceError(
+                f"{path} is not the key that {table} was made with: bring that one back from your backup, or begin "
+                "anew in another --out."
+            )
+        return opened
 
     def image_id(self, sop_instance_uid: str) -> str:
         """The pseudonym of an image, 32 hex digits."""
-        return self._hash("image", sop_instance_uid)
+        return self.keyed("image", sop_instance_uid)
 
     def patient(self, patient_id: str, issuer: str = "") -> str | None:
-        """The pseudonym of a patient; None where no one is named."""
-        return self._hash("patient", f"{issuer}\0{patient_id}") if patient_id else None
+        """The pseudonym of a patient, one for all ways to write the id (`values.plain_id`); None where it names none.
 
-    def shift_days(self, patient: str | None) -> int:
-        """By how many days the dates of a patient (a pseudonym) are moved back, at least one."""
-        return 1 + int(self._hash("days", patient or ""), 16) % _MOST_DAYS
+        The same id of two issuers is two patients.
+        """
+        plain, by = (values.plain_id(unicodedata.normalize("NFKC", text).strip()) for text in (patient_id, issuer))
+        return None if plain in values.NO_VALUE else self.keyed("patient", f"{by}\0{plain}")
+
+    def shift_days(self, whose: str) -> int:
+        """By how many days the dates of a patient (a pseudonym) are moved back, at least one.
+
+        The same for all dates of the patient, so that the days between them stay. Where no patient is named, the
+        pseudonym of the study.
+        """
+        return 1 + int(self.keyed("days", whose), 16) % _MOST_DAYS
 
     def keyed(self, kind: str, text: str) -> str:
-        """A pseudonym of anything else, such as a site."""
-        return self._hash(kind, text)
+        """A pseudonym of anything, such as a site: HMAC-SHA-256, the first 32 hex digits."""
+        return hmac.new(self._key, f"radloop {kind}\0{text}".encode(), hashlib.sha256).hexdigest()[:32]
 
     def remember(self, origin: Origin) -> None:
-        """Add to the table that leads back, once."""
-        known = self._read()
-        if known.get(origin.image_id) != origin:
-            table = os.open(self.folder / TABLE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                files.write_all(table, msgspec.json.encode(asdict(origin)) + b"\n")
-            finally:
-                os.close(table)
-            known[origin.image_id] = origin
+        """Add to the table that leads back, once.
+
+        Lines are only ever added. What a killed writer left of one is closed by the next, which then adds its own.
+        """
+        if self._origins.get(origin.image_id) == origin or self._read().get(origin.image_id) == origin:
+            return
+        table = os.open(self.folder / TABLE, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with suppress(OSError):  # not every file system has locks
+                fcntl.flock(table, fcntl.LOCK_EX)
+            size = os.fstat(table).st_size
+            torn = size > 0 and os.pread(table, 1, size - 1) != b"\n"
+            files.write_all(table, b"\n" * torn + msgspec.json.encode(asdict(origin)) + b"\n")
+        finally:
+            os.close(table)
+        self._origins[origin.image_id] = origin
 
     def back(self, image_id: str) -> Origin | None:
         """Where an image comes from; None where that is not known."""
-        return self._read().get(image_id)
+        return self._origins.get(image_id) or self._read().get(image_id)
 
     def _read(self) -> dict[str, Origin]:
-        if self._origins is None:
-            path = self.folder / TABLE
-            lines = path.read_bytes().splitlines() if path.exists() else []
-            self._origins = {one.image_id: one for one in map(_decode, lines) if one is not None}
+        """The table, with what was added to it since the last look, by others too."""
+        path = self.folder / TABLE
+        if path.exists() and path.stat().st_size > self._seen:
+            with path.open("rb") as table:
+                table.seek(self._seen)
+                whole, newline, _ = table.read().rpartition(b"\n")
+            self._seen += len(whole) + len(newline)
+            self._origins |= {one.image_id: one for one in map(_decode, whole.split(b"\n")) if one is not None}
         return self._origins
 
-    def _hash(self, kind: str, text: str) -> str:
-        return hmac.new(self._key, f"radloop {kind}\0{text}".encode(), hashlib.sha256).hexdigest()[:32]
+
+def _make_key(path: Path) -> None:
+    """Write a new key, whole or not at all; of several who do so at once, the first's stays."""
+    key = secrets.token_hex(_KEY_BYTES)
+    whole = path.with_name(f"{KEY}.{secrets.token_hex(8)}.tmp")
+    files.write_atomic(whole, f"{key} {_check(key)}\n".encode(), durable=True, mode=0o600)
+    try:
+        with suppress(FileExistsError):
+            os.link(whole, path)
+    finally:
+        whole.unlink()
+    files.flush_folder(path.parent)
+
+
+def _read_key(path: Path) -> bytes:
+    found = _WRITTEN_KEY.fullmatch(path.read_bytes().decode("ascii", "replace"))
+    if found is None or _check(found[1]) != found[2]:
+        raise SourceError(
+            f"{path} is damaged: without that key no pseudonym is the one it was. Bring it back from your backup, or "
+            "begin anew in another --out."
+        )
+    return bytes.fromhex(found[1])
+
+
+def _check(key: str) -> str:
+    return hashlib.sha256(f"radloop key {key}".encode()).hexdigest()[:16]
+
+
+def _require_own(path: Path, mode: str) -> None:
+    """Raise SourceError where others than its owner may open `path`."""
+    allowed = stat.S_IMODE(path.stat().st_mode)
+    if allowed & _OTHERS:
+        raise SourceError(
+            f"{path} is open to other users of this machine (mode {allowed:o}): who reads it can tell which patient is "
+            f"whose. Run: chmod {mode} {path}"
+        )
 
 
 def _decode(line: bytes) -> Origin | None:
     try:
         return msgspec.json.decode(line, type=Origin)
-    except msgspec.DecodeError:  # the last line of a run that was killed
+    except msgspec.DecodeError:  # what a killed writer left
         return None
