@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any, Final, NamedTuple
 
 from radloop import pixels
-from radloop.dicom import frames, header, views
+from radloop.dicom import frames, header, kept, views
 from radloop.dicom.frames import Frame
 from radloop.errors import DicomError, SourceError
 
@@ -25,6 +25,8 @@ _PREAMBLE: Final = 128
 _IMPLICIT: Final = "1.2.840.10008.1.2"
 _PIXELS: Final = 0x7FE00010
 _FIRST_PIXELS: Final = 0x7FE00008  # of numbers with a fraction, as 0009
+_MIN_STEP_MM, _MAX_STEP_MM = 0.001, 10  # between pixels; any other number is none, and may be somebody's
+_STEP_DIGITS: Final = 4  # 0.1 µm: of many digits a number may be somebody's, too
 _UID: Final = re.compile(r"[0-9.]{1,64}")
 
 
@@ -83,6 +85,7 @@ def library() -> Any:
 
 def _read(data: bytes, *, frontal_only: bool) -> Radiograph:
     dataset, syntax, frame_data, element = _parse(data)
+    kept.limit(dataset)
     if element is None:
         raise DicomError("it holds no pixels: a report or another object, or the file is cut off", code="no-pixels")
     if element.tag != _PIXELS:
@@ -207,8 +210,8 @@ def _spacing(dataset: Any) -> tuple[float, float] | None:
     """In the patient where that is known (PixelSpacing), else at the detector."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         found = header.numbers(dataset, keyword)
-        if len(found) == 2 and all(0 < step < 1000 for step in found):
-            return found[0], found[1]
+        if len(found) == 2 and all(_MIN_STEP_MM <= step <= _MAX_STEP_MM for step in found):
+            return round(found[0], _STEP_DIGITS), round(found[1], _STEP_DIGITS)
     return None
 
 
