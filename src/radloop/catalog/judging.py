@@ -13,6 +13,7 @@ from radloop.measures.compared import Side
 from radloop.measures.curves import Froc
 from radloop.tables import CLASS_ID, DETECTOR
 from radloop.taxonomy import Taxonomy
+from radloop.words import AUDIT
 
 # What is judged apart: test tells how good a detector is, production how good what may train would be.
 SPLITS: Final = ("test", "production", "validation", "staging", "canary")
@@ -73,6 +74,7 @@ def newest(judged: pl.DataFrame) -> pl.DataFrame:
 def left_out(judged: pl.DataFrame, newest: pl.DataFrame) -> tuple[LeftOut, ...]:
     """What became of the rest of the feedback of a table with JUDGED."""
     older = usable(judged).join(newest, on="feedback_id", how="anti")
+    of_splits = pl.col("split").is_in([*SPLITS, AUDIT])
     counted = (
         ("the dataset does not know the image", judged.filter(pl.col("split").is_null())),
         ("the image is of training now: a detector may have learned from it", judged.filter(split="training")),
@@ -81,14 +83,22 @@ def left_out(judged: pl.DataFrame, newest: pl.DataFrame) -> tuple[LeftOut, ...]:
             judged.filter(pl.col("split") != "training", pl.col("other_picture")),
         ),
         ("a newer one of the detector is on the image", older),
+        ("the image came in from production, and no reader of the source has read it", newest.filter(~of_splits)),
     )
     return tuple(LeftOut(reason, rows.height, rows["image_id"].n_unique()) for reason, rows in counted if rows.height)
 
 
 def parts(newest: pl.DataFrame) -> pl.DataFrame:
-    """model, model_version, split, images: what is judged apart, each detector's splits in the order of SPLITS."""
+    """model, model_version, split, images: what is judged apart, each detector's splits in the order of SPLITS.
+
+    Images that came in are not in it: no reader of the source has read them (`feedback.months` judges the audit's).
+    """
     place = pl.col("split").replace_strict({split: place for place, split in enumerate(SPLITS)}, return_dtype=pl.Int8)
-    counted = newest.group_by(*DETECTOR, "split", maintain_order=True).agg(images=pl.len().cast(pl.Int64))
+    counted = (
+        newest.filter(pl.col("split").is_in(SPLITS))
+        .group_by(*DETECTOR, "split", maintain_order=True)
+        .agg(images=pl.len().cast(pl.Int64))
+    )
     return counted.sort(*DETECTOR, place).select(*DETECTOR, "split", "images")
 
 

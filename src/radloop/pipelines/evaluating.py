@@ -12,13 +12,13 @@ from radloop.catalog import judging, version
 from radloop.catalog.judging import Judged, LeftOut
 from radloop.catalog.rule import Rule, standing
 from radloop.errors import FeedbackError
-from radloop.feedback import guard, reads, reviews
+from radloop.feedback import guard, months, reads, reviews
 from radloop.measures import evaluation
 from radloop.measures.curves import Froc
 from radloop.options import Evaluate
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
-from radloop.words import several
+from radloop.words import AUDIT, several
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Evaluation:
     models: tuple[Evaluated, ...]  # of each detector: test first, then production, then the others
     min_confidence: float
     left_out: tuple[LeftOut, ...]
+    audit: pl.DataFrame  # MONTHS of `feedback.months`: on the audit images that people have read, by month of arrival
     following: pl.DataFrame  # how often radiologists follow the model against their blind read (`reads.following`)
     notes: tuple[str, ...]
 
@@ -72,7 +73,8 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     judged = guard.judge(records.feedback, known.images)
     newest = judging.newest(judged)
     rest = judging.left_out(judged, newest)
-    if newest.is_empty():
+    parts = judging.parts(newest)
+    if parts.is_empty() and newest.filter(split=AUDIT).is_empty():
         counted = "; ".join(f"{several(each.feedback, 'feedback')}: {each.reason}" for each in rest)
         why = f" ({counted})" if rest else ""
         raise FeedbackError(
@@ -83,7 +85,6 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     by, least = standing(known.root / manifest.RETRAIN) or Rule(), options.min_confidence
     by = by if least is None else replace(by, min_confidence=least)
     models = []
-    parts = judging.parts(newest)
     for model, number, split, _ in parts.iter_rows():
         looked = judging.part(newest, model, number, split)
         given = (looked, records.every_box, known.readings)
@@ -94,11 +95,13 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     unreadable = [LeftOut("cannot be read", records.refused.height)] if records.refused.height else []
     now = datetime.now(UTC)
     said = reviews.read(options.reviews_folder, known.taxonomy, convention=options.convention, now=now)
+    told = months.readings(records, judged, said, known.images, simulated=known.synthetic)
     return Evaluation(
         version=known.id,
         models=tuple(models),
         min_confidence=by.min_confidence,
         left_out=(*unreadable, *rest),
+        audit=months.of(records, judged, told, known.incoming, known.taxonomy, seed=options.seed),
         following=reads.following(said, known.readings, known.images),
         notes=_read_once(newest, known.readings),
     )

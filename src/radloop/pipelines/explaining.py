@@ -25,6 +25,7 @@ from radloop.tables import CLASS_ID, CONSENSUS, EDGES, REFUSED_FILES, SCALED_SID
 from radloop.taxonomy import Taxonomy
 
 _RETRAIN: Final = f"{manifest.RETRAIN}/"
+_INCOMING: Final = f"{manifest.INCOMING}/"
 _SIDES: Final = ("x_min", "y_min", "x_max", "y_max")
 
 
@@ -67,7 +68,7 @@ def explain(options: Explain, *, progress: Progress = silent) -> Explanation:
     classes = known.taxonomy
     found = coming_back.feedback(options, known, keep=True, jobs=options.jobs, progress=progress)
     about = found.feedback.filter((pl.col("feedback_id") == asked) | (pl.col("image_id") == asked))
-    in_dataset = asked in known.annotations["image_id"]
+    in_dataset = asked in known.images["image_id"]
     if not in_dataset and about.is_empty():
         raise DatasetError(f"{asked}: neither {known.root} nor {feedback} knows an image or a feedback of this id.")
     image_id = asked if in_dataset else str(about["image_id"][0])
@@ -79,11 +80,13 @@ def explain(options: Explain, *, progress: Progress = silent) -> Explanation:
     reviewed = reviews.read(options.reviews_folder, classes, convention=options.convention, now=now)
     parts = [
         *_picture(known, image_id, published),
+        *_arrival(known, image_id, published),
         *_labels(known, rows, image_id, published),
         *_feedback(known, found, reviewed, image_id, by, published),
     ]
-    place = f"{rows['split'][0]}, group {rows['group'][0]}" if rows.height else "not in the dataset"
-    facts = {"split": rows["split"].first(), "group": rows["group"].first(), "dataset": known.id, "store": store}
+    own = known.images.filter(image_id=image_id)
+    place = f"{own['split'][0]}, group {own['group'][0]}" if own.height else "not in the dataset"
+    facts = {"split": own["split"].first(), "group": own["group"].first(), "dataset": known.id, "store": store}
     return Explanation(asked, image_id, Node(f"image {image_id}: {place}{trouble}", facts, tuple(parts)))
 
 
@@ -92,7 +95,8 @@ def _published(address: str) -> tuple[dict[str, str], str]:
     listed: dict[str, str] = {}
     try:
         with closing(storage.open_store(address)) as store:
-            for prefix, unit in (("", manifest.UNIT), (_RETRAIN, f"{manifest.UNIT}/{manifest.RETRAIN}")):
+            for prefix in ("", _RETRAIN, _INCOMING):
+                unit = f"{manifest.UNIT}/{prefix}".rstrip("/")
                 table = layout.read_manifest(store, prefix=unit)
                 if table is not None:
                     listed |= {prefix + key: md5 for key, md5 in table.select("key", "md5").iter_rows()}
@@ -117,6 +121,21 @@ def _picture(known: Version, image_id: str, published: Mapping[str, str]) -> Ite
     if files.height:
         keys = tuple(_file(key, md5, published) for key, md5 in files.select("key", "md5").iter_rows())
         yield Node(f"picture, MD5 {files['md5'][0]}", {"md5": files["md5"][0]}, keys)
+
+
+def _arrival(known: Version, image_id: str, published: Mapping[str, str]) -> Iterator[Node]:
+    """When the picture of the image came in, and by which recipe it was made."""
+    for one in known.incoming.filter(image_id=image_id).iter_rows(named=True):
+        listed = manifest.read(known.root / manifest.INCOMING)
+        own = () if listed is None else listed.filter(kind="image", image_id=image_id).select("key", "md5").iter_rows()
+        files = tuple(_file(_INCOMING + key, md5, published) for key, md5 in own)
+        recipe = f", made by {one['recipe']}" if one["recipe"] else ""
+        kind = "an audit image: it measures, and never trains" if one["audit"] else "free to train once it is read"
+        if one["held_out"]:
+            kind = f"held out with its group, in {one['held_out']}"
+        facts = {name: one[name] for name in ("recipe", "audit", "held_out", "site", "view")}
+        facts["arrived_at"] = one["arrived_at"].isoformat()
+        yield Node(f"came in {one['arrived_at']:%Y-%m-%d %H:%M}{recipe}; {kind}", facts, files)
 
 
 def _labels(known: Version, rows: pl.DataFrame, image_id: str, published: Mapping[str, str]) -> Iterator[Node]:

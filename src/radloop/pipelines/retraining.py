@@ -17,7 +17,7 @@ from radloop.catalog.version import Version
 from radloop.dataset import retrain as unit
 from radloop.dataset import yolo
 from radloop.errors import DatasetError, StrictError
-from radloop.feedback import guard, retraining, reviews
+from radloop.feedback import arrivals, guard, retraining, reviews
 from radloop.feedback.retraining import Decided
 from radloop.options import Retrain
 from radloop.pipelines import coming_back
@@ -26,6 +26,7 @@ from radloop.storage import Store, publish
 from radloop.storage.publish import Published
 from radloop.tables import HELD_OUT, PREDICTION
 from radloop.taxonomy import Taxonomy
+from radloop.words import WITHHELD
 
 UNIT: Final = f"{manifest.UNIT}/{manifest.RETRAIN}"
 
@@ -159,6 +160,7 @@ def _report(decided: Decided, known: Version, rule: Rule) -> dict[str, Any]:
         "unused": _counted(fates.filter(fate="unused"), "code"),
         "disputed": _counted(fates.filter(fate="disputed"), "code"),
         "waiting_for_a_review": dict(decided.waiting.group_by("file").len().sort("file").iter_rows()),
+        **_incoming(decided, known),
         "images": rows["image_id"].n_unique(),
         "rows_that_train": int(rows["trains"].sum()),
         "kept_without_training": _counted(fates.filter(pl.col("code").is_not_null(), fate="kept"), "code"),
@@ -170,6 +172,14 @@ def _report(decided: Decided, known: Version, rule: Rule) -> dict[str, Any]:
         "reviews_used": decided.reviews.height,
         "reviews_refused": _counted(decided.refused_reviews, "code"),
     }
+
+
+def _incoming(decided: Decided, known: Version) -> dict[str, Any]:
+    """What became of the images that came in so far; nothing where none ever did."""
+    if known.incoming.is_empty():
+        return {}
+    reviewed = decided.fates.join(decided.reviews, on="feedback_id", how="semi")["image_id"]
+    return {"incoming": arrivals.count(known, decided.rows.filter("trains")["image_id"], reviewed)}
 
 
 def _against_readers(rows: pl.DataFrame, known: Version) -> dict[str, int]:
@@ -230,7 +240,7 @@ def _documents(
     said = {name: (reviewed / name).read_bytes() for name in decided.reviews["file"].sort()}
     round_id = hashlib.sha256(b"\0".join([table, *(name.encode() for name in said)])).hexdigest()[:12]
     told = tree.json_file(report)
-    held_out = decided.fates.filter(pl.col("split").is_in(HELD_OUT)).sort("file")
+    held_out = decided.fates.filter(pl.col("split").is_in(WITHHELD)).sort("file")
     documents = {
         tree.RETRAIN_TABLE: table,
         tree.REPORT: told,

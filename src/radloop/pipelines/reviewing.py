@@ -20,10 +20,11 @@ from radloop.feedback.reviews import Reviews
 from radloop.options import Review
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
-from radloop.tables import TRUTH
+from radloop.tables import EDGES, FINDINGS, TRUTH
 from radloop.taxonomy import Taxonomy
 from radloop.words import Worklist
 
+_NO_READINGS: Final = FINDINGS.to_frame().select("image_id", "rad_id", "class_id", *EDGES)
 _DRAW: Final = "simulated "  # a lot of its own for which images simulated radiologists are given
 
 
@@ -105,12 +106,17 @@ def _told_to_reader(chosen: pl.DataFrame) -> pl.DataFrame:
     return chosen.select("place", "feedback_id", "image_id", "state", "held_out")
 
 
-def simulate(options: Review, *, share: float = 1.0, progress: Progress = silent) -> Reviewed:
+def simulate(
+    options: Review, *, share: float = 1.0, readings: pl.DataFrame = _NO_READINGS, progress: Progress = silent
+) -> Reviewed:
     """Let simulated radiologists look at all feedback that a review could make something of.
 
     Of all images they are given a `share`, drawn by lot. They see the truth of each image (`catalog.truth`), and err
     like the dataset's readers. The second run settles what the first left disputed, and completes what it was killed
     in.
+
+    Of an incoming image nobody knows the truth: it is not looked at, and the notes say so, but where `readings`
+    (image_id, rad_id, class_id and EDGES) tell it, as of generated patients.
     """
     folder, writing = options.reviews_folder, not options.dry_run
     playing = coming_back.wait(options, progress)
@@ -118,12 +124,14 @@ def simulate(options: Review, *, share: float = 1.0, progress: Progress = silent
         known, found, said, judged = _look(options, progress)
         standing, _, unreadable = matching.match(said, judged, found.detections, Rule())
         waits = judged.join(unreadable, on="feedback_id", how="semi")  # for a person's review: nobody else decides
-        open_feedback, begun = (
+        everything, started = (
             table.join(waits, on="image_id", how="anti").filter(_drawn(pl.col("image_id"), options.seed, share))
             for table in (queue.candidates(judged, standing), _begun(judged, standing))
         )
+        told = pl.concat([known.readings, readings.join(known.readings, on="image_id", how="anti")], how="diagonal")
+        open_feedback, begun = (table.join(told, on="image_id", how="semi") for table in (everything, started))
         wanted = pl.concat([open_feedback, begun])
-        there_is = _truth(known.readings.join(wanted, on="image_id", how="semi"))
+        there_is = _truth(told.join(wanted, on="image_id", how="semi"))
         planned = list(radiologists.review(wanted, found.detections, there_is, known.taxonomy, seed=options.seed))
         there = set(said.reviews["file"])
         others = set(begun["feedback_id"]) - {one.feedback_id for one in planned if reviews.file_name(one) in there}
@@ -142,8 +150,15 @@ def simulate(options: Review, *, share: float = 1.0, progress: Progress = silent
         dict(Counter(review.verdict for review in written).most_common()),
         standing.filter("disputed").height,
         done=writing,
-        notes=playing,
+        notes=(*playing, *_of_unknown_truth(everything.height - open_feedback.height)),
     )
+
+
+def _of_unknown_truth(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    what = "incoming image has feedback" if count == 1 else "incoming images have feedback"
+    return (f"{count:,} {what} and no truth that anybody knows: simulated radiologists were not given them",)
 
 
 def _drawn(image_id: pl.Expr, seed: int, share: float) -> pl.Expr:

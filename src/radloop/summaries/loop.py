@@ -6,17 +6,17 @@ from typing import Any
 import polars as pl
 
 from radloop import tree
-from radloop.catalog import kept, rule
+from radloop.catalog import judging, kept, rule
 from radloop.display import Grid, Summary
+from radloop.feedback import arrivals
 from radloop.measures import calibration
 from radloop.measures.intervals import LEAST_FOR_DRAWS
-from radloop.pipelines.demo import Demonstration
 from radloop.pipelines.evaluating import Evaluated, Evaluation
 from radloop.pipelines.explaining import Explanation
-from radloop.pipelines.offline import Loaded
 from radloop.pipelines.online import Simulation
 from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Queued, Reviewed
+from radloop.summaries.figures import interval
 from radloop.summaries.registry import of
 from radloop.words import several
 
@@ -155,6 +155,7 @@ def _retrained(record: Retrained) -> Summary:
             ("feedback", f"{report['feedback']:,} = {fates}"),
             ("rows", f"{sources or 'none'}, of {several(report['images'], 'image')}; {trains:,} train"),
             ("reviews", f"{report['reviews_used']:,} used, {sum(report['reviews_refused'].values()):,} refused"),
+            *((("incoming", arrivals.words(report["incoming"])),) if "incoming" in report else ()),
             ("boxes", f"{report['boxes_fused']:,} fused, {report['boxes_cut_at_the_edge']:,} cut at the edge"),
             *((("folder", str(record.folder)),) if record.version else ()),
             *((("published", record.published.address),) if record.published else ()),
@@ -201,7 +202,7 @@ def _evaluated(record: Evaluation) -> Summary:
         ),
         grids=tuple(
             grid
-            for grids in (*map(_judged, record.models), [_following(record.following)])
+            for grids in (*map(_judged, record.models), [_by_month(record)], [_following(record.following)])
             for grid in grids
             if len(grid.rows) > 1
         ),
@@ -213,13 +214,34 @@ def _judged(each: Evaluated) -> list[Grid]:
     return [_scores(each), _as_labels(each), _calibrated(each)]
 
 
+def _by_month(record: Evaluation) -> Grid:
+    """The audit images of each month, and beside them the test split."""
+    rows = [
+        (
+            judging.name(row["model"], row["model_version"]),
+            f"audit, {row['month'] or 'all months'}",
+            f"{row['read']:,} of {row['images']:,}" + f" ({row['simulated']:,} simulated)" * bool(row["simulated"]),
+            f"{row['truth']:,}",
+            interval(row, "ap") if row["read"] else "unknown: none is read",
+        )
+        for row in record.audit.iter_rows(named=True)
+    ]
+    tested = [
+        (each.model, "test split", f"{each.images:,}", f"{each.truth:,}", interval(each.map_40, "ap"))
+        for each in record.models
+        if each.split == "test" and rows
+    ]
+    head = ("detector", "images", "read", "boxes", "mAP@0.4")
+    return Grid("on this hospital's audit images, which never train, by what people read there", (head, *rows, *tested))
+
+
 def _following(followed: pl.DataFrame) -> Grid:
     rows = [
         (
             row["reviewer"] or ("all simulated readers" if row["simulated"] else "all readers"),
             f"{row['reads']:,}",
             f"{row['asked']:,}",
-            *(_interval(row, name) for name in ("follow", "follow_right", "follow_wrong", "mistaken")),
+            *(interval(row, name) for name in ("follow", "follow_right", "follow_wrong", "mistaken")),
         )
         for row in followed.filter(pl.col("asked") > 0).iter_rows(named=True)
     ]
@@ -238,8 +260,8 @@ def _scores(each: Evaluated) -> Grid:
         ("boxes of the truth", f"{each.truth:,}"),
         ("boxes that count", kept.words(each.cut, told=each.cut_told, top_box_only=each.top_box_only)),
         ("classes with truth", f"{classes.height:,}; mAP is their mean"),
-        ("mAP@0.4", _interval(each.map_40, "ap")),
-        ("mAP@0.5", _interval(each.map_50, "ap")),
+        ("mAP@0.4", interval(each.map_40, "ap")),
+        ("mAP@0.5", interval(each.map_50, "ap")),
         ("mAP@0.4 against each reader alone", _alone(each)),
         ("found at 1 false box an image", _found(each)),
         ("calibration error", calibration_error(each.calibration_error, each.calibration_floor)),
@@ -265,7 +287,7 @@ def _found(each: Evaluated) -> str:
         return "–"
     row = at_one.row(0, named=True)
     least = f"at least {row['at_least']:.2f}: the boxes that were kept make fewer"
-    return least if row["sensitivity"] is None else _interval(row, "sensitivity")
+    return least if row["sensitivity"] is None else interval(row, "sensitivity")
 
 
 def calibration_error(error: float | None, floor: tuple[float, float] | None) -> str:
@@ -280,7 +302,7 @@ def _as_labels(each: Evaluated) -> Grid:
             row["class_name"] or "all",
             f"{row['truth']:,}",
             f"{row['labels']:,}",
-            *(_interval(row, name) for name in _LABEL_FIGURES),
+            *(interval(row, name) for name in _LABEL_FIGURES),
         )
         for row in each.classes.iter_rows(named=True)
     ]
@@ -294,7 +316,7 @@ def _calibrated(each: Evaluated) -> Grid:
         (
             f"{row['low']:.1f}–{row['high']:.1f}{_trains(row, each.min_confidence)}",
             f"{row['predictions']:,}",
-            _interval(row, "correct"),
+            interval(row, "correct"),
         )
         for row in each.calibration.filter(pl.col("predictions") > 0).iter_rows(named=True)
     ]
@@ -307,78 +329,3 @@ def _trains(row: Mapping[str, Any], min_confidence: float) -> str:
     if row["low"] >= min_confidence:
         return " trains"
     return f" trains above {min_confidence:g}" if row["high"] > min_confidence else ""
-
-
-def _interval(row: Mapping[str, Any], name: str) -> str:
-    """The figure and its interval; "too few" where there is none, "–" where nothing is there to count."""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    if row[name] is None:
-        return "–"
-    return f"{row[name]:.2f} (too few)" if low is None else f"{row[name]:.2f} ({low:.2f}–{high:.2f})"
-
-
-@of.register
-def _demonstrated(record: Demonstration) -> Summary:
-    first, report = record.offline.transformed, record.retrained.report
-    judged = record.evaluated.models[0]
-    fates = ", ".join(f"{count:,} {fate}" for fate, count in report["fates"].items() if count)
-    told = sum(each.written for each in record.reviewed)
-    waiting = sum(record.waiting.values())
-    disputed, images = several(record.reviewed[-1].disputed, "feedback"), several(judged.images, "image")
-    loop = [
-        ("dataset", f"version {first.version}: {sum(first.images.values()):,} images, {first.labels:,} labels"),
-        ("hospital", f"{record.simulated.total['feedback']:,} feedbacks of {record.simulated.detector}"),
-        (
-            "detector",
-            f"mAP@0.4 {_interval(judged.map_40, 'ap')} on {images} of {judged.split}",
-        ),
-        (
-            "reviews",
-            f"{told:,} by simulated radiologists, {disputed} still disputed",
-        ),
-        ("worklist", _left(record.waiting)),
-        ("feedback", f"{report['feedback']:,} = {fates}"),
-        ("re-training", f"{several(sum(report['rows'].values()), 'row')} of {several(report['images'], 'image')}"),
-        ("next dataset", _next_version(record.following)),
-        ("check", "sound: no group in two splits, every file as the manifest says"),
-    ]
-    labels = [
-        (name, f"{each['labelled']:,}", f"{each['labels']:,}", _interval(each, "precision"), _interval(each, "recall"))
-        for name, each in record.labels.items()
-    ]
-    produced = next(iter(record.labels.values()))["images"]
-    return Summary(
-        f"the demo is done: {record.out}",
-        grids=(
-            Grid("the whole loop", (("step", "what came of it"), *loop)),
-            Grid(
-                f"how good labels are on the {produced:,} images of production, against what two readers agree on",
-                (("labels", "images labelled", "boxes", "precision", "recall"), *labels),
-            ),
-        ),
-        notes=(
-            "Everything here is made up: patients, films, readers, detector and reviews.",
-            *record.offline.transformed.notes,
-        ),
-        following=(
-            f"where a box comes from: radloop explain --out {record.out} IMAGE_ID",
-            f"the dataset, as a trainer takes it: {first.organized / 'data.yaml'}",
-            f"the store it was published to: {record.store}",
-            f"to read now, {several(waiting, 'image')}: radloop dashboard --out {record.out}",
-        ),
-    )
-
-
-def _left(waiting: Mapping[str, int]) -> str:
-    words = {"unread": "unread", "second": "to be read by a second reader", "disputed": "disputed"}
-    return ", ".join(f"{waiting[state]:,} {said}" for state, said in words.items() if waiting.get(state)) or "empty"
-
-
-def _next_version(following: Loaded | None) -> str:
-    if following is None or following.transformed.difference is None:
-        return "none: nothing trains"
-    changes = following.transformed.difference
-    return (
-        f"version {following.transformed.version}: {several(len(changes.moved), 'image')} moved to training, "
-        f"{len(changes.changed):,} with other labels"
-    )

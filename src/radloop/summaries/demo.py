@@ -1,0 +1,77 @@
+"""How it reads what the demonstration made."""
+
+from collections.abc import Mapping
+
+from radloop.display import Grid, Summary
+from radloop.pipelines.demo import Demonstration
+from radloop.pipelines.offline import Loaded
+from radloop.summaries.figures import interval
+from radloop.summaries.registry import of
+from radloop.words import several
+
+
+@of.register
+def _demonstrated(record: Demonstration) -> Summary:
+    first, report = record.offline.transformed, record.retrained.report
+    judged = record.evaluated.models[0]
+    fates = ", ".join(f"{count:,} {fate}" for fate, count in report["fates"].items() if count)
+    told = sum(each.written for each in record.reviewed)
+    waiting = sum(record.waiting.values())
+    disputed, images = several(record.reviewed[-1].disputed, "feedback"), several(judged.images, "image")
+    loop = [
+        ("dataset", f"version {first.version}: {sum(first.images.values()):,} images, {first.labels:,} labels"),
+        ("hospital", f"{record.simulated.total['feedback']:,} feedbacks of {record.simulated.detector}"),
+        (
+            "detector",
+            f"mAP@0.4 {interval(judged.map_40, 'ap')} on {images} of {judged.split}",
+        ),
+        (
+            "reviews",
+            f"{told:,} by simulated radiologists, {disputed} still disputed",
+        ),
+        ("worklist", _left(record.waiting)),
+        ("feedback", f"{report['feedback']:,} = {fates}"),
+        ("re-training", f"{several(sum(report['rows'].values()), 'row')} of {several(report['images'], 'image')}"),
+        ("next dataset", _next_version(record.following)),
+        ("check", "sound: no group in two splits, every file as the manifest says"),
+    ]
+    labels = [
+        (name, f"{each['labelled']:,}", f"{each['labels']:,}", interval(each, "precision"), interval(each, "recall"))
+        for name, each in record.labels.items()
+    ]
+    produced = next(iter(record.labels.values()))["images"]
+    return Summary(
+        f"the demo is done: {record.out}",
+        grids=(
+            Grid("the whole loop", (("step", "what came of it"), *loop)),
+            Grid(
+                f"how good labels are on the {produced:,} images of production, against what two readers agree on",
+                (("labels", "images labelled", "boxes", "precision", "recall"), *labels),
+            ),
+        ),
+        notes=(
+            "Everything here is made up: patients, films, readers, detector and reviews.",
+            *record.offline.transformed.notes,
+        ),
+        following=(
+            f"where a box comes from: radloop explain --out {record.out} IMAGE_ID",
+            f"the dataset, as a trainer takes it: {first.organized / 'data.yaml'}",
+            f"the store it was published to: {record.store}",
+            f"to read now, {several(waiting, 'image')}: radloop dashboard --out {record.out}",
+        ),
+    )
+
+
+def _left(waiting: Mapping[str, int]) -> str:
+    words = {"unread": "unread", "second": "to be read by a second reader", "disputed": "disputed"}
+    return ", ".join(f"{waiting[state]:,} {said}" for state, said in words.items() if waiting.get(state)) or "empty"
+
+
+def _next_version(following: Loaded | None) -> str:
+    if following is None or following.transformed.difference is None:
+        return "none: nothing trains"
+    changes = following.transformed.difference
+    return (
+        f"version {following.transformed.version}: {several(len(changes.moved), 'image')} moved to training, "
+        f"{len(changes.changed):,} with other labels"
+    )
