@@ -10,15 +10,17 @@ import pytest
 import incoming_unit
 import made_up
 from feedback_files import rich
-from radloop import manifest, pixels, storage, tree
+from radloop import manifest, pixels, storage, summaries, tree
 from radloop.catalog import incoming, version
 from radloop.feedback import records, reviews
 from radloop.feedback.reviews import Finding, Review
-from radloop.options import Etl, Retrain, Transform
-from radloop.pipelines import checking, joining, offline, retraining
+from radloop.options import Etl, Evaluate, Explain, Retrain, Transform
+from radloop.options import Review as Reading
+from radloop.pipelines import checking, evaluating, explaining, joining, offline, retraining, reviewing
 from radloop.sources import synthetic
 from radloop.split_sizes import SplitSizes
 from radloop.storage import publish
+from radloop.tables import CLASS_ID
 from taxonomies import VINDR
 
 SIZES = SplitSizes.parse("training=12,validation=2,test=2,staging=2,canary=2,production=4")
@@ -190,3 +192,53 @@ def test_what_was_published_by_another_machine_is_known_beside_what_is_here(plac
     incoming_unit.write(place.organized, table.filter(pl.col("image_id").is_in(ids[:2])))
     with joining.opened(Transform(out=place.out, store=str(place.store))) as here:
         assert here.table.equals(table)
+
+
+def test_whole_way_of_an_audit_image_is_told_and_only_its_review_measures(place):
+    ids = place.come_in(**{"3": {"audit": True, "recipe": "vinbigdata@1,size=1024,ratio=stretched"}})
+    place.read(ids[2:4])
+    retraining.retrain(Retrain(out=place.out))
+    found = evaluating.evaluate(Evaluate(out=place.out))
+    assert found.models == ()
+    assert found.audit.select("month", "images", "read").rows() == [("2026-10", 1, 1), (None, 1, 1)]
+    assert [each.images for each in found.left_out] == [1]
+    [grid] = summaries.of(found).grids
+    assert grid.rows[1][1:3] == ("audit, 2026-10", "1 of 1")
+
+    told = "\n".join(explaining.explain(Explain(out=place.out, asked=ids[3])).tree.lines())
+    assert f"image {ids[3]}: audit" in told
+    assert "made by vinbigdata@1,size=1024,ratio=stretched; an audit image" in told
+    assert "withheld: an audit image" in told
+    place.build(add=place.retrain)
+    told = "\n".join(explaining.explain(Explain(out=place.out, asked=ids[2])).tree.lines())
+    assert f"image {ids[2]}: training" in told
+    assert "came in 2026-10-05" in told
+
+
+def test_simulated_radiologists_read_only_incoming_images_whose_truth_is_told(place):
+    ids = place.come_in(**{"3": {"audit": True}})
+    place.read(ids, reviewer="S-R9", simulated=True)
+    shutil.rmtree(place.out / "reviews")
+    silent = reviewing.simulate(Reading(out=place.out, simulated=True))
+    assert (silent.written, silent.looked_at) == (0, 0)
+    assert silent.notes == (
+        "6 incoming images have feedback and no truth that anybody knows: simulated radiologists were not given them",
+    )
+    told = pl.DataFrame(
+        [(one, "truth", 3, 0.4, 0.3, 0.6, 0.7) for one in ids[1:]],
+        schema=["image_id", "rad_id", "class_id", "x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm"],
+        orient="row",
+    ).cast({"class_id": CLASS_ID})
+    said = reviewing.simulate(Reading(out=place.out, simulated=True), readings=told)
+    assert said.looked_at == 5
+    assert said.notes[0].startswith("1 incoming image has feedback")
+    waits = reviewing.order(Reading(out=place.out, queue=True)).queue
+    assert ids[0] in waits["image_id"]
+
+
+def test_audit_image_waits_for_a_reader_like_one_that_the_lot_has_drawn_and_nobody_is_told(place):
+    ids = place.come_in(**{"3": {"audit": True}})
+    place.read(ids)
+    shutil.rmtree(place.out / "reviews")
+    waits = reviewing.order(Reading(out=place.out, queue=True)).queue
+    assert waits.filter(image_id=ids[3]).select("kind", "state", "held_out").row(0) == ("lot", "unread", None)
