@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from radloop.catalog import judging, version
+from radloop.catalog import judging
 from radloop.catalog.rule import Rule
 from radloop.dashboard import layout, loop
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
@@ -33,7 +33,7 @@ def show(inputs: Dashboard, said: Feedback) -> None:
 @measured
 def measure(dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int) -> list[Audited]:
     """`audit.audited` of what the dashboard has read."""
-    images = version.images(dataset.rows)
+    images = dataset.images
     return audit.audited(said.records, loop.judged(dataset, said), reviewed.reviews, images, seed=seed)
 
 

@@ -12,6 +12,7 @@ from radloop.dashboard import samples
 from radloop.dashboard.links import written
 from radloop.dashboard.loading import Dataset, Feedback, measured
 from radloop.tables import DETECTOR, SPLITS
+from radloop.words import AUDIT, INCOMING
 
 Outcome = Literal["true", "false", "missed"]
 Order = Literal["disagreement", "boxes", "id"]
@@ -90,9 +91,9 @@ class Choices:
 
 def choices(found: Dataset, said: Feedback | None) -> Choices:
     """What dataset and feedback leave to choose."""
-    here = set(found.labels["split"].unique()) if found.has_splits else set()
+    here = set(samples.images(found)["split"].unique()) if found.has_splits else set()
     return Choices(
-        splits=tuple(split for split in SPLITS if split in here),
+        splits=tuple(split for split in (*SPLITS, INCOMING, AUDIT) if split in here),
         classes=found.taxonomy.file_names(with_nothing=True),
         readers={rad_id: name for name, rad_id in samples.readers(found).items()},
         detectors=() if said is None else detectors(said),

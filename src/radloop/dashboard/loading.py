@@ -18,6 +18,7 @@ import polars as pl
 import streamlit as st
 
 from radloop import manifest, tree
+from radloop.catalog import incoming as unlabelled
 from radloop.catalog import rule, version
 from radloop.catalog.rule import Rule
 from radloop.dashboard import annotations_csv
@@ -28,7 +29,7 @@ from radloop.feedback import reviews as reviewing
 from radloop.feedback.conventions import OWN, Convention
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
-from radloop.tables import SPLITS
+from radloop.tables import INCOMING, SPLITS
 from radloop.taxonomy import Taxonomy
 
 Stamp = tuple[str, int, int]  # path, mtime in ns, bytes
@@ -51,6 +52,7 @@ class Dataset:
     written: datetime
     notes: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict, repr=False)  # image_id -> a key of its picture
+    incoming: pl.DataFrame = field(default_factory=INCOMING.to_frame, repr=False)  # INCOMING: of the unit beside it
 
     @property
     def has_splits(self) -> bool:
@@ -61,6 +63,16 @@ class Dataset:
     def labels(self) -> pl.DataFrame:
         """The rows that label files are made of: those that were set aside left out."""
         return self.rows.filter("used") if "used" in self.rows.columns else self.rows
+
+    @cached_property
+    def images(self) -> pl.DataFrame:
+        """One row an image, incoming ones too (`version.images`): of a dataset that says which picture is held out."""
+        return version.images(self.rows, self.incoming)
+
+    @cached_property
+    def unread(self) -> pl.DataFrame:
+        """INCOMING of the images that the dataset has not itself: no reader of its source has read them."""
+        return self.incoming.join(self.rows, on="image_id", how="anti")
 
     @cached_property
     def readings(self) -> pl.DataFrame:
@@ -134,7 +146,9 @@ def dataset(path: Path) -> Dataset:
         if path.is_file():
             return _read_csv((stamp(path),))
         root = manifest.unit_root(path)
+        unit = root / manifest.INCOMING
         files = [root / name for name in (manifest.NAME, tree.ANNOTATIONS, tree.BOXES, tree.SUMMARY, tree.PROOF)]
+        files += [unit / name for name in (manifest.NAME, tree.INCOMING)]
         return _read_dataset(str(root), tuple(stamp(file) for file in files if file.is_file()))
     except OSError as unreadable:
         raise DatasetError(f"{path} cannot be read: {unreadable.strerror}.") from unreadable
@@ -163,7 +177,9 @@ def _read_dataset(folder: str, key: tuple[Stamp, ...]) -> Dataset:
         notes.append(f"There is no {manifest.NAME}: nothing proves that the files are those that were written.")
     if (root / tree.REJECTED).is_file():
         refused = annotations_csv.refused(root / tree.REJECTED)
-    written = max(mtime for _, mtime, _ in key)
+    written = max(mtime for path, mtime, _ in key if manifest.INCOMING not in Path(path).parts[-2:])
+    incoming, note = _incoming(root)
+    notes += note
     return Dataset(
         key=key,
         root=root,
@@ -175,8 +191,17 @@ def _read_dataset(folder: str, key: tuple[Stamp, ...]) -> Dataset:
         wanted=_wanted(proof[0]),
         written=datetime.fromtimestamp(written / 1e9, UTC),
         notes=tuple(notes),
-        places=_places(listed),
+        places=_places(root, listed),
+        incoming=incoming,
     )
+
+
+def _incoming(root: Path) -> tuple[pl.DataFrame, list[str]]:
+    """INCOMING of the unit beside the dataset, and a sentence where it cannot be used."""
+    try:
+        return unlabelled.read(root), []
+    except DatasetError as damaged:
+        return INCOMING.to_frame(), [str(damaged)]
 
 
 @st.cache_resource(show_spinner="Reading the annotations …", max_entries=4)
@@ -257,11 +282,15 @@ def _wanted(proof: Mapping[str, Any]) -> Mapping[str, int] | None:
     return {split: count for split, count in wanted.items() if split in SPLITS and isinstance(count, int)}
 
 
-def _places(listed: pl.DataFrame | None) -> dict[str, str]:
+def _places(root: Path, listed: pl.DataFrame | None) -> dict[str, str]:
+    """By image_id a key of its picture; of an image that came in and was added since, the dataset's."""
     if listed is None:
         return {}
+    unit = manifest.read(root / manifest.INCOMING)
+    of_unit = () if unit is None else unit.filter(kind="image").select("image_id", "key").iter_rows()
     pictures = listed.filter(pl.col("kind") == "image").sort("key").unique("image_id", keep="first")
-    return dict(pictures.select("image_id", "key").iter_rows())
+    came = {image_id: f"{manifest.INCOMING}/{key}" for image_id, key in of_unit}
+    return came | dict(pictures.select("image_id", "key").iter_rows())
 
 
 @dataclass(frozen=True)

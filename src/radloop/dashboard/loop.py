@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import streamlit as st
 
-from radloop.catalog import changes, judging, version
+from radloop.catalog import changes, judging
 from radloop.catalog.changes import Changes
 from radloop.catalog.judging import Judged, LeftOut, Matched, Paired
 from radloop.catalog.rule import Rule
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
-from radloop.feedback import evidence, guard, queue, retraining, worklists
+from radloop.feedback import arrivals, evidence, guard, months, queue, retraining, worklists
 from radloop.feedback.conventions import Convention
 from radloop.feedback.retraining import Decided
 from radloop.measures import confusion, counts, curves, evaluation
@@ -58,7 +58,7 @@ def has_images(dataset: Dataset) -> bool:
 @measured
 def judged(dataset: Dataset, said: Feedback) -> pl.DataFrame:
     """The feedback with what the guard says of it (`guard.judge`)."""
-    return guard.judge(said.records.feedback, version.images(dataset.rows))
+    return guard.judge(said.records.feedback, dataset.images)
 
 
 def check(dataset: Dataset | None, said: Feedback, convention: Convention) -> None:
@@ -74,7 +74,7 @@ def _check(dataset: Dataset, said: Feedback, declared: Convention) -> None:
 
 
 def trainable(dataset: Dataset, said: Feedback) -> bool:
-    """Whether any feedback is on an image that may train: else no review of it would."""
+    """Whether any feedback is on an image that may train, or measures: else a review of it would do neither."""
     nobody = pl.DataFrame(schema={"feedback_id": pl.String, "disputed": pl.Boolean})
     return not queue.candidates(judged(dataset, said), nobody).is_empty()
 
@@ -102,6 +102,25 @@ def decided(dataset: Dataset, said: Feedback, reviewed: Reviewed, rule: Rule) ->
     """What `radloop retrain` would do now by `rule`."""
     synthetic = dataset.simulated
     return retraining.decide(said.records, judged(dataset, said), reviewed.reviews, rule, synthetic=synthetic)
+
+
+@measured
+def arrived(dataset: Dataset, said: Feedback | None, reviewed: Reviewed | None, rule: Rule) -> dict[str, int]:
+    """`arrivals.counted` of all that came in; with feedback and reviews also what these make of it by `rule`."""
+    trains = read = pl.Series(dtype=pl.String)
+    if said is not None and reviewed is not None:
+        now = decided(dataset, said, reviewed, rule)
+        trains = now.rows.filter("trains")["image_id"]
+        read = now.fates.join(now.reviews, on="feedback_id", how="semi")["image_id"]
+    return arrivals.counted(dataset.rows, dataset.incoming, trains, read)
+
+
+@measured
+def by_month(dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int) -> pl.DataFrame:
+    """MONTHS of `feedback.months`: every detector on the audit images that people have read."""
+    known, images = judged(dataset, said), dataset.images
+    told = months.readings(said.records, known, reviewed.reviews, images, simulated=dataset.simulated)
+    return months.of(said.records, known, told, dataset.incoming, dataset.taxonomy, seed=seed)
 
 
 def balance(dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:

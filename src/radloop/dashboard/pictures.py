@@ -202,12 +202,15 @@ def proportions(path: Path, frame: tuple[int, int] | None, longest_px: int) -> b
 def frames(dataset: Dataset) -> dict[str, tuple[int, int]]:
     """The true width and height of every image's film: the frame that the annotations were given in."""
     sizes = dataset.rows.unique("image_id", keep="first").select("image_id", "width", "height")
-    return {image_id: (width, height) for image_id, width, height in sizes.iter_rows()}
+    came = dataset.incoming.select(sizes.columns)
+    return {image_id: (width, height) for image_id, width, height in (*came.iter_rows(), *sizes.iter_rows())}
 
 
 def frame(dataset: Dataset, image_id: str) -> tuple[int, int]:
     """The true width and height of one film."""
-    rows = dataset.rows.filter(pl.col("image_id") == image_id)
+    own = pl.col("image_id") == image_id
+    rows = dataset.rows.filter(own).select("width", "height")
+    rows = dataset.incoming.filter(own).select("width", "height") if rows.is_empty() else rows
     if rows.is_empty():
         return SCALED_SIDE_PX, SCALED_SIDE_PX
     return int(rows["width"][0]), int(rows["height"][0])

@@ -6,6 +6,7 @@ from typing import Final
 import polars as pl
 
 from radloop import people
+from radloop.catalog import incoming as unlabelled
 from radloop.catalog import judging, truth, version
 from radloop.dashboard.loading import Dataset, Feedback, measured
 from radloop.measures import agreement, counts
@@ -28,7 +29,8 @@ class Layer:
 def images(dataset: Dataset) -> pl.DataFrame:
     """image_id, split (where known), class_ids, readers, boxes, classes (text), disagreement: by image_id.
 
-    Of the rows that labels are made of. readers: whose they are, as `readers` names them. disagreement: 1 − F1 of the
+    Of the rows that labels are made of; and images that came in and that nobody of the source has read, without
+    readers. readers: whose they are, as `readers` names them. disagreement: 1 − F1 of the
     boxes of all pairs of the source's readers; null where nobody drew one.
     """
     rows, finding = dataset.labels, pl.col("class_id").is_not_null()
@@ -43,12 +45,24 @@ def images(dataset: Dataset) -> pl.DataFrame:
     named = seen.with_columns(classes=dataset.taxonomy.named(pl.col("class_id")))
     classes = named.group_by("image_id", maintain_order=True).agg(pl.col("classes").str.join(", "))
     disputed = agreement.most_disputed(_matched(dataset)).select("image_id", "disagreement")
-    return (
+    read = (
         listed.join(classes, on="image_id", how="left")
         .with_columns(pl.col("classes").fill_null(""))
         .join(disputed, on="image_id", how="left")
-        .sort("image_id")
     )
+    return pl.concat([read, _unread(dataset, read)]).sort("image_id")
+
+
+def _unread(dataset: Dataset, read: pl.DataFrame) -> pl.DataFrame:
+    """The rows of what came in, with the columns of `read`."""
+    splits = unlabelled.images(dataset.unread).select("image_id", "split")
+    rows = splits.with_columns(
+        boxes=pl.lit(0, read.schema["boxes"]),
+        classes=pl.lit(""),
+        **{name: pl.lit([], read.schema[name]) for name in ("class_ids", "readers")},
+        disagreement=pl.lit(None, pl.Float64),
+    )
+    return rows.select(read.columns) if rows.height else read.clear()
 
 
 @measured

@@ -13,6 +13,7 @@ from radloop.tables import CLASS_ID, EDGES
 from radloop.taxonomy import NOTHING, Taxonomy
 
 MISSED = "missed"
+_READ = pl.col("readers").list.len() > 0  # of what nobody has read it is unknown whether there is a finding
 BOXES = pl.Schema(
     {"image_id": pl.String(), "class_id": CLASS_ID, "confidence": pl.Float64()}
     | dict.fromkeys(EDGES, pl.Float64())
@@ -33,10 +34,10 @@ def images(found: Dataset, said: Feedback | None, asked: Filters) -> pl.DataFram
     for reader in asked.readers:
         listed = listed.filter(pl.col("readers").list.contains(reader))
     if asked.group is not None:
-        own = found.rows.filter(group=asked.group) if "group" in found.rows.columns else found.rows.clear()
+        own = found.images.filter(group=asked.group) if "group" in found.rows.columns else found.rows.clear()
         listed = listed.join(own, on="image_id", how="semi")
     if asked.boxes is not None:
-        listed = listed.filter(boxes=asked.boxes)
+        listed = listed.filter(_READ, boxes=asked.boxes)
     if asked.contains:
         listed = listed.filter(pl.col("image_id").str.contains(asked.contains, literal=True))
     if asked.finding is not None or asked.seen_by is not None or asked.at is not None:
@@ -52,7 +53,7 @@ def _labelled(listed: pl.DataFrame, found: Dataset, asked: Filters) -> pl.DataFr
     rows = _rows(found, asked)
     for name in asked.classes:
         if name == NOTHING:
-            listed = listed.join(rows.filter(pl.col("class_id").is_not_null()), on="image_id", how="anti")
+            listed = listed.filter(_READ).join(rows.filter(pl.col("class_id").is_not_null()), on="image_id", how="anti")
         else:
             own = rows.filter(class_id=found.taxonomy.names.index(name))
             listed = listed.join(own, on="image_id", how="semi")
@@ -68,7 +69,7 @@ def _drawn(listed: pl.DataFrame, found: Dataset, asked: Filters) -> pl.DataFrame
     """By whether, by how many people and where a box of the classes was drawn."""
     rows = _rows(found, asked).filter(pl.col("class_id").is_not_null())
     if asked.finding is not None:
-        listed = listed.join(rows, on="image_id", how="semi" if asked.finding == "yes" else "anti")
+        listed = listed.filter(_READ).join(rows, on="image_id", how="semi" if asked.finding == "yes" else "anti")
     own = rows
     if asked.classes and NOTHING not in asked.classes:
         own = rows.filter(pl.col("class_id").is_in([found.taxonomy.names.index(name) for name in asked.classes]))

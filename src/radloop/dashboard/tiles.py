@@ -21,6 +21,7 @@ from radloop.taxonomy import NOTHING, Taxonomy
 READERS: Final = "readers"
 CONSENSUS: Final = "consensus"
 AI: Final = "AI findings"
+UNREAD: Final = "not read"
 LAYERS: Final = (READERS, CONSENSUS, AI)
 _OUTCOMES: Final[Mapping[str | None, tuple[Style, str]]] = {
     None: (gallery.AI, ""),
@@ -45,7 +46,7 @@ def of(
         own = boxes.get(image_id, [])
         source, refused = _source(inputs, found, image_id)
         width, height = frames[image_id]
-        names = row["classes"] or NOTHING
+        names = row["classes"] or (NOTHING if row["readers"] else UNREAD)
         count = f", {len(own):,} boxes" if own else ""
         split = f"{row['split']} · " if row.get("split") else ""
         more = f" ({gallery.MOST_BOXES} of {len(own):,} drawn)" if len(own) > gallery.MOST_BOXES else ""

@@ -13,7 +13,7 @@ from radloop.errors import FeedbackError, SourceError
 from radloop.feedback import reviews
 from radloop.feedback.reviews import Review, Shown
 from radloop.options import Dashboard
-from radloop.words import several
+from radloop.words import AUDIT, several
 
 _VERDICTS: Final = {"accept": "accepts", "correct": "corrects", "normal": "No finding", "reject": "Not readable"}
 
@@ -68,10 +68,13 @@ def ai_findings(inputs: Dashboard, said: Feedback, feedback_id: str) -> tuple[li
 
 
 def held_out(found: Dataset, said: Feedback, feedback_id: str) -> str | None:
-    """The held-out split of the image; None where a review of it may train."""
+    """The held-out split of the image; None where a review of it may train.
+
+    Of an audit image, too: it is to be read like any other.
+    """
     judged = loop.judged(found, said).filter(pl.col("feedback_id") == feedback_id)
     split: str | None = judged["held_out"][0]
-    return split
+    return None if split == AUDIT else split
 
 
 def _addresses(inputs: Dashboard, found: Dataset, image_id: str) -> dict[str, str]:

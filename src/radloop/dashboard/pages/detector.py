@@ -9,7 +9,17 @@ from streamlit.delta_generator import DeltaGenerator
 from radloop.catalog import judging
 from radloop.catalog.judging import Paired
 from radloop.catalog.rule import Rule
-from radloop.dashboard import against_truth, audit, confusion_chart, curve_charts, layout, loading, loop, pair_charts
+from radloop.dashboard import (
+    against_truth,
+    audit,
+    confusion_chart,
+    curve_charts,
+    layout,
+    loading,
+    loop,
+    months,
+    pair_charts,
+)
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.options import Dashboard
 from radloop.tables import DETECTOR
@@ -37,6 +47,7 @@ def page(inputs: Dashboard) -> None:
         return
     if view == _VIEWS[0]:
         audit.show(inputs, said)
+        months.show(inputs, found, said)
     detector, split, own = st.columns(3)  # the last is the view's
     part = _chosen(found, said, detector, split)
     if part is None:

@@ -152,8 +152,12 @@ def _everything(found: Dataset, image_id: str) -> None:
     with st.expander("Everything known of this image"):
         rows = found.rows.filter(pl.col("image_id") == image_id)
         st.dataframe(rows, hide_index=True, key="rows-of-image")
-        if "group" in rows.columns and rows.height:
-            group = found.rows.filter(pl.col("group") == rows["group"][0])["image_id"].unique()
+        came = found.incoming.filter(pl.col("image_id") == image_id)
+        if came.height:
+            st.dataframe(came.drop("thumbnail", "patient"), hide_index=True, key="arrival-of-image")
+        if "group" in rows.columns:
+            own = found.images.filter(pl.col("image_id") == image_id)
+            group = found.images.join(own, on="group", how="semi")["image_id"].unique()
             others = [other for other in group.sort() if other != image_id]
             st.caption(f"Must share its split with: {layout.plain(', '.join(others[:20])) or 'no other image'}.")
         if found.manifest is not None:

@@ -7,9 +7,10 @@ from typing import Any, Final
 import polars as pl
 import streamlit as st
 
-from radloop.dashboard import figures, layout, linked_table, links, loading, soundness
+from radloop.dashboard import figures, layout, linked_table, links, loading, loop, soundness
 from radloop.dashboard.linked_table import Cell, Look, Row
 from radloop.dashboard.loading import Dataset, Feedback
+from radloop.feedback import arrivals
 from radloop.measures import counts
 from radloop.options import Dashboard
 from radloop.tables import SPLITS
@@ -46,6 +47,7 @@ def page(inputs: Dashboard) -> None:
     layout.head("Overview", "Is the data sound, and what needs attention?", simulated=layout.marks(found, said))
     if found is not None:
         _numbers(found)
+        _arrived(inputs, found, said)
         left, right = st.columns(2, gap="large")
         with left:
             _checked(found)
@@ -68,6 +70,15 @@ def _numbers(found: Dataset) -> None:
         column.metric(name, f"{number:,}", border=True)
     layout.in_use(found)
     st.caption(f"Read by {layout.who_read(found)}.")
+
+
+def _arrived(inputs: Dashboard, found: Dataset, said: Feedback | None) -> None:
+    """How many pictures came in from production, and how far they have got."""
+    if found.incoming.is_empty() or not loop.has_images(found):
+        return
+    reviewed = layout.reviews(inputs)
+    rule = loading.last_rule(inputs.retrain_table)
+    st.caption(f"Incoming: {arrivals.words(loop.arrived(found, said, reviewed, rule))}.")
 
 
 def _splits(found: Dataset) -> None:

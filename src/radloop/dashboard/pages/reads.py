@@ -6,7 +6,6 @@ from typing import Any, Final
 import polars as pl
 import streamlit as st
 
-from radloop.catalog import version
 from radloop.dashboard import identity, layout, loop
 from radloop.dashboard.loading import Dataset, Reviewed, measured
 from radloop.errors import RadloopError
@@ -96,12 +95,12 @@ def _mine(reviewed: Reviewed, reader: str) -> pl.DataFrame:
 
 @measured
 def _compared(found: Dataset, reviewed: Reviewed, reader: str) -> pl.DataFrame:
-    return reads.agreement(reviewed.reviews, reader, version.images(found.rows))
+    return reads.agreement(reviewed.reviews, reader, found.images)
 
 
 @measured
 def _followed(found: Dataset, reviewed: Reviewed) -> pl.DataFrame:
-    return reads.following(reviewed.reviews, found.readings, version.images(found.rows))
+    return reads.following(reviewed.reviews, found.readings, found.images)
 
 
 def _times(mine: pl.DataFrame) -> None:

@@ -13,7 +13,7 @@ from radloop.catalog.rule import Rule
 from radloop.dashboard import figures, layout, links, loading, loop
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
 from radloop.errors import RadloopError
-from radloop.feedback import retraining
+from radloop.feedback import arrivals, retraining
 from radloop.feedback.retraining import Decided
 from radloop.options import Dashboard
 from radloop.taxonomy import NOTHING, Taxonomy
@@ -57,6 +57,8 @@ def _now(found: Dataset, said: Feedback, reviewed: Reviewed, last: Rule) -> None
     for column, (fate, number) in zip(st.columns(len(counted)), counted.items(), strict=True):
         column.metric(fate, f"{number:,}", border=True, help=_FATES[fate])
     st.caption(f"Of {decided.fates.height:,} feedbacks; each met exactly one fate.")
+    if found.incoming.height:
+        st.markdown(f"**Incoming:** {arrivals.words(loop.arrived(found, said, reviewed, rule))}.")
     st.code(_command(rule), language="bash")
     _rows(decided, found.taxonomy)
     _why(decided)
