@@ -18,10 +18,9 @@ import polars as pl
 import streamlit as st
 
 from radloop import manifest, tree
-from radloop.catalog import incoming as unlabelled
 from radloop.catalog import rule, version
 from radloop.catalog.rule import Rule
-from radloop.dashboard import annotations_csv
+from radloop.dashboard import annotations_csv, incoming
 from radloop.dashboard.watched import Watched
 from radloop.errors import UNDECODABLE, DatasetError, FeedbackError
 from radloop.feedback import cache, documents, listing, reading
@@ -146,9 +145,8 @@ def dataset(path: Path) -> Dataset:
         if path.is_file():
             return _read_csv((stamp(path),))
         root = manifest.unit_root(path)
-        unit = root / manifest.INCOMING
         files = [root / name for name in (manifest.NAME, tree.ANNOTATIONS, tree.BOXES, tree.SUMMARY, tree.PROOF)]
-        files += [unit / name for name in (manifest.NAME, tree.INCOMING)]
+        files += incoming.files(root)
         return _read_dataset(str(root), tuple(stamp(file) for file in files if file.is_file()))
     except OSError as unreadable:
         raise DatasetError(f"{path} cannot be read: {unreadable.strerror}.") from unreadable
@@ -178,8 +176,7 @@ def _read_dataset(folder: str, key: tuple[Stamp, ...]) -> Dataset:
     if (root / tree.REJECTED).is_file():
         refused = annotations_csv.refused(root / tree.REJECTED)
     written = max(mtime for path, mtime, _ in key if manifest.INCOMING not in Path(path).parts[-2:])
-    incoming, note = _incoming(root)
-    notes += note
+    came, places = incoming.read(root, notes)
     return Dataset(
         key=key,
         root=root,
@@ -191,17 +188,9 @@ def _read_dataset(folder: str, key: tuple[Stamp, ...]) -> Dataset:
         wanted=_wanted(proof[0]),
         written=datetime.fromtimestamp(written / 1e9, UTC),
         notes=tuple(notes),
-        places=_places(root, listed),
-        incoming=incoming,
+        places=places | _places(listed),
+        incoming=came,
     )
-
-
-def _incoming(root: Path) -> tuple[pl.DataFrame, list[str]]:
-    """INCOMING of the unit beside the dataset, and a sentence where it cannot be used."""
-    try:
-        return unlabelled.read(root), []
-    except DatasetError as damaged:
-        return INCOMING.to_frame(), [str(damaged)]
 
 
 @st.cache_resource(show_spinner="Reading the annotations …", max_entries=4)
@@ -282,15 +271,11 @@ def _wanted(proof: Mapping[str, Any]) -> Mapping[str, int] | None:
     return {split: count for split, count in wanted.items() if split in SPLITS and isinstance(count, int)}
 
 
-def _places(root: Path, listed: pl.DataFrame | None) -> dict[str, str]:
-    """By image_id a key of its picture; of an image that came in and was added since, the dataset's."""
+def _places(listed: pl.DataFrame | None) -> dict[str, str]:
     if listed is None:
         return {}
-    unit = manifest.read(root / manifest.INCOMING)
-    of_unit = () if unit is None else unit.filter(kind="image").select("image_id", "key").iter_rows()
     pictures = listed.filter(pl.col("kind") == "image").sort("key").unique("image_id", keep="first")
-    came = {image_id: f"{manifest.INCOMING}/{key}" for image_id, key in of_unit}
-    return came | dict(pictures.select("image_id", "key").iter_rows())
+    return dict(pictures.select("image_id", "key").iter_rows())
 
 
 @dataclass(frozen=True)
