@@ -58,6 +58,7 @@ class Register:
             ) from missing
         summary = version.summary_of(self.known.content(tree.SUMMARY), name=str(self.root))
         self.lineage = str(summary.get("lineage") or self.known.id)
+        self.own = version.images(self.known.annotations)
         self.stones = tombstones.read(self.root.parent)
         self.table = incoming_files.rows(self.unit)
         self.album = Album()
@@ -69,7 +70,7 @@ class Register:
     @property
     def places(self) -> pl.DataFrame:
         """PLACES: the images of the dataset, of its memory, and those that the re-training data have as labels."""
-        known, memory = self.known.images, self.known.memory
+        known, memory = self.own, self.known.memory
         columns = incoming.PLACES.names()
         retrained = manifest.read(self.root / manifest.RETRAIN)
         ids = [] if retrained is None else retrained.filter(kind="image")["image_id"].unique().to_list()
@@ -98,7 +99,7 @@ class Register:
     def sums(self, image_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """{image_id: the MD5s of its file and its pixels} of those that the dataset has."""
         ids = pl.Series(image_ids, dtype=pl.String)
-        own = self.known.images.filter(pl.col("image_id").is_in(ids.implode()))
+        own = self.own.filter(pl.col("image_id").is_in(ids.implode()))
         seen = self.album.sums_of(own["image_id"])
         return {image_id: (md5, *seen.get(image_id, ())) for image_id, md5 in own.select("image_id", "md5").iter_rows()}
 
@@ -109,7 +110,7 @@ class Register:
 
     def images(self, image_ids: Sequence[str]) -> pl.DataFrame:
         """image_id, split, group, md5, phash of those that are known; what the dataset has is the dataset's."""
-        known = self.known.images
+        known = self.own
         every = pl.concat([known, unlabelled.images(self.table).join(known, on="image_id", how="anti")])
         return every.filter(pl.col("image_id").is_in(list(image_ids))).sort("image_id")
 
@@ -156,7 +157,7 @@ class Register:
 
     def _measured(self) -> pl.DataFrame:
         """SEEN of the pictures that are not held out: of what the memory has, no picture is opened."""
-        images = self.known.images.filter(~pl.col("split").is_in(HELD_OUT)).select("image_id", "md5", "phash")
+        images = self.own.filter(~pl.col("split").is_in(HELD_OUT)).select("image_id", "md5", "phash")
         files = self.known.files.filter(kind="image").select("image_id", "md5", path="key")
         files = files.unique("image_id", keep="first").join(images, on=["image_id", "md5"], how="semi").sort("path")
         measured = pictures.measured(

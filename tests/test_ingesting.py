@@ -1,0 +1,310 @@
+"""New pictures come in beside a dataset: compared with all that it holds and held out, published, never half there."""
+
+import io
+import multiprocessing
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image, PngImagePlugin
+
+import dicom_files
+import made_up
+from radloop import files, manifest, storage, tree
+from radloop.catalog import incoming, tombstones, version
+from radloop.errors import BusyError, DatasetError, SourceError, StrictError
+from radloop.options import Etl, Ingest, Load, Transform
+from radloop.pipelines import checking, ingesting, offline
+from radloop.pipelines.ingesting import REFUSED_FILE
+from radloop.pipelines.registering import Register
+from radloop.split_sizes import SplitSizes
+
+SIZES = SplitSizes.parse("training=18,validation=4,test=6,staging=4,canary=2,production=6")
+
+
+def picture(seed: int, **gray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(dicom_files.gray(64, 64, seed=seed, bits=8, **gray)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def _built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("built")
+    films = made_up.films(folder / "films")
+    patients = {row["image_id"]: f"patient {row['image_id'][:6]}" for row in made_up.rows(films)}
+    made_up.write_rows(films, [row | {"patient_id": patients[row["image_id"]]} for row in made_up.rows(films)])
+    offline.etl(Etl(out=folder / "out", source=str(films), sizes=SIZES, jobs=1))
+    return folder
+
+
+@pytest.fixture
+def place(_built, tmp_path) -> Path:
+    """A folder with a dataset in `out`, its `films`, and `new`, which is empty."""
+    shutil.copytree(_built, tmp_path, dirs_exist_ok=True, copy_function=os.link)
+    (tmp_path / "new").mkdir()
+    return tmp_path
+
+
+def ingest(place: Path, **told):
+    return ingesting.ingest(Ingest(out=place / "out", from_=str(place / "new"), jobs=1, **told))
+
+
+def images(place: Path, split: str) -> list[str]:
+    own = version.images(version.read(place / "out").annotations)
+    return own.filter(split=split)["image_id"].sort().to_list()
+
+
+def put(place: Path, name: str, data: bytes) -> None:
+    dicom_files.write(place / "new", name, data)
+
+
+def rows(place: Path) -> dict[str, dict]:
+    return {row["image_id"]: row for row in incoming.read(place / "out/organized").iter_rows(named=True)}
+
+
+def test_pictures_come_in_without_text_and_lie_in_the_store_too(place):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Patient", "Anna Planted")
+    buffer = io.BytesIO()
+    Image.fromarray(dicom_files.gray(64, 64, seed=1, bits=8)).save(buffer, "PNG", pnginfo=info)
+    put(place, "a.png", buffer.getvalue())
+    put(place, "sub/b.png", picture(2))
+    done = ingest(place, audit_share=0)
+    assert (done.new, done.known, done.splits, done.images) == (2, 0, {"incoming": 2}, 2)
+    unit = content(place / "out/organized/incoming")
+    assert set(unit) == {"images/a.png", "images/b.png", tree.INCOMING, manifest.NAME}
+    assert b"Planted" not in b"".join(unit.values())
+    assert content(place / "out/store/organized/incoming") == unit
+
+
+def test_second_run_is_nothing_new_and_changes_no_byte(place):
+    for seed in range(5):
+        put(place, f"{seed}.png", picture(seed))
+    ingest(place)
+    before = content(place / "out/organized")
+    again = ingest(place, audit_share=1)
+    assert (again.new, again.known) == (0, 5)
+    assert content(place / "out/organized") == before
+
+
+def test_picture_like_one_of_the_dataset_is_in_its_group_under_any_name_and_in_any_gray_scale(place):
+    films = place / "films/train"
+    held, trains, production = (images(place, split)[0] for split in ("test", "training", "production"))
+    for name, image_id in (("h", held), ("t", trains), ("p", production)):
+        gray = np.asarray(Image.open(films / f"{image_id}.png").convert("L"))
+        buffer = io.BytesIO()
+        Image.fromarray((30 + gray * 0.8).astype(np.uint8)[:, ::-1]).save(buffer, "PNG")
+        put(place, f"{name}.png", buffer.getvalue())
+    put(place, "new.png", picture(3))
+    ingest(place, audit_share=1)
+    found = {name: (row["held_out"], row["audit"]) for name, row in rows(place).items()}
+    assert found == {"h": ("test", False), "t": (None, False), "p": (None, False), "new": (None, True)}
+    groups = dict(version.images(version.read(place / "out").annotations).select("image_id", "group").iter_rows())
+    assert [rows(place)[name]["group"] for name in "htp"] == [groups[one] for one in (held, trains, production)]
+
+
+def test_held_out_patient_is_recognized_by_the_clear_id_which_stays_in_memory(place):
+    held = images(place, "canary")[0]
+    put(place, "a.png", picture(1))
+    put(place, "b.png", picture(2))
+    listed = place / "patients.csv"
+    listed.write_text(f"image_id,patient_id\na,patient {held[:6]}\nb,somebody else\n")
+    done = ingest(place, patients=listed, audit_share=0)
+    assert {name: row["held_out"] for name, row in rows(place).items()} == {"a": "canary", "b": None}
+    assert done.patients == 2
+    everything = content(place / "out")
+    assert not [name for name, data in everything.items() if b"somebody else" in data]
+
+
+def test_later_picture_of_a_patient_shares_the_group_and_its_fate(place):
+    listed = place / "patients.csv"
+    listed.write_text("image_id,patient_id\na,one\nb,one\n")
+    put(place, "a.png", picture(1))
+    ingest(place, patients=listed, audit_share=1)
+    put(place, "b.png", picture(2))
+    ingest(place, patients=listed, audit_share=0)
+    assert [(row["group"], row["audit"]) for row in rows(place).values()] == [("a", True), ("a", True)]
+
+
+def test_dicom_comes_in_under_pseudonyms_by_the_recipe_that_was_asked_for(place):
+    put(place, "Planted^Anna.dcm", dicom_files.dicom(dicom_files.gray(seed=1), number=1, PatientName="Planted^Anna"))
+    put(place, "IM0002", dicom_files.dicom(dicom_files.gray(seed=2), number=2, PatientID="P00001"))
+    put(place, "report.dcm", b"\0" * 128 + b"DICM and nothing else")
+    put(place, "README", b"passed over")
+    done = ingest(place, audit_share=0)
+    assert (done.new, done.refused.height, done.patients) == (2, 1, 1)
+    first, second = rows(place).values()
+    assert first["group"] == second["group"]
+    assert (first["width"], first["height"], first["recipe"]) == (48, 60, "vinbigdata@1,size=1024,ratio=stretched")
+    assert any("another recipe" in note for note in done.notes)
+    public = {name: data for name, data in content(place / "out").items() if not name.startswith("private/")}
+    for told in (b"Planted", b"P00001", dicom_files.ROOT.encode()):
+        assert not [name for name, data in public.items() if told in data or told.decode() in name]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [
+        pytest.param("a.png", b"", "picture", id="empty"),
+        pytest.param("a.png", picture(1)[:-30], "picture", id="cut off"),
+        pytest.param("a.png", picture(1)[:60] + b"\0" + picture(1)[61:], "picture", id="changed"),
+        pytest.param("a.jpg", b"\xff\xd8\xff\xd9", "picture", id="no jpeg"),
+        pytest.param("a\n.png", picture(1), "file", id="line break in its name"),
+        pytest.param("a.dcm", b"hello", "not-dicom", id="no DICOM"),
+    ],
+)
+def test_hostile_file_is_refused_and_counted_and_the_others_come_in(place, name, data, code):
+    put(place, name, data)
+    put(place, "good.png", picture(2))
+    done = ingest(place)
+    assert (done.new, done.refused["code"].to_list()) == (1, [code])
+    table = pl.read_csv(place / "out" / REFUSED_FILE)
+    assert table["code"].to_list() == [code]
+    assert (place / "out" / REFUSED_FILE).stat().st_mode & 0o077 == 0
+
+
+def test_link_that_leads_out_is_refused(place):
+    (place / "secret.png").write_bytes(picture(1))
+    (place / "secret.dcm").write_bytes(dicom_files.dicom(dicom_files.gray()))
+    (place / "new/a.png").symlink_to(place / "secret.png")
+    (place / "new/b.dcm").symlink_to(place / "secret.dcm")
+    assert ingest(place).refused["code"].to_list() == ["file", "file"]
+
+
+def test_image_id_of_another_picture_is_refused_and_what_is_there_stays(place):
+    own = images(place, "training")
+    put(place, "a.png", picture(1))
+    ingest(place)
+    put(place, "a.png", picture(2))
+    put(place, f"{own[0]}.png", picture(3))
+    shutil.copy(place / f"films/train/{own[1]}.png", place / "new")
+    done = ingest(place)
+    assert dict(done.refused.select("place", "code").iter_rows()) == {
+        "a.png": "image-changed",
+        f"{own[0]}.png": "image-id-taken",
+    }
+    assert (done.new, done.known) == (0, 1)
+    assert (place / "out/organized/incoming/images/a.png").read_bytes() == picture(1)
+
+
+def test_what_was_forgotten_does_not_come_in_again(place):
+    put(place, "a.png", picture(1))
+    put(place, "b.png", picture(2))
+    gone = ingest(place) and incoming.read(place / "out/organized").filter(image_id="b")
+    stones = tombstones.made(
+        pl.concat([gone.select("image_id", "pixels_md5"), pl.DataFrame({"image_id": ["c"], "pixels_md5": ["x"]})]),
+        salt="s",
+        now=gone["arrived_at"][0],
+        reason="asked for",
+    )
+    shutil.rmtree(place / "out/organized/incoming")
+    shutil.rmtree(place / "out/store/organized/incoming")
+    files.write_atomic(place / "out" / tree.TOMBSTONES, tombstones.encode(stones))
+    put(place, "b again.png", picture(2))
+    put(place, "c.png", picture(3))
+    done = ingest(place)
+    assert dict(done.refused.select("place", "code").iter_rows()) == dict.fromkeys(
+        ["b.png", "b again.png", "c.png"], "forgotten"
+    )
+    assert set(rows(place)) == {"a"}
+
+
+def test_strict_takes_nothing_in_where_a_file_is_refused(place):
+    put(place, "a.png", picture(1))
+    put(place, "Planted.png", b"no picture")
+    before = content(place / "out/organized")
+    with pytest.raises(StrictError, match="1 file refused") as stopped:
+        ingest(place, strict=True)
+    assert "Planted" not in str(stopped.value)
+    assert content(place / "out/organized") == before
+    (place / "new/Planted.png").unlink()
+    assert ingest(place, strict=True).new == 1
+
+
+def test_dry_run_tells_the_same_and_writes_nothing(place):
+    put(place, "a.png", picture(1))
+    put(place, "b.dcm", dicom_files.dicom(dicom_files.gray()))
+    before = content(place / "out")
+    foreseen = ingest(place, dry_run=True)
+    assert content(place / "out") == before
+    done = ingest(place)
+    assert (foreseen.new, foreseen.splits, foreseen.done) == (done.new, done.splits, False)
+
+
+def test_without_a_dataset_nothing_comes_in(tmp_path):
+    (tmp_path / "new").mkdir()
+    with pytest.raises(DatasetError, match="holds no dataset, and without one nobody knows what is held out"):
+        ingest(tmp_path)
+
+
+def test_folder_without_pictures_or_without_a_folder_stops_the_run(place):
+    with pytest.raises(SourceError, match="holds no picture"):
+        ingest(place)
+    (place / "new").rmdir()
+    with pytest.raises(SourceError, match="is not a folder"):
+        ingest(place)
+
+
+def test_second_run_at_once_is_refused(place):
+    put(place, "a.png", picture(1))
+    with files.locked(place / "out"), pytest.raises(BusyError):
+        ingest(place)
+
+
+def test_what_another_machine_published_is_brought_here_and_stays_in_the_store(place, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(place, other, dirs_exist_ok=True)
+    store = str(place / "out/store")
+    put(place, "a.png", picture(1))
+    ingest(place, audit_share=1)
+    put(other, "b.png", picture(2))
+    put(other, "a too.png", picture(1))
+    ingest(other, store=store, audit_share=0)
+    assert {name: (row["group"], row["audit"]) for name, row in rows(other).items()} == {
+        "a": ("a", True),
+        "a too": ("a", True),
+        "b": ("b", False),
+    }
+    assert content(Path(store) / "organized/incoming") == content(other / "out/organized/incoming")
+    put(place, "c.png", picture(3))
+    ingest(place, audit_share=0)
+    assert set(rows(place)) == {"a", "a too", "b", "c"}
+
+
+def test_two_pictures_of_one_name_on_two_machines_stop_the_run(place, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(place, other, dirs_exist_ok=True)
+    put(place, "a.png", picture(1))
+    ingest(place)
+    put(other, "a.png", picture(2))
+    ingest(other)
+    with pytest.raises(DatasetError, match=r"image a came in here and in .* with two pictures"):
+        ingest(other, store=str(place / "out/store"))
+
+
+def test_next_version_of_the_dataset_keeps_the_unit_byte_for_byte(place):
+    put(place, "a.png", picture(1))
+    ingest(place)
+    before = content(place / "out/organized/incoming")
+    offline.transform(Transform(out=place / "out", sizes=SIZES, labels="consensus", jobs=1))
+    offline.load(Load(out=place / "out", jobs=1, allow_shrink=True))
+    assert content(place / "out/organized/incoming") == before
+    assert content(place / "out/store/organized/incoming") == before
+
+
+def test_register_sees_what_another_run_took_in_meanwhile(place):
+    register = Register(place / "out")
+    register.refresh()
+    put(place, "a.png", picture(1))
+    ingest(place)
+    register.refresh()
+    assert register.table["image_id"].to_list() == ["a"]
+    assert register.images(["a"])["split"][0] in ("incoming", "audit")
