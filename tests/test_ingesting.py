@@ -1,7 +1,7 @@
 """New pictures come in beside a dataset: compared with all that it holds and held out, published, never half there."""
 
 import io
-import multiprocessing
+import json
 import os
 import shutil
 from pathlib import Path
@@ -13,11 +13,11 @@ from PIL import Image, PngImagePlugin
 
 import dicom_files
 import made_up
-from radloop import files, manifest, storage, tree
+from radloop import files, manifest, tree
 from radloop.catalog import incoming, tombstones, version
 from radloop.errors import BusyError, DatasetError, SourceError, StrictError
-from radloop.options import Etl, Ingest, Load, Transform
-from radloop.pipelines import checking, ingesting, offline
+from radloop.options import Etl, Ingest, Load, Pull, Simulate, Transform
+from radloop.pipelines import ingesting, offline, online
 from radloop.pipelines.ingesting import REFUSED_FILE
 from radloop.pipelines.registering import Register
 from radloop.split_sizes import SplitSizes
@@ -308,3 +308,56 @@ def test_register_sees_what_another_run_took_in_meanwhile(place):
     register.refresh()
     assert register.table["image_id"].to_list() == ["a"]
     assert register.images(["a"])["split"][0] in ("incoming", "audit")
+
+
+def test_pull_brings_the_unit_where_it_is_asked_for_and_takes_nothing_away(place, tmp_path_factory):
+    put(place, "a.png", picture(1))
+    ingest(place)
+    store, out = str(place / "out/store"), tmp_path_factory.mktemp("pulled") / "out"
+    offline.pull(Pull(out=out, store=store))
+    assert not (out / "organized/incoming").exists()
+    offline.pull(Pull(out=out, store=store, splits=("incoming",)))
+    assert content(out / "organized/incoming") == content(place / "out/organized/incoming")
+    part = offline.pull(Pull(out=out, store=store, splits=("test", "incoming")))
+    assert content(out / "organized/incoming") == content(place / "out/organized/incoming")
+    assert part.received_files == 0
+    put(place, "b.png", picture(2))
+    ingesting.ingest(Ingest(out=out, from_=str(place / "new"), store=str(out / "store of its own"), jobs=1))
+    with pytest.raises(DatasetError, match=r"1 image came in to .* and not to"):
+        offline.pull(Pull(out=out, store=store, splits=("incoming",)))
+
+
+def test_simulator_shows_what_came_in_and_its_feedback_says_so(place):
+    held = images(place, "staging")[0]
+    shutil.copy(place / f"films/train/{held}.png", place / "new/copy.png")
+    put(place, "a.png", picture(1))
+    ingest(place, audit_share=1)
+    (place / "new/a.png").unlink()
+    put(place, "b.dcm", dicom_files.dicom(dicom_files.gray(seed=2)))
+    ingest(place, audit_share=0)
+    done = simulate(place, "incoming")
+    assert done.pictures == 3
+    said = {told["image_id"]: (told["split"], told.get("recipe")) for told in feedback(place)}
+    made = next(image_id for image_id in said if image_id not in ("a", "copy"))
+    recipe = "vinbigdata@1,size=1024,ratio=stretched"
+    assert said == {"copy": ("staging", None), "a": ("audit", None), made: ("incoming", recipe)}
+    shutil.rmtree(place / "out/feedback")
+    assert simulate(place, "incoming,test").pictures == 3 + len(images(place, "test"))
+
+
+def simulate(place: Path, splits: str):
+    return online.simulate(
+        Simulate(
+            out=place / "out",
+            splits=tuple(splits.split(",")),
+            load_pattern="1",
+            stage_seconds=1,
+            arrival="poisson:40",
+            inference_ms=0,
+            jobs=1,
+        )
+    )
+
+
+def feedback(place: Path):
+    return [json.loads(path.read_bytes()) for path in (place / "out/feedback").glob("*.json")]

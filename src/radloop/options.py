@@ -42,7 +42,7 @@ from radloop.parts import (
     reader_id,
 )
 from radloop.split_sizes import SplitSizes
-from radloop.words import Boxes, ExportFormat, Format, LabelKind, ReviewFormat, Split, Worklist
+from radloop.words import Boxes, ExportFormat, Format, LabelKind, Part, ReviewFormat, Split, Worklist
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,14 +141,24 @@ class Etl(Load, Transform, Extract):
 class Pull(Json, DryRun, Stored):
     """Bring STORE/organized back to OUT/organized, verified. Distinct bytes travel once, the rest are links."""
 
-    splits: tuple[Split, ...] | None = option(None, About("Splits to take, comma-separated.", shown="all", commas=True))
+    splits: tuple[Part, ...] | None = option(
+        None,
+        About(
+            "Splits to take, comma-separated; incoming: the pictures that came in without labels, too.",
+            shown="all of the dataset",
+            commas=True,
+        ),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Simulate(Json, DryRun, Parallel, Durable, Seeded, Renamed, LogFile, FeedbackFolder, Stored):
     """Play a hospital: show a detector pictures, keep its feedback. The store's pictures come under a staged load."""
 
-    splits: tuple[Split, ...] = option(("test", "production"), About("Splits to take, comma-separated.", commas=True))
+    splits: tuple[Part, ...] = option(
+        ("test", "production"),
+        About("Splits to take, comma-separated; incoming: the pictures that came in without labels.", commas=True),
+    )
     detector: str = option("random", "random, oracle:NOISE, onnx:MODEL.onnx, or triton[:http://HOST:8000/MODEL].")
     model_classes: Path | None = option(
         None,

@@ -7,7 +7,7 @@ from typing import Literal, TypedDict
 from radloop.durations import Duration
 from radloop.recipe import Recipe
 from radloop.split_sizes import SplitSizes
-from radloop.words import Boxes, ConfidenceUnit, Format, LabelKind, Split, TimeUnit, Worklist
+from radloop.words import Boxes, ConfidenceUnit, Format, LabelKind, Part, Split, TimeUnit, Worklist
 
 Text = str | PathLike[str]  # a path is taken as its text
 
@@ -108,7 +108,7 @@ class PullKeywords(TypedDict, total=False):
 
     out: Text
     store: Text | None
-    splits: Sequence[Split] | None
+    splits: Sequence[Part] | None
     dry_run: bool
 
 
@@ -134,7 +134,7 @@ class SimulateKeywords(TypedDict, total=False):
     feedback: Text | None
     log: Text | None
     map: Sequence[Text]
-    splits: Sequence[Split]
+    splits: Sequence[Part]
     detector: Text
     model_classes: Text | None
     load_pattern: Text

@@ -3,7 +3,7 @@
 import io
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -24,8 +24,9 @@ from radloop.errors import StoreError, UsageError
 from radloop.feedback import records
 from radloop.feedback.records import PictureMeasures
 from radloop.options import Simulate
-from radloop.pipelines import playing
+from radloop.pipelines import playing, showing
 from radloop.pipelines.playing import Making, Run, Share, Shown
+from radloop.pipelines.showing import Chosen
 from radloop.predictions import Detector
 from radloop.progress import Progress, silent
 from radloop.simulation import drifting, hospital, load
@@ -34,8 +35,8 @@ from radloop.simulation.hospital import Tally
 from radloop.simulation.journal import Journal
 from radloop.storage import Store, layout, pull
 from radloop.storage.change import Row
-from radloop.tables import Split
 from radloop.taxonomy import Taxonomy
+from radloop.words import Seen, several
 
 # One stage: requests are those that were sent and ended, feedback those that were answered and written.
 # per_second: answers. Latencies: of answers and errors, from the intended moment, tries and waiting included.
@@ -103,8 +104,8 @@ def simulate(
 
     with ExitStack() as until_the_end:
         with closing(storage.open_store(options.store_address)) as store:
-            prefix, rows, notes = _pictures_of(store, options.splits)
-            known = _known(store, prefix, rows["image_id"])
+            chosen = showing.choose(store, options.splits)
+            rows, known = chosen.rows, _known(store, chosen.prefix, chosen.rows["image_id"])
             make = partial(_made, detector) if detector else _making(options, known)
             ready = hospital.when_ready(partial(make, stop=stop), seconds=options.stage_seconds, progress=progress)
             run = Run.new(
@@ -115,7 +116,7 @@ def simulate(
                 seed=options.seed,
                 durable=options.durable,
             )
-            notes = (*notes, *known.notes, *detectors.notes(ready))
+            notes = (*chosen.notes, *known.notes, *_without_truth(options, chosen), *detectors.notes(ready))
             summary = partial(_summary, run, options.store_address, notes=notes)
             if options.dry_run:
                 nothing = [Tally(stage, loaded) for stage, loaded in enumerate(plan.loads, 1)]
@@ -126,8 +127,9 @@ def simulate(
             # before all that takes long: somebody may wait
             journal.write("start", detector=run.detector, provider=provider, **start)
             with files.locked(cache / "shown"):
-                plain, lost = _fetch(store, prefix, rows, cache, engine=engine, progress=progress)
-                plain = [picture._replace(recipe=known.recipe) for picture in plain]
+                plain, lost = _fetch(store, chosen.prefix, rows, cache, engine=engine, progress=progress)
+                recipes = dict.fromkeys(rows["image_id"], known.recipe) | chosen.recipes
+                plain = [picture._replace(recipe=recipes[picture.image_id]) for picture in plain]
                 shown = _drifted(plain, drifts, stages, cache / "shown", engine=engine, progress=progress)
 
         found = set() if known.truth is None else set(known.truth["image_id"])
@@ -243,21 +245,9 @@ def _require_stages(drifts: Sequence[Drift], count: int) -> None:
             raise UsageError(f"--drift {drift}: the load pattern has the stages 1 to {count}.")
 
 
-def _pictures_of(store: Store, splits: Sequence[Split]) -> tuple[str, pl.DataFrame, tuple[str, ...]]:
-    """The unit's prefix, one manifest row for each image of the splits, and what is to be said about them."""
-    prefix = layout.resolve_prefix(store)
-    table = layout.read_manifest(store, prefix=prefix)
-    notes: tuple[str, ...] = ()
-    if table is None:
-        table = layout.listed(store, prefix=prefix)
-        notes = (f"unverified: {store.address} has no manifest, so its listing was taken at its word",)
-    rows = table.filter(pl.col("kind") == "image", pl.col("split").is_in(splits))
-    rows = rows.sort("key").unique("image_id", keep="first", maintain_order=True).sort("image_id")
-    if rows.is_empty():
-        raise StoreError(
-            f"{store.address} holds no pictures of {', '.join(splits)}. Choose other --splits, or run `radloop load`."
-        )
-    return prefix, rows, notes
+def _without_truth(options: Simulate, chosen: Chosen) -> Iterator[str]:
+    if options.detector.startswith("oracle") and chosen.recipes:
+        yield f"the oracle knows no truth of {several(len(chosen.recipes), 'incoming image')}: it takes them for normal"
 
 
 def _known(store: Store, prefix: str, image_ids: pl.Series) -> _Known:
@@ -288,7 +278,7 @@ def _fetch(
 
 
 def _measured(
-    named: Sequence[tuple[str, Split | None, Path]], cache: Path, *, engine: Engine, progress: Progress
+    named: Sequence[tuple[str, Seen | None, Path]], cache: Path, *, engine: Engine, progress: Progress
 ) -> list[Shown]:
     folder = Path(os.path.commonpath([path.parent for _, _, path in named])).absolute()
     relative = {path: os.path.relpath(path, folder) for _, _, path in named}

@@ -32,8 +32,8 @@ from radloop.simulation import drifting, hospital
 from radloop.simulation.drifting import Drift
 from radloop.simulation.hospital import Answer, Plan, Tally
 from radloop.simulation.journal import Journal
-from radloop.tables import Split
 from radloop.taxonomy import Taxonomy
+from radloop.words import Seen
 
 _RUNNING: Final = "running"  # the file that says that nobody has stopped the run
 _LOOK_SECONDS: Final = 0.5  # how often it is looked for
@@ -51,7 +51,7 @@ class Shown(NamedTuple):
     """One picture as it arrives."""
 
     image_id: str
-    split: Split | None
+    split: Seen | None
     path: Path
     md5: str
     phash: str
