@@ -174,10 +174,10 @@ def test_unit_that_contradicts_itself_or_its_dataset_is_told_of():
         {"image_id": ["a", "t"], "group": ["g", "h"], "split": ["training", "test"]},
     )
     assert list(incoming.verify(table, listed, annotations)) == [
-        ("b", "the image has another picture"),
-        ("d", "the image has no picture"),
-        ("x", "the image is in no row"),
-        ("b", "its group is held out in test, and it is not"),
-        ("a", "it must never train, and is in training"),
-        ("c", "a part of its group is audit, and a part is not"),
+        ("incoming-table", "b", "it has another picture"),
+        ("incoming-table", "d", "it has no picture"),
+        ("incoming-table", "x", "it is in no row"),
+        ("incoming-leak", "b", "its group is held out in test, and it is not"),
+        ("incoming-leak", "a", "it is audit, which never trains, and is in training"),
+        ("incoming-leak", "c", "a part of its group is audit, and a part is not"),
     ]

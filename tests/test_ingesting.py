@@ -12,12 +12,13 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 import dicom_files
+import incoming_unit
 import made_up
 from radloop import files, manifest, tree
 from radloop.catalog import incoming, tombstones, version
 from radloop.errors import BusyError, DatasetError, SourceError, StrictError
 from radloop.options import Etl, Ingest, Load, Pull, Simulate, Transform
-from radloop.pipelines import ingesting, offline, online
+from radloop.pipelines import checking, ingesting, offline, online
 from radloop.pipelines.ingesting import REFUSED_FILE
 from radloop.pipelines.registering import Register
 from radloop.split_sizes import SplitSizes
@@ -351,7 +352,7 @@ def simulate(place: Path, splits: str):
             out=place / "out",
             splits=tuple(splits.split(",")),
             load_pattern="1",
-            stage_seconds=1,
+            stage_seconds=0.5,
             arrival="poisson:40",
             inference_ms=0,
             jobs=1,
@@ -361,3 +362,33 @@ def simulate(place: Path, splits: str):
 
 def feedback(place: Path):
     return [json.loads(path.read_bytes()) for path in (place / "out/feedback").glob("*.json")]
+
+
+def test_check_judges_the_unit_in_a_folder_and_in_a_store(place):
+    put(place, "a.png", picture(1))
+    put(place, "b.png", picture(2))
+    ingest(place)
+    unit = place / "out/organized/incoming"
+    found = checking.check(place / "out")
+    assert found.sound
+    assert found.counts["incoming/pictures"] == 2
+    (unit / "images/a.png").unlink()
+    (unit / "images/a.png").write_bytes(picture(3))
+    files.write_atomic(unit / incoming.ARRIVING, b"")
+    rules = checking.check(place / "out").violations.select("rule", "key").rows()
+    assert rules == [
+        ("file-changed", "incoming/images/a.png"),
+        ("file-unlisted", "incoming/arriving.parquet"),
+        ("ingest-unfinished", "incoming/arriving.parquet"),
+    ]
+
+
+def test_check_finds_what_is_held_out_and_free_to_train(place):
+    put(place, "a.png", picture(1))
+    ingest(place)
+    root = place / "out/organized"
+    group = version.read(root).annotations.filter(split="test")["group"][0]
+    incoming_unit.write(root, incoming.read(root).with_columns(group=pl.lit(group)))
+    found = checking.check(root).violations
+    assert found["rule"].to_list() == ["incoming-leak"]
+    assert "its group is held out in test" in found["detail"][0]

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import polars as pl
 
@@ -194,21 +194,22 @@ def _drawn(lot: str, lineage: str) -> float:
     return int.from_bytes(hashlib.sha256(f"radloop audit\0{lineage}\0{lot}".encode()).digest()[:8]) / 2**64
 
 
-def verify(table: pl.DataFrame, listed: pl.DataFrame, annotations: pl.DataFrame) -> Iterator[tuple[str, str]]:
-    """What is wrong with INCOMING beside its manifest and the ANNOTATIONS of its dataset: image_id and a sentence."""
+def verify(
+    table: pl.DataFrame, listed: pl.DataFrame, annotations: pl.DataFrame
+) -> Iterator[tuple[Literal["incoming-table", "incoming-leak"], str, str]]:
+    """What is wrong with INCOMING beside its manifest and the ANNOTATIONS of its dataset: rule, image, sentence."""
     files = listed.filter(kind="image").select("image_id", listed="md5")
     both = table.select("image_id", "md5").join(files, on="image_id", how="full", coalesce=True).sort("image_id")
     for image_id, md5, other in both.filter(~pl.col("md5").eq_missing(pl.col("listed"))).iter_rows():
-        why = "is in no row" if md5 is None else "has no picture" if other is None else "has another picture"
-        yield image_id, f"the image {why}"
+        why = "it is in no row" if md5 is None else "it has no picture" if other is None else "it has another picture"
+        yield "incoming-table", image_id, why
     held_out = annotations.filter(pl.col("split").is_in(HELD_OUT)).select("group", split="split").unique()
     freed = table.filter(pl.col("held_out").is_null()).join(held_out, on="group").sort("image_id")
     for image_id, split in freed.select("image_id", "split").iter_rows():
-        yield image_id, f"its group is held out in {split}, and it is not"
-    trained = annotations.filter(pl.col("split").is_in(_TRAINS)).select("image_id", "split").unique()
-    never = table.filter(pl.col("audit") | pl.col("held_out").is_not_null()).join(trained, on="image_id")
-    for image_id, split in never.sort("image_id").select("image_id", "split").iter_rows():
-        yield image_id, f"it must never train, and is in {split}"
-    mixed = table.join(trained, on="image_id", how="anti").filter(pl.col("audit").n_unique().over("group") > 1)
+        yield "incoming-leak", image_id, f"its group is held out in {split}, and it is not"
+    trained = annotations.filter(split="training").select("image_id").unique()
+    for image_id in table.filter("audit").join(trained, on="image_id", how="semi")["image_id"].sort():
+        yield "incoming-leak", image_id, "it is audit, which never trains, and is in training"
+    mixed = table.join(annotations, on="image_id", how="anti").filter(pl.col("audit").n_unique().over("group") > 1)
     for group in mixed["group"].unique().sort():
-        yield group, "a part of its group is audit, and a part is not"
+        yield "incoming-leak", group, "a part of its group is audit, and a part is not"

@@ -2,20 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from radloop import manifest, storage, tree
-from radloop.catalog import heldout, version
+from radloop.catalog import heldout
 from radloop.dataset import (
     doubles,
     naming,
-    proof,
     trainer_labels,
     trainer_pictures,
     trainer_rules,
@@ -27,6 +27,7 @@ from radloop.dataset.trainer_pictures import Looked
 from radloop.dataset.trainer_rules import DROPPING, TRAINER, Violation
 from radloop.dataset.trainer_tree import Found
 from radloop.errors import DatasetError
+from radloop.pipelines import checking_documents, checking_incoming
 from radloop.progress import Progress, silent
 from radloop.storage import Store, layout, verify
 
@@ -44,6 +45,9 @@ RULES: Final = trainer_rules.RULES | {
     "split-annotations": "files and annotations disagree",
     "summary-wrong": "files and summary disagree",
     "classes-differ": "a number means another finding",
+    "incoming-table": "nobody knows what may train of what came in",
+    "incoming-leak": "figures on held-out splits or audit images flatter",
+    "ingest-unfinished": "the table may be ahead of its files",
 }
 
 VIOLATIONS: Final = pl.Schema(
@@ -58,7 +62,6 @@ _STORE_RULES: Final = {
     "changed": "file-changed",
     "unlisted": "file-unlisted",
 }
-_IN_RETRAIN: Final = f"{manifest.RETRAIN}/"
 _DOCUMENTS_CHECKED: Final = "no group in two splits; the proof of the splits; the summary; the names of the classes"
 _YAML: Final = (".yaml", ".yml")
 _TRAINERS_OWN: Final = (".cache", ".npy")  # what training leaves in a dataset's folders
@@ -100,9 +103,24 @@ def check(place: Path | str, *, jobs: int = 1, progress: Progress = silent) -> R
         return _check_store(str(place), progress=progress)
     root = yolo.dataset_root(Path(place))
     units = {"": _check_unit(root, jobs=jobs, progress=progress)}
-    if (root / manifest.RETRAIN / manifest.NAME).is_file():
-        units[_IN_RETRAIN] = _check_unit(root / manifest.RETRAIN, jobs=jobs, judged_elsewhere=root, progress=progress)
+    for inner in manifest.INNER:
+        if (root / inner / manifest.NAME).is_file():
+            unit = _check_unit(root / inner, jobs=jobs, judged_elsewhere=root, progress=progress)
+            units[f"{inner}/"] = _with_incoming(inner, unit, partial(_content, root))
     return _report(str(root), units)
+
+
+def _with_incoming(inner: str, unit: _Unit, get: Callable[[str], bytes | None]) -> _Unit:
+    """With what only the incoming unit can have wrong; `get` brings a file of the dataset."""
+    if inner != manifest.INCOMING:
+        return unit
+    found = [*unit.violations, *checking_incoming.judge(get)]
+    return replace(unit, violations=found, checked=[*unit.checked, checking_incoming.CHECKED])
+
+
+def _content(root: Path, key: str) -> bytes | None:
+    path = root / key
+    return path.read_bytes() if path.is_file() else None
 
 
 def _report(place: str, units: Mapping[str, _Unit]) -> Report:
@@ -124,9 +142,11 @@ def _check_store(address: str, *, progress: Progress) -> Report:
     with closing(storage.open_store(address)) as store:
         prefix = layout.resolve_prefix(store)
         units = {"": _check_published(store, prefix, progress=progress)}
-        retrain = layout.key_in(prefix, manifest.RETRAIN)
-        if any(store.get(f"{retrain}/{name}") is not None for name in sorted(layout.OURS)):
-            units[_IN_RETRAIN] = _check_published(store, retrain, progress=progress)
+        for inner in manifest.INNER:
+            place = layout.key_in(prefix, inner)
+            if any(store.get(f"{place}/{name}") is not None for name in sorted(layout.OURS)):
+                unit = _check_published(store, place, progress=progress)
+                units[f"{inner}/"] = _with_incoming(inner, unit, lambda key: store.get(layout.key_in(prefix, key)))
     return _report(address, units)
 
 
@@ -154,8 +174,8 @@ def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
     checked.append(f"the rules of {TRAINER} for {', '.join(yamls) or 'no yaml'}")
     checked += filter(None, [doubles.note(listed)])
     if tree.ANNOTATIONS in texts:
-        violations += _judge_documents(listed, texts)
-        violations += _judge_summary(listed, texts)
+        violations += checking_documents.judge(listed, texts)
+        violations += checking_documents.judge_summary(listed, texts)
         checked.append(_DOCUMENTS_CHECKED)
     with suppress(DatasetError):  # which is said of the documents
         memory = heldout.decode(texts.get(tree.HELDOUT, b""), name=tree.HELDOUT)
@@ -182,9 +202,8 @@ def _check_unit(root: Path, *, jobs: int, judged_elsewhere: Path | None = None, 
         violations.append(Violation("manifest-unreadable", manifest.NAME, None, str(broken)))
         listed = None
 
-    if (
-        listed is not None and not listed["kind"].is_in(["image", "yaml"]).any()
-    ):  # re-training data of which none trains
+    # re-training data of which none trains, and incoming pictures
+    if listed is not None and judged_elsewhere and not listed["kind"].is_in(["label", "yaml"]).any():
         violations = [one for one in violations if one.rule != "yaml-missing"]
 
     if listed is not None:
@@ -211,13 +230,13 @@ def _check_unit(root: Path, *, jobs: int, judged_elsewhere: Path | None = None, 
         checked.append(f"size and MD5 of {listed.height:,} files")
         checked += filter(None, [doubles.note(listed)])
         if tree.ANNOTATIONS in texts:
-            violations += _judge_documents(listed, texts)
+            violations += checking_documents.judge(listed, texts)
             checked.append(_DOCUMENTS_CHECKED)
             if absent := _splits_left_out(listed, texts):
                 checked.append(f"a part of the dataset, pulled without {', '.join(absent)}")
                 violations = [violation for violation in violations if not _is_of(violation, absent)]
             else:
-                violations += _judge_summary(listed, texts)
+                violations += checking_documents.judge_summary(listed, texts)
     version = None if listed is None else manifest.version(listed)
     return _Unit(violations, version, checked, _count(found, texts))
 
@@ -296,58 +315,6 @@ def _judge_files(
             yield Violation("cache-listed", key, None, "the trainer's cache is part of the dataset")
 
 
-def _judge_documents(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator[Violation]:
-    """No group and no picture in two splits; files, annotations, proof and names of classes tell the same."""
-    try:
-        classes = version.taxonomy_of(texts.get(tree.SUMMARY), name="this dataset")
-    except DatasetError as broken:
-        yield Violation("summary-wrong", tree.SUMMARY, None, str(broken))
-        return
-    yield from naming.judge(texts, classes)
-    try:
-        annotations = version.decode(texts[tree.ANNOTATIONS], classes, name=tree.ANNOTATIONS)
-    except DatasetError as broken:
-        yield Violation("split-annotations", tree.ANNOTATIONS, None, str(broken))
-        return
-    assigned = annotations.select("image_id", "group", "split").unique()
-    leaking = _in_two_splits(assigned, "group")
-    for group, where in leaking:
-        yield Violation("leak-group", tree.ANNOTATIONS, None, f"group {group} is in {where}")
-    yield from _judge_places(listed, assigned)
-    if tree.HELDOUT in texts:
-        for problem in heldout.verify(texts[tree.HELDOUT], annotations):
-            yield Violation("leak-memory", tree.HELDOUT, None, problem)
-    if leaking:
-        return  # the proof would only say it again
-    try:
-        proven = json.loads(texts[tree.PROOF])
-    except (KeyError, ValueError, RecursionError) as broken:
-        yield Violation("split-proof", tree.PROOF, None, f"unreadable: {broken}")
-        return
-    for problem in proof.verify(annotations, proven, classes):
-        yield Violation("split-proof", tree.PROOF, None, problem)
-
-
-def _judge_places(listed: pl.DataFrame, assigned: pl.DataFrame) -> Iterator[Violation]:
-    """No picture in two splits, and each file in that of its image."""
-    images = listed.filter(pl.col("kind") == "image")
-    for md5, where in _in_two_splits(images, "md5"):
-        yield Violation("leak-picture", manifest.NAME, None, f"the picture with MD5 {md5} is in {where}")
-    placed = listed.filter(pl.col("split").is_not_null())
-    folder, beside = pl.col("key").str.extract("^([^/]*)/"), pl.format(tree.folder("{}", consensus=True), "split")
-    for key, split in placed.filter(folder != pl.col("split"), folder != beside)["key", "split"].rows():
-        yield Violation("split-annotations", key, None, f"the manifest says that it is of {split}")
-    both = placed.join(assigned.unique("image_id"), on="image_id", how="left", suffix="_assigned")
-    wrong = both.filter(~pl.col("split").eq_missing(pl.col("split_assigned")))
-    for key, split in wrong["key", "split_assigned"].rows():
-        yield Violation("split-annotations", key, None, f"{tree.ANNOTATIONS} puts the image in {split}")
-
-
-def _in_two_splits(table: pl.DataFrame, column: str) -> list[tuple[str, str]]:
-    splits_of = table.group_by(column).agg(pl.col("split").unique().sort()).sort(column)
-    return splits_of.filter(pl.col("split").list.len() > 1).with_columns(pl.col("split").list.join(" and ")).rows()
-
-
 def _splits_left_out(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> list[str]:
     """The splits that were not pulled: the summary counts images in them, the manifest lists none at all."""
     try:
@@ -363,29 +330,6 @@ def _is_of(violation: Violation, absent: list[str]) -> bool:
     misses = violation.rule in ("place-missing", "test-refused")
     folders = [tree.folder(split, consensus=consensus) for split in absent for consensus in (False, True)]
     return misses and any(f"{folder}/images" in violation.detail for folder in folders)
-
-
-def _judge_summary(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator[Violation]:
-    try:
-        summary: dict[str, Any] = dict(json.loads(texts.get(tree.SUMMARY, b"")))
-        said_splits = dict(summary.get("splits", {}))
-    except (ValueError, TypeError, RecursionError) as broken:
-        yield Violation("summary-wrong", tree.SUMMARY, None, f"unreadable: {broken}")
-        return
-    images = listed.filter(pl.col("kind") == "image")
-    said = summary | {f"images in {split}": count for split, count in said_splits.items() if count}
-    true = {
-        "total_unique_images": images["image_id"].n_unique(),
-        "images_copied": images.height,
-        "labels_created": listed.filter(pl.col("kind") == "label").height,
-        "version": manifest.version(listed),
-    } | {
-        f"images in {split}": count
-        for split, count in images.group_by("split").agg(pl.col("image_id").n_unique()).iter_rows()
-    }
-    for name, value in sorted(true.items()):
-        if said.get(name) != value:
-            yield Violation("summary-wrong", tree.SUMMARY, None, f"{name}: {said.get(name)}, but it is {value}")
 
 
 def _count(found: Found, texts: Mapping[str, bytes]) -> dict[str, int]:
