@@ -36,6 +36,7 @@ def test_generated_page_is_up_to_date(page):
         "ASSIGNMENT",
         "ANNOTATIONS",
         "HELDOUT",
+        "RADIOGRAPHS",
         "TOMBSTONES",
         "MANIFEST",
         "FEEDBACK",

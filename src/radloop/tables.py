@@ -114,6 +114,20 @@ HELDOUT: Final = pl.Schema(
     }
 )
 
+# organized/radiographs.parquet: what the DICOM file of each picture tells, where it was made of one. width, height: in
+# its own pixels, and so is the spacing, in millimetres.
+RADIOGRAPHS: Final = pl.Schema(
+    {
+        "image_id": pl.String(),
+        "width": pl.Int32(),
+        "height": pl.Int32(),
+        "spacing_mm_row": pl.Float64(),
+        "spacing_mm_column": pl.Float64(),
+        "view": pl.String(),
+        "site": pl.String(),  # a pseudonym
+    }
+)
+
 # organized/incoming/incoming.parquet: every picture from production that nobody has labelled yet. patient: a keyed
 # hash. width, height: of the source, whose pixels results are given back in. recipe: null for what came as a picture.
 # audit: it never trains and measures instead. held_out: the split of a held-out image that it is grouped with.

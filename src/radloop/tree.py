@@ -24,6 +24,8 @@ SUMMARY: Final = "summary.json"
 PROOF: Final = "splits.json"
 REJECTED: Final = "rejected.csv"
 HELDOUT: Final = "heldout.parquet"
+RADIOGRAPHS: Final = "radiographs.parquet"  # of pictures that were made of DICOM files
+RECIPE: Final = "recipe"  # in a comment of the trainer's files, as in summary.json
 TOMBSTONES: Final = "tombstones.parquet"
 INCOMING: Final = "incoming.parquet"  # of the unit of the pictures without labels
 

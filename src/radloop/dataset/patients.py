@@ -10,6 +10,7 @@ import polars as pl
 from radloop import values
 
 _PATIENT, _STUDY = "patient_id", "study_id"
+_OF_FILE = "file_patient"  # whom a DICOM file names, beside what the table says
 _HASHED: Final = pl.Schema({"image_id": pl.String, "patient": pl.String})
 
 
@@ -27,10 +28,11 @@ def hashed(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
         alike = {patient: _hash("patient", key) for key, several in _alike(patients).items() for patient in several}
         told = named.filter(pl.col("told").is_in(list(alike)))
         tables.append(told.select("image_id", patient=pl.col("told").replace_strict(alike, return_dtype=pl.String)))
-    if _STUDY in rows.columns:
-        named = _named(rows, _STUDY)
-        one = {study: _hash("study", study) for study in named["told"].unique()}
-        tables.append(named.select("image_id", patient=pl.col("told").replace_strict(one, return_dtype=pl.String)))
+    for column, kind in ((_STUDY, "study"), (_OF_FILE, "patient")):
+        if column in rows.columns:
+            named = _named(rows, column)
+            one = {told: _hash(kind, told) for told in named["told"].unique()}
+            tables.append(named.select("image_id", patient=pl.col("told").replace_strict(one, return_dtype=pl.String)))
     return pl.concat(tables).unique().join(kept, on="image_id", how="semi").sort("image_id", "patient")
 
 
@@ -42,7 +44,7 @@ def hashes(patient: str) -> tuple[str, ...]:
 
 def notes(rows: pl.DataFrame) -> Iterator[str]:
     """That ids are probably one patient's, or that there are none; none of them is named."""
-    told = [name for name in (_PATIENT, _STUDY) if name in rows.columns]
+    told = [name for name in (_PATIENT, _STUDY, _OF_FILE) if name in rows.columns]
     if told and all(_named(rows, name).is_empty() for name in told):
         yield "no row names a patient: the column for that is empty"
     if _PATIENT not in rows.columns:

@@ -88,6 +88,8 @@ class Account:
     lost: pl.DataFrame  # image_id, rad_id of the readings that were lost
     ancestry: Ancestry | None = None
     standing: Mapping[str, Ancestry] = field(default_factory=dict)  # by id, of versions that this may turn out to be
+    recipe: str | None = None  # that the pictures were made by of DICOM files
+    radiographs: pl.DataFrame | None = None  # RADIOGRAPHS, of those files
 
     def ancestry_of(self, version_id: str) -> Ancestry | None:
         """That of a version which stands already is what it was: built again it tells the same."""
@@ -134,7 +136,7 @@ def build(
     _require_distinct(files)
     image_files = _images(files, pictures)
     label_files = _labels(files, empty=labelling.empty(classes))
-    yamls = _yamls(labelling, classes, files, assignment)
+    yamls = _yamls(labelling, classes, files, assignment, account.recipe)
     version_id = manifest.version(pl.concat([image_files, label_files, listed(yamls)], how="diagonal"))
     ancestry = account.ancestry_of(version_id)
     documents |= yamls | {
@@ -144,14 +146,13 @@ def build(
         tree.REJECTED: _csv(account.rejected.sort(pl.all(), nulls_last=True)),
         tree.PROOF: tree.json_file({**account.proof, **(ancestry.proof if ancestry else {})}),
     }
-    if ancestry:
-        documents[tree.HELDOUT] = heldout.encode(ancestry.memory)
+    documents |= _remembered(ancestry) | _of_radiographs(account, files)
     documents[tree.SUMMARY] = tree.json_file(
         {
             **_files_counted(findings, files, image_files, label_files),
             "version": version_id,
             **_descent(ancestry),
-            "source": account.source,
+            **_origin(account),
             "classes": classes.names,
             "settings": account.settings,
             **_boxes_counted(files),
@@ -171,6 +172,23 @@ def _marked(findings: pl.DataFrame) -> pl.DataFrame:
     """The rows with `used`, `source` and `final`; what does not tell is all the readers'."""
     own = {"used": pl.lit(value=True), "source": pl.lit(READER), "final": pl.lit(value=False)}
     return findings.with_columns(**{name: one for name, one in own.items() if name not in findings.columns})
+
+
+def _remembered(ancestry: Ancestry | None) -> dict[str, bytes]:
+    return {tree.HELDOUT: heldout.encode(ancestry.memory)} if ancestry else {}
+
+
+def _of_radiographs(account: Account, files: pl.DataFrame) -> dict[str, bytes]:
+    """What the DICOM files of the dataset's pictures tell, where they were made of some."""
+    if account.radiographs is None:
+        return {}
+    told = account.radiographs.join(files, on="image_id", how="semi").sort("image_id")
+    return {tree.RADIOGRAPHS: sealed.encode(told)}
+
+
+def _origin(account: Account) -> dict[str, str]:
+    """Where the pictures come from; where they were made of DICOM files, by which recipe."""
+    return {"source": account.source} | ({tree.RECIPE: account.recipe} if account.recipe else {})
 
 
 def _descent(ancestry: Ancestry | None) -> dict[str, str | None]:
@@ -304,9 +322,12 @@ def _labels(files: pl.DataFrame, *, empty: str) -> pl.DataFrame:
     )
 
 
-def _yamls(labelling: Labelling, classes: Taxonomy, files: pl.DataFrame, assignment: pl.DataFrame) -> dict[str, bytes]:
+def _yamls(
+    labelling: Labelling, classes: Taxonomy, files: pl.DataFrame, assignment: pl.DataFrame, recipe: str | None
+) -> dict[str, bytes]:
     """The trainer's files, for its own three splits and one for each other split as `val`.
 
+    A comment names the recipe of the pictures, so that it is part of the version id.
     A split without images has none: the trainer stops at an empty folder.
     """
     _require_filled(files, assignment, labelling)
@@ -315,8 +336,11 @@ def _yamls(labelling: Labelling, classes: Taxonomy, files: pl.DataFrame, assignm
     others = [split for split in SPLITS if labelling.folder(split) in filled and split not in tree.TRAINERS_OWN]
     keys: dict[Split, str] = {"validation": tree.DATA, **{split: tree.data_of(split) for split in others}}
     test = {"test": place["test"]} if labelling.folder("test") in filled else {}
+    comment = f"# {tree.RECIPE}: {recipe}\n" if recipe else ""
     return {
-        key: tree.data_yaml({"train": place["training"], "val": place[split]} | test, labelling.names(classes))
+        key: tree.data_yaml(
+            {"train": place["training"], "val": place[split]} | test, labelling.names(classes), comment=comment
+        )
         for split, key in keys.items()
     }
 

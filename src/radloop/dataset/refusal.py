@@ -13,6 +13,7 @@ from radloop.tables import REJECTED
 AS_ASKED: Final = ("class-dropped", "image-held-out")
 _FOLLOWS: Final = "reading-void"  # from another row's reason: counted among the readings
 _UNCOUNTED: Final = (*AS_ASKED, "row-repeats", _FOLLOWS)
+_OF_A_FILE: Final = "dicom-"  # of a DICOM file that gave no picture, and of which the table has no row
 _MOST_SHOWN: Final = 3
 _QUESTIONS: Final = {
     "box-inverted": "Do x_max and y_max hold widths and heights? Corners are meant.",
@@ -45,7 +46,8 @@ class Limit:
         """
         if broken is not None:
             rejected, rows = pl.concat([ids.as_came(broken).select(REJECTED.names()), rejected]), rows + broken.height
-        counted = rejected.filter(~pl.col("code").is_in(_UNCOUNTED))
+        no_row = pl.col("code").str.starts_with(_OF_A_FILE)  # what the table says is not touched
+        counted = rejected.filter(~pl.col("code").is_in(_UNCOUNTED), ~no_row)
         too_many = counted.height > self.share * rows or lost > self.share * readings
         none_left = bool(rows) and rejected.height == rows
         if not (too_many or none_left or (self.strict and _strictly(rejected).height)):

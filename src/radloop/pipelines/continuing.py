@@ -104,6 +104,23 @@ def _standing_in(store: str, root: Path) -> Continued:
     return Continued(local, str(root)) if local else Continued()
 
 
+def require_recipe(continued: Continued, recipe: str | None) -> None:
+    """Raise SplitError where the version before has pictures that were made otherwise than by `recipe`."""
+    earlier = continued.earlier
+    if earlier is None or earlier.recipe == recipe:
+        return
+    raise SplitError(
+        f"The pictures of version {earlier.id} ({continued.place}), which this one would continue, were "
+        f"{_made(earlier.recipe)}, and these were {_made(recipe)}: the same images would have other gray values. "
+        f"{f'Extract them with --recipe {earlier.recipe}' if earlier.recipe else 'Use pictures as those are'}, give "
+        "this one another --out and --store, or begin anew in this place with --fresh."
+    )
+
+
+def _made(recipe: str | None) -> str:
+    return f"made of DICOM files by the recipe {recipe}" if recipe else "taken as they came"
+
+
 def recognize(
     continued: Continued, inspected: pl.DataFrame, thumbnails: Thumbnails, incoming: pl.DataFrame = heldout.NOTHING
 ) -> pl.DataFrame:

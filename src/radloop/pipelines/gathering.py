@@ -47,7 +47,7 @@ def gather(
 
     Rows beside the source's may be of incoming pictures (`joining`).
     """
-    name = data.annotations.name
+    name = data.title
     labels = formats.read(data)
     rows, ragged = labels.rows, labels.rejected
     matched = ids.match(rows["image_id"], found, name=name)
@@ -55,7 +55,7 @@ def gather(
     kept = kept_splits.read(rows, name=name) if options.keep_splits else None
     earlier = continued.earlier
     resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None, own=labels.classes)
-    headers = pictures.read_headers(data.pictures, found) if data.pictures else None
+    headers = _headers(data, found)
     valid = findings.validate(
         rows,
         resolved,
@@ -108,6 +108,12 @@ def _joined(
     never = additions.withheld(settled).keys()
     joined = joining.pictures(beside - never - set(found["image_id"]))
     return joined, pl.concat([found["image_id"], joining.pictured(beside & never), joined["image_id"]])
+
+
+def _headers(data: RawData, found: pl.DataFrame) -> pl.DataFrame | None:
+    """The sizes of the pictures. Those that a recipe made tell nothing: their shape is what the recipe says."""
+    own = data.recipe is not None and data.boxes != "picture"
+    return None if data.pictures is None or own else pictures.read_headers(data.pictures, found)
 
 
 def _of_columns(rows: pl.DataFrame, options: Transform) -> Iterator[str]:

@@ -15,7 +15,7 @@ from radloop.catalog.classes import Wishes
 from radloop.catalog.version import Difference, Earlier
 from radloop.dataset import kept_splits, pictures, plan, proof, refusal, splits, yolo
 from radloop.dataset.findings import Validated
-from radloop.dataset.plan import Account, Labelling, Plan
+from radloop.dataset.plan import Account, Ancestry, Labelling, Plan
 from radloop.engines import HERE, Engine
 from radloop.errors import DatasetError, SourceError, StoreError, UsageError
 from radloop.options import Etl, Extract, Load, Pull, Transform
@@ -157,7 +157,7 @@ def transform(
     with files.locked(options.out, writing=writing), refusing.kept_beside(options), joining.opened(options) as incoming:
         data = data or raw.read(options.out)
         folder_of_pictures = _require_pictures(data)
-        continued = continuing.find(options.out, options.store_address, previous=options.previous, fresh=options.fresh)
+        continued = _continued(options, data)
         cache = options.out / "cache" / "pictures.parquet" if writing else None
 
         found = pictures.find(folder_of_pictures)
@@ -165,7 +165,7 @@ def transform(
         labelled = gathered.found.join(gathered.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
         inspected = incoming.checked(pictures.require_upright(inspected))
-        valid = refusing.with_pictures(options, gathered.valid, inspected, name=data.annotations.name)
+        valid = refusing.with_pictures(options, gathered.valid, inspected, name=data.title)
 
         thumbnails = pictures.Thumbnails(folder_of_pictures, inspected, engine=engine, cache=cache)
         duplicates = similarity.near_duplicates(inspected, thumbnails)
@@ -176,7 +176,7 @@ def transform(
         assignment = _assigned(options, valid.findings, links, gathered, incoming.assignment(continued))
         proven = _proven(options, valid, assignment, gathered.taxonomy, continued, incoming)
         ancestry = continuing.ancestry(continued, inspected, assignment, patients, proven, thumbnails)
-        account = Account(data.name, _settings(options, wishes, valid), proven, valid.rejected, valid.lost, *ancestry)
+        account = _account(data, _settings(options, wishes, valid), valid, proven, ancestry)
         built = plan.build(valid.findings, inspected, assignment, gathered.taxonomy, labelling, account)
 
         _refuse_shrunken(built, held, options.store_address)
@@ -306,6 +306,13 @@ def _require_pictures(data: RawData) -> Path:
     return data.pictures
 
 
+def _continued(options: Transform, data: RawData) -> Continued:
+    """The version to continue. Raises SplitError where its pictures were made otherwise."""
+    found = continuing.find(options.out, options.store_address, previous=options.previous, fresh=options.fresh)
+    continuing.require_recipe(found, data.recipe)
+    return found
+
+
 def _assigned(
     options: Transform,
     found: pl.DataFrame,
@@ -359,6 +366,17 @@ def _proven(
         previous=incoming.before(continued),
         before=continued.proof,
     )
+
+
+def _account(
+    data: RawData,
+    asked: Mapping[str, Any],
+    valid: Validated,
+    proven: Mapping[str, Any],
+    ancestry: tuple[Ancestry, Mapping[str, Ancestry]],
+) -> Account:
+    made = data.recipe, raw.radiographs(data)
+    return Account(data.name, asked, proven, valid.rejected, valid.lost, *ancestry, *made)
 
 
 def _settings(options: Transform, wishes: Wishes, valid: Validated) -> dict[str, Any]:

@@ -42,11 +42,18 @@ class Source(Protocol):
 
 
 def named(wanted: Wanted) -> Source:
-    """The source of that name: `kaggle`, `synthetic:N`, else a folder. Raises UsageError for a wish it cannot meet."""
+    """The source of that name: `kaggle`, `synthetic:N`, `dicom:FOLDER`, else a folder.
+
+    Raises UsageError for a wish it cannot meet.
+    """
     from radloop.sources.folder import Folder
     from radloop.sources.kaggle import Kaggle
     from radloop.sources.synthetic import Synthetic
 
+    if wanted.source.startswith("dicom:"):
+        from radloop.sources.dicom import Dicom
+
+        return Dicom(wanted)
     if wanted.recipe or wanted.frontal_only:
         option = "--recipe" if wanted.recipe else "--frontal-only"
         raise UsageError(

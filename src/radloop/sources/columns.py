@@ -13,6 +13,7 @@ from radloop.tables import ANNOTATION_COLUMNS
 PATIENT: Final = "patient_id"
 STUDY: Final = "study_id"
 SPLIT: Final = "split"
+FILE_PATIENT: Final = "file_patient"  # of no table: whom the DICOM file names
 OPTIONAL: Final = ("width", "height", PATIENT, STUDY, SPLIT)
 
 _HARMLESS: Final = frozenset({*ANNOTATION_COLUMNS, "width", "height", SPLIT})

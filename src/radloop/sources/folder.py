@@ -46,11 +46,7 @@ def find(folder: Path, *, annotations: Path | None = None, form: Format = "auto"
         raise SourceError(f"{folder} is a zip. Unpack it and pass the folder: only labels are read from one.")
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder. Pass the folder that holds the pictures, kaggle, or synthetic:N.")
-    labels = Bundle(annotations or folder)
-    if form == "auto":
-        form = "csv" if annotations is None and csv.find(labels) else formats.detect(labels)
-    if form == "csv" and labels.path.is_dir():
-        labels = Bundle(labels.path / _table(labels))
+    labels, form = labels_of(folder, annotations, form)
     pictures = next((folder / name for name in _places(form) if _has_picture(folder / name)), None)
     if pictures is None:
         raise SourceError(
@@ -59,6 +55,16 @@ def find(folder: Path, *, annotations: Path | None = None, form: Format = "auto"
     beside = labels.path if labels.path.is_dir() else labels.path.parent
     sizes = _first_file(beside, (SIZES,)) or _first_file(folder, (SIZES,)) if form == "csv" else None
     return RawData("folder", labels.path, boxes, sizes, pictures, format=form)
+
+
+def labels_of(folder: Path, annotations: Path | None, form: Format) -> tuple[Bundle, Format]:
+    """The labels in `folder`, or those that `annotations` names, and their format. Raises SourceError."""
+    labels = Bundle(annotations or folder)
+    if form == "auto":
+        form = "csv" if annotations is None and csv.find(labels) else formats.detect(labels)
+    if form == "csv" and labels.path.is_dir():
+        labels = Bundle(labels.path / _table(labels))
+    return labels, form
 
 
 def _table(labels: Bundle) -> str:

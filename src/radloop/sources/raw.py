@@ -3,19 +3,21 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, Final, cast, get_args
 
 import polars as pl
 
-from radloop import taxonomy, values
+from radloop import sealed, taxonomy, values
 from radloop.errors import AnnotationError, SourceError, TaxonomyError
 from radloop.files import write_atomic
 from radloop.sources import columns
 from radloop.sources.records import Records, opened
-from radloop.tables import LARGEST_SIDE_PX, SMALLEST_SIDE_PX
+from radloop.tables import LARGEST_SIDE_PX, RADIOGRAPHS, SMALLEST_SIDE_PX
 from radloop.tables import Boxes as Boxes
 from radloop.taxonomy import Taxonomy
 from radloop.words import Format
+
+SOURCE: Final = "source.json"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,14 @@ class RawData:
     pictures: Path | None
     classes: Taxonomy | None = None  # the source's own list, where it has one
     format: Format = "csv"  # of the annotations; never "auto"
+    table: str | None = None  # what the user calls the annotations, where the file here is a copy of radloop's
+    recipe: str | None = None  # that the pictures were made by; None where they came as pictures
+    files: Path | None = None  # what became of each DICOM file
+
+    @property
+    def title(self) -> str:
+        """What the user calls the annotations."""
+        return self.table or self.annotations.name
 
 
 def write(raw: RawData, out: Path) -> Path:
@@ -36,9 +46,11 @@ def write(raw: RawData, out: Path) -> Path:
     folder = _folder(out)
     document: dict[str, Any] = {"name": raw.name, "format": raw.format, "boxes": raw.boxes}
     document |= {role: _stored(getattr(raw, role), folder) for role in ("annotations", "sizes", "pictures")}
+    if raw.recipe is not None:
+        document |= {"table": raw.table, "recipe": raw.recipe, "files": _stored(raw.files, folder)}
     if raw.classes is not None:
         document["classes"] = raw.classes.names
-    path = folder / "source.json"
+    path = folder / SOURCE
     write_atomic(path, json.dumps(document, indent=2).encode() + b"\n")
     return path
 
@@ -46,7 +58,7 @@ def write(raw: RawData, out: Path) -> Path:
 def read(out: Path) -> RawData:
     """What `write` wrote. Raises SourceError where it is missing or damaged, or names what is gone."""
     folder = _folder(out)
-    path = folder / "source.json"
+    path = folder / SOURCE
     try:
         document = json.loads(path.read_bytes())
     except FileNotFoundError as missing:
@@ -62,17 +74,37 @@ def read(out: Path) -> RawData:
             sizes=None if document["sizes"] is None else folder / _text(document["sizes"]),
             pictures=None if document["pictures"] is None else folder / _text(document["pictures"]),
             classes=taxonomy.of_list(document["classes"]) if "classes" in document else None,
+            **_of_dicom(document, folder),
         )
     except (KeyError, TypeError, ValueError, TaxonomyError) as broken:
         raise SourceError(f"{path} is damaged ({broken!r}). Run `radloop extract` again.") from broken
-    for named in (raw.annotations, raw.sizes, raw.pictures):
+    for named in (raw.annotations, raw.sizes, raw.pictures, raw.files):
         if named is not None and not named.exists():
             raise SourceError(f"{named} is gone, but {path} names it. Run `radloop extract` again.")
     return raw
 
 
+def _of_dicom(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What is told of pictures that were made of DICOM files."""
+    if "recipe" not in document:
+        return {}
+    told = {name: _text(document[name]) for name in ("table", "recipe", "files")}
+    return {**told, "files": folder / told["files"]}
+
+
 def _folder(out: Path) -> Path:
     return out.absolute() / "raw"
+
+
+def radiographs(raw: RawData) -> pl.DataFrame | None:
+    """RADIOGRAPHS of the DICOM files that the pictures were made of; None where they came as pictures."""
+    if raw.files is None:
+        return None
+    table = sealed.decode(raw.files.read_bytes())
+    if table is None or not {"reason", *RADIOGRAPHS} <= set(table.columns):
+        raise SourceError(f"{raw.files} is damaged. Run `radloop extract` again.")
+    made = table.filter(pl.col("reason").is_null()).unique("image_id")
+    return made.select(pl.col(name).cast(kind) for name, kind in RADIOGRAPHS.items())
 
 
 def _stored(path: Path | None, folder: Path) -> str | None:

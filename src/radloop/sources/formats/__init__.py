@@ -8,7 +8,7 @@ import polars as pl
 
 from radloop.errors import SourceError
 from radloop.sources.bundle import Bundle
-from radloop.sources.formats import csv
+from radloop.sources.formats import csv, kept
 from radloop.sources.formats.labels import Labels as Labels
 from radloop.sources.raw import RawData
 from radloop.words import Format
@@ -59,7 +59,10 @@ def detect(bundle: Bundle) -> Format:
 
 def read(data: RawData) -> Labels:
     """The labels of a source. Raises AnnotationError, SourceError."""
-    labels = reader(data.format).read(Bundle(data.annotations))
+    if data.recipe is not None:  # of DICOM files: kept with pseudonyms in the place of ids
+        labels = kept.read(data.annotations, decimal=None if data.format == "csv" else "point")
+    else:
+        labels = reader(data.format).read(Bundle(data.annotations))
     rejected = labels.rejected.with_columns(source=pl.lit(data.name))
     notes = labels.notes if data.format == "csv" else (f"the labels were read as {data.format}", *labels.notes)
     return replace(labels, rejected=rejected, classes=data.classes or labels.classes, notes=notes)

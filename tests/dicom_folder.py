@@ -1,0 +1,36 @@
+"""A hospital's folder of DICOM files with a train.csv beside, for tests: synthetic readers' boxes, scaled down."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from dicom_files import dicom, gray, write
+from radloop.sources import synthetic
+
+SHRUNK = 16  # so many times smaller than the originals: quick to make
+SIDES = ["x_min", "y_min", "x_max", "y_max"]
+
+
+def labelled(folder: Path, count: int = 24, *, ids: Callable[[int], str] | None = None, **tags) -> pl.DataFrame:
+    """Write `count` files into folder/train, two of each patient, and train.csv; returns its rows.
+
+    ids: the image_id in the table, by the file's number, where it is not the file's name. tags: of every file.
+    """
+    rows, sizes = synthetic.annotations(count, seed=0)
+    number = {image_id: place for place, image_id in enumerate(sizes["image_id"], 1)}
+    for image_id, height, width in sizes.iter_rows():
+        place = number[image_id]
+        who = {"PatientID": f"P{place // 2:05}", **tags}
+        pixels = gray(height // SHRUNK, width // SHRUNK, seed=place)
+        write(folder, f"train/{image_id}.dicom", dicom(pixels, number=place, **who))
+    # the shrunk frame is a little narrower than width / SHRUNK: keep boxes inside it
+    rows = rows.join(sizes, on="image_id", maintain_order="left").with_columns(
+        *(pl.col(side) * (pl.col("dim1") // SHRUNK) / pl.col("dim1") for side in SIDES[::2]),
+        *(pl.col(side) * (pl.col("dim0") // SHRUNK) / pl.col("dim0") for side in SIDES[1::2]),
+    )
+    if ids is not None:
+        rows = rows.with_columns(image_id=pl.col("image_id").map_elements(lambda one: ids(number[one]), pl.String))
+    rows = rows.drop("dim0", "dim1")
+    rows.write_csv(folder / "train.csv")
+    return rows
