@@ -24,8 +24,9 @@ STAGES = (
     "dashboard",
     "desk",
     "growth",
+    "dicom",
 )
-APART = {"dashboard", "desk"}  # stages without an opponent of .venv-bench
+APART = {"dashboard", "desk", "dicom"}  # stages without an opponent of .venv-bench
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ Each way of packing has one decoder, so that a picture does not depend on what e
 begins, the size in the packed data has to be that in the header.
 """
 
+import importlib.util
 import io
 import struct
 from dataclasses import dataclass, replace
@@ -13,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from radloop.errors import DicomError
+from radloop.dicom import apart
+from radloop.errors import DicomError, SourceError
 
 UNDEFINED: Final = 0xFFFFFFFF
 
@@ -105,7 +107,7 @@ def decode(frame: Frame) -> Decoded:
     """The stored words; of colours their luma (ITU-R 601). Raises DicomError."""
     try:
         return _decode(frame)
-    except DicomError:
+    except SourceError:
         raise
     except Exception as broken:  # decoders promise no particular one
         raise DicomError("its packed pixels are damaged", code="undecodable") from broken
@@ -117,6 +119,8 @@ def _decode(frame: Frame) -> Decoded:
     packed = _single_fragment(frame)
     if frame.syntax == _RLE:
         return _plain(frame, _unpack_rle(packed, frame))
+    if not packed.rstrip(b"\0\xff").endswith(b"\xff\xd9"):  # decoders fill up what is missing, without a word
+        raise DicomError("its packed pixels have no end", code="cut-off")
     head = _jpeg_2000_head(packed) if frame.syntax in _JPEG_2000 else _jpeg_head(packed)
     if head is None:
         raise DicomError("its packed pixels have no header", code="undecodable")
@@ -128,8 +132,8 @@ def _decode(frame: Frame) -> Decoded:
         )
     if head.precision > 16 or (frame.samples == 3 and head.precision != 8):
         raise DicomError(f"its packed pixels have {head.precision} bits", code="bits")
-    if frame.syntax in _JPEG:
-        values = _by_pillow(packed, frame, head)
+    if frame.syntax in _JPEG and head.precision == 8:
+        values = _by_pillow(packed, frame)
         return Decoded(values, 0, 8, frame.signed) if frame.samples == 1 else _plain(frame, values)
     values = _by_openjpeg(packed) if frame.syntax in _JPEG_2000 else _by_gdcm(packed, frame, head)
     if frame.samples == 3:  # both give YBR_ICT and YBR_RCT as RGB
@@ -288,11 +292,8 @@ def _jpeg_2000_head(packed: bytes) -> _Head | None:
     return _Head((packed[at + 42] & 0x7F) + 1, bottom - top, right - left, samples)
 
 
-def _by_pillow(packed: bytes, frame: Frame, head: _Head) -> Words:
+def _by_pillow(packed: bytes, frame: Frame) -> Words:
     """Lossy JPEG of 8 bits."""
-    if head.precision != 8:
-        raise DicomError(f"lossy JPEG of {head.precision} bits: no free decoder at hand gives its values right",
-                         code="transfer-syntax")  # fmt: skip
     with Image.open(io.BytesIO(packed), formats=("JPEG",)) as image:
         if frame.samples == 1:
             return np.asarray(image.convert("L"))
@@ -316,26 +317,16 @@ def _by_openjpeg(packed: bytes) -> Words:
 
 
 def _by_gdcm(packed: bytes, frame: Frame, head: _Head) -> Words:
-    import gdcm
-    from pydicom.encaps import encapsulate
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID
-
-    gdcm.Trace.WarningOff()
-    gdcm.Trace.ErrorOff()
-    options: dict[str, Any] = {
-        "rows": frame.rows,
-        "columns": frame.columns,
-        "samples_per_pixel": frame.samples,
-        "photometric_interpretation": "MONOCHROME2" if frame.samples == 1 else "RGB",
-        "planar_configuration": 0,
-        "number_of_frames": 1,
-        "bits_allocated": 8 if head.precision <= 8 else 16,
-        "bits_stored": head.precision,
-        "pixel_representation": 0,
-        "pixel_keyword": "PixelData",
-    }
-    values, _ = get_decoder(UID(frame.syntax)).as_array(
-        encapsulate([packed]), index=0, raw=True, decoding_plugin="gdcm", **options
+    if importlib.util.find_spec("gdcm") is None:
+        raise SourceError("This DICOM file needs gdcm: pip install 'radloop[dicom]'.")
+    values = apart.decode(
+        packed,
+        syntax=frame.syntax,
+        rows=frame.rows,
+        columns=frame.columns,
+        samples=frame.samples,
+        precision=head.precision,
     )
-    return values
+    if values is None:
+        raise DicomError("its packed pixels are damaged", code="undecodable")
+    return np.frombuffer(values, np.uint8 if head.precision <= 8 else "<u2")

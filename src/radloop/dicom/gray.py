@@ -13,7 +13,7 @@ from radloop.dicom.frames import Words
 from radloop.dicom.header import numbers
 from radloop.dicom.lookup import Table
 from radloop.dicom.radiograph import Radiograph
-from radloop.errors import DicomError
+from radloop.errors import DicomError, SourceError
 from radloop.pixels import MAX_PIXELS, MIN_SIDE_PX, Gray
 from radloop.recipe import Recipe
 
@@ -30,7 +30,7 @@ def make(radiograph: Radiograph, recipe: Recipe) -> Gray:
             height, width = _size(radiograph, recipe)
             decoded = frames.decode(radiograph.frame)
             table = lookup.shown(radiograph.dataset, decoded, recipe)
-        except DicomError:
+        except SourceError:
             raise
         except Exception as broken:  # pydicom promises no particular one for hostile bytes
             raise DicomError("its tables of gray values are damaged", code="bad-table") from broken
