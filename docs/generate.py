@@ -83,6 +83,7 @@ STEPS = (
     options.Pull,
     options.Ingest,
     options.Simulate,
+    options.Watch,
     options.Review,
     options.Retrain,
     options.Evaluate,

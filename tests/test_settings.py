@@ -31,6 +31,8 @@ REQUIRED = {
     "format": "cvat",
     "file": Path("a.json"),
     "from_": "new",
+    "pacs": "dicomweb:https://pacs.hospital.org/dicom-web",
+    "detector": "onnx:tiny",
 }
 
 # options with a parse of their own: values that it takes

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from radloop.api.steps import review as review
     from radloop.api.steps import simulate as simulate
     from radloop.api.steps import transform as transform
+    from radloop.api.steps import watch as watch
     from radloop.split_sizes import SplitSizes as SplitSizes
 
 # Polars keeps the memory that it has freed for a while; giving it back sooner takes a fifth off the peak, and giving it
@@ -59,6 +60,7 @@ __all__ = [
     "review",
     "simulate",
     "transform",
+    "watch",
 ]
 
 _ROOMS = {"errors": "radloop", "options": "radloop", "SplitSizes": "radloop.split_sizes"}

@@ -175,6 +175,13 @@ def simulate(chosen: options.Simulate, progress: Progress) -> object:
 
 
 @_command("Loop")
+def watch(chosen: options.Watch, progress: Progress) -> object:
+    from radloop.pipelines import watching
+
+    return watching.watch(chosen, progress=progress)
+
+
+@_command("Loop")
 def review(chosen: options.Review, progress: Progress) -> object:
     from radloop.pipelines import reviewing
 

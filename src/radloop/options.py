@@ -20,10 +20,12 @@ from radloop.parts import (
     Audited,
     ClassNames,
     DatasetFolder,
+    Detecting,
     DicomPictures,
     DryRun,
     Durable,
     FeedbackFolder,
+    InPacs,
     Jobs,
     Json,
     LogFile,
@@ -152,7 +154,7 @@ class Pull(Json, DryRun, Stored):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Simulate(Json, DryRun, Parallel, Durable, Seeded, Renamed, LogFile, FeedbackFolder, Stored):
+class Simulate(Json, DryRun, Parallel, Durable, Seeded, Detecting, Renamed, LogFile, FeedbackFolder, Stored):
     """Play a hospital: show a detector pictures, keep its feedback. The store's pictures come under a staged load."""
 
     splits: tuple[Part, ...] = option(
@@ -160,24 +162,12 @@ class Simulate(Json, DryRun, Parallel, Durable, Seeded, Renamed, LogFile, Feedba
         About("Splits to take, comma-separated; incoming: the pictures that came in without labels.", commas=True),
     )
     detector: str = option("random", "random, oracle:NOISE, onnx:MODEL.onnx, or triton[:http://HOST:8000/MODEL].")
-    model_classes: Path | None = option(
-        None,
-        "The classes of an onnx or triton detector in its own order, a file as for --classes: for a model that tells "
-        "none. --map renames them (OLD is the model's name).",
-    )
-    triton_url: str | None = option(
-        None,
-        About("The server of `--detector triton` without an address.", flag=False, ours=False, also=("TRITON_URL",)),
-    )
     load_pattern: str = option(
         "1,2,3,5,3,2,1",
         About("Load of each stage, workers or multiples of the arrival rate.", also=("LOAD_PATTERN",)),
     )
     stage_seconds: float = option(
         60.0, About("Seconds that a stage lasts.", also=("DELAY_BETWEEN_STEPS",), gt=0, le=86_400)
-    )
-    request_timeout: float = option(
-        5.0, About("Seconds after which a request has failed.", also=("REQUEST_TIMEOUT",), gt=0, le=3600)
     )
     inference_ms: float = option(100.0, About("What the random detector takes for a picture.", ge=0, le=3_600_000))
     arrival: str = option(
@@ -188,6 +178,64 @@ class Simulate(Json, DryRun, Parallel, Durable, Seeded, Renamed, LogFile, Feedba
         "What changes from a stage on, such as brightness:0.2@4; also contrast, rotation (degrees) and mix "
         "(share of pictures with a finding); several with commas.",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch(
+    Json,
+    DryRun,
+    Durable,
+    Jobs,
+    Seeded,
+    Audited,
+    Detecting,
+    Renamed,
+    DicomPictures,
+    ReviewsFolder,
+    FeedbackFolder,
+    InPacs,
+    Stored,
+):
+    """Watch a PACS: predict what is new, report it there. Reports of people there become reviews. Until stopped."""
+
+    detector: Annotated[
+        str, About("onnx:MODEL.onnx or triton[:http://HOST:8000/MODEL]; random makes boxes up, to try the chain.")
+    ]
+    send_results: Literal["sr", "none"] = option(
+        "sr",
+        About(
+            "sr: store a structured report in each study, its boxes as regions of the image; none: keep the results.",
+            ours=False,
+        ),
+    )
+    remark: str = option(
+        "not for clinical use", About("What every report says beside its findings; empty: nothing.", ours=False)
+    )
+    modalities: tuple[str, ...] = option(
+        ("CR", "DX"), About("Modalities whose images are taken, comma-separated.", ours=False, commas=True)
+    )
+    since_days: int | None = option(
+        None, About("Only studies of so many days before today, by their date.", shown="all studies", ours=False, ge=0)
+    )
+    once: bool = switch("End when there is nothing new, instead of asking again.")
+    poll_seconds: float = option(
+        10.0, About("Seconds between two questions for new studies.", ours=False, gt=0, le=86_400)
+    )
+    settle_seconds: float = option(
+        10.0,
+        About(
+            "Seconds that a study must not have grown for before it is taken; with --once none.",
+            ours=False,
+            ge=0,
+            le=86_400,
+        ),
+    )
+    time_zone: str = option("UTC", "The zone of times that tell none, such as Europe/Berlin.")
+
+    @property
+    def watch_log(self) -> Path:
+        """Where the log lies."""
+        return self.out / "logs" / "watch.log"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,6 +377,7 @@ STEPS: Final[tuple[type[Step], ...]] = (
     Pull,
     Ingest,
     Simulate,
+    Watch,
     Review,
     Retrain,
     Evaluate,

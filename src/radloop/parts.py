@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from radloop.catalog.rule import Rule
 from radloop.durations import Duration
@@ -111,6 +111,35 @@ class Audited(Step):
             ge=0,
             le=1,
         ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detecting(Step):
+    """A command that asks a detector."""
+
+    model_classes: Path | None = option(
+        None,
+        "The classes of an onnx or triton detector in its own order, a file as for --classes: for a model that tells "
+        "none. --map renames them (OLD is the model's name).",
+    )
+    triton_url: str | None = option(
+        None,
+        About("The server of `--detector triton` without an address.", flag=False, ours=False, also=("TRITON_URL",)),
+    )
+    request_timeout: float = option(
+        5.0, About("Seconds after which a request has failed.", also=("REQUEST_TIMEOUT",), gt=0, le=3600)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InPacs(Step):
+    """A command that works at a PACS."""
+
+    pacs: Annotated[str, About("The PACS, such as dicomweb:http://127.0.0.1:8042/dicom-web.", ours=False)]
+    pacs_auth: Path | None = option(
+        None,
+        About("A file with what the PACS asks for: a user and password, a token, or a client certificate.", ours=False),
     )
 
 

@@ -134,12 +134,12 @@ class SimulateKeywords(TypedDict, total=False):
     feedback: Text | None
     log: Text | None
     map: Sequence[Text]
+    model_classes: Text | None
+    request_timeout: float
     splits: Sequence[Part]
     detector: Text
-    model_classes: Text | None
     load_pattern: Text
     stage_seconds: float
-    request_timeout: float
     inference_ms: float
     arrival: Text
     drift: Text
@@ -148,6 +148,34 @@ class SimulateKeywords(TypedDict, total=False):
     jobs: int
     engine: Literal["local", "ray"]
     ray_address: Text
+    dry_run: bool
+
+
+class WatchKeywords(TypedDict, total=False):
+    """Keywords of `radloop.watch`."""
+
+    out: Text
+    store: Text | None
+    pacs_auth: Text | None
+    feedback: Text | None
+    reviews: Text | None
+    recipe: Recipe | str | None
+    frontal_only: bool
+    map: Sequence[Text]
+    model_classes: Text | None
+    request_timeout: float
+    audit_share: float
+    send_results: Literal["sr", "none"]
+    remark: Text
+    modalities: Sequence[Text]
+    since_days: int | None
+    once: bool
+    poll_seconds: float
+    settle_seconds: float
+    time_zone: Text
+    seed: int
+    durable: bool
+    jobs: int
     dry_run: bool
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ReviewKeywords,
         SimulateKeywords,
         TransformKeywords,
+        WatchKeywords,
     )
     from radloop.pipelines.evaluating import Evaluation
     from radloop.pipelines.exporting import Exported
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from radloop.pipelines.online import Simulation
     from radloop.pipelines.retraining import Retrained
     from radloop.pipelines.reviewing import Queued, Reviewed
+    from radloop.pipelines.watching import Watched
     from radloop.progress import Progress
     from radloop.storage.publish import Published
     from radloop.storage.pull import Pulled
@@ -209,6 +211,20 @@ def ingest(
 
     with given.running(of.Ingest, options, told, progress) as run:
         return ingesting.ingest(run.options, progress=run.progress)
+
+
+@given.named(of.Watch)
+def watch(
+    options: of.Watch | None = None, /, *, progress: Progress | bool = False, **told: Unpack[WatchKeywords]
+) -> Watched:
+    """Watch a PACS: new studies become pictures, feedback and a report in the study. With `once` it ends.
+
+    done = radloop.watch(pacs="dicomweb:http://127.0.0.1:8042/dicom-web", detector="onnx:best.onnx", once=True)
+    """
+    from radloop.pipelines import watching
+
+    with given.running(of.Watch, options, told, progress) as run:
+        return watching.watch(run.options, progress=run.progress)
 
 
 @given.named(of.Retrain)

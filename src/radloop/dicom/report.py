@@ -73,6 +73,11 @@ def sop_uid(study_uid: str, observer: Device | Person, number: int, keyed: Keyed
     return _uid(keyed, "report", study_uid, _name(observer), str(number))
 
 
+def header(data: bytes) -> Any:
+    """The dataset of an image's file, without its pixels."""
+    return library().dcmread(io.BytesIO(data), stop_before_pixels=True)
+
+
 def make(
     images: Sequence[tuple[Any, Observed]],
     observer: Device | Person,

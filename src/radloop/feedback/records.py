@@ -125,7 +125,12 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return MIN_CONFIDENCE if self.kept_from is None and own else self.kept_from
 
 
+class _Named(msgspec.Struct):
+    feedback_id: str | None = None
+
+
 _FEEDBACK: Final = msgspec.json.Decoder(Feedback)
+_NAMED: Final = msgspec.json.Decoder(_Named)
 
 
 def encode(feedback: Feedback) -> bytes:
@@ -178,6 +183,18 @@ def _publish(folder: Path, feedback: Feedback, data: bytes, *, durable: bool) ->
             os.unlink(temporary)
         os.close(descriptor)
     raise FeedbackError(f"feedback {feedback.feedback_id} on image {feedback.image_id} has been written already.")
+
+
+def find(folder: Path, image_id: str, feedback_id: str) -> Path | None:
+    """The file of a feedback that was written, under the name that it got; None where there is none."""
+    own, first = folder / f"{image_id}.{feedback_id}.json", folder / f"{image_id}.json"
+    if own.is_file():
+        return own
+    try:
+        named = _NAMED.decode(first.read_bytes())
+    except (OSError, *UNDECODABLE):
+        return None
+    return first if named.feedback_id == feedback_id else None
 
 
 def reclaim(folder: Path) -> int:

@@ -24,9 +24,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from radloop import engines
 from radloop.engines import Engine
-from radloop.feedback import records
-from radloop.feedback.records import Detection, Feedback, Model, PictureMeasures, Simulated
-from radloop.predictions import Detector, Found, Picture, Predictions
+from radloop.feedback import answers, records
+from radloop.feedback.records import Feedback, Model, PictureMeasures, Simulated
+from radloop.predictions import Detector, Picture
 from radloop.progress import Progress, silent
 from radloop.simulation import drifting, hospital
 from radloop.simulation.drifting import Drift
@@ -211,55 +211,31 @@ class _Clerk:
 
     def _as_feedback(self, answer: Answer, shown: Shown) -> Feedback:
         """The rich form. Its id follows from the run, the attempt, the image and the number of the visit."""
-        predictions, classes = answer.predictions, self._run.classes
-        if predictions is None:
+        if answer.predictions is None:
             raise ValueError("an answer without predictions gives no feedback")
-        detections = _listed(predictions, classes)
-        top = detections[0] if detections else None
-        class_id = top.class_id if top else classes.nothing
         site, view, device = hospital.made_up(shown.image_id, seed=self._run.seed)
         key = f"{self._run.id}{self._attempt} {shown.image_id} {answer.visit.number}"
-        return Feedback(
-            image_id=shown.image_id,
-            class_id=class_id,
-            confidence=top.confidence if top else 1.0 - predictions.highest_score,
-            bbox=top.bbox if top else None,
+        return answers.feedback(
+            shown.image_id,
+            answer.predictions,
+            self._run.classes,
+            self._run.model,
             timestamp=self._time(answer.ended),
-            class_name=classes.name(class_id),
-            detections=detections,
-            low_detections=_listed(predictions.low, classes) or None,
-            kept_from=predictions.kept_from,
             split=shown.split,
             image_md5=shown.md5,
             image_phash=shown.phash,
-            recipe=shown.recipe,
             picture=shown.measures,
-            model=_answering(self._run.model, predictions),
             latency_ms=answer.latency_ms,
             stage=answer.visit.stage,
             arrived_at=self._time(answer.intended),
             feedback_id=hashlib.md5(key.encode()).hexdigest(),
             run_id=self._run.id,
+            recipe=shown.recipe,
             simulated=Simulated(site=site, view=view, device=device),
-            schema_version=records.SCHEMA_VERSION,
         )
 
     def _time(self, moment: float) -> str:
         return (self._epoch + timedelta(seconds=moment)).isoformat()
-
-
-def _listed(found: Found, classes: Taxonomy) -> list[Detection]:
-    rows = zip(found.class_ids.tolist(), found.confidences.tolist(), found.cxcywh_norm.tolist(), strict=True)
-    return [
-        Detection(class_id=class_id, class_name=classes.name(class_id), confidence=confidence, bbox=tuple(box))
-        for class_id, confidence, box in rows
-    ]
-
-
-def _answering(model: Model, predictions: Predictions) -> Model:
-    """The model that answered: a server may load another version in the middle of a run."""
-    version = predictions.model_version
-    return model if version is None else Model(name=model.name, version=version)
 
 
 def _as_picture(shown: Shown) -> Picture:

@@ -1,0 +1,139 @@
+"""What was done of a PACS already: a small database in OUT/private, so that a kill at any moment loses nothing.
+
+It holds UIDs in clear. Whatever it does not hold is done again, and ends in the same files and the same reports.
+"""
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+from radloop import files
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS studies (study_uid TEXT PRIMARY KEY, objects INTEGER);
+CREATE TABLE IF NOT EXISTS objects (
+    sop_instance_uid TEXT PRIMARY KEY, study_uid TEXT NOT NULL, outcome TEXT NOT NULL, image_id TEXT);
+CREATE INDEX IF NOT EXISTS objects_of_study ON objects (study_uid);
+CREATE TABLE IF NOT EXISTS reports (
+    study_uid TEXT, model TEXT, number INTEGER, images TEXT NOT NULL, outcome TEXT,
+    PRIMARY KEY (study_uid, model, number));
+"""
+_FORGET_STUDIES: Final = """
+DELETE FROM studies WHERE study_uid IN (SELECT study_uid FROM objects WHERE image_id = ? AND outcome = ?)
+"""
+_END: Final = "UPDATE reports SET outcome = ? WHERE study_uid = ? AND model = ? AND number = ?"
+
+HELD: Final = "held"  # the outcome of an image that waits for a person
+
+
+class Done(NamedTuple):
+    """What became of an object: a word, or the code of a refusal."""
+
+    study_uid: str
+    sop_instance_uid: str
+    outcome: str
+    image_id: str | None = None
+
+
+class Planned(NamedTuple):
+    """A report that is to be stored: the how-manieth of its model in the study, and its images by UID."""
+
+    study_uid: str
+    model: str
+    number: int
+    images: tuple[str, ...]
+
+
+class Ledger:
+    """The database; safe to be asked from many threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it, or make it, for its owner alone."""
+        path.parent.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, files.OWN_FILE))
+        self._lock = threading.RLock()
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {_TABLES}")
+
+    def __enter__(self) -> Self:
+        """Nothing more is opened."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self._database.close()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that is written within, or nothing of it."""
+        with self._lock:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+
+    def counts(self) -> dict[str, int]:
+        """{study: how many objects it had when all of them were done}."""
+        with self._lock:
+            return dict(self._database.execute("SELECT study_uid, objects FROM studies"))
+
+    def count(self, study_uid: str, objects: int) -> None:
+        """All objects of a study are done, so many."""
+        with self._lock:
+            self._database.execute("REPLACE INTO studies VALUES (?, ?)", (study_uid, objects))
+
+    def known(self, study_uid: str) -> set[str]:
+        """The objects of a study that are done."""
+        with self._lock:
+            rows = self._database.execute("SELECT sop_instance_uid FROM objects WHERE study_uid = ?", (study_uid,))
+            return {uid for (uid,) in rows}
+
+    def record(self, done: Iterable[Done]) -> None:
+        """Objects that are done."""
+        rows = [(one.sop_instance_uid, one.study_uid, one.outcome, one.image_id) for one in done]
+        with self._lock:
+            self._database.executemany("REPLACE INTO objects VALUES (?, ?, ?, ?)", rows)
+
+    def held(self) -> set[str]:
+        """The ids of the images that wait for a person."""
+        with self._lock:
+            rows = self._database.execute("SELECT image_id FROM objects WHERE outcome = ?", (HELD,))
+            return {image_id for (image_id,) in rows}
+
+    def look_again(self, image_ids: Collection[str]) -> None:
+        """Held images that are to be asked for again."""
+        with self.together():
+            for image_id in image_ids:
+                self._database.execute(_FORGET_STUDIES, (image_id, HELD))
+                self._database.execute("DELETE FROM objects WHERE image_id = ? AND outcome = ?", (image_id, HELD))
+
+    def reports(self, study_uid: str, model: str) -> list[tuple[Planned, bool]]:
+        """The reports of a model in a study, in the order of their numbers, and whether each was stored or given up."""
+        question = "SELECT number, images, outcome FROM reports WHERE study_uid = ? AND model = ? ORDER BY number"
+        with self._lock:
+            rows = self._database.execute(question, (study_uid, model)).fetchall()
+        return [
+            (Planned(study_uid, model, number, tuple(json.loads(images))), bool(end)) for number, images, end in rows
+        ]
+
+    def plan(self, report: Planned) -> None:
+        """A report that will be stored, before it is: after a kill it speaks of the same images."""
+        values = (report.study_uid, report.model, report.number, json.dumps(report.images))
+        with self._lock:
+            self._database.execute("INSERT INTO reports VALUES (?, ?, ?, ?, NULL)", values)
+
+    def end(self, report: Planned, outcome: str) -> None:
+        """A report that was stored, or refused for good."""
+        which = (outcome, report.study_uid, report.model, report.number)
+        with self._lock:
+            self._database.execute(
+                "UPDATE reports SET outcome = ? WHERE study_uid = ? AND model = ? AND number = ?", which
+            )

@@ -1,0 +1,71 @@
+"""A folder with a small dataset and a PACS in memory, watched."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import made_up
+from dicom_files import dicom, gray, uid_of
+from memory_pacs import MemoryPacs
+from radloop import detectors, parts
+from radloop.dicom import report_reader
+from radloop.options import Etl, Watch
+from radloop.pipelines import offline, watching
+from radloop.split_sizes import SplitSizes
+from taxonomies import VINDR
+
+SIZES = SplitSizes.parse("training=18,validation=4,test=6,staging=4,canary=2,production=6")
+
+
+def build(folder: Path) -> Path:
+    """OUT with a dataset, made once and linked by `linked`."""
+    films = made_up.films(folder / "films")
+    offline.etl(Etl(out=folder / "out", source=str(films), sizes=SIZES, jobs=1))
+    return folder / "out"
+
+
+def linked(built: Path, out: Path) -> Path:
+    shutil.copytree(built, out, copy_function=os.link)
+    return out
+
+
+def radiograph(number: int, **tags) -> bytes:
+    """An image of a study of its own, unless `tags` say otherwise."""
+    return dicom(gray(64, 48, seed=number), number=number, **tags)
+
+
+def same_study(number: int, study: int, **tags) -> bytes:
+    return radiograph(number, StudyInstanceUID=uid_of(study, 3), PatientID=f"P{study:05}", **tags)
+
+
+def options(out: Path, **told) -> Watch:
+    return Watch(
+        **{"out": out, "pacs": "memory", "detector": "random", "once": True, "jobs": 2, "recipe": None, **told}
+    )
+
+
+def watch(out: Path, pacs: MemoryPacs, *, detector=None, **told) -> watching.Watched:
+    made = detector or detectors.create("random", VINDR)
+    return watching.watch(options(out, **told), pacs=pacs, detector=made)
+
+
+def feedback(out: Path) -> dict[str, list[dict]]:
+    """{image_id: every feedback on it}."""
+    found: dict[str, list[dict]] = {}
+    for path in sorted((out / "feedback").glob("*.json")):
+        told = json.loads(path.read_bytes())
+        found.setdefault(told["image_id"], []).append(told)
+    return found
+
+
+def reviews(out: Path) -> list[dict]:
+    return [json.loads(path.read_bytes()) for path in sorted((out / "reviews").glob("*.json"))]
+
+
+def log(out: Path) -> list[dict]:
+    return [json.loads(line) for line in parts.Out(out=out).out.joinpath("logs/watch.log").read_text().splitlines()]
+
+
+def reports(pacs: MemoryPacs) -> list[report_reader.Report]:
+    return [report_reader.read(data) for data in pacs.reports]
