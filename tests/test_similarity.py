@@ -331,3 +331,19 @@ def test_two_pictures_are_one_film_from_a_likeness_of_993_in_a_thousand_on(films
     assert groups({"a": Image.fromarray(small), "b": Image.fromarray(other)}) == (
         [("a", ["a", "b"])] if together else []
     )
+
+
+def test_known_thumbnails_are_found_as_if_all_were_compared_at_once():
+    films = np.random.default_rng(5).integers(0, 255, (30, 6, 6), dtype=np.uint8)
+    small = np.stack([np.asarray(Image.fromarray(film).resize((32, 32), Image.Resampling.BICUBIC)) for film in films])
+    new = np.concatenate([small[3:6, :, ::-1], 255 - small[20:22], small[:1] // 2 + 40])
+    known = similarity.Known()
+    assert known.find(new).tolist() == []
+    for part in (small[:4], small[4:4], small[4:29], small[29:]):
+        known.add(part)
+    assert (
+        known.find(new).tolist()
+        == similarity.find(small, new).tolist()
+        == [[0, 5], [3, 0], [4, 1], [5, 2], [20, 3], [21, 4]]
+    )
+    assert known.find(small[:0]).tolist() == []

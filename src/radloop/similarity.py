@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -95,23 +94,6 @@ def find(known: npt.NDArray[np.uint8], thumbnails: npt.NDArray[np.uint8]) -> Pai
     return np.unique(np.concatenate(pairs), axis=0)
 
 
-class Known:
-    """Thumbnails that later ones are compared with, as by `find`; what takes time to work out of each is kept."""
-
-    def __init__(self) -> None:
-        """None yet."""
-        self._parts: list[npt.NDArray[np.uint8]] = []
-
-    def add(self, thumbnails: npt.NDArray[np.uint8]) -> None:
-        """Take thumbnails (n×32×32) in; they are numbered on."""
-        self._parts.append(thumbnails)
-
-    def find(self, thumbnails: npt.NDArray[np.uint8]) -> Pairs:
-        """As `find`."""
-        self._parts = [np.concatenate(self._parts)] if self._parts else []
-        return find(self._parts[0], thumbnails) if self._parts else np.empty((0, 2), np.intp)
-
-
 def likeness(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
     """How much of one thumbnail's variance the other explains, 0..1: in the better direction and the best view."""
     shares = []
@@ -137,6 +119,29 @@ def matches(phash: str, known: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+class Known:
+    """Thumbnails that later ones are compared with, as by `find`; what takes time to work out of each is kept."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._seen: _Seen | None = None
+
+    def add(self, thumbnails: npt.NDArray[np.uint8]) -> None:
+        """Take thumbnails (n×32×32) in; they are numbered on."""
+        if len(thumbnails):
+            new = _seen(thumbnails)
+            self._seen = new if self._seen is None else self._seen.with_others(new)
+
+    def find(self, thumbnails: npt.NDArray[np.uint8]) -> Pairs:
+        """As `find`."""
+        pairs = [np.empty((0, 2), np.intp)]
+        if self._seen is not None and len(thumbnails):
+            new = _seen(thumbnails)
+            pairs.append(_compared(self._seen, new))
+            pairs.append(_compared(new, self._seen)[:, ::-1])
+        return np.unique(np.concatenate(pairs), axis=0)
+
+
 @dataclass(frozen=True)
 class _Seen:
     """Thumbnails in every view: rows are the first view of each, then the second of each, and so on."""
@@ -145,6 +150,18 @@ class _Seen:
     low: Floats  # (views·n)×36, as unit vectors
     lengths: Floats  # the squares of what their lengths were
     vectors: Floats  # of the first view, the whole: n×196
+
+    def with_others(self, others: "_Seen") -> "_Seen":
+        """Both, those here first."""
+        width = self.low.shape[1]
+        low = np.concatenate([one.low.reshape(len(VIEWS), len(one.small), width) for one in (self, others)], axis=1)
+        lengths = np.concatenate([one.lengths.reshape(len(VIEWS), len(one.small)) for one in (self, others)], axis=1)
+        return _Seen(
+            np.concatenate([self.small, others.small]),
+            low.reshape(-1, width),
+            lengths.ravel(),
+            np.concatenate([self.vectors, others.vectors]),
+        )
 
 
 def _seen(small: npt.NDArray[np.uint8]) -> _Seen:
@@ -180,28 +197,38 @@ def _partners(small: npt.NDArray[np.uint8]) -> dict[int, set[int]]:
 
 def _alike(small: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8], *, themselves: bool = False) -> Pairs:
     """Which of the thumbnails explain which of the others, in any view of those. `themselves`: they are the others."""
+    seen = _seen(others)
+    return _compared(seen if themselves else _seen(small), seen, themselves=themselves)
+
+
+def _compared(these: _Seen, others: _Seen, *, themselves: bool = False) -> Pairs:
+    """Which thumbnails explain which of the others, in any view of those."""
     # Our threads, not those of BLAS: shared among threads, such small products take more time than alone.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-        seen = _seen(others)
-        starts = range(0, len(small), _ROWS)
-        blocks = [small[start : start + _ROWS] for start in starts]
-        own = [range(start, start + _ROWS) if themselves else range(0) for start in starts]
-        pairs = pool.map(partial(_explained_by, seen), blocks, own)
-        return np.concatenate([found + np.array((start, 0)) for start, found in zip(starts, pairs, strict=True)])
+        starts = range(0, len(these.small), _ROWS)
+        blocks = [range(start, min(start + _ROWS, len(these.small))) for start in starts]
+        pairs = pool.map(lambda block: _explained_by(others, these, block, themselves=themselves), blocks)
+        return np.concatenate([np.empty((0, 2), np.intp), *pairs])
 
 
-def _explained_by(seen: _Seen, small: npt.NDArray[np.uint8], own: range) -> Pairs:
-    """Each of these few thumbnails with those that it explains, but not with its `own` number, if it has one."""
-    bases = alignment.bases(small)
+def _explained_by(others: _Seen, these: _Seen, block: range, *, themselves: bool) -> Pairs:
+    """Each thumbnail of a block with those that it explains, but not with itself."""
+    rows = slice(block.start, block.stop)
+    proposed = _proposed(others, these.low[rows])
+    promising = [row for row in range(len(block)) if any(len(candidates[row]) for candidates in proposed)]
+    if not promising:
+        return np.empty((0, 2), np.intp)
+    bases = alignment.bases(these.small[rows][promising])
     low_bases = alignment.low_bases(bases)
     pairs = []
-    for mirrored, proposed in zip((False, True), _proposed(seen, small), strict=True):
-        for row, candidates in enumerate(proposed):
-            if own:
-                candidates = candidates[candidates % len(seen.small) != own[row]]
+    for mirrored, candidates_of in zip((False, True), proposed, strict=True):
+        for row, basis, low_basis in zip(promising, bases, low_bases, strict=True):
+            number, candidates = block.start + row, candidates_of[row]
+            if themselves:
+                candidates = candidates[candidates % len(others.small) != number]
             if len(candidates):
-                confirmed = _confirmed(seen, bases[row], low_bases[row], candidates, mirrored=mirrored)
-                pairs += [(row, other) for other in confirmed]
+                confirmed = _confirmed(others, basis, low_basis, candidates, mirrored=mirrored)
+                pairs += [(number, other) for other in confirmed]
     return np.array(pairs, np.intp).reshape(-1, 2)
 
 
@@ -232,13 +259,12 @@ def _shares(basis: Floats, values: Floats, view: View) -> Floats:
     return shares
 
 
-def _proposed(seen: _Seen, small: npt.NDArray[np.uint8]) -> tuple[list[Pairs], list[Pairs]]:
-    """For each of these few thumbnails the rows of what is seen that are worth a closer look; and so if mirrored.
+def _proposed(seen: _Seen, low: Floats) -> tuple[list[Pairs], list[Pairs]]:
+    """For each of these few, by low frequencies, the rows of what is seen that are worth a look; and so if mirrored.
 
     In tiles that stay in the processor's cache. The frequencies that a mirror changes the sign of are multiplied apart,
     so that one product serves for both. Of an inverted picture all correlate by as much below zero.
     """
-    low, _ = _low(alignment.vectors(small))
     found: tuple[list[tuple[Pairs, Pairs]], ...] = ([], [])
     for left in range(0, len(seen.low), _COLUMNS):
         tile = seen.low[left : left + _COLUMNS]
@@ -250,7 +276,7 @@ def _proposed(seen: _Seen, small: npt.NDArray[np.uint8]) -> tuple[list[Pairs], l
         for kept, correlation in zip(found, (even + odd, even - odd), strict=True):
             chosen = np.abs(correlation) >= CORRELATION
             kept.append((row[chosen], column[chosen] + left))
-    return _by_row(found[0], len(small)), _by_row(found[1], len(small))
+    return _by_row(found[0], len(low)), _by_row(found[1], len(low))
 
 
 def _by_row(found: list[tuple[Pairs, Pairs]], count: int) -> list[Pairs]:
