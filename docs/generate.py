@@ -88,6 +88,7 @@ STEPS = (
     options.Retrain,
     options.Evaluate,
     options.Export,
+    options.Forget,
 )
 API = {step.__name__.lower(): step for step in STEPS} | {"import_reviews": options.Import}  # by the function's name
 # what decides which record is returned is a keyword of the function's own

@@ -26,6 +26,8 @@ OTHERWISE = {  # what a command needs beyond --out
     "simulate": ["--detector", "random", "--stage-seconds", "0.1"],
     "review": ["--simulated"],
     "demo": ["--images", "12"],
+    "forget": ["IMAGE"],
+    "ingest": ["--from", "FILMS"],
 }
 
 
@@ -46,7 +48,8 @@ def traces(place: Path) -> dict[str, Any]:
 
 
 def run(place: Path, command: str, out: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    files = {"FILMS": str(place / "films"), "TASKS": str(place / "tasks.json")}
+    image = next((place / "films" / "train").glob("*.png")).stem
+    files = {"FILMS": str(place / "films"), "TASKS": str(place / "tasks.json"), "IMAGE": image}
     more = [files.get(word, word) for word in OTHERWISE.get(command, [])]
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, "--out", str(out), *more, "--dry-run", "--json"])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from radloop.api.steps import evaluate as evaluate
     from radloop.api.steps import export as export
     from radloop.api.steps import extract as extract
+    from radloop.api.steps import forget as forget
     from radloop.api.steps import import_reviews as import_reviews
     from radloop.api.steps import ingest as ingest
     from radloop.api.steps import load as load
@@ -50,6 +51,7 @@ __all__ = [
     "evaluate",
     "export",
     "extract",
+    "forget",
     "import_reviews",
     "ingest",
     "load",

@@ -224,6 +224,13 @@ def import_(chosen: options.Import, progress: Progress) -> object:
 
 
 @_command("Data")
+def forget(chosen: options.Forget, progress: Progress) -> object:
+    from radloop.pipelines import forgetting
+
+    return forgetting.forget(chosen, progress=progress)
+
+
+@_command("Data")
 def check(chosen: options.Check, progress: Progress) -> object:
     from radloop.pipelines import checking
 

@@ -348,6 +348,24 @@ class Import(Json, Strict, DryRun, Jobs, Durable, Renamed, DatasetFolder, Review
 
 
 @dataclass(frozen=True, kw_only=True)
+class Forget(Json, DryRun, LogFile, ReviewsFolder, FeedbackFolder, Stored):
+    """Take an image, or all of a person, away from disk and store. What stays is a hash, the time and the reason."""
+
+    asked: Annotated[
+        str,
+        About(
+            "An image_id, or a patient: the PatientID in clear, its pseudonym, or the source's patient_id.",
+            argument="IMAGE|PATIENT",
+        ),
+    ]
+    reason: str = option("", About("Why, in a few words; it is published.", ours=False))
+    kind: Literal["auto", "image", "patient"] = option(
+        "auto", About("Whether an image or a patient is meant, where it may be either.", ours=False)
+    )
+    issuer: str | None = option(None, About("Who issued the PatientID, where several have.", shown="any", ours=False))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check(Json, Jobs):
     """Say what a trainer would drop, and what was changed or leaks. It is Ultralytics 8.4. Exit 1 if anything is."""
 
@@ -384,6 +402,7 @@ STEPS: Final[tuple[type[Step], ...]] = (
     Explain,
     Export,
     Import,
+    Forget,
     Check,
     Dashboard,
     Demo,

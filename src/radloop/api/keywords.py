@@ -265,6 +265,20 @@ class ExportKeywords(TypedDict, total=False):
     dry_run: bool
 
 
+class ForgetKeywords(TypedDict, total=False):
+    """Keywords of `radloop.forget`."""
+
+    out: Text
+    store: Text | None
+    feedback: Text | None
+    reviews: Text | None
+    log: Text | None
+    reason: Text
+    kind: Literal["auto", "image", "patient"]
+    issuer: Text | None
+    dry_run: bool
+
+
 class ImportKeywords(TypedDict, total=False):
     """Keywords of `radloop.import_reviews`."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         EvaluateKeywords,
         ExportKeywords,
         ExtractKeywords,
+        ForgetKeywords,
         ImportKeywords,
         IngestKeywords,
         LoadKeywords,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from radloop.pipelines.evaluating import Evaluation
     from radloop.pipelines.exporting import Exported
+    from radloop.pipelines.forgetting import Forgot
     from radloop.pipelines.importing import Imported
     from radloop.pipelines.ingesting import Ingested
     from radloop.pipelines.offline import EtlPreview, Extracted, Loaded, Transformed
@@ -300,3 +302,22 @@ def import_reviews(options: of.Import | None = None, /, *, progress: Progress | 
 
     with given.running(of.Import, options, told, progress) as run:
         return importing.import_reviews(run.options, progress=run.progress)
+
+
+@overload
+def forget(options: of.Forget, /, *, progress: Progress | bool = ..., **told: Unpack[ForgetKeywords]) -> Forgot: ...
+@overload
+def forget(*, asked: str, progress: Progress | bool = ..., **told: Unpack[ForgetKeywords]) -> Forgot: ...
+@given.named(of.Forget)
+def forget(options: of.Forget | None = None, /, *, progress: Progress | bool = False, **told: Any) -> Forgot:
+    """Take an image, or all of a person, away from `out` and the store; a tombstone stays.
+
+    >>> one = radloop.open("data").images["image_id"][0]
+    >>> foreseen = radloop.forget(asked=one, out="data", reason="consent withdrawn", dry_run=True)
+    >>> foreseen.images, foreseen.done
+    (1, False)
+    """
+    from radloop.pipelines import forgetting
+
+    with given.running(of.Forget, options, told, progress) as run:
+        return forgetting.forget(run.options, progress=run.progress)

@@ -18,6 +18,7 @@ from radloop.tables import TOMBSTONES
 
 Kind = Literal["image", "pixels"]
 
+FORGOTTEN: Final = "forgotten"  # in summary.json and report.json: how many images
 NOTHING: Final = TOMBSTONES.to_frame()
 
 _DIGITS: Final = 32
@@ -55,6 +56,11 @@ def union(*stones: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([NOTHING, *stones]).unique("image", keep="first", maintain_order=True)
 
 
+def counted(stones: pl.DataFrame) -> dict[str, int]:
+    """What summary.json says of them: nothing where there are none."""
+    return {FORGOTTEN: stones.height} if stones.height else {}
+
+
 def made(images: pl.DataFrame, *, salt: str, now: datetime, reason: str) -> pl.DataFrame:
     """TOMBSTONES of images (image_id, pixels_md5)."""
     rows = [
@@ -84,7 +90,7 @@ def forgotten(stones: pl.DataFrame, values: Iterable[str | None], *, kind: Kind 
 def remain(pictures: pl.DataFrame, stones: pl.DataFrame) -> pl.DataFrame:
     """The rows of a table with image_id, and perhaps pixels_md5, that no tombstone speaks of, by either."""
     ids = forgotten(stones, pictures["image_id"].unique())
-    left = pictures.filter(~pl.col("image_id").is_in(list(ids)))
+    left = pictures.filter(~pl.col("image_id").is_in(list(ids)).fill_null(value=False))
     if "pixels_md5" not in pictures.columns:
         return left
     pixels = forgotten(stones, left["pixels_md5"].unique(), kind="pixels")

@@ -241,6 +241,11 @@ def recipe_of(summary: Mapping[str, Any]) -> str | None:
     return None if told is None else str(told)
 
 
+def lineage_of_summary(data: bytes) -> str | None:
+    """The lineage that the bytes of a summary.json tell."""
+    return _json(data, name=tree.SUMMARY).get("lineage")
+
+
 def encode(annotations: pl.DataFrame, classes: Taxonomy) -> bytes:
     """The bytes of annotations.parquet: ANNOTATIONS with "No finding" as files have it, in the order of the table."""
     return sealed.encode(annotations.with_columns(classes.to_file(pl.col("class_id"))))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import polars as pl
 
 from radloop import manifest, sealed, tree
-from radloop.catalog import heldout, truth, version
+from radloop.catalog import heldout, tombstones, truth, version
 from radloop.errors import DatasetError, UsageError
 from radloop.tables import (
     ANNOTATION_COLUMNS,
@@ -75,6 +75,7 @@ class Ancestry:
     previous: str | None = None  # the id of the version that it continues; None: it begins its lineage
     replaces: str | None = None  # the id of the one that --fresh set aside
     proof: Mapping[str, Any] = field(default_factory=dict)  # what splits.json tells of the way from `previous`
+    stones: pl.DataFrame = field(default_factory=tombstones.NOTHING.clone)  # TOMBSTONES: what was taken away for good
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,7 @@ def build(
             "settings": account.settings,
             **_boxes_counted(files),
             **_rows_counted(findings, account),
+            **tombstones.counted(ancestry.stones if ancestry else tombstones.NOTHING),
         }
     )
     return Plan(
@@ -175,7 +177,11 @@ def _marked(findings: pl.DataFrame) -> pl.DataFrame:
 
 
 def _remembered(ancestry: Ancestry | None) -> dict[str, bytes]:
-    return {tree.HELDOUT: heldout.encode(ancestry.memory)} if ancestry else {}
+    """The memory, and the tombstones where there are any."""
+    if ancestry is None:
+        return {}
+    stones = {tree.TOMBSTONES: tombstones.encode(ancestry.stones)} if ancestry.stones.height else {}
+    return {tree.HELDOUT: heldout.encode(ancestry.memory), **stones}
 
 
 def _of_radiographs(account: Account, files: pl.DataFrame) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ import re
 import secrets
 import stat
 import unicodedata
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -110,10 +111,8 @@ class Pseudonyms:
         """
         if self._origins.get(origin.image_id) == origin or self._read().get(origin.image_id) == origin:
             return
-        table = os.open(self.folder / TABLE, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        table = self._opened_alone()
         try:
-            with suppress(OSError):  # not every file system has locks
-                fcntl.flock(table, fcntl.LOCK_EX)
             size = os.fstat(table).st_size
             torn = size > 0 and os.pread(table, 1, size - 1) != b"\n"
             files.write_all(table, b"\n" * torn + msgspec.json.encode(asdict(origin)) + b"\n")
@@ -121,9 +120,38 @@ class Pseudonyms:
             os.close(table)
         self._origins[origin.image_id] = origin
 
+    def _opened_alone(self) -> int:
+        """A descriptor of the table, held against others who add to it; not of one that `forget` has just replaced."""
+        while True:
+            table = os.open(self.folder / TABLE, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with suppress(OSError):  # not every file system has locks
+                fcntl.flock(table, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(self.folder / TABLE), os.fstat(table)):
+                    return table
+            os.close(table)
+
     def back(self, image_id: str) -> Origin | None:
         """Where an image comes from; None where that is not known."""
         return self._origins.get(image_id) or self._read().get(image_id)
+
+    def origins(self) -> list[Origin]:
+        """All of the table that leads back."""
+        return list(self._read().values())
+
+    def forget(self, image_ids: Collection[str]) -> None:
+        """Take images out of the table that leads back; a kill leaves the old table or the new."""
+        if not {one.image_id for one in self.origins()} & {*image_ids}:
+            return
+        table = self._opened_alone()
+        try:
+            self._origins, self._seen = {}, 0
+            kept = [one for one in self.origins() if one.image_id not in image_ids]
+            lines = b"".join(msgspec.json.encode(asdict(one)) + b"\n" for one in kept)
+            files.write_atomic(self.folder / TABLE, lines, durable=True, mode=0o600)
+        finally:
+            os.close(table)
+        self._origins, self._seen = {}, 0
 
     def _read(self) -> dict[str, Origin]:
         """The table, with what was added to it since the last look, by others too."""

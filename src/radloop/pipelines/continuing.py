@@ -3,14 +3,14 @@
 import json
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from radloop import manifest, storage, tree
-from radloop.catalog import heldout, version
+from radloop.catalog import heldout, tombstones, version
 from radloop.catalog.version import Earlier
 from radloop.dataset import recognition, splits
 from radloop.dataset.plan import Ancestry
@@ -30,6 +30,7 @@ class Continued:
     place: str = ""  # where that version stands
     standing: str | None = None  # the id of what lies where the new version goes, when --fresh sets it aside
     standing_replaces: str | None = None  # and what that one set aside itself
+    stones: pl.DataFrame = field(default_factory=tombstones.NOTHING.clone)  # TOMBSTONES: what never comes in again
 
     @property
     def described(self) -> str:
@@ -65,9 +66,18 @@ class Continued:
 def find(out: Path, store: str, *, previous: str | None = None, fresh: bool = False) -> Continued:
     """The version to continue: that of `previous` where it is given, else the store's, else the one in OUT/organized.
 
-    `fresh` begins a lineage of its own. Raises StoreError where the store does not answer, DatasetError where the
-    version is damaged or was changed.
+    `fresh` begins a lineage of its own; what was forgotten is left out of either. Raises StoreError where the store
+    does not answer, DatasetError where the version is damaged or was changed.
     """
+    found = _found(out, store, previous, fresh=fresh)
+    stones = tombstones.union(tombstones.read(out), *(_stones_in(one) for one in (store, previous) if one))
+    if found.earlier is None or stones.is_empty():
+        return replace(found, stones=stones)
+    told, memory = (tombstones.remain(table, stones) for table in (found.earlier.annotations, found.earlier.memory))
+    return replace(found, stones=stones, earlier=replace(found.earlier, annotations=told, memory=memory))
+
+
+def _found(out: Path, store: str, previous: str | None, *, fresh: bool) -> Continued:
     if fresh and previous is not None:
         raise UsageError("--previous names the version to continue, and --fresh continues none. Give one of them.")
     if fresh:
@@ -84,6 +94,13 @@ def find(out: Path, store: str, *, previous: str | None = None, fresh: bool = Fa
             f"{damaged} The next version would continue it: mend it, name a sound one with --previous, or begin anew "
             "with --fresh."
         ) from damaged
+
+
+def _stones_in(address: str) -> pl.DataFrame:
+    """TOMBSTONES of a store."""
+    with closing(storage.open_store(address)) as opened:
+        key = layout.key_in(layout.resolve_prefix(opened), tree.TOMBSTONES)
+        return tombstones.decode(opened.get(key), name=f"{address}/{key}")
 
 
 def _standing_in(store: str, root: Path) -> Continued:
@@ -171,11 +188,12 @@ def ancestry(
         schema={"image_id": pl.String, "thumbnail": pl.Binary},
     )
     grown = heldout.grow(continued.memory, assignment, inspected, small, heldout.patients_of(patients, lineage))
-    own = Ancestry(lineage, grown, earlier.id if earlier else None, continued.standing)
+    stones = continued.stones
+    own = Ancestry(lineage, grown, earlier.id if earlier else None, continued.standing, stones=stones)
     if earlier is None:
         if continued.standing is None:
             return own, {}
-        return own, {continued.standing: Ancestry(lineage, grown, None, continued.standing_replaces)}
+        return own, {continued.standing: Ancestry(lineage, grown, None, continued.standing_replaces, stones=stones)}
     told, before = earlier.summary, earlier.proof
     again = Ancestry(
         lineage,
@@ -187,6 +205,7 @@ def ancestry(
             "moves": before.get("moves", []),
             "moved_before": before.get("moved_before", []),
         },
+        stones,
     )
     return own, {earlier.id: again}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from radloop.catalog import classes
+from radloop.catalog import classes, tombstones
 from radloop.catalog.classes import Resolved, Wishes
 from radloop.catalog.version import Earlier
 from radloop.dataset import additions, findings, identity, ids, kept_splits, pictures, suspicion
@@ -20,6 +20,7 @@ from radloop.sources import formats, raw
 from radloop.sources.formats import csv
 from radloop.sources.raw import RawData
 from radloop.taxonomy import Taxonomy
+from radloop.words import several
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ def gather(
 
     Rows beside the source's may be of incoming pictures (`joining`).
     """
-    name = data.title
-    labels = formats.read(data)
-    rows, ragged = labels.rows, labels.rejected
-    matched = ids.match(rows["image_id"], found, name=name)
-    rows = matched.apply(rows)
+    name, labels = data.title, formats.read(data)
+    matched = ids.match(labels.rows["image_id"], found, name=name)
+    rows, ragged, found = (
+        tombstones.remain(table, continued.stones) for table in (matched.apply(labels.rows), labels.rejected, found)
+    )
     kept = kept_splits.read(rows, name=name) if options.keep_splits else None
     earlier = continued.earlier
     resolved = classes.resolve(rows, wishes, previous=earlier.taxonomy if earlier else None, own=labels.classes)
@@ -71,7 +72,7 @@ def gather(
     )
     valid = replace(valid, rejected=pl.concat([ragged, valid.rejected]))
     suspicion.refuse(valid, name=name)
-    new, silent = _added(options.add, resolved, wishes) if options.add else (None, ())
+    new, silent = _added(options.add, resolved, wishes, continued.stones) if options.add else (None, ())
     carried = _carried(earlier, resolved, wishes) if earlier else None
     settled = joining.assignment(continued)
     joined, pictured = _joined(carried, new, found, settled, joining)
@@ -87,7 +88,7 @@ def gather(
     merged = refusing.with_pictures(options, merged, found, name=name, hint=matched.hint)
     number = merged.findings.height + merged.rejected.height
     notes = (
-        *filter(None, [matched.note]),
+        *_of_ids(labels.rows, rows, matched),
         *labels.notes,
         *_of_columns(rows, options),
         *resolved.notes,
@@ -108,6 +109,37 @@ def _joined(
     never = additions.withheld(settled).keys()
     joined = joining.pictures(beside - never - set(found["image_id"]))
     return joined, pl.concat([found["image_id"], joining.pictured(beside & never), joined["image_id"]])
+
+
+def without_forgotten(
+    gathered: Gathered, inspected: pl.DataFrame, stones: pl.DataFrame
+) -> tuple[Gathered, pl.DataFrame]:
+    """The rows and PICTURES without those whose gray values were forgotten: the same picture under another name."""
+    left = tombstones.remain(inspected, stones)
+    gone = inspected.join(left, on="image_id", how="anti")["image_id"].to_list()
+    if not gone:
+        return gathered, inspected
+    valid, found = gathered.valid, gathered.found.filter(~pl.col("image_id").is_in(gone))
+    stays = ~pl.col("image_id").is_in(gone).fill_null(value=False)
+    valid = replace(
+        valid,
+        findings=valid.findings.filter(stays),
+        origins=valid.origins.filter(valid.findings.select(stays).to_series()),
+        rejected=valid.rejected.filter(stays),
+        patients=valid.patients.filter(stays),
+        lost=valid.lost.filter(stays),
+    )
+    note = f"{several(len(gone), 'picture')} left out: the same gray values were forgotten, under another name"
+    number = valid.findings.height + valid.rejected.height
+    return replace(gathered, valid=valid, found=found, number=number, notes=(*gathered.notes, note)), left
+
+
+def _of_ids(rows: pl.DataFrame, left: pl.DataFrame, matched: ids.Matched) -> Iterator[str]:
+    """That ids were matched with pictures, and that rows are left out for good; of whom stands nowhere."""
+    yield from filter(None, [matched.note])
+    if left.height < rows.height:
+        images = matched.apply(rows)["image_id"].n_unique() - left["image_id"].n_unique()
+        yield f"{several(rows.height - left.height, 'row')} of {several(images, 'image')} left out: they were forgotten"
 
 
 def _headers(data: RawData, found: pl.DataFrame) -> pl.DataFrame | None:
@@ -140,9 +172,10 @@ def _carried(earlier: Earlier, resolved: Resolved, wishes: Wishes) -> Added | No
     return _own(rows, resolved, wishes, source=additions.CARRIED, name=additions.CARRIED) if rows.height else None
 
 
-def _added(add: Path, resolved: Resolved, wishes: Wishes) -> tuple[Added | None, tuple[str, ...]]:
+def _added(add: Path, resolved: Resolved, wishes: Wishes, stones: pl.DataFrame) -> tuple[Added | None, tuple[str, ...]]:
     """The rows of a retrain.csv that become labels, and a sentence about the others; what is refused names the file."""
     rows, ragged = csv.read_annotations(add, source=additions.SOURCE, also=additions.COLUMNS)
+    rows = tombstones.remain(rows, stones)
     training = additions.training(rows)
     left = rows.height - training.height
     notes = (f"{left} of {rows.height} rows of {add.name} do not train (`trains` is false) and are not added",)

@@ -159,12 +159,11 @@ def transform(
         folder_of_pictures = _require_pictures(data)
         continued = _continued(options, data)
         cache = options.out / "cache" / "pictures.parquet" if writing else None
-
-        found = pictures.find(folder_of_pictures)
-        gathered = gathering.gather(data, found, wishes, continued, options, incoming)
+        gathered = gathering.gather(data, pictures.find(folder_of_pictures), wishes, continued, options, incoming)
         labelled = gathered.found.join(gathered.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
         inspected = incoming.checked(pictures.require_upright(inspected))
+        gathered, inspected = gathering.without_forgotten(gathered, inspected, continued.stones)
         valid = refusing.with_pictures(options, gathered.valid, inspected, name=data.title)
 
         thumbnails = pictures.Thumbnails(folder_of_pictures, inspected, engine=engine, cache=cache)
@@ -193,7 +192,7 @@ def transform(
             rows_refused=valid.rejected.height,
             refused=refusal.by_code(valid.rejected),
             lost_readings=valid.lost.height,
-            unlabelled_pictures=found.join(valid.findings, on="image_id", how="anti").height,
+            unlabelled_pictures=gathered.found.join(valid.findings, on="image_id", how="anti").height,
             worst=proven["worst"] | {"class_name": gathered.taxonomy.name(proven["worst"]["class_id"])},
             continues=continued.described,
             difference=_difference(continued.earlier, built, gathered.taxonomy),
@@ -204,14 +203,12 @@ def transform(
 
 def load(options: Load, *, engine: Engine = HERE, progress: Progress = silent) -> Published:
     """Publish OUT/organized to STORE/organized and verify it there."""
-    writing = not options.dry_run
     with (
-        files.locked(options.out, writing=writing),
+        files.locked(options.out, writing=not options.dry_run),
         closing(storage.open_store(options.store_address, engine=engine)) as store,
     ):
-        root = manifest.unit_root(options.out)
         return publish.publish(
-            root,
+            manifest.unit_root(options.out),
             store,
             keep_old=options.keep_old,
             allow_shrink=options.allow_shrink,

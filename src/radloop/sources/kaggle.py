@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, cast
@@ -318,6 +318,19 @@ def _unpack_pictures(whole: Path, folder: Path, progress: Progress) -> None:
 def _is_complete(folder: Path) -> bool:
     """Whether everything was once unpacked here, and is there still."""
     return _json(folder / "download.json") == _inventory(folder)
+
+
+def settle(folder: Path, *, without: Collection[Path], sizes_bytes: int) -> None:
+    """Say before these pictures go, and train_meta.csv has so many bytes, that what is left then is all.
+
+    Else the next run would fetch everything again.
+    """
+    if (folder / "download.json").is_file() and _is_complete(folder):
+        inventory = _inventory(folder)
+        gone = [path.stat().st_size for path in without]
+        left = {"pictures": inventory["pictures"] - len(gone), "picture_bytes": inventory["picture_bytes"] - sum(gone)}
+        written = inventory | left | {"sizes_bytes": sizes_bytes}
+        files.write_atomic(folder / "download.json", json.dumps(written, indent=2).encode() + b"\n")
 
 
 def _inventory(folder: Path) -> dict[str, Any]:

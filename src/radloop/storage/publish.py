@@ -55,6 +55,7 @@ def publish(
     prefix: str = manifest.UNIT,
     keep_old: bool = False,
     allow_shrink: bool = False,
+    purged: frozenset[str] = frozenset(),
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Published:
@@ -62,7 +63,8 @@ def publish(
 
     Sends only what the store does not hold; of each distinct picture one copy. Raises DatasetError where `root` is
     not what its manifest says, StoreError where the store refuses or fails; the same command then goes on from there.
-    Raises StoreError, too, where a dataset has over a tenth less than the store's, unless `allow_shrink`.
+    Raises StoreError, too, where a dataset has over a tenth less than the store's, unless `allow_shrink`. `purged` keys
+    go, although no manifest lists them.
     """
     store.admit(root, prefix)
     manifest_file, table = _read_unit(root)
@@ -72,7 +74,7 @@ def publish(
     _refuse_another(root, table, held, store.address)
     if not allow_shrink:
         _refuse_shrunken(root, table, held, store, prefix)
-    change = _compare(root, prefix, manifest_file, table, held, keep_old=keep_old)
+    change = _compare(root, prefix, manifest_file, table, held, keep_old=keep_old, purged=purged)
 
     transfers = store.foresee(change) if dry_run else store.commit(change, progress=progress)
     return Published(
@@ -156,7 +158,14 @@ def _known(data: bytes | None, name: str, notes: list[str]) -> pl.DataFrame:
 
 
 def _compare(
-    root: Path, prefix: str, manifest_file: bytes, table: pl.DataFrame, held: _Held, *, keep_old: bool
+    root: Path,
+    prefix: str,
+    manifest_file: bytes,
+    table: pl.DataFrame,
+    held: _Held,
+    *,
+    keep_old: bool,
+    purged: frozenset[str],
 ) -> Change:
     rows = {row.key: row for row in rows_of(table)}
     # while the marker stands, the keys that were to change may hold either version
@@ -174,7 +183,7 @@ def _compare(
             changed.append(key)
     owed = set(held.owed["key"].to_list())
     old = owed - rows.keys()
-    cut = set(_cut_off(held.listing, OURS | owed | rows.keys()))
+    cut = set(_cut_off(held.listing, OURS | owed | rows.keys())) | ((purged - rows.keys()) & held.listing.keys())
     return Change(
         root=root,
         prefix=prefix,

@@ -1,0 +1,181 @@
+"""What lies in OUT of the images that are forgotten, outside of the dataset's own units: counted, and taken away.
+
+Everything here can be killed and called again. A folder of the user's own is never changed.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from radloop import files, sealed, tree
+from radloop.dataset import pictures
+from radloop.dataset.forgetting import rows, rows_left
+from radloop.dicom import pseudonyms
+from radloop.dicom.pseudonyms import Pseudonyms
+from radloop.errors import SourceError
+from radloop.feedback import mentions
+from radloop.feedback.mentions import Wanted
+from radloop.options import Forget
+from radloop.pipelines.whose import Whose
+from radloop.sources import kaggle, raw
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One kind of thing: how much of it there is, and how it is taken away."""
+
+    count: int
+    take_away: Callable[[], object]
+
+
+def count(options: Forget, whose: Whose, *, in_dataset: bool) -> dict[str, int]:
+    """How many of each kind there are. in_dataset: the images were in the dataset, and so may be in its exports."""
+    return {name: place.count for name, place in _places(options, whose, in_dataset=in_dataset)}
+
+
+def clear(options: Forget, whose: Whose, *, in_dataset: bool) -> None:
+    """Take all of it away."""
+    for _, place in _places(options, whose, in_dataset=in_dataset):
+        place.take_away()
+
+
+def own_source(out: Path) -> bool:
+    """Whether the pictures of the source are a folder of the user's own."""
+    try:
+        folder = raw.read(out).pictures
+    except SourceError:
+        return False
+    return folder is not None and not folder.is_relative_to(out.absolute() / "raw")
+
+
+def _places(options: Forget, whose: Whose, *, in_dataset: bool) -> Iterator[tuple[str, _Place]]:
+    out, wanted = options.out, whose.wanted
+    for name, folder in (("feedback", options.feedback_folder), ("reviews", options.reviews_folder)):
+        yield name, _documents(folder, whose)
+    logs = sorted({options.log_file, *(out / "logs").glob("*.log")})
+    told = {path: mentions.count_lines(path, wanted) for path in logs}
+    yield "lines of logs", _Place(sum(told.values()), lambda: _take_lines(told, wanted))
+    raw_tables, raw_rows = _tables(sorted((out / "raw").rglob("*.csv")), whose)
+    yield "raw pictures", _raw_pictures(out, whose, raw_tables)
+    refused, refused_rows = _tables(
+        [out / tree.REJECTED, out / tree.REFUSED, *sorted((out / pseudonyms.FOLDER).rglob("*.csv"))], whose
+    )
+    yield "rows of tables", _Place(raw_rows + refused_rows, lambda: _rewrite(refused))
+    exports = sorted(path for path in (out / "export").glob("*") if in_dataset)
+    yield "exports", _Place(len(exports), lambda: _remove_folders(exports))
+    yield "cached rows", _caches({out / "cache", options.feedback_folder.parent / "cache"}, whose)
+    yield "cut-off work", _cut_off(out)
+    yield "private rows and pictures", _private(out, whose)
+
+
+def _take_lines(told: Mapping[Path, int], wanted: Wanted) -> None:
+    for path, lines in told.items():
+        if lines:
+            mentions.take_lines(path, wanted)
+
+
+def _remove_folders(folders: Iterable[Path]) -> None:
+    for path in folders:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _documents(folder: Path, whose: Whose) -> _Place:
+    found = mentions.find(folder, whose.wanted)
+    return _Place(found.count, lambda: mentions.remove(folder, found, whose.wanted))
+
+
+def _raw_pictures(out: Path, whose: Whose, tables: Mapping[Path, bytes]) -> _Place:
+    """Those that radloop made or downloaded, and with them the tables beside them."""
+    folder, ids = out / "raw", list(whose.gone.image_ids)
+    places = [path for path in folder.glob("*") if path.is_dir() and not path.is_symlink()]
+    found = {place: pictures.find(place).filter(pl.col("image_id").is_in(ids))["path"] for place in places}
+    paths = [place / path for place, there in found.items() for path in there]
+
+    def take_away() -> None:
+        meta = folder / "train_meta.csv"
+        bytes_left = len(tables[meta]) if meta in tables else meta.stat().st_size if meta.is_file() else 0
+        kaggle.settle(folder, without=paths, sizes_bytes=bytes_left)
+        for path in paths:
+            path.unlink(missing_ok=True)
+        _rewrite(tables)
+
+    return _Place(len(paths), take_away)
+
+
+def _tables(places: Iterable[Path], whose: Whose) -> tuple[dict[Path, bytes], int]:
+    """The CSV files that have rows of the images, without these; and how many these are."""
+    left: dict[Path, bytes] = {}
+    number = 0
+    for path in places:
+        if path.is_file() and not path.is_symlink():
+            data = path.read_bytes()
+            ours = sum(map(whose.gone.is_row, rows(data)))
+            number += ours
+            left |= {path: rows_left(data, whose.gone.is_row)} if ours else {}
+    return left, number
+
+
+def _caches(folders: set[Path], whose: Whose) -> _Place:
+    """Rows of what was read and measured before, and pictures; a table that is not radloop's goes as a whole."""
+    left: dict[Path, bytes | None] = {}
+    number = 0
+    named = whose.gone.image_ids | whose.gone.md5s
+    for path in sorted(path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        if path.suffix != ".parquet":
+            if path.stem in named:
+                left[path], number = None, number + 1
+            continue
+        table = sealed.decode(path.read_bytes())
+        if table is None or "image_id" not in table.columns:
+            left[path], number = None, number + 1
+            continue
+        stays = table.filter(~_is_ours(table, whose))
+        if stays.height < table.height:
+            left[path] = sealed.encode(stays) if stays.height else None
+            number += table.height - stays.height
+    return _Place(number, lambda: _rewrite(left))
+
+
+def _is_ours(table: pl.DataFrame, whose: Whose) -> pl.Expr:
+    ours = {
+        "image_id": whose.gone.image_ids,
+        "feedback_id": whose.gone.feedback_ids,
+        "md5": whose.gone.md5s,
+        "image_md5": whose.gone.md5s,
+    }
+    columns = [pl.col(name).is_in(list(values)) for name, values in ours.items() if name in table.columns]
+    return pl.any_horizontal(columns).fill_null(value=False)
+
+
+def _rewrite(left: Mapping[Path, bytes] | Mapping[Path, bytes | None]) -> None:
+    for path, data in left.items():
+        if data is None:
+            path.unlink(missing_ok=True)
+        else:
+            files.write_atomic(path, data, mode=path.stat().st_mode & 0o777)
+
+
+def _cut_off(out: Path) -> _Place:
+    """What a killed pull or transform left: it holds pictures, and is begun anew by the next."""
+    left = [path for name in (".organized.pull", ".organized.new") if (path := out / name).exists()]
+    return _Place(len(left), lambda: _remove_folders(left))
+
+
+def _private(out: Path, whose: Whose) -> _Place:
+    """The rows that lead back, and pictures that wait for a person's look."""
+    folder, ids = out / pseudonyms.FOLDER, whose.gone.image_ids
+    if not (folder / pseudonyms.KEY).is_file():
+        return _Place(0, lambda: None)
+    keyed = Pseudonyms.open(out)
+    held = sorted(path for path in folder.rglob("*") if path.is_file() and path.stem in ids)
+    ours = [one for one in keyed.origins() if one.image_id in ids]
+
+    def take_away() -> None:
+        keyed.forget(ids)
+        for path in held:
+            path.unlink(missing_ok=True)
+
+    return _Place(len(ours) + len(held), take_away)

@@ -1,0 +1,195 @@
+"""The units of OUT and of the store without the images that are forgotten: looked at, prepared in a folder, switched.
+
+A unit is prepared whole before anything is written to it, so that every switch can be killed and made again.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+import polars as pl
+
+from radloop import files, manifest, storage, tree
+from radloop.catalog import heldout
+from radloop.dataset import forgetting, yolo
+from radloop.dataset.forgetting import Get, Gone, Remainder
+from radloop.errors import DatasetError
+from radloop.progress import Progress
+from radloop.storage import Store, folder, layout, publish
+
+PlaceName = Literal["here", "store"]
+
+RETRAIN: Final = f"{manifest.UNIT}/{manifest.RETRAIN}"
+INCOMING: Final = f"{manifest.UNIT}/{manifest.INCOMING}"
+
+_INSIDE: Final = (f"{manifest.RETRAIN}/", f"{manifest.INCOMING}/")  # units of their own
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """One unit: what it was, what it will be."""
+
+    place: PlaceName
+    prefix: str
+    before: str  # MD5 of its manifest
+    after: str
+    versions: tuple[str, str]  # ids, before and after
+    gone: tuple[str, ...]  # keys, listed or not
+    held_out: int  # rows of the memory that go
+
+
+@dataclass(frozen=True)
+class Places:
+    """OUT, and the store where it is another place."""
+
+    out: Path
+    store: Store
+
+    def get(self, place: PlaceName, key: str) -> bytes | None:
+        """The bytes of a key such as organized/data.yaml; None where there is none."""
+        if place == "here":
+            path = self.out / key
+            return path.read_bytes() if path.is_file() else None
+        return None if self.is_one else self.store.get(key)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether the store is OUT itself."""
+        return not storage.is_remote(self.store.address) and Path(self.store.address).resolve() == self.out.resolve()
+
+    def manifest_md5(self, unit: Unit) -> str | None:
+        """Of the manifest that stands; None where there is none, or where a publish was cut off: it is taken up."""
+        if unit.place == "store" and self.get("store", f"{unit.prefix}/{layout.MARKER}") is not None:
+            return None
+        data = self.get(unit.place, f"{unit.prefix}/{manifest.NAME}")
+        return None if data is None else hashlib.md5(data).hexdigest()
+
+
+def prepare(places: Places, gone: Gone, stones: pl.DataFrame, *, into: Path | None) -> Iterator[Unit]:
+    """Every unit that changes, the store's first; what is to be written lies below `into` then, if that is given.
+
+    Raises StoreError while a publish is unfinished, DatasetError for what is damaged, or a part of a dataset.
+    """
+    succeeded: dict[str, str] = {}
+    names: tuple[PlaceName, ...] = ("store", "here")
+    for place in names:
+        for prefix in (INCOMING, RETRAIN, manifest.UNIT):
+            unit = _prepared(places, place, prefix, gone, stones, succeeded, into)
+            if unit is not None:
+                yield unit
+                if place == "store" and prefix == manifest.UNIT:
+                    succeeded |= dict([unit.versions])
+
+
+def _prepared(
+    places: Places,
+    place: PlaceName,
+    prefix: str,
+    gone: Gone,
+    stones: pl.DataFrame,
+    succeeded: dict[str, str],
+    into: Path | None,
+) -> Unit | None:
+    data = places.get(place, f"{prefix}/{manifest.NAME}")
+    if place == "store" and not places.is_one:
+        layout.require_quiet(places.store, prefix)
+    if data is None:
+        return None
+    listed = manifest.decode(data, name=prefix)
+    get = _get_of(places, place, prefix, listed)
+    if prefix == manifest.UNIT:
+        _require_whole(get, listed, places.out if place == "here" else places.store.address)
+        remainder = forgetting.of_dataset(get, listed, gone, stones, succeeded=succeeded)
+    else:
+        of_unit = forgetting.of_retrain if prefix == RETRAIN else forgetting.of_incoming
+        remainder = of_unit(get, listed, gone)
+    leftovers = _leftovers(places, place, prefix, listed, gone)
+    if remainder is None and not leftovers:
+        return None
+    after = data if remainder is None else manifest.encode(remainder.manifest)
+    remainder = remainder or Remainder(listed, {}, ())
+    if into is not None:
+        for key, document in {**remainder.documents, manifest.NAME: after}.items():
+            files.write_atomic(into / place / prefix / key, document)
+    return Unit(
+        place,
+        prefix,
+        hashlib.md5(data).hexdigest(),
+        hashlib.md5(after).hexdigest(),
+        (manifest.version(listed), remainder.version),
+        (*remainder.gone, *leftovers),
+        _rows(get(tree.HELDOUT)) - _rows(remainder.documents.get(tree.HELDOUT, get(tree.HELDOUT))),
+    )
+
+
+def _get_of(places: Places, place: PlaceName, prefix: str, listed: pl.DataFrame) -> Get:
+    """The files of a unit, each asked for once; of the store what OUT has, too, is not brought from there."""
+    md5s = dict(listed.select("key", "md5").iter_rows())
+    known: dict[str, bytes | None] = {}
+
+    def get(key: str) -> bytes | None:
+        if key not in known:
+            here = places.get("here", f"{prefix}/{key}") if place == "store" else None
+            same = here is not None and hashlib.md5(here).hexdigest() == md5s.get(key)
+            known[key] = here if same else places.get(place, f"{prefix}/{key}")
+        return known[key]
+
+    return get
+
+
+def _require_whole(get: Get, listed: pl.DataFrame, name: Path | str) -> None:
+    told = layout.summary_version(get(tree.SUMMARY) or b"{}")
+    if told not in (None, manifest.version(listed)):
+        raise DatasetError(
+            f"{name} holds a part of version {told} (pulled with --splits), which cannot be mended alone. Pull all of "
+            f"it first, or remove the part: it comes back without what is forgotten."
+        )
+
+
+def _leftovers(places: Places, place: PlaceName, prefix: str, listed: pl.DataFrame, gone: Gone) -> list[str]:
+    """Keys that no manifest lists."""
+    if place == "store":
+        stored = {} if places.is_one else layout.within(places.store.list(prefix))
+        names, md5s = list(stored), {key: one.md5 or "" for key, one in stored.items()}
+    else:
+        names, md5s = list(yolo.walk(places.out / prefix)), {}
+    if prefix == manifest.UNIT:
+        names = [key for key in names if not key.startswith(_INSIDE)]
+    unlisted = set(names) - {*listed["key"], manifest.NAME}
+    if place == "here":
+        md5s = {key: hashlib.md5(places.get("here", f"{prefix}/{key}") or b"").hexdigest() for key in unlisted}
+    return forgetting.unlisted(unlisted, listed, gone, md5s)
+
+
+def _rows(memory: bytes | None) -> int:
+    return 0 if memory is None else heldout.decode(memory, name=tree.HELDOUT).height
+
+
+def switch(places: Places, unit: Unit, prepared: Path, *, progress: Progress) -> None:
+    """Put what was prepared in the place of a unit; killed and called again it ends in the same bytes."""
+    root = prepared / unit.place / unit.prefix
+    if unit.place == "store":
+        publish.publish(
+            root,
+            places.store,
+            prefix=unit.prefix,
+            allow_shrink=True,
+            purged=frozenset(unit.gone),
+            progress=progress,
+        )
+        return
+    data = (root / manifest.NAME).read_bytes()
+    keys = manifest.decode(data, name=str(root))["key"]
+    target = places.out / unit.prefix
+    with folder.explained(str(target)):
+        files.recover_tree(target)
+        folder.replace_unit(
+            target,
+            places.out / f".{unit.prefix.replace('/', '-')}.forgetting",
+            {key: (root if (root / key).is_file() else target) / key for key in keys},
+            manifest_file=data,
+            gone=unit.gone,
+            progress=progress,
+        )
