@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from radloop import files, manifest, similarity, sources, storage, tree
-from radloop.catalog import classes, incoming, version
+from radloop.catalog import classes, version
 from radloop.catalog.classes import Wishes
 from radloop.catalog.version import Difference, Earlier
 from radloop.dataset import kept_splits, pictures, plan, proof, refusal, splits, yolo
@@ -33,7 +32,6 @@ from radloop.storage.pull import Pulled
 from radloop.storage.shrinking import Size
 from radloop.tables import SPLITS
 from radloop.taxonomy import Taxonomy
-from radloop.words import INCOMING, several
 
 
 @dataclass(frozen=True)
@@ -225,32 +223,8 @@ def pull(options: Pull, *, progress: Progress = silent) -> Pulled:
         prefix = layout.resolve_prefix(store)
         if not storage.is_remote(store.address) and (Path(store.address) / prefix).resolve() == into.resolve():
             raise UsageError(f"{into} is what the store {store.address} holds: it is here already. Give another --out.")
-        bring = partial(storage.pull.pull, store, dry_run=options.dry_run, progress=progress)
-        asked = options.splits or ()
-        splits = None if options.splits is None else [split for split in asked if split != INCOMING]
-        parts = [] if asked == (INCOMING,) else [bring(into, prefix=prefix, splits=splits)]
-        if INCOMING in asked:
-            unit = layout.key_in(prefix, manifest.INCOMING)
-            _require_published(store, unit, into)
-            parts.append(bring(into / manifest.INCOMING, prefix=unit))
-        return replace(
-            parts[0],
-            files=sum(part.files for part in parts),
-            received_files=sum(part.received_files for part in parts),
-            received_bytes=sum(part.received_bytes for part in parts),
-            notes=tuple(note for part in parts for note in part.notes),
-        )
-
-
-def _require_published(store: Store, unit: str, root: Path) -> None:
-    """Raise DatasetError where pictures came in here that the store lacks: a pull would take them away."""
-    listed = layout.read_manifest(store, prefix=unit)
-    here = incoming.read(root).select("image_id", "md5")
-    alone = here if listed is None else here.join(listed, on=["image_id", "md5"], how="anti")
-    if alone.height:
-        raise DatasetError(
-            f"{several(alone.height, 'image')} came in to {root / manifest.INCOMING} and not to {store.address}, "
-            f"such as {alone['image_id'][0]}: run `radloop ingest` with this --store, which brings both together."
+        return storage.pull.pull_parts(
+            store, into, prefix=prefix, parts=options.splits, dry_run=options.dry_run, progress=progress
         )
 
 

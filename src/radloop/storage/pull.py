@@ -3,12 +3,14 @@
 import hashlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from radloop import files, manifest, tree
+from radloop.catalog import incoming
 from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
 from radloop.storage import Store
@@ -17,6 +19,7 @@ from radloop.storage.digests import Digests
 from radloop.storage.folder import explained, replace_unit
 from radloop.storage.layout import key_in, listed, read_manifest, require_quiet, rows_of
 from radloop.tables import Split
+from radloop.words import INCOMING, Part, several
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,44 @@ class Pulled:
     received_bytes: int
     notes: tuple[str, ...] = ()
     done: bool = True  # False with `dry_run`
+
+
+def pull_parts(
+    store: Store,
+    root: Path,
+    *,
+    prefix: str = manifest.UNIT,
+    parts: Sequence[Part] | None = None,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> Pulled:
+    """As `pull`; where `parts` name it, also what came in without labels, into its folder in `root`."""
+    bring = partial(pull, store, dry_run=dry_run, progress=progress)
+    splits = None if parts is None else [part for part in parts if part != INCOMING]
+    done = [bring(root, prefix=prefix, splits=splits)] if splits != [] else []
+    if parts is not None and INCOMING in parts:
+        unit = key_in(prefix, manifest.INCOMING)
+        _require_published(store, unit, root)
+        done.append(bring(root / manifest.INCOMING, prefix=unit))
+    return replace(
+        done[0],
+        files=sum(part.files for part in done),
+        received_files=sum(part.received_files for part in done),
+        received_bytes=sum(part.received_bytes for part in done),
+        notes=tuple(note for part in done for note in part.notes),
+    )
+
+
+def _require_published(store: Store, unit: str, root: Path) -> None:
+    """Raise DatasetError where pictures came in here that the store lacks: a pull would take them away."""
+    listed = read_manifest(store, prefix=unit)
+    here = incoming.read(root).select("image_id", "md5")
+    alone = here if listed is None else here.join(listed, on=["image_id", "md5"], how="anti")
+    if alone.height:
+        raise DatasetError(
+            f"{several(alone.height, 'image')} came in to {root / manifest.INCOMING} and not to {store.address}, "
+            f"such as {alone['image_id'][0]}: run `radloop ingest` with this --store, which brings both together."
+        )
 
 
 def pull(
