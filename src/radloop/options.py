@@ -14,6 +14,8 @@ from typing import Annotated, Final, Literal
 
 from radloop.dashboard_options import TOKEN as TOKEN
 from radloop.dashboard_options import Dashboard as Dashboard
+from radloop.exchange_options import Export as Export
+from radloop.exchange_options import Import as Import
 from radloop.option import About, option, switch
 from radloop.parts import READER_ID as READER_ID
 from radloop.parts import (
@@ -44,7 +46,7 @@ from radloop.parts import (
     reader_id,
 )
 from radloop.split_sizes import SplitSizes
-from radloop.words import Boxes, ExportFormat, Format, LabelKind, Part, ReviewFormat, Split, Worklist
+from radloop.words import Boxes, Format, LabelKind, Part, Worklist
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,59 +294,6 @@ class Explain(Json, Jobs, Ruled, Stored, DatasetFolder, ReviewsFolder, ReadFeedb
     """Tell where every box of an image comes from and where it went. A tree, from source row to re-training row."""
 
     asked: Annotated[str, About("An image, or a feedback on it.", argument="IMAGE_ID|FEEDBACK_ID")]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Export(Json, DryRun, Jobs, DatasetFolder, ReadFeedback):
-    """Write the dataset in the format of another tool, to OUT/export. From its tables; no picture is decoded."""
-
-    format: Annotated[ExportFormat, About("The tool's format.", ours=False)]
-    labels: LabelKind | None = option(
-        None,
-        About(
-            "Each reader's boxes, or all readers' fused.",
-            shown="as the dataset's own label files; for people to read, fused",
-            ours=False,
-        ),
-    )
-    splits: tuple[Split, ...] | None = option(
-        None,
-        About(
-            "Splits to export, comma-separated.",
-            shown="all",
-            ours=False,
-            commas=True,
-        ),
-    )
-    license: str | None = option(
-        None, About("The licence of pictures and annotations, a name or an address.", shown="unknown", ours=False)
-    )
-    shard_mb: int = option(
-        256, About("Megabytes of pictures in a file, of formats that pack them.", ours=False, ge=1, le=100_000)
-    )
-
-    image_prefix: str = option(
-        "/data/local-files/?d=images/",
-        About("What stands before a picture's name in a task of Label Studio.", ours=False),
-    )
-
-    @property
-    def is_to_read(self) -> bool:
-        """Whether people read the images there, so that what waits for a read is exported with boxes to begin from."""
-        return self.format in ("label-studio", "cvat")
-
-    @property
-    def export_folder(self) -> Path:
-        """Where the export lies."""
-        return self.out / "export" / self.format
-
-
-@dataclass(frozen=True, kw_only=True)
-class Import(Json, Strict, DryRun, Jobs, Durable, Renamed, DatasetFolder, ReviewsFolder, ReadFeedback):
-    """Bring what people drew in another tool back as reviews. It is what the tool exports of a `radloop export`."""
-
-    file: Annotated[Path, About("What the tool exported: a file, a zip or a folder.", argument="FILE")]
-    format: Annotated[ReviewFormat, About("The tool's format.", ours=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
