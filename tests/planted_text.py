@@ -36,9 +36,9 @@ def fonts() -> list[str]:
 
 def plant(gray, text, *, px=20, font="Pillow's own", contrast="white", where=("top", "left"), angle=0):
     """A copy of `gray` with `text` on it. `px`: the font's size; contrast: white, black or by how many gray values."""
-    mask = _drawn(text, px, font, angle)
-    height, width = mask.shape
     rows, columns = gray.shape
+    mask = _drawn(text, px, font, angle)[: rows - 2 * EDGE_PX, : columns - 2 * EDGE_PX]
+    height, width = mask.shape
     top = {"top": EDGE_PX, "middle": (rows - height) // 2, "bottom": rows - height - EDGE_PX}[where[0]]
     left = {"left": EDGE_PX, "middle": (columns - width) // 2, "right": columns - width - EDGE_PX}[where[1]]
     planted = gray.astype(np.float64)
