@@ -16,7 +16,7 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -25,14 +25,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydicom import config, datadict
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 
 from dicom_files import dicom, gray, write
 from radloop.dicom import kept
 
 FILES = 100
 ROOT = "1.2.826.0.1.3680043.10.1546.7777"  # of every planted UID
-NAME, NUMBER, CENTURY = "Qzxv", "7300481", "18"  # what every planted name, number and date begins with
+NAME, NUMBER = "Qzxv", "7300481"  # what every planted name and number begins with
 KINDS = ("name", "birth date", "number", "UID", "study date")
 _LONGEST = {"AE": 16, "CS": 16, "DA": 8, "DS": 16, "DT": 26, "IS": 12, "LO": 64, "PN": 64, "SH": 16, "TM": 16}
 _TEXTS = {*_LONGEST, "LT", "ST", "UT", "UC", "UR", "UI", "UN", "OB"}
@@ -40,28 +39,31 @@ _NEEDED = {tag for tag in map(datadict.tag_for_keyword, kept.TAGS) if tag is not
 
 
 def identifiers(index: int) -> dict[str, str]:
-    """The five of a file, each unlike any other's."""
+    """The five of a file, each unlike any other's.
+
+    The years begin with 0, as no count does, and lie so far apart that no date that was moved back meets another.
+    """
     letters = "".join("abcdefghij"[int(digit)] for digit in f"{index:03}")
     return {
         "name": f"{NAME}{letters}mann^Ju{letters}",
-        "birth date": f"{CENTURY}{index // 28 % 100:02}05{index % 28 + 1:02}",
+        "birth date": f"099{6 + index // 28}05{index % 28 + 1:02}",
         "number": f"{NUMBER}{index:03}",
         "UID": f"{ROOT}.{index}.1",
-        "study date": f"{CENTURY}{50 + index // 28:02}11{index % 28 + 1:02}",
+        "study date": f"{5 + 10 * index:04}1107",
     }
 
 
 ALL = tuple(one for index in range(FILES) for one in identifiers(index).values())
 
 
-def plant(folder: Path, *, rows: int = 60, columns: int = 48) -> list[Path]:
-    """Write the files: two images a patient, whose five identifiers are the even file's and the odd file's."""
+def plant(folder: Path, shapes: Sequence[tuple[int, int]] = ((60, 48),)) -> list[Path]:
+    """Write the files; `shapes`: rows and columns of the first ones, then again from the beginning."""
     tags = [tag for tag in datadict.DicomDictionary if tag not in _NEEDED and 0x0008 <= tag >> 16 < 0x6000]
     paths = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for index in range(FILES):
-            file = pydicom.dcmread(io.BytesIO(dicom(gray(rows, columns, seed=index), number=index)))
+            file = pydicom.dcmread(io.BytesIO(dicom(gray(*shapes[index % len(shapes)], seed=index), number=index)))
             _fill(file, identifiers(index), tags[index::FILES])
             name = identifiers(index)["name"].partition("^")[0]
             into = io.BytesIO()
@@ -83,8 +85,8 @@ def _fill(file: Dataset, own: dict[str, str], tags: Iterable[int]) -> None:
                 item.PatientName, item.PatientID, item.PatientBirthDate = told[:3]
                 inner = Dataset()
                 inner.TextValue, inner.UID = " ".join(told), told[3]
-                item.ContentSequence = Sequence([inner])
-                file.add_new(tag, vr, Sequence([item]))
+                item.ContentSequence = [inner]
+                file.add_new(tag, vr, [item])
         for group in (0x0009, 0x0029, 0x7FDF):
             block = file.private_block(group, own["name"], create=True)
             block.add_new(1, "LO", own["number"])
@@ -212,7 +214,7 @@ def _cells(table: pl.DataFrame) -> Iterator[str]:
 def _forms(text: str) -> set[str]:
     """The ways to write an identifier that are looked for."""
     forms = {text, text.partition("^")[0], text.replace("^", " "), text.replace("^", "=")}
-    if re.fullmatch(r"18\d{6}", text):
+    if re.fullmatch(r"0\d{7}", text):
         year, month, day = text[:4], text[4:6], text[6:]
         forms |= {f"{year}-{month}-{day}", f"{day}.{month}.{year}", f"{month}/{day}/{year}", f"{year}/{month}/{day}"}
     return forms
@@ -228,8 +230,8 @@ _LOOKED_FOR = {form.casefold(): one for one in ALL for form in _forms(one)}
 _HASHED = {digest: one for one in ALL for digest in _hashes(one)}
 # Every way to write any of them has one of these in it: a text without them is done with.
 _TEXT = re.compile(
-    rf"{NAME}[a-j]{{3}}mann|{NUMBER}\d{{3}}|{re.escape(ROOT)}\.\d+\.1|(?<!\d){CENTURY}\d{{6}}(?!\d)"
-    rf"|(?<!\d){CENTURY}\d\d[-/]\d\d[-/]\d\d(?!\d)|(?<!\d)\d\d[./]\d\d[./]{CENTURY}\d\d(?!\d)",
+    rf"{NAME}[a-j]{{3}}mann|{NUMBER}\d{{3}}|{re.escape(ROOT)}\.\d+\.1|(?<![\d.])0\d{{7}}(?!\d)"
+    rf"|(?<!\d)0\d{{3}}[-/]\d\d[-/]\d\d(?!\d)|(?<!\d)\d\d[./]\d\d[./]0\d{{3}}(?!\d)",
     re.IGNORECASE,
 )
 _DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{16,64}(?![0-9a-f])", re.IGNORECASE)

@@ -81,3 +81,9 @@ def test_a_studys_uid_goes_before_its_other_numbers():
 def test_splits_are_found_in_any_case(name):
     assert find(name).positions["split"] == len(ANNOTATION_COLUMNS)
     assert find("split").harmless
+
+
+def test_a_row_in_the_place_of_names_is_not_repeated():
+    with pytest.raises(AnnotationError, match="its first line is not one of column names") as stopped:
+        columns.find(PATH, ["a1", "Doe^John", "0", "R1"])
+    assert "Doe" not in str(stopped.value)

@@ -18,6 +18,7 @@ OPTIONAL: Final = ("width", "height", PATIENT, STUDY, SPLIT)
 
 _HARMLESS: Final = frozenset({*ANNOTATION_COLUMNS, "width", "height", SPLIT})
 _SHOWN: Final = 20
+_NEEDED: Final = 6  # columns without which nothing is read
 
 # Names of columns without case, blanks and signs; the first form that one has goes before the others.
 _ID: Final = "(id|ids|no|nr|num|number|uid|key|code|hash|identifier)"
@@ -77,8 +78,10 @@ def find(path: Path, header: list[str] | None, also: Sequence[str] = ()) -> Colu
     if "class_name" not in header and "class_id" not in header:
         missing.append("class_name or class_id")
     if missing:
+        none = len(missing) == _NEEDED and any(header)  # a row, perhaps, with somebody's name in it
         raise AnnotationError(
-            f"{path} lacks the column {', '.join(missing)}; its first line has {shown(header)}. "
+            f"{path} lacks the column {', '.join(missing)}; its first line "
+            f"{'is not one of column names' if none else f'has {shown(header)}'}. "
             f"An annotations file is a comma-separated UTF-8 table with {','.join(ANNOTATION_COLUMNS)}."
         )
     called = {name: name for name in (*ANNOTATION_COLUMNS, "width", "height", *also)}
