@@ -111,7 +111,7 @@ class _Run:
         plan: Plan,
         detector: Detector,
         *,
-        choose: Callable[[int], int],
+        choose: Callable[[int], int | None],
         show: Callable[[Visit], Picture],
         tell: Callable[[Answer], None],
         stop: threading.Event,
@@ -162,7 +162,10 @@ class _Run:
             if worker >= tally.load:
                 self._stop.wait(max(end - time.monotonic(), 0.0))
             while time.monotonic() < end and not self._stop.is_set():
-                answer = self._serve(self._visit(tally.stage))
+                visit = self._visit(tally.stage)
+                if visit is None:
+                    return
+                answer = self._serve(visit)
                 if answer.error is not None:  # do not storm a detector that fails at once
                     left = max(end - time.monotonic(), 0.0)
                     self._stop.wait(min(self._backoff(answer.visit, answer.tries), left))
@@ -175,9 +178,10 @@ class _Run:
             if begin + moment < self._end(0) + self._plan.elapsed_seconds:
                 continue  # it came to the machine that was lost
             self._wait_until(begin + moment, tally)
-            if self._stop.is_set():
+            visit = None if self._stop.is_set() else self._visit(tally.stage)
+            if visit is None:
                 return
-            pool.submit(self._guarded, self._admit, self._visit(tally.stage), begin + moment)
+            pool.submit(self._guarded, self._admit, visit, begin + moment)
 
     def _admit(self, visit: Visit, intended: float) -> None:
         """Serve an arrival, unless it has waited too long for a place."""
@@ -187,10 +191,13 @@ class _Run:
             return
         self._serve(visit, intended)
 
-    def _visit(self, stage: int) -> Visit:
+    def _visit(self, stage: int) -> Visit | None:
         with self._lock:
+            picture = self._choose(stage)
+            if picture is None:
+                return None
             self._number += 1
-            return Visit(self._number, stage, self._choose(stage))
+            return Visit(self._number, stage, picture)
 
     def _serve(self, visit: Visit, intended: float | None = None) -> Answer:
         """Show the picture until there is an answer, or an error that another try would not mend.
@@ -256,7 +263,7 @@ def run(
     plan: Plan,
     detector: Detector,
     *,
-    choose: Callable[[int], int],
+    choose: Callable[[int], int | None],
     show: Callable[[Visit], Picture],
     tell: Callable[[Answer], None],
     stop: threading.Event,
@@ -264,7 +271,8 @@ def run(
 ) -> list[Tally]:
     """Play all stages and return what came of each.
 
-    `choose(stage)` says which picture comes next (never called twice at a time), `show(visit)` brings it, and
+    `choose(stage)` says which picture comes next, or None where none is left for who asks (never called twice at a
+    time), `show(visit)` brings it, and
     `tell(answer)` is called in the thread of each answer, before it is counted. Once `stop` is set nothing is sent
     any more; what is in flight ends as usual. What `show`, `tell` or the detector raise beside DetectorError stops
     the run and is raised, and so is MisreadDetectorError.
