@@ -42,6 +42,7 @@ from radloop.parts import (
     Step,
     Stored,
     Strict,
+    ToPacs,
     Waiting,
     reader_id,
 )
@@ -156,7 +157,7 @@ class Pull(Json, DryRun, Stored):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Simulate(Json, DryRun, Parallel, Durable, Seeded, Detecting, Renamed, LogFile, FeedbackFolder, Stored):
+class Simulate(Json, DryRun, Parallel, Durable, Seeded, Detecting, Renamed, LogFile, FeedbackFolder, ToPacs, Stored):
     """Play a hospital: show a detector pictures, keep its feedback. The store's pictures come under a staged load."""
 
     splits: tuple[Part, ...] = option(

@@ -133,13 +133,33 @@ class Detecting(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InPacs(Step):
-    """A command that works at a PACS."""
+class PacsAuth(Step):
+    """A command that may ask a PACS."""
 
-    pacs: Annotated[str, About("The PACS, such as dicomweb:http://127.0.0.1:8042/dicom-web.", ours=False)]
     pacs_auth: Path | None = option(
         None,
         About("A file with what the PACS asks for: a user and password, a token, or a client certificate.", ours=False),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InPacs(PacsAuth):
+    """A command that works at a PACS."""
+
+    pacs: Annotated[str, About("The PACS, such as dicomweb:http://127.0.0.1:8042/dicom-web.", ours=False)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToPacs(PacsAuth):
+    """A command that may send to a PACS."""
+
+    pacs: str | None = option(
+        None,
+        About(
+            "Play the modality: send each picture once, as DICOM, to a PACS such as "
+            "dicomweb:http://127.0.0.1:8042/dicom-web; no detector, no feedback.",
+            ours=False,
+        ),
     )
 
 

@@ -131,6 +131,8 @@ class SimulateKeywords(TypedDict, total=False):
 
     out: Text
     store: Text | None
+    pacs_auth: Text | None
+    pacs: Text | None
     feedback: Text | None
     log: Text | None
     map: Sequence[Text]

@@ -48,7 +48,7 @@ def wrap(
 
     A recipe of the picture's size makes the same gray values again, within one. Two pixels are the ends of the scale:
     without them a recipe would stretch what does not go from 0 to 255. In a frame of its own the picture is enlarged,
-    and comes back so but at the sharpest edges.
+    and comes back so but for one gray value in a thousand, at the sharpest edges.
     """
     library()
     from pydicom.dataset import FileDataset, FileMetaDataset

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -24,8 +24,9 @@ from radloop.errors import StoreError, UsageError
 from radloop.feedback import records
 from radloop.feedback.records import PictureMeasures
 from radloop.options import Simulate
-from radloop.pipelines import playing, showing
+from radloop.pipelines import playing, sending, showing
 from radloop.pipelines.playing import Making, Run, Share, Shown
+from radloop.pipelines.sending import Modality, Original
 from radloop.pipelines.showing import Chosen
 from radloop.predictions import Detector
 from radloop.progress import Progress, silent
@@ -76,6 +77,7 @@ class Simulation:
     stopped: bool  # by a signal
     ran: bool
     notes: tuple[str, ...]
+    pacs: str | None = None  # where the pictures were sent, in the place of a detector
 
 
 class _Known(NamedTuple):
@@ -85,12 +87,15 @@ class _Known(NamedTuple):
     truth: pl.DataFrame | None  # TRUTH; None: unknown
     recipe: str | None  # that its pictures were made by
     notes: tuple[str, ...]
+    originals: Mapping[str, Original]
 
 
 def simulate(
     options: Simulate, *, detector: Detector | None = None, engine: Engine = HERE, progress: Progress = silent
 ) -> Simulation:
     """Show the pictures of a store to a detector, stage by stage, and write a feedback file for each answer.
+
+    With `options.pacs` each picture is sent there once, as a DICOM file, and nothing else is written but the log.
 
     `detector` is one that was made already, in the place of the one that the options name. SIGTERM and Ctrl-C finish
     and write what is in flight, and the run ends as usual; a second signal ends it hard. A detector that is not ready
@@ -134,7 +139,9 @@ def simulate(
 
         found = set() if known.truth is None else set(known.truth["image_id"])
         share = Share(run, plan, make, shown, [picture.image_id in found for picture in plain], drifts)
-        summary = partial(summary, len(plain), lost=lost)
+        if lost:
+            notes = (*notes, f"{lost} pictures cannot be decoded and were left out")
+        summary = partial(summary, len(plain), notes=notes)
         return _play(share, ready, summary, engine, journal, stop=stop, progress=progress)
 
 
@@ -159,14 +166,21 @@ def _play(
 ) -> Simulation:
     """Play the run here or on many machines, with its stages and end in the log."""
     run = share.run
-    run.feedback.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
-    records.reclaim(run.feedback)
+    modality = detector if isinstance(detector, Modality) else None
+    if modality is None:
+        run.feedback.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
+        records.reclaim(run.feedback)
     with hospital.stopped_by_signals(stop):
-        if engine.many_machines:
+        if modality is not None:
+            tallies = sending.play(share, modality, journal, stop=stop, progress=progress)
+        elif engine.many_machines:
             tallies = playing.spread(share, journal, engine, stop=stop, progress=progress)
         else:
             tallies = playing.play(share, detector, journal, stop=stop, progress=progress)
-        done = summary(tallies, ran=True, stopped=stop.is_set())
+        stopped = stop.is_set() and not (modality is not None and modality.is_done)
+        done = summary(tallies, ran=True, stopped=stopped)
+        if modality is not None:
+            done = replace(done, notes=(*done.notes, *modality.notes))
         for row in done.stages.iter_rows(named=True):
             journal.write("stage", **row)
         journal.write("end", **done.total, stopped=done.stopped)
@@ -175,6 +189,8 @@ def _play(
 
 def _making(options: Simulate, known: _Known) -> Making:
     """How any process gets the detector that the options name."""
+    if options.pacs is not None:
+        return partial(Modality, options, known.originals)
     return partial(
         detectors.create,
         options.detector,
@@ -200,14 +216,13 @@ def _summary(
     *,
     ran: bool,
     stopped: bool,
-    lost: int = 0,
     notes: tuple[str, ...],
 ) -> Simulation:
-    undecodable = (f"{lost} pictures cannot be decoded and were left out",) if lost else ()
     whole = hospital.total(tallies)
     return Simulation(
         run_id=run.id,
         address=address,
+        pacs=run.model.version if run.model.name == Modality.name else None,
         detector=run.detector,
         pictures=count,
         feedback=run.feedback,
@@ -217,7 +232,7 @@ def _summary(
         errors=dict(whole.errors.most_common()),
         stopped=stopped,
         ran=ran,
-        notes=notes + undecodable,
+        notes=notes,
     )
 
 
@@ -258,9 +273,9 @@ def _known(store: Store, prefix: str, image_ids: pl.Series) -> _Known:
     if known is not None:
         classes, annotations = known
         rows = version.readings(annotations).filter(pl.col("image_id").is_in(image_ids.implode()))
-        return _Known(classes, truth.of(rows), recipe, ())
+        return _Known(classes, truth.of(rows), recipe, (), sending.originals(annotations))
     notes = () if summary else (f"{store.address} tells no classes: VinBigData's were taken",)
-    return _Known(version.taxonomy_of(summary, name=store.address), None, recipe, notes)
+    return _Known(version.taxonomy_of(summary, name=store.address), None, recipe, notes, {})
 
 
 def _fetch(

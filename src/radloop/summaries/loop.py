@@ -40,9 +40,10 @@ _COLUMNS = {
 
 @of.register
 def _simulated(record: Simulation) -> Summary:
-    shown = f"{record.pictures:,} pictures of {record.address} to {record.detector}"
+    shown = f"{record.pictures:,} pictures of {record.address} to {record.pacs or record.detector}"
+    show, showed = ("send", "sent") if record.pacs else ("show", "showed")
     if not record.ran:
-        return Summary(f"would show {shown}; nothing was sent", notes=record.notes)
+        return Summary(f"would {show} {shown}; nothing was sent", notes=record.notes)
     stages = [(f"{row['stage']} × {row['load']}", row) for row in record.stages.iter_rows(named=True)]
     rows: list[tuple[str, Mapping[str, Any]]] = [*stages, ("all", record.total)]
     # late and dropped are for arrivals on a clock
@@ -50,10 +51,12 @@ def _simulated(record: Simulation) -> Summary:
     head = ("stage × load", *(_COLUMNS[name] for name in columns))
     cells = [(stage, *(_short(row[name]) for name in columns)) for stage, row in rows]
     return Summary(
-        f"showed {shown}{', stopped by a signal' if record.stopped else ''}",
+        f"{showed} {shown}{', stopped by a signal' if record.stopped else ''}",
         facts=(
             ("run", record.run_id),
-            ("feedback", f"{record.total['feedback']:,} files in {record.feedback}"),
+            ("stored", f"{record.total['feedback']:,} studies of one image")
+            if record.pacs
+            else ("feedback", f"{record.total['feedback']:,} files in {record.feedback}"),
             ("errors", ", ".join(f"{times:,}× {kind}" for kind, times in record.errors.items()) or "none"),
             ("retries", f"{record.total['retries']:,}"),
             ("log", str(record.log)),
