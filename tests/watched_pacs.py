@@ -8,13 +8,15 @@ from pathlib import Path
 import made_up
 from dicom_files import dicom, gray, uid_of
 from memory_pacs import MemoryPacs
-from radloop import detectors, parts
+from radloop import detectors
 from radloop.dicom import report_reader
 from radloop.options import Etl, Watch
 from radloop.pipelines import offline, watching
+from radloop.recipe import Recipe
 from radloop.split_sizes import SplitSizes
 from taxonomies import VINDR
 
+SMALL = Recipe(size_px=128)
 SIZES = SplitSizes.parse("training=18,validation=4,test=6,staging=4,canary=2,production=6")
 
 
@@ -40,9 +42,8 @@ def same_study(number: int, study: int, **tags) -> bytes:
 
 
 def options(out: Path, **told) -> Watch:
-    return Watch(
-        **{"out": out, "pacs": "memory", "detector": "random", "once": True, "jobs": 2, "recipe": None, **told}
-    )
+    told = {"pacs": "memory", "detector": "random", "once": True, "jobs": 2, "recipe": SMALL, **told}
+    return Watch(out=out, **told)
 
 
 def watch(out: Path, pacs: MemoryPacs, *, detector=None, **told) -> watching.Watched:
@@ -64,7 +65,7 @@ def reviews(out: Path) -> list[dict]:
 
 
 def log(out: Path) -> list[dict]:
-    return [json.loads(line) for line in parts.Out(out=out).out.joinpath("logs/watch.log").read_text().splitlines()]
+    return [json.loads(line) for line in (out / "logs/watch.log").read_text().splitlines()]
 
 
 def reports(pacs: MemoryPacs) -> list[report_reader.Report]:

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-from radloop import files
-
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS studies (study_uid TEXT PRIMARY KEY, objects INTEGER);
 CREATE TABLE IF NOT EXISTS objects (
@@ -54,8 +52,8 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         """Open it, or make it, for its owner alone."""
-        path.parent.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, files.OWN_FILE))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._lock = threading.RLock()
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {_TABLES}")

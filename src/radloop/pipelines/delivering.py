@@ -137,7 +137,8 @@ class Delivery:
             ]
         refused = answering.store(self._observer, made)
         self.tally.reports += len(made) - len(refused)
-        self.tally.refused["report-refused"] += len(refused)
+        if refused:
+            self.tally.refused["report-refused"] += len(refused)
         stored: dict[str, list[Done]] = {}
         with self._observer.ledger.together():
             for one in made:
@@ -194,9 +195,8 @@ class Delivery:
         for study in batch:
             lines: list[dict[str, Any]] = []
             for image in study.images:
-                split = splits.get(image.image_id)
-                self.tally.splits[split or "refused"] += split is not None
-                if split is not None:
+                if split := splits.get(image.image_id):
+                    self.tally.splits[split] += 1
                     lines.append(_line(image, split))
             for line in lines:
                 self._journal.write("image", **line)

@@ -1,0 +1,71 @@
+"""What was done of a PACS is known after a kill, all of a step or nothing of it."""
+
+import stat
+
+import pytest
+
+from radloop.pacs.ledger import HELD, Done, Ledger, Planned
+
+FIRST = Planned("1.2", "yolo 1", 1, ("1.2.3", "1.2.4"))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "private" / "watch" / "pacs.db"
+
+
+def test_what_was_written_is_there_for_the_next_run(path):
+    with Ledger(path) as ledger:
+        ledger.record([Done("1.2", "1.2.3", "image", "a1"), Done("1.2", "1.2.4", "multi-frame")])
+        ledger.count("1.2", 2)
+        ledger.plan(FIRST)
+    with Ledger(path) as ledger:
+        assert ledger.known("1.2") == {"1.2.3", "1.2.4"}
+        assert ledger.known("1.3") == set()
+        assert ledger.counts() == {"1.2": 2}
+        assert ledger.reports("1.2", "yolo 1") == [(FIRST, False)]
+        ledger.end(FIRST, "stored")
+        assert ledger.reports("1.2", "yolo 1") == [(FIRST, True)]
+        assert ledger.reports("1.2", "yolo 2") == []
+
+
+def test_a_step_that_is_cut_off_has_not_begun(path):
+    def step(ledger):
+        with ledger.together():
+            ledger.record([Done("1.2", "1.2.3", "image")])
+            ledger.count("1.2", 1)
+            raise KeyboardInterrupt
+
+    with Ledger(path) as ledger:
+        with pytest.raises(KeyboardInterrupt):
+            step(ledger)
+        assert ledger.known("1.2") == set()
+        assert ledger.counts() == {}
+
+
+def test_an_image_that_waited_for_a_person_is_asked_for_again_and_so_is_its_study(path):
+    with Ledger(path) as ledger:
+        ledger.record([Done("1.2", "1.2.3", HELD, "a1"), Done("1.2", "1.2.4", HELD, "a2")])
+        ledger.record([Done("1.5", "1.5.1", "image", "a3")])
+        for study_uid in ("1.2", "1.5"):
+            ledger.count(study_uid, 2)
+        assert ledger.held() == {"a1", "a2"}
+        ledger.look_again({"a1"})
+        assert ledger.held() == {"a2"}
+        assert ledger.known("1.2") == {"1.2.4"}
+        assert ledger.counts() == {"1.5": 2}
+
+
+def test_the_same_report_is_not_planned_twice(path):
+    with Ledger(path) as ledger:
+        ledger.plan(FIRST)
+        with pytest.raises(Exception, match="UNIQUE"):
+            ledger.plan(FIRST)
+
+
+def test_nobody_else_can_read_it(path):
+    with Ledger(path) as ledger:
+        ledger.count("1.2", 1)
+        for file in path.parent.iterdir():
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
