@@ -11,7 +11,10 @@ import zlib
 import numpy as np
 import polars as pl
 from PIL import Image
+from pydicom import uid
+from pydicom.dataset import Dataset
 
+import dicom_files
 import label_studio_files
 from radloop import manifest
 from radloop.feedback import records, reviews
@@ -273,6 +276,28 @@ def _cvat() -> list[bytes]:
     ]
 
 
+def _dicom() -> list[bytes]:
+    """Small ones, but none that gdcm decodes: each would be a process."""
+    values = dicom_files.gray(12, 11)
+    tags = {"PixelSpacing": None, "WindowCenter": [900, 30], "WindowWidth": [1500, 60], "RescaleSlope": 2}
+    view = Dataset()
+    view.CodeValue = "399348003"
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [4, 0, 16], b"\1\0\2\0\3\0\0\3"
+    padded = {"PixelPaddingValue": 0, "PixelAspectRatio": [2, 1], "PhotometricInterpretation": "MONOCHROME1"}
+    colours = np.stack([dicom_files.gray(12, 10, seed=seed, bits=8) for seed in range(3)], axis=-1)
+    return [
+        dicom_files.dicom(values, **tags),
+        dicom_files.dicom(values, syntax=uid.ImplicitVRLittleEndian, ViewPosition=None, ViewCodeSequence=[view]),
+        dicom_files.dicom(values, syntax=uid.ExplicitVRBigEndian, VOILUTSequence=[table], **padded),
+        dicom_files.dicom(values.astype(np.int16) - 900, syntax=uid.RLELossless, RescaleIntercept=-5),
+        dicom_files.dicom(values, syntax=uid.JPEG2000Lossless, ModalityLUTSequence=[table]),
+        dicom_files.dicom(dicom_files.gray(12, 12, bits=8), syntax=uid.JPEGBaseline8Bit),
+        dicom_files.dicom(values, syntax=uid.DeflatedExplicitVRLittleEndian),
+        dicom_files.dicom(colours),
+    ]
+
+
 def _imported() -> list[bytes]:
     item = label_studio_files.region("Nodule/Mass")
     rejected = [label_studio_files.choice("Not readable")]
@@ -321,6 +346,7 @@ SEEDS = {
     "label_studio": _label_studio,
     "cvat": _cvat,
     "imported": _imported,
+    "dicom": _dicom,
 }
 
 _CSV_WORDS = [
@@ -465,6 +491,30 @@ WORDS = {
     ],
     "keys": ["..", "/", "\\\\", "\\x0a"],
     "journal": ["//", "@", "user:hunter2", '\\"', "\\\\"],
+    "dicom": [
+        *(
+            "DICM",
+            "1.2.840.10008.1.2",
+            "1.2.840.10008.1.2.4.90",
+            "OW",
+            "OB",
+            "SQ",
+            "UN",
+            "US",
+            "DS",
+            "\\xff\\xff\\xff\\xff",
+        ),
+        *(f"\\x28\\x00\\x{element:02x}\\x00" for element in (0x02, 0x04, 0x06, 0x08, 0x10, 0x11, 0x30, 0x34)),
+        *(f"\\x28\\x00\\x{element:02x}\\x01" for element in (0x00, 0x01, 0x02, 0x03, 0x20, 0x21)),
+        *(
+            "\\x28\\x00\\x50\\x10",
+            "\\x28\\x00\\x10\\x30",
+            "\\xe0\\x7f\\x10\\x00",
+            "\\xfe\\xff\\x00\\xe0",
+            "\\xfe\\xff\\xdd\\xe0",
+        ),
+        *("MONOCHROME1", "PALETTE COLOR", "YBR_FULL_422", "SIGMOID", "\\xff\\xd9", "\\xff\\xc0", "\\xff\\x51", "nan"),
+    ],
     "cvat": [
         "<image ",
         "<box ",

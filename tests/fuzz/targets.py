@@ -36,9 +36,11 @@ from radloop import manifest, options, pixels, settings, tags
 from radloop.catalog import classes as resolving
 from radloop.dashboard import loading, loop
 from radloop.dataset import findings, pictures, trainer_labels, trainer_rules, trainer_yaml, yolo
+from radloop.dicom import gray, radiograph, views
 from radloop.errors import (
     AnnotationError,
     DatasetError,
+    DicomError,
     FeedbackError,
     SourceError,
     StoreError,
@@ -50,6 +52,7 @@ from radloop.feedback import reading, records, reviews, weighing
 from radloop.feedback.conventions import OWN
 from radloop.pipelines import exporting, importing
 from radloop.predictions import MIN_CONFIDENCE
+from radloop.recipe import Recipe
 from radloop.simulation import drifting, load
 from radloop.simulation.journal import Journal
 from radloop.sources import raw
@@ -374,7 +377,7 @@ def feedback(data: bytes) -> None:
     assert together.refused.equals(found.refused)
 
 
-def _assert_refusal(error: FeedbackError) -> None:
+def _assert_refusal(error: FeedbackError | DicomError) -> None:
     _assert_one_line(str(error))
     assert _CODE.fullmatch(error.code)
     assert error.code != "unusable", "nobody said what it is"
@@ -967,6 +970,25 @@ def tasks_seed(*results: object) -> bytes:
     return json.dumps(listed).encode()
 
 
+def dicom(data: bytes) -> None:
+    """A DICOM file: gray values of the size that its header says, or a code and a sentence that repeats nothing."""
+    try:
+        found = radiograph.read(data)
+        values = gray.make(found, Recipe("vinbigdata", None))
+    except DicomError as error:
+        _assert_refusal(error)
+        return
+    assert values.dtype == np.uint8
+    assert min(values.shape) >= pixels.MIN_SIDE_PX
+    assert values.size <= pixels.MAX_PIXELS
+    if found.spacing_mm is None and "PixelAspectRatio" not in found.dataset:
+        assert values.shape == (found.rows, found.columns)
+    assert values.min() < values.max()
+    assert found.view in {"", *views.KNOWN}
+    assert np.array_equal(pixels.decode(gray.png(values)), values)
+    assert np.array_equal(gray.make(found, Recipe("vinbigdata", None)), values)
+
+
 TARGETS: dict[str, Target] = {
     target.__name__: target
     for target in (
@@ -999,5 +1021,6 @@ TARGETS: dict[str, Target] = {
         label_studio,
         cvat,
         imported,
+        dicom,
     )
 }
