@@ -16,6 +16,7 @@ def write(
     element: int = FLOAT,
     inputs: int = 1,
     names: object = None,
+    recipe: str | None = None,
 ) -> Path:
     """A model with `inputs` pictures of the shape `takes`; a string is a free dimension.
 
@@ -33,6 +34,8 @@ def write(
     if names is not None:
         text = names if isinstance(names, str) else repr(names)
         model += _bytes(14, _bytes(1, b"names") + _bytes(2, text.encode()))
+    if recipe is not None:
+        model += _bytes(14, _bytes(1, b"radloop_recipe") + _bytes(2, recipe.encode()))
     path.write_bytes(model)
     return path
 

@@ -15,6 +15,7 @@ from radloop.detectors.onnx import TINY, Onnx
 from radloop.detectors.triton import Triton
 from radloop.errors import DetectorError, MisreadDetectorError, TaxonomyError, TransientDetectorError
 from radloop.predictions import Picture
+from radloop.recipe import Recipe
 from radloop.sources import synthetic
 from radloop.taxonomy import Taxonomy
 from radloop.vindr import film as films
@@ -119,6 +120,21 @@ def heart():
 def test_version_is_the_newest_that_the_server_tells(server):
     detector = Triton(server.url, VINDR, model="mine")
     assert (detector.name, detector.version) == ("mine", "10")
+
+
+@pytest.mark.parametrize(
+    ("configuration", "recipe"),
+    [
+        pytest.param({"parameters": {"radloop_recipe": {"string_value": "minmax"}}}, str(Recipe("minmax")), id="told"),
+        pytest.param({"parameters": {}}, None, id="not told"),
+        pytest.param(["no object"], None, id="another server's"),
+        pytest.param(None, None, id="no configuration"),
+    ],
+)
+def test_recipe_is_what_the_configuration_of_the_model_tells(server, configuration, recipe):
+    if configuration is not None:
+        server.answers["/v2/models/mine/config"] = (200, json.dumps(configuration).encode())
+    assert Triton(server.url, VINDR, model="mine").recipe == recipe
 
 
 def test_version_of_an_answer_is_the_one_that_answered(server):

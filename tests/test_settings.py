@@ -35,10 +35,11 @@ REQUIRED = {
     "detector": "onnx:tiny",
 }
 
+RECIPES = st.sampled_from([Recipe(), Recipe("minmax", None), Recipe("window:40/400", 512, keeps_ratio=True)])
 # options with a parse of their own: values that it takes
 PARSED = {
     "sizes": st.builds(SplitSizes, *[st.integers(1, 99)] * 6),
-    "recipe": st.sampled_from([Recipe(), Recipe("minmax", None), Recipe("window:40/400", 512, keeps_ratio=True)]),
+    **dict.fromkeys(("recipe", "model_recipe"), RECIPES),
     "auth": st.sampled_from(["token", "none", "header:X-Remote-User"]),
     "token": st.text("abcXYZ019._~", min_size=16, max_size=40),
     "public_name": st.sampled_from(["reads.hospital.org", "desk"]),

@@ -123,6 +123,15 @@ class Detecting(Step):
         "The classes of an onnx or triton detector in its own order, a file as for --classes: for a model that tells "
         "none. --map renames them (OLD is the model's name).",
     )
+    model_recipe: Recipe | None = option(
+        None,
+        About(
+            "The recipe of the pictures that an onnx or triton detector was trained on, as for --recipe: for a model "
+            "that tells none.",
+            shown="what the model tells",
+            parse=Recipe.parse,
+        ),
+    )
     triton_url: str | None = option(
         None,
         About("The server of `--detector triton` without an address.", flag=False, ours=False, also=("TRITON_URL",)),

@@ -137,6 +137,7 @@ class SimulateKeywords(TypedDict, total=False):
     log: Text | None
     map: Sequence[Text]
     model_classes: Text | None
+    model_recipe: Recipe | str | None
     request_timeout: float
     splits: Sequence[Part]
     detector: Text
@@ -165,6 +166,7 @@ class WatchKeywords(TypedDict, total=False):
     frontal_only: bool
     map: Sequence[Text]
     model_classes: Text | None
+    model_recipe: Recipe | str | None
     request_timeout: float
     audit_share: float
     send_results: Literal["sr", "none"]

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from radloop.detectors import names, yolo
+from radloop.detectors import names, recipes, yolo
 from radloop.detectors.conventions import Conventions
 from radloop.detectors.names import Wishes
 from radloop.errors import DetectorError
@@ -20,7 +20,8 @@ TINY: Final = Path(__file__).with_name("tiny.onnx")  # trained on synthetic pict
 class Onnx:
     """A model with a YOLO head (`yolo.check_shapes`); its version is the beginning of the file's MD5.
 
-    `provider` is the part of ONNX Runtime that runs it: the processor's where a graphics card cannot be used.
+    `recipe` is that of the pictures that it was trained on, where its metadata tell one (`recipes`). `provider` is the
+    part of ONNX Runtime that runs it: the processor's where a graphics card cannot be used.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class Onnx:
             )
         self._input = taken[0].name
         asked = wishes or Wishes()
-        text = None if asked.declared else self._session.get_modelmeta().custom_metadata_map.get(_NAMES)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        text = None if asked.declared else metadata.get(_NAMES)
+        self.recipe = recipes.read(metadata.get(recipes.KEY))
         told = None if text is None else names.parse(text, model=str(path))
         self._scores = names.match(classes, told, asked, model=str(path))
         self.provider: str = self._session.get_providers()[0]

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from radloop.detectors import names, yolo
+from radloop.detectors import names, recipes, yolo
 from radloop.detectors.conventions import Conventions
 from radloop.detectors.names import Wishes
 from radloop.errors import DetectorError, TransientDetectorError
@@ -26,7 +26,10 @@ _LENGTH: Final = "Inference-Header-Content-Length"
 
 
 class Triton:
-    """A model that a server has; its version is the newest that the server tells, that of an answer what it says."""
+    """A model that a server has; its version is the newest that the server tells, that of an answer what it says.
+
+    `recipe` is that of the pictures that it was trained on, where the server tells one (`recipes`).
+    """
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Triton:
         self.notes = () if self._scores.note is None else (self._scores.note,)
         self._codec, self._pool = _client()
         told = self._metadata()
+        self.recipe = self._recipe()
         self.version = str(max(told.get("versions") or ["1"], key=_number))
         inputs, outputs = told["inputs"], told["outputs"]
         if [tensor["datatype"] for tensor in (*inputs, *outputs)] != ["FP32", "FP32"] or len(inputs) != 1:
@@ -117,6 +121,14 @@ class Triton:
         except (ValueError, TypeError, KeyError) as garbled:
             raise DetectorError(f"{self._model} is no KServe v2 server: it describes no tensors.") from garbled
         return told
+
+    def _recipe(self) -> str | None:
+        """The recipe among the parameters of Triton's own configuration of the model; other servers tell none."""
+        try:
+            data, _ = self._request("GET", f"/v2/models/{self.name}/config")
+            return recipes.read(json.loads(data)["parameters"][recipes.KEY]["string_value"])
+        except (DetectorError, ValueError, TypeError, KeyError):
+            return None
 
     def _served(self) -> str:
         """Which models there are, as a sentence."""

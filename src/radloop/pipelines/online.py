@@ -18,7 +18,7 @@ from radloop import detectors, files, pixels, storage, tree
 from radloop.catalog import truth, version
 from radloop.catalog.classes import wishes
 from radloop.dataset import pictures
-from radloop.detectors import names
+from radloop.detectors import names, recipes
 from radloop.engines import HERE, Engine
 from radloop.errors import StoreError, UsageError
 from radloop.feedback import records
@@ -121,7 +121,9 @@ def simulate(
                 seed=options.seed,
                 durable=options.durable,
             )
-            notes = (*chosen.notes, *known.notes, *_without_truth(options, chosen), *detectors.notes(ready))
+            made_by = dict.fromkeys(rows["image_id"], known.recipe) | chosen.recipes
+            heard = recipes.say(ready, made_by.values(), said=options.model_recipe)
+            notes = (*heard, *chosen.notes, *known.notes, *_without_truth(options, chosen), *detectors.notes(ready))
             summary = partial(_summary, run, options.store_address, notes=notes)
             if options.dry_run:
                 nothing = [Tally(stage, loaded) for stage, loaded in enumerate(plan.loads, 1)]
@@ -130,11 +132,10 @@ def simulate(
             start = {"load": plan.loads, "arrival": options.arrival, "drift": options.drift, "pictures": rows.height}
             provider = detectors.provider(ready)
             # before all that takes long: somebody may wait
-            journal.write("start", detector=run.detector, provider=provider, **start)
+            journal.write("start", detector=run.detector, provider=provider, notes=list(heard), **start)
             with files.locked(cache / "shown"):
                 plain, lost = _fetch(store, chosen.prefix, rows, cache, engine=engine, progress=progress)
-                recipes = dict.fromkeys(rows["image_id"], known.recipe) | chosen.recipes
-                plain = [picture._replace(recipe=recipes[picture.image_id]) for picture in plain]
+                plain = [picture._replace(recipe=made_by[picture.image_id]) for picture in plain]
                 shown = _drifted(plain, drifts, stages, cache / "shown", engine=engine, progress=progress)
 
         found = set() if known.truth is None else set(known.truth["image_id"])

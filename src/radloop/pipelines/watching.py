@@ -19,7 +19,7 @@ from typing import Final
 
 from radloop import detectors, files, storage
 from radloop.catalog.classes import wishes
-from radloop.detectors import names
+from radloop.detectors import names, recipes
 from radloop.dicom import quarantine
 from radloop.dicom.pseudonyms import FOLDER, Pseudonyms
 from radloop.errors import UsageError
@@ -140,7 +140,8 @@ class _Rounds:
         observer.feedback.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
         records.reclaim(observer.feedback)
         address, model = observer.pacs.address, observer.model_name
-        self._journal.write("start", pacs=address, detector=model, recipe=str(observer.recipe))
+        heard = recipes.say(observer.detector, [str(observer.recipe)], said=options.model_recipe)
+        self._journal.write("start", pacs=address, detector=model, recipe=str(observer.recipe), notes=list(heard))
         try:
             self._delivery.publish(bring=True)
             while self._round() or not options.once:
@@ -150,7 +151,7 @@ class _Rounds:
             pass
         stopped = self._stop.is_set()
         self._journal.write("end", stopped=stopped, studies=tally.studies, images=tally.images)
-        notes = detectors.notes(observer.detector)
+        notes = (*heard, *detectors.notes(observer.detector))
         return _summary(options, observer.run_id, address, model, tally, stopped=stopped, notes=notes)
 
     def _round(self) -> int:
