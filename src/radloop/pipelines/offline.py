@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ from radloop.catalog.classes import Wishes
 from radloop.catalog.version import Difference, Earlier
 from radloop.dataset import kept_splits, pictures, plan, proof, refusal, splits, yolo
 from radloop.dataset.findings import Validated
-from radloop.dataset.plan import Account, Ancestry, Labelling, Plan
+from radloop.dataset.plan import Plan
 from radloop.engines import HERE, Engine
 from radloop.errors import DatasetError, SourceError, StoreError, UsageError
 from radloop.options import Etl, Extract, Load, Pull, Transform
-from radloop.pipelines import continuing, gathering, joining, refusing
+from radloop.pipelines import accounting, continuing, gathering, joining, refusing
 from radloop.pipelines.continuing import Continued
 from radloop.pipelines.gathering import Gathered
 from radloop.pipelines.joining import Joining
@@ -98,7 +98,7 @@ def run(options: Etl, *, engine: Engine = HERE, progress: Progress = silent) -> 
         store.preflight()
         held = None if options.allow_shrink else _size_held(store)
     _source(options).foresee()
-    _labelling(options)
+    accounting.labelling(options)
     _wishes(options)
     return Loaded(
         extract(options, progress=progress),
@@ -119,7 +119,7 @@ def foresee(options: Etl, *, engine: Engine = HERE, progress: Progress = silent)
     if data is not None:
         transformed = transform(options, data=data, held=size, engine=engine, progress=progress)
     else:
-        _labelling(options)
+        accounting.labelling(options)
         _wishes(options)
         notes += (f"the dataset cannot be foreseen before {options.source} is extracted",)
     return EtlPreview(extracted, transformed, options.store_address, held, notes)
@@ -151,7 +151,7 @@ def transform(
     Raises what the steps raise, and StoreError where it has over a tenth less than what the store has (`held`); nothing
     of a dataset is left where one of them does.
     """
-    labelling, wishes, writing = _labelling(options), _wishes(options), not options.dry_run
+    labelling, wishes, writing = accounting.labelling(options), _wishes(options), not options.dry_run
     with files.locked(options.out, writing=writing), refusing.kept_beside(options), joining.opened(options) as incoming:
         data = data or raw.read(options.out)
         folder_of_pictures = _require_pictures(data)
@@ -173,7 +173,7 @@ def transform(
         assignment = _assigned(options, valid.findings, links, gathered, incoming.assignment(continued))
         proven = _proven(options, valid, assignment, gathered.taxonomy, continued, incoming)
         ancestry = continuing.ancestry(continued, inspected, assignment, patients, proven, thumbnails)
-        account = _account(data, _settings(options, wishes, valid), valid, proven, ancestry)
+        account = accounting.account(data, options, wishes, valid, proven, ancestry)
         built = plan.build(valid.findings, inspected, assignment, gathered.taxonomy, labelling, account)
 
         _refuse_shrunken(built, held, options.store_address)
@@ -243,11 +243,6 @@ def _size_held(store: Store) -> Size | None:
         table = layout.read_manifest(store)
         return None if table is None else shrinking.held(store, table)
     return None
-
-
-def _labelling(options: Transform) -> Labelling:
-    """How labels are made. Raises UsageError for wishes that contradict each other."""
-    return Labelling(options.labels, options.judge, options.min_readers, options.no_finding)
 
 
 def _wishes(options: Transform) -> Wishes:
@@ -337,34 +332,6 @@ def _proven(
         previous=incoming.before(continued),
         before=continued.proof,
     )
-
-
-def _account(
-    data: RawData,
-    asked: Mapping[str, Any],
-    valid: Validated,
-    proven: Mapping[str, Any],
-    ancestry: tuple[Ancestry, Mapping[str, Ancestry]],
-) -> Account:
-    made = data.recipe, raw.radiographs(data)
-    return Account(data.name, asked, proven, valid.rejected, valid.lost, *ancestry, *made)
-
-
-def _settings(options: Transform, wishes: Wishes, valid: Validated) -> dict[str, Any]:
-    """What the run was asked for, as summary.json holds it. `judge` stands there where it is another than `labels`."""
-    return {
-        "labels": options.labels,
-        **({"judge": options.judge} if _labelling(options).judged_apart else {}),
-        "min_readers": options.min_readers,
-        "no_finding": options.no_finding,
-        "seed": options.seed,
-        "sizes": asdict(options.sizes),
-        "keep_splits": options.keep_splits,
-        "boxes": valid.frame,
-        "map": dict(wishes.renamed),
-        "keep_classes": list(wishes.kept),
-        "drop_classes": list(wishes.dropped),
-    }
 
 
 def _difference(earlier: Earlier | None, built: Plan, taxonomy: Taxonomy) -> Difference | None:

@@ -140,7 +140,7 @@ class _Rounds:
         observer.feedback.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
         records.reclaim(observer.feedback)
         address, model = observer.pacs.address, observer.model_name
-        heard = recipes.say(observer.detector, [str(observer.recipe)], said=options.model_recipe)
+        heard = recipes.say(observer.detector, [str(observer.recipe)], said=self._options.model_recipe)
         self._journal.write("start", pacs=address, detector=model, recipe=str(observer.recipe), notes=list(heard))
         try:
             self._delivery.publish(bring=True)

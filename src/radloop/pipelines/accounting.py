@@ -1,0 +1,47 @@
+"""What a version tells of itself: how its labels are made, what the run was asked for, where its pictures come from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from radloop.catalog.classes import Wishes
+from radloop.dataset.findings import Validated
+from radloop.dataset.plan import Account, Ancestry, Labelling
+from radloop.options import Transform
+from radloop.sources import raw
+from radloop.sources.raw import RawData
+
+
+def labelling(options: Transform) -> Labelling:
+    """How labels are made. Raises UsageError for wishes that contradict each other."""
+    return Labelling(options.labels, options.judge, options.min_readers, options.no_finding)
+
+
+def account(
+    data: RawData,
+    options: Transform,
+    wishes: Wishes,
+    valid: Validated,
+    proven: Mapping[str, Any],
+    ancestry: tuple[Ancestry, Mapping[str, Ancestry]],
+) -> Account:
+    """Where a version comes from, and what was left out of it."""
+    asked, made = _settings(options, wishes, valid), (data.recipe, raw.radiographs(data))
+    return Account(data.name, asked, proven, valid.rejected, valid.lost, *ancestry, *made)
+
+
+def _settings(options: Transform, wishes: Wishes, valid: Validated) -> dict[str, Any]:
+    """What the run was asked for, as summary.json holds it. `judge` stands there where it is another than `labels`."""
+    return {
+        "labels": options.labels,
+        **({"judge": options.judge} if labelling(options).judged_apart else {}),
+        "min_readers": options.min_readers,
+        "no_finding": options.no_finding,
+        "seed": options.seed,
+        "sizes": asdict(options.sizes),
+        "keep_splits": options.keep_splits,
+        "boxes": valid.frame,
+        "map": dict(wishes.renamed),
+        "keep_classes": list(wishes.kept),
+        "drop_classes": list(wishes.dropped),
+    }
