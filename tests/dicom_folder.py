@@ -1,5 +1,6 @@
 """A hospital's folder of DICOM files with a train.csv beside, for tests: synthetic readers' boxes, scaled down."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from dicom_files import dicom, gray, write
 from radloop.sources import synthetic
 
 SHRUNK = 16  # so many times smaller than the originals: quick to make
+KEY = "00" * 31 + "07"  # so that pseudonyms, splits and bytes are the same every time
 SIDES = ["x_min", "y_min", "x_max", "y_max"]
 
 
@@ -34,3 +36,12 @@ def labelled(folder: Path, count: int = 24, *, ids: Callable[[int], str] | None 
     rows = rows.drop("dim0", "dim1")
     rows.write_csv(folder / "train.csv")
     return rows
+
+
+def keyed(out: Path) -> Path:
+    """OUT with the tests' own key."""
+    key = out / "private" / "key"
+    key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key.write_text(f"{KEY} {hashlib.sha256(f'radloop key {KEY}'.encode()).hexdigest()[:16]}\n")
+    key.chmod(0o600)
+    return out

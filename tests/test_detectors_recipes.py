@@ -80,7 +80,8 @@ def store(tmp_path_factory):
     place = tmp_path_factory.mktemp("hospital")
     dicom_folder.labelled(place, 12)
     sizes = SplitSizes(training=7, validation=1, test=1, staging=1, canary=1, production=1)
-    offline.run(Etl(source=f"dicom:{place}", out=place / "out", sizes=sizes, jobs=1, recipe=Recipe("minmax", 64)))
+    out = dicom_folder.keyed(place / "out")
+    offline.run(Etl(source=f"dicom:{place}", out=out, sizes=sizes, jobs=1, recipe=Recipe("minmax", 64)))
     return place / "out" / "store"
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 import dicom_folder
 import made_up
 from dicom_files import dicom, gray, uid_of, with_file, write
+from dicom_folder import keyed
 from planted_text import plant, radiograph
 from radloop import cli, manifest, sealed
 from radloop.catalog import version
@@ -29,7 +30,6 @@ from radloop.split_sizes import SplitSizes
 
 COUNT = 24
 SIZES = SplitSizes.parse("training=14,validation=2,test=2,staging=2,canary=2,production=2")
-KEY = "00" * 31 + "07"  # of the tests, so that pseudonyms and bytes are the same every time
 SMALL = Recipe("vinbigdata", 64)
 
 
@@ -45,15 +45,6 @@ def own(tmp_path):
     """The same files in a folder that a test may change."""
     dicom_folder.labelled(tmp_path / "hospital", COUNT)
     return tmp_path / "hospital"
-
-
-def keyed(out: Path) -> Path:
-    """OUT with the tests' own key."""
-    key = out / "private" / "key"
-    key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key.write_text(f"{KEY} {hashlib.sha256(f'radloop key {KEY}'.encode()).hexdigest()[:16]}\n")
-    key.chmod(0o600)
-    return out
 
 
 def build(folder: Path, out: Path, *, recipe: Recipe = SMALL, extract=None, **more):
