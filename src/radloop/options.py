@@ -32,6 +32,7 @@ from radloop.parts import (
     Json,
     LogFile,
     Out,
+    PacsAuth,
     Parallel,
     ReadFeedback,
     Reading,
@@ -267,10 +268,12 @@ class Retrain(Json, Strict, DryRun, Jobs, Ruled, Stored, DatasetFolder, Waiting,
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ingest(Json, Strict, DryRun, Jobs, Audited, DicomPictures, Stored):
+class Ingest(Json, Strict, DryRun, Jobs, Audited, DicomPictures, PacsAuth, Stored):
     """Take in pictures that nobody has labelled. They lie at STORE/organized/incoming, kept from what is held out."""
 
-    from_: Annotated[str, About("A folder of PNG, JPEG or DICOM files.", ours=False)]
+    from_: Annotated[
+        str, About("A folder of PNG, JPEG or DICOM files, or dicomweb:URL: all radiographs of a PACS.", ours=False)
+    ]
     patients: Path | None = option(
         None,
         About(

@@ -117,6 +117,7 @@ class IngestKeywords(TypedDict, total=False):
 
     out: Text
     store: Text | None
+    pacs_auth: Text | None
     recipe: Recipe | str | None
     frontal_only: bool
     audit_share: float

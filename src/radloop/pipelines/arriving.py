@@ -2,11 +2,12 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -15,8 +16,10 @@ import polars as pl
 from radloop import files, processes, tags
 from radloop.dataset import incoming, patients, pictures
 from radloop.dataset.incoming import Arrival, Refusal
-from radloop.errors import DicomError, SourceError
+from radloop.errors import DicomError, PacsError, SourceError, TransientPacsError
+from radloop.pacs import Instance, Pacs
 from radloop.recipe import Recipe
+from radloop.words import several
 
 if TYPE_CHECKING:
     from radloop.dicom.intake import Taken
@@ -26,6 +29,9 @@ _SHARD: Final = 16  # files: a second of DICOM, a quarter of a second of PNG
 _FEW: Final = 48  # files: a process takes as long to start
 _AHEAD: Final = 2  # shards for each process that are looked at before they are asked for
 _DICOM_AT: Final = 128
+HELD: Final = "held"  # of a picture that a person has to look at first
+_RADIOGRAPHS: Final = ("CR", "DX")  # the modalities that are taken from a PACS
+_FATAL: Final = ("unauthorized", "untrusted", "redirect")  # codes of a PACS that refuses whatever is asked
 _UNUSABLE: Final = "the file itself or its name cannot be used"  # which may name a person
 
 
@@ -47,6 +53,17 @@ class Reader:
     named: Mapping[
         str, tuple[str, tuple[str, ...]]
     ]  # of pictures: the patient's pseudonym, and what else it is known as
+
+
+Shard = list[Arrival | Refusal | None]  # None: known, and not looked at again
+
+
+class Coming(NamedTuple):
+    """What is on its way in."""
+
+    shards: Iterator[Shard]
+    total: int  # of files, as far as that is known before
+    notes: tuple[str, ...]
 
 
 def find(folder: Path) -> tuple[list[Found], list[Refusal], int]:
@@ -91,7 +108,16 @@ def _is_dicom(entry: os.DirEntry[str]) -> bool:
     return head[_DICOM_AT:] == b"DICM" or entry.name.lower().endswith(".dcm")
 
 
-def read(reader: Reader, found: Sequence[Found], *, jobs: int) -> Iterator[list[Arrival | Refusal]]:
+def of_folder(reader: Reader, *, jobs: int) -> Coming:
+    """What lies in the reader's folder. Raises SourceError where that is nothing."""
+    found, refused, others = find(reader.folder)
+    if not found and not refused:
+        raise SourceError(f"{reader.folder} holds no picture (PNG, JPEG) and no DICOM file.")
+    notes = (f"{several(others, 'other file')} (no PNG, JPEG or DICOM) passed over",) if others else ()
+    return Coming(chain([list(refused)], _read(reader, found, jobs=jobs)), len(found) + len(refused), notes)
+
+
+def _read(reader: Reader, found: Sequence[Found], *, jobs: int) -> Iterator[Shard]:
     """The files in their order, a shard at a time; no more are held than the processes need."""
     shards = [found[start : start + _SHARD] for start in range(0, len(found), _SHARD)]
     function = partial(read_shard, reader)
@@ -107,7 +133,43 @@ def read(reader: Reader, found: Sequence[Found], *, jobs: int) -> Iterator[list[
             yield done
 
 
-def read_shard(reader: Reader, found: Sequence[Found]) -> list[Arrival | Refusal]:
+def of_pacs(reader: Reader, pacs: Pacs, known: Collection[str], *, jobs: int) -> Coming:
+    """All radiographs of a PACS; one that is known is not asked for again. Raises PacsError where the PACS fails."""
+    return Coming(_ask(reader, pacs, known, jobs=jobs), 0, ())
+
+
+def _ask(reader: Reader, pacs: Pacs, known: Collection[str], *, jobs: int) -> Iterator[Shard]:
+    pseudonyms = _pseudonyms(reader.house)
+    radiographs = (
+        instance
+        for study in pacs.studies()
+        for instance in pacs.instances(study.study_uid)
+        if instance.modality in _RADIOGRAPHS
+    )
+    with ThreadPoolExecutor(jobs) as pool:
+        while some := list(islice(radiographs, _SHARD * jobs)):
+            new = [one for one in some if pseudonyms.image_id(one.sop_instance_uid) not in known]
+            yield [*pool.map(partial(_retrieve, reader, pacs), new), *[None] * (len(some) - len(new))]
+
+
+def _retrieve(reader: Reader, pacs: Pacs, instance: Instance) -> Arrival | Refusal:
+    place = instance.sop_instance_uid
+    try:
+        arrival = _of_dicom(reader, Found(place, None), pacs.retrieve(instance), datetime.now(UTC))
+        if arrival.image_id != _pseudonyms(reader.house).image_id(place):
+            return Refusal(place, "another-object", "the PACS gave another object than it was asked for")
+        return replace(arrival, looked=incoming.look(arrival.picture))
+    except DicomError as refused:
+        return Refusal(place, refused.code, str(refused))
+    except PacsError as failed:
+        if isinstance(failed, TransientPacsError) or failed.code in _FATAL:
+            raise
+        return Refusal(place, f"pacs-{failed.code}", str(failed))
+    except SourceError as damaged:
+        return Refusal(place, "picture", str(damaged))
+
+
+def read_shard(reader: Reader, found: Sequence[Found]) -> Shard:
     """Each file as it arrives, looked at; or why it is refused."""
     return [_read_one(reader, one) for one in found]
 
@@ -147,7 +209,7 @@ def _of_dicom(reader: Reader, found: Found, data: bytes, written: datetime) -> A
 def of_taken(taken: "Taken", pseudonyms: "Pseudonyms", *, arrived_at: datetime, place: str = "") -> Arrival:
     """The arrival of a picture that was made of DICOM. Raises DicomError where a person has to look at it first."""
     if taken.burnt:
-        raise DicomError(taken.burnt, code="burnt-in")
+        raise DicomError(taken.burnt, code=HELD)
     origin = pseudonyms.back(taken.image_id)
     return Arrival(
         taken.image_id,

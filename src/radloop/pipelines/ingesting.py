@@ -17,8 +17,10 @@ from radloop.dataset.incoming import REASONS, REFUSED, Arrival, Refusal
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.errors import AnnotationError, SourceError, StrictError
 from radloop.options import Ingest
+from radloop.pacs import Pacs
+from radloop.pacs.client import Client
 from radloop.pipelines import arriving
-from radloop.pipelines.arriving import Found, Reader
+from radloop.pipelines.arriving import Reader
 from radloop.pipelines.registering import Register
 from radloop.progress import Progress, silent
 from radloop.recipe import Recipe
@@ -31,6 +33,7 @@ from radloop.words import INCOMING as MAY_TRAIN
 UNIT: Final = f"{manifest.UNIT}/{manifest.INCOMING}"
 REFUSED_FILE: Final = "private/refused-incoming.csv"  # its places may name a person
 
+PACS: Final = "dicomweb:"
 _BATCH: Final = 256  # pictures that are written at once, and held in memory
 
 
@@ -68,21 +71,25 @@ class _Ward(NamedTuple):
     parts: Sequence[TakenIn]
     refused: pl.DataFrame
     files: int
+    known: int  # that were not asked for again
     notes: tuple[str, ...]
 
 
-def ingest(options: Ingest, *, progress: Progress = silent) -> Ingested:
-    """Take the pictures of a folder in and publish the unit to STORE/organized/incoming.
+def ingest(options: Ingest, *, pacs: Pacs | None = None, progress: Progress = silent) -> Ingested:
+    """Take the pictures of a folder, or of a PACS, in and publish the unit to STORE/organized/incoming.
 
-    Batch by batch, so that a kill costs one; a second run goes on and ends in the same bytes. Raises DatasetError where
+    Batch by batch, so that a kill costs one; a second run goes on and ends in the same bytes. `pacs` takes the place of
+    the one that the options name. Raises DatasetError where
     OUT has no dataset, for it knows what is held out, and what the steps raise.
     """
     writing = not options.dry_run
+    if pacs is None and options.from_.startswith(PACS):
+        pacs = Client.of(options.from_, options.pacs_auth)
     with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as store:
         store.preflight()
         if options.strict and writing:
-            _require_none(_take_all(replace(options, dry_run=True), store, progress).refused)
-        ward = _take_all(options, store, progress)
+            _require_none(_take_all(replace(options, dry_run=True), store, pacs, progress).refused)
+        ward = _take_all(options, store, pacs, progress)
         published = None
         if writing:
             _beside(options.out / REFUSED_FILE, ward.refused)
@@ -94,7 +101,7 @@ def ingest(options: Ingest, *, progress: Progress = silent) -> Ingested:
         folder=register.unit,
         files=ward.files,
         new=len(new),
-        known=sum(len(part.known) for part in ward.parts),
+        known=ward.known + sum(len(part.known) for part in ward.parts),
         splits={split: counts[split] for split in (MAY_TRAIN, AUDIT, *HELD_OUT) if split in counts},
         images=register.table.height,
         patients=register.table["patient"].drop_nulls().n_unique(),
@@ -143,32 +150,35 @@ def take_in(register: Register, arrivals: Sequence[Arrival], *, audit_share: flo
     return TakenIn(added, tuple(known), register.images([*added, *known]), _table(refused))
 
 
-def _take_all(options: Ingest, store: Store, progress: Progress) -> _Ward:
+def _take_all(options: Ingest, store: Store, pacs: Pacs | None, progress: Progress) -> _Ward:
     """Every file looked at and taken in, batch by batch."""
-    writing, folder = not options.dry_run, Path(options.from_)
+    writing = not options.dry_run
     register = Register(options.out, jobs=options.jobs, caching=writing, progress=progress)
     register.refresh()
     if writing:
         register.bring(store)
-    found, bad, others = arriving.find(folder)
-    if not found and not bad:
-        raise SourceError(f"{folder} holds no picture (PNG, JPEG) and no DICOM file.")
-    parts, refused, batch, done = list[TakenIn](), list(bad), list[Arrival](), 0
+    parts, refused, batch, known, done = list[TakenIn](), list[Refusal](), list[Arrival](), 0, 0
     with _house(options) as house:
         named = {} if options.patients is None else _patients(options.patients, Pseudonyms.open(house))
         recipe = options.recipe or (Recipe.parse(register.known.recipe) if register.known.recipe else Recipe())
-        reader = Reader(folder, house, recipe, options.frontal_only, named)
-        for shard in arriving.read(reader, found, jobs=options.jobs):
+        reader = Reader(Path(options.from_), house, recipe, options.frontal_only, named)
+        if pacs is not None:
+            coming = arriving.of_pacs(reader, pacs, set(register.table["image_id"]), jobs=options.jobs)
+        else:
+            coming = arriving.of_folder(reader, jobs=options.jobs)
+        for shard in coming.shards:
             batch += [one for one in shard if isinstance(one, Arrival)]
             refused += [one for one in shard if isinstance(one, Refusal)]
+            known += shard.count(None)
             done += len(shard)
-            if len(batch) >= _BATCH or done == len(found):
+            if len(batch) >= _BATCH:
                 parts.append(take_in(register, batch, audit_share=options.audit_share, writing=writing))
                 batch = []
-            progress("incoming", done, len(found))
-    notes = (*_other_files(others), *_other_recipes(register, parts), *_unnamed(named, found))
+            progress("incoming", done, max(coming.total, done))
+        parts.append(take_in(register, batch, audit_share=options.audit_share, writing=writing))
+    notes = (*coming.notes, *_other_recipes(register, parts), *_unnamed(named, register))
     refusals = pl.concat([_table(refused), *(part.refused for part in parts)])
-    return _Ward(register, parts, refusals, len(found) + len(bad), notes)
+    return _Ward(register, parts, refusals, done, known, notes)
 
 
 def _table(refused: Sequence[Refusal]) -> pl.DataFrame:
@@ -226,11 +236,6 @@ def _beside(path: Path, refused: pl.DataFrame) -> None:
         files.write_atomic(path, refused.write_csv().encode(), mode=0o600)
 
 
-def _other_files(count: int) -> Iterator[str]:
-    if count:
-        yield f"{several(count, 'other file')} (no PNG, JPEG or DICOM) passed over"
-
-
 def _other_recipes(register: Register, parts: Sequence[TakenIn]) -> Iterator[str]:
     """Invariant 12, said of the unit: a detector is shown other gray values than it was trained on."""
     new = [image_id for part in parts for image_id in part.new]
@@ -246,7 +251,7 @@ def _other_recipes(register: Register, parts: Sequence[TakenIn]) -> Iterator[str
         )
 
 
-def _unnamed(named: Mapping[str, object], found: Sequence[Found]) -> Iterator[str]:
-    strange = named.keys() - {one.image_id for one in found}
+def _unnamed(named: Mapping[str, object], register: Register) -> Iterator[str]:
+    strange = named.keys() - set(register.table["image_id"]) - set(register.own["image_id"])
     if strange:
         yield f"{several(len(strange), 'image')} of --patients are not among the pictures"
