@@ -14,7 +14,7 @@ from memory_pacs import MemoryPacs, gone
 from radloop import boxes, detectors, files
 from radloop.catalog import incoming
 from radloop.dataset import incoming_files
-from radloop.dicom import quarantine
+from radloop.dicom import quarantine, wrapping
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.dicom.report import Device
 from radloop.errors import BusyError, DatasetError, DetectorError, MisreadDetectorError, PacsError, UsageError
@@ -91,6 +91,19 @@ def test_a_report_holds_the_feedbacks_boxes_in_the_images_own_pixels(out):
     assert [one.certainty for one in observed.boxes] == [0.95, 0.5]
     assert [one.code.meaning for one in observed.boxes] == ["Aortic enlargement", "Pneumothorax"]
     assert told["recipe"] == str(Recipe(size_px=128))
+
+
+def test_what_is_made_up_is_said_to_be(out):
+    """The pictures of `radloop simulate --pacs` in the feedback, the boxes of the random detector in the report."""
+    pacs = MemoryPacs(radiograph(1, Manufacturer=wrapping.MANUFACTURER), radiograph(2))
+    watch(out, pacs)
+
+    marked = {one for one, (told,) in feedback(out).items() if "simulated" in told}
+    assert marked == {image_id(out, 1)}
+    assert all(b"Random boxes, to try the chain: no findings, not for clinical use." in data for data in pacs.reports)
+    pacs.store([radiograph(3)])
+    watch(out, pacs, detector=Sure())
+    assert sum(b"andom boxes" in data for data in pacs.reports) == 2
 
 
 def test_a_second_run_finds_nothing_new(out):

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from radloop import pixels
 from radloop.dataset import incoming
 from radloop.dataset.incoming import Arrival, Looked
-from radloop.dicom import intake, report, report_reader
+from radloop.dicom import intake, report, report_reader, wrapping
 from radloop.dicom.intake import Taken
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.dicom.report_reader import Report
@@ -33,7 +33,7 @@ from radloop.errors import (
     TransientPacsError,
 )
 from radloop.feedback import answers, records
-from radloop.feedback.records import Feedback, Model, PictureMeasures
+from radloop.feedback.records import Feedback, Model, PictureMeasures, Simulated
 from radloop.pacs import Instance, Pacs
 from radloop.pacs.ledger import HELD, Done, Ledger
 from radloop.pipelines import arriving
@@ -193,11 +193,21 @@ def _image(observer: Observer, instance: Instance, data: bytes) -> Image:
         raise DicomError(taken.burnt, code=HELD)
     looked = incoming.look(taken.png)
     arrival = replace(arriving.of_taken(taken, observer.pseudonyms, arrived_at=arrived_at), looked=looked)
-    told, is_new = _answer(observer, taken, looked, arrived_at)
-    return Image(instance, report.header(data), taken, arrival, told, is_new)
+    header = report.header(data)
+    told, is_new = _answer(observer, taken, looked, arrived_at, simulated=_simulated(header, taken))
+    return Image(instance, header, taken, arrival, told, is_new)
 
 
-def _answer(observer: Observer, taken: Taken, looked: Looked, arrived_at: datetime) -> tuple[Feedback, bool]:
+def _simulated(header: Any, taken: Taken) -> Simulated | None:
+    """What marks feedback on a picture that `radloop simulate --pacs` has sent."""
+    if header.get("Manufacturer") != wrapping.MANUFACTURER:
+        return None
+    return Simulated(site=taken.site or "", view=taken.view, device=wrapping.MANUFACTURER)
+
+
+def _answer(
+    observer: Observer, taken: Taken, looked: Looked, arrived_at: datetime, *, simulated: Simulated | None
+) -> tuple[Feedback, bool]:
     """The detector's answer, and whether it is new: what was written before stands. Its id is of image and model."""
     model = observer.model
     feedback_id = hashlib.md5(f"watch {taken.image_id} {model.name} {model.version}".encode()).hexdigest()
@@ -220,6 +230,7 @@ def _answer(observer: Observer, taken: Taken, looked: Looked, arrived_at: dateti
         feedback_id=feedback_id,
         run_id=observer.run_id,
         recipe=taken.recipe,
+        simulated=simulated,
     )
     return told, True
 
