@@ -57,6 +57,8 @@ class Patient:
 class Synthetic:
     """N made-up images."""
 
+    recipe = None
+
     def __init__(self, wanted: Wanted) -> None:
         """Draw nothing yet. Raises UsageError where N is no number."""
         self._wanted = wanted
