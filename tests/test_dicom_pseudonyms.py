@@ -202,3 +202,32 @@ def test_an_image_is_remembered_once(tmp_path):
         Pseudonyms.open(tmp_path).remember(origin(house, 1))
     assert (house.folder / pseudonyms.TABLE).read_bytes().count(b"\n") == 1
     assert house.back("unknown") is None
+
+
+def test_forgotten_image_has_no_way_back_and_is_known_again_only_by_the_key(tmp_path):
+    house = Pseudonyms.open(tmp_path)
+    kept, gone = origin(house, 1), origin(house, 2)
+    for one in (kept, gone):
+        house.remember(one)
+    house.forget([gone.image_id])
+    house.forget([gone.image_id])
+    assert Pseudonyms.open(tmp_path).origins() == house.origins() == [kept]
+    assert house.is_forgotten(gone.image_id)
+    assert not house.is_forgotten(kept.image_id)
+    private = b"".join(path.read_bytes() for path in house.folder.iterdir())
+    assert gone.image_id.encode() not in private
+    assert gone.sop_instance_uid.encode() not in private
+    assert stat.S_IMODE((house.folder / pseudonyms.FORGOTTEN).stat().st_mode) == 0o600
+
+
+def test_row_that_is_added_while_others_are_forgotten_is_not_lost(tmp_path):
+    house = Pseudonyms.open(tmp_path)
+    gone = [origin(house, number).image_id for number in range(30)]
+    for number in range(30):
+        house.remember(origin(house, number))
+    writer = start(tmp_path, 100, 400)
+    for one in gone:
+        Pseudonyms.open(tmp_path).forget([one])
+    writer.communicate()
+    left = {one.image_id for one in Pseudonyms.open(tmp_path).origins()}
+    assert left == {house.image_id(f"1.2.{number}") for number in range(100, 400)}

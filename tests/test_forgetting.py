@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import permutations
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -22,6 +23,7 @@ from radloop.split_sizes import SplitSizes
 from radloop.tables import HELD_OUT
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+SALTED = SimpleNamespace(token_hex=lambda _: "5a17")  # in the place of `secrets`: every salt is the same
 SIZES = SplitSizes.parse("training=12,validation=4,test=4,staging=4,canary=4,production=12")
 DOCUMENTS = {
     *(tree.ANNOTATIONS, tree.BOXES, tree.SUMMARY, tree.PROOF, tree.HELDOUT, tree.REJECTED, tree.TOMBSTONES),
@@ -50,7 +52,7 @@ def built(films, tmp_path_factory):
 @pytest.fixture
 def out(built, tmp_path, monkeypatch):
     """A copy of it, in which every salt is the same."""
-    monkeypatch.setattr(forgetting.secrets, "token_hex", lambda _: "5a17")
+    monkeypatch.setattr(forgetting, "secrets", SALTED)
     return Path(shutil.copytree(built, tmp_path / "data"))
 
 
@@ -245,3 +247,13 @@ def test_empty_memory_is_still_a_memory(out):
     assert not (out / "organized" / "data-canary.yaml").exists()
     assert heldout.decode(known.content(tree.HELDOUT), name="it").height == 12
     assert checking.check(out).violations.rows() == []
+
+
+def test_check_sees_what_was_forgotten_and_is_there_again(out):
+    forget(out, image(out, "production"))
+    one, path = image(out, "training"), out / "organized" / tree.TOMBSTONES
+    more = tombstones.made(pl.DataFrame({"image_id": [one], "pixels_md5": ["x"]}), salt="s", now=NOW, reason="")
+    path.write_bytes(tombstones.encode(tombstones.union(tombstones.decode(path.read_bytes(), name="it"), more)))
+    found = checking.check(out).violations
+    assert {"file-changed", "forgotten-there", "summary-wrong"} == set(found["rule"])
+    assert found.filter(rule="forgotten-there")["detail"][0] == f"image {one} was forgotten"

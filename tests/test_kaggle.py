@@ -429,3 +429,15 @@ def test_empty_variables_do_not_hide_the_key_in_the_file(stub, raw, monkeypatch)
 )
 def test_what_the_command_says_is_quoted_without_secrets(output, expected):
     assert kaggle_failures.last_line(output, ["secret-1"]) == expected
+
+
+def test_what_was_taken_away_on_purpose_is_not_fetched_again(stub, raw):
+    kaggle.download(raw)
+    before = len(stub.calls())
+    gone = raw / "train" / "000.png"
+    kaggle.settle(raw, without=[gone], sizes_bytes=len(META))
+    gone.unlink()
+    kaggle.settle(raw, without=[], sizes_bytes=len(META))
+    kaggle.download(raw)
+    assert len(stub.calls()) == before
+    assert not gone.exists()

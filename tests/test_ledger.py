@@ -4,6 +4,7 @@ import stat
 
 import pytest
 
+from radloop.pacs import ledger
 from radloop.pacs.ledger import HELD, Done, Ledger, Planned
 
 FIRST = Planned("1.2", "yolo 1", 1, ("1.2.3", "1.2.4"))
@@ -69,3 +70,20 @@ def test_nobody_else_can_read_it(path):
         for file in path.parent.iterdir():
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_forgotten_image_is_in_no_byte_of_it_and_its_study_is_still_counted(tmp_path):
+    path = tmp_path / "ledger.db"
+    with Ledger(path) as opened:
+        opened.record([Done("1.1", "1.1.1", "image", "a" * 32), Done("1.1", "1.1.2", "image", "b" * 32)])
+        opened.plan(Planned("1.1", "model", 1, ("1.1.1", "1.1.2")))
+        opened.count("1.1", 2)
+    assert ledger.count_of(path, ["a" * 32]) == 1
+    with Ledger(path) as opened:
+        assert opened.forget(["a" * 32]) == 1
+        assert opened.forget(["a" * 32]) == 0
+        assert (opened.known("1.1"), opened.counts()) == ({"1.1.2"}, {"1.1": 2})
+        assert opened.reports("1.1", "model")[0][0].images == ("1.1.2",)
+    data = b"".join(one.read_bytes() for one in tmp_path.iterdir())
+    assert b"a" * 32 not in data
+    assert b"1.1.1" not in data.replace(b"1.1.2", b"")

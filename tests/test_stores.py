@@ -297,6 +297,16 @@ class TestStores:
         assert done.removed == len(OLD.keys() - NEW.keys())
         assert problems(place.store) == [("unlisted", key) for key in sorted(mine)]
 
+    def test_purged_keys_go_although_no_manifest_lists_them(self, place: Place, new: Path) -> None:
+        publish.publish(new, place.store)
+        for name in ("gone.png", "mine.png"):
+            place.put(f"organized/training/images/{name}", b"?")
+        purged = frozenset({"training/images/gone.png", "absent.png", "data.yaml"})
+        done = publish.publish(new, place.store, purged=purged)
+        mine = {"organized/training/images/mine.png": hashlib.md5(b"?").hexdigest()}
+        assert place.held() == as_published(new) | mine
+        assert done.removed == 1
+
     def test_dataset_and_retraining_data_never_touch_each_other(
         self, place: Place, old: Path, new: Path, tmp_path: Path
     ) -> None:

@@ -44,7 +44,7 @@ class Gone:
         image_id = row.get("image_id", "")
         if image_id in self.image_ids or row.get("feedback_id") in self.feedback_ids:
             return True
-        return not image_id and self.is_file(row.get("file", ""))
+        return not image_id and self.is_file(row.get("file") or row.get("place") or "")
 
     def is_file(self, name: str) -> bool:
         """Whether a file of feedback or of a review is on it, by its name alone."""

@@ -5,6 +5,7 @@ from datetime import date
 
 from radloop.dicom import burnt, gray, quarantine, radiograph
 from radloop.dicom.pseudonyms import Origin, Pseudonyms
+from radloop.errors import DicomError
 from radloop.recipe import Recipe
 
 
@@ -31,9 +32,11 @@ def take(data: bytes, recipe: Recipe, pseudonyms: Pseudonyms, *, frontal_only: b
     One that seems to have text in its pixels is held in quarantine, until a person has released it. Raises DicomError.
     """
     found = radiograph.read(data, frontal_only=frontal_only)
+    image_id = pseudonyms.image_id(found.sop_instance_uid)
+    if pseudonyms.is_forgotten(image_id):
+        raise DicomError("it was forgotten, and does not come in again", code="forgotten")
     values = gray.make(found, recipe)
     picture = gray.png(values)
-    image_id = pseudonyms.image_id(found.sop_instance_uid)
     patient = pseudonyms.patient(found.patient_id, found.issuer)
     pseudonyms.remember(
         Origin(

@@ -22,6 +22,7 @@ from radloop.errors import SourceError
 FOLDER: Final = "private"  # under OUT; never published
 KEY: Final = "key"
 TABLE: Final = "origins.jsonl"
+FORGOTTEN: Final = "forgotten"
 
 _KEY_BYTES: Final = 32
 _WRITTEN_KEY: Final = re.compile(r"([0-9a-f]{64}) ([0-9a-f]{16})\n?")  # and its check, which tells damage
@@ -140,18 +141,37 @@ class Pseudonyms:
         return list(self._read().values())
 
     def forget(self, image_ids: Collection[str]) -> None:
-        """Take images out of the table that leads back; a kill leaves the old table or the new."""
+        """Take images out of the table that leads back, and never take them in again (`is_forgotten`).
+
+        A kill leaves the old table or the new, and another call ends the same.
+        """
+        known = self._forgotten()
+        new = sorted({self.keyed(FORGOTTEN, one) for one in image_ids} - known)
+        if new:
+            lines = "".join(f"{one}\n" for one in sorted(known | set(new)))
+            files.write_atomic(self.folder / FORGOTTEN, lines.encode(), durable=True, mode=0o600)
         if not {one.image_id for one in self.origins()} & {*image_ids}:
             return
         table = self._opened_alone()
         try:
             self._origins, self._seen = {}, 0
             kept = [one for one in self.origins() if one.image_id not in image_ids]
-            lines = b"".join(msgspec.json.encode(asdict(one)) + b"\n" for one in kept)
-            files.write_atomic(self.folder / TABLE, lines, durable=True, mode=0o600)
+            rows = b"".join(msgspec.json.encode(asdict(one)) + b"\n" for one in kept)
+            files.write_atomic(self.folder / TABLE, rows, durable=True, mode=0o600)
         finally:
             os.close(table)
         self._origins, self._seen = {}, 0
+
+    def is_forgotten(self, image_id: str) -> bool:
+        """Whether `forget` has taken it away."""
+        forgotten = self._forgotten()
+        return bool(forgotten) and self.keyed(FORGOTTEN, image_id) in forgotten
+
+    def _forgotten(self) -> frozenset[str]:
+        """Keyed hashes of what was taken away: they lead back to nobody, not even with the key alone."""
+        with suppress(FileNotFoundError):
+            return frozenset((self.folder / FORGOTTEN).read_text("ascii").split())
+        return frozenset()
 
     def _read(self) -> dict[str, Origin]:
         """The table, with what was added to it since the last look, by others too."""

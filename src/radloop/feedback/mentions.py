@@ -119,8 +119,12 @@ def count_lines(path: Path, wanted: Wanted) -> int:
 
 def take_lines(path: Path, wanted: Wanted) -> None:
     """Write a file of many lines without those on the images, the others as they were."""
-    kept = b"".join(line for line in _lines(path) if not wanted.is_told_by(line))
-    files.write_atomic(path, kept, mode=path.stat().st_mode & 0o777)
+    files.write_atomic(path, lines_left(path, wanted), mode=path.stat().st_mode & 0o777)
+
+
+def lines_left(path: Path, wanted: Wanted) -> bytes:
+    """The lines of a file that are not on the images."""
+    return b"".join(line for line in _lines(path) if not wanted.is_told_by(line))
 
 
 def _lines(path: Path) -> Iterator[bytes]:

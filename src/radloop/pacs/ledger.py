@@ -8,7 +8,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -113,6 +113,33 @@ class Ledger:
                 self._database.execute(_FORGET_STUDIES, (image_id, HELD))
                 self._database.execute("DELETE FROM objects WHERE image_id = ? AND outcome = ?", (image_id, HELD))
 
+    def forget(self, image_ids: Collection[str]) -> int:
+        """Take images away, also from the reports that speak of them; how many there were.
+
+        Of their studies stays how many objects they have, by which they are not asked for again.
+        """
+        taken = 0
+        with self.together():
+            for image_id in image_ids:
+                question = "SELECT sop_instance_uid, study_uid FROM objects WHERE image_id = ?"
+                for uid, study in self._database.execute(question, (image_id,)).fetchall():
+                    self._take_from_reports(uid, study)
+                    taken += 1
+                self._database.execute("DELETE FROM objects WHERE image_id = ?", (image_id,))
+        if taken:  # a database keeps the bytes of what is deleted
+            self._database.execute("VACUUM")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return taken
+
+    def _take_from_reports(self, uid: str, study_uid: str) -> None:
+        question = "SELECT model, number, images FROM reports WHERE study_uid = ?"
+        for model, number, images in self._database.execute(question, (study_uid,)).fetchall():
+            left = json.dumps([one for one in json.loads(images) if one != uid])
+            which = (left, study_uid, model, number)
+            self._database.execute(
+                "UPDATE reports SET images = ? WHERE study_uid = ? AND model = ? AND number = ?", which
+            )
+
     def reports(self, study_uid: str, model: str) -> list[tuple[Planned, bool]]:
         """The reports of a model in a study, in the order of their numbers, and whether each was stored or given up."""
         question = "SELECT number, images, outcome FROM reports WHERE study_uid = ? AND model = ? ORDER BY number"
@@ -135,3 +162,10 @@ class Ledger:
             self._database.execute(
                 "UPDATE reports SET outcome = ? WHERE study_uid = ? AND model = ? AND number = ?", which
             )
+
+
+def count_of(path: Path, image_ids: Collection[str]) -> int:
+    """How many objects of a database that nobody writes to are these images; nothing is written."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as database:
+        rows = database.execute("SELECT image_id FROM objects WHERE image_id IS NOT NULL")
+        return sum(image_id in image_ids for (image_id,) in rows)

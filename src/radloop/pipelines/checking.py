@@ -43,6 +43,7 @@ RULES: Final = trainer_rules.RULES | {
     "leak-memory": "figures on held-out splits flatter",
     "split-proof": "split not proven",
     "split-annotations": "files and annotations disagree",
+    "forgotten-there": "what was forgotten has come in again",
     "summary-wrong": "files and summary disagree",
     "classes-differ": "a number means another finding",
     "incoming-table": "nobody knows what may train of what came in",
@@ -167,7 +168,7 @@ def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
     if unverified:
         checked.append(f"the size alone of {unverified:,} files: the store keeps no MD5 of them")
     yamls = [key for key in listed["key"] if key.endswith(_YAML)]
-    keys = (tree.ANNOTATIONS, tree.PROOF, tree.SUMMARY, tree.HELDOUT, *naming.FILES, *yamls)
+    keys = (tree.ANNOTATIONS, tree.PROOF, tree.SUMMARY, tree.HELDOUT, tree.TOMBSTONES, *naming.FILES, *yamls)
     texts = {key: text for key in keys if (text := store.get(layout.key_in(prefix, key))) is not None}
     for key in yamls:
         violations += _judge_yaml(key, texts.get(key, b""))

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from radloop import manifest, tree
-from radloop.catalog import heldout, version
+from radloop.catalog import heldout, tombstones, version
 from radloop.dataset import naming, proof
 from radloop.dataset.trainer_rules import Violation
 from radloop.errors import DatasetError
@@ -31,6 +31,7 @@ def judge(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator[Violatio
     for group, where in leaking:
         yield Violation("leak-group", tree.ANNOTATIONS, None, f"group {group} is in {where}")
     yield from _judge_places(listed, assigned)
+    yield from _judge_forgotten(texts, annotations)
     if tree.HELDOUT in texts:
         for problem in heldout.verify(texts[tree.HELDOUT], annotations):
             yield Violation("leak-memory", tree.HELDOUT, None, problem)
@@ -43,6 +44,21 @@ def judge(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> Iterator[Violatio
         return
     for problem in proof.verify(annotations, proven, classes):
         yield Violation("split-proof", tree.PROOF, None, problem)
+
+
+def _judge_forgotten(texts: Mapping[str, bytes], annotations: pl.DataFrame) -> Iterator[Violation]:
+    """No image has a tombstone, and the summary counts them."""
+    try:
+        stones = tombstones.decode(texts.get(tree.TOMBSTONES), name="it")
+    except DatasetError as broken:
+        yield Violation("forgotten-there", tree.TOMBSTONES, None, str(broken))
+        return
+    for image_id in sorted(tombstones.forgotten(stones, annotations["image_id"].unique())):
+        yield Violation("forgotten-there", tree.ANNOTATIONS, None, f"image {image_id} was forgotten")
+    said = json.loads(texts.get(tree.SUMMARY, b"{}")).get(tombstones.FORGOTTEN, 0)
+    if said != stones.height:
+        detail = f"it counts {said} forgotten images, {tree.TOMBSTONES} {stones.height}"
+        yield Violation("summary-wrong", tree.SUMMARY, None, detail)
 
 
 def _judge_places(listed: pl.DataFrame, assigned: pl.DataFrame) -> Iterator[Violation]:

@@ -15,12 +15,13 @@ from radloop.dataset import pictures
 from radloop.dataset.forgetting import rows, rows_left
 from radloop.dicom import pseudonyms
 from radloop.dicom.pseudonyms import Pseudonyms
-from radloop.errors import SourceError
 from radloop.feedback import mentions
 from radloop.feedback.mentions import Wanted
 from radloop.options import Forget
+from radloop.pacs import ledger
+from radloop.pacs.ledger import Ledger
 from radloop.pipelines.whose import Whose
-from radloop.sources import kaggle, raw
+from radloop.sources import kaggle
 
 
 @dataclass(frozen=True)
@@ -42,23 +43,14 @@ def clear(options: Forget, whose: Whose, *, in_dataset: bool) -> None:
         place.take_away()
 
 
-def own_source(out: Path) -> bool:
-    """Whether the pictures of the source are a folder of the user's own."""
-    try:
-        folder = raw.read(out).pictures
-    except SourceError:
-        return False
-    return folder is not None and not folder.is_relative_to(out.absolute() / "raw")
-
-
 def _places(options: Forget, whose: Whose, *, in_dataset: bool) -> Iterator[tuple[str, _Place]]:
     out, wanted = options.out, whose.wanted
     for name, folder in (("feedback", options.feedback_folder), ("reviews", options.reviews_folder)):
         yield name, _documents(folder, whose)
-    logs = sorted({options.log_file, *(out / "logs").glob("*.log"), *(out / "raw").glob("*.jsonl")})
+    logs = sorted({options.log_file, *(out / "logs").glob("*.log")})
     told = {path: mentions.count_lines(path, wanted) for path in logs}
     yield "lines of logs", _Place(sum(told.values()), lambda: _take_lines(told, wanted))
-    raw_tables, raw_rows = _tables(sorted((out / "raw").rglob("*.csv")), whose)
+    raw_tables, raw_rows = _raw_tables(out / "raw", whose)
     yield "raw pictures", _raw_pictures(out, whose, raw_tables)
     refused, refused_rows = _tables(
         [out / tree.REJECTED, out / tree.REFUSED, *sorted((out / pseudonyms.FOLDER).rglob("*.csv"))], whose
@@ -66,9 +58,7 @@ def _places(options: Forget, whose: Whose, *, in_dataset: bool) -> Iterator[tupl
     yield "rows of tables", _Place(raw_rows + refused_rows, lambda: _rewrite(refused))
     exports = sorted(path for path in (out / "export").glob("*") if in_dataset)
     yield "exports", _Place(len(exports), lambda: _remove_folders(exports))
-    caches = {out / "cache", options.feedback_folder.parent / "cache"}
-    known = {path for folder in caches for path in folder.rglob("*") if path.is_file()}
-    yield "cached rows", _caches(known | {*(out / "raw").glob("*.parquet")}, whose)
+    yield "cached rows", _caches({out / "cache", options.feedback_folder.parent / "cache"}, whose)
     yield "cut-off work", _cut_off(out)
     yield "private rows and pictures", _private(out, whose)
 
@@ -89,7 +79,7 @@ def _documents(folder: Path, whose: Whose) -> _Place:
     return _Place(found.count, lambda: mentions.remove(folder, found, whose.wanted))
 
 
-def _raw_pictures(out: Path, whose: Whose, tables: Mapping[Path, bytes]) -> _Place:
+def _raw_pictures(out: Path, whose: Whose, tables: Mapping[Path, bytes | None]) -> _Place:
     """Those that radloop made or downloaded, and with them the tables beside them."""
     folder, ids = out / "raw", list(whose.gone.image_ids)
     places = [path for path in folder.glob("*") if path.is_dir() and not path.is_symlink()]
@@ -98,13 +88,34 @@ def _raw_pictures(out: Path, whose: Whose, tables: Mapping[Path, bytes]) -> _Pla
 
     def take_away() -> None:
         meta = folder / "train_meta.csv"
-        bytes_left = len(tables[meta]) if meta in tables else meta.stat().st_size if meta.is_file() else 0
+        written = tables.get(meta)
+        bytes_left = len(written) if written is not None else meta.stat().st_size if meta.is_file() else 0
         kaggle.settle(folder, without=paths, sizes_bytes=bytes_left)
         for path in paths:
             path.unlink(missing_ok=True)
         _rewrite(tables)
 
     return _Place(len(paths), take_away)
+
+
+def _raw_tables(folder: Path, whose: Whose) -> tuple[dict[Path, bytes | None], int]:
+    """The same of all tables and records of OUT/raw."""
+    left: dict[Path, bytes | None] = {}
+    of_csv, number = _tables(sorted(folder.rglob("*.csv")), whose)
+    left |= of_csv
+    for path in sorted((*folder.rglob("*.parquet"), *folder.rglob("*.jsonl"))):
+        if path.suffix == ".jsonl":
+            ours = mentions.count_lines(path, whose.wanted)
+            if ours:
+                left[path] = mentions.lines_left(path, whose.wanted)
+        else:
+            table = sealed.decode(path.read_bytes())
+            stays = None if table is None or "image_id" not in table.columns else table.filter(~_is_ours(table, whose))
+            ours = 0 if table is None or stays is None else table.height - stays.height
+            if ours and stays is not None:
+                left[path] = sealed.encode(stays)
+        number += ours
+    return left, number
 
 
 def _tables(places: Iterable[Path], whose: Whose) -> tuple[dict[Path, bytes], int]:
@@ -120,12 +131,12 @@ def _tables(places: Iterable[Path], whose: Whose) -> tuple[dict[Path, bytes], in
     return left, number
 
 
-def _caches(paths: set[Path], whose: Whose) -> _Place:
+def _caches(folders: set[Path], whose: Whose) -> _Place:
     """Rows of what was read and measured before, and pictures; a table that is not radloop's goes as a whole."""
     left: dict[Path, bytes | None] = {}
     number = 0
     named = whose.gone.image_ids | whose.gone.md5s
-    for path in sorted(paths):
+    for path in sorted(path for folder in folders for path in folder.rglob("*") if path.is_file()):
         if path.suffix != ".parquet":
             if path.stem in named:
                 left[path], number = None, number + 1
@@ -143,7 +154,7 @@ def _caches(paths: set[Path], whose: Whose) -> _Place:
 
 def _is_ours(table: pl.DataFrame, whose: Whose) -> pl.Expr:
     ours = {
-        "image_id": whose.gone.image_ids,
+        "image_id": whose.gone.image_ids | whose.gone.md5s,  # what was shown otherwise has that as a name
         "feedback_id": whose.gone.feedback_ids,
         "md5": whose.gone.md5s,
         "image_md5": whose.gone.md5s,
@@ -174,10 +185,14 @@ def _private(out: Path, whose: Whose) -> _Place:
     keyed = Pseudonyms.open(out)
     held = sorted(path for path in folder.rglob("*") if path.is_file() and path.stem in ids)
     ours = [one for one in keyed.origins() if one.image_id in ids]
+    ledgers = sorted((folder / "watch").glob("*.db"))
 
     def take_away() -> None:
+        for path in ledgers:
+            with files.locked(path.parent), Ledger(path) as opened:
+                opened.forget(ids)
         keyed.forget(ids)
         for path in held:
             path.unlink(missing_ok=True)
 
-    return _Place(len(ours) + len(held), take_away)
+    return _Place(len(ours) + len(held) + sum(ledger.count_of(path, ids) for path in ledgers), take_away)

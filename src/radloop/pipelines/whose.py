@@ -57,6 +57,7 @@ class _Source:
     rows: pl.DataFrame  # image_id, patient_id
     pictures: pl.DataFrame  # image_id, path
     folder: Path | None
+    is_dicom: bool = False
 
 
 def find(options: Forget, here: Get, store: Get) -> Whose:
@@ -77,7 +78,7 @@ def find(options: Forget, here: Get, store: Get) -> Whose:
     feedback_ids = found[0].feedback_ids | _trained(here, meant) | _trained(store, meant)
     tables = known.select("image_id", "group").drop_nulls()
     gone = Gone(meant, frozenset(files), feedback_ids, renamed_groups(meant, tables))
-    notes = [*trouble, *_of_twins(known, options, meant), *_alike(options, source)]
+    notes = [*trouble, *_of_twins(known, meant), *_alike(options, source), *_left_alone(options, source, meant)]
     unreadable = sum(one.unreadable for one in found)
     if unreadable:
         notes.append(
@@ -220,7 +221,9 @@ def _source(out: Path) -> tuple[_Source, list[str]]:
             "the labels of the source cannot be read any more: a patient that only they name was not looked for in them"
         ]
     told = values.text("patient_id") if "patient_id" in rows.columns else pl.lit("").alias("patient_id")
-    return _Source(rows.select("image_id", told).unique(), found.select("image_id", "path"), data.pictures), []
+    return _Source(
+        rows.select("image_id", told).unique(), found.select("image_id", "path"), data.pictures, data.recipe is not None
+    ), []
 
 
 def _twins(known: pl.DataFrame, meant: frozenset[str]) -> frozenset[str]:
@@ -233,7 +236,7 @@ def _twins(known: pl.DataFrame, meant: frozenset[str]) -> frozenset[str]:
     return frozenset(pl.concat(same))
 
 
-def _of_twins(known: pl.DataFrame, options: Forget, meant: frozenset[str]) -> Iterator[str]:
+def _of_twins(known: pl.DataFrame, meant: frozenset[str]) -> Iterator[str]:
     theirs = known.filter(pl.col("image_id").is_in(list(meant))).drop_nulls("md5")
     twins = theirs.select("image_id", "md5").unique().filter(pl.col("md5").is_duplicated())["md5"].n_unique()
     if twins:
@@ -249,6 +252,20 @@ def _alike(options: Forget, source: _Source) -> Iterator[str]:
             "the source has a patient whose id differs from this one only in leading zeros, a trailing .0 or the case "
             "of letters, and who is probably the same: only what is written exactly so is meant. Forget that one, too"
         )
+
+
+def _left_alone(options: Forget, source: _Source, meant: frozenset[str]) -> Iterator[str]:
+    """That a folder of the user's own still has them."""
+    theirs = meant & {*source.pictures["image_id"]}
+    if not theirs or source.folder is None:
+        return
+    if not source.folder.is_relative_to(options.out.absolute() / "raw"):
+        yield (
+            f"the source's own folder is never changed: it still has {several(len(theirs), 'picture')} of them, which "
+            "no later version takes in, and only you can remove"
+        )
+    elif source.is_dicom:
+        yield "the source's DICOM files are never changed: no later version takes them in, and only you can remove them"
 
 
 def _md5s_of_source(source: _Source, meant: frozenset[str]) -> Iterator[str]:
