@@ -97,7 +97,7 @@ def _fill(file: Dataset, own: dict[str, str], tags: Iterable[int]) -> None:
         file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = own["UID"]
         file.StudyInstanceUID, file.SeriesInstanceUID = f"{own['UID']}.1", f"{own['UID']}.2"
         file.ViewPosition = own["name"][:16] if int(own["number"]) % 2 else "PA"
-        file.Modality = own["name"][:16]
+        file.Modality = own["name"][:16] if int(own["number"]) % 2 else "DX"
         file.PixelSpacing = [0.14, 0.14] if int(own["number"]) % 2 else [own["number"], own["number"]]
         file.BurnedInAnnotation = own["name"][:16]
         file.preamble = own["name"].encode().ljust(128, b"\0")
@@ -135,6 +135,17 @@ def pictures(folder: Path, indices: Iterable[int]) -> list[Path]:
     return paths
 
 
+def of_nobody_else(report: Dataset, image: Dataset) -> str:
+    """Every word of a report, but for UIDs, and for what it has of the image it stands beside: patient and study."""
+    words = []
+    for element in report:
+        if element.VR == "SQ":
+            words += [of_nobody_else(item, Dataset()) for item in element.value]
+        elif element.VR != "UI" and (element.tag not in image or image[element.tag].value != element.value):
+            words.append(str(element.value))
+    return "\n".join(words)
+
+
 def found(*places: Path | str) -> dict[str, str]:
     """Each identifier that stands in one of the files, folders or texts, and where."""
     there: dict[str, str] = {}
@@ -166,7 +177,7 @@ def _walk(place: Path) -> Iterator[Path]:
         yield place
         return
     for path in sorted(place.rglob("*")):
-        if path.is_file() and "private" not in path.relative_to(place).parts:
+        if path.is_file() and path.relative_to(place).parts[0] != "private":
             yield path
 
 

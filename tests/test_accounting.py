@@ -11,13 +11,15 @@ from radloop.errors import UsageError
 from radloop.options import Transform
 from radloop.pipelines import accounting
 from radloop.sources.raw import RawData
+from radloop.tables import INCOMING
 
 
 def account(**asked):
     data = RawData("folder", Path("train.csv"), "auto", None, Path("pictures"))
     valid = SimpleNamespace(frame="original", rejected="refused", lost="lost")
     ancestry = Ancestry("lineage", None), {}
-    return accounting.account(data, Transform(**asked), wishes(None, ("A=B",)), valid, {"worst": 1}, ancestry)
+    chosen, renamed = Transform(**asked), wishes(None, ("A=B",))
+    return accounting.account(data, chosen, renamed, valid, {"worst": 1}, ancestry, INCOMING.to_frame())
 
 
 def test_settings_are_those_that_were_asked_for():

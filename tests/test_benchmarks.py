@@ -9,11 +9,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import annotations_csv, harness, missed, page  # noqa: E402
+from benchmarks import annotations_csv, harness, missed, page, rounds  # noqa: E402
 from benchmarks.__main__ import STAGES  # noqa: E402
 from benchmarks.harness import Growth, Limit, Point, Result, Section, Turn  # noqa: E402
 
 from radloop.sources import synthetic  # noqa: E402
+from radloop.split_sizes import SplitSizes  # noqa: E402
 
 MACHINE = {
     "date": "2026-01-02 03:04 UTC",
@@ -118,3 +119,17 @@ def test_every_stage_still_runs_and_leaves_nothing(stage, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Failed: none" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_production_is_not_used_up_over_rounds_of_new_patients(tmp_path, monkeypatch):
+    monkeypatch.setattr(rounds, "SECONDS", 1.0)
+    sizes = SplitSizes.parse("training=12,validation=2,test=4,staging=2,canary=2,production=8")
+    played = list(rounds.play(tmp_path, rounds=3, new=10, images=30, sizes=sizes, detector="oracle:0.5"))
+    assert [one.came for one in played] == [10, 10, 10]
+    for one in played:
+        assert one.trained == one.of_production + one.of_incoming
+        assert one.of_incoming > 0
+        assert one.left > 0
+    assert played[-1].training == 12 + sum(one.trained for one in played)
+    assert "| number | came |" in rounds.table(played)

@@ -36,7 +36,10 @@ def shown(inputs: Dashboard) -> tuple[loading.Dataset, loading.Feedback, loading
 
 def test_pages_say_how_many_came_in_and_how_far_they_have_got(hospital):
     _, inputs = hospital
-    told = "6 came in: 0 in training now; 4 wait (3 reviewed, 3 train in the next round); 1 for the audit"
+    told = (
+        "6 came in: 0 in training now; 4 wait (3 reviewed, 3 train in the next round); "
+        "1 for the audit, which never train (1 reviewed)"
+    )
     assert told in said(opened("overview", inputs))
     assert told in said(opened("retraining", inputs))
     detector = said(opened("detector", inputs))

@@ -20,8 +20,9 @@ def test_a_demo_whose_own_dataset_is_not_sound_fails(tmp_path, monkeypatch):
     violation = pl.DataFrame({"rule": ["lost"], "key": ["a.txt"], "line": [None], "detail": [""], "consequence": [""]})
     nothing = SimpleNamespace(version=None)
     monkeypatch.setattr(demo.offline, "run", lambda *_, **__: nothing)
-    monkeypatch.setattr(demo, "_closed", lambda *_: demo._Loop(nothing, nothing, (), nothing, {}))
+    monkeypatch.setattr(demo, "_closed", lambda *_: demo._Loop(nothing, nothing, nothing, (), nothing, {}))
     monkeypatch.setattr(demo, "_waiting", lambda *_: {})
+    monkeypatch.setattr(demo, "_arrived", lambda *_: {})
     for found, sound in ((violation.clear(), True), (violation, False)):
         report = Report("store", "v", (), {}, found)
         monkeypatch.setattr(demo.checking, "check", lambda *_, report=report, **__: report)
@@ -44,10 +45,17 @@ def test_the_demo_closes_the_loop_and_checks_the_store_that_it_published(tmp_pat
     monkeypatch.setattr(demo, "ARRIVAL", "workers")
     monkeypatch.setattr(demo, "LOAD_PATTERN", "3")
     monkeypatch.setattr(demo, "STAGE_SECONDS", 2.0)
+    monkeypatch.setattr(demo, "NEW_PATIENTS", 12)
     shown = demo.run(Demo(out=tmp_path, images=30, sizes=SIZES, jobs=1))
     assert checked == [tmp_path / "store"]
     assert shown.checked.sound
     assert shown.simulated.total["feedback"] > 0
+    assert shown.ingested.new == shown.arrived["images"] == 12
+    assert 0 < shown.arrived["in_training"] <= 12
+    assert shown.retrained.report["incoming"]["trains_now"] == shown.arrived["in_training"]
+    told = dict(summaries.of(shown).grids[0].rows[1:])
+    assert told["new patients"].startswith("12 came in: 0 in training now")
+    assert told["the loop goes on"].startswith(f"{shown.arrived['in_training']} of 12 new images in training")
     assert [note for note in shown.simulated.notes if "was run by ONNX Runtime" not in note] == []
     assert set(shown.labels) <= {"every box above 0.9", "by the rule", "after a simulated review"}
     queued = reviewing.order(options.Review(out=tmp_path, queue=True)).queue

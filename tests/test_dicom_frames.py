@@ -151,6 +151,16 @@ def test_a_packed_picture_without_its_end_is_refused_though_decoders_fill_it_up(
         assert refused(data) == "cut-off"
 
 
+def test_progressive_jpeg_is_no_baseline():
+    packed = io.BytesIO()
+    Image.fromarray(gray(bits=8)).save(packed, "JPEG", progressive=True)
+    data = with_file(
+        dicom(gray(bits=8), syntax=uid.JPEGBaseline8Bit),
+        lambda dataset: setattr(dataset, "PixelData", encapsulate([packed.getvalue()])),
+    )
+    assert refused(data) == "transfer-syntax"
+
+
 def test_empty_pixel_data_are_refused():
     def empty(dataset):
         dataset.PixelData = b"\xfe\xff\x00\xe0\x00\x00\x00\x00"  # the table of offsets alone

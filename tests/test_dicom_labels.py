@@ -1,7 +1,11 @@
 """Which DICOM file a table's image_id means: one to one or not at all, and in no message in clear."""
 
+from pathlib import Path, PurePosixPath
+
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.errors import AnnotationError
@@ -78,6 +82,33 @@ def test_ids_that_may_mean_two_files_stop_with_a_sentence_that_names_none(own, n
     assert words in str(stopped.value)
     assert "Smith" not in str(stopped.value)
     assert "1.2.3" not in str(stopped.value)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from("12345"), st.sampled_from("xy")), min_size=1, max_size=5
+    ),
+    st.lists(st.sampled_from(["a", "b", "c", "1", "2", "3", "9"]), min_size=1, max_size=4, unique=True),
+)
+def test_id_means_the_one_file_that_it_names_or_the_run_stops(told, ids):
+    own = Pseudonyms(Path("private"), KEY)
+    uid_of = {f"{folder}/{stem}.dcm": uid for stem, uid, folder in told}  # any stems may be another file's UID
+    files = {name: Made(name, own.image_id(uid)) for name, uid in uid_of.items()}
+    try:
+        found = dict(zip(ids, meant(own, files, *ids), strict=True))
+    except AnnotationError:
+        return
+    by_uid = [one for one in ids if one in uid_of.values()]
+    for one in ids:
+        named = {own.image_id(uid) for name, uid in uid_of.items() if PurePosixPath(name).stem == one}
+        if by_uid:
+            wanted = {own.image_id(one)} if one in by_uid else {own.keyed("id", one)}
+            assert named <= wanted
+        else:
+            wanted = named or {own.keyed("id", one)}
+        assert {found[one]} == wanted
+    known = [image for image in found.values() if image in {file.image_id for file in files.values()}]
+    assert len(known) == len(set(known)) > 0
 
 
 def test_patients_and_studies_are_the_files_and_the_tables_under_pseudonyms(own):

@@ -1,6 +1,7 @@
 """A file's bytes are a radiograph, or refused with a code and a sentence that repeats nothing of the file."""
 
 import struct
+import warnings
 import zlib
 from datetime import date
 
@@ -10,8 +11,10 @@ from pydicom.dataset import Dataset
 
 from dicom_files import dicom, gray, uid_of, with_file
 from radloop import pixels
+from radloop.dicom import gray as making
 from radloop.dicom import radiograph
 from radloop.errors import DicomError
+from radloop.recipe import Recipe
 
 GRAY = gray()
 HEAD = 132  # bytes before the first element
@@ -159,3 +162,25 @@ def test_nothing_is_decoded_to_read_a_header(monkeypatch):
 
 def test_the_largest_picture_of_16_bits_may_come_deflated():
     assert radiograph.MAX_UNPACKED > 2 * pixels.MAX_PIXELS
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+def test_a_sequence_that_would_take_long_is_refused_unread(syntax, monkeypatch):
+    monkeypatch.setattr(radiograph, "_MAX_SEQUENCE", 1000)
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [900, 0, 16], bytes(1800)
+    assert refused(dicom(GRAY, VOILUTSequence=[item], syntax=syntax)) == "too-many-elements"
+
+
+def test_what_pydicom_says_of_a_file_is_not_said(caplog):
+    item = Dataset()
+    item.add_new("CodeValue", "SH", "Miller")
+    data = dicom(GRAY, ViewPosition=None, ViewCodeSequence=[item], SpecificCharacterSet="ISO_IR 100")
+    hostile = data.replace(b"ISO_IR 100", b"Miller^Ann").replace(b"20260105", b"Miller^A")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = radiograph.read(hostile)
+        assert found.study_date is None
+        making.make(found, Recipe("vinbigdata", None))
+    assert said == []
+    assert caplog.records == []

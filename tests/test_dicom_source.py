@@ -1,5 +1,6 @@
 """From a hospital's folder of DICOM files and a CSV to a dataset: boxes, recipe, persons, and what is refused."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -23,8 +24,8 @@ from radloop import cli, manifest, sealed
 from radloop.catalog import version
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.errors import RefusedError, SourceError, SplitError, UsageError
-from radloop.options import Etl, Extract, Transform
-from radloop.pipelines import checking, offline
+from radloop.options import Etl, Extract, Forget, Ingest, Transform
+from radloop.pipelines import checking, forgetting, ingesting, offline
 from radloop.recipe import Recipe
 from radloop.split_sizes import SplitSizes
 
@@ -168,6 +169,54 @@ def test_two_recipes_of_the_same_files_are_two_versions_and_none_continues_the_o
     assert build(folder, tmp_path / "out", fresh=True).version == first.version
 
 
+def test_other_recipe_stops_the_whole_run_before_a_picture_is_made(folder, tmp_path):
+    asked = Etl(source=f"dicom:{folder}", out=keyed(tmp_path), sizes=SIZES, jobs=1, recipe=SMALL)
+    offline.run(asked)
+    before = tree_of(tmp_path)
+    for dry_run in (False, True):
+        with pytest.raises(SplitError, match="other gray values"):
+            offline.etl(dataclasses.replace(asked, recipe=Recipe("minmax", 64), dry_run=dry_run))
+    assert tree_of(tmp_path) == before
+
+
+def tree_of(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_picture_that_came_in_and_joined_has_its_spacing_in_the_table_too(folder, tmp_path):
+    out = keyed(tmp_path / "out")
+    build(folder, out)
+    new = gray(150, 120, seed=500)
+    write(tmp_path / "new", "n.dcm", dicom(new, number=500, PixelSpacing=[0.2, 0.1]))
+    ingesting.ingest(Ingest(from_=str(tmp_path / "new"), out=out, jobs=1, recipe=SMALL, audit_share=0.0))
+    image_id = Pseudonyms.open(out).image_id(uid_of(500))
+    (tmp_path / "retrain.csv").write_text(
+        "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max,split,source,trains\n"
+        f"{image_id},Cardiomegaly,3,R1,300,500,700,800,incoming,review,true\n"
+    )
+    done = offline.transform(Transform(out=out, sizes=SIZES, jobs=1, add=tmp_path / "retrain.csv"))
+    assert done.images["training"] == 15
+    table = sealed.decode((out / "organized" / "radiographs.parquet").read_bytes())
+    told = table.filter(image_id=image_id).row(0, named=True)
+    assert (told["width"], told["height"], told["spacing_mm_row"], told["spacing_mm_column"]) == (120, 150, 0.2, 0.1)
+
+
+def test_what_is_forgotten_is_in_no_file_of_the_source_any_more(own, tmp_path):
+    out = keyed(tmp_path / "out")
+    asked = Etl(source=f"dicom:{own}", out=out, sizes=SIZES, jobs=1, recipe=SMALL)
+    offline.run(asked)
+    image_id = sorted(image_ids(own, out).values())[0]
+    forgetting.forget(Forget(asked=image_id, out=out))
+
+    files = {path: path.read_bytes() + bytes(path) for path in out.rglob("*") if path.is_file()}
+    tables = {path: str(pl.read_parquet(path).rows()).encode() for path in files if path.suffix == ".parquet"}
+    assert [path for kind in (files, tables) for path, data in kind.items() if image_id.encode() in data] == []
+
+    again = offline.run(asked)  # its file still lies in the hospital's folder
+    assert image_id not in annotations(out)["image_id"]
+    assert sum(again.transformed.images.values()) == COUNT - 1
+
+
 def test_recipe_is_in_the_version_id_also_where_it_makes_the_same_pictures(folder, built, tmp_path):
     same = build(folder, tmp_path / "out", recipe=Recipe("minmax", 64))
     kinds = pl.col("kind") == "yaml"
@@ -208,6 +257,7 @@ def test_refused_file_is_a_refused_row_and_voids_its_readings(own, tmp_path):
     ]
     assert image_id not in annotations(tmp_path / "out")["image_id"]
     assert done.rows_in == done.rows_out + done.rows_refused
+    assert any("2 of 25 DICOM files make no picture (1 multi-frame, 1 no-pixels)" in note for note in done.notes)
     private = (tmp_path / "out" / "private" / "files.csv").read_text()
     assert f"train/{lost}.dicom,{image_id},multi-frame," in private
 

@@ -19,7 +19,7 @@ from radloop import similarity
 from radloop.errors import SourceError, UsageError
 from radloop.sources import raw, stamps, synthetic
 from radloop.sources.formats.csv import read_annotations
-from radloop.tables import ANNOTATION_COLUMNS
+from radloop.tables import ANNOTATION_COLUMNS, EDGES
 from radloop.taxonomy import Taxonomy
 from taxonomies import SPINE, TWENTY, VINDR
 
@@ -380,3 +380,18 @@ def _runs(pid: int) -> bool:
 
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_readings_are_the_rows_as_fractions_and_normal_ones_have_no_class(classes):
+    rows, sizes = synthetic.annotations(60, seed=1, classes=classes)
+    told = synthetic.readings(60, seed=1, classes=classes)
+    assert told.height == rows.height
+    assert told["class_id"].null_count() == rows["x_min"].null_count() > 0
+    found = told.drop_nulls("class_id")
+    assert found.select(pl.col(EDGES).min() >= 0).row(0) == (True,) * 4
+    assert found.select(pl.col(EDGES).max() <= 1).row(0) == (True,) * 4
+    one = rows.drop_nulls("x_min").row(0, named=True)
+    same = found.filter(image_id=one["image_id"], rad_id=one["rad_id"], class_id=one["class_id"])
+    frame = sizes.filter(image_id=one["image_id"]).row(0, named=True)
+    assert one["x_min"] / frame["dim1"] in same["x_min_norm"]
+    assert one["y_max"] / frame["dim0"] in same["y_max_norm"]

@@ -38,6 +38,11 @@ class Version:
     incoming: pl.DataFrame = field(default_factory=INCOMING.to_frame)  # INCOMING: of the unit beside it
 
     @property
+    def own_images(self) -> pl.DataFrame:
+        """One row an image of the dataset alone: image_id, split, group, md5, phash."""
+        return images(self.annotations)
+
+    @property
     def images(self) -> pl.DataFrame:
         """One row an image, those of the incoming unit that it has not itself, too: `images`."""
         return images(self.annotations, self.incoming)

@@ -111,7 +111,7 @@ def arrived(dataset: Dataset, said: Feedback | None, reviewed: Reviewed | None, 
     if said is not None and reviewed is not None:
         now = decided(dataset, said, reviewed, rule)
         trains = now.rows.filter("trains")["image_id"]
-        read = now.fates.join(now.reviews, on="feedback_id", how="semi")["image_id"]
+        read = now.fates.join(reviewed.reviews.reviews, on="feedback_id", how="semi")["image_id"]
     return arrivals.counted(dataset.rows, dataset.incoming, trains, read)
 
 

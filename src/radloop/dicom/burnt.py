@@ -26,7 +26,9 @@ _HEIGHT_PX: Final = (5, 64)
 _SMALLEST_PX: Final = 256  # a side of the smallest copy
 _MOST_PARTS: Final = 3_000  # of a copy: where there are more, the strongest
 _APART: Final = 1.2  # of the glyphs' height: a space, or the gap beside a narrow digit
-_EVEN: Final = 0.12  # of the contrast: how far the gray values of a row's glyphs lie from their median, on the mean
+_ALIKE: Final = 0.36  # of the contrast: how far the gray values of two neighbours lie apart
+_EVEN: Final = 0.08  # of the contrast: how far the gray values of a row's glyphs lie from their median, on the mean
+_HEIGHTS: Final = 0.4  # how much the glyphs' heights vary (standard deviation of the logarithm)
 _STRAIGHT: Final = 0.12  # of the height: how far the glyphs' feet or heads may lie from a line (median)
 _EIGHT: Final = np.ones((3, 3), bool)
 
@@ -142,9 +144,9 @@ def _lines(parts: _Parts) -> Iterator[tuple[int, tuple[float, float, float, floa
     for row in range(of_row.max() + 1):
         members = np.flatnonzero(of_row == row)
         one = parts.take(members)
-        least = LEAST_GLYPHS if np.median(one.contrast) >= _STRONG else _FAINT_GLYPHS
-        if glyphs[members].sum() >= least and _even(one) and _straight(one):
-            yield int(glyphs[members].sum()), (one.left.min(), one.top.min(), one.right.max(), one.bottom.max())
+        found = int(glyphs[members].sum())
+        if _enough(one, found) and _even(one) and _straight(one):
+            yield found, (one.left.min(), one.top.min(), one.right.max(), one.bottom.max())
 
 
 def _beside(parts: _Parts) -> coo_array:
@@ -155,14 +157,21 @@ def _beside(parts: _Parts) -> coo_array:
     gap = np.maximum.outer(parts.left, parts.left) - np.minimum.outer(parts.right, parts.right)
     alike = (high <= 1.8 * low) & (overlap >= 0.6 * low) & (gap <= _APART * high) & (gap >= -0.3 * high)
     contrast = np.maximum.outer(parts.contrast, parts.contrast)
-    alike &= np.abs(np.subtract.outer(parts.peak, parts.peak)) <= 3 * _EVEN * contrast
+    alike &= np.abs(np.subtract.outer(parts.peak, parts.peak)) <= _ALIKE * contrast
     return coo_array(alike)
 
 
+def _enough(row: _Parts, glyphs: int) -> bool:
+    """Whether there are as many glyphs as no marker has; few have to stand apart and be strong."""
+    few = len(row) >= LEAST_GLYPHS and np.median(row.contrast) >= _STRONG
+    return glyphs >= (LEAST_GLYPHS if few else _FAINT_GLYPHS)
+
+
 def _even(row: _Parts) -> bool:
-    """Whether its parts have one gray value, as far as the contrast goes: printed, not grown."""
-    off = np.abs(row.peak - np.median(row.peak))
-    return bool(off.mean() <= _EVEN * np.median(row.contrast))
+    """Whether its parts have one gray value, as far as the contrast goes, and one size: printed, not grown."""
+    off = np.abs(row.peak - np.median(row.peak)).mean()
+    heights = np.log(row.bottom - row.top).std()
+    return bool(off <= _EVEN * np.median(row.contrast) and heights <= _HEIGHTS)
 
 
 def _straight(row: _Parts) -> bool:

@@ -25,9 +25,10 @@ _BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 _NATIVE: Final = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", _BIG_ENDIAN, "1.2.840.10008.1.2.1.99"}
 _RLE: Final = "1.2.840.10008.1.2.5"
 _JPEG: Final = {"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"}  # baseline, extended
-_BY_GDCM: Final = {f"1.2.840.10008.1.2.4.{part}" for part in ("57", "70", "80", "81")}  # JPEG lossless, JPEG-LS
+_LOSSLESS: Final = {"1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"}  # JPEG
+_LS: Final = {"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"}  # JPEG-LS
 _JPEG_2000: Final = {f"1.2.840.10008.1.2.4.{part}" for part in ("90", "91", "201", "202", "203")}
-DECODED: Final = frozenset({*_NATIVE, _RLE, *_JPEG, *_BY_GDCM, *_JPEG_2000})  # transfer syntaxes
+DECODED: Final = frozenset({*_NATIVE, _RLE, *_JPEG, *_LOSSLESS, *_LS, *_JPEG_2000})  # transfer syntaxes
 
 _GRAY: Final = {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"}
 _YBR: Final = {"YBR_FULL", "YBR_FULL_422"}
@@ -36,6 +37,7 @@ LUMA: Final = (0.299, 0.587, 0.114)  # ITU-R 601
 _ITEM: Final = (0xFFFE, 0xE000)
 _END: Final = (0xFFFE, 0xE0DD)
 _SOF: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # frame headers of JPEG and JPEG-LS
+_KINDS: Final = {0xC0: _JPEG, 0xC1: _JPEG, 0xC3: _LOSSLESS, 0xF7: _LS}  # and of which syntaxes they are
 _SIZ: Final = b"\xff\x4f\xff\x51"
 _JP2: Final = b"\x00\x00\x00\x0cjP  "
 _MAX_JP2_BOXES: Final = 4096  # bytes
@@ -121,7 +123,7 @@ def _decode(frame: Frame) -> Decoded:
         return _plain(frame, _unpack_rle(packed, frame))
     if not packed.rstrip(b"\0\xff").endswith(b"\xff\xd9"):  # decoders fill up what is missing, without a word
         raise DicomError("its packed pixels have no end", code="cut-off")
-    head = _jpeg_2000_head(packed) if frame.syntax in _JPEG_2000 else _jpeg_head(packed)
+    head = _jpeg_2000_head(packed) if frame.syntax in _JPEG_2000 else _jpeg_head(packed, frame)
     if head is None:
         raise DicomError("its packed pixels have no header", code="undecodable")
     if (head.rows, head.columns, head.samples) != (frame.rows, frame.columns, frame.samples):
@@ -261,7 +263,7 @@ def _unpack_runs(packed: bytes, size: int) -> bytes:
     return bytes(out[:size])
 
 
-def _jpeg_head(packed: bytes) -> _Head | None:
+def _jpeg_head(packed: bytes, frame: Frame) -> _Head | None:
     """From the frame header of a JPEG or JPEG-LS stream."""
     at = 2
     while packed.startswith(b"\xff\xd8") and at + 10 <= len(packed):
@@ -273,6 +275,8 @@ def _jpeg_head(packed: bytes) -> _Head | None:
         elif marker in _BARE:
             at += 2
         elif marker in _SOF:
+            if frame.syntax not in _KINDS.get(marker, ()):  # as progressive, whose passes may be without end
+                raise DicomError("its JPEG is of another kind than it says", code="transfer-syntax")
             return _Head(*struct.unpack_from(">BHHB", packed, at + 4))
         else:
             at += 2 + int.from_bytes(packed[at + 2 : at + 4])

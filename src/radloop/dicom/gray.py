@@ -1,7 +1,6 @@
 """The gray values of a radiograph by a recipe, and their PNG."""
 
 import struct
-import warnings
 import zlib
 from typing import Final
 
@@ -12,7 +11,7 @@ from radloop.dicom import frames, lookup
 from radloop.dicom.frames import Words
 from radloop.dicom.header import numbers
 from radloop.dicom.lookup import Table
-from radloop.dicom.radiograph import Radiograph
+from radloop.dicom.radiograph import Radiograph, library
 from radloop.errors import DicomError, SourceError
 from radloop.pixels import MAX_PIXELS, MIN_SIDE_PX, Gray
 from radloop.recipe import Recipe
@@ -24,16 +23,15 @@ _UP: Final = 2  # PNG's filter: what is kept of a row is its difference from the
 
 def make(radiograph: Radiograph, recipe: Recipe) -> Gray:
     """Gray values (height × width) of a radiograph as the recipe makes them. Raises DicomError."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's repeat values of the file
-        try:
-            height, width = _size(radiograph, recipe)
-            decoded = frames.decode(radiograph.frame)
-            table = lookup.shown(radiograph.dataset, decoded, recipe)
-        except SourceError:
-            raise
-        except Exception as broken:  # pydicom promises no particular one for hostile bytes
-            raise DicomError("its tables of gray values are damaged", code="bad-table") from broken
+    library()
+    try:
+        height, width = _size(radiograph, recipe)
+        decoded = frames.decode(radiograph.frame)
+        table = lookup.shown(radiograph.dataset, decoded, recipe)
+    except SourceError:
+        raise
+    except Exception as broken:  # pydicom promises no particular one for hostile bytes
+        raise DicomError("its tables of gray values are damaged", code="bad-table") from broken
     gray = _looked_up(decoded.words, _stretched(table, decoded.words, recipe))
     if gray.shape == (height, width):
         return gray

@@ -21,6 +21,8 @@ from radloop.errors import DicomError, SourceError
 MAX_UNPACKED: Final = 3 * pixels.MAX_PIXELS  # bytes of a deflated file: the largest picture, and a header
 
 _MAX_READS: Final = 200_000  # of a header; a radiograph has some hundred elements, of one to three reads each
+_SEQUENCES: Final = ("ViewCodeSequence", "ModalityLUTSequence", "VOILUTSequence")
+_MAX_SEQUENCE: Final = 4_000_000  # bytes; a table of 65,536 entries has 131,072
 _PREAMBLE: Final = 128
 _IMPLICIT: Final = "1.2.840.10008.1.2"
 _PIXELS: Final = 0x7FE00010
@@ -63,28 +65,29 @@ class _PixelElement(NamedTuple):
 def read(data: bytes, *, frontal_only: bool = False) -> Radiograph:
     """The radiograph in a file's bytes. Raises DicomError with the code and the sentence why there is none."""
     library()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's repeat values of the file
-        try:
-            return _read(data, frontal_only=frontal_only)
-        except DicomError:
-            raise
-        except Exception as broken:  # pydicom promises no particular one for hostile bytes
-            raise DicomError("its header cannot be read: cut off or damaged", code="damaged") from broken
+    try:
+        return _read(data, frontal_only=frontal_only)
+    except DicomError:
+        raise
+    except Exception as broken:  # pydicom promises no particular one for hostile bytes
+        raise DicomError("its header cannot be read: cut off or damaged", code="damaged") from broken
 
 
 def library() -> Any:
-    """pydicom. Raises SourceError with the way to get it where it is missing."""
+    """pydicom, which says nothing: its warnings repeat values of a file. Raises SourceError where it is missing."""
     try:
         import pydicom
     except ImportError as missing:
         raise SourceError("DICOM files need pydicom: pip install 'radloop[dicom]'.") from missing
-    logging.getLogger("pydicom").propagate = False  # it repeats values of the file
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    # For good: what `catch_warnings` changes in one thread, another changes back
+    warnings.filterwarnings("ignore", module=r"(pydicom|radloop\.dicom)(\.|$)")
     return pydicom
 
 
 def _read(data: bytes, *, frontal_only: bool) -> Radiograph:
     dataset, syntax, frame_data, element = _parse(data)
+    _check_sequences(dataset)
     kept.limit(dataset)
     if element is None:
         raise DicomError("it holds no pixels: a report or another object, or the file is cut off", code="no-pixels")
@@ -153,6 +156,14 @@ def _parse(data: bytes) -> tuple[Any, str, memoryview, _PixelElement | None]:
     element, stop_when = _stop_at_pixels(file)
     dataset = read_dataset(file, syntax == _IMPLICIT, syntax != ExplicitVRBigEndian, stop_when=stop_when)
     return dataset, syntax, memoryview(data), element[-1] if element else None
+
+
+def _check_sequences(dataset: Any) -> None:
+    """Refuse a sequence that would take long: it is read only when somebody asks for it, and is then not `_Bounded`."""
+    for keyword in _SEQUENCES:
+        told = dataset.get_item(keyword)
+        if told is not None and isinstance(told.value, bytes) and len(told.value) > _MAX_SEQUENCE:
+            raise DicomError(f"its {keyword} is larger than any picture's", code="too-many-elements")
 
 
 def _inflated(packed: bytes) -> tuple[bytes, _Bounded]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import polars as pl
+
 from radloop.catalog.classes import Wishes
 from radloop.dataset.findings import Validated
 from radloop.dataset.plan import Account, Ancestry, Labelling
@@ -24,10 +26,20 @@ def account(
     valid: Validated,
     proven: Mapping[str, Any],
     ancestry: tuple[Ancestry, Mapping[str, Ancestry]],
+    incoming: pl.DataFrame,
 ) -> Account:
-    """Where a version comes from, and what was left out of it."""
-    asked, made = _settings(options, wishes, valid), (data.recipe, raw.radiographs(data))
+    """Where a version comes from, and what was left out of it. incoming: INCOMING, of which some may have joined."""
+    asked, made = _settings(options, wishes, valid), (data.recipe, _radiographs(data, incoming))
     return Account(data.name, asked, proven, valid.rejected, valid.lost, *ancestry, *made)
+
+
+def _radiographs(data: RawData, incoming: pl.DataFrame) -> pl.DataFrame | None:
+    """RADIOGRAPHS of the source's files and of those that came in; None where the source has pictures."""
+    own = raw.radiographs(data)
+    if own is None:
+        return None
+    came = incoming.filter(pl.col("recipe").is_not_null()).select(own.columns)
+    return pl.concat([own, came]).unique("image_id", keep="first", maintain_order=True)
 
 
 def _settings(options: Transform, wishes: Wishes, valid: Validated) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def _places(options: Forget, whose: Whose, *, in_dataset: bool) -> Iterator[tupl
     out, wanted = options.out, whose.wanted
     for name, folder in (("feedback", options.feedback_folder), ("reviews", options.reviews_folder)):
         yield name, _documents(folder, whose)
-    logs = sorted({options.log_file, *(out / "logs").glob("*.log")})
+    logs = sorted({options.log_file, *(out / "logs").glob("*.log"), *(out / "raw").glob("*.jsonl")})
     told = {path: mentions.count_lines(path, wanted) for path in logs}
     yield "lines of logs", _Place(sum(told.values()), lambda: _take_lines(told, wanted))
     raw_tables, raw_rows = _raw_tables(out / "raw", whose)
@@ -58,7 +58,9 @@ def _places(options: Forget, whose: Whose, *, in_dataset: bool) -> Iterator[tupl
     yield "rows of tables", _Place(raw_rows + refused_rows, lambda: _rewrite(refused))
     exports = sorted(path for path in (out / "export").glob("*") if in_dataset)
     yield "exports", _Place(len(exports), lambda: _remove_folders(exports))
-    yield "cached rows", _caches({out / "cache", options.feedback_folder.parent / "cache"}, whose)
+    caches = {out / "cache", options.feedback_folder.parent / "cache"}
+    known = {path for folder in caches for path in folder.rglob("*") if path.is_file()}
+    yield "cached rows", _caches(known | {*(out / "raw").glob("*.parquet")}, whose)
     yield "cut-off work", _cut_off(out)
     yield "private rows and pictures", _private(out, whose)
 
@@ -131,12 +133,12 @@ def _tables(places: Iterable[Path], whose: Whose) -> tuple[dict[Path, bytes], in
     return left, number
 
 
-def _caches(folders: set[Path], whose: Whose) -> _Place:
+def _caches(paths: set[Path], whose: Whose) -> _Place:
     """Rows of what was read and measured before, and pictures; a table that is not radloop's goes as a whole."""
     left: dict[Path, bytes | None] = {}
     number = 0
     named = whose.gone.image_ids | whose.gone.md5s
-    for path in sorted(path for folder in folders for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(paths):
         if path.suffix != ".parquet":
             if path.stem in named:
                 left[path], number = None, number + 1

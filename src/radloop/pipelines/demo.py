@@ -13,17 +13,19 @@ from radloop.catalog import judging, truth, version
 from radloop.catalog.rule import Rule
 from radloop.engines import Engine, Local
 from radloop.errors import DatasetError
-from radloop.feedback import cache
+from radloop.feedback import arrivals, cache
 from radloop.feedback.retraining import from_csv
-from radloop.options import Demo, Etl, Evaluate, Retrain, Review, Simulate
-from radloop.pipelines import checking, evaluating, offline, online, retraining, reviewing
+from radloop.options import Demo, Etl, Evaluate, Ingest, Retrain, Review, Simulate
+from radloop.pipelines import checking, evaluating, ingesting, offline, online, retraining, reviewing
 from radloop.pipelines.checking import Report
 from radloop.pipelines.evaluating import Evaluation
+from radloop.pipelines.ingesting import Ingested
 from radloop.pipelines.offline import EtlPreview, Loaded
 from radloop.pipelines.online import Simulation
 from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Reviewed
 from radloop.progress import Progress, silent
+from radloop.sources import synthetic
 from radloop.taxonomy import Taxonomy
 
 # the tiny network where onnxruntime is installed, else an oracle that errs like a radiologist
@@ -37,6 +39,8 @@ STAGE_SECONDS: Final = 3.0
 # to whoever opens the dashboard
 READ: Final = 0.67
 ADJUDICATED: Final = 0.2
+# patients who come in from production without labels, drawn by another seed
+NEW_PATIENTS: Final = 60
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Demonstration:
     out: Path
     store: Path
     offline: Loaded
+    ingested: Ingested  # new patients, whose truth only the simulated radiologists are told
     simulated: Simulation
     evaluated: Evaluation
     reviewed: tuple[Reviewed, ...]  # the second time a third reader settles some of what two disputed
@@ -53,6 +58,7 @@ class Demonstration:
     # how good labels are that were made so, on all images of production (`judging.labels`)
     labels: Mapping[str, Mapping[str, Any]]
     following: Loaded | None  # the next dataset version; None where nothing trains
+    arrived: Mapping[str, int]  # `arrivals.count` after it
     waiting: Mapping[str, int]  # state of a worklist -> images that are left for whoever opens the dashboard
     checked: Report
 
@@ -80,6 +86,7 @@ def run(options: Demo, *, progress: Progress = silent) -> Demonstration | EtlPre
         offline=loaded,
         **loop._asdict(),
         following=following,
+        arrived=_arrived(options.out),
         waiting=_waiting(options, progress),
         checked=_checked(store, progress),
     )
@@ -88,6 +95,7 @@ def run(options: Demo, *, progress: Progress = silent) -> Demonstration | EtlPre
 class _Loop(NamedTuple):
     """What came of the hospital and its feedback."""
 
+    ingested: Ingested
     simulated: Simulation
     evaluated: Evaluation
     reviewed: tuple[Reviewed, ...]
@@ -95,25 +103,50 @@ class _Loop(NamedTuple):
     labels: Mapping[str, Mapping[str, Any]]
 
 
+def come_in(
+    out: Path, number: int, *, seed: int, jobs: int, progress: Progress = silent
+) -> tuple[Ingested, pl.DataFrame]:
+    """Take in `number` generated patients without labels; and what readers would have drawn on them."""
+    folder = out / f"new-patients-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    synthetic.generate(folder, number, seed=seed, jobs=jobs, progress=progress)
+    ingested = ingesting.ingest(Ingest(out=out, from_=str(folder / "train"), jobs=jobs), progress=progress)
+    return ingested, synthetic.readings(number, seed=seed)
+
+
 def _closed(options: Demo, loaded: Loaded, engine: Engine, progress: Progress) -> _Loop:
     """Play the hospital, and turn its feedback and two rounds of simulated reviews into re-training data."""
     out, seed, jobs = options.out, options.seed, options.jobs
     known = version.read(loaded.transformed.organized)
+    ingested, told = come_in(out, NEW_PATIENTS, seed=seed + 1, jobs=jobs, progress=progress)
     hospital = Simulate(
-        out=out, detector=DETECTOR, arrival=ARRIVAL, load_pattern=LOAD_PATTERN, stage_seconds=STAGE_SECONDS, seed=seed
+        out=out,
+        splits=("test", "production", "incoming"),
+        detector=DETECTOR,
+        arrival=ARRIVAL,
+        load_pattern=LOAD_PATTERN,
+        stage_seconds=STAGE_SECONDS,
+        seed=seed,
     )
     simulated = online.simulate(hospital, engine=engine, progress=progress)
     asked = Evaluate(out=out, min_confidence=RULE.min_confidence, seed=seed, jobs=jobs)
-    evaluated = evaluating.evaluate(asked, progress=progress)
     made = {f"every box above {RULE.min_confidence:g}": _sure(out, asked.feedback_folder, known.taxonomy)}
     learning, reading = Retrain(out=out, jobs=jobs), Review(out=out, simulated=True, seed=seed, jobs=jobs)
     made["by the rule"] = _trained(retraining.retrain(learning, progress=progress), known.taxonomy)
-    reviewed = tuple(reviewing.simulate(reading, share=share, progress=progress) for share in (READ, ADJUDICATED))
+    reviewed = tuple(
+        reviewing.simulate(reading, share=share, readings=told, progress=progress) for share in (READ, ADJUDICATED)
+    )
+    evaluated = evaluating.evaluate(asked, progress=progress)
     retrained = retraining.retrain(learning, progress=progress)
     made["after a simulated review"] = _trained(retrained, known.taxonomy)
     given = truth.of(known.readings), known.images.filter(split="production"), known.taxonomy
     labels = {name: judging.labels(rows, *given) for name, rows in made.items() if rows.height}
-    return _Loop(simulated, evaluated, reviewed, retrained, labels)
+    return _Loop(ingested, simulated, evaluated, reviewed, retrained, labels)
+
+
+def _arrived(out: Path) -> Mapping[str, int]:
+    nobody = pl.Series(dtype=pl.String)
+    return arrivals.count(version.read(out), nobody, nobody)
 
 
 def _waiting(options: Demo, progress: Progress) -> Mapping[str, int]:

@@ -1,6 +1,5 @@
 """Incoming pictures on their way into the dataset: which belong together, which never train, and where they lie."""
 
-import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ from typing import Final
 
 import polars as pl
 
-from radloop import files, manifest, storage, tree
+from radloop import files, manifest, storage
 from radloop.catalog import incoming, version
 from radloop.dataset import patients
-from radloop.errors import DatasetError
 from radloop.options import Transform
+from radloop.pipelines import showing
 from radloop.pipelines.continuing import Continued
 from radloop.storage import Store, layout, pull
 from radloop.tables import ASSIGNMENT, GROUPS, HELDOUT, INCOMING
@@ -152,8 +151,4 @@ def _published(store: Store) -> pl.DataFrame:
     listed = layout.read_manifest(store, prefix=_PREFIX)
     if listed is None:
         return INCOMING.to_frame()
-    data = store.get(layout.key_in(_PREFIX, tree.INCOMING)) or b""
-    if hashlib.md5(data).hexdigest() not in listed.filter(key=tree.INCOMING)["md5"]:
-        layout.require_quiet(store, _PREFIX)
-        raise DatasetError(f"{store.address}: {_PREFIX}/{tree.INCOMING} is damaged. Run `radloop ingest` again.")
-    return incoming.decode(data, name=store.address)
+    return showing.read(store, _PREFIX, listed)

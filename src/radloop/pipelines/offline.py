@@ -97,9 +97,7 @@ def run(options: Etl, *, engine: Engine = HERE, progress: Progress = silent) -> 
     with closing(storage.open_store(options.store_address)) as store:
         store.preflight()
         held = None if options.allow_shrink else _size_held(store)
-    _source(options).foresee()
-    accounting.labelling(options)
-    _wishes(options)
+    _foresee(options)
     return Loaded(
         extract(options, progress=progress),
         transform(options, held=held, engine=engine, progress=progress),
@@ -115,12 +113,10 @@ def foresee(options: Etl, *, engine: Engine = HERE, progress: Progress = silent)
         held, notes = _held(store)
         size = None if options.allow_shrink else _size_held(store)
     extracted, transformed = extract(options, progress=progress), None
-    data = _source(options).foresee()
+    data = _foresee(options)
     if data is not None:
         transformed = transform(options, data=data, held=size, engine=engine, progress=progress)
     else:
-        accounting.labelling(options)
-        _wishes(options)
         notes += (f"the dataset cannot be foreseen before {options.source} is extracted",)
     return EtlPreview(extracted, transformed, options.store_address, held, notes)
 
@@ -155,7 +151,7 @@ def transform(
     with files.locked(options.out, writing=writing), refusing.kept_beside(options), joining.opened(options) as incoming:
         data = data or raw.read(options.out)
         folder_of_pictures = _require_pictures(data)
-        continued = _continued(options, data)
+        continued = _continued(options, data.recipe)
         cache = options.out / "cache" / "pictures.parquet" if writing else None
         gathered = gathering.gather(data, pictures.find(folder_of_pictures), wishes, continued, options, incoming)
         labelled = gathered.found.join(gathered.valid.findings, on="image_id", how="semi")
@@ -173,7 +169,7 @@ def transform(
         assignment = _assigned(options, valid.findings, links, gathered, incoming.assignment(continued))
         proven = _proven(options, valid, assignment, gathered.taxonomy, continued, incoming)
         ancestry = continuing.ancestry(continued, inspected, assignment, patients, proven, thumbnails)
-        account = accounting.account(data, options, wishes, valid, proven, ancestry)
+        account = accounting.account(data, options, wishes, valid, proven, ancestry, incoming.table)
         built = plan.build(valid.findings, inspected, assignment, gathered.taxonomy, labelling, account)
 
         _refuse_shrunken(built, held, options.store_address)
@@ -228,6 +224,17 @@ def pull(options: Pull, *, progress: Progress = silent) -> Pulled:
         )
 
 
+def _foresee(options: Etl) -> RawData | None:
+    """The source's data, where they lie on this machine already; what would fail after long work fails now."""
+    source = _source(options)
+    data = source.foresee()
+    accounting.labelling(options)
+    _wishes(options)
+    if source.recipe is not None:
+        _continued(options, source.recipe)
+    return data
+
+
 def _held(store: Store) -> tuple[str | None, tuple[str, ...]]:
     """The version in the store, and what is to be said where it cannot be told."""
     try:
@@ -272,10 +279,10 @@ def _require_pictures(data: RawData) -> Path:
     return data.pictures
 
 
-def _continued(options: Transform, data: RawData) -> Continued:
+def _continued(options: Transform, recipe: str | None) -> Continued:
     """The version to continue. Raises SplitError where its pictures were made otherwise."""
     found = continuing.find(options.out, options.store_address, previous=options.previous, fresh=options.fresh)
-    continuing.require_recipe(found, data.recipe)
+    continuing.require_recipe(found, recipe)
     return found
 
 

@@ -19,6 +19,7 @@ from radloop.dataset import yolo
 from radloop.errors import DatasetError, StrictError
 from radloop.feedback import arrivals, guard, retraining, reviews
 from radloop.feedback.retraining import Decided
+from radloop.feedback.reviews import Reviews
 from radloop.options import Retrain
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
@@ -64,7 +65,8 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
 
         judged = guard.judge(found.feedback, known.images if rule.include_held_out else known.guarded)
         decided = retraining.decide(found, judged, reviewed, rule, synthetic=known.synthetic)
-        report = _report(decided, known, rule) | rounds.since(found.feedback, reviewed.reviews)
+        report = _report(decided, known, rule) | _incoming(decided, reviewed, known)
+        report |= rounds.since(found.feedback, reviewed.reviews)
         folder = known.root / manifest.RETRAIN
         why, refused = _reasons(decided), _refused(decided)
         if writing:
@@ -160,7 +162,6 @@ def _report(decided: Decided, known: Version, rule: Rule) -> dict[str, Any]:
         "unused": _counted(fates.filter(fate="unused"), "code"),
         "disputed": _counted(fates.filter(fate="disputed"), "code"),
         "waiting_for_a_review": dict(decided.waiting.group_by("file").len().sort("file").iter_rows()),
-        **_incoming(decided, known),
         "images": rows["image_id"].n_unique(),
         "rows_that_train": int(rows["trains"].sum()),
         "kept_without_training": _counted(fates.filter(pl.col("code").is_not_null(), fate="kept"), "code"),
@@ -174,12 +175,12 @@ def _report(decided: Decided, known: Version, rule: Rule) -> dict[str, Any]:
     }
 
 
-def _incoming(decided: Decided, known: Version) -> dict[str, Any]:
+def _incoming(decided: Decided, reviewed: Reviews, known: Version) -> dict[str, Any]:
     """What became of the images that came in so far; nothing where none ever did."""
     if known.incoming.is_empty():
         return {}
-    reviewed = decided.fates.join(decided.reviews, on="feedback_id", how="semi")["image_id"]
-    return {"incoming": arrivals.count(known, decided.rows.filter("trains")["image_id"], reviewed)}
+    read = decided.fates.join(reviewed.reviews, on="feedback_id", how="semi")["image_id"]
+    return {"incoming": arrivals.count(known, decided.rows.filter("trains")["image_id"], read)}
 
 
 def _against_readers(rows: pl.DataFrame, known: Version) -> dict[str, int]:

@@ -31,6 +31,10 @@ class Wanted:
 class Source(Protocol):
     """Annotations and pictures, to be brought to a folder of this machine."""
 
+    @property
+    def recipe(self) -> str | None:
+        """That the pictures are made by of DICOM files; None where they come as pictures."""
+
     def foresee(self) -> RawData | None:
         """The data where they lie on this machine already; None where they have to be brought first.
 
@@ -46,10 +50,6 @@ def named(wanted: Wanted) -> Source:
 
     Raises UsageError for a wish it cannot meet.
     """
-    from radloop.sources.folder import Folder
-    from radloop.sources.kaggle import Kaggle
-    from radloop.sources.synthetic import Synthetic
-
     if wanted.source.startswith("dicom:"):
         from radloop.sources.dicom import Dicom
 
@@ -63,7 +63,13 @@ def named(wanted: Wanted) -> Source:
     if made and wanted.format not in ("auto", "csv"):
         raise UsageError(f"--format {wanted.format} is for a folder: the labels of {wanted.source} are csv. Omit it.")
     if wanted.source == "kaggle":
+        from radloop.sources.kaggle import Kaggle
+
         return Kaggle(wanted)
     if wanted.source.startswith("synthetic:"):
+        from radloop.sources.synthetic import Synthetic
+
         return Synthetic(wanted)
+    from radloop.sources.folder import Folder
+
     return Folder(wanted)

@@ -43,6 +43,8 @@ class Dicom:
     def __init__(self, wanted: Wanted) -> None:
         """Look at nothing yet."""
         self._wanted = wanted
+        self._recipe = wanted.recipe or Recipe()
+        self.recipe = str(self._recipe)
         self._folder = Path(wanted.source.removeprefix(PREFIX)).absolute()
 
     def foresee(self) -> None:
@@ -53,7 +55,7 @@ class Dicom:
 
     def extract(self, into: Path, *, progress: Progress = silent) -> RawData:
         """Make the pictures that are not there yet; whoever stops it leaves no source for `transform`."""
-        wanted, recipe = self._wanted, self._wanted.recipe or Recipe()
+        wanted = self._wanted
         radiograph.library()
         bundle, form = self._labels()
         names = self._names()
@@ -63,7 +65,7 @@ class Dicom:
             self._folder,
             names,
             into,
-            recipe,
+            self._recipe,
             own,
             frontal_only=wanted.frontal_only,
             engine=Local(wanted.jobs),
@@ -86,7 +88,7 @@ class Dicom:
             classes=labels.classes,
             format=form,
             table=bundle.path.name,
-            recipe=str(recipe),
+            recipe=self.recipe,
             files=into / _FILES,
         )
 

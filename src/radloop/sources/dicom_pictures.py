@@ -33,7 +33,7 @@ _ENDINGS: Final = (".dcm", ".dicom", ".dic", ".ima")
 _INDEX: Final = "DICOMDIR"  # of a medium: it lists the files beside it
 _MAGIC: Final = (128, b"DICM")
 _MOST_BYTES: Final = 2**30
-_SHARD: Final = 16  # files
+_SHARD: Final = 8  # files
 _TWICE: Final = "another file has the same SOPInstanceUID and shows something else, or somebody else"
 
 

@@ -21,6 +21,8 @@ SIZES: Final = "train_meta.csv"
 class Folder:
     """A folder that is read where it lies."""
 
+    recipe = None
+
     def __init__(self, wanted: Wanted) -> None:
         """Look at nothing yet."""
         self._wanted = wanted

@@ -59,6 +59,8 @@ _DATASET: Final = Item(
 class Kaggle:
     """VinBigData's pictures and annotations, by the `kaggle` command."""
 
+    recipe = None
+
     def __init__(self, wanted: Wanted) -> None:
         """Ask nothing yet."""
         self._wanted = wanted

@@ -100,11 +100,29 @@ def radiographs(raw: RawData) -> pl.DataFrame | None:
     """RADIOGRAPHS of the DICOM files that the pictures were made of; None where they came as pictures."""
     if raw.files is None:
         return None
-    table = sealed.decode(raw.files.read_bytes())
-    if table is None or not {"reason", *RADIOGRAPHS} <= set(table.columns):
-        raise SourceError(f"{raw.files} is damaged. Run `radloop extract` again.")
-    made = table.filter(pl.col("reason").is_null()).unique("image_id")
+    made = _files(raw.files).filter(pl.col("reason").is_null()).unique("image_id")
     return made.select(pl.col(name).cast(kind) for name, kind in RADIOGRAPHS.items())
+
+
+def unmade(raw: RawData) -> tuple[str, ...]:
+    """A sentence about the DICOM files that make no picture, where there are some."""
+    if raw.files is None:
+        return ()
+    table = _files(raw.files)
+    codes = table.drop_nulls("code").group_by("code").len().sort("len", "code", descending=[True, False])
+    if codes.is_empty():
+        return ()
+    told = ", ".join(f"{count:,} {code}" for code, count in codes.iter_rows())
+    return (
+        f"{codes['len'].sum():,} of {table.height:,} DICOM files make no picture ({told}): private/files.csv has each",
+    )
+
+
+def _files(path: Path) -> pl.DataFrame:
+    table = sealed.decode(path.read_bytes())
+    if table is None or not {"code", "reason", *RADIOGRAPHS} <= set(table.columns):
+        raise SourceError(f"{path} is damaged. Run `radloop extract` again.")
+    return table
 
 
 def _stored(path: Path | None, folder: Path) -> str | None:

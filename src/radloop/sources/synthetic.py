@@ -26,7 +26,7 @@ from radloop.progress import Progress, silent
 from radloop.readers import Boxes, Classes, Place, reading
 from radloop.sources import Wanted, stamps
 from radloop.sources.raw import RawData
-from radloop.tables import ANNOTATION_COLUMNS
+from radloop.tables import ANNOTATION_COLUMNS, CLASS_ID, EDGES
 from radloop.taxonomy import NOTHING, Taxonomy
 from radloop.vindr import anatomy, drawing, film, illness
 from radloop.vindr.classes import TAXONOMY
@@ -56,6 +56,8 @@ class Patient:
 
 class Synthetic:
     """N made-up images."""
+
+    recipe = None
 
     def __init__(self, wanted: Wanted) -> None:
         """Draw nothing yet. Raises UsageError where N is no number."""
@@ -145,6 +147,18 @@ def annotations(count: int, *, seed: int, classes: Taxonomy = TAXONOMY) -> tuple
         orient="row",
     )
     return table, pl.DataFrame(sizes, schema={"image_id": pl.String, "dim0": pl.Int64, "dim1": pl.Int64}, orient="row")
+
+
+def readings(count: int, *, seed: int, classes: Taxonomy = TAXONOMY) -> pl.DataFrame:
+    """The same rows with boxes as fractions of the picture: image_id, rad_id, class_id (null: nothing found), EDGES.
+
+    What simulated readers are told of pictures that come without labels.
+    """
+    table, sizes = annotations(count, seed=seed, classes=classes)
+    sides = {"x": "dim1", "y": "dim0"}
+    edges = {edge: pl.col(edge.removesuffix("_norm")) / pl.col(sides[edge[0]]) for edge in EDGES}
+    found = pl.when(pl.col("x_min").is_not_null()).then("class_id").cast(CLASS_ID)
+    return table.join(sizes, on="image_id", maintain_order="left").select("image_id", "rad_id", class_id=found, **edges)
 
 
 def generate(

@@ -130,7 +130,7 @@ def _pictures(known: Version, used: pl.DataFrame) -> pl.DataFrame:
     return (
         first.select("image_id", "split", "key", "bytes", "md5")
         .join(readers, on="image_id", how="left")
-        .join(known.images.select("image_id", number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64)), on="image_id")
+        .join(known.own_images.select("image_id", number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64)), on="image_id")
         .sort("image_id")
         .with_columns(
             file=pl.col("image_id") + pl.col("key").str.extract(r"(\.[^./]*)$"),
@@ -172,14 +172,14 @@ def _boxes(known: Version, used: pl.DataFrame, kinds: Mapping[str, LabelKind]) -
 
 
 def _undecided(known: Version, boxes: pl.DataFrame, kinds: Mapping[str, LabelKind]) -> pl.DataFrame:
-    """Of known.images those without a fused box of which a reading was refused: that reader may have seen something."""
+    """Of its images those without a fused box of which a reading was refused: that reader may have seen something."""
     data = known.content(tree.REJECTED) if "consensus" in kinds.values() else None
     if data is None:
-        return known.images.clear()
+        return known.own_images.clear()
     refused = pl.read_csv(data, columns=["image_id", "rad_id"], infer_schema=False)
     lost = refused.join(known.annotations, on=["image_id", "rad_id"], how="anti").join(boxes, on="image_id", how="anti")
     fused = [split for split, kind in kinds.items() if kind == "consensus"]
-    return known.images.filter(pl.col("split").is_in(fused)).join(lost, on="image_id", how="semi")
+    return known.own_images.filter(pl.col("split").is_in(fused)).join(lost, on="image_id", how="semi")
 
 
 def _chosen(known: Version, pictures: pl.DataFrame, splits: Sequence[Split] | None) -> pl.DataFrame:

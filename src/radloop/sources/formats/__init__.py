@@ -7,6 +7,7 @@ from typing import Final, Protocol, cast
 import polars as pl
 
 from radloop.errors import SourceError
+from radloop.sources import raw
 from radloop.sources.bundle import Bundle
 from radloop.sources.formats import csv, kept
 from radloop.sources.formats.labels import Labels as Labels
@@ -64,5 +65,6 @@ def read(data: RawData) -> Labels:
     else:
         labels = reader(data.format).read(Bundle(data.annotations))
     rejected = labels.rejected.with_columns(source=pl.lit(data.name))
-    notes = labels.notes if data.format == "csv" else (f"the labels were read as {data.format}", *labels.notes)
+    own = (*raw.unmade(data), *labels.notes)
+    notes = own if data.format == "csv" else (f"the labels were read as {data.format}", *own)
     return replace(labels, rejected=rejected, classes=data.classes or labels.classes, notes=notes)
