@@ -119,6 +119,14 @@ def test_a_picture_has_square_pixels_where_it_is_not_stretched(recipe, tags, siz
     assert made(dicom(gray(), **tags), recipe).shape == size
 
 
+def test_colours_are_stretched_whatever_window_stands_beside_them_and_have_none_of_a_recipe():
+    colours = np.stack([gray(seed=seed, bits=8) for seed in range(3)], axis=-1)
+    luma = colours.astype(float) @ [0.299, 0.587, 0.114]
+    found = made(dicom(colours, WindowCenter=5, WindowWidth=9, RescaleSlope=7, PixelPaddingValue=0))
+    assert np.abs(found - script(luma, 8).astype(int)).max() <= 1
+    assert refused(dicom(colours), Recipe("window:100/200", None)) == "bad-window"
+
+
 def test_boxes_as_fractions_stay_where_they_are_when_pixels_become_square():
     values = np.full((60, 48), 100, np.uint16)
     values[20:40, 12:36] = 900  # a third to two thirds of the rows, a quarter to three of the columns

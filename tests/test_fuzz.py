@@ -13,7 +13,7 @@ from fuzz import seeds, targets
 from fuzz.run import FOUND, fuzz
 
 # 10 ms and more an input
-SLOW = {"validation", "feedback", "review", "rows_cache", "label_studio", "cvat", "imported", "rsna", "nih"}
+SLOW = {"validation", "feedback", "review", "rows_cache", "label_studio", "cvat", "imported", "rsna", "nih", "dicom"}
 INPUTS = sorted(path.relative_to(FOUND).as_posix() for path in FOUND.glob("*/*"))
 ODD_NUMBERS = [0, 1, -1, 14, 15, 0.5, -0.01, 1.01, 1e308, 1e-320, 2**31, 2**63, 10**30]
 ODD_TIMES = ["2026-01-01", "2026-01-01T00:00:00+14:00", "0001-01-01", "20260101T000000", "2026-01-01T24:00"]

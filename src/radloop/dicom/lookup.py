@@ -22,21 +22,22 @@ _HALF: Final = 0x8000
 def shown(dataset: Any, decoded: Decoded, recipe: Recipe) -> Table:
     """By stored word what is shown, dark to light; NaN where the word is padding, and no part of the radiograph."""
     stored = _stored(decoded)
-    padding = _padding(dataset, stored, decoded.signed)
-    if text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
-        values = _palette(dataset, stored)
-    else:
-        values = _modality(dataset, stored)
+    photometric = text(dataset, "PhotometricInterpretation")
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         if recipe.window:
-            values = windowed(values, *recipe.window)
-        elif recipe.gray == "vinbigdata":
-            values = _voi(dataset, values, top=(1 << decoded.bits) - 1)
+            raise DicomError("it has colours: a window is of gray values", code="bad-window")
+        return _palette(dataset, stored) if photometric == "PALETTE COLOR" else stored
+
+    values = _modality(dataset, stored)
+    if recipe.window:
+        values = windowed(values, *recipe.window)
+    elif recipe.gray == "vinbigdata":
+        values = _voi(dataset, values, top=(1 << decoded.bits) - 1)
     if not np.isfinite(values).all():
         raise DicomError("its tables give values that are no numbers", code="bad-table")
-    if text(dataset, "PhotometricInterpretation") == "MONOCHROME1":
+    if photometric == "MONOCHROME1":
         values = (1 if recipe.window else 0) - values
-    values[padding] = np.nan
-    return values
+    return np.where(_padding(dataset, stored, decoded.signed), np.nan, values)
 
 
 def windowed(values: Table, centre: float, width: float, function: str = "LINEAR") -> Table:
