@@ -357,16 +357,28 @@ def test_recipe_is_for_dicom_files_alone(tmp_path):
         offline.extract(Extract(source="synthetic:6", out=tmp_path / "out", frontal_only=True))
 
 
-def test_annotations_and_format_may_be_named(folder, tmp_path):
-    ids = csv_rows(folder)
-    boxes = [row for row in ids if row[4]]
-    table = [",".join(["patientId", "x", "y", "width", "height", "Target"])]
-    table += [f"{name},{x},{y},{float(r) - float(x)},{float(b) - float(y)},1" for name, _, _, _, x, y, r, b in boxes]
-    (tmp_path / "labels.csv").write_text("\n".join(table) + "\n")
-    asked = Extract(
-        source=f"dicom:{folder}", annotations=tmp_path / "labels.csv", format="rsna", out=tmp_path / "out", recipe=SMALL
+def test_labels_of_another_format_name_the_files(folder, built, tmp_path):
+    rows = csv_rows(folder)
+    names = sorted({row[0] for row in rows})
+    classes = {int(row[2]): row[1] for row in rows if row[4]}
+    boxes = [(row[0], int(row[2]), *map(float, row[4:])) for row in rows if row[4]]
+    coco = {
+        "images": [{"id": at, "file_name": f"somewhere/{name}.dicom"} for at, name in enumerate(names)],
+        "categories": [{"id": number, "name": name} for number, name in sorted(classes.items())],
+        "annotations": [
+            {"id": at, "image_id": names.index(name), "category_id": number, "bbox": [x, y, r - x, b - y]}
+            for at, (name, number, x, y, r, b) in enumerate(boxes)
+        ],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(coco))
+    build(folder, tmp_path / "out", extract={"annotations": tmp_path / "labels.json", "format": "coco"})
+
+    columns = ["image_id", "class_name", "x_min_norm", "y_min_norm", "x_max_norm", "y_max_norm"]
+    found, wanted = (
+        annotations(out).select(columns).drop_nulls().unique().sort(columns) for out in (tmp_path / "out", built[0])
     )
-    assert offline.extract(asked).rows == len(boxes)
+    assert found.select(columns[:2]).rows() == wanted.select(columns[:2]).rows()
+    assert np.allclose(found.select(columns[2:]).to_numpy(), wanted.select(columns[2:]).to_numpy(), atol=1e-9)
 
 
 @pytest.mark.slow

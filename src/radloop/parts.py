@@ -87,7 +87,7 @@ class DicomPictures(Step):
         About(
             "How pictures are made of DICOM files: vinbigdata, minmax or window:CENTER/WIDTH; then perhaps "
             ",size=PIXELS or ,size=original and ,ratio=kept.",
-            shown="vinbigdata,size=1024",
+            shown="vinbigdata,size=1024; of ingest and watch the dataset's",
             parse=Recipe.parse,
         ),
     )

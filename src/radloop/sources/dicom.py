@@ -124,9 +124,14 @@ def _require_pictures(made: Mapping[str, Made], listed: Path) -> None:
 
 
 def _frame(said: Boxes, fixed: Boxes, bundle: Bundle) -> Boxes:
-    """The frame of the boxes: what the user says, what the format fixes, else the pixels of the DICOM files."""
-    if said != "auto" or fixed != "auto":
-        return said if said != "auto" else fixed
+    """The frame of the boxes: what the user says, what the format fixes, else the pixels of the DICOM files.
+
+    A format whose boxes are in pixels of the pictures means the files.
+    """
+    if said != "auto":
+        return said
+    if fixed not in ("auto", "picture"):
+        return fixed
     return "scaled" if bundle.path.name in _SCALED else "original"
 
 
