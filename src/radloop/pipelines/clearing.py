@@ -47,7 +47,7 @@ def _places(options: Forget, whose: Whose, *, in_dataset: bool) -> Iterator[tupl
     out, wanted = options.out, whose.wanted
     for name, folder in (("feedback", options.feedback_folder), ("reviews", options.reviews_folder)):
         yield name, _documents(folder, whose)
-    logs = sorted({options.log_file, *(out / "logs").glob("*.log"), *(out / "raw").glob("*.jsonl")})
+    logs = sorted({options.log_file, *(out / "logs").glob("*.log")})
     told = {path: mentions.count_lines(path, wanted) for path in logs}
     yield "lines of logs", _Place(sum(told.values()), lambda: _take_lines(told, wanted))
     raw_tables, raw_rows = _raw_tables(out / "raw", whose)
@@ -60,7 +60,7 @@ def _places(options: Forget, whose: Whose, *, in_dataset: bool) -> Iterator[tupl
     yield "exports", _Place(len(exports), lambda: _remove_folders(exports))
     caches = {out / "cache", options.feedback_folder.parent / "cache"}
     known = {path for folder in caches for path in folder.rglob("*") if path.is_file()}
-    yield "cached rows", _caches(known | {*(out / "raw").glob("*.parquet")}, whose)
+    yield "cached rows", _caches(known, whose)
     yield "cut-off work", _cut_off(out)
     yield "private rows and pictures", _private(out, whose)
 

@@ -146,6 +146,7 @@ def _write_private(made: Mapping[str, Made], own: Pseudonyms) -> None:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("file", "image_id", "code", "reason"))
-    rows.writerows((name, one.image_id, one.code, one.reason) for name, one in made.items())
+    told = ((name, one) for name, one in made.items() if not one.is_forgotten)
+    rows.writerows((name, one.image_id, one.code, one.reason) for name, one in told)
     data = text.getvalue().encode(errors="surrogateescape")
     files.write_atomic(own.folder / _PRIVATE, data, mode=0o600)

@@ -26,6 +26,8 @@ _WAY_OUT: Final = "Write one of the two as image_id, the same for all."
 def under_pseudonyms(labels: Labels, made: Mapping[str, Made], pseudonyms: Pseudonyms, *, name: str) -> Labels:
     """The labels with the pictures' ids. Refused are the rows of files that gave no picture, and such files without.
 
+    Of what was forgotten nothing is kept.
+
     made: by the file's name. Raises AnnotationError where it cannot be told which file an id means; `name` is the
     table's.
     """
@@ -38,11 +40,15 @@ def under_pseudonyms(labels: Labels, made: Mapping[str, Made], pseudonyms: Pseud
     rows = rows.with_columns(_of_files(files)).drop("place", strict=False)
     refused = {image: one for image, one in files.items() if one.code}
     lost = pl.col("image_id").is_in(list(refused))
+    rejected = [
+        _ragged(labels, renamed),
+        _without(rows.filter(lost), refused),
+        _unlabelled(made, set(rows["image_id"])),
+    ]
+    forgotten = pl.col("image_id").is_in([image for image, one in files.items() if one.is_forgotten])
     return Labels(
         rows.filter(~lost),
-        pl.concat(
-            [_ragged(labels, renamed), _without(rows.filter(lost), refused), _unlabelled(made, set(rows["image_id"]))]
-        ),
+        pl.concat(rejected).filter(~forgotten.fill_null(value=False)),
         boxes=labels.boxes,
         classes=labels.classes,
         decimal=labels.decimal,

@@ -58,6 +58,11 @@ class Made:
     bytes: int | None = None
 
     @property
+    def is_forgotten(self) -> bool:
+        """Whether `radloop forget` took it away: no record of it is kept."""
+        return self.code == "forgotten"
+
+    @property
     def shown(self) -> tuple[object, ...]:
         """What two files of one image have in common."""
         return self.md5, self.patient, self.study, self.width, self.height
@@ -109,13 +114,13 @@ def make(
     made = {name: made[name] for name in names}
     made |= _contradicting(made)
     _remove_others(images, made.values())
-    files.write_atomic(into / RECORD, b"".join(map(_line, made.values())))
+    files.write_atomic(into / RECORD, b"".join(_line(one) for one in made.values() if not one.is_forgotten))
     return made
 
 
 def table(made: Iterable[Made]) -> pl.DataFrame:
     """A row for each image, and one for each file of which not even the image is known."""
-    rows = [asdict(one) | {"file": None} for one in made]
+    rows = [asdict(one) | {"file": None} for one in made if not one.is_forgotten]
     schema = {"image_id": pl.String, "code": pl.String, "reason": pl.String, "patient": pl.String}
     return pl.DataFrame(rows, schema_overrides=schema).drop("file").unique(maintain_order=True)
 
