@@ -16,6 +16,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import JPEGExtended12Bit
 
@@ -243,3 +244,37 @@ def test_signs_survive_packing(wishes, tmp_path):
 
     assert np.array_equal(making.lookup._stored(decoded)[decoded.words], expected)
     assert np.array_equal(expected, values)
+
+
+def table(first: int, bits: int, entries: np.ndarray) -> Dataset:
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [len(entries), first, bits], entries.astype("<u2").tobytes()
+    return item
+
+
+CURVE = np.rint(65535 * np.linspace(0, 1, 4096) ** 0.6)
+HEADERS = {
+    "window": ({"WindowCenter": 1500, "WindowWidth": 2000}, "+Wi"),
+    "two windows": ({"WindowCenter": [2500, 100], "WindowWidth": [800, 20]}, "+Wi"),
+    "sigmoid": ({"WindowCenter": 2000, "WindowWidth": 1500, "VOILUTFunction": "SIGMOID"}, "+Wi"),
+    "table": ({"VOILUTSequence": [table(0, 16, CURVE)]}, "+Wl"),
+    "short table": ({"VOILUTSequence": [table(700, 16, CURVE[:2000])]}, "+Wl"),
+    "slope": ({"RescaleSlope": 2.5, "RescaleIntercept": -900, "WindowCenter": 2000, "WindowWidth": 3000}, "+Wi"),
+    "falling slope": ({"RescaleSlope": -1, "RescaleIntercept": 0, "WindowCenter": -2000, "WindowWidth": 900}, "+Wi"),
+    "modality table": ({"ModalityLUTSequence": [table(0, 16, CURVE)]}, "+Wm"),
+    "modality table and window": (
+        {"ModalityLUTSequence": [table(0, 16, CURVE)], "WindowCenter": 40000, "WindowWidth": 30000},
+        "+Wi",
+    ),
+}
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("header", HEADERS)
+def test_tables_and_windows_of_a_header_are_those_of_dcmtk(header, photometric, tmp_path):
+    tags, wish = HEADERS[header]
+    data = dicom(gray(bits=12), PhotometricInterpretation=photometric, **tags)
+    (tmp_path / "a.dcm").write_bytes(data)
+    expected = by_dcmtk(tmp_path / "a.dcm", tmp_path, *([wish] if wish == "+Wm" else [wish, "1"]))
+
+    assert np.abs(making.make(radiograph.read(data), ORIGINAL) - stretched(expected)).max() <= 1
