@@ -345,6 +345,13 @@ def test_folder_without_labels_names_the_way_for_unlabelled_pictures(tmp_path):
     assert not (tmp_path / "out" / "raw" / "images").exists()
 
 
+def test_without_pydicom_one_sentence_says_how_to_get_it(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(SourceError, match=r"pip install 'radloop\[dicom\]'"):
+        offline.extract(Extract(source=f"dicom:{folder}", out=tmp_path / "out"))
+    assert not (tmp_path / "out" / "raw").exists()
+
+
 def test_folder_without_dicom_files_says_so(tmp_path):
     (tmp_path / "train.csv").write_text("image_id,class_name,x_min,y_min,x_max,y_max\na,No finding,,,,\n")
     with pytest.raises(SourceError, match="holds no DICOM file"):

@@ -93,11 +93,6 @@ class DicomPictures(Step):
     )
     frontal_only: bool = option(False, "Refuse DICOM files whose view is not frontal (PA or AP).")
 
-    @property
-    def picture_recipe(self) -> Recipe:
-        """The recipe that pictures are made by."""
-        return self.recipe or Recipe()
-
 
 @dataclass(frozen=True, kw_only=True)
 class Audited(Step):
