@@ -120,6 +120,13 @@ def test_patients_and_studies_are_the_files_and_the_tables_under_pseudonyms(own)
     assert not {"0012", "S1", "a"} & {cell for row in rows.drop("class_name").iter_rows() for cell in row}
 
 
+def test_table_of_damaged_rows_alone_means_no_file(own):
+    ragged = pl.DataFrame([{"line": 2, "code": "cells-miscounted", "reason": "two cells", "image_id": "a"}])
+    told = of_table(pl.DataFrame({"line": [], "image_id": [], "class_name": []}), ragged)
+    found = dicom_labels.under_pseudonyms(told, made(own, "a.dcm"), own, name="train.csv")
+    assert (found.rows.height, found.rejected["image_id"].to_list()) == (0, [None])
+
+
 def test_refused_file_takes_its_rows_along_and_is_a_refused_row_where_it_has_none(own):
     files = made(own, "a.dcm", "b.dcm", "c.dcm")
     refused = {name: Made(files[name].file, files[name].image_id, "multi-frame", "two") for name in ("b.dcm", "c.dcm")}

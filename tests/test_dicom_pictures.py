@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -108,6 +109,13 @@ def test_another_recipe_makes_all_anew_and_a_file_that_is_gone_takes_its_picture
     assert {one.md5 for one in made.values()} == {
         hashlib.md5(data).hexdigest() for name, data in after.items() if name.endswith(".png")
     }
+
+
+def test_name_that_is_not_utf8_is_a_name_as_any_other(folder, taken):
+    (folder / "s0" / "0.dcm").rename(os.fsdecode(os.fsencode(folder) + b"/M\xfcller.dcm"))
+    assert sum(one.code is None for one in make(folder).values()) == 6
+    make(folder)
+    assert len(taken) == 6
 
 
 def test_changed_file_is_made_again(folder, taken):

@@ -26,7 +26,7 @@ from radloop.predictions import Predictions
 from radloop.recipe import Recipe
 from radloop.storage import publish
 from taxonomies import VINDR
-from watched_pacs import build, feedback, linked, log, radiograph, reports, same_study, watch
+from watched_pacs import SMALL, build, feedback, linked, log, radiograph, reports, same_study, watch
 
 
 @pytest.fixture(scope="module")
@@ -275,6 +275,20 @@ def test_a_broken_detector_ends_the_run(out, error):
     assert feedback(out) == {}
     assert pacs.reports == []
     assert watch(out, pacs).written == 12
+
+
+def test_a_model_of_another_recipe_is_told_of_before_it_looks_at_anything(out, caplog):
+    told = []
+    detector = Sure(lambda picture: told.append(len(caplog.records)))
+    detector.recipe = str(Recipe("minmax"))
+    done = watch(out, three_studies(), detector=detector)
+
+    assert told[0] == 1
+    assert "minmax@1" in done.notes[0]
+    assert str(SMALL) in done.notes[0]
+    assert log(out)[0]["notes"] == [done.notes[0]]
+    with pytest.raises(UsageError, match="--model-recipe"):
+        watch(out, three_studies(), detector=detector, model_recipe=Recipe())
 
 
 def test_a_report_that_the_pacs_refuses_is_counted_and_holds_no_other_up(out):

@@ -58,7 +58,7 @@ def under_pseudonyms(labels: Labels, made: Mapping[str, Made], pseudonyms: Pseud
 
 def _meant(ids: Collection[str], made: Mapping[str, Made], pseudonyms: Pseudonyms, table: str) -> dict[str, str]:
     """The image that each id means, where it means one."""
-    if not made:
+    if not ids:
         return {}
     plain = dict(zip(ids, pl.select(stem(pl.lit(pl.Series(ids)).str.strip_chars())).to_series(), strict=True))
     images = {one.image_id for one in made.values()}

@@ -137,7 +137,8 @@ def _is_dicom(entry: "os.DirEntry[str]") -> bool:
 
 def _key(folder: Path, name: str, how: str, pseudonyms: Pseudonyms) -> str:
     status = os.stat(folder / name)
-    return pseudonyms.keyed("file", f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0{how}")
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return pseudonyms.keyed("file", f"{text}\0{status.st_size}\0{status.st_mtime_ns}\0{how}")
 
 
 def _take_some(
