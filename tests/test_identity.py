@@ -14,6 +14,7 @@ def warnings(*image_ids, reader="R1"):
     ("image_id", "kind"),
     [
         ("DOE^JOHN", "names"), ("Doe_John", "names"), ("Müller, Anna", "names"), ("DOE JANE", "names"),
+        ("1234567 Doe", "names"), ("Doe-00471122", "names"),
         ("20240131", "dates"), ("chest_2024-01-31", "dates"), ("31.12.1999", "dates"),
         ("1234567", "record numbers"), ("MRN-77", "record numbers"), ("patient_12", "record numbers"),
     ],

@@ -14,8 +14,10 @@ from PIL import Image, PngImagePlugin
 import dicom_files
 import incoming_unit
 import made_up
+from planted_text import plant, radiograph
 from radloop import files, manifest, tree
 from radloop.catalog import incoming, tombstones, version
+from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.errors import BusyError, DatasetError, SourceError, StrictError
 from radloop.options import Etl, Ingest, Load, Pull, Simulate, Transform
 from radloop.pipelines import checking, ingesting, offline, online
@@ -392,3 +394,37 @@ def test_check_finds_what_is_held_out_and_free_to_train(place):
     found = checking.check(root).violations
     assert found["rule"].to_list() == ["incoming-leak"]
     assert "its group is held out in test" in found["detail"][0]
+
+
+def test_names_that_look_like_a_persons_stop_before_anything_is_taken_in(place):
+    for name in ("Doe_John", "4711471", "1971-04-23"):
+        (place / "new" / f"{name}.png").write_bytes(picture(901))
+        with pytest.raises(SourceError, match="--names hide") as stopped:
+            ingest(place)
+        assert name not in str(stopped.value)
+        assert incoming.read(place / "out/organized").is_empty()
+        (place / "new" / f"{name}.png").unlink()
+
+
+def test_names_are_hidden_behind_pseudonyms_and_lead_back(place):
+    (place / "new" / "Doe_John.png").write_bytes(picture(901))
+    (place / "new" / "Roe_Jane.png").write_bytes(picture(902))
+    listed = place / "patients.csv"
+    listed.write_text("image_id,patient_id\nDoe_John,one\nRoe_Jane,two\n")
+    done = ingest(place, patients=listed, names="hide")
+    table = incoming.read(place / "out/organized")
+    assert (done.new, done.patients, done.notes) == (2, 2, ())
+    own = Pseudonyms.open(place / "out")
+    assert {own.back(one).sop_instance_uid for one in table["image_id"]} == {"Doe_John", "Roe_Jane"}
+    assert ingest(place, patients=listed, names="hide").known == 2
+
+
+def test_a_picture_with_text_in_it_waits_for_a_person(place):
+    shown = io.BytesIO()
+    Image.fromarray(plant(radiograph(0), "DOE^JOHN 1971", px=24)).save(shown, "PNG")
+    (place / "new" / "a.png").write_bytes(shown.getvalue())
+    done = ingest(place)
+    assert (done.new, done.refused["code"].to_list()) == (0, ["held"])
+    waiting = place / "out/private/quarantine/waiting/a.png"
+    waiting.rename(waiting.parent.parent / "released/a.png")
+    assert ingest(place).new == 1

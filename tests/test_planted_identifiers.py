@@ -5,6 +5,8 @@ import hashlib
 import io
 import zipfile
 from datetime import datetime
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import polars as pl
@@ -23,6 +25,7 @@ from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.options import Dashboard
 from radloop.recipe import Recipe
 
+PNG = range(10)
 NAME, BORN, NUMBER, UID, STUDIED = identifiers(7).values()
 
 
@@ -88,6 +91,9 @@ def house(tmp_path_factory):
     out, source = made.out, f"dicom:{made.folder / 'labelled'}"
     made.run("etl", "--out", out, "--source", source, "--recipe", RECIPE, "--sizes", SIZES, "--jobs", 1)
     made.run("ingest", "--out", out, "--from", made.folder / "new", "--jobs", 1)
+    planted_identifiers.pictures(made.folder / "png", PNG)
+    made.run("ingest", "--out", out, "--from", made.folder / "png", "--jobs", 1, exits=(1,))
+    made.run("ingest", "--out", out, "--from", made.folder / "png", "--names", "hide", "--jobs", 1)
     simulated = ("--splits", "incoming,production,test", "--detector", "random", "--load-pattern", "2")
     round_ = out / "organized" / "retrain" / "retrain.csv"
     for seed in range(20):  # until it has something to say on what may train
@@ -103,8 +109,8 @@ def house(tmp_path_factory):
 @pytest.mark.slow
 def test_no_identifier_is_in_a_file_outside_private_in_the_store_or_in_what_was_said(house):
     images = pl.read_parquet(house.out / "organized" / "incoming" / "incoming.parquet")
-    assert images.height == len(NEW)
-    assert images["patient"].n_unique() == len(NEW)
+    assert images.height == len(NEW) + len(PNG)
+    assert images["patient"].drop_nulls().n_unique() == len(NEW)
     assert len(planted_identifiers.files_of(house.out)) > 300
     assert {"retrain.csv", "incoming.parquet", "online_data.log", "files.jsonl"} <= {
         path.name for path in planted_identifiers.files_of(house.out)
@@ -201,3 +207,22 @@ def test_no_identifier_is_in_the_words_about_what_is_refused(house, tmp_path):
     house.run("ingest", "--out", house.out, "--from", new.folder / "new", "--strict", "--jobs", 1, exits=(3,))
     words = [*new.said.values(), *house.said.values()]
     assert found(new.out, house.out, *words) == {}
+
+
+def test_no_image_of_a_container_takes_the_private_folder():
+    lines = (Path(__file__).parent.parent / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"  # nothing goes in but what is named
+
+    def taken(path):
+        parts, inside = PurePosixPath(path).parts, True
+        for rule in rules:
+            pattern = rule.removeprefix("!").removeprefix("**/")
+            heads = parts if "**/" in rule else ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
+            if any(fnmatch(head, pattern) for head in heads):
+                inside = rule.startswith("!")
+        return inside
+
+    assert taken("src/radloop/cli.py")
+    for out in ("data", "radloop-demo", "src/data", "deployment/docker/input", "."):
+        assert not taken(f"{out}/private/key")

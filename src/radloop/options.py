@@ -48,7 +48,7 @@ from radloop.parts import (
     reader_id,
 )
 from radloop.split_sizes import SplitSizes
-from radloop.words import Boxes, Format, LabelKind, Part, Worklist
+from radloop.words import Boxes, Format, LabelKind, Part, PictureNames, Worklist
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,6 +278,14 @@ class Ingest(Json, Strict, DryRun, Jobs, Audited, DicomPictures, PacsAuth, Store
         None,
         About(
             "A CSV with image_id and patient_id, for pictures that tell no patient; ids become keyed pseudonyms.",
+            ours=False,
+        ),
+    )
+    names: PictureNames | None = option(
+        None,
+        About(
+            "Names of PNG and JPEG files as image ids: as they are, or keyed pseudonyms in their place.",
+            shown="as they are; it stops where they look like a person's",
             ours=False,
         ),
     )

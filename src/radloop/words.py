@@ -25,6 +25,8 @@ Format = Literal["auto", "csv", "coco", "yolo", "voc", "label-studio", "cvat", "
 TimeUnit = Literal["iso", "seconds", "milliseconds"]  # since 1970, where it is a number
 
 # Whose boxes a label holds: one reader's each, or all readers' fused.
+PictureNames = Literal["keep", "hide"]
+
 LabelKind = Literal["per-reader", "consensus"]
 # The tools that a dataset is exported for, each in its own format.
 ExportFormat = Literal["coco", "webdataset", "parquet", "croissant", "label-studio", "cvat"]

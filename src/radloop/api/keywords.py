@@ -7,7 +7,7 @@ from typing import Literal, TypedDict
 from radloop.durations import Duration
 from radloop.recipe import Recipe
 from radloop.split_sizes import SplitSizes
-from radloop.words import Boxes, ConfidenceUnit, Format, LabelKind, Part, Split, TimeUnit, Worklist
+from radloop.words import Boxes, ConfidenceUnit, Format, LabelKind, Part, PictureNames, Split, TimeUnit, Worklist
 
 Text = str | PathLike[str]  # a path is taken as its text
 
@@ -122,6 +122,7 @@ class IngestKeywords(TypedDict, total=False):
     frontal_only: bool
     audit_share: float
     patients: Text | None
+    names: PictureNames | None
     jobs: int
     dry_run: bool
     strict: bool

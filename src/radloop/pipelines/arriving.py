@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
-from radloop import files, processes, tags
-from radloop.dataset import incoming, patients, pictures
+from radloop import files, pixels, processes, tags
+from radloop.dataset import identity, incoming, patients, pictures
 from radloop.dataset.incoming import Arrival, Refusal
 from radloop.errors import DicomError, PacsError, SourceError, TransientPacsError
 from radloop.pacs import Instance, Pacs
 from radloop.recipe import Recipe
-from radloop.words import several
+from radloop.words import PictureNames, several
 
 if TYPE_CHECKING:
     from radloop.dicom.intake import Taken
@@ -52,7 +52,8 @@ class Reader:
     frontal_only: bool
     named: Mapping[
         str, tuple[str, tuple[str, ...]]
-    ]  # of pictures: the patient's pseudonym, and what else it is known as
+    ]  # of pictures, by image id: the patient's pseudonym, and what else it is known as
+    names: PictureNames | None = "keep"  # of pictures; None: they must not look like a person's
 
 
 Shard = list[Arrival | Refusal | None]  # None: known, and not looked at again
@@ -113,8 +114,20 @@ def of_folder(reader: Reader, *, jobs: int) -> Coming:
     found, refused, others = find(reader.folder)
     if not found and not refused:
         raise SourceError(f"{reader.folder} holds no picture (PNG, JPEG) and no DICOM file.")
+    if reader.names is None:
+        _require_harmless(found, reader.folder)
     notes = (f"{several(others, 'other file')} (no PNG, JPEG or DICOM) passed over",) if others else ()
     return Coming(chain([list(refused)], _read(reader, found, jobs=jobs)), len(found) + len(refused), notes)
+
+
+def _require_harmless(found: Sequence[Found], folder: Path) -> None:
+    """Raise SourceError where names of pictures look like a person's: as image ids they would be published."""
+    ids = pl.Series([one.image_id for one in found if one.image_id], dtype=pl.String)
+    for count, kind in identity.looks(ids):
+        raise SourceError(
+            f"{folder}: {count:,} of {len(ids):,} names of pictures look like {kind}, and an image id is published. "
+            "Pass --names hide, which puts keyed pseudonyms in their place, or --names keep where they tell nobody."
+        )
 
 
 def _read(reader: Reader, found: Sequence[Found], *, jobs: int) -> Iterator[Shard]:
@@ -193,9 +206,34 @@ def _read_one(reader: Reader, found: Found) -> Arrival | Refusal:
 
 
 def _of_picture(reader: Reader, found: Found, data: bytes, written: datetime) -> Arrival:
-    image_id = found.image_id or ""
+    image_id, picture = found.image_id or "", tags.without_tags(data)
+    if reader.names == "hide":
+        image_id = _hidden(image_id, _pseudonyms(reader.house))
+    _require_no_text(picture, image_id, reader.house)
     patient, known_as = reader.named.get(image_id, (None, ()))
-    return Arrival(image_id, tags.without_tags(data), written, patient, known_as, place=found.path)
+    return Arrival(image_id, picture, written, patient, known_as, place=found.path)
+
+
+def _hidden(name: str, pseudonyms: "Pseudonyms") -> str:
+    """The pseudonym of a picture's name, which the table that leads back knows from now on."""
+    from radloop.dicom.pseudonyms import Origin
+
+    image_id = pseudonyms.image_id(name)
+    pseudonyms.remember(
+        Origin(image_id, "", "", sop_instance_uid=name, sop_class_uid="", patient_id="", issuer="", rows=0, columns=0)
+    )
+    return image_id
+
+
+def _require_no_text(picture: bytes, image_id: str, house: Path) -> None:
+    """Raise DicomError where a person has to look at the picture first."""
+    from radloop.dicom import burnt, quarantine
+    from radloop.dicom.pseudonyms import FOLDER
+
+    why = burnt.why(pixels.decode(picture))
+    held = why and quarantine.admit(house / FOLDER, image_id, picture, why)
+    if held:
+        raise DicomError(held, code=HELD)
 
 
 def _of_dicom(reader: Reader, found: Found, data: bytes, written: datetime) -> Arrival:

@@ -27,7 +27,7 @@ from radloop.recipe import Recipe
 from radloop.storage import Store, publish
 from radloop.storage.publish import Published
 from radloop.tables import INCOMING
-from radloop.words import AUDIT, HELD_OUT, several
+from radloop.words import AUDIT, HELD_OUT, PictureNames, several
 from radloop.words import INCOMING as MAY_TRAIN
 
 UNIT: Final = f"{manifest.UNIT}/{manifest.INCOMING}"
@@ -159,9 +159,9 @@ def _take_all(options: Ingest, store: Store, pacs: Pacs | None, progress: Progre
         register.bring(store)
     parts, refused, batch, known, done = list[TakenIn](), list[Refusal](), list[Arrival](), 0, 0
     with _house(options) as house:
-        named = {} if options.patients is None else _patients(options.patients, Pseudonyms.open(house))
+        named = {} if options.patients is None else _patients(options.patients, Pseudonyms.open(house), options.names)
         recipe = options.recipe or (Recipe.parse(register.known.recipe) if register.known.recipe else Recipe())
-        reader = Reader(Path(options.from_), house, recipe, options.frontal_only, named)
+        reader = Reader(Path(options.from_), house, recipe, options.frontal_only, named, options.names)
         if pacs is not None:
             coming = arriving.of_pacs(reader, pacs, set(register.table["image_id"]), jobs=options.jobs)
         else:
@@ -198,7 +198,7 @@ def _house(options: Ingest) -> Iterator[Path]:
         yield Path(copy)
 
 
-def _patients(path: Path, pseudonyms: Pseudonyms) -> dict[str, tuple[str, tuple[str, ...]]]:
+def _patients(path: Path, pseudonyms: Pseudonyms, names: PictureNames | None) -> dict[str, tuple[str, tuple[str, ...]]]:
     """{image_id: its patient's pseudonym, and how a dataset may know the patient} of a table of `--patients`."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -213,8 +213,10 @@ def _patients(path: Path, pseudonyms: Pseudonyms) -> dict[str, tuple[str, tuple[
         pseudonym = pseudonyms.patient(patient.strip())
         if pseudonym is None:
             continue
+        if names == "hide":
+            image_id = pseudonyms.image_id(image_id)
         if named.setdefault(image_id, (pseudonym, patients.hashes(patient)))[0] != pseudonym:
-            raise AnnotationError(f"{path}: image {image_id} has two patients (line {line}). Remove one.")
+            raise AnnotationError(f"{path}: the image of line {line} has two patients. Remove one.")
     return named
 
 

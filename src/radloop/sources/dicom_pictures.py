@@ -160,7 +160,7 @@ def _take(path: Path, key: str, images: Path, recipe: Recipe, pseudonyms: Pseudo
         data = path.read_bytes()
         taken = intake.take(data, recipe, pseudonyms, frontal_only=frontal_only)
         if taken.burnt:
-            raise DicomError(taken.burnt, code="burnt-in")
+            raise DicomError(taken.burnt, code="held")
     except OSError as refused:
         return Made(key, code="unreadable", reason=f"it cannot be read: {refused.strerror}")
     except DicomError as refused:
