@@ -1,6 +1,7 @@
 """Pixel data become the words that are stored, whatever packs them, or a refusal; never another picture."""
 
 import io
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydicom.encaps import encapsulate
 
 from dicom_files import dicom, gray, with_file
 from radloop.dicom import frames, radiograph
-from radloop.errors import DicomError
+from radloop.errors import DicomError, SourceError
 
 LOSSLESS = (
     uid.ImplicitVRLittleEndian,
@@ -149,6 +150,16 @@ def test_a_packed_picture_without_its_end_is_refused_though_decoders_fill_it_up(
             dicom(gray(bits=8), syntax=syntax), lambda dataset, cut=cut: setattr(dataset, "PixelData", cut)
         )
         assert refused(data) == "cut-off"
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless], ids=lambda syntax: syntax.name)
+def test_a_decoder_that_is_not_installed_is_no_damage(syntax, monkeypatch):
+    found = frame(dicom(gray(), syntax=syntax))
+    monkeypatch.setitem(sys.modules, "openjpeg.utils", None)
+    monkeypatch.setattr(frames.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SourceError, match=r"pip install 'radloop\[dicom\]'") as told:
+        frames.decode(found)
+    assert not isinstance(told.value, DicomError)
 
 
 def test_progressive_jpeg_is_no_baseline():

@@ -106,11 +106,13 @@ def check(frame: Frame) -> None:
 
 
 def decode(frame: Frame) -> Decoded:
-    """The stored words; of colours their luma (ITU-R 601). Raises DicomError."""
+    """The stored words; of colours their luma (ITU-R 601). Raises DicomError, and SourceError without a decoder."""
     try:
         return _decode(frame)
     except SourceError:
         raise
+    except ImportError as missing:
+        raise SourceError("This way of packing pixels needs a decoder: pip install 'radloop[dicom]'.") from missing
     except Exception as broken:  # decoders promise no particular one
         raise DicomError("its packed pixels are damaged", code="undecodable") from broken
 
@@ -322,7 +324,7 @@ def _by_openjpeg(packed: bytes) -> Words:
 
 def _by_gdcm(packed: bytes, frame: Frame, head: _Head) -> Words:
     if importlib.util.find_spec("gdcm") is None:
-        raise SourceError("This DICOM file needs gdcm: pip install 'radloop[dicom]'.")
+        raise ModuleNotFoundError("gdcm")
     values = apart.decode(
         packed,
         syntax=frame.syntax,
