@@ -21,10 +21,13 @@ pytestmark = [
 @pytest.mark.parametrize(
     "steps",
     [
-        pytest.param(["transform, the first", "transform", "load to a folder", "export", "review"], id="folder"),
+        pytest.param(
+            ["transform, the first", "transform", "load to a folder", "export", "review", "ingest to a folder"],
+            id="folder",
+        ),
         pytest.param(["load to a remote", "retrain to a folder"], id="remote"),
         pytest.param(["simulate from a folder", "simulate from a remote"], id="simulate"),
-        pytest.param(["retrain to a remote"], id="retrain"),
+        pytest.param(["retrain to a remote", "ingest to a remote"], id="retrain"),
     ],
 )
 def test_step_struck_at_a_call_loses_nothing_and_a_second_run_ends_in_the_same_bytes(steps):
@@ -38,3 +41,14 @@ def test_step_struck_at_a_call_loses_nothing_and_a_second_run_ends_in_the_same_b
         failure for step in told.values() for fault in step["faults"].values() for failure in fault["failures"]
     ] == []
     assert all(step["faults"]["killed before it"]["points"] for step in told.values())
+
+
+def test_importing_what_the_campaign_forks_starts_no_thread_of_polars():
+    asked = (
+        "import os, campaign; tasks = '/proc/self/task'\n"
+        "print(*(open(f'{tasks}/{one}/comm').read() for one in os.listdir(tasks)))"
+    )
+    paths = os.pathsep.join([str(FAULTS), str(FAULTS.parent), *sys.path])
+    env = os.environ | {"OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, env=env)
+    assert "polars-0" not in done.stdout, "a forked run would wait for it for ever"

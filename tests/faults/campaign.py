@@ -22,11 +22,11 @@ from tracer import Fault, Run
 from typer.main import get_command
 
 import made_up
-from radloop import cli, summaries  # noqa: F401  imported here, so that no run has to
+from radloop import cli, manifest, summaries  # noqa: F401  imported here, so that no run has to
 from radloop.detectors import chance  # noqa: F401
 from radloop.errors import FeedbackError
 from radloop.feedback import records, reviews
-from radloop.pipelines import offline, online, retraining, reviewing  # noqa: F401
+from radloop.pipelines import ingesting, offline, online, retraining, reviewing  # noqa: F401
 from radloop.storage import folder, rclone  # noqa: F401
 from radloop.vindr.classes import TAXONOMY
 
@@ -66,6 +66,7 @@ class Step:
 _OUT, _STORE, _REMOTE = ("--out", "out"), ("--store", "store"), ("--store", "disk:remote")
 _TRANSFORM = ("transform", *_OUT, *SIZES, "--seed", "1")
 _SIMULATE = ("simulate", *_OUT, *HOSPITAL, "--drift", "brightness:0.3@1", "--durable")
+_INGEST = ("ingest", *_OUT, "--from", "films/new")
 
 STEPS = (
     Step("transform, the first", "extracted", _TRANSFORM, "out/organized"),
@@ -78,6 +79,8 @@ STEPS = (
     Step("review", "unreviewed", ("review", *_OUT, "--simulated", "--durable")),
     Step("retrain to a folder", "reviewed", ("retrain", *_OUT, *_STORE), "store/organized/retrain"),
     Step("retrain to a remote", "reviewed", ("retrain", *_OUT, *_REMOTE), "remote/organized/retrain"),
+    Step("ingest to a folder", "came", (*_INGEST, *_STORE), "store/organized/incoming"),
+    Step("ingest to a remote", "came", (*_INGEST, *_REMOTE), "remote/organized/incoming"),
 )
 
 
@@ -174,11 +177,26 @@ class Campaign:
         self._do("transform", *_OUT, *SIZES, "--seed", "1")
         self._keep("new")
         self._begin("old")
+        for number, store in enumerate((_STORE, _REMOTE)):
+            self._come(number)
+            self._do(*_INGEST, *store)
+        self._come(2)
+        self._come(3)
+        self._keep("came")
+        self._begin("old")
         self._do("simulate", *_OUT, *HOSPITAL, "--seed", "1", *_STORE)
         shutil.rmtree(place / "out/reviews")
         self._keep("unreviewed")
         self._do("review", *_OUT, "--simulated")
         self._keep("reviewed")
+
+    def _come(self, number: int) -> None:
+        """One more picture, that nobody has labelled; the first is one of the dataset's under another name."""
+        films = sorted((self.place / "films/train").iterdir())
+        new = self.place / "films/new" / f"{number}.png"
+        new.parent.mkdir(exist_ok=True)
+        turned = Image.open(films[number]).transpose(Image.Transpose.ROTATE_90) if number else Image.open(films[0])
+        turned.save(new)
 
     def _do(self, *arguments: str) -> None:
         if tracer.plainly(lambda: self._radloop(arguments), output=self.log) != 0:
@@ -345,9 +363,9 @@ def _content(path: Path) -> bytes:
 
 
 def _unit(whole: Tree, prefix: str) -> Tree:
-    """The files of a unit, without the unit inside it, which is another's."""
+    """The files of a unit, without the units inside it, which are others'."""
     inside = {key.removeprefix(f"{prefix}/"): data for key, data in whole.items() if key.startswith(f"{prefix}/")}
-    return {key: data for key, data in inside.items() if not key.startswith("retrain/")}
+    return {key: data for key, data in inside.items() if not manifest.is_inner(key)}
 
 
 def _unsound(now: Tree, before: Tree) -> Iterator[str]:

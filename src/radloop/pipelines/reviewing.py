@@ -24,7 +24,10 @@ from radloop.tables import EDGES, FINDINGS, TRUTH
 from radloop.taxonomy import Taxonomy
 from radloop.words import Worklist
 
-_NO_READINGS: Final = FINDINGS.to_frame().select("image_id", "rad_id", "class_id", *EDGES)
+# No select: that would start threads of polars when the module is imported, which a fork does not survive.
+_NO_READINGS: Final = pl.Schema(
+    {name: FINDINGS[name] for name in ("image_id", "rad_id", "class_id", *EDGES)}
+).to_frame()
 _DRAW: Final = "simulated "  # a lot of its own for which images simulated radiologists are given
 
 
