@@ -55,7 +55,7 @@ class Place:
 
     def build(self, **options):
         told = {"source": str(self.root / "films"), "out": self.out, "store": str(self.store), "sizes": SIZES}
-        return offline.run(Etl(**told | {"jobs": 1} | options))
+        return offline.etl(Etl(**told | {"jobs": 1} | options))
 
     def come_in(self, *, seed: int = 1, count: int = NEW, **changes: dict) -> list[str]:
         """New patients; `changes` of incoming.parquet by their number ("0", "1" …)."""
@@ -242,3 +242,40 @@ def test_audit_image_waits_for_a_reader_like_one_that_the_lot_has_drawn_and_nobo
     shutil.rmtree(place.out / "reviews")
     waits = reviewing.order(Reading(out=place.out, queue=True)).queue
     assert waits.filter(image_id=ids[3]).select("kind", "state", "held_out").row(0) == ("lot", "unread", None)
+
+
+def test_dry_run_on_a_machine_without_the_pictures_keeps_nothing(place):
+    ids = place.come_in()
+    place.read(ids[:2])
+    retraining.retrain(Retrain(out=place.out))
+    place.build(add=place.retrain)
+    publish.publish(place.organized / "incoming", storage.open_store(str(place.store)), prefix="organized/incoming")
+    other = Place(place.root)
+    other.out = place.root / "other"
+    other.organized = other.out / "organized"
+    seen = other.build(dry_run=True)
+    assert seen.transformed.images["training"] == 14
+    assert not (other.out / "cache").exists()
+    assert not other.organized.exists()
+
+
+def test_pictures_of_another_recipe_than_the_dataset_join_with_a_note(place):
+    ids = place.come_in(**{"0": {"recipe": "minmax@1,size=original"}})
+    place.read(ids[:2])
+    retraining.retrain(Retrain(out=place.out))
+    [note] = [one for one in place.build(add=place.retrain).transformed.notes if "recipe" in one]
+    assert note.startswith("1 of the pictures that came in were made by another recipe than the dataset's: minmax@1")
+
+
+def test_picture_whose_patient_is_new_in_the_source_goes_to_production_with_what_came_in(place):
+    ids = place.come_in(**{"3": {"audit": True}})
+    films = place.root / "films"
+    copy = place.organized / "incoming" / "images" / f"{ids[3]}.png"
+    row = made_up.rows(films)[0]
+    made_up.write_rows(films, [*made_up.rows(films), {**row, "image_id": "copy"}])
+    shutil.copy(copy, films / "train" / "copy.png")
+    with (films / "train_meta.csv").open("a") as file:
+        file.write("copy,3000,3000\n")
+    done = place.build().transformed
+    assert place.splits()["copy"] == "production"
+    assert any("came in from production, too" in note for note in done.notes)
