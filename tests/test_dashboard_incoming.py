@@ -7,10 +7,11 @@ import pytest
 
 import made_up
 from app_pages import opened, said
-from radloop.dashboard import filters, loading, samples, selection
+from radloop.dashboard import filters, loading, samples, selection, soundness
 from radloop.dashboard.desk import items
 from radloop.dashboard.filters import Filters
-from radloop.options import Dashboard
+from radloop.options import Dashboard, Retrain
+from radloop.pipelines import retraining
 from test_joining import COUNT, Place
 
 AUDIT, HELD = 3, 4
@@ -79,3 +80,16 @@ def test_damaged_unit_is_a_note_and_the_page_stays_up(hospital, tmp_path):
     page = opened("overview", Dashboard(out=tmp_path, dataset=root))
     assert "is not what its manifest lists" in said(page)
     assert "came in" not in said(page)
+
+
+def test_next_version_says_how_many_came_in_from_production(hospital, tmp_path):
+    _, inputs = hospital
+    shutil.copytree(inputs.out, tmp_path / "out")
+    place = Place(tmp_path)
+    shutil.copytree(inputs.out.parent / "films", tmp_path / "films")
+    retraining.retrain(Retrain(out=place.out))
+    place.build(add=place.retrain)
+    checks = soundness.checks(loading.dataset(place.organized))
+    told = " ".join(check.says for check in checks)
+    assert "3 of the images of training came in from production since (incoming)" in told
+    assert not [check for check in checks if check.verdict == "wrong"]

@@ -13,7 +13,7 @@ from radloop.dashboard.loading import Dataset, document, measured
 from radloop.errors import DatasetError
 from radloop.measures import counts
 from radloop.tables import HELD_OUT
-from radloop.words import several
+from radloop.words import INCOMING, several
 
 CHANCE: Final = 0.05
 
@@ -110,6 +110,8 @@ def _sizes(dataset: Dataset) -> Iterator[Check]:
     says = f"splits differ from their target: {_listed(differences)}"
     if moved:
         says += f", of which re-training moved {moved['training']:,} from production to training"
+    if joined := _from(dataset, proof, INCOMING):
+        says += f"; {joined:,} of the images of training came in from production since ({INCOMING})"
     slack = _largest_group(dataset)
     if proof.get("continues"):
         yield Check("as it is", f"{says}; this version continues another, whose images keep their splits")
@@ -121,13 +123,16 @@ def _sizes(dataset: Dataset) -> Iterator[Check]:
 
 def _moved(dataset: Dataset, proof: object) -> dict[str, int]:
     """By how many images the moves that splits.json records changed each split, in this version and those before."""
-    moves = [*proof.get("moves", []), *proof.get("moved_before", [])] if isinstance(proof, dict) else []
-    told = {move.get("image_id"): move for move in moves if isinstance(move, dict)}
-    here = dataset.rows.filter(split="training")["image_id"].unique()
-    number = sum(
-        1 for one in here if one in told and (told[one].get("from"), told[one].get("to")) == ("production", "training")
-    )
+    number = _from(dataset, proof, "production")
     return {"training": number, "production": -number} if number else {}
+
+
+def _from(dataset: Dataset, proof: object, origin: str) -> int:
+    """How many images of training the moves that splits.json records brought there from `origin`."""
+    moves = [*proof.get("moves", []), *proof.get("moved_before", [])] if isinstance(proof, dict) else []
+    way = (origin, "training")
+    told = {one.get("image_id") for one in moves if isinstance(one, dict) and (one.get("from"), one.get("to")) == way}
+    return len(told & set(dataset.rows.filter(split="training")["image_id"]))
 
 
 def _largest_group(dataset: Dataset) -> int:
