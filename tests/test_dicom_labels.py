@@ -1,5 +1,6 @@
 """Which DICOM file a table's image_id means: one to one or not at all, and in no message in clear."""
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import polars as pl
@@ -109,6 +110,13 @@ def test_id_means_the_one_file_that_it_names_or_the_run_stops(told, ids):
         assert {found[one]} == wanted
     known = [image for image in found.values() if image in {file.image_id for file in files.values()}]
     assert len(known) == len(set(known)) > 0
+
+
+def test_one_patient_for_all_files_stops(own):
+    one = {name: replace(file, patient="same") for name, file in made(own, "a.dcm", "b.dcm").items()}
+    with pytest.raises(AnnotationError, match="All 2 DICOM files that make a picture name one and the same patient"):
+        meant(own, one, "a", "b")
+    assert len(meant(own, one | {"c.dcm": Made("k", own.image_id("9"))}, "a", "b")) == 2
 
 
 def test_patients_and_studies_are_the_files_and_the_tables_under_pseudonyms(own):

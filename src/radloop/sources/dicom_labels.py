@@ -28,9 +28,10 @@ def under_pseudonyms(labels: Labels, made: Mapping[str, Made], pseudonyms: Pseud
 
     Of what was forgotten nothing is kept.
 
-    made: by the file's name. Raises AnnotationError where it cannot be told which file an id means; `name` is the
-    table's.
+    made: by the file's name. Raises AnnotationError where it cannot be told which file an id means (`name` is the
+    table's), and where all files are of one patient.
     """
+    _require_patients(made)
     shown = labels.rows["image_id"].drop_nulls().unique().to_list()
     meant = _meant(shown, made, pseudonyms, name)
     renamed = {one: meant.get(one) or pseudonyms.keyed("id", one) for one in shown if one}
@@ -54,6 +55,17 @@ def under_pseudonyms(labels: Labels, made: Mapping[str, Made], pseudonyms: Pseud
         decimal=labels.decimal,
         notes=labels.notes,
     )
+
+
+def _require_patients(made: Mapping[str, Made]) -> None:
+    """Raise AnnotationError where all pictures are of one patient, so that none could be kept from training."""
+    patients = [one.patient for one in made.values() if not one.code]
+    if len(patients) > 1 and None not in patients and len(set(patients)) == 1:
+        raise AnnotationError(
+            f"All {len(patients):,} DICOM files that make a picture name one and the same patient. Where that is no "
+            "person (de-identification gave all of them one PatientID), take the tag out of the files, such as by "
+            "`dcmodify -ea PatientID`, and tell patients apart by a column patient_id of the table."
+        )
 
 
 def _meant(ids: Collection[str], made: Mapping[str, Made], pseudonyms: Pseudonyms, table: str) -> dict[str, str]:
