@@ -184,3 +184,13 @@ def test_what_pydicom_says_of_a_file_is_not_said(caplog):
         making.make(found, Recipe("vinbigdata", None))
     assert said == []
     assert caplog.records == []
+
+
+def test_warnings_are_kept_away_once():
+    radiograph.library()
+    before = list(warnings.filters)
+    radiograph.library()
+    assert warnings.filters == before
+    warnings.simplefilter("error")
+    radiograph.library()
+    assert warnings.filters[0] == before[0]

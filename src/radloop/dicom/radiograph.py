@@ -29,6 +29,7 @@ _PIXELS: Final = 0x7FE00010
 _FIRST_PIXELS: Final = 0x7FE00008  # of numbers with a fraction, as 0009
 _MIN_STEP_MM, _MAX_STEP_MM = 0.001, 10  # between pixels; any other number is none, and may be somebody's
 _STEP_DIGITS: Final = 4  # 0.1 µm: of many digits a number may be somebody's, too
+_QUIET: Final = r"(pydicom|radloop\.dicom)(\.|$)"  # modules
 _UID: Final = re.compile(r"[0-9.]{1,64}")
 
 
@@ -80,8 +81,9 @@ def library() -> Any:
     except ImportError as missing:
         raise SourceError("DICOM files need pydicom: pip install 'radloop[dicom]'.") from missing
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-    # For good: what `catch_warnings` changes in one thread, another changes back
-    warnings.filterwarnings("ignore", module=r"(pydicom|radloop\.dicom)(\.|$)")
+    # For good, and once: what `catch_warnings` changes in one thread, another changes back
+    if warnings.filters[:1] != [("ignore", None, Warning, re.compile(_QUIET), 0)]:
+        warnings.filterwarnings("ignore", module=_QUIET)
     return pydicom
 
 
