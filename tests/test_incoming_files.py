@@ -10,7 +10,7 @@ from radloop import files, manifest, tree
 from radloop.catalog import incoming as unlabelled
 from radloop.dataset import incoming_files
 from radloop.dataset.incoming import Arrival
-from radloop.tables import INCOMING
+from radloop.tables import INCOMING, MANIFEST
 
 NOON = datetime(2026, 11, 30, tzinfo=UTC)
 FIRST = [Arrival("a", b"\x89PNG a", NOON), Arrival("b", b"\xff\xd8 b", NOON)]
@@ -109,3 +109,17 @@ def test_kill_at_any_write_leaves_the_old_unit_or_the_new_one_and_a_second_run_e
         if done:
             return
     pytest.fail("it was never done")
+
+
+def test_call_that_failed_leaves_nothing_of_it_behind_the_next(unit, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_all", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            incoming_files.add(unit, SECOND, table(*FIRST, *SECOND))
+    (unit / incoming_files.ARRIVING).write_bytes(
+        manifest.encode(pl.DataFrame([incoming_files._file(SECOND[0])], schema=MANIFEST))
+    )
+    (unit / "images/c.png").write_bytes(b"a part")
+    third = [Arrival("d", b"\x89PNG d", NOON)]
+    incoming_files.add(unit, third, table(*FIRST, *third))
+    assert sorted(path.name for path in (unit / "images").iterdir()) == ["a.png", "b.jpg", "d.png"]

@@ -39,6 +39,7 @@ def recover(unit: Path) -> None:
 
 def add(unit: Path, arrivals: Sequence[Arrival], table: pl.DataFrame) -> None:
     """Make the unit what `table` (INCOMING, all of it) says, with the pictures of the `arrivals` beside those there."""
+    recover(unit)  # of a call before that failed
     arriving = pl.DataFrame([_file(one) for one in arrivals], schema=MANIFEST)
     files.write_atomic(unit / ARRIVING, manifest.encode(arriving))
     for one in arrivals:
