@@ -42,7 +42,7 @@ def same_study(number: int, study: int, **tags) -> bytes:
 
 
 def options(out: Path, **told) -> Watch:
-    told = {"pacs": "memory", "detector": "random", "once": True, "jobs": 2, "recipe": SMALL, **told}
+    told = {"pacs": "memory", "detector": "random", "once": True, "jobs": 1, "recipe": SMALL, **told}
     return Watch(out=out, **told)
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import stat
+import threading
 import unicodedata
 from collections.abc import Collection
 from contextlib import suppress
@@ -53,6 +54,7 @@ class Pseudonyms:
         self._key = key
         self._origins: dict[str, Origin] = {}
         self._seen = 0  # bytes of the table
+        self._reading = threading.Lock()
 
     @classmethod
     def open(cls, out: Path) -> Self:
@@ -176,12 +178,13 @@ class Pseudonyms:
     def _read(self) -> dict[str, Origin]:
         """The table, with what was added to it since the last look, by others too."""
         path = self.folder / TABLE
-        if path.exists() and path.stat().st_size > self._seen:
-            with path.open("rb") as table:
-                table.seek(self._seen)
-                whole, newline, _ = table.read().rpartition(b"\n")
-            self._seen += len(whole) + len(newline)
-            self._origins |= {one.image_id: one for one in map(_decode, whole.split(b"\n")) if one is not None}
+        with self._reading:
+            if path.exists() and path.stat().st_size > self._seen:
+                with path.open("rb") as table:
+                    table.seek(self._seen)
+                    whole, newline, _ = table.read().rpartition(b"\n")
+                self._seen += len(whole) + len(newline)
+                self._origins |= {one.image_id: one for one in map(_decode, whole.split(b"\n")) if one is not None}
         return self._origins
 
 

@@ -13,10 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from radloop import pixels
-from radloop.dataset import incoming
-from radloop.dataset.incoming import Arrival, Looked
-from radloop.dicom import intake, report, report_reader, wrapping
+from radloop.dataset.incoming import Arrival
+from radloop.dicom import report, report_reader, wrapping
 from radloop.dicom.intake import Taken
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.dicom.report_reader import Report
@@ -35,8 +33,9 @@ from radloop.errors import (
 from radloop.feedback import answers, records
 from radloop.feedback.records import Feedback, Model, PictureMeasures, Simulated
 from radloop.pacs import Instance, Pacs
-from radloop.pacs.ledger import HELD, Done, Ledger
+from radloop.pacs.ledger import Done, Ledger
 from radloop.pipelines import arriving
+from radloop.pipelines.picturing import Made
 from radloop.predictions import Detector, Picture
 from radloop.recipe import Recipe
 from radloop.taxonomy import Taxonomy
@@ -86,13 +85,13 @@ class Observer:
     detector: Detector
     classes: Taxonomy
     recipe: Recipe
+    make: Callable[[bytes], Made]  # the picture of a DICOM file
     pseudonyms: Pseudonyms
     ledger: Ledger
     patience: Patience
     feedback: Path  # where it lies
     modalities: Sequence[str]
     run_id: str
-    frontal_only: bool = False
 
     @property
     def model(self) -> Model:
@@ -186,15 +185,14 @@ def _read(study: Study, instance: Instance, data: bytes) -> None:
 def _image(observer: Observer, instance: Instance, data: bytes) -> Image:
     """The picture that the recipe makes of it, and what was said, or is now said, of it."""
     arrived_at = datetime.now(UTC)
-    taken = intake.take(data, observer.recipe, observer.pseudonyms, frontal_only=observer.frontal_only)
+    made = observer.make(data)
+    taken = made.taken
     if taken.image_id != observer.pseudonyms.image_id(instance.sop_instance_uid):
         raise DicomError("the PACS gave another object than it was asked for", code="another-object")
-    if taken.burnt:
-        raise DicomError(taken.burnt, code=HELD)
-    looked = incoming.look(taken.png)
-    arrival = replace(arriving.of_taken(taken, observer.pseudonyms, arrived_at=arrived_at), looked=looked)
+    arrival = arriving.of_taken(taken, observer.pseudonyms, arrived_at=arrived_at)
+    arrival = replace(arrival, looked=made.looked)
     header = report.header(data)
-    told, is_new = _answer(observer, taken, looked, arrived_at, simulated=_simulated(header, taken))
+    told, is_new = _answer(observer, made, arrived_at, simulated=_simulated(header, taken))
     return Image(instance, header, taken, arrival, told, is_new)
 
 
@@ -206,10 +204,10 @@ def _simulated(header: Any, taken: Taken) -> Simulated | None:
 
 
 def _answer(
-    observer: Observer, taken: Taken, looked: Looked, arrived_at: datetime, *, simulated: Simulated | None
+    observer: Observer, made: Made, arrived_at: datetime, *, simulated: Simulated | None
 ) -> tuple[Feedback, bool]:
     """The detector's answer, and whether it is new: what was written before stands. Its id is of image and model."""
-    model = observer.model
+    model, taken = observer.model, made.taken
     feedback_id = hashlib.md5(f"watch {taken.image_id} {model.name} {model.version}".encode()).hexdigest()
     written = records.find(observer.feedback, taken.image_id, feedback_id)
     if written is not None:
@@ -222,9 +220,9 @@ def _answer(
         observer.classes,
         model,
         timestamp=datetime.now(UTC).isoformat(),
-        image_md5=looked.md5,
-        image_phash=looked.phash,
-        picture=PictureMeasures(**pixels.statistics(picture.gray)._asdict()),
+        image_md5=made.looked.md5,
+        image_phash=made.looked.phash,
+        picture=PictureMeasures(**made.measures._asdict()),
         latency_ms=round(1000 * (time.monotonic() - begin), 3),
         arrived_at=arrived_at.isoformat(),
         feedback_id=feedback_id,

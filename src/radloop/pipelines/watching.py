@@ -32,6 +32,7 @@ from radloop.pacs.ledger import Ledger
 from radloop.pipelines import observing
 from radloop.pipelines.delivering import Delivery, Tally
 from radloop.pipelines.observing import Observer, Patience, Stopped, Study
+from radloop.pipelines.picturing import Maker
 from radloop.pipelines.registering import Register
 from radloop.predictions import Detector
 from radloop.progress import Progress, silent
@@ -42,7 +43,7 @@ from radloop.taxonomy import Taxonomy
 
 _OWN: Final = "watch"  # its folder in OUT/private
 _BATCH: Final = 8  # studies whose results are written at once
-_AHEAD: Final = 4  # studies beyond a batch that are looked at while it is written
+_AHEAD: Final = 8  # studies beyond a batch that are looked at while it is written
 
 
 @dataclass(frozen=True)
@@ -100,18 +101,19 @@ def watch(
             made = detector or patience(partial(_detector, options, register.known.taxonomy, stop))
         except Stopped:
             return _summary(options, run_id, pacs.address, options.detector, tally, stopped=True)
+        recipe = _recipe(options, register.known.recipe)
         observer = Observer(
             pacs=pacs,
             detector=made,
             classes=register.known.taxonomy,
-            recipe=_recipe(options, register.known.recipe),
+            recipe=recipe,
+            make=enter(Maker(options.out, recipe, frontal_only=options.frontal_only, jobs=options.jobs)),
             pseudonyms=pseudonyms,
             ledger=ledger,
             patience=patience,
             feedback=options.feedback_folder,
             modalities=options.modalities,
             run_id=run_id,
-            frontal_only=options.frontal_only,
         )
         delivery = Delivery(options, observer, register, store, journal, tally)
         return _Rounds(options, observer, delivery, journal, stop, progress).run(tally)
@@ -159,7 +161,7 @@ class _Rounds:
         self._ask_for_released()
         studies, batch, count = self._new_studies(), list[Study](), 0
         running: deque[Future[Study]] = deque()
-        pool = ThreadPoolExecutor(self._options.jobs + 1, thread_name_prefix="watch")
+        pool = ThreadPoolExecutor(2 * self._options.jobs + 2, thread_name_prefix="watch")
         try:
             while not self._stop.is_set():
                 for listed in islice(studies, _BATCH + _AHEAD - len(running)):
