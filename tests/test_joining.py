@@ -279,3 +279,22 @@ def test_picture_whose_patient_is_new_in_the_source_goes_to_production_with_what
     done = place.build().transformed
     assert place.splits()["copy"] == "production"
     assert any("came in from production, too" in note for note in done.notes)
+
+
+def test_audit_image_that_the_source_has_too_stays_of_the_audit(place):
+    ids = place.come_in(**{"3": {"audit": True}})
+    films, came = place.root / "films", place.root / "came-1"
+    made_up.write_rows(films, made_up.rows(films) + [row for row in made_up.rows(came) if row["image_id"] == ids[3]])
+    shutil.copy(came / "train" / f"{ids[3]}.png", films / "train")
+    with (films / "train_meta.csv").open("a") as file:
+        told = (came / "train_meta.csv").read_text().splitlines(keepends=True)
+        file.writelines(line for line in told if line.startswith(ids[3]))
+    place.build()
+    assert place.splits()[ids[3]] == "production"
+    place.read(ids[2:4])
+    assert retraining.retrain(Retrain(out=place.out)).report["withheld"] == {"audit": 1}
+    place.build(add=place.retrain)
+    assert (place.splits()[ids[2]], place.splits()[ids[3]]) == ("training", "production")
+    moves = json.loads((place.organized / tree.PROOF).read_bytes())["moves"]
+    assert moves == [{"image_id": ids[2], "from": "incoming", "to": "training"}]
+    assert evaluating.evaluate(Evaluate(out=place.out)).audit["read"].to_list() == [1, 1]

@@ -60,9 +60,10 @@ class Hospital:
         judged = guard.judge(feedback, images)
         return judged.filter(pl.col("held_out").is_null())["image_id"].sort().to_list()
 
-    def next_version(self, source: list[int], reviewed: set[str]) -> None:
-        """The next version, with new pictures of the source and what was reviewed."""
-        own = self.named(source)
+    def next_version(self, source: list[int], reviewed: set[str], also: set[int]) -> None:
+        """The next version, with new pictures of the source, some that came in `also`, and what was reviewed."""
+        came = [one for at, one in enumerate(self.incoming["image_id"].sort()) if at in also]
+        own = self.named(source) + came
         before = self.annotations
         here = Joining(self.incoming, Path(), Path(), "")
         continued = Continued()
@@ -119,6 +120,7 @@ played = st.tuples(
     st.lists(patients, min_size=1, max_size=8),  # who comes in
     st.lists(patients, max_size=3),  # who is new in the source
     st.sets(st.integers(0, 60), max_size=20),  # which of all images are reviewed
+    st.sets(st.integers(0, 30), max_size=3),  # which of those that came in stand in the source, too
     st.booleans(),  # whether the table was changed, so that it names also what may not train
 )
 
@@ -127,15 +129,15 @@ played = st.tuples(
 @given(st.lists(st.integers(0, 12), min_size=14, max_size=18), st.lists(played, min_size=2, max_size=4))
 def test_nobody_is_ever_in_training_and_in_what_measures(first, rounds):
     hospital = Hospital()
-    hospital.next_version(first, set())
+    hospital.next_version(first, set(), set())
     check(hospital)
-    for came, source, chosen, is_tampered in rounds:
+    for came, source, chosen, also, is_tampered in rounds:
         hospital.come_in(came)
         check(hospital)
         trainable = list(hospital.patient) if is_tampered else hospital.trainable()
         reviewed = {one for at, one in enumerate(trainable) if at in chosen}
         before = hospital.annotations
-        hospital.next_version(source, reviewed)
+        hospital.next_version(source, reviewed, also)
         check(hospital)
         if not is_tampered:
             after = dict(version.images(hospital.annotations).select("image_id", "split").iter_rows())

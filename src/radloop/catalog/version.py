@@ -16,6 +16,7 @@ from radloop.errors import DatasetError, TaxonomyError
 from radloop.tables import ANNOTATIONS, CLASS_ID, EDGES, INCOMING, PREDICTION, READER, REVIEW
 from radloop.taxonomy import Taxonomy
 from radloop.vindr import classes as vindr
+from radloop.words import AUDIT
 
 Get = Callable[[str], bytes | None]  # the bytes of a key of the unit; None where there is none
 
@@ -68,7 +69,8 @@ class Version:
 def images(annotations: pl.DataFrame, incoming: pl.DataFrame | None = None) -> pl.DataFrame:
     """One row an image of ANNOTATIONS, and of INCOMING that it has not: image_id, split, group, md5, phash.
 
-    An image that was added is the dataset's own, and the dataset names the groups that it has an image of.
+    An image that was added is the dataset's own, and the dataset names the groups that it has an image of. An audit
+    image that came into production by the source, too, is still of the audit.
     """
     own = annotations.select("image_id", "split", "group", "md5", "phash").unique("image_id").sort("image_id")
     if incoming is None or incoming.is_empty():
@@ -78,7 +80,9 @@ def images(annotations: pl.DataFrame, incoming: pl.DataFrame | None = None) -> p
     renamed = members.join(named, on="image_id").group_by("group").agg(pl.col("named").min())
     new = waiting.join(own, on="image_id", how="anti").join(renamed, on="group", how="left")
     new = new.with_columns(group=pl.coalesce("named", "group")).select(own.columns)
-    return pl.concat([own, new]).sort("image_id")
+    audit = pl.col("image_id").is_in(waiting.filter(split=AUDIT)["image_id"].implode())
+    split = pl.when(audit & (pl.col("split") == "production")).then(pl.lit(AUDIT)).otherwise("split")
+    return pl.concat([own.with_columns(split=split), new]).sort("image_id")
 
 
 def readings(annotations: pl.DataFrame) -> pl.DataFrame:

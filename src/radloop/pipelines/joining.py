@@ -47,7 +47,9 @@ class Joining:
         """ASSIGNMENT of the version before and of incoming images that it had not; None where there is no version."""
         if continued.earlier is None:
             return None
-        return version.images(continued.earlier.annotations, self.table).select(ASSIGNMENT.names())
+        own = continued.earlier.assignment.select(ASSIGNMENT.names())
+        new = incoming.images(self.table).join(own, on="image_id", how="anti")
+        return pl.concat([own, new.select(ASSIGNMENT.names())])
 
     @property
     def patients(self) -> pl.DataFrame:
