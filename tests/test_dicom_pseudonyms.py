@@ -231,3 +231,16 @@ def test_row_that_is_added_while_others_are_forgotten_is_not_lost(tmp_path):
     writer.communicate()
     left = {one.image_id for one in Pseudonyms.open(tmp_path).origins()}
     assert left == {house.image_id(f"1.2.{number}") for number in range(100, 400)}
+
+
+def test_who_only_looks_leaves_nothing_and_is_told_the_same(tmp_path):
+    Pseudonyms.open(tmp_path, writing=False).remember(origin(Pseudonyms.open(tmp_path, writing=False), 1))
+    assert list(tmp_path.iterdir()) == []
+    house = Pseudonyms.open(tmp_path)
+    house.remember(origin(house, 1))
+    before = (house.folder / pseudonyms.TABLE).read_bytes()
+    looking = Pseudonyms.open(tmp_path, writing=False)
+    looking.remember(origin(looking, 2))
+    assert looking.back(house.image_id("1.2.2")) == origin(house, 2)
+    assert looking.back(house.image_id("1.2.1")) == origin(house, 1)
+    assert (house.folder / pseudonyms.TABLE).read_bytes() == before

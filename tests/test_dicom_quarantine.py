@@ -86,3 +86,11 @@ def test_a_picture_without_text_leaves_no_quarantine(house):
     assert intake.take(dicom_files.dicom(dicom_files.gray(300, 300)), RECIPE, house).burnt is None
     assert not (house.folder / quarantine.QUARANTINE).exists()
     assert quarantine.waiting(house.folder.parent) == 0
+
+
+def test_who_only_looks_holds_nothing(house, marked):
+    looking = Pseudonyms.open(house.folder.parent, writing=False)
+    assert intake.take(marked, RECIPE, looking).burnt is not None
+    assert not (house.folder / quarantine.QUARANTINE).exists()
+    move(house, intake.take(marked, RECIPE, house).image_id, quarantine.RELEASED)
+    assert intake.take(marked, RECIPE, looking).burnt is None

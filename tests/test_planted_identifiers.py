@@ -77,6 +77,7 @@ def test_the_search_looks_into_the_chunks_of_a_png(tmp_path):
     assert found(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_five_hundred_identifiers_stand_in_a_hundred_files(tmp_path):
     paths = planted_identifiers.plant(tmp_path)
     assert len(paths) == FILES
@@ -120,6 +121,7 @@ def test_no_identifier_is_in_a_file_outside_private_in_the_store_or_in_what_was_
 
 @pytest.mark.slow
 def test_private_alone_knows_who_is_who(house):
+    assert not [path for path in (house.out / "store").rglob("*") if "private" in path.parts[-2:]]
     known = found(house.out / "private")
     assert {identifiers(index)["UID"] for index in range(FILES)} <= known.keys()
     assert {identifiers(index)["number"] for index in range(FILES)} <= known.keys()

@@ -64,7 +64,7 @@ def take(data: bytes, recipe: Recipe, pseudonyms: Pseudonyms, *, frontal_only: b
         site=pseudonyms.keyed("site", found.site)[:8] if found.site else None,
         study_date=found.study_date and _moved_back(found.study_date, days),
         recipe=str(recipe),
-        burnt=why and quarantine.admit(pseudonyms.folder, image_id, picture, why),
+        burnt=why and quarantine.admit(pseudonyms.folder, image_id, picture, why, writing=pseudonyms.writing),
     )
 
 

@@ -49,23 +49,28 @@ class Origin:
 class Pseudonyms:
     """The pseudonyms of one house, by its key in OUT/private."""
 
-    def __init__(self, folder: Path, key: bytes) -> None:
+    def __init__(self, folder: Path, key: bytes, *, writing: bool = True) -> None:
         self.folder = folder
+        self.writing = writing
         self._key = key
         self._origins: dict[str, Origin] = {}
         self._seen = 0  # bytes of the table
         self._reading = threading.Lock()
 
     @classmethod
-    def open(cls, out: Path) -> Self:
+    def open(cls, out: Path, *, writing: bool = True) -> Self:
         """Those of OUT; the key is made where there is none.
 
+        Who only looks (not `writing`) leaves nothing: where there is no key, the pseudonyms are those of no house.
         Raises SourceError for a key that others can read, that is damaged, lost or not the table's.
         """
         folder = out / FOLDER
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _require_own(folder, "700")
         path, table = folder / KEY, folder / TABLE
+        if writing:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif not (path.exists() or table.exists()):
+            return cls(folder, hashlib.sha256(b"of no house").digest(), writing=False)
+        _require_own(folder, "700")
         if not path.exists():
             if table.exists() and table.stat().st_size:
                 raise SourceError(
@@ -74,7 +79,7 @@ class Pseudonyms:
                 )
             _make_key(path)
         _require_own(path, "600")
-        opened = cls(folder, _read_key(path))
+        opened = cls(folder, _read_key(path), writing=writing)
         first = next(iter(opened._read().values()), None)
         if first is not None and opened.image_id(first.sop_instance_uid) != first.image_id:
             raise SourceError(
@@ -114,14 +119,18 @@ class Pseudonyms:
         """
         if self._origins.get(origin.image_id) == origin or self._read().get(origin.image_id) == origin:
             return
+        if self.writing:
+            self._append(msgspec.json.encode(asdict(origin)))
+        self._origins[origin.image_id] = origin
+
+    def _append(self, line: bytes) -> None:
         table = self._opened_alone()
         try:
             size = os.fstat(table).st_size
             torn = size > 0 and os.pread(table, 1, size - 1) != b"\n"
-            files.write_all(table, b"\n" * torn + msgspec.json.encode(asdict(origin)) + b"\n")
+            files.write_all(table, b"\n" * torn + line + b"\n")
         finally:
             os.close(table)
-        self._origins[origin.image_id] = origin
 
     def _opened_alone(self) -> int:
         """A descriptor of the table, held against others who add to it; not of one that `forget` has just replaced."""

@@ -25,24 +25,25 @@ def waiting(out: Path) -> int:
     return sum(1 for _ in (out / FOLDER / QUARANTINE / WAITING).glob("*.png"))
 
 
-def admit(private: Path, image_id: str, png: bytes, why: str) -> str | None:
+def admit(private: Path, image_id: str, png: bytes, why: str, *, writing: bool = True) -> str | None:
     """None for a picture that a person has released; else it is held, and a sentence says why and what to do.
 
-    private: OUT/private. A picture is released as it was looked at: with other gray values (another recipe) it waits
-    again. Raises DicomError for one that a person keeps out.
+    private: OUT/private; who only looks (not `writing`) changes nothing in it. A picture is released as it was looked
+    at: with other gray values (another recipe) it waits again. Raises DicomError for one that a person keeps out.
     """
     folder = private / QUARANTINE
     held = folder / WAITING / f"{image_id}.png"
     if (folder / KEPT_OUT / held.name).exists():
-        _let_go(held)
+        _let_go(held, writing=writing)
         raise DicomError("text is burnt into its pixels: a person keeps it out", code="kept-out")
     if _same(folder / RELEASED / held.name, png):
-        _let_go(held)
+        _let_go(held, writing=writing)
         return None
-    for name in (WAITING, RELEASED, KEPT_OUT):
-        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    files.write_atomic(held.with_suffix(".txt"), f"{why}\n".encode(), mode=0o600)
-    files.write_atomic(held, png, mode=0o600)
+    if writing:
+        for name in (WAITING, RELEASED, KEPT_OUT):
+            (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.write_atomic(held.with_suffix(".txt"), f"{why}\n".encode(), mode=0o600)
+        files.write_atomic(held, png, mode=0o600)
     return f"{why}. It waits in {FOLDER}/{QUARANTINE}/{WAITING}: look, then move it to {RELEASED} or {KEPT_OUT}"
 
 
@@ -56,6 +57,7 @@ def _same(path: Path, png: bytes) -> bool:
         return False
 
 
-def _let_go(held: Path) -> None:
-    held.unlink(missing_ok=True)
-    held.with_suffix(".txt").unlink(missing_ok=True)
+def _let_go(held: Path, *, writing: bool) -> None:
+    if writing:
+        held.unlink(missing_ok=True)
+        held.with_suffix(".txt").unlink(missing_ok=True)

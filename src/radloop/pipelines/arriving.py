@@ -54,6 +54,7 @@ class Reader:
         str, tuple[str, tuple[str, ...]]
     ]  # of pictures, by image id: the patient's pseudonym, and what else it is known as
     names: PictureNames | None = "keep"  # of pictures; None: they must not look like a person's
+    writing: bool = True  # into OUT/private
 
 
 Shard = list[Arrival | Refusal | None]  # None: known, and not looked at again
@@ -152,7 +153,7 @@ def of_pacs(reader: Reader, pacs: Pacs, known: Collection[str], *, jobs: int) ->
 
 
 def _ask(reader: Reader, pacs: Pacs, known: Collection[str], *, jobs: int) -> Iterator[Shard]:
-    pseudonyms = _pseudonyms(reader.house)
+    pseudonyms = _pseudonyms(reader)
     radiographs = (
         instance
         for study in pacs.studies()
@@ -169,7 +170,7 @@ def _retrieve(reader: Reader, pacs: Pacs, instance: Instance) -> Arrival | Refus
     place = instance.sop_instance_uid
     try:
         arrival = _of_dicom(reader, Found(place, None), pacs.retrieve(instance), datetime.now(UTC))
-        if arrival.image_id != _pseudonyms(reader.house).image_id(place):
+        if arrival.image_id != _pseudonyms(reader).image_id(place):
             return Refusal(place, "another-object", "the PACS gave another object than it was asked for")
         return replace(arrival, looked=incoming.look(arrival.picture))
     except DicomError as refused:
@@ -208,8 +209,8 @@ def _read_one(reader: Reader, found: Found) -> Arrival | Refusal:
 def _of_picture(reader: Reader, found: Found, data: bytes, written: datetime) -> Arrival:
     image_id, picture = found.image_id or "", tags.without_tags(data)
     if reader.names == "hide":
-        image_id = _hidden(image_id, _pseudonyms(reader.house))
-    _require_no_text(picture, image_id, reader.house)
+        image_id = _hidden(image_id, _pseudonyms(reader))
+    _require_no_text(picture, image_id, reader)
     patient, known_as = reader.named.get(image_id, (None, ()))
     return Arrival(image_id, picture, written, patient, known_as, place=found.path)
 
@@ -225,13 +226,13 @@ def _hidden(name: str, pseudonyms: "Pseudonyms") -> str:
     return image_id
 
 
-def _require_no_text(picture: bytes, image_id: str, house: Path) -> None:
+def _require_no_text(picture: bytes, image_id: str, reader: Reader) -> None:
     """Raise DicomError where a person has to look at the picture first."""
     from radloop.dicom import burnt, quarantine
     from radloop.dicom.pseudonyms import FOLDER
 
     why = burnt.why(pixels.decode(picture))
-    held = why and quarantine.admit(house / FOLDER, image_id, picture, why)
+    held = why and quarantine.admit(reader.house / FOLDER, image_id, picture, why, writing=reader.writing)
     if held:
         raise DicomError(held, code=HELD)
 
@@ -239,7 +240,7 @@ def _require_no_text(picture: bytes, image_id: str, house: Path) -> None:
 def _of_dicom(reader: Reader, found: Found, data: bytes, written: datetime) -> Arrival:
     from radloop.dicom import intake
 
-    pseudonyms = _pseudonyms(reader.house)
+    pseudonyms = _pseudonyms(reader)
     taken = intake.take(data, reader.recipe, pseudonyms, frontal_only=reader.frontal_only)
     return of_taken(taken, pseudonyms, arrived_at=written, place=found.path)
 
@@ -265,8 +266,14 @@ def of_taken(taken: "Taken", pseudonyms: "Pseudonyms", *, arrived_at: datetime, 
     )
 
 
+def _pseudonyms(reader: Reader) -> "Pseudonyms":
+    from radloop.dicom.pseudonyms import FOLDER, KEY
+
+    return _opened(reader.house, reader.writing, (reader.house / FOLDER / KEY).exists())
+
+
 @cache
-def _pseudonyms(house: Path) -> "Pseudonyms":
+def _opened(house: Path, writing: bool, has_key: bool) -> "Pseudonyms":
     from radloop.dicom.pseudonyms import Pseudonyms
 
-    return Pseudonyms.open(house)
+    return Pseudonyms.open(house, writing=writing)

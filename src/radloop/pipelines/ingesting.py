@@ -1,12 +1,10 @@
 """Pictures without labels -> the unit `incoming/` beside the dataset, grouped with and kept from what is held out."""
 
 import csv
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -158,24 +156,25 @@ def _take_all(options: Ingest, store: Store, pacs: Pacs | None, progress: Progre
     if writing:
         register.bring(store)
     parts, refused, batch, known, done = list[TakenIn](), list[Refusal](), list[Arrival](), 0, 0
-    with _house(options) as house:
-        named = {} if options.patients is None else _patients(options.patients, Pseudonyms.open(house), options.names)
-        recipe = options.recipe or (Recipe.parse(register.known.recipe) if register.known.recipe else Recipe())
-        reader = Reader(Path(options.from_), house, recipe, options.frontal_only, named, options.names)
-        if pacs is not None:
-            coming = arriving.of_pacs(reader, pacs, set(register.table["image_id"]), jobs=options.jobs)
-        else:
-            coming = arriving.of_folder(reader, jobs=options.jobs)
-        for shard in coming.shards:
-            batch += [one for one in shard if isinstance(one, Arrival)]
-            refused += [one for one in shard if isinstance(one, Refusal)]
-            known += shard.count(None)
-            done += len(shard)
-            if len(batch) >= _BATCH:
-                parts.append(take_in(register, batch, audit_share=options.audit_share, writing=writing))
-                batch = []
-            progress("incoming", done, max(coming.total, done))
-        parts.append(take_in(register, batch, audit_share=options.audit_share, writing=writing))
+    named = {}
+    if options.patients is not None:
+        named = _patients(options.patients, Pseudonyms.open(options.out, writing=writing), options.names)
+    recipe = options.recipe or (Recipe.parse(register.known.recipe) if register.known.recipe else Recipe())
+    reader = Reader(Path(options.from_), options.out, recipe, options.frontal_only, named, options.names, writing)
+    if pacs is not None:
+        coming = arriving.of_pacs(reader, pacs, set(register.table["image_id"]), jobs=options.jobs)
+    else:
+        coming = arriving.of_folder(reader, jobs=options.jobs)
+    for shard in coming.shards:
+        batch += [one for one in shard if isinstance(one, Arrival)]
+        refused += [one for one in shard if isinstance(one, Refusal)]
+        known += shard.count(None)
+        done += len(shard)
+        if len(batch) >= _BATCH:
+            parts.append(take_in(register, batch, audit_share=options.audit_share, writing=writing))
+            batch = []
+        progress("incoming", done, max(coming.total, done))
+    parts.append(take_in(register, batch, audit_share=options.audit_share, writing=writing))
     notes = (*coming.notes, *_other_recipes(register, parts), *_unnamed(named, register))
     refusals = pl.concat([_table(refused), *(part.refused for part in parts)])
     return _Ward(register, parts, refusals, done, known, notes)
@@ -183,19 +182,6 @@ def _take_all(options: Ingest, store: Store, pacs: Pacs | None, progress: Progre
 
 def _table(refused: Sequence[Refusal]) -> pl.DataFrame:
     return pl.DataFrame(refused, schema=REFUSED, orient="row")
-
-
-@contextmanager
-def _house(options: Ingest) -> Iterator[Path]:
-    """Where pseudonyms come from: OUT; of who only looks a copy, to which nothing is added that stays."""
-    if not options.dry_run:
-        yield options.out
-        return
-    with TemporaryDirectory() as copy:
-        private = options.out / "private"
-        if private.is_dir():
-            shutil.copytree(private, Path(copy) / "private")
-        yield Path(copy)
 
 
 def _patients(path: Path, pseudonyms: Pseudonyms, names: PictureNames | None) -> dict[str, tuple[str, tuple[str, ...]]]:
