@@ -1,6 +1,5 @@
 """`radloop simulate --pacs`: the pictures of a store become studies in a real Orthanc, each once."""
 
-import csv
 import json
 import threading
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hospital_day
 import made_up
 from radloop import cli, options, pixels
 from radloop.dicom import gray, radiograph
@@ -19,27 +19,14 @@ from radloop.split_sizes import SplitSizes
 
 pytest_plugins = ("pacs_server",)
 SIZES = SplitSizes.parse("training=4,validation=2,test=6,staging=2,canary=2,production=8")
-SMALLER = 16  # so many times smaller than real radiographs are the originals here
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published dataset whose originals were a little larger than its pictures."""
     folder = tmp_path_factory.mktemp("published")
-    films = made_up.films(folder / "films", 24)
-    edges = ("x_min", "y_min", "x_max", "y_max")
-    rows = made_up.rows(films)
-    for row in rows:
-        row.update({edge: str(float(row[edge]) / SMALLER) for edge in edges if row[edge]})
-    made_up.write_rows(films, rows)
-    with (films / "train_meta.csv").open(newline="") as file:
-        sizes = list(csv.DictReader(file))
-    with (films / "train_meta.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(sizes[0]))
-        writer.writeheader()
-        for row in sizes:
-            writer.writerow(row | {name: -(-int(row[name]) // SMALLER) for name in ("dim0", "dim1")})
-    offline.etl(options.Etl(out=folder / "out", store=str(folder / "store"), source=str(films), sizes=SIZES))
+    source = hospital_day.films(folder / "films", 24)
+    offline.etl(options.Etl(out=folder / "out", store=str(folder / "store"), source=str(source), sizes=SIZES))
     return folder / "store"
 
 

@@ -59,7 +59,7 @@ def wrap(
     stored = _stored(_framed(gray, frame), bits, white_is_zero=white_is_zero)
 
     dataset = FileDataset("", {}, file_meta=FileMetaDataset(), preamble=bytes(128))
-    uids = {name: _uid(name, image_id, seed) for name in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")}
+    uids = {name: uid(name, image_id, seed) for name in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")}
     tags = {
         **uids,
         "SOPClassUID": _DX,
@@ -186,7 +186,7 @@ def _code(value: str, meaning: str) -> Any:
     return code
 
 
-def _uid(kind: str, image_id: str, seed: int) -> str:
-    """A UID by a UUID (PS3.5, B.2)."""
+def uid(kind: str, image_id: str, seed: int) -> str:
+    """The UID of an image, by the keyword of its attribute: that of a UUID (PS3.5, B.2)."""
     digest = hashlib.sha256(f"{seed} {image_id} {kind}".encode()).digest()[:16]
     return f"2.25.{uuid.UUID(bytes=digest, version=4).int}"

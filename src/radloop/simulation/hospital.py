@@ -178,10 +178,10 @@ class _Run:
             if begin + moment < self._end(0) + self._plan.elapsed_seconds:
                 continue  # it came to the machine that was lost
             self._wait_until(begin + moment, tally)
-            visit = None if self._stop.is_set() else self._visit(tally.stage)
-            if visit is None:
+            if self._stop.is_set():
                 return
-            pool.submit(self._guarded, self._admit, visit, begin + moment)
+            if (visit := self._visit(tally.stage)) is not None:
+                pool.submit(self._guarded, self._admit, visit, begin + moment)
 
     def _admit(self, visit: Visit, intended: float) -> None:
         """Serve an arrival, unless it has waited too long for a place."""
@@ -271,11 +271,10 @@ def run(
 ) -> list[Tally]:
     """Play all stages and return what came of each.
 
-    `choose(stage)` says which picture comes next, or None where none is left for who asks (never called twice at a
-    time), `show(visit)` brings it, and
-    `tell(answer)` is called in the thread of each answer, before it is counted. Once `stop` is set nothing is sent
-    any more; what is in flight ends as usual. What `show`, `tell` or the detector raise beside DetectorError stops
-    the run and is raised, and so is MisreadDetectorError.
+    `choose(stage)` says which picture comes next (never called twice at a time), `show(visit)` brings it, and
+    `tell(answer)` is called in the thread of each answer, before it is counted. Where `choose` has none a worker ends,
+    and an arrival is none. Once `stop` is set nothing is sent any more; what is in flight ends as usual. What `show`,
+    `tell` or the detector raise beside DetectorError stops the run and is raised, and so is MisreadDetectorError.
     """
     return _Run(plan, detector, choose=choose, show=show, tell=tell, stop=stop, progress=progress).run()
 
