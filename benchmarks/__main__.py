@@ -25,8 +25,9 @@ STAGES = (
     "desk",
     "growth",
     "dicom",
+    "watch",
 )
-APART = {"dashboard", "desk", "dicom"}  # stages without an opponent of .venv-bench
+APART = {"dashboard", "desk", "dicom", "watch"}  # stages without an opponent of .venv-bench
 
 
 def main() -> int:

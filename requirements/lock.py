@@ -13,7 +13,12 @@ PARTS = {
     WHOLE: ["--extra=dev"],
     "requirements/base.txt": [],
     "requirements/all.txt": ["--extra=all"],
-    "requirements/pipeline.txt": ["--extra=onnx", "--extra=triton", "--extra=rclone"],  # the container of that name
+    "requirements/pipeline.txt": [
+        "--extra=onnx",
+        "--extra=triton",
+        "--extra=rclone",
+        "--extra=dicom",
+    ],  # the container of that name
     DASHBOARD: ["--extra=dashboard"],
     "requirements/build.txt": ["--group=build"],
     OPPONENTS: [],

@@ -1,6 +1,6 @@
 """A day of a hospital around a real Orthanc: a modality, the watcher, a reader, and what kills them.
 
-    python tests/hospital_day.py [--studies 200] [--kills 10] [--out FOLDER]        prints what it found
+    python tests/hospital_day.py [--studies 200] [--kills 10] [--per-second 0.5] [--out FOLDER]     prints what it found
 
 `--kills` is of each: the watcher (SIGKILL), Orthanc (SIGKILL) and the network (every connection reset, none let in).
 Nothing here waits for a clock: a kill comes when so many studies have a report, and is undone when the watcher says
@@ -43,7 +43,6 @@ HOME_SIZES = SplitSizes.parse("training=18,validation=4,test=6,staging=4,canary=
 CORNERS = ("x_min", "y_min", "x_max", "y_max")
 READER = Person("Reader^One")
 MOST_SECONDS = 900
-SECONDS_OF_KILLS = 12.0  # in which the modality spreads its images for each kill of all three
 
 
 def films(folder: Path, count: int, *, seed: int = 0) -> Path:
@@ -132,9 +131,8 @@ def until(what: str, condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def day(hospital: Hospital, kills: int, *, say: Callable[[str], None]) -> None:
+def day(hospital: Hospital, kills: int, *, per_second: float, say: Callable[[str], None]) -> None:
     """The modality sends, the watcher reports; each of the three is ended `kills` times in between."""
-    per_second = hospital.studies / (max(kills, 1) * SECONDS_OF_KILLS)
     modality, watcher = hospital.image(per_second), hospital.watch()
     try:
         for number in range(3 * kills):
@@ -222,6 +220,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--per-second", type=float, default=0.5, help="images that the modality sends")
     parser.add_argument("--out", type=Path, default=None)
     told = parser.parse_args()
     folder = told.out or Path(tempfile.mkdtemp(prefix="hospital-day-"))
@@ -229,7 +228,8 @@ def main() -> None:
     try:
         begin = time.monotonic()
         hospital = Hospital.build(pacs, folder, told.studies)
-        day(hospital, told.kills, say=lambda line: print(f"{time.monotonic() - begin:6.1f} s  {line}", flush=True))
+        clock = lambda line: print(f"{time.monotonic() - begin:6.1f} s  {line}", flush=True)  # noqa: E731
+        day(hospital, told.kills, per_second=told.per_second, say=clock)
         print("watched once more:", hospital.watch_once().studies, "studies with something new")
         for name, count in counted(hospital).items():
             print(f"{name}: {dict(count)}  (how many: of so many)")

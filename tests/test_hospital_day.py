@@ -1,4 +1,4 @@
-"""The whole chain around a real Orthanc, with everything killed once in the middle; `hospital_day.py` does it at length."""
+"""The whole chain around a real Orthanc, everything killed once in the middle; `hospital_day.py` does it at length."""
 
 from collections import Counter
 
@@ -17,7 +17,7 @@ def test_every_study_has_one_report_whatever_is_killed_and_what_a_reader_says_jo
     pacs: Pacs, tmp_path
 ):
     hospital = Hospital.build(pacs, tmp_path, STUDIES)
-    hospital_day.day(hospital, 1, say=print)
+    hospital_day.day(hospital, 1, per_second=1.5, say=print)
     assert hospital.watch_once().studies == 0
     assert hospital_day.counted(hospital) == {
         "images": Counter({1: STUDIES}),

@@ -90,6 +90,8 @@ class Door:
                 client.close()
                 return
             server.settimeout(None)
+            for one in (client, server):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open |= {client, server}
         back = threading.Thread(target=self._pass, args=(server, client), daemon=True)
         back.start()
