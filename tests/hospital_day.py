@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import made_up
-from pacs_server import Pacs
 from radloop import domain
 from radloop.catalog import incoming, truth, version
 from radloop.dicom import quarantine, report, wrapping
@@ -37,6 +37,9 @@ from radloop.pipelines import offline, retraining, watching
 from radloop.split_sizes import SplitSizes
 from radloop.tables import EDGES
 from taxonomies import VINDR
+
+if TYPE_CHECKING:
+    from pacs_server import Pacs  # pytest has to be the first that imports it
 
 SMALLER = 16  # so many times smaller than real radiographs are the originals here
 HOME_SIZES = SplitSizes.parse("training=18,validation=4,test=6,staging=4,canary=2,production=6")
@@ -68,13 +71,13 @@ def films(folder: Path, count: int, *, seed: int = 0) -> Path:
 class Hospital:
     """One PACS, one OUT with a small dataset, and a store of other patients, whom the modality images."""
 
-    pacs: Pacs
+    pacs: "Pacs"
     out: Path
     patients: Path
     studies: int
 
     @classmethod
-    def build(cls, pacs: Pacs, folder: Path, studies: int) -> "Hospital":
+    def build(cls, pacs: "Pacs", folder: Path, studies: int) -> "Hospital":
         home, away = films(folder / "home-films", 40), films(folder / "away-films", studies + 5, seed=7)
         offline.etl(Etl(out=folder / "home", source=str(home), sizes=HOME_SIZES, jobs=1))
         sizes = SplitSizes.parse(f"training=1,validation=1,test=1,staging=1,canary=1,production={studies}")
@@ -223,6 +226,8 @@ def main() -> None:
     parser.add_argument("--per-second", type=float, default=0.5, help="images that the modality sends")
     parser.add_argument("--out", type=Path, default=None)
     told = parser.parse_args()
+    from pacs_server import Pacs
+
     folder = told.out or Path(tempfile.mkdtemp(prefix="hospital-day-"))
     pacs = Pacs(folder / "pacs")
     try:

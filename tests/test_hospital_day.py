@@ -6,16 +6,13 @@ import pytest
 
 import hospital_day
 from hospital_day import Hospital
-from pacs_server import Pacs
 
 pytest_plugins = ("pacs_server",)
 STUDIES = 12
 
 
 @pytest.mark.slow
-def test_every_study_has_one_report_whatever_is_killed_and_what_a_reader_says_joins_the_next_version(
-    pacs: Pacs, tmp_path
-):
+def test_every_study_has_one_report_whatever_is_killed_and_what_a_reader_says_joins_the_next_version(pacs, tmp_path):
     hospital = Hospital.build(pacs, tmp_path, STUDIES)
     hospital_day.day(hospital, 1, per_second=1.5, say=print)
     assert hospital.watch_once().studies == 0
