@@ -11,11 +11,15 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import made_up
 import traces
 from radloop import manifest, pixels, tree
 from radloop.catalog import heldout, tombstones, version
+from radloop.dataset import plan
+from radloop.dataset.forgetting import Gone, of_dataset, renamed_groups
 from radloop.errors import UsageError
 from radloop.options import Etl, Extract, Forget, Load, Transform
 from radloop.pipelines import checking, forgetting, offline
@@ -257,3 +261,41 @@ def test_check_sees_what_was_forgotten_and_is_there_again(out):
     found = checking.check(out).violations
     assert {"file-changed", "forgotten-there", "summary-wrong"} == set(found["rule"])
     assert found.filter(rule="forgotten-there")["detail"][0] == f"image {one} was forgotten"
+
+
+def test_store_alone_is_enough(out, tmp_path):
+    one = image(out, "test")
+    leading = marks(out, one)
+    told = forget(tmp_path / "empty", one, store=str(out / "store"))
+    assert traces.of(out / "store", leading) == []
+    assert told.version == version.read(out / "store").id
+    assert told.removed["remembered as held out"] == 1
+
+
+@given(data=st.data())
+@settings(max_examples=8)
+def test_one_by_one_in_any_order_is_the_same_as_at_once(built, data):
+    root = built / "organized"
+    begin = {key: (root / key).read_bytes() for key in manifest.read(root)["key"]}
+    ids = sorted(version.read(built).images["image_id"])
+    gone = data.draw(st.lists(st.sampled_from(ids), min_size=1, max_size=6, unique=True))
+
+    def without(files, *image_ids):
+        listed = plan.listed(files)
+        split_of = dict(manifest.read(root).select("key", "image_id").iter_rows())
+        listed = listed.with_columns(image_id=pl.col("key").replace_strict(split_of, default=None))
+        listed = listed.drop("kind", "rad_id", "split").join(
+            manifest.read(root).select("key", "kind", "rad_id", "split"), on="key"
+        )
+        known = version.decode(files[tree.ANNOTATIONS], version.read(built).taxonomy, name="it")
+        ours = frozenset(image_ids)
+        what = Gone(ours, groups=renamed_groups(ours, known.select("image_id", "group").unique()))
+        left = of_dataset(files.get, listed.select(manifest.read(root).columns), what, tombstones.NOTHING)
+        return {key: one for key, one in files.items() if key not in left.gone} | dict(left.documents)
+
+    at_once, one_by_one = without(begin, *gone), begin
+    for one in gone:
+        one_by_one = without(one_by_one, one)
+    told = [json.loads(files.pop(tree.SUMMARY)) | {"previous": None} for files in (at_once, one_by_one)]
+    assert at_once == one_by_one
+    assert told[0] == told[1]

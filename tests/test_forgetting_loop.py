@@ -21,12 +21,12 @@ from memory_store import KilledError, MemoryStore
 from radloop import files, manifest, storage
 from radloop.catalog import incoming, version
 from radloop.dataset.forgetting import rows as rows_of
-from radloop.dicom import intake
+from radloop.dicom import burnt, intake
 from radloop.dicom.pseudonyms import Pseudonyms
-from radloop.errors import BusyError, DicomError, UsageError
+from radloop.errors import BusyError, DatasetError, DicomError, UsageError
 from radloop.feedback import mentions
-from radloop.options import Export, Forget, Load, Retrain, Transform
-from radloop.pipelines import checking, exporting, forgetting, offline, retraining
+from radloop.options import Export, Forget, Ingest, Load, Pull, Retrain, Transform
+from radloop.pipelines import checking, exporting, forgetting, ingesting, offline, retraining
 from radloop.recipe import Recipe
 from radloop.storage import publish
 from test_forgetting import NOW, SALTED, contents, image, marks
@@ -140,6 +140,43 @@ def test_version_that_was_not_loaded_yet_still_follows_the_store(out):
 def test_it_waits_for_nobody(out):
     with files.locked(out), pytest.raises(BusyError):
         forget(out, image(out, "training"))
+
+
+def test_picture_that_would_wait_for_a_persons_look_does_not_come_in_either(out, monkeypatch):
+    one = image(out, "production")
+    picture = next((out / "films" / "train").glob(f"{one}.png"))
+    forget(out, one)
+    monkeypatch.setattr(burnt, "why", lambda _: "it seems to have text in its pixels")
+    (out / "new").mkdir()
+    for name in (one, "renamed"):
+        shutil.copy(picture, out / "new" / f"{name}.png")
+    done = ingesting.ingest(Ingest(from_=str(out / "new"), out=out, jobs=1))
+    assert done.refused["code"].to_list() == ["forgotten", "forgotten"]
+    assert not list((out / "private").rglob("*.png"))
+
+
+def test_other_machine_brings_nothing_back(out, tmp_path):
+    """One that has pictures, rounds and feedback of its own, and hears of it by the store alone."""
+    other = Path(shutil.copytree(out, tmp_path / "other", symlinks=True, ignore=shutil.ignore_patterns("store")))
+    one, lonely = trained(out), incoming.read(out / "organized").filter(pl.col("patient").is_null())["image_id"][0]
+    for gone in (one, lonely):
+        forget(out, gone)
+    store = str(out / "store")
+    before = contents(out / "store" / "organized" / "incoming")
+    with pytest.raises(DatasetError, match=f"radloop forget {lonely}"):
+        ingesting.ingest(Ingest(from_=str(out / "films" / "train"), out=other, store=store))
+    assert contents(out / "store" / "organized" / "incoming") == before
+
+    offline.pull(Pull(out=other, store=store))
+    done = retraining.retrain(Retrain(out=other, store=store, allow_simulated=True))
+    assert any("on images that were forgotten" in note for note in done.notes)
+    assert traces.of(out / "store", traces.Marks(frozenset({one, lonely}))) == []
+
+    for gone in (one, lonely):
+        forget(other, gone, store=store)
+    assert traces.of(other, traces.Marks(frozenset({one, lonely})), without=[other / "films"]) == []
+    again = ingesting.ingest(Ingest(from_=str(out / "films" / "train"), out=other, store=store))
+    assert again.refused["code"].to_list().count("forgotten") == 1
 
 
 class Killed(BaseException):

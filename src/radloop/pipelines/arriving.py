@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import polars as pl
 
 from radloop import files, pixels, processes, tags
+from radloop.catalog import tombstones
 from radloop.dataset import identity, incoming, patients, pictures
 from radloop.dataset.incoming import Arrival, Refusal
 from radloop.errors import DicomError, PacsError, SourceError, TransientPacsError
@@ -220,6 +221,7 @@ def _hidden(name: str, pseudonyms: "Pseudonyms") -> str:
     from radloop.dicom.pseudonyms import Origin
 
     image_id = pseudonyms.image_id(name)
+    _require_remembered(pseudonyms.is_forgotten(image_id))
     pseudonyms.remember(
         Origin(image_id, "", "", sop_instance_uid=name, sop_class_uid="", patient_id="", issuer="", rows=0, columns=0)
     )
@@ -231,10 +233,22 @@ def _require_no_text(picture: bytes, image_id: str, reader: Reader) -> None:
     from radloop.dicom import burnt, quarantine
     from radloop.dicom.pseudonyms import FOLDER
 
-    why = burnt.why(pixels.decode(picture))
+    gray = pixels.decode(picture)
+    why = burnt.why(gray)
+    if why:
+        stones, prints = tombstones.read(reader.house), [pixels.fingerprint(gray)]
+        _require_remembered(
+            tombstones.forgotten(stones, [image_id]) or tombstones.forgotten(stones, prints, kind="pixels")
+        )
     held = why and quarantine.admit(reader.house / FOLDER, image_id, picture, why, writing=reader.writing)
     if held:
         raise DicomError(held, code=HELD)
+
+
+def _require_remembered(is_forgotten: object) -> None:
+    """Raise DicomError, before anything of it is kept, for what `radloop forget` has taken away."""
+    if is_forgotten:
+        raise DicomError(incoming.REASONS["forgotten"], code="forgotten")
 
 
 def _of_dicom(reader: Reader, found: Found, data: bytes, written: datetime) -> Arrival:

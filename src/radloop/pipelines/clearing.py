@@ -15,11 +15,12 @@ from radloop.dataset import pictures
 from radloop.dataset.forgetting import rows, rows_left
 from radloop.dicom import pseudonyms
 from radloop.dicom.pseudonyms import Pseudonyms
-from radloop.feedback import mentions
+from radloop.feedback import documents, mentions
 from radloop.feedback.mentions import Wanted
 from radloop.options import Forget
 from radloop.pacs import ledger
 from radloop.pacs.ledger import Ledger
+from radloop.pipelines.exporting import STAMP
 from radloop.pipelines.whose import Whose
 from radloop.sources import kaggle
 
@@ -32,18 +33,18 @@ class _Place:
     take_away: Callable[[], object]
 
 
-def count(options: Forget, whose: Whose, *, in_dataset: bool) -> dict[str, int]:
-    """How many of each kind there are. in_dataset: the images were in the dataset, and so may be in its exports."""
-    return {name: place.count for name, place in _places(options, whose, in_dataset=in_dataset)}
+def count(options: Forget, whose: Whose, *, version: str | None) -> dict[str, int]:
+    """How many of each kind there are. version: of the dataset in OUT then; exports of others may have them."""
+    return {name: place.count for name, place in _places(options, whose, version=version)}
 
 
-def clear(options: Forget, whose: Whose, *, in_dataset: bool) -> None:
+def clear(options: Forget, whose: Whose, *, version: str | None) -> None:
     """Take all of it away."""
-    for _, place in _places(options, whose, in_dataset=in_dataset):
+    for _, place in _places(options, whose, version=version):
         place.take_away()
 
 
-def _places(options: Forget, whose: Whose, *, in_dataset: bool) -> Iterator[tuple[str, _Place]]:
+def _places(options: Forget, whose: Whose, *, version: str | None) -> Iterator[tuple[str, _Place]]:
     out, wanted = options.out, whose.wanted
     for name, folder in (("feedback", options.feedback_folder), ("reviews", options.reviews_folder)):
         yield name, _documents(folder, whose)
@@ -56,13 +57,19 @@ def _places(options: Forget, whose: Whose, *, in_dataset: bool) -> Iterator[tupl
         [out / tree.REJECTED, out / tree.REFUSED, *sorted((out / pseudonyms.FOLDER).rglob("*.csv"))], whose
     )
     yield "rows of tables", _Place(raw_rows + refused_rows, lambda: _rewrite(refused))
-    exports = sorted(path for path in (out / "export").glob("*") if in_dataset)
+    exports = sorted(path for path in (out / "export").glob("*") if _version_of(path) != version)
     yield "exports", _Place(len(exports), lambda: _remove_folders(exports))
     caches = {out / "cache", options.feedback_folder.parent / "cache"}
     known = {path for folder in caches for path in folder.rglob("*") if path.is_file()}
     yield "cached rows", _caches(known, whose)
     yield "cut-off work", _cut_off(out)
     yield "private rows and pictures", _private(out, whose)
+
+
+def _version_of(export: Path) -> str | None:
+    """What an export says that it is of."""
+    told = documents.plain((export / STAMP).read_bytes()) if (export / STAMP).is_file() else None
+    return str(told.get("version")) if told else ""
 
 
 def _take_lines(told: Mapping[Path, int], wanted: Wanted) -> None:
@@ -191,7 +198,7 @@ def _private(out: Path, whose: Whose) -> _Place:
 
     def take_away() -> None:
         for path in ledgers:
-            with files.locked(path.parent), Ledger(path) as opened:
+            with Ledger(path) as opened:
                 opened.forget(ids)
         keyed.forget(ids)
         for path in held:

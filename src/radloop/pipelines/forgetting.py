@@ -8,7 +8,7 @@ import hashlib
 import secrets
 import shutil
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +20,7 @@ import polars as pl
 
 from radloop import files, manifest, storage, tree
 from radloop.catalog import tombstones
+from radloop.dicom import pseudonyms
 from radloop.errors import UNDECODABLE, BusyError, DatasetError, UsageError
 from radloop.options import Forget
 from radloop.pipelines import clearing, remainders, whose
@@ -59,11 +60,6 @@ class _Work:
     removed: dict[str, int] = field(default_factory=dict)
     stones: int = 0
 
-    @property
-    def exported(self) -> bool:
-        """Whether the dataset in OUT had the images, so that its exports may have them."""
-        return any(unit.place == "here" and unit.prefix == manifest.UNIT and unit.gone for unit in self.units)
-
 
 def forget(options: Forget, *, now: datetime | None = None, progress: Progress = silent) -> Forgot:
     """Take away what `options.asked` means, wherever it is known. A run that was cut off before is ended first.
@@ -73,7 +69,10 @@ def forget(options: Forget, *, now: datetime | None = None, progress: Progress =
     """
     asked, writing = options.asked.strip(), not options.dry_run
     _require_harmless(options.reason, asked)
-    with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as store:
+    with ExitStack() as held:
+        held.enter_context(files.locked(options.out, writing=writing))
+        held.enter_context(_without_watcher(options.out, writing=writing))
+        store = held.enter_context(closing(storage.open_store(options.store_address)))
         store.preflight()
         if writing and (playing := journal.running(options.log_file)):
             raise BusyError(f"run {playing[0]} of the simulator still plays. Wait for its end, then forget.")
@@ -91,6 +90,12 @@ def forget(options: Forget, *, now: datetime | None = None, progress: Progress =
         if writing:
             _apply(options, places, work, progress)
         return _told(work, done=writing)
+
+
+def _without_watcher(out: Path, *, writing: bool) -> AbstractContextManager[None]:
+    """Hold off `radloop watch`. Raises BusyError where it is at work."""
+    ledgers = out / pseudonyms.FOLDER / "watch"
+    return files.locked(ledgers, writing=writing and ledgers.is_dir())
 
 
 def _require_harmless(reason: str, asked: str) -> None:
@@ -140,7 +145,8 @@ def _prepared(options: Forget, places: Places, work: _Work) -> _Work:
         files.write_atomic(into / tree.TOMBSTONES, tombstones.encode(stones))
     units = tuple(remainders.prepare(places, work.whose.gone, stones, into=into))
     work = replace(work, units=units, stones=stones.height)
-    elsewhere = clearing.count(options, work.whose, in_dataset=work.exported)
+    version = next((unit.versions[1] for unit in units if unit.is_dataset_here), _version(options.out))
+    elsewhere = clearing.count(options, work.whose, version=version)
     work = replace(work, removed=_of_units(units) | elsewhere)
     if into is not None:
         files.write_atomic(into / _JOURNAL, msgspec.json.encode(work), durable=True, mode=0o600)
@@ -156,9 +162,15 @@ def _apply(options: Forget, places: Places, work: _Work, progress: Progress) -> 
     files.write_atomic(options.out / tree.TOMBSTONES, (prepared / tree.TOMBSTONES).read_bytes())
     for unit in work.units:
         remainders.switch(places, unit, prepared, progress=progress)
-    clearing.clear(options, work.whose, in_dataset=work.exported)
+    clearing.clear(options, work.whose, version=_version(options.out))
     (prepared / _JOURNAL).unlink()
     shutil.rmtree(prepared)
+
+
+def _version(out: Path) -> str | None:
+    """The id of the dataset in OUT; None where there is none."""
+    listed = manifest.read(out / manifest.UNIT)
+    return None if listed is None else manifest.version(listed)
 
 
 def _of_units(units: tuple[Unit, ...]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from radloop import manifest, tree
+from radloop import files, manifest, tree
 from radloop.catalog import heldout, tombstones, version
 from radloop.catalog import incoming as unlabelled
 from radloop.dataset import album, incoming, incoming_files, patients, pictures
@@ -117,9 +117,10 @@ class Register:
     def bring(self, store: Store) -> None:
         """Take over from the store what came in elsewhere (`ingest` there), so that a publish takes none of it away.
 
-        Raises DatasetError where an image has another picture there.
+        Raises DatasetError where an image has another picture there, or was forgotten there and still lies here.
         """
         prefix = f"{manifest.UNIT}/{manifest.INCOMING}"
+        self._forget_as(store)
         data = store.get(f"{prefix}/{manifest.NAME}")
         if data is None or store.get(f"{prefix}/{layout.MARKER}") is not None:
             return  # of a publish that was cut off, what it was to bring lies here
@@ -148,6 +149,21 @@ class Register:
         incoming_files.add(self.unit, arrivals, table)
         self.committed(table, theirs)
         shutil.rmtree(cache, ignore_errors=True)
+
+    def _forget_as(self, store: Store) -> None:
+        """Learn what was forgotten elsewhere. Raises DatasetError where that still lies here, and would come back."""
+        data = store.get(f"{manifest.UNIT}/{tree.TOMBSTONES}")
+        stones = tombstones.union(self.stones, tombstones.decode(data, name=store.address))
+        if stones.height > self.stones.height:
+            files.write_atomic(self.root.parent / tree.TOMBSTONES, tombstones.encode(stones))
+            self.stones = stones
+        left = tombstones.remain(self.table, stones)
+        here = self.table.join(left, on="image_id", how="anti")["image_id"].sort()
+        if len(here):
+            raise DatasetError(
+                f"{len(here)} of the pictures that came in here were forgotten elsewhere, such as {here[0]}: nothing "
+                f"is published. Run `radloop forget {here[0]}` here, too."
+            )
 
     def committed(self, table: pl.DataFrame, new: pl.DataFrame) -> None:
         """Go on from what was written."""

@@ -39,6 +39,11 @@ class Unit(msgspec.Struct, frozen=True):
     gone: tuple[str, ...]  # keys, listed or not
     held_out: int  # rows of the memory that go
 
+    @property
+    def is_dataset_here(self) -> bool:
+        """Whether it is the dataset in OUT."""
+        return self.place == "here" and self.prefix == manifest.UNIT
+
 
 @dataclass(frozen=True)
 class Places:

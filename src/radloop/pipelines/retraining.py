@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -11,13 +11,14 @@ from typing import Any, Final
 import polars as pl
 
 from radloop import files, manifest, storage, tree
-from radloop.catalog import judging, rounds, truth, version
+from radloop.catalog import judging, rounds, tombstones, truth, version
 from radloop.catalog.rule import KEY, Rule
 from radloop.catalog.version import Version
 from radloop.dataset import retrain as unit
 from radloop.dataset import yolo
 from radloop.errors import DatasetError, StrictError
-from radloop.feedback import arrivals, guard, retraining, reviews
+from radloop.feedback import arrivals, documents, guard, retraining, reviews
+from radloop.feedback.reading import Records
 from radloop.feedback.retraining import Decided
 from radloop.feedback.reviews import Reviews
 from radloop.options import Retrain
@@ -62,6 +63,8 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         found = coming_back.feedback(options, known, keep=writing, jobs=options.jobs, progress=progress)
         now = datetime.now(UTC)
         reviewed = reviews.read(options.reviews_folder, classes, convention=options.convention, now=now)
+        stones = _stones(options.out, target)
+        found, reviewed, silent = _without_forgotten(found, reviewed, stones)
 
         judged = guard.judge(found.feedback, known.images if rule.include_held_out else known.guarded)
         decided = retraining.decide(found, judged, reviewed, rule, synthetic=known.synthetic)
@@ -74,6 +77,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         _require_strictly(options, refused)
         notes = (
             *playing,
+            *silent,
             *_waiting(decided, options.reviews_folder),
             *_idle(decided, rule, synthetic=known.synthetic),
             *coming_back.zoneless(found, reviewed.zoneless, options.time_zone),
@@ -84,7 +88,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
 
         round_id, documents = _documents(decided, options.reviews_folder, report, classes)
         if writing:
-            documents = _earlier_rounds(folder, target) | documents
+            documents = _earlier_rounds(folder, target, stones) | documents
         built = unit.build(decided.rows, known, documents, include_held_out=rule.include_held_out)
 
         published = None
@@ -92,6 +96,27 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
             yolo.write(built, folder, pictures=known.root, progress=progress)
             published = publish.publish(folder, target, prefix=UNIT, progress=progress)
         return Retrained(folder, built.version, round_id, report, why, refused, published, notes, done=writing)
+
+
+def _stones(out: Path, store: Store) -> pl.DataFrame:
+    """TOMBSTONES of this machine and of the store, which may have been told of elsewhere."""
+    data = store.get(f"{manifest.UNIT}/{tree.TOMBSTONES}")
+    return tombstones.union(tombstones.read(out), tombstones.decode(data, name=store.address))
+
+
+def _without_forgotten(
+    found: Records, reviewed: Reviews, stones: pl.DataFrame
+) -> tuple[Records, Reviews, tuple[str, ...]]:
+    """Feedback and reviews but for those on images that were forgotten elsewhere, and how many of these there are."""
+    feedback, said = (tombstones.remain(table, stones) for table in (found.feedback, reviewed.reviews))
+    left_out = found.feedback.height + reviewed.reviews.height - feedback.height - said.height
+    if not left_out:
+        return found, reviewed, ()
+    note = (
+        f"{left_out:,} files of feedback and reviews left out: they are on images that were forgotten. "
+        "`radloop forget` takes them away on this machine, too"
+    )
+    return replace(found, feedback=feedback), replace(reviewed, reviews=said), (note,)
 
 
 def _beside(out: Path, refused: pl.DataFrame) -> None:
@@ -257,15 +282,21 @@ def _documents(
     }
 
 
-def _earlier_rounds(folder: Path, store: Store) -> dict[str, bytes]:
-    """The documents of every round before, from this disk and else from the store: no review that trained is lost."""
+def _earlier_rounds(folder: Path, store: Store, stones: pl.DataFrame) -> dict[str, bytes]:
+    """The documents of every round before, from this disk and else from the store: no review that trained is lost.
+
+    But for reviews of what was forgotten elsewhere.
+    """
     found = {key: (folder / key).read_bytes() for key in _round_keys(manifest.read(folder)) if (folder / key).is_file()}
     data = store.get(f"{UNIT}/{manifest.NAME}")
     with suppress(DatasetError):  # a damaged manifest leads nowhere; publishing says so and replaces it
         for key in _round_keys(manifest.decode(data, name=UNIT) if data else None):
             if key not in found and (document := store.get(f"{UNIT}/{key}")) is not None:
                 found[key] = document
-    return found
+    images = {key: documents.plain(data) or {} for key, data in found.items() if not key.endswith(f"/{tree.REPORT}")}
+    named = {key: str(told.get("image_id", "")) for key, told in images.items()}
+    forgotten = tombstones.forgotten(stones, named.values())
+    return {key: data for key, data in found.items() if named.get(key) not in forgotten}
 
 
 def _round_keys(listed: pl.DataFrame | None) -> list[str]:
