@@ -146,6 +146,15 @@ def test_refused_file_takes_its_rows_along_and_is_a_refused_row_where_it_has_non
     ]
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["sound first", "damaged first"])
+def test_damaged_copy_of_a_file_takes_no_row_from_the_sound_one(own, turned):
+    sound = made(own, "1.2.3.0.dcm")
+    files = sound | {"copy.dcm": Made("k", own.image_id("1.2.3.0"), "cut-off", "it ends too soon")}
+    files = dict(reversed(files.items())) if turned else files
+    found = dicom_labels.under_pseudonyms(labels("1.2.3.0"), files, own, name="train.csv")
+    assert (found.rows.height, found.rejected.height) == (1, 0)
+
+
 def test_row_with_slipped_cells_keeps_known_ids_alone(own):
     ragged = pl.DataFrame(
         [

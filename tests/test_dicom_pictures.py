@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from datetime import date
 
 import numpy as np
 import pytest
@@ -129,7 +130,16 @@ def test_one_image_in_two_files_counts_once(folder):
     write(folder, "copy/a.dcm", dicom(gray(seed=2), number=2, AccessionNumber="of no matter"))
     made = make(folder)
     assert made["copy/a.dcm"].image_id == made["s0/2.dcm"].image_id
-    assert dicom_pictures.table(made.values()).height == 6
+    table = dicom_pictures.table(made.values())
+    assert (table.height, table["image_id"].n_unique(), table.unique().height) == (7, 6, 6)
+
+
+def test_table_has_its_columns_whatever_the_first_files_tell():
+    bare = [dicom_pictures.Made(f"k{number}", f"i{number}", width=2, height=3) for number in range(200)]
+    told = dicom_pictures.Made("k", "i", spacing_mm_row=0.5, study_date=date(2026, 1, 5), code="x", reason="y")
+    table = dicom_pictures.table([*bare, told])
+    assert table.row(200, named=True)["spacing_mm_row"] == 0.5
+    assert table.schema == dicom_pictures.table([told]).schema
 
 
 @pytest.mark.parametrize("other", [{"seed": 77}, {"PatientID": "other"}], ids=["another picture", "another patient"])

@@ -243,6 +243,8 @@ def test_refused_file_is_a_refused_row_and_voids_its_readings(own, tmp_path):
     path.write_bytes(with_file(path.read_bytes(), lambda dataset: setattr(dataset, "NumberOfFrames", 3)))
     image_id = image_ids(own, keyed(tmp_path / "out"))[lost]
     write(own, "reports/1.dcm", with_file(dicom(gray(), number=900), lambda one: one.pop("PixelData")))
+    for name in ("one", "two"):
+        write(own, f"{name}.dcm", b"no DICOM")
 
     with pytest.raises(RefusedError, match=r"train\.csv: .*multi-frame"):
         build(own, tmp_path / "out")
@@ -258,7 +260,9 @@ def test_refused_file_is_a_refused_row_and_voids_its_readings(own, tmp_path):
     ]
     assert image_id not in annotations(tmp_path / "out")["image_id"]
     assert done.rows_in == done.rows_out + done.rows_refused
-    assert any("2 of 25 DICOM files make no picture (1 multi-frame, 1 no-pixels)" in note for note in done.notes)
+    assert any(
+        "4 of 27 DICOM files make no picture (2 not-dicom, 1 multi-frame, 1 no-pixels)" in note for note in done.notes
+    )
     private = (tmp_path / "out" / "private" / "files.csv").read_text()
     assert f"train/{lost}.dicom,{image_id},multi-frame," in private
 

@@ -137,7 +137,7 @@ def _frame(said: Boxes, fixed: Boxes, bundle: Bundle) -> Boxes:
 
 def _sizes(table: pl.DataFrame) -> bytes:
     """The bytes of train_meta.csv: Rows as dim0, Columns as dim1."""
-    known = table.drop_nulls(["image_id", "width", "height"])
+    known = table.drop_nulls(["image_id", "width", "height"]).unique("image_id")
     return known.select("image_id", dim0="height", dim1="width").sort("image_id").write_csv().encode()
 
 

@@ -35,7 +35,8 @@ def under_pseudonyms(labels: Labels, made: Mapping[str, Made], pseudonyms: Pseud
     shown = labels.rows["image_id"].drop_nulls().unique().to_list()
     meant = _meant(shown, made, pseudonyms, name)
     renamed = {one: meant.get(one) or pseudonyms.keyed("id", one) for one in shown if one}
-    files = {one.image_id or one.file: one for one in made.values()}
+    refused_first = sorted(made.values(), key=lambda one: one.code is None)  # of two files of an image one may be sound
+    files = {one.image_id or one.file: one for one in refused_first}
     image = pl.col("image_id").replace(renamed)
     rows = labels.rows.with_columns(_persons(labels.rows, pseudonyms)).with_columns(image_id=image)
     rows = rows.with_columns(_of_files(files)).drop("place", strict=False)

@@ -34,6 +34,15 @@ _INDEX: Final = "DICOMDIR"  # of a medium: it lists the files beside it
 _MAGIC: Final = (128, b"DICM")
 _MOST_BYTES: Final = 2**30
 _SHARD: Final = 8  # files
+_TABLE: Final = pl.Schema(
+    {
+        **dict.fromkeys(("image_id", "code", "reason", "patient", "study", "view", "site", "md5"), pl.String()),
+        **dict.fromkeys(("width", "height"), pl.Int32()),
+        **dict.fromkeys(("spacing_mm_row", "spacing_mm_column"), pl.Float64()),
+        "study_date": pl.Date(),
+        "bytes": pl.Int64(),
+    }
+)
 _TWICE: Final = "another file has the same SOPInstanceUID and shows something else, or somebody else"
 
 
@@ -119,10 +128,8 @@ def make(
 
 
 def table(made: Iterable[Made]) -> pl.DataFrame:
-    """A row for each image, and one for each file of which not even the image is known."""
-    rows = [asdict(one) | {"file": None} for one in made if not one.is_forgotten]
-    schema = {"image_id": pl.String, "code": pl.String, "reason": pl.String, "patient": pl.String}
-    return pl.DataFrame(rows, schema_overrides=schema).drop("file").unique(maintain_order=True)
+    """A row for each file; of two of one image both have the same."""
+    return pl.DataFrame([asdict(one) for one in made if not one.is_forgotten], schema=_TABLE)
 
 
 def _is_dicom(entry: "os.DirEntry[str]") -> bool:
