@@ -195,6 +195,17 @@ def test_what_a_killed_writer_has_remembered_stays(tmp_path):
         assert Pseudonyms.open(tmp_path).back(house.image_id(f"1.2.{first + 20_000}"))
 
 
+def test_what_another_process_has_forgotten_is_not_known_any_more(tmp_path):
+    house = Pseudonyms.open(tmp_path)
+    for number in range(5):
+        house.remember(origin(house, number))
+    other = Pseudonyms.open(tmp_path)
+    other.forget({other.image_id("1.2.0"), other.image_id("1.2.3")})
+    other.remember(origin(other, 5))
+    known = [house.back(house.image_id(f"1.2.{number}")) for number in range(6)]
+    assert [one is not None for one in known] == [False, True, True, False, True, True]
+
+
 def test_an_image_is_remembered_once(tmp_path):
     house = Pseudonyms.open(tmp_path)
     for _ in range(3):

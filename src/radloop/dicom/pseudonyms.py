@@ -55,6 +55,7 @@ class Pseudonyms:
         self._key = key
         self._origins: dict[str, Origin] = {}
         self._seen = 0  # bytes of the table
+        self._table: int | None = None  # its inode
         self._reading = threading.Lock()
 
     @classmethod
@@ -117,7 +118,7 @@ class Pseudonyms:
 
         Lines are only ever added. What a killed writer left of one is closed by the next, which then adds its own.
         """
-        if self._origins.get(origin.image_id) == origin or self._read().get(origin.image_id) == origin:
+        if self._read().get(origin.image_id) == origin:
             return
         if self.writing:
             self._append(msgspec.json.encode(asdict(origin)))
@@ -145,7 +146,7 @@ class Pseudonyms:
 
     def back(self, image_id: str) -> Origin | None:
         """Where an image comes from; None where that is not known."""
-        return self._origins.get(image_id) or self._read().get(image_id)
+        return self._read().get(image_id)
 
     def origins(self) -> list[Origin]:
         """All of the table that leads back."""
@@ -188,8 +189,11 @@ class Pseudonyms:
         """The table, with what was added to it since the last look, by others too."""
         path = self.folder / TABLE
         with self._reading:
-            if path.exists() and path.stat().st_size > self._seen:
+            if path.exists() and (path.stat().st_ino, path.stat().st_size) != (self._table, self._seen):
                 with path.open("rb") as table:
+                    inode = os.fstat(table.fileno()).st_ino
+                    if inode != self._table:  # the first look, or `forget` of another process has replaced it
+                        self._origins, self._seen, self._table = {}, 0, inode
                     table.seek(self._seen)
                     whole, newline, _ = table.read().rpartition(b"\n")
                 self._seen += len(whole) + len(newline)
