@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 import dicom_files
+import incoming_unit
 from memory_pacs import MemoryPacs
+from radloop.dataset import incoming
 from radloop.dataset.incoming import Arrival, Refusal
 from radloop.errors import PacsError, TransientPacsError
 from radloop.pipelines import arriving
@@ -78,3 +80,18 @@ def test_file_that_vanishes_or_is_no_file_is_refused(reader):
     coming = arriving.of_folder(reader, jobs=1)
     Path(reader.folder / "a.dcm").unlink()
     assert [one.code for one in all_of(coming)] == ["unreadable"]
+
+
+def test_picture_that_came_in_before_is_not_decoded_again_unless_its_bytes_are_others(reader, monkeypatch):
+    films = {name: incoming_unit.png(dicom_files.gray(64, 64, seed=ord(name), bits=8)) for name in "ab"}
+    (reader.house / "organized").mkdir(parents=True)
+    table = incoming_unit.add(reader.house / "organized", films)
+    dicom_files.write(reader.folder, "a.png", films["a"])
+    dicom_files.write(reader.folder, "b.png", films["a"])
+    looks = []
+    look = incoming.look
+    monkeypatch.setattr(incoming, "look", lambda picture: looks.append(picture) or look(picture))
+    first, second = all_of(arriving.of_folder(reader, jobs=1))
+    assert looks == [films["a"]]
+    assert first.looked == second.looked
+    assert first.looked.thumbnail == table.filter(image_id="a")["thumbnail"][0]

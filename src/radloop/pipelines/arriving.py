@@ -1,5 +1,6 @@
 """The pictures of a folder on their way in: PNG, JPEG or DICOM, each file by its kind, looked at by all processes."""
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
-from radloop import files, pixels, processes, tags
+from radloop import files, manifest, pixels, processes, tags
+from radloop.catalog import incoming as unlabelled
 from radloop.catalog import tombstones
 from radloop.dataset import identity, incoming, patients, pictures
-from radloop.dataset.incoming import Arrival, Refusal
+from radloop.dataset.incoming import Arrival, Looked, Refusal
 from radloop.errors import DicomError, PacsError, SourceError, TransientPacsError
 from radloop.pacs import Instance, Pacs
 from radloop.recipe import Recipe
@@ -198,7 +200,7 @@ def _read_one(reader: Reader, found: Found) -> Arrival | Refusal:
         data, written = path.read_bytes(), datetime.fromtimestamp(status.st_mtime, UTC)
         make: Callable[..., Arrival] = _of_dicom if found.image_id is None else _of_picture
         arrival = make(reader, found, data, written)
-        return replace(arrival, looked=incoming.look(arrival.picture))
+        return arrival if arrival.looked else replace(arrival, looked=incoming.look(arrival.picture))
     except DicomError as refused:
         return Refusal(found.path, refused.code, str(refused))
     except SourceError as damaged:
@@ -211,9 +213,19 @@ def _of_picture(reader: Reader, found: Found, data: bytes, written: datetime) ->
     image_id, picture = found.image_id or "", tags.without_tags(data)
     if reader.names == "hide":
         image_id = _hidden(image_id, _pseudonyms(reader))
-    _require_no_text(picture, image_id, reader)
+    known = _known(reader.house / manifest.UNIT).get(image_id)
+    looked = known if known and known.md5 == hashlib.md5(picture).hexdigest() else None
+    if looked is None:
+        _require_no_text(picture, image_id, reader)
     patient, known_as = reader.named.get(image_id, (None, ()))
-    return Arrival(image_id, picture, written, patient, known_as, place=found.path)
+    return Arrival(image_id, picture, written, patient, known_as, place=found.path, looked=looked)
+
+
+@cache
+def _known(root: Path) -> dict[str, Looked]:
+    """What was seen of the pictures that came in before: a file that is read again is not decoded again."""
+    rows = unlabelled.read(root).select("image_id", *Looked._fields).iter_rows()
+    return {image_id: Looked(*looked) for image_id, *looked in rows}
 
 
 def _hidden(name: str, pseudonyms: "Pseudonyms") -> str:
