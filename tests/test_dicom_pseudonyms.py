@@ -1,6 +1,7 @@
 """The key is made once and is its owner's alone; the table that leads back loses nothing, whatever is killed when."""
 
 import os
+import pickle
 import signal
 import stat
 import subprocess
@@ -255,3 +256,9 @@ def test_who_only_looks_leaves_nothing_and_is_told_the_same(tmp_path):
     assert looking.back(house.image_id("1.2.2")) == origin(house, 2)
     assert looking.back(house.image_id("1.2.1")) == origin(house, 1)
     assert (house.folder / pseudonyms.TABLE).read_bytes() == before
+
+
+def test_pseudonyms_travel_to_another_process(tmp_path):
+    here = Pseudonyms.open(tmp_path)
+    there = pickle.loads(pickle.dumps(here))
+    assert there.image_id("1.2.3") == here.image_id("1.2.3")

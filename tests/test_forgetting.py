@@ -191,6 +191,11 @@ def test_dry_run_counts_and_touches_nothing(out):
     assert told == replace(done, done=False)
 
 
+def test_where_nothing_is_known_nobody_is(tmp_path):
+    with pytest.raises(UsageError, match="unknown image or patient"):
+        forget(tmp_path / "data", "P-0003")
+
+
 @pytest.mark.parametrize(
     ("asked", "told", "sentence"),
     [

@@ -29,6 +29,7 @@ _KEY_BYTES: Final = 32
 _WRITTEN_KEY: Final = re.compile(r"([0-9a-f]{64}) ([0-9a-f]{16})\n?")  # and its check, which tells damage
 _MOST_DAYS: Final = 3650  # a shift of dates
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_READING: Final = threading.Lock()  # of none of them: they travel to other processes
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,6 @@ class Pseudonyms:
         self._origins: dict[str, Origin] = {}
         self._seen = 0  # bytes of the table
         self._table: int | None = None  # its inode
-        self._reading = threading.Lock()
 
     @classmethod
     def open(cls, out: Path, *, writing: bool = True) -> Self:
@@ -188,7 +188,7 @@ class Pseudonyms:
     def _read(self) -> dict[str, Origin]:
         """The table, with what was added to it since the last look, by others too."""
         path = self.folder / TABLE
-        with self._reading:
+        with _READING:
             if path.exists() and (path.stat().st_ino, path.stat().st_size) != (self._table, self._seen):
                 with path.open("rb") as table:
                     inode = os.fstat(table.fileno()).st_ino

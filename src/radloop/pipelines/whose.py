@@ -65,7 +65,7 @@ def find(options: Forget, here: Get, store: Get) -> Whose:
 
     Raises UsageError where nothing is known of it, or where it may mean two things.
     """
-    known = pl.concat([table for get in (here, store) for table in _known(get)])
+    known = pl.concat([_KNOWN.to_frame(), *(table for get in (here, store) for table in _known(get))])
     source, trouble = _source(options.out)
     origins = _origins(options.out)
     meant = _meant(options, known, source, origins, lineages=tuple(filter(None, map(_lineage, (here, store)))))
