@@ -30,7 +30,7 @@ from radloop.split_sizes import SplitSizes
 
 sys.path.append(str(ROOT / "tests"))
 
-COLUMNS, ROWS, STUDIES = 2500, 3000, 40
+COLUMNS, ROWS, STUDIES = 2500, 3000, 32
 SIZES = SplitSizes.parse("training=18,validation=4,test=6,staging=4,canary=2,production=6")
 ANSWER = Predictions.sorted([3, 0], [0.6, 0.9], [[0.5, 0.6, 0.3, 0.2], [0.5, 0.4, 0.1, 0.1]])
 

@@ -457,6 +457,39 @@ def test_four_commands_close_the_loop_over_a_real_swift(loop):
 
 
 @pytest.mark.slow
+def test_pacs_and_its_watcher_come_up_in_one_command_and_show_no_password(loop):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        loop.shell["RADLOOP_PACS_PORT"] = str(probe.getsockname()[1])
+    assert loop.up(ETL) == dict.fromkeys(services(ETL), 0), loop.output
+    assert loop.run(PACS, "up", "-d").returncode == 0
+    assert healthy(loop, "pacs")
+    address = ("--pacs=dicomweb:http://pacs:8042/dicom-web", "--pacs-auth=/mnt/mydata/pacs/auth.toml")
+    send = ("radloop", "simulate", *address, "--splits=production", "--load-pattern=1")
+    sent = loop.run(PACS, "run", "--rm", "-T", "watch-pacs", *send)
+    assert "12 studies of one image" in sent.stdout
+    deadline = time.monotonic() + 120
+    while (log := loop.in_volume("data", "cat", "/data/logs/watch.log")).count('"event": "study"') < 12:
+        assert time.monotonic() < deadline, log
+        time.sleep(0.5)
+    assert loop.run(PACS, "stop", "watch-pacs").returncode == 0
+    assert loop.container("watch-pacs")["State"]["ExitCode"] == 0
+    images = log.count('"event": "image"')  # but for those that may have text in them, which wait for a person
+    assert 6 <= images <= 12
+    assert len(list((loop.volume / "model-checkpoints" / "feedback").glob("*.json"))) == images
+    assert re.search(rf"reports +{images} stored", "\n".join(loop.log("watch-pacs")))
+
+    published = loop.container("pacs")["NetworkSettings"]["Ports"]["8042/tcp"]
+    assert {one["HostIp"] for one in published} == {"127.0.0.1"}
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"http://127.0.0.1:{published[0]['HostPort']}/dicom-web/studies", timeout=10)
+    told = (loop.volume / "pacs" / "auth.toml").read_text()
+    password = re.search(r'^password = "(.+)"$', told, re.MULTILINE)[1]
+    for name in services(PACS):
+        assert password not in json.dumps(loop.container(name)) + "\n".join(loop.log(name))
+
+
+@pytest.mark.slow
 def test_failing_transform_stops_load_and_a_second_up_goes_on(loop):
     sizes = loop.shell.pop("RADLOOP_SIZES")
     done = loop.up(ETL, RADLOOP_SIZES="training=1,nonsense=2")

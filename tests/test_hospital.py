@@ -84,6 +84,14 @@ def test_every_picture_comes_once_before_any_twice_whatever_the_workers():
         assert sorted(shown[start : start + 4]) == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("per_second", [None, 200.0], ids=["workers", "on a clock"])
+def test_where_no_picture_is_left_a_worker_ends_and_an_arrival_is_none(per_second):
+    left = [2, 0, 1]
+    tallies, told = play(Plan([2], 0.5, per_second), choose=lambda stage: left.pop() if left else None)
+    assert [answer.visit for answer in told] == [(1, 1, 1), (2, 1, 0), (3, 1, 2)]
+    assert tallies[0].requests == 3
+
+
 def test_what_may_pass_is_tried_again():
     def script(call: int) -> None:
         if call <= 2:
