@@ -24,7 +24,8 @@ def hospital(tmp_path_factory):
     made_up.films(place.root / "films", COUNT)
     place.build()
     ids = place.come_in(**{str(AUDIT): {"audit": True}, str(HELD): {"held_out": "test"}})
-    place.read(ids[:4])
+    tested = next(one for one, split in place.splits().items() if split == "test")
+    place.read([*ids[:4], tested])
     out = place.out
     return ids, Dashboard(out=out, dataset=place.organized, feedback=out / "feedback", reviews=out / "reviews")
 
@@ -46,6 +47,7 @@ def test_pages_say_how_many_came_in_and_how_far_they_have_got(hospital):
     detector = said(opened("detector", inputs))
     assert "oracle noise-1: of 1 image 1 are read, with 1 box: mAP@0.4" in detector
     assert "too few for an interval" in detector
+    assert "oracle noise-1, on the 1 image of the test split: " in detector
 
 
 def test_images_that_nobody_has_read_are_found_by_their_split_and_are_never_normal(hospital):

@@ -29,6 +29,9 @@ def show(inputs: Dashboard, found: Dataset, said: Feedback) -> None:
     whole = table.filter(pl.col("month").is_null())
     for row in whole.iter_rows(named=True):
         st.markdown(sentence(row))
+    for row in loop.over_time(found, said, "test", inputs.seed).iter_rows(named=True):
+        images = several(row["images"], "image")
+        st.markdown(f"{layout.plain(row['detector'])}, on the {images} of the test split: {_figure(row)}.")
     dated = table.filter(pl.col("month").is_not_null(), pl.col("read") > 0)
     if dated.is_empty():
         return
@@ -62,11 +65,15 @@ def sentence(row: dict[str, Any]) -> str:
     if not row["read"]:
         return f"{name}: of {several(row['images'], 'image')} none is read yet: how good it is here is unknown."
     simulated = f" ({row['simulated']:,} of them by a program)" if row["simulated"] else ""
-    figure = "no figure: there is no box to find"
-    if row["ap"] is not None:
-        interval = "too few for an interval"
-        if row["ap_low"] is not None:
-            interval = f"95 % interval {row['ap_low']:.3f} to {row['ap_high']:.3f}"
-        figure = f"mAP@0.4 {row['ap']:.3f} ({interval})"
-    boxes = several(row["truth"], "box")
-    return f"{name}: of {several(row['images'], 'image')} {row['read']:,} are read{simulated}, with {boxes}: {figure}."
+    read = f"{row['read']:,} are read{simulated}, with {several(row['truth'], 'box')}"
+    return f"{name}: of {several(row['images'], 'image')} {read}: {_figure(row)}."
+
+
+def _figure(row: dict[str, Any]) -> str:
+    """mAP with its interval (ap, ap_low, ap_high)."""
+    if row["ap"] is None:
+        return "no figure: there is no box to find"
+    interval = "too few for an interval"
+    if row["ap_low"] is not None:
+        interval = f"95 % interval {row['ap_low']:.3f} to {row['ap_high']:.3f}"
+    return f"mAP@0.4 {row['ap']:.3f} ({interval})"
