@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import made_up
 import traces
-from radloop import manifest, pixels, tree
+from radloop import manifest, pixels, summaries, tree
 from radloop.catalog import heldout, tombstones, version
 from radloop.dataset import plan
 from radloop.dataset.forgetting import Gone, of_dataset, renamed_groups
@@ -105,6 +105,7 @@ def test_nothing_of_an_image_is_left_and_all_else_keeps_its_bytes(out, split):
     assert after.keys() - before.keys() == {tree.TOMBSTONES}
     assert {key for key in before.keys() & after.keys() if before[key] != after[key]} <= DOCUMENTS
     assert (told.images, told.previous, told.version) == (1, known.id, version.read(out).id)
+    assert told.splits == {split: 1}
     assert told.removed["files of the dataset"] == told.removed["files in the store"] == len(keys)
 
 
@@ -180,6 +181,15 @@ def test_order_does_not_matter(out, tmp_path):
         files = contents(copy / "organized")
         ends.append((told, {key: md5 for key, md5 in files.items() if key not in (tree.SUMMARY, manifest.NAME)}))
     assert all(end == ends[0] for end in ends)
+
+
+def test_summary_says_what_went_and_not_whose_it_was(out):
+    said = summaries.of(forget(out, "P-0003"))
+    facts = dict(said.facts)
+    assert said.title == "forgot 2 images"
+    assert sum(int(part.split()[0]) for part in facts["fewer images"].split(", ")) == 2
+    assert facts["tombstones"] == "2"
+    assert "P-0003" not in str(said)
 
 
 def test_dry_run_counts_and_touches_nothing(out):

@@ -42,6 +42,7 @@ class Forgot:
     removed: Mapping[str, int]  # how many things of each kind
     version: str | None  # of the dataset in OUT, or else in the store, now; None where there is none
     previous: str | None  # and before
+    splits: Mapping[str, int]  # by which it has fewer images in each of its splits
     tombstones: int  # that stand now
     notes: tuple[str, ...] = ()
     done: bool = True  # False with --dry-run
@@ -160,7 +161,7 @@ def _apply(options: Forget, places: Places, work: _Work, progress: Progress) -> 
     """Do it: tombstones first, so that nothing comes in again, and what says that there is work left last."""
     prepared = options.out / _WORK
     files.write_atomic(options.out / tree.TOMBSTONES, (prepared / tree.TOMBSTONES).read_bytes())
-    for unit in work.units:
+    for unit in sorted(work.units, key=lambda unit: unit.place != "here"):  # a `load` in between has the new version
         remainders.switch(places, unit, prepared, progress=progress)
     clearing.clear(options, work.whose, version=_version(options.out))
     (prepared / _JOURNAL).unlink()
@@ -190,13 +191,15 @@ def _of_units(units: tuple[Unit, ...]) -> dict[str, int]:
 
 
 def _told(work: _Work, *, done: bool) -> Forgot:
-    versions = {unit.place: unit.versions for unit in work.units if unit.prefix == manifest.UNIT}
-    previous, version = versions.get("here") or versions.get("store") or (None, None)
+    datasets = {unit.place: unit for unit in work.units if unit.prefix == manifest.UNIT}
+    dataset = datasets.get("here") or datasets.get("store")
+    previous, version = dataset.versions if dataset else (None, None)
     return Forgot(
         images=len(work.whose.pixels),
         removed=work.removed,
         version=version,
         previous=previous,
+        splits=dataset.splits if dataset else {},
         tombstones=work.stones,
         notes=work.whose.notes,
         done=done,

@@ -38,6 +38,7 @@ class Unit(msgspec.Struct, frozen=True):
     versions: tuple[str, str]  # ids, before and after
     gone: tuple[str, ...]  # keys, listed or not
     held_out: int  # rows of the memory that go
+    splits: dict[str, int]  # images that go, by split
 
     @property
     def is_dataset_here(self) -> bool:
@@ -126,6 +127,7 @@ def _prepared(
         (manifest.version(listed), remainder.version),
         (*remainder.gone, *leftovers),
         _rows(get(tree.HELDOUT)) - _rows(remainder.documents.get(tree.HELDOUT, get(tree.HELDOUT))),
+        _by_split(listed.filter(pl.col("key").is_in(remainder.gone), pl.col("kind") == "image")),
     )
 
 
@@ -166,6 +168,11 @@ def _leftovers(places: Places, place: PlaceName, prefix: str, listed: pl.DataFra
     if place == "here":
         md5s = {key: hashlib.md5(places.get("here", f"{prefix}/{key}") or b"").hexdigest() for key in unlisted}
     return forgetting.unlisted(unlisted, listed, gone, md5s)
+
+
+def _by_split(images: pl.DataFrame) -> dict[str, int]:
+    counts = images.drop_nulls("split").group_by("split").agg(pl.col("image_id").n_unique()).sort("split")
+    return dict(counts.iter_rows())
 
 
 def _rows(memory: bytes | None) -> int:

@@ -16,6 +16,7 @@ def _forgot(record: Forgot) -> Summary:
         facts=(
             *((name, f"{count:,}") for name, count in record.removed.items() if count),
             ("dataset", version),
+            ("fewer images", ", ".join(f"{count:,} in {split}" for split, count in record.splits.items()) or "none"),
             ("tombstones", f"{record.tombstones:,}"),
         ),
         notes=record.notes,
