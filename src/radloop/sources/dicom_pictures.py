@@ -114,7 +114,7 @@ def make(
 
     missing = [name for name in names if name not in made]
     shards = [[(name, keys[name]) for name in missing[at : at + _SHARD]] for at in range(0, len(missing), _SHARD)]
-    take = partial(_take_some, folder, images, recipe, pseudonyms, frontal_only)
+    take = partial(_take_some, folder, images, recipe, pseudonyms.folder.parent, frontal_only)
     progress("DICOM files", len(made), len(names))
     for some in engine.map(take, shards):
         _append(into / RECORD, some.values())
@@ -152,10 +152,11 @@ def _take_some(
     folder: Path,
     images: Path,
     recipe: Recipe,
-    pseudonyms: Pseudonyms,
+    out: Path,
     frontal_only: bool,
     some: Sequence[tuple[str, str]],
 ) -> dict[str, Made]:
+    pseudonyms = Pseudonyms.open(out)  # in a process of its own
     return {name: _take(folder / name, key, images, recipe, pseudonyms, frontal_only) for name, key in some}
 
 
