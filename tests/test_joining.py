@@ -298,3 +298,14 @@ def test_audit_image_that_the_source_has_too_stays_of_the_audit(place):
     moves = json.loads((place.organized / tree.PROOF).read_bytes())["moves"]
     assert moves == [{"image_id": ids[2], "from": "incoming", "to": "training"}]
     assert evaluating.evaluate(Evaluate(out=place.out)).audit["read"].to_list() == [1, 1]
+
+
+def test_feedback_on_what_came_in_elsewhere_is_counted_with_the_way_to_bring_it(place):
+    ids = place.come_in()
+    place.read(ids[:2])
+    shutil.rmtree(place.organized / "incoming")
+    done = retraining.retrain(Retrain(out=place.out))
+    assert done.report["refused"] == {"image-unknown": 2}
+    [note] = [one for one in done.notes if "came in elsewhere" in one]
+    assert note.startswith("2 feedbacks on incoming images")
+    assert "radloop pull --splits training,validation,test,staging,canary,production,incoming" in note

@@ -28,7 +28,7 @@ from radloop.storage import Store, publish
 from radloop.storage.publish import Published
 from radloop.tables import HELD_OUT, PREDICTION
 from radloop.taxonomy import Taxonomy
-from radloop.words import WITHHELD
+from radloop.words import AUDIT, INCOMING, SPLITS, WITHHELD, several
 
 UNIT: Final = f"{manifest.UNIT}/{manifest.RETRAIN}"
 
@@ -80,6 +80,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
             *silent,
             *_waiting(decided, options.reviews_folder),
             *_idle(decided, rule, synthetic=known.synthetic),
+            *_elsewhere(decided, found.feedback, known),
             *coming_back.zoneless(found, reviewed.zoneless, options.time_zone),
         )
         if decided.rows.is_empty():
@@ -151,6 +152,19 @@ def _waiting(decided: Decided, reviewed: Path) -> tuple[str, ...]:
 
 def _reason_of(decided: Decided, file: str) -> str:
     return str(decided.refused_reviews.filter(file=file)["reason"].first())
+
+
+def _elsewhere(decided: Decided, feedback: pl.DataFrame, known: Version) -> tuple[str, ...]:
+    """What is to be said of feedback on images that came in on another machine."""
+    said = feedback.filter(pl.col("split").is_in([INCOMING, AUDIT])).select("feedback_id")
+    unknown = decided.fates.filter(code=guard.UNKNOWN[0]).join(said, on="feedback_id", how="semi").height
+    if not unknown:
+        return ()
+    unit = known.root / manifest.INCOMING
+    return (
+        f"{several(unknown, 'feedback')} on incoming images that are not in {unit}: where they came in elsewhere, "
+        f"`radloop pull --splits {','.join((*SPLITS, INCOMING))}` brings them",
+    )
 
 
 def _idle(decided: Decided, rule: Rule, *, synthetic: bool) -> tuple[str, ...]:
