@@ -15,7 +15,7 @@ import dicom_files
 import incoming_unit
 import made_up
 from planted_text import plant, radiograph
-from radloop import files, manifest, tree
+from radloop import cli, files, manifest, tree
 from radloop.catalog import incoming, tombstones, version
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.errors import BusyError, DatasetError, SourceError, StrictError
@@ -67,6 +67,11 @@ def images(place: Path, split: str) -> list[str]:
 
 def put(place: Path, name: str, data: bytes) -> None:
     dicom_files.write(place / "new", name, data)
+
+
+def refused(place: Path) -> dict[str, str]:
+    """{file: code} of the last run, as only OUT/private tells it."""
+    return dict(pl.read_csv(place / "out" / REFUSED_FILE).select("place", "code").iter_rows())
 
 
 def rows(place: Path) -> dict[str, dict]:
@@ -190,7 +195,7 @@ def test_image_id_of_another_picture_is_refused_and_what_is_there_stays(place):
     put(place, f"{own[0]}.png", picture(3))
     shutil.copy(place / f"films/train/{own[1]}.png", place / "new")
     done = ingest(place)
-    assert dict(done.refused.select("place", "code").iter_rows()) == {
+    assert refused(place) == {
         "a.png": "image-changed",
         f"{own[0]}.png": "image-id-taken",
     }
@@ -213,10 +218,8 @@ def test_what_was_forgotten_does_not_come_in_again(place):
     files.write_atomic(place / "out" / tree.TOMBSTONES, tombstones.encode(stones))
     put(place, "b again.png", picture(2))
     put(place, "c.png", picture(3))
-    done = ingest(place)
-    assert dict(done.refused.select("place", "code").iter_rows()) == dict.fromkeys(
-        ["b.png", "b again.png", "c.png"], "forgotten"
-    )
+    ingest(place)
+    assert refused(place) == dict.fromkeys(["b.png", "b again.png", "c.png"], "forgotten")
     assert set(rows(place)) == {"a"}
 
 
@@ -428,3 +431,20 @@ def test_a_picture_with_text_in_it_waits_for_a_person(place):
     waiting = place / "out/private/quarantine/waiting/a.png"
     waiting.rename(waiting.parent.parent / "released/a.png")
     assert ingest(place).new == 1
+
+
+def test_no_name_of_a_file_stands_in_what_is_printed(place, capsys):
+    put(place, "Planted.png", b"no picture")
+    put(place, "Planted^Anna.dcm", b"no DICOM")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["ingest", "--from", str(place / "new"), "--out", str(place / "out"), "--json"])
+    assert ended.value.code == 0
+    printed = capsys.readouterr()
+    assert "picture" in printed.out
+    assert "Planted" not in printed.out + printed.err
+    (place / "elsewhere").mkdir()
+    shutil.copy(place / "films/train" / f"{images(place, 'test')[0]}.png", place / "elsewhere")
+    (place / "new/Planted").symlink_to(place / "elsewhere")
+    with pytest.raises(SourceError, match="no folder behind a link is read") as stopped:
+        ingest(place)
+    assert "Planted" not in str(stopped.value)

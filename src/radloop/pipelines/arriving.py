@@ -78,7 +78,13 @@ def find(folder: Path) -> tuple[list[Found], list[Refusal], int]:
     """
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder. Pass the folder that holds the pictures or DICOM files.")
-    listed = pictures.find(folder)
+    try:
+        listed = pictures.find(folder)
+    except SourceError as broken:  # whose sentence names what lies below
+        raise SourceError(
+            f"{folder}: a folder in it cannot be listed, or is a link to a folder of pictures, and no folder behind a "
+            "link is read. Put the folder itself there, or name it."
+        ) from broken
     bad = listed.filter(pl.col("problem").is_not_null())
     refused = [
         Refusal(f"{path}: {problem}", "file", _UNUSABLE) for path, problem in bad.select("path", "problem").rows()

@@ -56,7 +56,7 @@ class Ingested:
     splits: Mapping[str, int]  # of the new ones: incoming, audit, or the held-out split that they are grouped with
     images: int  # in the unit now
     patients: int  # that they tell
-    refused: pl.DataFrame  # REFUSED
+    refused: pl.DataFrame  # code and reason, a row a file; which files those are stands in OUT/private alone
     published: Published | None
     notes: tuple[str, ...]
     done: bool = True  # False with --dry-run
@@ -103,7 +103,7 @@ def ingest(options: Ingest, *, pacs: Pacs | None = None, progress: Progress = si
         splits={split: counts[split] for split in (MAY_TRAIN, AUDIT, *HELD_OUT) if split in counts},
         images=register.table.height,
         patients=register.table["patient"].drop_nulls().n_unique(),
-        refused=ward.refused,
+        refused=ward.refused.drop("place"),
         published=published,
         notes=ward.notes,
         done=writing,
