@@ -19,7 +19,7 @@ from structured_reports import box, image, made
 from watched_pacs import build, feedback, linked, log, radiograph, reviews, watch
 
 READER = Person("Miller^Ann")
-LATER = datetime.now(UTC) + timedelta(minutes=5)
+LATER = datetime(2099, 1, 1, tzinfo=UTC)  # than any answer
 SHOWN = [box(0, 19.2, 28.8, 28.8, 35.2), box(12, 9.6, 38.4, 14.4, 57.6)]  # what the detector below finds, in pixels
 
 

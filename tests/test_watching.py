@@ -336,6 +336,32 @@ def test_dry_run_counts_and_writes_nothing(out):
     assert watch(out, pacs, dry_run=True).studies == 0
 
 
+def test_an_image_that_stands_in_two_studies_has_one_feedback(out):
+    """A PACS that lists an object under another study, too, or a study twice."""
+    pacs = MemoryPacs(radiograph(1), radiograph(2))
+    studies, instances = pacs.studies, pacs.instances
+    pacs.studies = lambda **told: iter([*studies(**told)] * 2)
+    pacs.instances = lambda uid: iter(
+        [*instances(uid), *(one._replace(study_uid=uid) for one in instances(uid_of(1, 3)))]
+    )
+    watch(out, pacs)
+
+    assert {one: len(found) for one, found in feedback(out).items()} == {image_id(out, 1): 1, image_id(out, 2): 1}
+
+
+def test_feedback_that_cannot_be_read_any_more_holds_nothing_up(out):
+    pacs = MemoryPacs(radiograph(1), radiograph(2))
+    detector = Sure()
+    watch(out, pacs, detector=detector)
+    (path,) = (out / "feedback").glob(f"{image_id(out, 1)}*")
+    path.write_bytes(path.read_bytes().replace(b'"class_id": 0', b'"class_id": 1'))
+    (out / "private/watch").rename(out / "private/lost")
+    again = watch(out, pacs, detector=detector)
+
+    assert again.refused == {"feedback-class-contradicts-name": 1}
+    assert len(feedback(out)) == 2
+
+
 def test_without_a_dataset_nothing_is_taken(tmp_path):
     with pytest.raises(DatasetError, match="holds no dataset"):
         watch(tmp_path / "empty", three_studies())

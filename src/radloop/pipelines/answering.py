@@ -38,7 +38,7 @@ def write(observer: Observer, images: Iterable[Image], splits: Mapping[str, str]
     """Write the feedback that was not written before, each with the split of its image; returns how many."""
     written = 0
     for image in images:
-        if image.is_new:
+        if image.is_new and records.find(observer.feedback, image.image_id, str(image.feedback.feedback_id)) is None:
             told = msgspec.structs.replace(image.feedback, split=splits[image.image_id])
             records.write(observer.feedback, told, durable=durable)
             written += 1

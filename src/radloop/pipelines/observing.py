@@ -22,6 +22,7 @@ from radloop.errors import (
     BusyError,
     DetectorError,
     DicomError,
+    FeedbackError,
     MisreadDetectorError,
     PacsError,
     RadloopError,
@@ -164,6 +165,8 @@ def _look_at(observer: Observer, study: Study, instance: Instance) -> None:
         study.done.append(_done(instance, refused.code, observer.pseudonyms.image_id(instance.sop_instance_uid)))
     except SourceError:
         study.done.append(_done(instance, "picture"))
+    except FeedbackError as changed:  # it was answered when the dataset had other classes, or the file was changed
+        study.done.append(_done(instance, f"feedback-{changed.code}"))
     except PacsError as refused:
         if refused.code in _FATAL:
             raise

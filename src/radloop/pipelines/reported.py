@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -59,6 +60,8 @@ def write(desk: Desk, reports: Sequence[Report]) -> Told:
     What no review can hold is refused with a code; feedback that a person has said such a thing of waits.
     """
     told, planned = Told(), list[Review]()
+    if not reports:
+        return told
     ids = {desk.pseudonyms.image_id(one.sop_instance_uid) for found in reports for one in found.images}
     known = _feedback(desk, ids)
     for found in reports:
@@ -136,14 +139,15 @@ def _leave_waiting(desk: Desk, found: Report, about: Feedback, wrong: FeedbackEr
 
 
 def _feedback(desk: Desk, image_ids: Collection[str]) -> Mapping[str, Feedback]:
-    """The newest feedback on each image."""
+    """The newest feedback on each image that can be read."""
     newest: dict[str, Feedback] = {}
     for name in _names(desk.feedback):
         image_id = name.split(".")[0]
         if image_id in image_ids:
-            found = records.decode((desk.feedback / name).read_bytes(), desk.classes, name=name)
-            if image_id not in newest or newest[image_id].timestamp < found.timestamp:
-                newest[image_id] = found
+            with suppress(FeedbackError):
+                found = records.decode((desk.feedback / name).read_bytes(), desk.classes, name=name)
+                if image_id not in newest or newest[image_id].timestamp < found.timestamp:
+                    newest[image_id] = found
     return newest
 
 

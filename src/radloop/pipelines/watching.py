@@ -93,6 +93,7 @@ def watch(
         pacs = pacs or Client.of(options.pacs, options.pacs_auth)
         ledger = enter(Ledger(_ledger(options, pseudonyms, pacs)))
         store = enter(closing(storage.open_store(options.store_address)))
+        store.preflight()
         register = Register(options.out, jobs=options.jobs, progress=progress)
         register.refresh()
         tally = Tally()
@@ -184,7 +185,8 @@ class _Rounds:
         """Those that hold another number of objects than the ledger knows, once they have stopped growing."""
         since = _since(self._options)
         done = self._observer.ledger.counts()
-        for study in self._observer.patience(lambda: list(self._observer.pacs.studies(since=since))):
+        listed = self._observer.patience(lambda: list(self._observer.pacs.studies(since=since)))
+        for study in {study.study_uid: study for study in listed}.values():
             if study.objects is not None and study.objects == done.get(study.study_uid):
                 self._sizes.pop(study.study_uid, None)
             elif self._has_settled(study):
