@@ -448,3 +448,14 @@ def test_no_name_of_a_file_stands_in_what_is_printed(place, capsys):
     with pytest.raises(SourceError, match="no folder behind a link is read") as stopped:
         ingest(place)
     assert "Planted" not in str(stopped.value)
+
+
+def test_store_with_another_version_of_the_dataset_is_told_of(place, tmp_path_factory):
+    put(place, "a.png", picture(1))
+    assert not any("holds version" in note for note in ingest(place).notes)
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(place, other, dirs_exist_ok=True)
+    offline.transform(Transform(out=other / "out", sizes=SIZES, labels="consensus", jobs=1))
+    offline.load(Load(out=other / "out", jobs=1, allow_shrink=True))
+    notes = ingest(place, store=str(other / "out/store")).notes
+    assert [note for note in notes if "what was held out since is not known here" in note]

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from radloop import files, manifest, storage
+from radloop import files, manifest, storage, tree
+from radloop.catalog import version
 from radloop.dataset import incoming, incoming_files, patients
 from radloop.dataset.incoming import REASONS, REFUSED, Arrival, Refusal
 from radloop.dicom.pseudonyms import Pseudonyms
@@ -175,7 +176,12 @@ def _take_all(options: Ingest, store: Store, pacs: Pacs | None, progress: Progre
             batch = []
         progress("incoming", done, max(coming.total, done))
     parts.append(take_in(register, batch, audit_share=options.audit_share, writing=writing))
-    notes = (*coming.notes, *_other_recipes(register, parts), *_unnamed(named, register))
+    notes = (
+        *coming.notes,
+        *_other_version(register, store),
+        *_other_recipes(register, parts),
+        *_unnamed(named, register),
+    )
     refusals = pl.concat([_table(refused), *(part.refused for part in parts)])
     return _Ward(register, parts, refusals, done, known, notes)
 
@@ -222,6 +228,21 @@ def _beside(path: Path, refused: pl.DataFrame) -> None:
     else:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         files.write_atomic(path, refused.write_csv().encode(), mode=0o600)
+
+
+def _other_version(register: Register, store: Store) -> Iterator[str]:
+    """That the store has a version of the dataset that is not known here, and with it perhaps what it holds out."""
+    data = store.get(f"{manifest.UNIT}/{manifest.NAME}")
+    if data is None:
+        return
+    name = f"{store.address}/{manifest.UNIT}/{manifest.NAME}"
+    standing = manifest.version(manifest.decode(data, name=name))
+    told = version.summary_of(register.known.content(tree.SUMMARY), name=str(register.root))
+    if standing not in (told.get("version"), told.get("previous"), told.get("replaces")):
+        yield (
+            f"{store.address} holds version {standing} of the dataset, and here lies {told.get('version')}: what was "
+            "held out since is not known here. Run `radloop pull` and `radloop ingest` again"
+        )
 
 
 def _other_recipes(register: Register, parts: Sequence[TakenIn]) -> Iterator[str]:
