@@ -90,9 +90,17 @@ def test_each_version_of_a_model_is_a_detector_of_its_own_and_one_without_a_name
     )
     newest = judging.newest(table)
     assert newest.height == 5
-    assert sorted(judging.parts(newest).rows()) == [
+    assert sorted(judging.parts(newest, newest).rows()) == [
         ("", "", "test", 1), ("m1", "", "test", 1), ("m1", "1", "test", 1), ("m1", "2", "test", 2),
     ]  # fmt: skip
+
+
+def test_image_that_came_in_and_is_held_out_with_one_of_test_is_left_out_and_no_image_of_test() -> None:
+    rows = (said("a", "own"), said("b", "came in"), said("c", "of the audit", split="audit"))
+    newest, own = judging.newest(feedback(*rows)), pl.DataFrame({"image_id": ["a"]})
+    assert judging.parts(newest, own).rows() == [("m1", "", "test", 1)]
+    reason = "the image came in from production, and no reader of the source has read it"
+    assert judging.left_out(newest, newest, own) == (judging.LeftOut(reason, 1, 1),)
 
 
 def test_each_split_is_judged_apart_and_test_comes_first() -> None:
@@ -100,7 +108,7 @@ def test_each_split_is_judged_apart_and_test_comes_first() -> None:
     rows = [said(f"{split}{n}", f"{n}{split}", split=split, model=name) for n, name in enumerate(("m2", "m1"))
             for split in splits]  # fmt: skip
     newest = judging.newest(feedback(*rows))
-    parts = judging.parts(newest)
+    parts = judging.parts(newest, newest)
     assert parts.filter(model="m1")["split"].to_list() == ["test", "production", "validation", "staging", "canary"]
     assert parts["model"].to_list() == ["m1"] * 5 + ["m2"] * 5
     assert judging.part(newest, "m1", "", "canary")["image_id"].to_list() == ["canary1"]

@@ -72,9 +72,13 @@ def amount(done: int, total: int, unit: str) -> str:
     '12 of 600 files'
     >>> amount(1_500_000, 3_000_000_000, "bytes")
     '1.5 MB of 3.0 GB'
+    >>> amount(8, 0, "studies")
+    '8 studies'
     """
     if unit == "bytes":
         return f"{size(done)} of {size(total)}"
+    if not total:  # nobody knows how many there will be
+        return f"{done:,} {unit}"
     return f"{done:,} of {total:,} {unit}"
 
 

@@ -71,10 +71,10 @@ def newest(judged: pl.DataFrame) -> pl.DataFrame:
     return by_time.unique(["image_id", *DETECTOR], keep="last", maintain_order=True)
 
 
-def left_out(judged: pl.DataFrame, newest: pl.DataFrame) -> tuple[LeftOut, ...]:
-    """What became of the rest of the feedback of a table with JUDGED."""
+def left_out(judged: pl.DataFrame, newest: pl.DataFrame, own: pl.DataFrame) -> tuple[LeftOut, ...]:
+    """What became of the rest of the feedback of a table with JUDGED. own: rows of the dataset."""
     older = usable(judged).join(newest, on="feedback_id", how="anti")
-    of_splits = pl.col("split").is_in([*SPLITS, AUDIT])
+    incoming = newest.filter(pl.col("split") != AUDIT).join(own, on="image_id", how="anti")
     counted = (
         ("the dataset does not know the image", judged.filter(pl.col("split").is_null())),
         ("the image is of training now: a detector may have learned from it", judged.filter(split="training")),
@@ -83,19 +83,21 @@ def left_out(judged: pl.DataFrame, newest: pl.DataFrame) -> tuple[LeftOut, ...]:
             judged.filter(pl.col("split") != "training", pl.col("other_picture")),
         ),
         ("a newer one of the detector is on the image", older),
-        ("the image came in from production, and no reader of the source has read it", newest.filter(~of_splits)),
+        ("the image came in from production, and no reader of the source has read it", incoming),
     )
     return tuple(LeftOut(reason, rows.height, rows["image_id"].n_unique()) for reason, rows in counted if rows.height)
 
 
-def parts(newest: pl.DataFrame) -> pl.DataFrame:
+def parts(newest: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
     """model, model_version, split, images: what is judged apart, each detector's splits in the order of SPLITS.
 
-    Images that came in are not in it: no reader of the source has read them (`feedback.months` judges the audit's).
+    Images that came in are not in it, also where they are held out with one of `own`, the rows of the dataset: no
+    reader of the source has read them (`feedback.months` judges the audit's).
     """
     place = pl.col("split").replace_strict({split: place for place, split in enumerate(SPLITS)}, return_dtype=pl.Int8)
     counted = (
         newest.filter(pl.col("split").is_in(SPLITS))
+        .join(own, on="image_id", how="semi")
         .group_by(*DETECTOR, "split", maintain_order=True)
         .agg(images=pl.len().cast(pl.Int64))
     )

@@ -152,13 +152,13 @@ def _newest(dataset: Dataset, said: Feedback) -> pl.DataFrame:
 @measured
 def parts(dataset: Dataset, said: Feedback) -> pl.DataFrame:
     """What can be judged apart (`judging.parts`), by the newest feedback on each image."""
-    return judging.parts(_newest(dataset, said))
+    return judging.parts(_newest(dataset, said), dataset.rows)
 
 
 @measured
 def left_out(dataset: Dataset, said: Feedback) -> tuple[LeftOut, ...]:
     """The feedback that is not judged (`judging.left_out`)."""
-    return judging.left_out(judged(dataset, said), _newest(dataset, said))
+    return judging.left_out(judged(dataset, said), _newest(dataset, said), dataset.rows)
 
 
 @measured

@@ -72,8 +72,8 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     records = coming_back.feedback(options, known, keep=True, jobs=options.jobs, progress=progress)
     judged = guard.judge(records.feedback, known.images)
     newest = judging.newest(judged)
-    rest = judging.left_out(judged, newest)
-    parts = judging.parts(newest)
+    rest = judging.left_out(judged, newest, known.annotations)
+    parts = judging.parts(newest, known.annotations)
     if parts.is_empty() and newest.filter(split=AUDIT).is_empty():
         counted = "; ".join(f"{several(each.feedback, 'feedback')}: {each.reason}" for each in rest)
         why = f" ({counted})" if rest else ""

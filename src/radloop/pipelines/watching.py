@@ -173,7 +173,7 @@ class _Rounds:
                 count += batch[-1].has_news
                 if len(batch) == _BATCH or not running:
                     self._delivery.finish(batch)
-                    self._progress("studies", count, 0)
+                    self._progress("PACS", count, 0, "studies")
                     batch = []
             self._delivery.finish(batch)
         finally:
@@ -251,7 +251,7 @@ def _say(journal: Journal, progress: Progress, tally: Tally, why: str, seconds: 
     """Tell a wait."""
     tally.waits += 1
     journal.write("wait", seconds=seconds, message=why)
-    progress(f"waiting: {why}", 0, 0)
+    progress(f"waiting: {why}", round(seconds), 0, "seconds")
 
 
 def _summary(
