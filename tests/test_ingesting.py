@@ -132,6 +132,33 @@ def test_held_out_patient_is_recognized_by_the_clear_id_which_stays_in_memory(pl
     assert not [name for name, data in everything.items() if b"somebody else" in data]
 
 
+@pytest.mark.parametrize("told", ["0{}", "{}.0", "{}"])
+def test_held_out_patient_is_recognized_by_another_way_to_write_the_id(place, told):
+    held = images(place, "test")[0]
+    films = place / "films"
+    ids = sorted({row["image_id"] for row in made_up.rows(films)})
+    made_up.write_rows(films, [row | {"patient_id": f"00{ids.index(row['image_id'])}"} for row in made_up.rows(films)])
+    offline.etl(Etl(out=place / "out", source=str(films), sizes=SIZES, jobs=1))
+    put(place, "a.dcm", dicom_files.dicom(dicom_files.gray(seed=1), PatientID=told.format(ids.index(held))))
+    ingest(place, audit_share=0)
+    assert [row["held_out"] for row in rows(place).values()] == ["test"]
+
+
+def test_patient_that_is_told_after_the_picture_came_in_counts(place):
+    held = images(place, "test")[0]
+    put(place, "a.png", picture(1))
+    put(place, "b.png", picture(2))
+    ingest(place, audit_share=0)
+    listed = place / "patients.csv"
+    listed.write_text(f"image_id,patient_id\na,patient {held[:6]}\nb,patient {held[:6]}\n")
+    assert ingest(place, patients=listed, audit_share=0).known == 2
+    assert [row["held_out"] for row in rows(place).values()] == ["test", "test"]
+    before = content(place / "out/organized")
+    ingest(place, patients=listed, audit_share=0)
+    assert content(place / "out/organized") == before
+    assert content(place / "out/store/organized/incoming") == content(place / "out/organized/incoming")
+
+
 def test_later_picture_of_a_patient_shares_the_group_and_its_fate(place):
     listed = place / "patients.csv"
     listed.write_text("image_id,patient_id\na,one\nb,one\n")

@@ -12,6 +12,7 @@ import made_up
 from feedback_files import rich
 from radloop import manifest, pixels, storage, summaries, tree
 from radloop.catalog import incoming, version
+from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.feedback import records, reviews
 from radloop.feedback.reviews import Finding, Review
 from radloop.options import Etl, Evaluate, Explain, Retrain, Transform
@@ -279,6 +280,23 @@ def test_picture_whose_patient_is_new_in_the_source_goes_to_production_with_what
     done = place.build().transformed
     assert place.splits()["copy"] == "production"
     assert any("came in from production, too" in note for note in done.notes)
+
+
+def test_patient_whom_the_source_names_in_clear_is_the_one_who_came_in_under_a_pseudonym(place):
+    films, more = place.root / "films", made_up.films(place.root / "more", NEW, seed=5)
+    keyed = Pseudonyms.open(place.out)
+    ids = place.come_in(**{str(number): {"patient": keyed.patient(f"00{number}")} for number in range(NEW)})
+    place.read(ids)
+    retraining.retrain(Retrain(out=place.out))
+    place.build(add=place.retrain)
+    later = sorted({row["image_id"] for row in made_up.rows(more)})
+    named = [row | {"patient_id": str(later.index(row["image_id"]))} for row in made_up.rows(more)]
+    made_up.write_rows(films, [*(row | {"patient_id": ""} for row in made_up.rows(films)), *named])
+    shutil.copytree(more / "train", films / "train", dirs_exist_ok=True)
+    with (films / "train_meta.csv").open("a") as file:
+        file.writelines((more / "train_meta.csv").read_text().splitlines(keepends=True)[1:])
+    place.build()
+    assert {place.splits()[one] for one in [*ids, *later]} == {"training"}
 
 
 def test_audit_image_that_the_source_has_too_stays_of_the_audit(place):

@@ -17,17 +17,14 @@ _HASHED: Final = pl.Schema({"image_id": pl.String, "patient": pl.String})
 def hashed(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
     """The patients of every `kept` image (image_id, patient); two, where its rows name two. A study counts as one.
 
-    Ways to write an id that are probably one patient's have a hash in common beside their own.
+    Ways to write an id that are probably one patient's have a hash in common beside their own (`hashes`).
     """
     tables = [_HASHED.to_frame()]
     if _PATIENT in rows.columns:
         named = _named(rows, _PATIENT)
-        patients = named["told"].unique().to_list()
-        one = {patient: _hash("patient", patient) for patient in patients}
-        tables.append(named.select("image_id", patient=pl.col("told").replace_strict(one, return_dtype=pl.String)))
-        alike = {patient: _hash("patient", key) for key, several in _alike(patients).items() for patient in several}
-        told = named.filter(pl.col("told").is_in(list(alike)))
-        tables.append(told.select("image_id", patient=pl.col("told").replace_strict(alike, return_dtype=pl.String)))
+        every = {told: list(hashes(told)) for told in named["told"].unique()}
+        each = pl.col("told").replace_strict(every, return_dtype=pl.List(pl.String))
+        tables.append(named.select("image_id", patient=each).explode("patient"))
     for column, kind in ((_STUDY, "study"), (_OF_FILE, "patient")):
         if column in rows.columns:
             named = _named(rows, column)
@@ -37,9 +34,9 @@ def hashed(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
 
 
 def hashes(patient: str) -> tuple[str, ...]:
-    """By what the datasets may know a patient whose id this is: `hashed` has them, too."""
+    """By what the datasets know a patient whose id this is: as it is written, and what all ways to write it share."""
     told = patient.strip()
-    return (_hash("patient", told), _hash("patient", values.plain_id(told))) if told else ()
+    return (_hash("patient", told), _hash("plain patient", values.plain_id(told))) if told else ()
 
 
 def notes(rows: pl.DataFrame) -> Iterator[str]:

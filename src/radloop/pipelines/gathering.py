@@ -70,7 +70,8 @@ def gather(
         broken=matched.apply(ragged),
         limit=refusing.limit(options),
     )
-    valid = replace(valid, rejected=pl.concat([ragged, valid.rejected]))
+    same = joining.same_people(rows).join(valid.findings, on="image_id", how="semi")
+    valid = replace(valid, patients=pl.concat([valid.patients, same]), rejected=pl.concat([ragged, valid.rejected]))
     suspicion.refuse(valid, name=name)
     new, silent = _added(options.add, resolved, wishes, continued.stones) if options.add else (None, ())
     carried = _carried(earlier, resolved, wishes) if earlier else None
@@ -86,7 +87,6 @@ def gather(
     )
     found = pl.concat([found, joined])
     merged = refusing.with_pictures(options, merged, found, name=name, hint=matched.hint)
-    number = merged.findings.height + merged.rejected.height
     notes = (
         *_of_ids(labels.rows, rows, matched),
         *labels.notes,
@@ -95,7 +95,7 @@ def gather(
         *silent,
         *joining.of_other_recipes(joined["image_id"], earlier.summary.get("recipe") if earlier else None),
     )
-    return Gathered(merged, resolved.taxonomy, number, moved, notes, found, kept)
+    return Gathered(merged, resolved.taxonomy, len(merged.findings) + len(merged.rejected), moved, notes, found, kept)
 
 
 def _joined(

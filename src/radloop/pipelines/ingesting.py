@@ -120,7 +120,8 @@ def take_in(register: Register, arrivals: Sequence[Arrival], *, audit_share: flo
     register.refresh()
     there = dict(register.table.select("image_id", "md5").iter_rows())
     in_dataset = register.sums([one.image_id for one in arrivals])
-    known, refused, fresh, rows = list[str](), list[Refusal](), list[Arrival](), []
+    known, refused, fresh, rows, named = list[str](), list[Refusal](), list[Arrival](), [], list[Arrival]()
+    patients = dict(register.table.select("image_id", "patient").iter_rows())
     for one in arrivals:
         try:
             looked = one.looked or incoming.look(one.picture)
@@ -133,15 +134,17 @@ def take_in(register: Register, arrivals: Sequence[Arrival], *, audit_share: flo
             code = "forgotten"
         if code == "known":
             known.append(one.image_id)
+            if one.patient and one.image_id in patients and patients[one.image_id] != one.patient:
+                named.append(one)
         elif code:
             refused.append(Refusal(one.place or one.image_id, code, why or REASONS[code]))
         else:
             there[one.image_id] = looked.md5
             fresh.append(one)
             rows.append(incoming.row(one, looked))
-    if fresh:
+    if fresh or named:
         new = pl.DataFrame(rows, schema=INCOMING)
-        table = register.decided(new, fresh, audit_share=audit_share)
+        table = register.decided(new, [*fresh, *named], audit_share=audit_share)
         if writing:
             incoming_files.add(register.unit, fresh, table)
         register.committed(table, new)

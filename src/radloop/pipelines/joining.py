@@ -9,9 +9,10 @@ from typing import Final
 
 import polars as pl
 
-from radloop import files, manifest, storage
+from radloop import files, manifest, storage, values
 from radloop.catalog import incoming, version
 from radloop.dataset import patients
+from radloop.dicom.pseudonyms import FOLDER, KEY, Pseudonyms
 from radloop.options import Transform
 from radloop.pipelines import showing
 from radloop.pipelines.continuing import Continued
@@ -28,7 +29,7 @@ class Joining:
     """The incoming unit of this machine and of the store, as one."""
 
     table: pl.DataFrame  # INCOMING
-    folder: Path  # of the unit on this machine
+    house: Path  # OUT, whose key names patients
     cache: Path  # for pictures that this machine lacks
     store: str
 
@@ -57,6 +58,19 @@ class Joining:
         named = self.table.select("image_id", patient_id="patient").drop_nulls()
         return patients.hashed(named, named)
 
+    def same_people(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Whose pictures a source's `rows` are of (image_id, patient), hashed as those who came in under pseudonyms."""
+        came = set(self.table["patient"].drop_nulls())
+        if not came or "patient_id" not in rows.columns or not (self.house / FOLDER / KEY).is_file():
+            return patients.hashed(rows.clear(), rows)
+        keyed = Pseudonyms.open(self.house, writing=False)
+        issuers = {one.issuer for one in keyed.origins()} | {""}
+        ids = rows.select(values.text("patient_id")).to_series().unique()
+        names = [(told, name) for told in ids for one in issuers if (name := keyed.patient(told, one)) in came]
+        same = pl.DataFrame(names, schema={"patient_id": pl.String, "name": pl.String}, orient="row")
+        named = rows.select("image_id", values.text("patient_id")).join(same, on="patient_id")
+        return patients.hashed(named.select("image_id", patient_id="name"), rows)
+
     @property
     def groups(self) -> pl.DataFrame:
         """GROUPS as they were when the pictures came; a group of the dataset's is named by one of its images."""
@@ -82,7 +96,7 @@ class Joining:
 
         An image that is not incoming, and one whose picture is nowhere, has no row.
         """
-        wanted, images = self.pictured(image_ids), self.folder / "images"
+        wanted, images = self.pictured(image_ids), self.house / _PREFIX / "images"
         files_of = {one: [images / f"{one}{suffix}" for suffix in _SUFFIXES] for one in wanted}
         places = {one: path for one, paths in files_of.items() for path in paths if path.is_file()}
         places |= self._fetched([one for one in wanted if one not in places])
@@ -140,12 +154,11 @@ def opened(options: Transform) -> Iterator[Joining]:
     with closing(storage.open_store(options.store_address)) as store:
         published = _published(store)
     table = pl.concat([local, published.join(local, on="image_id", how="anti")]).sort("image_id")
-    folder = options.out / manifest.UNIT / manifest.INCOMING
     if not options.dry_run:
-        yield Joining(table, folder, options.out / "cache", options.store_address)
+        yield Joining(table, options.out, options.out / "cache", options.store_address)
         return
     with TemporaryDirectory(prefix="radloop-") as cache:
-        yield Joining(table, folder, Path(cache), options.store_address)
+        yield Joining(table, options.out, Path(cache), options.store_address)
 
 
 def _published(store: Store) -> pl.DataFrame:

@@ -23,6 +23,7 @@ from radloop.words import HELD_OUT
 # in OUT/cache: what was measured of the dataset's pictures, here and by `transform`
 _KNOWN: Final = "known.parquet"
 _TRANSFORMED: Final = "pictures.parquet"
+_NAMED: Final = pl.Schema({"image_id": pl.String, "patient": pl.String})
 NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)  # of a picture whose row tells when it came
 
 
@@ -83,17 +84,24 @@ class Register:
         own = Album()
         own.add(new)
         alike = album.links(pl.concat([self.album.like(new), own.like(new)]))
-        every = pl.concat([self.table, new]).select("image_id", "patient").drop_nulls()
+        told = pl.DataFrame([(one.image_id, one.patient) for one in arrivals], schema=_NAMED, orient="row")
+        every = pl.concat([self.table.select(_NAMED.names()), new.select(_NAMED.names()), told]).drop_nulls().unique()
         hashed = [(image_id, one) for image_id, patient in every.iter_rows() for one in patients.hashes(patient)]
         hashed += [(arrival.image_id, one) for arrival in arrivals for one in arrival.known_as]
-        named = pl.DataFrame(hashed, schema={"image_id": pl.String, "patient": pl.String}, orient="row")
+        named = pl.DataFrame(hashed, schema=_NAMED, orient="row")
         remembered = heldout.of_patients(self.known.memory)
         same = pl.concat([heldout.patients_of(named, self.lineage), remembered])
         return [alike, every.rename({"patient": "value"}), same.rename({"patient": "value"})]
 
     def decided(self, new: pl.DataFrame, arrivals: Sequence[Arrival], *, audit_share: float) -> pl.DataFrame:
-        """INCOMING with the new rows; each has its group (`dataset.incoming.decide`)."""
+        """INCOMING with the new rows; each has its group (`dataset.incoming.decide`).
+
+        Arrivals that are there already tell whose they are: of nobody so far, or of another's beside.
+        """
         links, every = self.links(new, arrivals), pl.concat([self.table, new])
+        told = {one.image_id: one.patient for one in arrivals if one.patient}
+        named = pl.col("image_id").replace_strict(told, default=None, return_dtype=pl.String)
+        every = every.with_columns(patient=pl.coalesce("patient", named))
         return incoming.decide(every, self.places, links, audit_share=audit_share, lineage=self.lineage)
 
     def sums(self, image_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -137,10 +137,9 @@ def _unknown(options: Forget, source: _Source, origins: _Origins) -> str:
 
 
 def _hashes(names: set[str], lineages: tuple[str, ...]) -> set[str]:
-    """How the memories of these lineages call a patient of one of these names."""
-    rows = pl.DataFrame({"image_id": sorted(names), "patient_id": sorted(names)})
-    one_by_one = [patients.hashed(row, row) for row in rows.iter_slices(1)]
-    return {name for table in one_by_one for one in lineages for name in heldout.patients_of(table, one)["patient"]}
+    """How the memories of these lineages call a patient of one of these names, as it is written."""
+    written = pl.DataFrame({"patient": [patients.hashes(name)[0] for name in sorted(names) if name.strip()]})
+    return {name for one in lineages for name in heldout.patients_of(written, one)["patient"]}
 
 
 def _pseudonyms(options: Forget, asked: str, origins: _Origins) -> Iterator[str]:
