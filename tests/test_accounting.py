@@ -9,7 +9,7 @@ from radloop.catalog.classes import wishes
 from radloop.dataset.plan import Ancestry
 from radloop.errors import UsageError
 from radloop.options import Transform
-from radloop.pipelines import accounting
+from radloop.pipelines.versions import accounting
 from radloop.sources.raw import RawData
 from radloop.tables import INCOMING
 

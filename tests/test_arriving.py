@@ -10,8 +10,8 @@ from memory_pacs import MemoryPacs
 from radloop.dataset import incoming
 from radloop.dataset.incoming import Arrival, Refusal
 from radloop.errors import PacsError, TransientPacsError
-from radloop.pipelines import arriving
-from radloop.pipelines.arriving import Reader
+from radloop.pipelines.arrivals import arriving
+from radloop.pipelines.arrivals.arriving import Reader
 from radloop.recipe import Recipe
 
 FILES = [dicom_files.dicom(dicom_files.gray(seed=number), number=number) for number in range(1, 6)]

@@ -21,8 +21,8 @@ from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.errors import BusyError, DatasetError, SourceError, StrictError
 from radloop.options import Etl, Ingest, Load, Pull, Simulate, Transform
 from radloop.pipelines import checking, ingesting, offline, online
+from radloop.pipelines.arrivals.registering import Register
 from radloop.pipelines.ingesting import REFUSED_FILE
-from radloop.pipelines.registering import Register
 from radloop.split_sizes import SplitSizes
 
 SIZES = SplitSizes.parse("training=18,validation=4,test=6,staging=4,canary=2,production=6")

@@ -17,7 +17,8 @@ from radloop.feedback import records, reviews
 from radloop.feedback.reviews import Finding, Review
 from radloop.options import Etl, Evaluate, Explain, Retrain, Transform
 from radloop.options import Review as Reading
-from radloop.pipelines import checking, evaluating, explaining, joining, offline, retraining, reviewing
+from radloop.pipelines import checking, evaluating, explaining, offline, retraining, reviewing
+from radloop.pipelines.versions import joining
 from radloop.sources import synthetic
 from radloop.split_sizes import SplitSizes
 from radloop.storage import publish

@@ -11,8 +11,8 @@ from radloop.catalog.version import Earlier
 from radloop.dataset import additions, incoming, splits
 from radloop.dataset.incoming import LINKS
 from radloop.feedback import guard
-from radloop.pipelines.continuing import Continued
-from radloop.pipelines.joining import Joining
+from radloop.pipelines.versions.continuing import Continued
+from radloop.pipelines.versions.joining import Joining
 from radloop.split_sizes import SplitSizes
 from radloop.tables import ANNOTATIONS, FEEDBACK, HELD_OUT, INCOMING
 from taxonomies import VINDR

@@ -73,7 +73,7 @@ def test_no_function_is_longer_than_a_screen():
 def test_no_pipeline_asks_for_more_than_eight_things():
     many = [
         (name(path), function.name, count)
-        for path in (SRC / "pipelines").glob("*.py")
+        for path in (SRC / "pipelines").rglob("*.py")
         for function in functions(path)
         if (count := len(function.args.args) + len(function.args.kwonlyargs)) > MOST_PARAMETERS_OF_A_PIPELINE
     ]

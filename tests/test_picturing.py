@@ -5,8 +5,8 @@ import pytest
 from dicom_files import dicom, gray
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.errors import DicomError
-from radloop.pipelines import picturing
-from radloop.pipelines.picturing import Maker
+from radloop.pipelines.studies import picturing
+from radloop.pipelines.studies.picturing import Maker
 from radloop.recipe import Recipe
 
 SMALL = Recipe(size_px=64)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from radloop.feedback import reading
 from radloop.feedback.records import Model, PictureMeasures
-from radloop.pipelines import playing
-from radloop.pipelines.playing import Run, Share, Shown
+from radloop.pipelines.simulator import playing
+from radloop.pipelines.simulator.playing import Run, Share, Shown
 from radloop.predictions import Picture, Predictions
 from radloop.simulation import hospital
 from radloop.simulation.hospital import Answer, Plan, Tally, Visit

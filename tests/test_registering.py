@@ -14,7 +14,7 @@ from radloop import manifest
 from radloop.dataset.incoming import Arrival
 from radloop.options import Etl
 from radloop.pipelines import ingesting, offline
-from radloop.pipelines.registering import NEVER, Register
+from radloop.pipelines.arrivals.registering import NEVER, Register
 from radloop.split_sizes import SplitSizes
 from radloop.storage import publish, verify
 from radloop.tables import INCOMING

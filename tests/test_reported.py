@@ -12,7 +12,7 @@ from radloop.codes import Code
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.dicom.report import Person
 from radloop.feedback import reviews as review_files
-from radloop.pipelines import observing, reported
+from radloop.pipelines.studies import observing, reported
 from radloop.predictions import Predictions
 from radloop.tables import EDGES
 from structured_reports import box, image, made

@@ -11,7 +11,7 @@ from memory_store import MemoryStore
 from radloop import manifest, tree
 from radloop.catalog import incoming
 from radloop.errors import StoreError
-from radloop.pipelines import showing
+from radloop.pipelines.simulator import showing
 from radloop.tables import INCOMING, MANIFEST
 
 

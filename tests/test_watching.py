@@ -21,7 +21,8 @@ from radloop.errors import BusyError, DatasetError, DetectorError, MisreadDetect
 from radloop.feedback import records
 from radloop.options import Watch
 from radloop.pacs.ledger import Ledger
-from radloop.pipelines import observing, watching
+from radloop.pipelines import watching
+from radloop.pipelines.studies import observing
 from radloop.predictions import Predictions
 from radloop.recipe import Recipe
 from radloop.storage import publish

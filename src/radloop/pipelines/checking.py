@@ -27,7 +27,7 @@ from radloop.dataset.trainer_pictures import Looked
 from radloop.dataset.trainer_rules import DROPPING, TRAINER, Violation
 from radloop.dataset.trainer_tree import Found
 from radloop.errors import DatasetError
-from radloop.pipelines import checking_documents, checking_incoming
+from radloop.pipelines.checks import documents, incoming
 from radloop.progress import Progress, silent
 from radloop.storage import Store, layout, verify
 
@@ -115,8 +115,8 @@ def _with_incoming(inner: str, unit: _Unit, get: Callable[[str], bytes | None]) 
     """With what only the incoming unit can have wrong; `get` brings a file of the dataset."""
     if inner != manifest.INCOMING:
         return unit
-    found = [*unit.violations, *checking_incoming.judge(get)]
-    return replace(unit, violations=found, checked=[*unit.checked, checking_incoming.CHECKED])
+    found = [*unit.violations, *incoming.judge(get)]
+    return replace(unit, violations=found, checked=[*unit.checked, incoming.CHECKED])
 
 
 def _content(root: Path, key: str) -> bytes | None:
@@ -175,8 +175,8 @@ def _check_published(store: Store, prefix: str, *, progress: Progress) -> _Unit:
     checked.append(f"the rules of {TRAINER} for {', '.join(yamls) or 'no yaml'}")
     checked += filter(None, [doubles.note(listed)])
     if tree.ANNOTATIONS in texts:
-        violations += checking_documents.judge(listed, texts)
-        violations += checking_documents.judge_summary(listed, texts)
+        violations += documents.judge(listed, texts)
+        violations += documents.judge_summary(listed, texts)
         checked.append(_DOCUMENTS_CHECKED)
     with suppress(DatasetError):  # which is said of the documents
         memory = heldout.decode(texts.get(tree.HELDOUT, b""), name=tree.HELDOUT)
@@ -231,13 +231,13 @@ def _check_unit(root: Path, *, jobs: int, judged_elsewhere: Path | None = None, 
         checked.append(f"size and MD5 of {listed.height:,} files")
         checked += filter(None, [doubles.note(listed)])
         if tree.ANNOTATIONS in texts:
-            violations += checking_documents.judge(listed, texts)
+            violations += documents.judge(listed, texts)
             checked.append(_DOCUMENTS_CHECKED)
             if absent := _splits_left_out(listed, texts):
                 checked.append(f"a part of the dataset, pulled without {', '.join(absent)}")
                 violations = [violation for violation in violations if not _is_of(violation, absent)]
             else:
-                violations += checking_documents.judge_summary(listed, texts)
+                violations += documents.judge_summary(listed, texts)
     version = None if listed is None else manifest.version(listed)
     return _Unit(violations, version, checked, _count(found, texts))
 

@@ -23,9 +23,9 @@ from radloop.catalog import tombstones
 from radloop.dicom import pseudonyms
 from radloop.errors import UNDECODABLE, BusyError, DatasetError, UsageError
 from radloop.options import Forget
-from radloop.pipelines import clearing, remainders, whose
-from radloop.pipelines.remainders import Places, Unit
-from radloop.pipelines.whose import Whose
+from radloop.pipelines.removal import clearing, remainders, whose
+from radloop.pipelines.removal.remainders import Places, Unit
+from radloop.pipelines.removal.whose import Whose
 from radloop.progress import Progress, silent
 from radloop.simulation import journal
 

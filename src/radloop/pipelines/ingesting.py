@@ -18,9 +18,9 @@ from radloop.errors import AnnotationError, SourceError, StrictError
 from radloop.options import Ingest
 from radloop.pacs import Pacs
 from radloop.pacs.client import Client
-from radloop.pipelines import arriving
-from radloop.pipelines.arriving import Reader
-from radloop.pipelines.registering import Register
+from radloop.pipelines.arrivals import arriving
+from radloop.pipelines.arrivals.arriving import Reader
+from radloop.pipelines.arrivals.registering import Register
 from radloop.progress import Progress, silent
 from radloop.recipe import Recipe
 from radloop.storage import Store, publish

@@ -18,10 +18,10 @@ from radloop.dataset.plan import Plan
 from radloop.engines import HERE, Engine
 from radloop.errors import DatasetError, SourceError, StoreError, UsageError
 from radloop.options import Etl, Extract, Load, Pull, Transform
-from radloop.pipelines import accounting, continuing, gathering, joining, refusing
-from radloop.pipelines.continuing import Continued
-from radloop.pipelines.gathering import Gathered
-from radloop.pipelines.joining import Joining
+from radloop.pipelines.versions import accounting, continuing, gathering, joining, refusing
+from radloop.pipelines.versions.continuing import Continued
+from radloop.pipelines.versions.gathering import Gathered
+from radloop.pipelines.versions.joining import Joining
 from radloop.progress import Progress, silent
 from radloop.sources import Source, Wanted, formats, raw
 from radloop.sources.raw import RawData

@@ -24,10 +24,10 @@ from radloop.errors import StoreError, UsageError
 from radloop.feedback import records
 from radloop.feedback.records import PictureMeasures
 from radloop.options import Simulate
-from radloop.pipelines import playing, sending, showing
-from radloop.pipelines.playing import Making, Run, Share, Shown
-from radloop.pipelines.sending import Modality, Original
-from radloop.pipelines.showing import Chosen
+from radloop.pipelines.simulator import playing, sending, showing
+from radloop.pipelines.simulator.playing import Making, Run, Share, Shown
+from radloop.pipelines.simulator.sending import Modality, Original
+from radloop.pipelines.simulator.showing import Chosen
 from radloop.predictions import Detector
 from radloop.progress import Progress, silent
 from radloop.simulation import drifting, hospital, load

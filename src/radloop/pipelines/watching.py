@@ -1,6 +1,6 @@
 """A PACS watched: new studies -> pictures -> detector -> feedback, and a report back into each study.
 
-Threads look at studies (`observing`) while the main one writes what was found in the ones before (`delivering`).
+Threads look at studies (`studies.observing`) while the main one writes what was found in the ones before (`studies.delivering`).
 """
 
 import secrets
@@ -29,11 +29,11 @@ from radloop.pacs import Pacs
 from radloop.pacs import Study as Listed
 from radloop.pacs.client import Client
 from radloop.pacs.ledger import Ledger
-from radloop.pipelines import observing
-from radloop.pipelines.delivering import Delivery, Tally
-from radloop.pipelines.observing import Observer, Patience, Stopped, Study
-from radloop.pipelines.picturing import Maker
-from radloop.pipelines.registering import Register
+from radloop.pipelines.arrivals.registering import Register
+from radloop.pipelines.studies import observing
+from radloop.pipelines.studies.delivering import Delivery, Tally
+from radloop.pipelines.studies.observing import Observer, Patience, Stopped, Study
+from radloop.pipelines.studies.picturing import Maker
 from radloop.predictions import Detector
 from radloop.progress import Progress, silent
 from radloop.recipe import Recipe

@@ -35,8 +35,8 @@ from radloop.feedback import answers, records
 from radloop.feedback.records import Feedback, Model, PictureMeasures, Simulated
 from radloop.pacs import Instance, Pacs
 from radloop.pacs.ledger import Done, Ledger
-from radloop.pipelines import arriving
-from radloop.pipelines.picturing import Made
+from radloop.pipelines.arrivals import arriving
+from radloop.pipelines.studies.picturing import Made
 from radloop.predictions import Detector, Picture
 from radloop.recipe import Recipe
 from radloop.taxonomy import Taxonomy

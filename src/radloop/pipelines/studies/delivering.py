@@ -16,12 +16,13 @@ from radloop.errors import DetectorError
 from radloop.feedback import conventions
 from radloop.options import Watch
 from radloop.pacs.ledger import Done
-from radloop.pipelines import answering, ingesting, reported
-from radloop.pipelines.answering import REFUSED
+from radloop.pipelines import ingesting
+from radloop.pipelines.arrivals.registering import Register
 from radloop.pipelines.ingesting import TakenIn
-from radloop.pipelines.observing import IMAGE, OTHER, OURS, REPORT, Image, Observer, Study
-from radloop.pipelines.registering import Register
-from radloop.pipelines.reported import Desk, Told
+from radloop.pipelines.studies import answering, reported
+from radloop.pipelines.studies.answering import REFUSED
+from radloop.pipelines.studies.observing import IMAGE, OTHER, OURS, REPORT, Image, Observer, Study
+from radloop.pipelines.studies.reported import Desk, Told
 from radloop.progress import silent
 from radloop.simulation.journal import Journal
 from radloop.storage import Store, publish

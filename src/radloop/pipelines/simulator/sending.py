@@ -15,7 +15,7 @@ from radloop.errors import DetectorError, PacsError, TransientDetectorError, Tra
 from radloop.options import Simulate
 from radloop.pacs.client import Client
 from radloop.pacs.connection import Limits
-from radloop.pipelines.playing import Share
+from radloop.pipelines.simulator.playing import Share
 from radloop.predictions import Picture, Predictions
 from radloop.progress import Progress, silent
 from radloop.simulation import hospital, load

@@ -19,7 +19,7 @@ from radloop.feedback import elsewhere, records, reviews
 from radloop.feedback.elsewhere import Drawn, Opinion
 from radloop.feedback.records import Feedback
 from radloop.feedback.reviews import Review
-from radloop.pipelines.answering import shown
+from radloop.pipelines.studies.answering import shown
 from radloop.taxonomy import Taxonomy
 
 _SAME_PX: Final = 0.5  # what a box may change by on its way through a viewer

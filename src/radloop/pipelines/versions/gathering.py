@@ -13,9 +13,9 @@ from radloop.dataset import additions, findings, identity, ids, kept_splits, pic
 from radloop.dataset.additions import Added
 from radloop.dataset.findings import Validated
 from radloop.options import Transform
-from radloop.pipelines import refusing
-from radloop.pipelines.continuing import Continued
-from radloop.pipelines.joining import Joining
+from radloop.pipelines.versions import refusing
+from radloop.pipelines.versions.continuing import Continued
+from radloop.pipelines.versions.joining import Joining
 from radloop.sources import formats, raw
 from radloop.sources.formats import csv
 from radloop.sources.raw import RawData

@@ -21,7 +21,7 @@ from radloop.options import Forget
 from radloop.pacs import ledger
 from radloop.pacs.ledger import Ledger
 from radloop.pipelines.exporting import STAMP
-from radloop.pipelines.whose import Whose
+from radloop.pipelines.removal.whose import Whose
 from radloop.sources import kaggle
 
 

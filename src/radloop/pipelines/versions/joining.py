@@ -14,8 +14,8 @@ from radloop.catalog import incoming, version
 from radloop.dataset import patients
 from radloop.dicom.pseudonyms import FOLDER, KEY, Pseudonyms
 from radloop.options import Transform
-from radloop.pipelines import showing
-from radloop.pipelines.continuing import Continued
+from radloop.pipelines.simulator import showing
+from radloop.pipelines.versions.continuing import Continued
 from radloop.storage import Store, layout, pull
 from radloop.tables import ASSIGNMENT, GROUPS, HELDOUT, INCOMING
 

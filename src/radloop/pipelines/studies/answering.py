@@ -18,7 +18,7 @@ from radloop.feedback import elsewhere, records
 from radloop.feedback.records import Feedback
 from radloop.feedback.reviews import Shown
 from radloop.pacs.ledger import Planned
-from radloop.pipelines.observing import Image, Observer
+from radloop.pipelines.studies.observing import Image, Observer
 from radloop.tables import EDGES
 
 STORED: Final = "stored"

@@ -1,0 +1,1 @@
+"""The parts of forgetting: whose images are meant, and what lies where of them."""
