@@ -1,6 +1,7 @@
 """A PACS watched: new studies -> pictures -> detector -> feedback, and a report back into each study.
 
-Threads look at studies (`studies.observing`) while the main one writes what was found in the ones before (`studies.delivering`).
+Threads look at studies (`studies.observing`) while the main one writes what was found in the ones before
+(`studies.delivering`).
 """
 
 import secrets
