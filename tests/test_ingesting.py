@@ -486,3 +486,20 @@ def test_store_with_another_version_of_the_dataset_is_told_of(place, tmp_path_fa
     offline.load(Load(out=other / "out", jobs=1, allow_shrink=True))
     notes = ingest(place, store=str(other / "out/store")).notes
     assert [note for note in notes if "what was held out since is not known here" in note]
+
+
+def test_folder_of_a_picture_with_text_in_it_is_its_owners_alone(place):
+    buffer = io.BytesIO()
+    Image.fromarray(plant(radiograph(0), "DOE^JOHN")).save(buffer, "PNG")
+    put(place, "a.png", buffer.getvalue())
+    assert ingest(place).refused["code"].to_list() == ["held"]
+    made = [place / "out/private", *(place / "out/private").rglob("*")]
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
+
+
+def test_key_that_others_can_read_stops_the_run_before_any_file_is_refused_for_it(place):
+    put(place, "a.dcm", dicom_files.dicom(dicom_files.gray(seed=1)))
+    Pseudonyms.open(place / "out")
+    (place / "out/private/key").chmod(0o644)
+    with pytest.raises(SourceError, match="chmod 600"):
+        ingest(place)

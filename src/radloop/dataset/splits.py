@@ -179,7 +179,8 @@ def _settled(groups: pl.DataFrame, earlier: pl.DataFrame, move: frozenset[str]) 
         raise SplitError(
             f"{_placed(torn)}: these turn out to belong together (one patient, or near-duplicate pictures), but the "
             "previous version has them in different splits, which they keep for ever. Leave one side out of the source "
-            "(rather the training pictures than the held-out ones), or begin anew with --fresh."
+            "(rather the training pictures than the held-out ones; `radloop forget` takes away what came in), or begin "
+            "anew with --fresh."
         )
     return known.select("group", "split").drop_nulls().unique()
 

@@ -40,8 +40,8 @@ def admit(private: Path, image_id: str, png: bytes, why: str, *, writing: bool =
         _let_go(held, writing=writing)
         return None
     if writing:
-        for name in (WAITING, RELEASED, KEPT_OUT):
-            (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for made in (private, folder, *(folder / name for name in (WAITING, RELEASED, KEPT_OUT))):
+            made.mkdir(mode=0o700, exist_ok=True)  # with `parents` they would be open to others
         files.write_atomic(held.with_suffix(".txt"), f"{why}\n".encode(), mode=0o600)
         files.write_atomic(held, png, mode=0o600)
     return f"{why}. It waits in {FOLDER}/{QUARANTINE}/{WAITING}: look, then move it to {RELEASED} or {KEPT_OUT}"

@@ -120,12 +120,14 @@ def _is_dicom(entry: os.DirEntry[str]) -> bool:
 
 
 def of_folder(reader: Reader, *, jobs: int) -> Coming:
-    """What lies in the reader's folder. Raises SourceError where that is nothing."""
+    """What lies in the reader's folder. Raises SourceError where that is nothing, or the key cannot be used."""
     found, refused, others = find(reader.folder)
     if not found and not refused:
         raise SourceError(f"{reader.folder} holds no picture (PNG, JPEG) and no DICOM file.")
     if reader.names is None:
         _require_harmless(found, reader.folder)
+    if reader.names == "hide" or any(one.image_id is None for one in found):
+        _pseudonyms(reader)  # a key that cannot be used stops the run, and is no fault of the files
     notes = (f"{several(others, 'other file')} (no PNG, JPEG or DICOM) passed over",) if others else ()
     return Coming(chain([list(refused)], _read(reader, found, jobs=jobs)), len(found) + len(refused), notes)
 
