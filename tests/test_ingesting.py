@@ -132,6 +132,34 @@ def test_held_out_patient_is_recognized_by_the_clear_id_which_stays_in_memory(pl
     assert not [name for name, data in everything.items() if b"somebody else" in data]
 
 
+def test_picture_of_a_training_patient_is_no_audit_where_the_table_of_the_dataset_tells_it(place):
+    trains = images(place, "training")[0]
+    put(place, "a.png", picture(1))
+    put(place, "b.png", picture(2))
+    listed = place / "patients.csv"
+    listed.write_text(f"image_id,patient_id\na,patient {trains[:6]}\nb,somebody else\n")
+    ingest(place, patients=listed, audit_share=1)
+    assert {name: row["audit"] for name, row in rows(place).items()} == {"a": False, "b": True}
+    groups = dict(version.images(version.read(place / "out").annotations).select("image_id", "group").iter_rows())
+    assert rows(place)["a"]["group"] == groups[trains]
+
+
+def test_without_the_key_of_what_came_in_before_nothing_comes_in(place):
+    put(place, "a.dcm", dicom_files.dicom(dicom_files.gray(64, 64, seed=1)))
+    ingest(place, audit_share=0)
+    before = content(place / "out/organized")
+    shutil.rmtree(place / "out/private")
+    with pytest.raises(SourceError, match=r"key is missing, .*its patients would not be recognized\. Bring"):
+        ingest(place)
+    shutil.rmtree(place / "out/organized/incoming")  # as on another machine, which knows the store alone
+    with pytest.raises(SourceError, match="key is missing"):
+        ingest(place)
+    assert (
+        content(place / "out/store/organized/incoming").items()
+        <= {key.removeprefix("incoming/"): data for key, data in before.items()}.items()
+    )
+
+
 @pytest.mark.parametrize("told", ["0{}", "{}.0", "{}"])
 def test_held_out_patient_is_recognized_by_another_way_to_write_the_id(place, told):
     held = images(place, "test")[0]

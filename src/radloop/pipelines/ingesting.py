@@ -78,8 +78,8 @@ def ingest(options: Ingest, *, pacs: Pacs | None = None, progress: Progress = si
     """Take the pictures of a folder, or of a PACS, in and publish the unit to STORE/organized/incoming.
 
     Batch by batch, so that a kill costs one; a second run goes on and ends in the same bytes. `pacs` takes the place of
-    the one that the options name. Raises DatasetError where
-    OUT has no dataset, for it knows what is held out, and what the steps raise.
+    the one that the options name. Raises DatasetError where OUT has no dataset, for it knows what is held out,
+    SourceError where the key is lost that what is there was made with, and what the steps raise.
     """
     writing = not options.dry_run
     if pacs is None and options.from_.startswith(PACS):
@@ -159,6 +159,7 @@ def _take_all(options: Ingest, store: Store, pacs: Pacs | None, progress: Progre
     register.refresh()
     if writing:
         register.bring(store)
+    register.require_key(store)
     parts, refused, batch, known, done = list[TakenIn](), list[Refusal](), list[Arrival](), 0, 0
     named = {}
     if options.patients is not None:

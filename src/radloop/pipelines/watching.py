@@ -85,18 +85,19 @@ def watch(
     if options.dry_run:
         return _preview(options, pacs or Client.of(options.pacs, options.pacs_auth))
     stop, run_id = threading.Event(), f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-    pseudonyms = Pseudonyms.open(options.out)
     with ExitStack() as until_the_end:
         enter = until_the_end.enter_context
+        store = enter(closing(storage.open_store(options.store_address)))
+        store.preflight()
+        register = Register(options.out, jobs=options.jobs, progress=progress)
+        register.refresh()
+        register.require_key(store)
+        pseudonyms = Pseudonyms.open(options.out)
         enter(files.locked(options.out / FOLDER / _OWN))
         enter(hospital.stopped_by_signals(stop))
         journal = enter(Journal(options.watch_log, run_id))
         pacs = pacs or Client.of(options.pacs, options.pacs_auth)
         ledger = enter(Ledger(_ledger(options, pseudonyms, pacs)))
-        store = enter(closing(storage.open_store(options.store_address)))
-        store.preflight()
-        register = Register(options.out, jobs=options.jobs, progress=progress)
-        register.refresh()
         tally = Tally()
         patience = Patience(stop, partial(_say, journal, progress, tally))
         try:

@@ -20,6 +20,9 @@ from radloop.words import Format
 SOURCE: Final = "source.json"
 
 
+FOLDER: Final = "raw"  # under OUT
+
+
 @dataclass(frozen=True)
 class RawData:
     """Where the raw data of a dataset lie."""
@@ -93,7 +96,7 @@ def _of_dicom(document: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _folder(out: Path) -> Path:
-    return out.absolute() / "raw"
+    return out.absolute() / FOLDER
 
 
 def radiographs(raw: RawData) -> pl.DataFrame | None:

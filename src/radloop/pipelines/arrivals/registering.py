@@ -11,15 +11,18 @@ import polars as pl
 from radloop import files, manifest, tree
 from radloop.catalog import heldout, tombstones, version
 from radloop.catalog import incoming as unlabelled
-from radloop.dataset import album, incoming, incoming_files, patients, pictures
+from radloop.dataset import album, ids, incoming, incoming_files, patients, pictures
 from radloop.dataset.album import Album
 from radloop.dataset.incoming import Arrival
+from radloop.dicom.pseudonyms import FOLDER, KEY
 from radloop.engines import Local
-from radloop.errors import DatasetError
+from radloop.errors import DatasetError, SourceError
 from radloop.progress import Progress, silent
+from radloop.sources import formats, raw
 from radloop.storage import Store, layout, pull
 from radloop.words import HELD_OUT
 
+_UNIT: Final = f"{manifest.UNIT}/{manifest.INCOMING}"  # in the store
 # in OUT/cache: what was measured of the dataset's pictures, here and by `transform`
 _KNOWN: Final = "known.parquet"
 _TRANSFORMED: Final = "pictures.parquet"
@@ -60,6 +63,7 @@ class Register:
         summary = version.summary_of(self.known.content(tree.SUMMARY), name=str(self.root))
         self.lineage = str(summary.get("lineage") or self.known.id)
         self.own = version.images(self.known.annotations)
+        self.patients = self._patients()
         self.stones = tombstones.read(self.root.parent)
         self.table = incoming_files.rows(self.unit)
         self.album = Album()
@@ -90,7 +94,7 @@ class Register:
         hashed += [(arrival.image_id, one) for arrival in arrivals for one in arrival.known_as]
         named = pl.DataFrame(hashed, schema=_NAMED, orient="row")
         remembered = heldout.of_patients(self.known.memory)
-        same = pl.concat([heldout.patients_of(named, self.lineage), remembered])
+        same = pl.concat([heldout.patients_of(pl.concat([named, self.patients]), self.lineage), remembered])
         return [alike, every.rename({"patient": "value"}), same.rename({"patient": "value"})]
 
     def decided(self, new: pl.DataFrame, arrivals: Sequence[Arrival], *, audit_share: float) -> pl.DataFrame:
@@ -111,6 +115,23 @@ class Register:
         seen = self.album.sums_of(own["image_id"])
         return {image_id: (md5, *seen.get(image_id, ())) for image_id, md5 in own.select("image_id", "md5").iter_rows()}
 
+    def require_key(self, store: Store) -> None:
+        """Raise SourceError where what came in, here or in the store, has the pseudonyms of a key that is not here.
+
+        With another key a patient would be two, one of whom may train while the other measures.
+        """
+        path = self.root.parent / FOLDER / KEY
+        if path.exists():
+            return
+        data = store.get(f"{_UNIT}/{tree.INCOMING}")
+        theirs = [] if data is None else [unlabelled.decode(data, name=f"{store.address}/{_UNIT}")]
+        keyed = pl.col("patient").is_not_null() | pl.col("recipe").is_not_null()
+        if any(not table.filter(keyed).is_empty() for table in (self.table, *theirs)):
+            raise SourceError(
+                f"{path} is missing, and what came in before has its pseudonyms: with a new key its patients would not "
+                "be recognized. Bring the folder from your backup, or from the machine that took those pictures in."
+            )
+
     def is_forgotten(self, image_id: str, pixels_md5: str) -> bool:
         """Whether `radloop forget` has taken the image, or its picture under another name, away."""
         forgotten = tombstones.forgotten
@@ -127,7 +148,7 @@ class Register:
 
         Raises DatasetError where an image has another picture there, or was forgotten there and still lies here.
         """
-        prefix = f"{manifest.UNIT}/{manifest.INCOMING}"
+        prefix = _UNIT
         self._forget_as(store)
         data = store.get(f"{prefix}/{manifest.NAME}")
         if data is None or store.get(f"{prefix}/{layout.MARKER}") is not None:
@@ -178,6 +199,19 @@ class Register:
         self.table = table
         self.album.add(new)
         self._seen = (*self._seen[:1], _stamp(self.unit / manifest.NAME), _stamp(self.unit / tree.INCOMING))
+
+    def _patients(self) -> pl.DataFrame:
+        """Whose the dataset's images are, as far as this machine knows: by the table that the dataset was made from.
+
+        A version tells it of what was held out alone.
+        """
+        try:
+            rows = formats.read(raw.read(self.root.parent)).rows
+            named = self.own.select("image_id", path=pl.format("{}.png", "image_id"))
+            rows = ids.match(rows["image_id"], named, name=raw.FOLDER).apply(rows)
+        except SourceError:  # it was pulled, or made elsewhere
+            return _NAMED.to_frame()
+        return patients.hashed(rows, self.own)
 
     def _measured(self) -> pl.DataFrame:
         """SEEN of the pictures that are not held out: of what the memory has, no picture is opened."""
