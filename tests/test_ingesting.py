@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -304,6 +305,15 @@ def test_without_a_dataset_nothing_comes_in(tmp_path):
     (tmp_path / "new").mkdir()
     with pytest.raises(DatasetError, match="holds no dataset, and without one nobody knows what is held out"):
         ingest(tmp_path)
+
+
+def test_dicom_without_pydicom_stops_the_run(place, monkeypatch):
+    put(place, "a.png", picture(1))
+    assert ingest(place).new == 1
+    put(place, "b.dcm", dicom_files.dicom(dicom_files.gray()))
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(SourceError, match=r"pip install 'radloop\[dicom\]'"):
+        ingest(place)
 
 
 def test_folder_without_pictures_or_without_a_folder_stops_the_run(place):

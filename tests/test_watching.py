@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import sys
 from collections import Counter
 
 import numpy as np
@@ -17,7 +18,15 @@ from radloop.dataset import incoming_files
 from radloop.dicom import quarantine, wrapping
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.dicom.report import Device
-from radloop.errors import BusyError, DatasetError, DetectorError, MisreadDetectorError, PacsError, UsageError
+from radloop.errors import (
+    BusyError,
+    DatasetError,
+    DetectorError,
+    MisreadDetectorError,
+    PacsError,
+    SourceError,
+    UsageError,
+)
 from radloop.feedback import records
 from radloop.options import Watch
 from radloop.pacs.ledger import Ledger
@@ -62,6 +71,14 @@ def image_id(out, number):
 
 def three_studies(**told):
     return MemoryPacs(radiograph(1), radiograph(2), same_study(3, 5), same_study(4, 5), **told)
+
+
+def test_without_pydicom_nothing_is_refused_for_good(out, monkeypatch):
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pydicom", None)
+        with pytest.raises(SourceError, match=r"pip install 'radloop\[dicom\]'"):
+            watch(out, three_studies())
+    assert watch(out, three_studies()).images == 4
 
 
 def test_new_studies_become_pictures_feedback_and_a_report_each(out):

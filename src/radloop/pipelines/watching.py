@@ -21,7 +21,7 @@ from typing import Final
 from radloop import detectors, files, storage
 from radloop.catalog.classes import wishes
 from radloop.detectors import names, recipes
-from radloop.dicom import quarantine
+from radloop.dicom import quarantine, radiograph
 from radloop.dicom.pseudonyms import FOLDER, Pseudonyms
 from radloop.errors import UsageError
 from radloop.feedback import records
@@ -78,10 +78,12 @@ def watch(
     A signal ends the run after the studies at hand. What is gone (the PACS, a server of the detector, the store,
     another run that holds OUT) is waited for. `pacs` and `detector` take the place of those that the options name.
 
-    Raises DatasetError where OUT has no dataset, BusyError where another watcher works here, and what cannot pass.
+    Raises DatasetError where OUT has no dataset, BusyError where another watcher works here, SourceError where pydicom
+    is missing, and what cannot pass.
     """
     if options.detector.startswith("oracle"):
         raise UsageError("--detector oracle needs the truth about the images, and nobody knows it of new ones.")
+    radiograph.library()
     if options.dry_run:
         return _preview(options, pacs or Client.of(options.pacs, options.pacs_auth))
     stop, run_id = threading.Event(), f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"

@@ -52,7 +52,8 @@ def find(folder: Path, *, annotations: Path | None = None, form: Format = "auto"
     pictures = next((folder / name for name in _places(form) if _has_picture(folder / name)), None)
     if pictures is None:
         raise SourceError(
-            f"{folder} holds no picture ({', '.join(SUFFIXES)}), neither in train/, nor in images/, nor itself."
+            f"{folder} holds no picture ({', '.join(SUFFIXES)}), neither in train/, nor in images/, nor itself. "
+            f"Are they DICOM files? Then pass --source dicom:{folder}."
         )
     beside = labels.path if labels.path.is_dir() else labels.path.parent
     sizes = _first_file(beside, (SIZES,)) or _first_file(folder, (SIZES,)) if form == "csv" else None

@@ -124,12 +124,21 @@ def of_folder(reader: Reader, *, jobs: int) -> Coming:
     found, refused, others = find(reader.folder)
     if not found and not refused:
         raise SourceError(f"{reader.folder} holds no picture (PNG, JPEG) and no DICOM file.")
+    if any(one.image_id is None for one in found):
+        _require_library()
     if reader.names is None:
         _require_harmless(found, reader.folder)
     if reader.names == "hide" or any(one.image_id is None for one in found):
         _pseudonyms(reader)  # a key that cannot be used stops the run, and is no fault of the files
     notes = (f"{several(others, 'other file')} (no PNG, JPEG or DICOM) passed over",) if others else ()
     return Coming(chain([list(refused)], _read(reader, found, jobs=jobs)), len(found) + len(refused), notes)
+
+
+def _require_library() -> None:
+    """Raise SourceError where pydicom is missing: without it every DICOM file would be refused."""
+    from radloop.dicom import radiograph
+
+    radiograph.library()
 
 
 def _require_harmless(found: Sequence[Found], folder: Path) -> None:
@@ -160,6 +169,7 @@ def _read(reader: Reader, found: Sequence[Found], *, jobs: int) -> Iterator[Shar
 
 def of_pacs(reader: Reader, pacs: Pacs, known: Collection[str], *, jobs: int) -> Coming:
     """All radiographs of a PACS; one that is known is not asked for again. Raises PacsError where the PACS fails."""
+    _require_library()
     return Coming(_ask(reader, pacs, known, jobs=jobs), 0, ())
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 
 import polars as pl
 
-from radloop.dicom import wrapping
+from radloop.dicom import radiograph, wrapping
 from radloop.dicom.wrapping import Room
 from radloop.errors import DetectorError, PacsError, TransientDetectorError, TransientPacsError, UsageError
 from radloop.options import Simulate
@@ -38,9 +38,13 @@ class Modality:
     name = "pacs"
 
     def __init__(self, options: Simulate, originals: Mapping[str, Original], *, stop: threading.Event) -> None:
-        """Ask whether the PACS is there. Raises TransientDetectorError where it is not yet, PacsError, UsageError."""
+        """Ask whether the PACS is there.
+
+        Raises TransientDetectorError where it is not yet, PacsError, UsageError, SourceError where pydicom is missing.
+        """
         if options.engine != "local":
             raise UsageError("--pacs sends from this machine alone: leave --engine out.")
+        radiograph.library()
         limits = Limits(seconds=options.request_timeout, tries=1)  # the hospital tries again
         self._pacs = Client.of(options.pacs or "", options.pacs_auth, limits=limits)
         self._originals, self._seed, self._moment = originals, options.seed, datetime.now(UTC)
