@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image
 
 import incoming_unit
 import made_up
@@ -177,6 +178,28 @@ def test_changed_picture_of_the_unit_does_not_train(place):
     place.build(add=place.retrain, max_refused=0.5)
     assert ids[0] not in place.splits()
     assert "not the picture that came in" in (place.organized / tree.REJECTED).read_text()
+
+
+def test_review_of_what_came_in_is_of_no_other_picture_that_the_source_has_under_its_id(place):
+    same, packed, other = place.come_in(count=3)
+    place.read([same, packed, other])
+    retraining.retrain(Retrain(out=place.out, store=str(place.store)))
+    films, came = place.root / "films", place.root / "came-1"
+    made_up.write_rows(films, [*made_up.rows(films), *made_up.rows(came)])
+    with (films / "train_meta.csv").open("a") as sizes:
+        sizes.writelines((came / "train_meta.csv").read_text().splitlines(keepends=True)[1:])
+    shutil.copy(came / "train" / f"{same}.png", films / "train")
+    Image.open(came / "train" / f"{packed}.png").convert("L").save(films / "train" / f"{packed}.jpg", quality=80)
+    Image.open(came / "train" / f"{same}.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(
+        films / "train" / f"{other}.png"
+    )
+    place.build(add=place.retrain, max_refused=1)
+    found = place.splits()
+    assert (found[same], found[packed]) == ("training", "training")
+    assert other not in found
+    refused = pl.read_csv(place.organized / tree.REJECTED).filter(image_id=other)
+    assert refused["reason"].str.contains("another picture came in under this id").all()
+    assert refused.height > 1  # the source's rows, and the review's
 
 
 def test_group_that_an_audit_image_is_of_stays_out_of_training_though_its_image_is_of_production(place):

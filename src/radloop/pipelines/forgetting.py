@@ -4,7 +4,6 @@ What is to be written is prepared below OUT/.forgetting first, and `journal.json
 step can be killed and made again, and the next `forget` ends what this one began. It is gone when all is done.
 """
 
-import hashlib
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ import polars as pl
 from radloop import files, manifest, storage, tree
 from radloop.catalog import tombstones
 from radloop.dicom import pseudonyms
+from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.errors import UNDECODABLE, BusyError, DatasetError, UsageError
 from radloop.options import Forget
 from radloop.pipelines.removal import clearing, remainders, whose
@@ -82,11 +82,11 @@ def forget(options: Forget, *, now: datetime | None = None, progress: Progress =
         if begun is not None and writing:
             begun = _taken_up(options, places, begun)
             _apply(options, places, begun, progress)
-        if begun is not None and begun.asked == _hash(asked):
+        if begun is not None and begun.asked == _hash(options.out, asked):
             return _told(begun, done=writing)
 
         meant = whose.find(options, partial(places.get, "here"), partial(places.get, "store"))
-        work = _Work(_hash(asked), options.reason, now or datetime.now(UTC), secrets.token_hex(8), meant)
+        work = _Work(_hash(options.out, asked), options.reason, now or datetime.now(UTC), secrets.token_hex(8), meant)
         work = _prepared(options, places, work)
         if writing:
             _apply(options, places, work, progress)
@@ -107,8 +107,9 @@ def _require_harmless(reason: str, asked: str) -> None:
         raise UsageError("--reason says whose it was, and it is published. Give a reason without a name or an id.")
 
 
-def _hash(asked: str) -> str:
-    return hashlib.sha256(asked.encode()).hexdigest()
+def _hash(out: Path, asked: str) -> str:
+    """By the key of OUT, where it has one: it lies in the journal until the work is done."""
+    return Pseudonyms.open(out, writing=False).keyed("asked", asked)
 
 
 def _begun(out: Path) -> _Work | None:

@@ -156,11 +156,11 @@ def transform(
         gathered = gathering.gather(data, pictures.find(folder_of_pictures), wishes, continued, options, incoming)
         labelled = gathered.found.join(gathered.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
-        inspected = incoming.checked(pictures.require_upright(inspected))
+        thumbnails = pictures.Thumbnails(folder_of_pictures, inspected, engine=engine, cache=cache)
+        inspected = incoming.checked(pictures.require_upright(inspected), thumbnails)
         gathered, inspected = gathering.without_forgotten(gathered, inspected, continued.stones)
         valid = refusing.with_pictures(options, gathered.valid, inspected, name=data.title)
 
-        thumbnails = pictures.Thumbnails(folder_of_pictures, inspected, engine=engine, cache=cache)
         duplicates = similarity.near_duplicates(inspected, thumbnails)
         patients = pl.concat([valid.patients, incoming.patients])
         grouping = splits.group(valid.findings["image_id"], patients=patients, duplicates=duplicates)

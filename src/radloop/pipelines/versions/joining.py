@@ -7,11 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from radloop import files, manifest, storage, values
+from radloop import files, manifest, similarity, storage, values
 from radloop.catalog import incoming, version
 from radloop.dataset import patients
+from radloop.dataset.recognition import Thumbnails
 from radloop.dicom.pseudonyms import FOLDER, KEY, Pseudonyms
 from radloop.options import Transform
 from radloop.pipelines.simulator import showing
@@ -103,14 +106,29 @@ class Joining:
         rows = [(image_id, str(path.absolute()), None) for image_id, path in sorted(places.items())]
         return pl.DataFrame(rows, schema=_FOUND, orient="row")
 
-    def checked(self, inspected: pl.DataFrame) -> pl.DataFrame:
-        """The same PICTURES; one that is another than came in has a problem."""
-        ours = self.table.select("image_id", came="md5")
-        own = pl.col("path").str.starts_with("/")  # those of the source lie in its folder
-        other = own & (pl.col("md5") != pl.col("came")).fill_null(value=False)
-        problem = pl.when(other).then(pl.lit("it is not the picture that came in (MD5)"))
+    def checked(self, inspected: pl.DataFrame, thumbnails: Thumbnails) -> pl.DataFrame:
+        """The same PICTURES; one that is another than came in under its id has a problem: what was said is of that."""
+        ours = self.table.select("image_id", came="md5", came_pixels="pixels_md5", small="thumbnail", told="recipe")
         known = inspected.join(ours, on="image_id", how="left", maintain_order="left")
-        return known.with_columns(problem=pl.coalesce("problem", problem)).drop("came")
+        brought = pl.col("path").str.starts_with("/")  # those of the source lie in its folder
+        changed = brought & (pl.col("md5") != pl.col("came")).fill_null(value=False)
+        # of a DICOM file the id alone says that it is the same image
+        maybe = known.filter(
+            ~brought,
+            pl.col("problem").is_null(),
+            pl.col("told").is_null(),
+            pl.col("pixels_md5") != pl.col("came_pixels"),
+        )
+        smaller = thumbnails(maybe["image_id"].to_list()) if maybe.height else ()
+        pairs = zip(maybe["image_id"], maybe["small"], smaller, strict=True)
+        others = [image_id for image_id, small, now in pairs if not _is_same(small, now)]
+        problem = (
+            pl.when(changed)
+            .then(pl.lit("it is not the picture that came in (MD5)"))
+            .when(pl.col("image_id").is_in(others))
+            .then(pl.lit("another picture came in under this id (`radloop ingest`): give one of them another id"))
+        )
+        return known.with_columns(problem=pl.coalesce("problem", problem)).select(inspected.columns)
 
     def of_other_recipes(self, image_ids: Collection[str], recipe: str | None) -> tuple[str, ...]:
         """A sentence where pictures that join were made by another recipe than the dataset's."""
@@ -142,6 +160,12 @@ class Joining:
             files.link_or_copy(paths[row["key"]], place)
             named[row["image_id"]] = place
         return named
+
+
+def _is_same(small: bytes, now: npt.NDArray[np.uint8]) -> bool:
+    """Whether two thumbnails are of one picture as it lies, whatever its gray scale and compression."""
+    before = np.frombuffer(small, np.uint8)
+    return bool(np.corrcoef(before, now.ravel())[0, 1] ** 2 >= similarity.LIKENESS)
 
 
 @contextmanager
