@@ -30,6 +30,13 @@ def test_what_was_written_is_there_for_the_next_run(path):
         assert ledger.reports("1.2", "yolo 2") == []
 
 
+def test_object_that_a_pacs_lists_in_two_studies_is_known_in_both(path):
+    with Ledger(path) as ledger:
+        for study in ("1.2", "1.3"):
+            ledger.record([Done(study, "1.2.3", "image", "a1")])
+        assert ledger.known("1.2") == ledger.known("1.3") == {"1.2.3"}
+
+
 def test_a_step_that_is_cut_off_has_not_begun(path):
     def step(ledger):
         with ledger.together():

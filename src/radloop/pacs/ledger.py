@@ -15,8 +15,8 @@ from typing import Final, NamedTuple, Self
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS studies (study_uid TEXT PRIMARY KEY, objects INTEGER);
 CREATE TABLE IF NOT EXISTS objects (
-    sop_instance_uid TEXT PRIMARY KEY, study_uid TEXT NOT NULL, outcome TEXT NOT NULL, image_id TEXT);
-CREATE INDEX IF NOT EXISTS objects_of_study ON objects (study_uid);
+    study_uid TEXT, sop_instance_uid TEXT, outcome TEXT NOT NULL, image_id TEXT,
+    PRIMARY KEY (study_uid, sop_instance_uid));
 CREATE TABLE IF NOT EXISTS reports (
     study_uid TEXT, model TEXT, number INTEGER, images TEXT NOT NULL, outcome TEXT,
     PRIMARY KEY (study_uid, model, number));
@@ -96,7 +96,7 @@ class Ledger:
 
     def record(self, done: Iterable[Done]) -> None:
         """Objects that are done."""
-        rows = [(one.sop_instance_uid, one.study_uid, one.outcome, one.image_id) for one in done]
+        rows = [(one.study_uid, one.sop_instance_uid, one.outcome, one.image_id) for one in done]
         with self._lock:
             self._database.executemany("REPLACE INTO objects VALUES (?, ?, ?, ?)", rows)
 
