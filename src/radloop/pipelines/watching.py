@@ -65,6 +65,7 @@ class Watched:
     waits: int  # times that something was gone
     refused: Mapping[str, int]  # objects, by code
     held: int  # pictures that wait for a person
+    quarantine: Path  # where
     stopped: bool  # by a signal
     notes: tuple[str, ...]
     done: bool = True  # False with --dry-run: `studies` are those that would be looked at
@@ -283,6 +284,7 @@ def _summary(
         waits=tally.waits,
         refused=dict(tally.refused.most_common()),
         held=quarantine.waiting(options.out),
+        quarantine=options.out / FOLDER / quarantine.QUARANTINE,
         stopped=stopped,
         notes=notes,
     )
