@@ -253,10 +253,10 @@ def test_a_study_that_still_grows_is_not_taken_yet(out):
 
     def before(asked):
         if asked == "studies":
-            more = next(sizes)
+            more = next(sizes, "asked again before the signal is seen")
             if more is None:
                 os.kill(os.getpid(), signal.SIGTERM)
-            else:
+            elif not isinstance(more, str):
                 pacs.before = lambda asked: None
                 pacs.store([more])
                 pacs.before = before
