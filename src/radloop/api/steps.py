@@ -206,7 +206,7 @@ def ingest(
     """Take in pictures that nobody has labelled yet, and publish them to the store's organized/incoming.
 
     >>> done = radloop.ingest(from_="my-xrays/train", out="data", audit_share=0.2)
-    >>> done.new, done.known  # they are the dataset's own
+    >>> done.new, done.known + done.refused.height  # they are the dataset's own; some wait, as if with text in them
     (0, 40)
     """
     from radloop.pipelines import ingesting
