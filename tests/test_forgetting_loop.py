@@ -143,6 +143,7 @@ def test_it_waits_for_nobody(out):
 
 
 def test_picture_that_would_wait_for_a_persons_look_does_not_come_in_either(out, monkeypatch):
+    Pseudonyms.open(out)  # the key that the patients of what came in are named by
     one = image(out, "production")
     picture = next((out / "films" / "train").glob(f"{one}.png"))
     forget(out, one)
@@ -157,6 +158,7 @@ def test_picture_that_would_wait_for_a_persons_look_does_not_come_in_either(out,
 
 def test_other_machine_brings_nothing_back(out, tmp_path):
     """One that has pictures, rounds and feedback of its own, and hears of it by the store alone."""
+    Pseudonyms.open(out)  # the two have one key
     other = Path(shutil.copytree(out, tmp_path / "other", symlinks=True, ignore=shutil.ignore_patterns("store")))
     one, lonely = trained(out), incoming.read(out / "organized").filter(pl.col("patient").is_null())["image_id"][0]
     for gone in (one, lonely):
