@@ -13,7 +13,7 @@ from PIL import Image
 
 import dicom_files
 from radloop.dicom import gray as recipes
-from radloop.dicom import radiograph, wrapping
+from radloop.dicom import radiograph, views, wrapping
 from radloop.dicom.wrapping import Room
 from radloop.recipe import Recipe
 from radloop.sources import synthetic
@@ -51,6 +51,14 @@ def test_most_are_eight_bit_and_every_other_kind_is_sent_too():
 
 
 GRAY = dicom_files.gray(32, 32, bits=8)
+
+
+@pytest.mark.parametrize("view", ["PA", "AP"])
+def test_code_of_the_view_says_what_its_word_says(view):
+    told = header(wrapped(GRAY, room=Room("North", view, "Flat detector", ROOM.moment)))
+    assert told.ViewPosition == view
+    del told.ViewPosition
+    assert views.of(told) == view
 
 
 def test_picture_that_is_not_black_and_white_is_not_stretched():

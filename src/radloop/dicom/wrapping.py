@@ -27,7 +27,7 @@ _EXPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
 _IMPLEMENTATION: Final = "2.25.308177021093764210236481910862154803291"
 # Bits stored, whether white is 0, and how often modalities send that.
 _KINDS: Final = ((8, False, 0.5), (12, False, 0.2), (12, True, 0.15), (16, False, 0.1), (8, True, 0.05))
-_VIEWS: Final = {"PA": ("399348003", "Postero-anterior"), "AP": ("399033003", "Antero-posterior")}
+_VIEWS: Final = {"PA": ("272479007", "Postero-anterior"), "AP": ("399348003", "Antero-posterior")}  # CID 4010
 _YEARS: Final = (18, 95)  # of age
 
 
