@@ -15,7 +15,6 @@ from scipy.sparse.csgraph import connected_components
 
 Gray = npt.NDArray[np.uint8]  # (rows, columns)
 Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 LEAST_GLYPHS: Final = 4  # in a row: a side marker, or the initials of who took the picture, have three at the most
 _FAINT_GLYPHS: Final = 6  # where the contrast is not strong: vessels and bones make rows of four

@@ -24,7 +24,6 @@ _MAX_READS: Final = 200_000  # of a header; a radiograph has some hundred elemen
 _SEQUENCES: Final = ("ViewCodeSequence", "ModalityLUTSequence", "VOILUTSequence")
 _MAX_SEQUENCE: Final = 4_000_000  # bytes; a table of 65,536 entries has 131,072
 _PREAMBLE: Final = 128
-_IMPLICIT: Final = "1.2.840.10008.1.2"
 _PIXELS: Final = 0x7FE00010
 _FIRST_PIXELS: Final = 0x7FE00008  # of numbers with a fraction, as 0009
 _MIN_STEP_MM, _MAX_STEP_MM = 0.001, 10  # between pixels; any other number is none, and may be somebody's
@@ -143,7 +142,7 @@ class _Bounded(io.BytesIO):
 def _parse(data: bytes) -> tuple[Any, str, memoryview, _PixelElement | None]:
     """The header, the transfer syntax, the (inflated) bytes, and where among them the pixels are."""
     from pydicom.filereader import read_dataset
-    from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
+    from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
     if data[_PREAMBLE : _PREAMBLE + 4] != b"DICM":
         raise DicomError("not a DICOM file: it does not say DICM at byte 128", code="not-dicom")
@@ -156,7 +155,7 @@ def _parse(data: bytes) -> tuple[Any, str, memoryview, _PixelElement | None]:
     if syntax == DeflatedExplicitVRLittleEndian:
         data, file = _inflated(data[file.tell() :])
     element, stop_when = _stop_at_pixels(file)
-    dataset = read_dataset(file, syntax == _IMPLICIT, syntax != ExplicitVRBigEndian, stop_when=stop_when)
+    dataset = read_dataset(file, syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian, stop_when=stop_when)
     return dataset, syntax, memoryview(data), element[-1] if element else None
 
 

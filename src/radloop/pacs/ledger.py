@@ -159,9 +159,7 @@ class Ledger:
         """A report that was stored, or refused for good."""
         which = (outcome, report.study_uid, report.model, report.number)
         with self._lock:
-            self._database.execute(
-                "UPDATE reports SET outcome = ? WHERE study_uid = ? AND model = ? AND number = ?", which
-            )
+            self._database.execute(_END, which)
 
 
 def count_of(path: Path, image_ids: Collection[str]) -> int:
