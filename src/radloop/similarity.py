@@ -87,11 +87,9 @@ def find(known: npt.NDArray[np.uint8], thumbnails: npt.NDArray[np.uint8]) -> Pai
     m×2 numbers, of the known one first, in order. A pair does not depend on what else is compared, so large sets may
     be given in batches.
     """
-    pairs = [np.empty((0, 2), np.intp)]
-    if len(known) and len(thumbnails):
-        pairs.append(_alike(known, thumbnails))
-        pairs.append(_alike(thumbnails, known)[:, ::-1])
-    return np.unique(np.concatenate(pairs), axis=0)
+    album = Known()
+    album.add(known)
+    return album.find(thumbnails)
 
 
 def likeness(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
@@ -189,20 +187,15 @@ def _partners(small: npt.NDArray[np.uint8]) -> dict[int, set[int]]:
     """For each picture by its number those that it is alike with."""
     partners: dict[int, set[int]] = defaultdict(set)
     if len(small) > 1:
-        for picture, partner in _alike(small, small, themselves=True).tolist():
+        seen = _seen(small)
+        for picture, partner in _compared(seen, seen, themselves=True).tolist():
             partners[picture].add(partner)
             partners[partner].add(picture)
     return partners
 
 
-def _alike(small: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8], *, themselves: bool = False) -> Pairs:
-    """Which of the thumbnails explain which of the others, in any view of those. `themselves`: they are the others."""
-    seen = _seen(others)
-    return _compared(seen if themselves else _seen(small), seen, themselves=themselves)
-
-
 def _compared(these: _Seen, others: _Seen, *, themselves: bool = False) -> Pairs:
-    """Which thumbnails explain which of the others, in any view of those."""
+    """Which thumbnails explain which of the others, in any view of those. `themselves`: they are the others."""
     # Our threads, not those of BLAS: shared among threads, such small products take more time than alone.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(pl.thread_pool_size()) as pool:
         starts = range(0, len(these.small), _ROWS)
