@@ -6,7 +6,7 @@ the thresholds were chosen and what they cost.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -43,6 +43,11 @@ _COLUMNS: Final = 512  # that with its 1 MB stays in a processor's cache
 def thumbnail(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The picture in 32×32 px: averaged to about three times that, then Lanczos, at a tenth of the cost of Lanczos."""
     return np.asarray(Image.fromarray(gray).resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=3.0))
+
+
+def unpacked(thumbnails: Iterable[bytes]) -> npt.NDArray[np.uint8]:
+    """Thumbnails as tables hold them, n×32×32."""
+    return np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, SIDE_PX, SIDE_PX)
 
 
 def phash(thumbnail: npt.NDArray[np.uint8]) -> str:

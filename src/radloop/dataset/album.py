@@ -2,7 +2,6 @@
 
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from radloop import similarity
@@ -36,13 +35,13 @@ class Album:
         self._all = pl.concat([self._all, new])
         self._unseen = pl.concat([self._unseen, new.filter(pl.col("thumbnail").is_null())])
         self._ids += seen["image_id"].to_list()
-        self._known.add(_small(seen))
+        self._known.add(similarity.unpacked(seen["thumbnail"]))
 
     def like(self, pictures: pl.DataFrame) -> pl.DataFrame:
         """Which pictures (SEEN) are one radiograph with which in the album: image_id, other; none of its own name."""
         seen = pictures.filter(pl.col("thumbnail").is_not_null())
-        ids = seen["image_id"].to_list()
-        pairs = [(ids[new], self._ids[known]) for known, new in self._known.find(_small(seen)).tolist()]
+        ids, small = seen["image_id"].to_list(), similarity.unpacked(seen["thumbnail"])
+        pairs = [(ids[new], self._ids[known]) for known, new in self._known.find(small).tolist()]
         for image_id, phash in pictures.select("image_id", "phash").drop_nulls().iter_rows():
             if self._unseen.height:
                 pairs += [(image_id, other) for other in similarity.matches(phash, self._unseen)["image_id"]]
@@ -69,8 +68,3 @@ def links(pairs: pl.DataFrame) -> pl.DataFrame:
     """LINKS that join the images of pairs (image_id, other)."""
     both = pl.concat([pairs["image_id"], pairs["other"]])
     return pl.DataFrame({"image_id": both, "value": pl.concat([pairs["other"], pairs["other"]])}).unique()
-
-
-def _small(seen: pl.DataFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    side = similarity.SIDE_PX
-    return np.frombuffer(b"".join(seen["thumbnail"]), np.uint8).reshape(-1, side, side)

@@ -75,7 +75,7 @@ def _alike(pictures: pl.DataFrame, memory: pl.DataFrame, thumbnails: Thumbnails)
     if pictures.is_empty() or seen.is_empty():
         return RECOGNIZED.to_frame()
     ids = pictures["image_id"].to_list()
-    small = np.frombuffer(b"".join(seen["thumbnail"]), np.uint8).reshape(-1, similarity.SIDE_PX, similarity.SIDE_PX)
+    small = similarity.unpacked(seen["thumbnail"])
     names = seen.select("image_id", "split").rows()
     rows = [(ids[picture], *names[other], "likeness") for other, picture in similarity.find(small, thumbnails(ids))]
     return pl.DataFrame(rows, schema=RECOGNIZED, orient="row")
