@@ -4,7 +4,6 @@ incoming.parquet is what readers go by, and is replaced in one step. A list of w
 first picture and removed after the manifest: what it lists and the table does not have is taken away again.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +12,9 @@ import polars as pl
 
 from radloop import files, manifest, sealed, tree
 from radloop.catalog import incoming
+from radloop.dataset import plan
 from radloop.dataset.incoming import Arrival
-from radloop.tables import INCOMING, MANIFEST
+from radloop.tables import MANIFEST
 
 ARRIVING: Final = incoming.ARRIVING
 
@@ -53,9 +53,7 @@ def _write_manifest(unit: Path, arriving: pl.DataFrame) -> None:
     before = manifest.read(unit)
     listed = MANIFEST.to_frame() if before is None else before.filter(kind="image")
     data = (unit / tree.INCOMING).read_bytes()
-    row = {"key": tree.INCOMING, "kind": "table", "bytes": len(data), "md5": hashlib.md5(data).hexdigest()}
-    table = pl.DataFrame([dict.fromkeys(MANIFEST.names()) | row], schema=MANIFEST)
-    every = pl.concat([listed, arriving, table]).unique("key", keep="last")
+    every = pl.concat([listed, arriving, plan.listed({tree.INCOMING: data})]).unique("key", keep="last")
     files.write_atomic(unit / manifest.NAME, manifest.encode(every))
 
 
@@ -67,14 +65,3 @@ def _file(arrival: Arrival) -> dict[str, Any]:
         "bytes": len(arrival.picture),
         "md5": arrival.md5,
     }
-
-
-def listed(unit: Path) -> pl.DataFrame:
-    """The manifest of the unit; empty where there is none."""
-    found = manifest.read(unit)
-    return MANIFEST.to_frame() if found is None else found
-
-
-def rows(unit: Path) -> pl.DataFrame:
-    """INCOMING of the unit; empty where there is none."""
-    return incoming.read(unit.parent) if unit.exists() else INCOMING.to_frame()

@@ -65,7 +65,7 @@ class Register:
         self.own = version.images(self.known.annotations)
         self.patients = self._patients()
         self.stones = tombstones.read(self.root.parent)
-        self.table = incoming_files.rows(self.unit)
+        self.table = unlabelled.read(self.root)
         self.album = Album()
         self.album.add(self.known.memory)
         self.album.add(self._measured())
