@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from radloop.codes import Code, private
-from radloop.dicom.radiograph import library
+from radloop.dicom.writing import code, dataset
 from radloop.words import UNREADABLE
 
 TITLE: Final = Code("126000", "DCM", "Imaging Measurement Report")
@@ -103,19 +103,6 @@ def source(relationship: str, image: Any) -> Any:
 def reference(image: Any) -> Any:
     """What leads to an image within its series."""
     return dataset(ReferencedSOPClassUID=image.SOPClassUID, ReferencedSOPInstanceUID=image.SOPInstanceUID)
-
-
-def code(told: Code) -> Any:
-    """A code as an item of a code sequence."""
-    return dataset(CodeValue=told.value, CodingSchemeDesignator=told.scheme, CodeMeaning=told.meaning)
-
-
-def dataset(**values: Any) -> Any:
-    """A pydicom dataset of these keywords."""
-    made = library().Dataset()
-    for keyword, value in values.items():
-        setattr(made, keyword, value)
-    return made
 
 
 def _item(relationship: str, kind: str, concept: Code) -> Any:

@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from radloop.codes import PRIVATE, Code
-from radloop.dicom import content
+from radloop.dicom import content, writing
 from radloop.dicom.radiograph import library
 
 COMPREHENSIVE_SR: Final = "1.2.840.10008.5.1.4.1.1.88.33"
 TEMPLATE: Final = "1500"
 
-_EXPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
 _IMPLEMENTATION: Final = "2.25.118046023129441370386498301722186480841"
 _SERIES_NUMBER: Final = 9000
 _LONGEST_DESCRIPTION: Final = 64  # characters of DICOM's LO
@@ -95,14 +94,14 @@ def make(
     first = images[0][0]
     study_uid, at = str(first.StudyInstanceUID), written_at.astimezone(UTC)
     own = sop_uid(study_uid, observer, number, keyed)
-    report = content.dataset(SpecificCharacterSet="ISO_IR 192")
+    report = writing.dataset(SpecificCharacterSet="ISO_IR 192")
     for keyword in _FILED_UNDER:
         if keyword in first:
             report[keyword] = first[keyword]
         elif keyword != _OPTIONAL:
             setattr(report, keyword, "")
     report.update(
-        content.dataset(
+        writing.dataset(
             SOPClassUID=COMPREHENSIVE_SR,
             SOPInstanceUID=own,
             Modality="SR",
@@ -117,7 +116,7 @@ def make(
             ContentTime=f"{at:%H%M%S}",
             TimezoneOffsetFromUTC="+0000",
             CodingSchemeIdentificationSequence=[
-                content.dataset(CodingSchemeDesignator=PRIVATE, CodingSchemeName="radloop")
+                writing.dataset(CodingSchemeDesignator=PRIVATE, CodingSchemeName="radloop")
             ],
             CompletionFlag="COMPLETE",
             VerificationFlag="UNVERIFIED",
@@ -125,7 +124,7 @@ def make(
         )
     )
     report.update(_tree(images, observer, own, keyed, remark))
-    return _file(report)
+    return writing.file(report, implementation=_IMPLEMENTATION)
 
 
 def _name(observer: Device | Person) -> str:
@@ -206,10 +205,10 @@ def _evidence(images: Sequence[tuple[Any, Observed]]) -> Any:
     by_series: dict[str, list[Any]] = {}
     for image, _ in images:
         by_series.setdefault(str(image.SeriesInstanceUID), []).append(content.reference(image))
-    return content.dataset(
+    return writing.dataset(
         StudyInstanceUID=images[0][0].StudyInstanceUID,
         ReferencedSeriesSequence=[
-            content.dataset(SeriesInstanceUID=series_uid, ReferencedSOPSequence=references)
+            writing.dataset(SeriesInstanceUID=series_uid, ReferencedSOPSequence=references)
             for series_uid, references in by_series.items()
         ],
     )
@@ -218,15 +217,3 @@ def _evidence(images: Sequence[tuple[Any, Observed]]) -> Any:
 def _uid(keyed: Keyed, kind: str, *parts: str) -> str:
     """A UID of its own root (PS3.5, B.2) that follows from its parts and tells none of them."""
     return f"2.25.{uuid.UUID(hex=keyed(kind, chr(0).join(parts)), version=5).int}"
-
-
-def _file(report: Any) -> bytes:
-    pydicom = library()
-    report.file_meta = pydicom.dataset.FileMetaDataset()
-    report.file_meta.TransferSyntaxUID = pydicom.uid.UID(_EXPLICIT_LITTLE_ENDIAN)
-    report.file_meta.MediaStorageSOPClassUID = report.SOPClassUID
-    report.file_meta.MediaStorageSOPInstanceUID = report.SOPInstanceUID
-    report.file_meta.ImplementationClassUID = _IMPLEMENTATION
-    into = io.BytesIO()
-    pydicom.dcmwrite(into, report, enforce_file_format=True)
-    return into.getvalue()
