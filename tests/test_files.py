@@ -175,6 +175,15 @@ def holder(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
 
 
+def test_of_several_who_write_a_new_file_the_firsts_stays(tmp_path: Path) -> None:
+    files.write_new(tmp_path / "key", b"first", mode=0o600)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: files.write_new(tmp_path / "key", b"later%d" % number), range(8)))
+    assert (tmp_path / "key").read_bytes() == b"first"
+    assert (tmp_path / "key").stat().st_mode & files.OTHERS == 0
+    assert os.listdir(tmp_path) == ["key"]
+
+
 def test_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with holder(out) as process, pytest.raises(BusyError, match=f"process {process.pid}"), files.locked(out):

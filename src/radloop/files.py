@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ _RENAME_EXCHANGE = 2
 
 OWN_FOLDER: Final = 0o750  # of what people said and what was said of patients: nothing for other users
 OWN_FILE: Final = 0o640
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO  # bits of a mode: a secret has none of them
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 0o666) -> None:
@@ -44,6 +46,18 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 
         os.close(descriptor)
     if durable:
         flush_folder(path.parent)
+
+
+def write_new(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """Write `data` to `path`, durably, where nothing is there yet; of several who do so at once, the first's stays."""
+    temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
+    write_atomic(temporary, data, durable=True, mode=mode)
+    try:
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
+    flush_folder(path.parent)
 
 
 def _open_alone(path: Path, mode: int) -> int:

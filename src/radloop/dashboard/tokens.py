@@ -4,7 +4,6 @@ import os
 import secrets
 import stat
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,6 @@ from radloop.errors import UsageError
 from radloop.options import TOKEN, Dashboard
 
 NAME: Final = ".dashboard-token"  # hidden, so that nobody takes it for a review
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _LONGEST: Final = 4096
 
 
@@ -78,21 +76,11 @@ def _read(path: Path) -> tuple[str, bool]:
         token = file.read(_LONGEST).decode("ascii", "replace").strip()
     if not TOKEN.fullmatch(token):
         raise UsageError(f"{path} holds no token and was refused: remove it, and another is made.")
-    return token, bool(status.st_mode & _OTHERS)
+    return token, bool(status.st_mode & files.OTHERS)
 
 
 def _make(path: Path) -> str:
     """Of two that make it at once both return the same: a link fails where the name is taken."""
     path.parent.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(32) + "\n")
-            file.flush()
-            os.fsync(descriptor)
-        with suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        temporary.unlink()
+    files.write_new(path, f"{secrets.token_urlsafe(32)}\n".encode(), mode=0o600)
     return _read(path)[0]

@@ -28,7 +28,6 @@ FORGOTTEN: Final = "forgotten"
 _KEY_BYTES: Final = 32
 _WRITTEN_KEY: Final = re.compile(r"([0-9a-f]{64}) ([0-9a-f]{16})\n?")  # and its check, which tells damage
 _MOST_DAYS: Final = 3650  # a shift of dates
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _READING: Final = threading.Lock()  # of none of them: they travel to other processes
 
 
@@ -78,7 +77,8 @@ class Pseudonyms:
                     f"{path} is missing, and {table} was made with it: with a new key every image and patient would "
                     "get another pseudonym. Bring the key back from your backup, or begin anew in another --out."
                 )
-            _make_key(path)
+            key = secrets.token_hex(_KEY_BYTES)
+            files.write_new(path, f"{key} {_check(key)}\n".encode(), mode=0o600)
         _require_own(path, "600")
         opened = cls(folder, _read_key(path), writing=writing)
         first = next(iter(opened._read().values()), None)
@@ -201,19 +201,6 @@ class Pseudonyms:
         return self._origins
 
 
-def _make_key(path: Path) -> None:
-    """Write a new key, whole or not at all; of several who do so at once, the first's stays."""
-    key = secrets.token_hex(_KEY_BYTES)
-    whole = path.with_name(f"{KEY}.{secrets.token_hex(8)}.tmp")
-    files.write_atomic(whole, f"{key} {_check(key)}\n".encode(), durable=True, mode=0o600)
-    try:
-        with suppress(FileExistsError):
-            os.link(whole, path)
-    finally:
-        whole.unlink()
-    files.flush_folder(path.parent)
-
-
 def _read_key(path: Path) -> bytes:
     found = _WRITTEN_KEY.fullmatch(path.read_bytes().decode("ascii", "replace"))
     if found is None or _check(found[1]) != found[2]:
@@ -231,7 +218,7 @@ def _check(key: str) -> str:
 def _require_own(path: Path, mode: str) -> None:
     """Raise SourceError where others than its owner may open `path`."""
     allowed = stat.S_IMODE(path.stat().st_mode)
-    if allowed & _OTHERS:
+    if allowed & files.OTHERS:
         raise SourceError(
             f"{path} is open to other users of this machine (mode {allowed:o}): who reads it can tell which patient is "
             f"whose. Run: chmod {mode} {path}"

@@ -3,7 +3,6 @@
 import ipaddress
 import os
 import ssl
-import stat
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from radloop.errors import UsageError
+from radloop.files import OTHERS
 
 PREFIX: Final = "dicomweb:"
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _EXPECTED: Final = (
     "a TOML file with user and password, or token, or certificate and key (PEM files), and where it is needed ca (a "
     "PEM file) and plain_http = true"
@@ -147,5 +146,5 @@ def _require_private(path: Path) -> None:
             mode = os.fstat(file.fileno()).st_mode
     except OSError as missing:
         raise UsageError(f"--pacs-auth: {path} cannot be read: {missing.strerror}.") from None
-    if mode & _OTHERS:
+    if mode & OTHERS:
         raise UsageError(f"--pacs-auth: {path} can be read by others than its owner: chmod 600 {path}")
