@@ -25,8 +25,6 @@ PlaceName = Literal["here", "store"]
 RETRAIN: Final = f"{manifest.UNIT}/{manifest.RETRAIN}"
 INCOMING: Final = f"{manifest.UNIT}/{manifest.INCOMING}"
 
-_INSIDE: Final = (f"{manifest.RETRAIN}/", f"{manifest.INCOMING}/")  # units of their own
-
 
 class Unit(msgspec.Struct, frozen=True):
     """One unit: what it was, what it will be."""
@@ -79,7 +77,7 @@ def prepare(places: Places, gone: Gone, stones: pl.DataFrame, *, into: Path | No
     Raises StoreError while a publish is unfinished, DatasetError for what is damaged, or a part of a dataset.
     """
     succeeded: dict[str, str] = {}
-    names: tuple[PlaceName, ...] = ("store", "here")
+    names: tuple[PlaceName, ...] = ("here",) if places.is_one else ("store", "here")
     for place in names:
         for prefix in (INCOMING, RETRAIN, manifest.UNIT):
             unit = _prepared(places, place, prefix, gone, stones, succeeded, into)
@@ -98,15 +96,14 @@ def _prepared(
     succeeded: dict[str, str],
     into: Path | None,
 ) -> Unit | None:
-    data = places.get(place, f"{prefix}/{manifest.NAME}")
-    if place == "store" and not places.is_one:
-        layout.require_quiet(places.store, prefix)
+    here = place == "here"
+    data = places.get(place, f"{prefix}/{manifest.NAME}") if here else layout.require_quiet(places.store, prefix)
     if data is None:
         return None
     listed = manifest.decode(data, name=prefix)
     get = _get_of(places, place, prefix, listed)
     if prefix == manifest.UNIT:
-        _require_whole(get, listed, places.out if place == "here" else places.store.address)
+        _require_whole(get, listed, places.out if here else places.store.address)
         remainder = forgetting.of_dataset(get, listed, gone, stones, succeeded=succeeded)
     else:
         of_unit = forgetting.of_retrain if prefix == RETRAIN else forgetting.of_incoming
@@ -158,12 +155,12 @@ def _require_whole(get: Get, listed: pl.DataFrame, name: Path | str) -> None:
 def _leftovers(places: Places, place: PlaceName, prefix: str, listed: pl.DataFrame, gone: Gone) -> list[str]:
     """Keys that no manifest lists."""
     if place == "store":
-        stored = {} if places.is_one else layout.within(places.store.list(prefix))
+        stored = layout.within(places.store.list(prefix))
         names, md5s = list(stored), {key: one.md5 or "" for key, one in stored.items()}
     else:
         names, md5s = list(yolo.walk(places.out / prefix)), {}
     if prefix == manifest.UNIT:
-        names = [key for key in names if not key.startswith(_INSIDE)]
+        names = [key for key in names if not manifest.is_inner(key)]
     unlisted = set(names) - {*listed["key"], manifest.NAME}
     if place == "here":
         md5s = {key: hashlib.md5(places.get("here", f"{prefix}/{key}") or b"").hexdigest() for key in unlisted}
