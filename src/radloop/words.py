@@ -24,9 +24,9 @@ Format = Literal["auto", "csv", "coco", "yolo", "voc", "label-studio", "cvat", "
 
 TimeUnit = Literal["iso", "seconds", "milliseconds"]  # since 1970, where it is a number
 
-# Whose boxes a label holds: one reader's each, or all readers' fused.
+# Whether names of PNG and JPEG files that come in are image ids, or pseudonyms stand in their place.
 PictureNames = Literal["keep", "hide"]
-
+# Whose boxes a label holds: one reader's each, or all readers' fused.
 LabelKind = Literal["per-reader", "consensus"]
 # The tools that a dataset is exported for, each in its own format.
 ExportFormat = Literal["coco", "webdataset", "parquet", "croissant", "label-studio", "cvat"]
