@@ -6,7 +6,7 @@ A patient's id is asked for here, compared, and goes no further: no message and 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,7 @@ from radloop.sources import formats, raw
 from radloop.words import several
 
 Get = Callable[[str], bytes | None]  # the bytes of a key such as organized/data.yaml; None where there is none
-_Origins = Sequence[tuple[Origin, str | None]]  # and the pseudonym of the patient
+_Origins = Sequence[tuple[Origin, str | None]]  # the table that leads back; the pseudonym of each one's patient
 
 _KNOWN: Final = pl.Schema(
     {
@@ -67,13 +67,13 @@ def find(options: Forget, here: Get, store: Get) -> Whose:
     """
     known = pl.concat([_KNOWN.to_frame(), *(table for get in (here, store) for table in _known(get))])
     source, trouble = _source(options.out)
-    origins = _origins(options.out)
-    meant = _meant(options, known, source, origins, lineages=tuple(filter(None, map(_lineage, (here, store)))))
+    keyed = Pseudonyms.open(options.out, writing=False)
+    meant = _meant(options, known, source, keyed, lineages=tuple(filter(None, map(_lineage, (here, store)))))
     meant |= _twins(known, meant)
     told = known.filter(pl.col("image_id").is_in(list(meant)))
     files = {*told["md5"].drop_nulls(), *_md5s_of_source(source, meant)}
     others = frozenset(known["image_id"]) | frozenset(source.pictures["image_id"])
-    wanted = Wanted(meant, frozenset(files), frozenset(), others - meant)
+    wanted = Wanted(meant, frozenset(files), others=others - meant)
     found = [mentions.find(folder, wanted) for folder in (options.feedback_folder, options.reviews_folder)]
     feedback_ids = found[0].feedback_ids | _trained(here, meant) | _trained(store, meant)
     tables = known.select("image_id", "group").drop_nulls()
@@ -84,7 +84,7 @@ def find(options: Forget, here: Get, store: Get) -> Whose:
         notes.append(
             f"{several(unreadable, 'file')} of feedback and reviews cannot be read: their names alone were looked at"
         )
-    wanted = Wanted(meant, gone.md5s, feedback_ids, wanted.others)
+    wanted = replace(wanted, feedback_ids=feedback_ids)
     return Whose(gone, wanted, _pixels(told, meant, source, here, store), tuple(notes))
 
 
@@ -92,16 +92,17 @@ def _meant(
     options: Forget,
     known: pl.DataFrame,
     source: _Source,
-    origins: _Origins,
+    keyed: Pseudonyms,
     *,
     lineages: tuple[str, ...],
 ) -> frozenset[str]:
     asked = options.asked.strip()
+    origins = [(one, keyed.patient(one.patient_id, one.issuer)) for one in keyed.origins()]
     as_image = {asked} & {*known["image_id"], *source.pictures["image_id"], *source.rows["image_id"]}
     as_image |= {one.image_id for one, _ in origins if one.sop_instance_uid == asked}
     if not as_image and mentions.find(options.feedback_folder, Wanted(frozenset({asked}))).count:
         as_image = {asked}
-    names = {asked, *_pseudonyms(options, asked, origins)}
+    names = {asked, *_pseudonyms(options, asked, keyed, origins)}
     hashes = names | _hashes(names, lineages)
     as_patient = {one.image_id for one, patient in origins if patient in names}
     told = known.select("image_id", "patient").drop_nulls()
@@ -142,11 +143,8 @@ def _hashes(names: set[str], lineages: tuple[str, ...]) -> set[str]:
     return {name for one in lineages for name in heldout.patients_of(written, one)["patient"]}
 
 
-def _pseudonyms(options: Forget, asked: str, origins: _Origins) -> Iterator[str]:
+def _pseudonyms(options: Forget, asked: str, keyed: Pseudonyms, origins: _Origins) -> Iterator[str]:
     """What the patient of a PatientID in clear is called. Raises UsageError where several may be meant."""
-    if not _has_key(options.out):
-        return
-    keyed = Pseudonyms.open(options.out)
     issuers = {one.issuer for one, _ in origins} | {""} if options.issuer is None else {options.issuer}
     named = {name for issuer in issuers if (name := keyed.patient(asked, issuer))}
     known = {patient for _, patient in origins if patient in named}
@@ -156,18 +154,6 @@ def _pseudonyms(options: Forget, asked: str, origins: _Origins) -> Iterator[str]
             "one: none was named)."
         )
     yield from named
-
-
-def _has_key(out: Path) -> bool:
-    return (out / pseudonyms.FOLDER / pseudonyms.KEY).is_file()
-
-
-def _origins(out: Path) -> _Origins:
-    """The table that leads back, and the pseudonym of each one's patient."""
-    if not _has_key(out):
-        return []
-    keyed = Pseudonyms.open(out)
-    return [(one, keyed.patient(one.patient_id, one.issuer)) for one in keyed.origins()]
 
 
 def _lineage(get: Get) -> str | None:
