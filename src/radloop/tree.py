@@ -33,6 +33,7 @@ INCOMING: Final = "incoming.parquet"  # of the unit of the pictures without labe
 RETRAIN_TABLE: Final = "retrain.csv"
 RETRAIN_DATA: Final = "data-retrain.yaml"
 REFUSED: Final = "refused.csv"
+WITHHELD: Final = "withheld.csv"
 REPORT: Final = "report.json"
 ROUNDS: Final = "rounds/"
 

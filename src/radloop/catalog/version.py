@@ -161,7 +161,7 @@ def earlier(get: Get, *, name: str) -> Earlier | None:
     classes, annotations = _annotations(get, name=name)
     summary = _summary(get, name=name)
     memory = _memory(get, annotations, summary, name=name)
-    proof = _json(get(tree.PROOF), name=f"{name}: {tree.PROOF}")
+    proof = document(get(tree.PROOF), name=f"{name}: {tree.PROOF}")
     whole = str(summary.get("version") or manifest.version(listed))  # a part that was pulled lists less
     return Earlier(whole, classes, annotations, memory, summary, proof)
 
@@ -214,10 +214,11 @@ def _summary(get: Get, *, name: str) -> dict[str, Any]:
 
 def summary_of(data: bytes | None, *, name: str) -> dict[str, Any]:
     """What the bytes of a summary.json tell; nothing where there is none. Raises DatasetError for a damaged one."""
-    return _json(data, name=f"{name}: {tree.SUMMARY}")
+    return document(data, name=f"{name}: {tree.SUMMARY}")
 
 
-def _json(data: bytes | None, *, name: str) -> dict[str, Any]:
+def document(data: bytes | None, *, name: str) -> dict[str, Any]:
+    """What the bytes of a JSON document tell; nothing where there is none. Raises DatasetError for a damaged one."""
     try:
         return dict(json.loads(data or b"{}"))
     except (ValueError, TypeError, RecursionError) as broken:
@@ -252,7 +253,7 @@ def recipe_of(summary: Mapping[str, Any]) -> str | None:
 
 def lineage_of_summary(data: bytes) -> str | None:
     """The lineage that the bytes of a summary.json tell."""
-    return _json(data, name=tree.SUMMARY).get("lineage")
+    return document(data, name=tree.SUMMARY).get("lineage")
 
 
 def encode(annotations: pl.DataFrame, classes: Taxonomy) -> bytes:

@@ -16,16 +16,13 @@ import polars as pl
 from radloop import manifest, sealed, tree
 from radloop.catalog import heldout, incoming, tombstones, version
 from radloop.catalog.tombstones import FORGOTTEN
+from radloop.catalog.version import Get
 from radloop.dataset import proof
 from radloop.dataset.plan import listed as rows_of
 from radloop.errors import DatasetError
 from radloop.split_sizes import SplitSizes
 from radloop.tables import ASSIGNMENT, SPLITS
 from radloop.taxonomy import Taxonomy
-
-Get = Callable[[str], bytes | None]
-
-WITHHELD: Final = "withheld.csv"  # of the re-training data
 
 _TRAINERS_CACHES: Final = (".cache", ".npy")  # they name the pictures that were trained on
 
@@ -93,7 +90,7 @@ def of_dataset(
 
     stones: TOMBSTONES that it is to hold. succeeded: versions that others have taken the place of, by id.
     """
-    told = _json(get(tree.SUMMARY), tree.SUMMARY)
+    told = version.document(get(tree.SUMMARY), name=tree.SUMMARY)
     classes = version.taxonomy_of(get(tree.SUMMARY), name="the dataset")
     before = version.decode(get(tree.ANNOTATIONS) or b"", classes, name=tree.ANNOTATIONS)
     after = gone.left(before)
@@ -122,7 +119,7 @@ def of_retrain(get: Get, listed: pl.DataFrame, gone: Gone) -> Remainder | None:
     A report stays what it was when its round was made, but for the names in it; it counts what was forgotten since.
     """
     keys, documents = _keys(listed, gone), {}
-    for key in (tree.RETRAIN_TABLE, tree.REFUSED, WITHHELD):
+    for key in (tree.RETRAIN_TABLE, tree.REFUSED, tree.WITHHELD):
         if (data := get(key)) is not None:
             documents[key] = rows_left(data, gone.is_row)
     for key in listed.filter(pl.col("key").str.starts_with(tree.ROUNDS))["key"]:
@@ -134,7 +131,7 @@ def of_retrain(get: Get, listed: pl.DataFrame, gone: Gone) -> Remainder | None:
     reports = listed.filter(pl.col("key").str.contains(rf"(^|/){tree.REPORT}$"))["key"]
     touched = {key.rpartition("/")[0] for key in keys} | ({""} if ids else set())
     for key in reports:
-        report = _json(get(key), key)
+        report = version.document(get(key), name=key)
         waiting = report.get("waiting_for_a_review") or {}
         names = {name: count for name, count in waiting.items() if not gone.is_file(name)}
         if key.rpartition("/")[0] in touched or len(names) < len(waiting):
@@ -214,7 +211,7 @@ def _tables(get: Get, listed: pl.DataFrame, gone: Gone) -> dict[str, bytes]:
 
 
 def _proof(get: Get, told: Mapping[str, Any], after: pl.DataFrame, classes: Taxonomy) -> bytes:
-    before, settings = _json(get(tree.PROOF), tree.PROOF), told.get("settings", {})
+    before, settings = version.document(get(tree.PROOF), name=tree.PROOF), told.get("settings", {})
     assignment = after.select(ASSIGNMENT.names()).unique().sort("image_id")
     counts = dict(assignment.group_by("split").len().iter_rows())
     sizes = SplitSizes(**(settings.get("sizes") or before["wanted"]))
@@ -299,13 +296,6 @@ def _speaks_of(data: bytes | None, gone: Gone) -> bool:
         return told["image_id"] in gone.image_ids or told["feedback_id"] in gone.feedback_ids
     except (ValueError, TypeError, LookupError, RecursionError):
         return any(one.encode() in (data or b"") for one in (*gone.image_ids, *gone.feedback_ids))
-
-
-def _json(data: bytes | None, name: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(data or b"{}"))
-    except (ValueError, TypeError, RecursionError) as broken:
-        raise DatasetError(f"{name} is damaged ({broken}). Write the dataset again.") from broken
 
 
 def _remainder(

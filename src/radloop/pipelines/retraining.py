@@ -285,7 +285,7 @@ def _documents(
         tree.RETRAIN_TABLE: table,
         tree.REPORT: told,
         tree.REFUSED: _refused(decided).write_csv().encode(),
-        "withheld.csv": held_out.select(
+        tree.WITHHELD: held_out.select(
             "file", "feedback_id", "image_id", "split", "code", "reason", included=pl.col("fate") != "withheld"
         )
         .write_csv()

@@ -14,8 +14,9 @@ import polars as pl
 
 from radloop import files, manifest, storage, tree
 from radloop.catalog import heldout
+from radloop.catalog.version import Get
 from radloop.dataset import forgetting, yolo
-from radloop.dataset.forgetting import Get, Gone, Remainder
+from radloop.dataset.forgetting import Gone, Remainder
 from radloop.errors import DatasetError
 from radloop.progress import Progress
 from radloop.storage import Store, folder, layout, publish

@@ -263,7 +263,7 @@ def _md5s_of_source(source: _Source, meant: frozenset[str]) -> Iterator[str]:
 def _trained(get: Get, meant: frozenset[str]) -> frozenset[str]:
     """The feedback on them that the re-training data name."""
     prefix = f"{manifest.UNIT}/{manifest.RETRAIN}"
-    tables = [forgetting.rows(get(f"{prefix}/{key}")) for key in (tree.RETRAIN_TABLE, forgetting.WITHHELD)]
+    tables = [forgetting.rows(get(f"{prefix}/{key}")) for key in (tree.RETRAIN_TABLE, tree.WITHHELD)]
     named = (row for table in tables for row in table if row.get("image_id") in meant)
     return frozenset(one for row in named if (one := row.get("feedback_id")))
 
