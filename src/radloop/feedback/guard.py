@@ -21,8 +21,10 @@ from radloop.words import AUDIT, WITHHELD
 JUDGED: Final = ("split", "held_out", "code", "evidence", "other_picture")
 UNKNOWN: Final = ("image-unknown", "the dataset has no image of this id")
 
-_READER: Final = r"_[a-z0-9-]{1,50}$"
-_SUFFIX: Final = r"(\.(png|jpe?g|dcm|dicom|tiff?|bmp|webp|gz|nii|json|txt))+$"
+# What an id that is written otherwise may have behind it: a reader's id, and endings of files.
+READER: Final = r"_[a-z0-9-]{1,50}$"
+ENDINGS: Final = r"(\.(png|jpe?g|dcm|dicom|tiff?|bmp|webp|gz|nii|json|txt))+$"
+
 _AT_ONCE: Final = 2**22
 
 
@@ -42,7 +44,7 @@ def judge(feedback: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
         .join(own, on="image_id", how="left", maintain_order="left")
         .with_columns(plain=pl.when(pl.col("own_split").is_null()).then(_plain(pl.col("image_id"))))
     )
-    table = table.with_columns(unreadered=pl.col("plain").str.replace(_READER, ""))
+    table = table.with_columns(unreadered=pl.col("plain").str.replace(READER, ""))
     by_name = held.with_columns(plain=_plain(pl.col("image_id")))
     for name, left, known, right in (
         ("grouped", "group", held, "group"),
@@ -87,7 +89,7 @@ def judge(feedback: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
 
 def _plain(image_id: pl.Expr) -> pl.Expr:
     """What is left of an id without case, blanks and endings of files."""
-    return image_id.str.to_lowercase().str.strip_chars().str.replace(_SUFFIX, "")
+    return image_id.str.to_lowercase().str.strip_chars().str.replace(ENDINGS, "")
 
 
 def _alike(table: pl.DataFrame, held: pl.DataFrame) -> pl.Series:

@@ -13,10 +13,10 @@ import msgspec
 
 from radloop import files
 from radloop.errors import UNDECODABLE, FeedbackError
-from radloop.feedback import documents, listing
+from radloop.feedback import documents, guard, listing
 
-_ENDING: Final = re.compile(r"(\.(png|jpe?g|dcm|dicom|tiff?|bmp|webp|gz|nii|json|txt))+$")  # as `guard` reads ids
-_READER: Final = re.compile(r"_[a-z0-9-]{1,50}$")
+_ENDINGS: Final = re.compile(guard.ENDINGS)
+_READER: Final = re.compile(guard.READER)
 
 
 class _Named(msgspec.Struct):
@@ -143,4 +143,4 @@ def _ids(data: bytes) -> Iterator[str]:
 
 
 def _plain(image_id: str) -> str:
-    return _ENDING.sub("", image_id.lower().strip())
+    return _ENDINGS.sub("", image_id.lower().strip())
