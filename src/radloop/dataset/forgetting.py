@@ -6,7 +6,7 @@ What is computed here is written by `pipelines.forgetting`: the documents that c
 import csv
 import io
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -170,22 +170,28 @@ def rows_left(data: bytes, is_gone: Callable[[Mapping[str, str]], bool]) -> byte
     >>> rows_left(b'image_id,x\\r\\na,"1\\n2"\\r\\nb,3\\r\\n', lambda row: row["image_id"] == "a")
     b'image_id,x\\r\\nb,3\\r\\n'
     """
-    lines = list(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=""))
-    reader = csv.reader(lines)
-    kept, start, head = [], 0, list[str]()
-    for cells in reader:
-        if not head:
-            head = [name.lstrip("\ufeff").strip() for name in cells]
-        elif is_gone(dict(zip(head, cells, strict=False))):
-            start = reader.line_num
-        kept += lines[start : reader.line_num]
-        start = reader.line_num
+    kept = (text for row, text in _read(data) if not row or not is_gone(row))
     return "".join(kept).encode("utf-8", "surrogateescape")
 
 
 def rows(data: bytes | None) -> list[dict[str, str]]:
-    """The rows of a CSV; none where there is none."""
-    return list(csv.DictReader(io.StringIO((data or b"").decode("utf-8", "surrogateescape"), newline="")))
+    """The rows of a CSV; none where there is none.
+
+    >>> rows(b"\\xef\\xbb\\xbfimage_id, x\\na,1\\n")
+    [{'image_id': 'a', 'x': '1'}]
+    """
+    return [row for row, _ in _read(data or b"") if row]
+
+
+def _read(data: bytes) -> Iterator[tuple[dict[str, str], str]]:
+    """Each row of a CSV, and how it is written; the names of the columns, and an empty line, are no row."""
+    lines = list(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=""))
+    reader, start, head = csv.reader(lines), 0, list[str]()
+    for cells in reader:
+        row = dict(zip(head, cells, strict=False))
+        head = head or [name.lstrip("\ufeff").strip() for name in cells]
+        yield row, "".join(lines[start : reader.line_num])
+        start = reader.line_num
 
 
 def _keys(listed: pl.DataFrame, gone: Gone) -> set[str]:
