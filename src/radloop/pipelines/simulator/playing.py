@@ -30,7 +30,7 @@ from radloop.predictions import Detector, Picture
 from radloop.progress import Progress, silent
 from radloop.simulation import drifting, hospital
 from radloop.simulation.drifting import Drift
-from radloop.simulation.hospital import Answer, Plan, Tally
+from radloop.simulation.hospital import Answer, Plan, Tally, Visit
 from radloop.simulation.journal import Journal
 from radloop.taxonomy import Taxonomy
 from radloop.words import Seen
@@ -57,6 +57,10 @@ class Shown(NamedTuple):
     phash: str
     measures: PictureMeasures
     recipe: str | None = None  # that it was made by
+
+    def read(self) -> Picture:
+        """The picture, as a detector takes it."""
+        return Picture(self.image_id, self.path.read_bytes())
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,10 @@ class Share:
     with_finding: Sequence[bool]  # by picture
     drifts: Sequence[Drift]
 
+    def shown_on(self, visit: Visit) -> Shown:
+        """The picture of a visit, as its stage shows it."""
+        return self.shown[visit.stage - 1][visit.picture]
+
 
 def play(
     share: Share,
@@ -112,8 +120,8 @@ def play(
         choose=hospital.choices(
             share.with_finding, seed=share.plan.seed, share=partial(drifting.share_with_finding, share.drifts)
         ),
-        show=lambda visit: _as_picture(share.shown[visit.stage - 1][visit.picture]),
-        tell=lambda answer: clerk.tell(answer, share.shown[answer.visit.stage - 1][answer.visit.picture]),
+        show=lambda visit: share.shown_on(visit).read(),
+        tell=lambda answer: clerk.tell(answer, share.shown_on(answer.visit)),
         stop=stop,
         progress=progress,
     )
@@ -183,6 +191,19 @@ def play_apart(begin: datetime, share: Share) -> tuple[str, list[Tally]]:
         return attempt, play(share, detector, journal, stop=stop, attempt=attempt)
 
 
+def line(answer: Answer, shown: Shown) -> dict[str, Any]:
+    """What the log says of what came of a visit."""
+    visit, error = answer.visit, answer.error
+    told = {
+        "number": visit.number,
+        "stage": visit.stage,
+        "image_id": shown.image_id,
+        "latency_ms": round(answer.latency_ms, 3),
+        "tries": answer.tries,
+    }
+    return told if error is None else told | {"kind": error.kind, "message": str(error)}
+
+
 class _Clerk:
     """Writes the feedback of one process."""
 
@@ -192,21 +213,14 @@ class _Clerk:
 
     def tell(self, answer: Answer, shown: Shown) -> None:
         """Write the feedback, then the line that says so: what the log reports is there."""
-        visit = answer.visit
-        line = {
-            "number": visit.number,
-            "stage": visit.stage,
-            "image_id": shown.image_id,
-            "latency_ms": round(answer.latency_ms, 3),
-            "tries": answer.tries,
-        }
+        told = line(answer, shown)
         if answer.error is not None:
-            self._journal.write("error", **line, kind=answer.error.kind, message=str(answer.error))
+            self._journal.write("error", **told)
             return
         feedback = self._as_feedback(answer, shown)
         path = records.write(self._run.feedback, feedback, durable=self._run.durable)
         self._journal.write(
-            "request", **line, class_id=feedback.class_id, confidence=feedback.confidence, file=path.name
+            "request", **told, class_id=feedback.class_id, confidence=feedback.confidence, file=path.name
         )
 
     def _as_feedback(self, answer: Answer, shown: Shown) -> Feedback:
@@ -236,10 +250,6 @@ class _Clerk:
 
     def _time(self, moment: float) -> str:
         return (self._epoch + timedelta(seconds=moment)).isoformat()
-
-
-def _as_picture(shown: Shown) -> Picture:
-    return Picture(shown.image_id, shown.path.read_bytes())
 
 
 def _parts(run: Run) -> Path:

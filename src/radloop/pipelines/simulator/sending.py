@@ -15,6 +15,7 @@ from radloop.errors import DetectorError, PacsError, TransientDetectorError, Tra
 from radloop.options import Simulate
 from radloop.pacs.client import Client
 from radloop.pacs.connection import Limits
+from radloop.pipelines.simulator import playing
 from radloop.pipelines.simulator.playing import Share
 from radloop.predictions import Picture, Predictions
 from radloop.progress import Progress, silent
@@ -102,32 +103,21 @@ def play(
     modality.unsent = set(left)
 
     def tell(answer: Answer) -> None:
-        visit = answer.visit
-        line = {
-            "number": visit.number,
-            "stage": visit.stage,
-            "image_id": share.shown[visit.stage - 1][visit.picture].image_id,
-            "latency_ms": round(answer.latency_ms, 3),
-            "tries": answer.tries,
-        }
+        picture, told = answer.visit.picture, playing.line(answer, share.shown_on(answer.visit))
         if answer.error is not None:
-            left.append(visit.picture)
-            journal.write("error", **line, kind=answer.error.kind, message=str(answer.error))
+            left.append(picture)
+            journal.write("error", **told)
             return
-        journal.write("sent", **line)
-        modality.unsent.discard(visit.picture)
+        journal.write("sent", **told)
+        modality.unsent.discard(picture)
         if not modality.unsent:
             stop.set()
-
-    def show(visit: hospital.Visit) -> Picture:
-        shown = share.shown[visit.stage - 1][visit.picture]
-        return Picture(shown.image_id, shown.path.read_bytes())
 
     return hospital.run(
         share.plan,
         modality,
         choose=lambda stage: left.popleft() if left else None,
-        show=show,
+        show=lambda visit: share.shown_on(visit).read(),
         tell=tell,
         stop=stop,
         progress=progress,
