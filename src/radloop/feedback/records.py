@@ -60,6 +60,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     version: str = ""
 
+    @property
+    def full_name(self) -> str:
+        """Name and version."""
+        return f"{self.name} {self.version}".strip()
+
 
 class Simulated(msgspec.Struct, frozen=True, kw_only=True):
     """Made-up hospital metadata; that it stands there marks the feedback as simulated."""

@@ -132,7 +132,7 @@ def simulate(
             start = {"load": plan.loads, "arrival": options.arrival, "drift": options.drift, "pictures": rows.height}
             provider = detectors.provider(ready)
             # before all that takes long: somebody may wait
-            journal.write("start", detector=run.detector, provider=provider, notes=list(heard), **start)
+            journal.write("start", detector=run.model.full_name, provider=provider, notes=list(heard), **start)
             with files.locked(cache / "shown"):
                 plain, lost = _fetch(store, chosen.prefix, rows, cache, engine=engine, progress=progress)
                 plain = [picture._replace(recipe=made_by[picture.image_id]) for picture in plain]
@@ -224,7 +224,7 @@ def _summary(
         run_id=run.id,
         address=address,
         pacs=run.model.version if run.model.name == Modality.name else None,
-        detector=run.detector,
+        detector=run.model.full_name,
         pictures=count,
         feedback=run.feedback,
         log=run.log,

@@ -4,7 +4,6 @@ Threads look at studies (`studies.observing`) while the main one writes what was
 (`studies.delivering`).
 """
 
-import secrets
 import threading
 import time
 from collections import deque
@@ -39,7 +38,7 @@ from radloop.predictions import Detector
 from radloop.progress import Progress, silent
 from radloop.recipe import Recipe
 from radloop.simulation import hospital
-from radloop.simulation.journal import Journal
+from radloop.simulation.journal import Journal, new_run_id
 from radloop.taxonomy import Taxonomy
 
 _OWN: Final = "watch"  # its folder in OUT/private
@@ -87,7 +86,7 @@ def watch(
     radiograph.library()
     if options.dry_run:
         return _preview(options, pacs or Client.of(options.pacs, options.pacs_auth))
-    stop, run_id = threading.Event(), f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    stop, run_id = threading.Event(), new_run_id()
     with ExitStack() as until_the_end:
         enter = until_the_end.enter_context
         store = enter(closing(storage.open_store(options.store_address)))
@@ -147,7 +146,7 @@ class _Rounds:
         observer, options = self._observer, self._options
         observer.feedback.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
         records.reclaim(observer.feedback)
-        address, model = observer.pacs.address, observer.model_name
+        address, model = observer.pacs.address, observer.model.full_name
         heard = recipes.say(observer.detector, [str(observer.recipe)], said=self._options.model_recipe)
         self._journal.write("start", pacs=address, detector=model, recipe=str(observer.recipe), notes=list(heard))
         try:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import secrets
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,6 +22,11 @@ _FRESH_SECONDS: Final = 120.0  # where a file system has no locks: a log that wa
 # and so long a run that was announced may take to start
 _LOOK_SECONDS: Final = 1.0  # how often it is looked whether a run has ended
 _CREDENTIALS: Final = re.compile(r"//[^/\s\"]+@")  # a password may hold an @
+
+
+def new_run_id() -> str:
+    """An id that no other run has, also after a kill."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
 
 
 class Journal:

@@ -31,7 +31,7 @@ from radloop.progress import Progress, silent
 from radloop.simulation import drifting, hospital
 from radloop.simulation.drifting import Drift
 from radloop.simulation.hospital import Answer, Plan, Tally, Visit
-from radloop.simulation.journal import Journal
+from radloop.simulation.journal import Journal, new_run_id
 from radloop.taxonomy import Taxonomy
 from radloop.words import Seen
 
@@ -77,14 +77,8 @@ class Run:
 
     @classmethod
     def new(cls, detector: Detector, **fields: Any) -> "Run":
-        """A run with an id that no other has, also after a kill."""
-        number = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-        return cls(id=number, model=Model(name=detector.name, version=detector.version), **fields)
-
-    @property
-    def detector(self) -> str:
-        """Name and version of the detector."""
-        return f"{self.model.name} {self.model.version}".strip()
+        """A run with an id of its own."""
+        return cls(id=new_run_id(), model=Model(name=detector.name, version=detector.version), **fields)
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,11 @@ def reports(
     They are planned in the ledger, so that after a kill each is the same.
     """
     by_uid = {image.instance.sop_instance_uid: image for image in images}
-    planned = observer.ledger.reports(study_uid, observer.model_name)
+    planned = observer.ledger.reports(study_uid, observer.model.full_name)
     told = {uid for one, _ in planned for uid in one.images}
     found = [one for one, ended in planned if not ended]
     if others := tuple(uid for uid in by_uid if uid not in told):
-        new = Planned(study_uid, observer.model_name, len(planned) + 1, others)
+        new = Planned(study_uid, observer.model.full_name, len(planned) + 1, others)
         observer.ledger.plan(new)
         found.append(new)
     return [

@@ -99,11 +99,6 @@ class Observer:
         """Of the detector."""
         return Model(name=self.detector.name, version=self.detector.version)
 
-    @property
-    def model_name(self) -> str:
-        """Name and version of the detector."""
-        return f"{self.detector.name} {self.detector.version}".strip()
-
 
 @dataclass(frozen=True)
 class Image:
