@@ -354,6 +354,13 @@ def test_dry_run_counts_and_writes_nothing(out):
     assert watch(out, pacs, dry_run=True).studies == 0
 
 
+def test_dry_run_makes_no_key(out):
+    """Where a picture is held, OUT/private is there, and no key."""
+    (out / "private").mkdir(mode=0o700)
+    assert watch(out, three_studies(), dry_run=True).studies == 3
+    assert not [*(out / "private").iterdir()]
+
+
 def test_an_image_that_stands_in_two_studies_has_one_feedback(out):
     """A PACS that lists an object under another study, too, or a study twice."""
     pacs = MemoryPacs(radiograph(1), radiograph(2))

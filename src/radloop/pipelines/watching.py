@@ -215,11 +215,10 @@ class _Rounds:
 def _preview(options: Watch, pacs: Pacs) -> Watched:
     """How many studies would be looked at; nothing is written."""
     done: dict[str, int] = {}
-    if (options.out / FOLDER).exists():
-        path = _ledger(options, Pseudonyms.open(options.out), pacs)
-        if path.exists():
-            with Ledger(path) as ledger:
-                done = ledger.counts()
+    path = _ledger(options, Pseudonyms.open(options.out, writing=False), pacs)
+    if path.exists():
+        with Ledger(path) as ledger:
+            done = ledger.counts()
     new = sum(study.objects != done.get(study.study_uid) for study in pacs.studies(since=_since(options)))
     whole = _summary(options, "", pacs.address, options.detector, Tally(studies=new), stopped=False)
     return replace(whole, done=False)
