@@ -4,8 +4,9 @@ import stat
 
 import pytest
 
+from radloop.dicom.quarantine import HELD
 from radloop.pacs import ledger
-from radloop.pacs.ledger import HELD, Done, Ledger, Planned
+from radloop.pacs.ledger import Done, Ledger, Planned
 
 FIRST = Planned("1.2", "yolo 1", 1, ("1.2.3", "1.2.4"))
 

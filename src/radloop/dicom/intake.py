@@ -25,6 +25,11 @@ class Taken:
     recipe: str
     burnt: str | None = None  # why there may be text in its pixels: it waits in quarantine, and is not to be used
 
+    def require_released(self) -> None:
+        """Raise DicomError, with the code HELD, where a person has to look at the picture first."""
+        if self.burnt:
+            raise DicomError(self.burnt, code=quarantine.HELD)
+
 
 def take(data: bytes, recipe: Recipe, pseudonyms: Pseudonyms, *, frontal_only: bool = False) -> Taken:
     """The picture that the recipe makes of a DICOM file. What leads back is remembered.

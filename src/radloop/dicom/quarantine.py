@@ -18,6 +18,7 @@ QUARANTINE: Final = "quarantine"
 WAITING: Final = "waiting"
 RELEASED: Final = "released"
 KEPT_OUT: Final = "kept-out"
+HELD: Final = "held"  # the code of a picture that waits here
 
 
 def waiting(out: Path) -> int:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+FATAL: Final = ("unauthorized", "untrusted", "redirect")  # codes of a PACS that refuses whatever is asked
 
 
 class Study(NamedTuple):

@@ -12,6 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
+from radloop.dicom.quarantine import HELD
+
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS studies (study_uid TEXT PRIMARY KEY, objects INTEGER);
 CREATE TABLE IF NOT EXISTS objects (
@@ -25,8 +27,6 @@ _FORGET_STUDIES: Final = """
 DELETE FROM studies WHERE study_uid IN (SELECT study_uid FROM objects WHERE image_id = ? AND outcome = ?)
 """
 _END: Final = "UPDATE reports SET outcome = ? WHERE study_uid = ? AND model = ? AND number = ?"
-
-HELD: Final = "held"  # the outcome of an image that waits for a person
 
 
 class Done(NamedTuple):

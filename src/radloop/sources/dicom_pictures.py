@@ -167,8 +167,7 @@ def _take(path: Path, key: str, images: Path, recipe: Recipe, pseudonyms: Pseudo
             raise DicomError(f"it has over {_MOST_BYTES:,} bytes: no radiograph has", code="too-large")
         data = path.read_bytes()
         taken = intake.take(data, recipe, pseudonyms, frontal_only=frontal_only)
-        if taken.burnt:
-            raise DicomError(taken.burnt, code="held")
+        taken.require_released()
     except OSError as refused:
         return Made(key, code="unreadable", reason=f"it cannot be read: {refused.strerror}")
     except DicomError as refused:

@@ -20,7 +20,7 @@ from radloop.catalog import tombstones
 from radloop.dataset import identity, incoming, patients, pictures
 from radloop.dataset.incoming import Arrival, Looked, Refusal
 from radloop.errors import DicomError, PacsError, SourceError, TransientPacsError
-from radloop.pacs import Instance, Pacs
+from radloop.pacs import FATAL, Instance, Pacs
 from radloop.recipe import Recipe
 from radloop.words import PictureNames, several
 
@@ -32,9 +32,7 @@ _SHARD: Final = 16  # files: a second of DICOM, a quarter of a second of PNG
 _FEW: Final = 48  # files: a process takes as long to start
 _AHEAD: Final = 2  # shards for each process that are looked at before they are asked for
 _DICOM_AT: Final = 128
-HELD: Final = "held"  # of a picture that a person has to look at first
 _RADIOGRAPHS: Final = ("CR", "DX")  # the modalities that are taken from a PACS
-_FATAL: Final = ("unauthorized", "untrusted", "redirect")  # codes of a PACS that refuses whatever is asked
 _UNUSABLE: Final = "the file itself or its name cannot be used"  # which may name a person
 
 
@@ -197,7 +195,7 @@ def _retrieve(reader: Reader, pacs: Pacs, instance: Instance) -> Arrival | Refus
     except DicomError as refused:
         return Refusal(place, refused.code, str(refused))
     except PacsError as failed:
-        if isinstance(failed, TransientPacsError) or failed.code in _FATAL:
+        if isinstance(failed, TransientPacsError) or failed.code in FATAL:
             raise
         return Refusal(place, f"pacs-{failed.code}", str(failed))
     except SourceError as damaged:
@@ -272,7 +270,7 @@ def _require_no_text(picture: bytes, image_id: str, reader: Reader) -> None:
         )
     held = why and quarantine.admit(reader.house / FOLDER, image_id, picture, why, writing=reader.writing)
     if held:
-        raise DicomError(held, code=HELD)
+        raise DicomError(held, code=quarantine.HELD)
 
 
 def _require_remembered(is_forgotten: object) -> None:
@@ -291,8 +289,7 @@ def _of_dicom(reader: Reader, found: Found, data: bytes, written: datetime) -> A
 
 def of_taken(taken: "Taken", pseudonyms: "Pseudonyms", *, arrived_at: datetime, place: str = "") -> Arrival:
     """The arrival of a picture that was made of DICOM. Raises DicomError where a person has to look at it first."""
-    if taken.burnt:
-        raise DicomError(taken.burnt, code=HELD)
+    taken.require_released()
     origin = pseudonyms.back(taken.image_id)
     return Arrival(
         taken.image_id,

@@ -33,7 +33,7 @@ from radloop.errors import (
 )
 from radloop.feedback import answers, records
 from radloop.feedback.records import Feedback, Model, PictureMeasures, Simulated
-from radloop.pacs import Instance, Pacs
+from radloop.pacs import FATAL, Instance, Pacs
 from radloop.pacs.ledger import Done, Ledger
 from radloop.pipelines.arrivals import arriving
 from radloop.pipelines.studies.picturing import Made
@@ -49,7 +49,6 @@ REPORT: Final = "report"
 OTHER: Final = "other"  # of a modality that nobody asked for
 
 _PASSING: Final = (TransientPacsError, TransientDetectorError, BusyError, StoreError)
-_FATAL: Final = ("unauthorized", "untrusted", "redirect")  # codes of a PACS that refuses whatever is asked
 _PAUSE_SECONDS: Final = 1.0  # doubled with each try
 _LONGEST_PAUSE_SECONDS: Final = 60.0
 
@@ -163,7 +162,7 @@ def _look_at(observer: Observer, study: Study, instance: Instance) -> None:
     except FeedbackError as changed:  # it was answered when the dataset had other classes, or the file was changed
         study.done.append(_done(instance, f"feedback-{changed.code}"))
     except PacsError as refused:
-        if refused.code in _FATAL:
+        if refused.code in FATAL:
             raise
         study.failed.append((_done(instance, f"pacs-{refused.code}"), refused))
     except MisreadDetectorError:

@@ -13,8 +13,7 @@ from radloop.dataset.incoming import Looked
 from radloop.dicom import intake
 from radloop.dicom.intake import Taken
 from radloop.dicom.pseudonyms import Pseudonyms
-from radloop.errors import DicomError, EngineError
-from radloop.pacs.ledger import HELD
+from radloop.errors import EngineError
 from radloop.pixels import Statistics
 from radloop.recipe import Recipe
 
@@ -60,8 +59,7 @@ class Maker:
 def make(out: Path, recipe: Recipe, frontal_only: bool, data: bytes) -> Made:
     """`Maker`, in whatever process."""
     taken = intake.take(data, recipe, _pseudonyms(out), frontal_only=frontal_only)
-    if taken.burnt:
-        raise DicomError(taken.burnt, code=HELD)
+    taken.require_released()
     return Made(taken, incoming.look(taken.png), pixels.statistics(pixels.decode(taken.png)))
 
 
