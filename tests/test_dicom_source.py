@@ -29,6 +29,7 @@ from radloop.options import Etl, Extract, Forget, Ingest, Transform
 from radloop.pipelines import checking, forgetting, ingesting, offline
 from radloop.recipe import Recipe
 from radloop.split_sizes import SplitSizes
+from radloop.words import Exit
 
 COUNT = 24
 SIZES = SplitSizes.parse("training=14,validation=2,test=2,staging=2,canary=2,production=2")
@@ -295,7 +296,7 @@ def test_files_without_rows_do_not_count_as_refused_rows_but_with_strict(own, tm
     for number in range(900, 910):
         write(own, f"reports/{number}.dcm", with_file(dicom(gray(), number=number), lambda one: one.pop("PixelData")))
     assert build(own, tmp_path / "out").rows_refused == 10
-    assert cli_run("transform", "--out", tmp_path / "out", "--strict") == cli.REFUSED_ROWS
+    assert cli_run("transform", "--out", tmp_path / "out", "--strict") == Exit.REFUSED_ROWS
 
 
 def cli_run(*arguments):

@@ -3,7 +3,7 @@
 A command is a function from its options (`radloop.options`) to a record. Its flags and its help derive from the
 options; what is heavy is imported by the command that needs it.
 
-Exit status: 0 done · 1 failed · 2 wrong usage · 3 rows were refused and --strict was given: nothing was written.
+`radloop.words.Exit` lists how a command ends.
 """
 
 import inspect
@@ -21,13 +21,12 @@ from radloop import options, parts, settings
 from radloop.errors import RadloopError, StrictError, UsageError
 from radloop.progress import Progress
 from radloop.settings import Setting
+from radloop.words import Exit
 
 if TYPE_CHECKING:
     from radloop.engines import Engine
 
 S = TypeVar("S", bound=parts.Step)
-
-DONE, FAILED, WRONG_USAGE, REFUSED_ROWS = 0, 1, 2, 3
 
 Group = Literal["Data", "Loop", "Look"]  # what a command is for, in the order of the help
 
@@ -263,7 +262,7 @@ def _without_command(
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
-        raise typer.Exit(WRONG_USAGE)
+        raise typer.Exit(Exit.WRONG_USAGE)
 
 
 def _engine(chosen: parts.Parallel) -> "AbstractContextManager[Engine]":
@@ -273,7 +272,7 @@ def _engine(chosen: parts.Parallel) -> "AbstractContextManager[Engine]":
 
 
 def _finish(record: object, chosen: parts.Json) -> None:
-    """Print what a pipeline returned, and exit 1 where a check failed."""
+    """Print what a pipeline returned, and exit as it asks for: 1 where a check failed."""
     from radloop import summaries
     from radloop.display import print_json, print_summary
 
@@ -281,25 +280,25 @@ def _finish(record: object, chosen: parts.Json) -> None:
         print_json(record)
     else:
         print_summary(summaries.of(record))
-    if summaries.failed(record):
-        raise typer.Exit(FAILED)
+    if status := summaries.status(record):
+        raise typer.Exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every error that radloop raises on purpose is one line on stderr."""
     try:
         status = app(args=arguments, prog_name="radloop", standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else DONE)
+        sys.exit(status if isinstance(status, int) else Exit.DONE)
     except typer.TyperException as wrong:
         _stop(_in_one_line(wrong), wrong.exit_code)
     except UsageError as error:
-        _stop(str(error), WRONG_USAGE)
+        _stop(str(error), Exit.WRONG_USAGE)
     except StrictError as error:
-        _stop(str(error), REFUSED_ROWS)
+        _stop(str(error), Exit.REFUSED_ROWS)
     except RadloopError as error:
-        _stop(str(error), FAILED)
+        _stop(str(error), Exit.FAILED)
     except OSError as error:
-        _stop(f"{error.filename or 'the system'}: {error.strerror or error}.", FAILED)
+        _stop(f"{error.filename or 'the system'}: {error.strerror or error}.", Exit.FAILED)
 
 
 def _in_one_line(wrong: typer.TyperException) -> str:

@@ -1,5 +1,6 @@
 """The field's fixed words. Nothing heavy is imported here: the command line reads them before it knows its command."""
 
+from enum import IntEnum
 from typing import Final, Literal, get_args
 
 Split = Literal["training", "validation", "test", "staging", "canary", "production"]
@@ -38,6 +39,17 @@ UNREADABLE: Final = "Not readable"
 
 # What the user says of the frame that the boxes are in; auto: nothing.
 Boxes = Literal["auto", "original", "picture", "scaled", "fraction", "percent"]
+
+
+class Exit(IntEnum):
+    """How a command ends."""
+
+    DONE = 0
+    FAILED = 1
+    WRONG_USAGE = 2
+    REFUSED_ROWS = 3  # rows were refused and --strict was given: nothing was written
+    GATE_MISSED = 4  # the challenger does not follow the champion
+    DUE = 5  # it is time to look, or to train again
 
 
 def several(number: int, what: str) -> str:

@@ -9,9 +9,9 @@ from radloop.pipelines.exporting import Exported
 from radloop.pipelines.offline import EtlPreview, Extracted, Loaded, Transformed
 from radloop.storage.publish import Published
 from radloop.storage.pull import Pulled
-from radloop.summaries.registry import of
+from radloop.summaries.registry import of, status
 from radloop.tables import SPLITS
-from radloop.words import several
+from radloop.words import Exit, several
 
 MOST_REASONS = 10
 MOST_VIOLATIONS = 20
@@ -183,3 +183,8 @@ def _checked(record: Report) -> Summary:
         ),
         grids=tuple(grids),
     )
+
+
+@status.register
+def _soundness(record: Report) -> Exit:
+    return Exit.DONE if record.sound else Exit.FAILED
