@@ -4,8 +4,6 @@ On the files that pydicom has in its wheel, and on some that dcmtk packs; what i
 """
 
 import io
-import os
-import shutil
 import subprocess
 import warnings
 from collections import defaultdict
@@ -21,6 +19,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import JPEGExtended12Bit
 
 from dicom_files import dicom, gray
+from pacs_tools import tool
 from radloop.dicom import frames, radiograph
 from radloop.dicom import gray as making
 from radloop.errors import DicomError
@@ -67,20 +66,11 @@ def is_colour(found: radiograph.Radiograph) -> bool:
     return found.frame.samples == 3 or found.frame.photometric == "PALETTE COLOR"
 
 
-def dcmtk(program: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{program} is missing: tests/pacs/install.sh")
-        pytest.skip(f"{program} is missing: tests/pacs/install.sh")
-    return found
-
-
 def by_dcmtk(path: Path, folder: Path, *wishes: str) -> np.ndarray | None:
     """What dcmtk shows, in 16 bits; None where none of its programs decodes it."""
     for program in ("dcm2pnm", "dcmj2pnm", "dcml2pnm"):
         out = folder / "out.pgm"
-        command = [dcmtk(program), "-q", "-O", "+opn", "16", *wishes, path, out]
+        command = [tool(program), "-q", "-O", "+opn", "16", *wishes, path, out]
         if subprocess.run(command, capture_output=True, check=False).returncode == 0:
             words = [word for line in out.read_text().splitlines() if line[0] != "#" for word in line.split()]
             return np.array(words[4:], float).reshape(int(words[2]), int(words[1]))
@@ -202,9 +192,9 @@ def packed_by_dcmtk(values: np.ndarray, folder: Path, *wishes: str, **tags) -> t
     plain, packed, unpacked = (folder / name for name in ("plain.dcm", "packed.dcm", "unpacked.dcm"))
     plain.write_bytes(dicom(values, **tags))
     program, *others = wishes
-    subprocess.run([dcmtk(program), *others, plain, packed], check=True)
+    subprocess.run([tool(program), *others, plain, packed], check=True)
     back = {"dcmcjpeg": "dcmdjpeg", "dcmcjpls": "dcmdjpls", "dcmcrle": "dcmdrle"}[program]
-    subprocess.run([dcmtk(back), packed, unpacked], check=True, capture_output=True)
+    subprocess.run([tool(back), packed, unpacked], check=True, capture_output=True)
     return packed.read_bytes(), pydicom.dcmread(io.BytesIO(unpacked.read_bytes())).pixel_array
 
 

@@ -1,8 +1,6 @@
 """What radloop writes into a study: a structured report that the tools of others read."""
 
 import io
-import os
-import shutil
 import subprocess
 from dataclasses import replace
 
@@ -11,6 +9,7 @@ import pydicom
 import pytest
 
 from dicom_files import uid_of
+from pacs_tools import tool
 from radloop.dicom import content, report
 from radloop.dicom.report import Device, Person
 from structured_reports import AT, CODES, box, image, keyed, made
@@ -20,14 +19,6 @@ OBSERVED = (
     (1, [box(0, 10.25, 20, 30, 40.5, certainty=0.9312), box(12, 1, 2, 3, 4, certainty=0.3)]),
     (2, {"certainty": 0.8}),
 )
-
-
-def tool(name):
-    """A program of Debian's packages, or the end of the test."""
-    if shutil.which(name) is None:
-        how = f"{name} is missing: tests/pacs/install.sh"
-        pytest.fail(how) if os.environ.get("CI") == "true" else pytest.skip(how)
-    return name
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import dicom_files
+from pacs_tools import tool
 from radloop.dicom import gray as recipes
 from radloop.dicom import radiograph, views, wrapping
 from radloop.dicom.wrapping import Room
@@ -111,7 +112,7 @@ def test_file_says_that_nobody_was_examined():
 @pytest.mark.parametrize("image_id", IDS[:8])
 def test_file_is_a_dx_image_by_the_standard(tmp_path, image_id):
     path = dicom_files.write(tmp_path, "sent.dcm", wrapped(GRAY, image_id))
-    said = subprocess.run(["dciodvfy", path], capture_output=True, text=True).stderr
+    said = subprocess.run([tool("dciodvfy"), path], capture_output=True, text=True).stderr
     assert [line for line in said.splitlines() if line.startswith("Error")] == []
     assert "DXImageForPresentation" in said
 

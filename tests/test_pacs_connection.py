@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 import pytest
 
+from pacs_tools import tool
 from radloop.errors import PacsError, TransientPacsError
 from radloop.pacs.connection import Connection, Limits
 from radloop.pacs.credentials import Address, Credentials
@@ -201,7 +202,7 @@ def certificates(tmp_path_factory):
     folder = tmp_path_factory.mktemp("certificates")
 
     def openssl(*words):
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+        subprocess.run([tool("openssl"), *words], cwd=folder, check=True, capture_output=True)
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=CA", "-days", "2")
