@@ -84,7 +84,7 @@ def test_pem_files_lie_beside_the_file(auth, tmp_path):
         'token = ""',
         "token = 7",
         b"\xff\xfe",
-        "[" * 5000,
+        pytest.param("[" * 5000, id="deep"),
     ],
 )
 def test_file_that_cannot_be_meant_is_refused_without_a_word_of_it(auth, text):
