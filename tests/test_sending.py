@@ -89,7 +89,7 @@ def test_line_that_is_cut_in_the_middle_loses_no_picture_and_doubles_none(pacs, 
 
     def cut():
         for _ in range(5):
-            stored.acquire()
+            stored.acquire(timeout=30)
         pacs.cut()
         failed.wait(30)
         pacs.open()
@@ -105,7 +105,7 @@ def test_line_that_is_cut_in_the_middle_loses_no_picture_and_doubles_none(pacs, 
             raise
 
     monkeypatch.setattr(online.sending.Modality, "predict", watched)
-    cutting = threading.Thread(target=cut)
+    cutting = threading.Thread(target=cut, daemon=True)
     cutting.start()
     done = online.simulate(told(store, tmp_path / "out", pacs=pacs.url))
     cutting.join()
