@@ -1,5 +1,6 @@
 """What was done of a PACS is known after a kill, all of a step or nothing of it."""
 
+import sqlite3
 import stat
 
 import pytest
@@ -68,7 +69,7 @@ def test_an_image_that_waited_for_a_person_is_asked_for_again_and_so_is_its_stud
 def test_the_same_report_is_not_planned_twice(path):
     with Ledger(path) as ledger:
         ledger.plan(FIRST)
-        with pytest.raises(Exception, match="UNIQUE"):
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
             ledger.plan(FIRST)
 
 
