@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pydicom
 import pytest
 from PIL import Image
 
@@ -44,10 +46,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def own(tmp_path):
+def own(folder, tmp_path):
     """The same files in a folder that a test may change."""
-    dicom_folder.labelled(tmp_path / "hospital", COUNT)
-    return tmp_path / "hospital"
+    return Path(shutil.copytree(folder, tmp_path / "hospital"))
 
 
 def build(folder: Path, out: Path, *, recipe: Recipe = SMALL, extract=None, **more):
@@ -70,21 +71,21 @@ def csv_rows(folder: Path) -> list[list[str]]:
     return [line.split(",") for line in (folder / "train.csv").read_text().splitlines()[1:]]
 
 
+def headers(folder: Path) -> dict[str, pydicom.Dataset]:
+    """The header of each file, by its name without the ending."""
+    return {path.stem: pydicom.dcmread(path, stop_before_pixels=True) for path in folder.rglob("*.dicom")}
+
+
 def image_ids(folder: Path, out: Path) -> dict[str, str]:
     """The pseudonym of each file, by its name without the ending."""
     own = Pseudonyms.open(out)
-    names = {}
-    for path in folder.rglob("*.dicom"):
-        with_file(path.read_bytes(), lambda dataset, stem=path.stem: names.update({stem: dataset.SOPInstanceUID}))
-    return {stem: own.image_id(uid) for stem, uid in names.items()}
+    return {stem: own.image_id(header.SOPInstanceUID) for stem, header in headers(folder).items()}
 
 
 def test_boxes_are_fractions_of_rows_and_columns(folder, built):
     out, _ = built
     ids = image_ids(folder, out)
-    shapes = {}
-    for path in folder.rglob("*.dicom"):
-        with_file(path.read_bytes(), lambda one, stem=path.stem: shapes.update({stem: (one.Columns, one.Rows)}))
+    shapes = {stem: (header.Columns, header.Rows) for stem, header in headers(folder).items()}
     wanted = []
     for name, _, class_id, reader, *box in csv_rows(folder):
         if box[0]:
@@ -117,14 +118,11 @@ def test_dataset_is_sound_and_says_by_which_recipe_it_was_made(built):
 
 def test_patient_never_spans_two_splits(folder, built):
     out, _ = built
-    patients = {}
-    for path in folder.rglob("*.dicom"):
-        with_file(path.read_bytes(), lambda one, stem=path.stem: patients.update({stem: one.PatientID}))
     ids = image_ids(folder, out)
     splits = dict(annotations(out).select("image_id", "split").unique().iter_rows())
     together = {}
-    for stem, patient in patients.items():
-        together.setdefault(patient, set()).add(splits[ids[stem]])
+    for stem, header in headers(folder).items():
+        together.setdefault(header.PatientID, set()).add(splits[ids[stem]])
     assert len(together) == COUNT // 2 + 1
     assert all(len(found) == 1 for found in together.values())
 
