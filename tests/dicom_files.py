@@ -21,6 +21,15 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 
 ROOT = "1.2.826.0.1.3680043.10.1546"  # of every UID in here; pydicom's own is 1.2.826.0.1.3680043.8.498
+LOSSLESS = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.RLELossless,
+    uid.JPEG2000Lossless,
+    uid.JPEGLSLossless,
+)
 
 
 def gray(rows: int = 60, columns: int = 48, *, seed: int = 0, bits: int = 12, ends: bool = True) -> np.ndarray:

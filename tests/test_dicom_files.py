@@ -7,17 +7,7 @@ import pydicom
 import pytest
 from pydicom import uid
 
-from dicom_files import dicom, gray, uid_of, with_file, write
-
-LOSSLESS = (
-    uid.ImplicitVRLittleEndian,
-    uid.ExplicitVRLittleEndian,
-    uid.ExplicitVRBigEndian,
-    uid.DeflatedExplicitVRLittleEndian,
-    uid.RLELossless,
-    uid.JPEG2000Lossless,
-    uid.JPEGLSLossless,
-)
+from dicom_files import LOSSLESS, dicom, gray, uid_of, with_file, write
 
 
 def read(data: bytes) -> pydicom.Dataset:

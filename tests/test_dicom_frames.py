@@ -12,19 +12,10 @@ from PIL import Image
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from dicom_files import dicom, gray, with_file
+from dicom_files import LOSSLESS, dicom, gray, with_file
 from radloop.dicom import frames, radiograph
 from radloop.errors import DicomError, SourceError
 
-LOSSLESS = (
-    uid.ImplicitVRLittleEndian,
-    uid.ExplicitVRLittleEndian,
-    uid.ExplicitVRBigEndian,
-    uid.DeflatedExplicitVRLittleEndian,
-    uid.RLELossless,
-    uid.JPEG2000Lossless,
-    uid.JPEGLSLossless,
-)
 COLOURS = np.stack([gray(seed=seed, bits=8) for seed in range(3)], axis=-1)
 
 
