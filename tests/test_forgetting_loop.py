@@ -181,10 +181,6 @@ def test_other_machine_brings_nothing_back(out, tmp_path):
     assert again.refused["code"].to_list().count("forgotten") == 1
 
 
-class Killed(BaseException):
-    """Stands for kill -9."""
-
-
 @pytest.fixture
 def killing(monkeypatch):
     """Kills the process at the so-manieth change of the disk."""
@@ -195,7 +191,7 @@ def killing(monkeypatch):
 
         def act(*arguments, **named):
             if left["changes"] <= 0:
-                raise Killed
+                raise KilledError
             left["changes"] -= 1
             return original(*arguments, **named)
 
@@ -218,7 +214,7 @@ def test_kill_at_any_moment_and_a_second_run_end_the_same(looped, tmp_path, monk
     for moment in moments:
         copy = Path(shutil.copytree(looped, tmp_path / "copy", symlinks=True, copy_function=os.link))
         killing["changes"] = moment
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             forget(copy, one)
         killing["changes"] = sys.maxsize
         with suppress(UsageError):  # where all was done but the end of the process, nothing is known of it
@@ -260,7 +256,7 @@ def test_store_of_objects_killed_at_any_request_ends_the_same(looped, tmp_path, 
 def test_other_forget_ends_what_was_cut_off_first(out, killing):
     one, two = image(out, "training"), image(out, "production")
     killing["changes"] = 900
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         forget(out, one)
     killing["changes"] = sys.maxsize
     if (out / ".forgetting" / "journal.json").exists():

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from memory_store import KilledError
 from radloop import files, manifest, tree
 from radloop.catalog import incoming as unlabelled
 from radloop.dataset import incoming_files
@@ -15,10 +16,6 @@ from radloop.tables import INCOMING, MANIFEST
 NOON = datetime(2026, 11, 30, tzinfo=UTC)
 FIRST = [Arrival("a", b"\x89PNG a", NOON), Arrival("b", b"\xff\xd8 b", NOON)]
 SECOND = [Arrival("c", b"\x89PNG c", NOON)]
-
-
-class KilledError(BaseException):
-    """Stands for kill -9."""
 
 
 def table(*arrivals):

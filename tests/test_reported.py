@@ -13,21 +13,13 @@ from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.dicom.report import Person
 from radloop.feedback import reviews as review_files
 from radloop.pipelines.studies import observing, reported
-from radloop.predictions import Predictions
 from radloop.tables import EDGES
 from structured_reports import box, image, made
-from watched_pacs import build, feedback, linked, log, radiograph, reviews, watch
+from watched_pacs import Sure, build, feedback, linked, log, radiograph, reviews, watch
 
 READER = Person("Miller^Ann")
 LATER = datetime(2099, 1, 1, tzinfo=UTC)  # than any answer
-SHOWN = [box(0, 19.2, 28.8, 28.8, 35.2), box(12, 9.6, 38.4, 14.4, 57.6)]  # what the detector below finds, in pixels
-
-
-class Sure:
-    name, version = "sure", "1"
-
-    def predict(self, picture):
-        return Predictions.sorted([0, 12], [0.95, 0.5], [(0.5, 0.5, 0.2, 0.1), (0.25, 0.75, 0.1, 0.3)])
+SHOWN = [box(0, 19.2, 28.8, 28.8, 35.2), box(12, 9.6, 38.4, 14.4, 57.6)]  # what `Sure` finds, in pixels
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import io
 import os
 import signal
 import sys
-from collections import Counter
 
 import numpy as np
 import pydicom
@@ -12,6 +11,7 @@ import pytest
 
 from dicom_files import uid_of, with_file
 from memory_pacs import MemoryPacs, gone
+from memory_store import KilledError
 from radloop import boxes, detectors, files
 from radloop.catalog import incoming
 from radloop.dataset import incoming_files
@@ -36,7 +36,7 @@ from radloop.predictions import Predictions
 from radloop.recipe import Recipe
 from radloop.storage import publish
 from taxonomies import VINDR
-from watched_pacs import SMALL, build, feedback, linked, log, radiograph, reports, same_study, watch
+from watched_pacs import SMALL, Sure, build, feedback, linked, log, radiograph, reports, same_study, watch
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +48,6 @@ def built(tmp_path_factory):
 def out(built, tmp_path, monkeypatch):
     monkeypatch.setattr(observing, "_PAUSE_SECONDS", 0.0)
     return linked(built, tmp_path / "out")
-
-
-class Sure:
-    """A detector that finds the same two boxes in every picture."""
-
-    name, version = "sure", "1"
-
-    def __init__(self, before=lambda picture: None):
-        self.asked: Counter[str] = Counter()
-        self._before = before
-
-    def predict(self, picture):
-        self.asked[picture.image_id] += 1
-        self._before(picture)
-        return Predictions.sorted([0, 12], [0.95, 0.5], [(0.5, 0.5, 0.2, 0.1), (0.25, 0.75, 0.1, 0.3)])
 
 
 def image_id(out, number):
@@ -398,10 +383,6 @@ def test_nobody_knows_the_truth_of_new_images(out):
 
 
 # ---- killed ----------------------------------------------------------------------------------------------------------
-
-
-class KilledError(BaseException):
-    """Stands for kill -9: after it nothing is done any more."""
 
 
 class Life:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import made_up
@@ -12,12 +13,28 @@ from radloop import detectors
 from radloop.dicom import report_reader
 from radloop.options import Etl, Watch
 from radloop.pipelines import offline, watching
+from radloop.predictions import Predictions
 from radloop.recipe import Recipe
 from radloop.split_sizes import SplitSizes
 from taxonomies import VINDR
 
 SMALL = Recipe(size_px=128)
 SIZES = SplitSizes.parse("training=18,validation=4,test=6,staging=4,canary=2,production=6")
+
+
+class Sure:
+    """A detector that finds the same two boxes in every picture."""
+
+    name, version = "sure", "1"
+
+    def __init__(self, before=lambda picture: None):
+        self.asked: Counter[str] = Counter()
+        self._before = before
+
+    def predict(self, picture):
+        self.asked[picture.image_id] += 1
+        self._before(picture)
+        return Predictions.sorted([0, 12], [0.95, 0.5], [(0.5, 0.5, 0.2, 0.1), (0.25, 0.75, 0.1, 0.3)])
 
 
 def build(folder: Path) -> Path:
