@@ -259,12 +259,12 @@ def test_other_forget_ends_what_was_cut_off_first(out, killing):
     with pytest.raises(KilledError):
         forget(out, one)
     killing["changes"] = sys.maxsize
-    if (out / ".forgetting" / "journal.json").exists():
-        forget(out, two)
-        left = version.read(out).images["image_id"]
-        assert one not in left
-        assert two not in left
-        assert not (out / ".forgetting").exists()
+    assert (out / ".forgetting" / "journal.json").exists()
+    forget(out, two)
+    left = version.read(out).images["image_id"]
+    assert one not in left
+    assert two not in left
+    assert not (out / ".forgetting").exists()
 
 
 def take(house, number, issuer="A"):
