@@ -26,16 +26,20 @@ def labelled(folder: Path, count: int = 24, *, ids: Callable[[int], str] | None 
         who = {"PatientID": f"P{place // 2:05}", **tags}
         pixels = gray(height // SHRUNK, width // SHRUNK, seed=place)
         write(folder, f"train/{image_id}.dicom", dicom(pixels, number=place, **who))
-    # the shrunk frame is a little narrower than width / SHRUNK: keep boxes inside it
-    rows = rows.join(sizes, on="image_id", maintain_order="left").with_columns(
+    rows = shrunk(rows, sizes)
+    if ids is not None:
+        rows = rows.with_columns(image_id=pl.col("image_id").map_elements(lambda one: ids(number[one]), pl.String))
+    rows.write_csv(folder / "train.csv")
+    return rows
+
+
+def shrunk(rows: pl.DataFrame, sizes: pl.DataFrame) -> pl.DataFrame:
+    """Boxes for files that are SHRUNK times smaller: in a frame of whole pixels, so a little narrower."""
+    boxes = rows.join(sizes, on="image_id", maintain_order="left").with_columns(
         *(pl.col(side) * (pl.col("dim1") // SHRUNK) / pl.col("dim1") for side in SIDES[::2]),
         *(pl.col(side) * (pl.col("dim0") // SHRUNK) / pl.col("dim0") for side in SIDES[1::2]),
     )
-    if ids is not None:
-        rows = rows.with_columns(image_id=pl.col("image_id").map_elements(lambda one: ids(number[one]), pl.String))
-    rows = rows.drop("dim0", "dim1")
-    rows.write_csv(folder / "train.csv")
-    return rows
+    return boxes.drop("dim0", "dim1")
 
 
 def keyed(out: Path) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 import planted_identifiers
+from dicom_folder import SHRUNK, shrunk
 from planted_identifiers import identifiers
 from radloop import cli
 from radloop.sources import synthetic
@@ -17,7 +18,6 @@ LABELLED = range(60)
 NEW = range(60, planted_identifiers.FILES)
 SIZES = "training=30,validation=6,test=6,staging=6,canary=6,production=6"
 RECIPE = "vinbigdata,size=64"
-SHRUNK = 16  # the radiographs: quick to make
 
 
 @dataclass
@@ -61,10 +61,6 @@ def hospital(folder: Path) -> House:
         to.parent.mkdir(parents=True, exist_ok=True)
         path.rename(to)
     uids = {image_id: identifiers(index)["UID"] for index, image_id in enumerate(sizes["image_id"])}
-    rows = rows.join(sizes, on="image_id", maintain_order="left").with_columns(
-        pl.col("image_id").replace_strict(uids),
-        *(pl.col(side) * (pl.col("dim1") // SHRUNK) / pl.col("dim1") for side in ("x_min", "x_max")),
-        *(pl.col(side) * (pl.col("dim0") // SHRUNK) / pl.col("dim0") for side in ("y_min", "y_max")),
-    )
-    rows.drop("dim0", "dim1").write_csv(folder / "labelled" / "train.csv")
+    rows = shrunk(rows, sizes).with_columns(pl.col("image_id").replace_strict(uids))
+    rows.write_csv(folder / "labelled" / "train.csv")
     return House(folder)
