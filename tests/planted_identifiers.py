@@ -17,6 +17,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -107,15 +108,15 @@ def _value(text: str, vr: str) -> str | bytes:
     return text.encode() if vr in ("OB", "UN") else text[: _LONGEST.get(vr)]
 
 
-class _unchecked:  # noqa: N801 - reads as what it does
+@contextmanager
+def _unchecked() -> Iterator[None]:
     """pydicom writes any value in here."""
-
-    def __enter__(self) -> None:
-        self._modes = config.settings.reading_validation_mode, config.settings.writing_validation_mode
-        config.settings.reading_validation_mode = config.settings.writing_validation_mode = config.IGNORE
-
-    def __exit__(self, *_: object) -> None:
-        config.settings.reading_validation_mode, config.settings.writing_validation_mode = self._modes
+    modes = config.settings.reading_validation_mode, config.settings.writing_validation_mode
+    config.settings.reading_validation_mode = config.settings.writing_validation_mode = config.IGNORE
+    try:
+        yield
+    finally:
+        config.settings.reading_validation_mode, config.settings.writing_validation_mode = modes
 
 
 def pictures(folder: Path, indices: Iterable[int]) -> list[Path]:

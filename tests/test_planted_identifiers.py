@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import io
 import zipfile
-from datetime import datetime
+from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -135,7 +135,7 @@ def test_dates_are_moved_back(house):
     own = Pseudonyms.open(house.out)
     made = pl.read_parquet(house.out / "raw" / "files.parquet").drop_nulls("study_date")
     moved = [
-        (datetime.strptime(studied[own.back(image_id).sop_instance_uid], "%Y%m%d").date() - day).days  # noqa: DTZ007
+        (date.fromisoformat(studied[own.back(image_id).sop_instance_uid]) - day).days
         for image_id, day in made.select("image_id", "study_date").iter_rows()
     ]
     assert len(moved) >= len(LABELLED) - 1  # that of the year 5 may lie before the year 1
