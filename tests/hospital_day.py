@@ -9,7 +9,6 @@ that it waits.
 
 import argparse
 import csv
-import hashlib
 import json
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from radloop.pacs.client import Client
 from radloop.pipelines import offline, retraining, watching
 from radloop.split_sizes import SplitSizes
 from radloop.tables import EDGES
+from structured_reports import keyed
 from taxonomies import VINDR
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def films(folder: Path, count: int, *, seed: int = 0) -> Path:
     made_up.films(folder, count, seed=seed)
     rows = made_up.rows(folder)
     for row in rows:
-        row.update(
-            {name: str(float(row[name]) / SMALLER) for name in ("x_min", "y_min", "x_max", "y_max") if row[name]}
-        )
+        row.update({name: str(float(row[name]) / SMALLER) for name in CORNERS if row[name]})
     made_up.write_rows(folder, rows)
     with (folder / "train_meta.csv").open(newline="") as file:
         sizes = list(csv.DictReader(file))
@@ -192,12 +190,8 @@ def read_all(hospital: Hospital) -> int:
         count += len(found)
         observed = [(header, Observed(image.sop_instance_uid, found))]
         at = datetime.now(UTC)
-        asking.store([report.make(observed, READER, written_at=at, keyed=_keyed)])
+        asking.store([report.make(observed, READER, written_at=at, keyed=keyed)])
     return count
-
-
-def _keyed(kind: str, text: str) -> str:
-    return hashlib.md5(f"{kind} {text}".encode()).hexdigest()
 
 
 def next_version(hospital: Hospital) -> dict[str, object]:
@@ -233,8 +227,11 @@ def main() -> None:
     try:
         begin = time.monotonic()
         hospital = Hospital.build(pacs, folder, told.studies)
-        clock = lambda line: print(f"{time.monotonic() - begin:6.1f} s  {line}", flush=True)  # noqa: E731
-        day(hospital, told.kills, per_second=told.per_second, say=clock)
+
+        def say(line: str) -> None:
+            print(f"{time.monotonic() - begin:6.1f} s  {line}", flush=True)
+
+        day(hospital, told.kills, per_second=told.per_second, say=say)
         print("watched once more:", hospital.watch_once().studies, "studies with something new")
         for name, count in counted(hospital).items():
             print(f"{name}: {dict(count)}  (how many: of so many)")
