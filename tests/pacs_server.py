@@ -21,9 +21,8 @@ HOW_TO = f"no Orthanc to test against: run {HERE.relative_to(HERE.parents[1])}/i
 class Pacs:
     """One Orthanc in a network namespace of its own; `url` is its DICOMweb, by a port of this machine."""
 
-    def __init__(self, home: Path, **configuration: object) -> None:
+    def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
-        (home / "more.json").write_text(json.dumps(configuration))
         self._log = (home / "server.log").open("wb")
         self._process = subprocess.Popen(
             [sys.executable, HERE / "server.py", home],
@@ -76,12 +75,11 @@ class Pacs:
         for patient in self.ask("/patients"):
             self.ask(f"/patients/{patient}", "DELETE")
 
-    def _tell(self, act: str) -> str:
+    def _tell(self, act: str) -> None:
         self._process.stdin.write(f"{act}\n")
         self._process.stdin.flush()
-        answer = self._process.stdout.readline().strip()
+        answer = self._process.stdout.readline()
         assert answer, f"the server of tests/pacs has ended at {act!r}"
-        return answer
 
 
 def require() -> None:

@@ -6,10 +6,10 @@ Orthanc 1.10 listens on every address, whatever it is told. So this process open
 itself into a new network namespace, whose only interface is a loopback, and starts Orthanc there. A door that can be
 shut is also the network that a test can cut. It prints the port, then answers each line on its standard input by one:
 
-    start · kill · pid    Orthanc: its pid (kill: SIGKILL; what it has stored stays in HOME)
-    cut                   end all connections, refuse new ones
-    stall                 let no byte through, end nothing
-    open                  let all through again
+    start · kill    Orthanc (kill: SIGKILL; what it has stored stays in HOME)
+    cut             end all connections, refuse new ones
+    stall           let no byte through, end nothing
+    open            let all through again
 
 The end of its input ends Orthanc and itself; so a test process that is killed leaves nothing behind.
 """
@@ -128,10 +128,10 @@ class Orthanc:
             "SyncStorageArea": False,
             "Plugins": [PLUGIN],
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-        } | json.loads((home / "more.json").read_text() if (home / "more.json").exists() else "{}")
+        }
         (home / "orthanc.json").write_text(json.dumps(configuration))
 
-    def start(self) -> int:
+    def start(self) -> None:
         """Return once it answers."""
         with (self._home / "orthanc.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -147,15 +147,10 @@ class Orthanc:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 sys.exit("Orthanc does not start: " + (self._home / "orthanc.log").read_text()[-2000:])
             time.sleep(0.02)
-        return self._process.pid
 
-    def kill(self) -> int:
+    def kill(self) -> None:
         self._process.kill()
         self._process.wait()
-        return self._process.pid
-
-    def pid(self) -> int:
-        return self._process.pid
 
     @staticmethod
     def _answers() -> bool:
@@ -181,13 +176,13 @@ def main(home: Path) -> None:
     acts = {
         "start": orthanc.start,
         "kill": orthanc.kill,
-        "pid": orthanc.pid,
         "cut": door.cut,
         "stall": door.stall,
         "open": door.open,
     }
     for line in sys.stdin:
-        print(acts[line.strip()](), flush=True)
+        acts[line.strip()]()
+        print("done", flush=True)
     orthanc.kill()
 
 
