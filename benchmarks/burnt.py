@@ -45,9 +45,7 @@ def main() -> None:
     print("| what is planted | found | of |\n|---|---|---|")
     for name, found, count in rows(given.texts):
         print(f"| {name} | {found} | {count} |", flush=True)
-    alarms, began = 0, time.perf_counter()
-    for index in range(given.images):
-        alarms += bool(burnt.find(radiograph.__wrapped__(index, seed=SEED)))
+    alarms = sum(bool(burnt.find(radiograph.__wrapped__(index, seed=SEED))) for index in range(given.images))
     print(f"| nothing: generated radiographs with the letter of a side | {alarms} | {given.images} |")
     gray = radiograph(0)
     began = time.perf_counter()
