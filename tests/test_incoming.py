@@ -1,6 +1,5 @@
 """Who is grouped with whom, and what never trains: decided for pictures that nobody has labelled."""
 
-import io
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,18 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from incoming_unit import png
 from radloop.dataset import incoming
 from radloop.dataset.incoming import LINKS, PLACES, Arrival
 from radloop.errors import SourceError
 from radloop.tables import INCOMING
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
-
-
-def png(values):
-    buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def row(image_id, **known):

@@ -15,6 +15,7 @@ from PIL import Image, PngImagePlugin
 import dicom_files
 import incoming_unit
 import made_up
+from incoming_unit import png
 from planted_text import plant, radiograph
 from radloop import cli, files, manifest, tree
 from radloop.catalog import incoming, tombstones, version
@@ -29,10 +30,8 @@ from radloop.split_sizes import SplitSizes
 SIZES = SplitSizes.parse("training=18,validation=4,test=6,staging=4,canary=2,production=6")
 
 
-def picture(seed: int, **gray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(dicom_files.gray(64, 64, seed=seed, bits=8, **gray)).save(buffer, "PNG")
-    return buffer.getvalue()
+def picture(seed: int) -> bytes:
+    return png(dicom_files.gray(64, 64, seed=seed, bits=8))
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -68,6 +67,13 @@ def images(place: Path, split: str) -> list[str]:
 
 def put(place: Path, name: str, data: bytes) -> None:
     dicom_files.write(place / "new", name, data)
+
+
+def patients(place: Path, **told: str) -> Path:
+    """A table for --patients: whose each image is."""
+    listed = place / "patients.csv"
+    listed.write_text("image_id,patient_id\n" + "".join(f"{image_id},{who}\n" for image_id, who in told.items()))
+    return listed
 
 
 def refused(place: Path) -> dict[str, str]:
@@ -109,9 +115,7 @@ def test_picture_like_one_of_the_dataset_is_in_its_group_under_any_name_and_in_a
     held, trains, production = (images(place, split)[0] for split in ("test", "training", "production"))
     for name, image_id in (("h", held), ("t", trains), ("p", production)):
         gray = np.asarray(Image.open(films / f"{image_id}.png").convert("L"))
-        buffer = io.BytesIO()
-        Image.fromarray((30 + gray * 0.8).astype(np.uint8)[:, ::-1]).save(buffer, "PNG")
-        put(place, f"{name}.png", buffer.getvalue())
+        put(place, f"{name}.png", png((30 + gray * 0.8).astype(np.uint8)[:, ::-1]))
     put(place, "new.png", picture(3))
     ingest(place, audit_share=1)
     found = {name: (row["held_out"], row["audit"]) for name, row in rows(place).items()}
@@ -124,9 +128,7 @@ def test_held_out_patient_is_recognized_by_the_clear_id_which_stays_in_memory(pl
     held = images(place, "canary")[0]
     put(place, "a.png", picture(1))
     put(place, "b.png", picture(2))
-    listed = place / "patients.csv"
-    listed.write_text(f"image_id,patient_id\na,patient {held[:6]}\nb,somebody else\n")
-    done = ingest(place, patients=listed, audit_share=0)
+    done = ingest(place, patients=patients(place, a=f"patient {held[:6]}", b="somebody else"), audit_share=0)
     assert {name: row["held_out"] for name, row in rows(place).items()} == {"a": "canary", "b": None}
     assert done.patients == 2
     everything = content(place / "out")
@@ -137,9 +139,7 @@ def test_picture_of_a_training_patient_is_no_audit_where_the_table_of_the_datase
     trains = images(place, "training")[0]
     put(place, "a.png", picture(1))
     put(place, "b.png", picture(2))
-    listed = place / "patients.csv"
-    listed.write_text(f"image_id,patient_id\na,patient {trains[:6]}\nb,somebody else\n")
-    ingest(place, patients=listed, audit_share=1)
+    ingest(place, patients=patients(place, a=f"patient {trains[:6]}", b="somebody else"), audit_share=1)
     assert {name: row["audit"] for name, row in rows(place).items()} == {"a": False, "b": True}
     groups = dict(version.images(version.read(place / "out").annotations).select("image_id", "group").iter_rows())
     assert rows(place)["a"]["group"] == groups[trains]
@@ -178,8 +178,7 @@ def test_patient_that_is_told_after_the_picture_came_in_counts(place):
     put(place, "a.png", picture(1))
     put(place, "b.png", picture(2))
     ingest(place, audit_share=0)
-    listed = place / "patients.csv"
-    listed.write_text(f"image_id,patient_id\na,patient {held[:6]}\nb,patient {held[:6]}\n")
+    listed = patients(place, a=f"patient {held[:6]}", b=f"patient {held[:6]}")
     assert ingest(place, patients=listed, audit_share=0).known == 2
     assert [row["held_out"] for row in rows(place).values()] == ["test", "test"]
     before = content(place / "out/organized")
@@ -189,8 +188,7 @@ def test_patient_that_is_told_after_the_picture_came_in_counts(place):
 
 
 def test_later_picture_of_a_patient_shares_the_group_and_its_fate(place):
-    listed = place / "patients.csv"
-    listed.write_text("image_id,patient_id\na,one\nb,one\n")
+    listed = patients(place, a="one", b="one")
     put(place, "a.png", picture(1))
     ingest(place, patients=listed, audit_share=1)
     put(place, "b.png", picture(2))
@@ -477,8 +475,7 @@ def test_names_that_look_like_a_persons_stop_before_anything_is_taken_in(place):
 def test_names_are_hidden_behind_pseudonyms_and_lead_back(place):
     (place / "new" / "Doe_John.png").write_bytes(picture(901))
     (place / "new" / "Roe_Jane.png").write_bytes(picture(902))
-    listed = place / "patients.csv"
-    listed.write_text("image_id,patient_id\nDoe_John,one\nRoe_Jane,two\n")
+    listed = patients(place, Doe_John="one", Roe_Jane="two")
     done = ingest(place, patients=listed, names="hide")
     table = incoming.read(place / "out/organized")
     assert (done.new, done.patients, done.notes) == (2, 2, ())
@@ -488,9 +485,7 @@ def test_names_are_hidden_behind_pseudonyms_and_lead_back(place):
 
 
 def test_a_picture_with_text_in_it_waits_for_a_person(place):
-    shown = io.BytesIO()
-    Image.fromarray(plant(radiograph(0), "DOE^JOHN 1971", px=24)).save(shown, "PNG")
-    (place / "new" / "a.png").write_bytes(shown.getvalue())
+    put(place, "a.png", png(plant(radiograph(0), "DOE^JOHN 1971", px=24)))
     done = ingest(place)
     assert (done.new, done.refused["code"].to_list()) == (0, ["held"])
     waiting = place / "out/private/quarantine/waiting/a.png"
@@ -527,9 +522,7 @@ def test_store_with_another_version_of_the_dataset_is_told_of(place, tmp_path_fa
 
 
 def test_folder_of_a_picture_with_text_in_it_is_its_owners_alone(place):
-    buffer = io.BytesIO()
-    Image.fromarray(plant(radiograph(0), "DOE^JOHN")).save(buffer, "PNG")
-    put(place, "a.png", buffer.getvalue())
+    put(place, "a.png", png(plant(radiograph(0), "DOE^JOHN")))
     assert ingest(place).refused["code"].to_list() == ["held"]
     made = [place / "out/private", *(place / "out/private").rglob("*")]
     assert [path for path in made if path.stat().st_mode & 0o077] == []
