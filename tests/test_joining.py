@@ -76,8 +76,25 @@ class Place:
             records.write(self.out / "feedback", feedback(one, images[one], "incoming"))
             reviews.write(self.out / "reviews", review(one, **changes), VINDR)
 
+    def publish_what_came_in(self) -> None:
+        store = storage.open_store(str(self.store))
+        publish.publish(self.organized / manifest.INCOMING, store, prefix=f"{manifest.UNIT}/{manifest.INCOMING}")
+
+    def other_machine(self) -> "Place":
+        """With the same source and store, and nothing of its own."""
+        other = Place(self.root)
+        other.out = self.root / "other"
+        other.organized = other.out / "organized"
+        return other
+
     def splits(self) -> dict[str, str]:
         return dict(version.read(self.out).annotations.select("image_id", "split").iter_rows())
+
+
+def add_sizes(films: Path, came: Path) -> None:
+    """Append train_meta.csv of one folder to another's."""
+    with (films / "train_meta.csv").open("a") as file:
+        file.writelines((came / "train_meta.csv").read_text().splitlines(keepends=True)[1:])
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +157,8 @@ def test_machine_without_the_pictures_fetches_them_from_the_store(place):
     place.read(ids[:2])
     retraining.retrain(Retrain(out=place.out))
     made = place.build(add=place.retrain).transformed.version
-    publish.publish(place.organized / "incoming", storage.open_store(str(place.store)), prefix="organized/incoming")
-    other = Place(place.root)
-    other.out = place.root / "other"
-    other.organized = other.out / "organized"
+    place.publish_what_came_in()
+    other = place.other_machine()
     assert other.build().transformed.version == made
     assert checking.check(other.organized).sound
 
@@ -186,8 +201,7 @@ def test_review_of_what_came_in_is_of_no_other_picture_that_the_source_has_under
     retraining.retrain(Retrain(out=place.out, store=str(place.store)))
     films, came = place.root / "films", place.root / "came-1"
     made_up.write_rows(films, [*made_up.rows(films), *made_up.rows(came)])
-    with (films / "train_meta.csv").open("a") as sizes:
-        sizes.writelines((came / "train_meta.csv").read_text().splitlines(keepends=True)[1:])
+    add_sizes(films, came)
     shutil.copy(came / "train" / f"{same}.png", films / "train")
     Image.open(came / "train" / f"{packed}.png").convert("L").save(films / "train" / f"{packed}.jpg", quality=80)
     Image.open(came / "train" / f"{same}.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(
@@ -212,7 +226,7 @@ def test_group_that_an_audit_image_is_of_stays_out_of_training_though_its_image_
 
 def test_what_was_published_by_another_machine_is_known_beside_what_is_here(place):
     ids = place.come_in()
-    publish.publish(place.organized / "incoming", storage.open_store(str(place.store)), prefix="organized/incoming")
+    place.publish_what_came_in()
     table = incoming.read(place.organized)
     incoming_unit.write(place.organized, table.filter(pl.col("image_id").is_in(ids[:2])))
     with joining.opened(Transform(out=place.out, store=str(place.store))) as here:
@@ -274,10 +288,8 @@ def test_dry_run_on_a_machine_without_the_pictures_keeps_nothing(place):
     place.read(ids[:2])
     retraining.retrain(Retrain(out=place.out))
     place.build(add=place.retrain)
-    publish.publish(place.organized / "incoming", storage.open_store(str(place.store)), prefix="organized/incoming")
-    other = Place(place.root)
-    other.out = place.root / "other"
-    other.organized = other.out / "organized"
+    place.publish_what_came_in()
+    other = place.other_machine()
     seen = other.build(dry_run=True)
     assert seen.transformed.images["training"] == 14
     assert not (other.out / "cache").exists()
@@ -317,8 +329,7 @@ def test_patient_whom_the_source_names_in_clear_is_the_one_who_came_in_under_a_p
     named = [row | {"patient_id": str(later.index(row["image_id"]))} for row in made_up.rows(more)]
     made_up.write_rows(films, [*(row | {"patient_id": ""} for row in made_up.rows(films)), *named])
     shutil.copytree(more / "train", films / "train", dirs_exist_ok=True)
-    with (films / "train_meta.csv").open("a") as file:
-        file.writelines((more / "train_meta.csv").read_text().splitlines(keepends=True)[1:])
+    add_sizes(films, more)
     place.build()
     assert {place.splits()[one] for one in [*ids, *later]} == {"training"}
 
