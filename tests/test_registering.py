@@ -20,7 +20,7 @@ from radloop.storage import publish, verify
 from radloop.tables import INCOMING
 
 SIZES = SplitSizes.parse("training=6,validation=2,test=2,staging=0,canary=0,production=2")
-UNIT = ingesting.UNIT
+UNIT = manifest.INCOMING_UNIT
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ UNIT: Final = "organized"
 RETRAIN: Final = "retrain"
 INCOMING: Final = "incoming"
 INNER: Final = (RETRAIN, INCOMING)  # the units inside the dataset
+RETRAIN_UNIT: Final = f"{UNIT}/{RETRAIN}"  # in OUT, as in a store
+INCOMING_UNIT: Final = f"{UNIT}/{INCOMING}"
 VERSIONED: Final = ("image", "label", "yaml")  # the kinds that make the version id
 
 _PART: Final = r"(?!\.\.?(?:/|\Z))[^/\\\x00-\x1f]+"  # of a key: no `.` or `..`

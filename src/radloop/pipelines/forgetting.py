@@ -177,8 +177,8 @@ def _version(out: Path) -> str | None:
 
 def _of_units(units: tuple[Unit, ...]) -> dict[str, int]:
     """How many files of each unit go, here and in the store, and how many images are remembered no more."""
-    names = {manifest.UNIT: "files of the dataset", remainders.RETRAIN: "files of re-training"}
-    names |= {remainders.INCOMING: "files of incoming"}
+    names = {manifest.UNIT: "files of the dataset", manifest.RETRAIN_UNIT: "files of re-training"}
+    names |= {manifest.INCOMING_UNIT: "files of incoming"}
     counted = dict.fromkeys((*names.values(), "remembered as held out", "files in the store"), 0)
     here = {unit.prefix for unit in units if unit.place == "here"}
     for unit in units:

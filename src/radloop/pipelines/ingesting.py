@@ -29,7 +29,6 @@ from radloop.tables import INCOMING
 from radloop.words import AUDIT, HELD_OUT, PictureNames, several
 from radloop.words import INCOMING as MAY_TRAIN
 
-UNIT: Final = f"{manifest.UNIT}/{manifest.INCOMING}"
 REFUSED_FILE: Final = "private/refused-incoming.csv"  # its places may name a person
 
 PACS: Final = "dicomweb:"
@@ -93,7 +92,7 @@ def ingest(options: Ingest, *, pacs: Pacs | None = None, progress: Progress = si
         if writing:
             _beside(options.out / REFUSED_FILE, ward.refused)
             if ward.register.table.height:
-                published = publish.publish(ward.register.unit, store, prefix=UNIT, progress=progress)
+                published = publish.publish(ward.register.unit, store, prefix=manifest.INCOMING_UNIT, progress=progress)
     register, new = ward.register, [image_id for part in ward.parts for image_id in part.new]
     counts = dict(register.images(new).group_by("split").len().iter_rows())
     return Ingested(

@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
@@ -29,8 +29,6 @@ from radloop.storage.publish import Published
 from radloop.tables import HELD_OUT, PREDICTION
 from radloop.taxonomy import Taxonomy
 from radloop.words import AUDIT, INCOMING, SPLITS, WITHHELD, several
-
-UNIT: Final = f"{manifest.UNIT}/{manifest.RETRAIN}"
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         published = None
         if writing:
             yolo.write(built, folder, pictures=known.root, progress=progress)
-            published = publish.publish(folder, target, prefix=UNIT, progress=progress)
+            published = publish.publish(folder, target, prefix=manifest.RETRAIN_UNIT, progress=progress)
         return Retrained(folder, built.version, round_id, report, why, refused, published, notes, done=writing)
 
 
@@ -302,10 +300,11 @@ def _earlier_rounds(folder: Path, store: Store, stones: pl.DataFrame) -> dict[st
     But for reviews of what was forgotten elsewhere.
     """
     found = {key: (folder / key).read_bytes() for key in _round_keys(manifest.read(folder)) if (folder / key).is_file()}
-    data = store.get(f"{UNIT}/{manifest.NAME}")
+    unit = manifest.RETRAIN_UNIT
+    data = store.get(f"{unit}/{manifest.NAME}")
     with suppress(DatasetError):  # a damaged manifest leads nowhere; publishing says so and replaces it
-        for key in _round_keys(manifest.decode(data, name=UNIT) if data else None):
-            if key not in found and (document := store.get(f"{UNIT}/{key}")) is not None:
+        for key in _round_keys(manifest.decode(data, name=unit) if data else None):
+            if key not in found and (document := store.get(f"{unit}/{key}")) is not None:
                 found[key] = document
     images = {key: documents.plain(data) or {} for key, data in found.items() if not key.endswith(f"/{tree.REPORT}")}
     named = {key: str(told.get("image_id", "")) for key, told in images.items()}

@@ -22,7 +22,6 @@ from radloop.sources import formats, raw
 from radloop.storage import Store, layout, pull
 from radloop.words import HELD_OUT
 
-_UNIT: Final = f"{manifest.UNIT}/{manifest.INCOMING}"  # in the store
 # in OUT/cache: what was measured of the dataset's pictures, here and by `transform`
 _KNOWN: Final = "known.parquet"
 _TRANSFORMED: Final = "pictures.parquet"
@@ -123,8 +122,9 @@ class Register:
         path = self.root.parent / FOLDER / KEY
         if path.exists():
             return
-        data = store.get(f"{_UNIT}/{tree.INCOMING}")
-        theirs = [] if data is None else [unlabelled.decode(data, name=f"{store.address}/{_UNIT}")]
+        unit = manifest.INCOMING_UNIT
+        data = store.get(f"{unit}/{tree.INCOMING}")
+        theirs = [] if data is None else [unlabelled.decode(data, name=f"{store.address}/{unit}")]
         keyed = pl.col("patient").is_not_null() | pl.col("recipe").is_not_null()
         if any(not table.filter(keyed).is_empty() for table in (self.table, *theirs)):
             raise SourceError(
@@ -148,7 +148,7 @@ class Register:
 
         Raises DatasetError where an image has another picture there, or was forgotten there and still lies here.
         """
-        prefix = _UNIT
+        prefix = manifest.INCOMING_UNIT
         self._forget_as(store)
         data = store.get(f"{prefix}/{manifest.NAME}")
         if data is None or store.get(f"{prefix}/{layout.MARKER}") is not None:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 import polars as pl
@@ -22,9 +22,6 @@ from radloop.progress import Progress
 from radloop.storage import Store, folder, layout, publish
 
 PlaceName = Literal["here", "store"]
-
-RETRAIN: Final = f"{manifest.UNIT}/{manifest.RETRAIN}"
-INCOMING: Final = f"{manifest.UNIT}/{manifest.INCOMING}"
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -80,7 +77,7 @@ def prepare(places: Places, gone: Gone, stones: pl.DataFrame, *, into: Path | No
     succeeded: dict[str, str] = {}
     names: tuple[PlaceName, ...] = ("here",) if places.is_one else ("store", "here")
     for place in names:
-        for prefix in (INCOMING, RETRAIN, manifest.UNIT):
+        for prefix in (manifest.INCOMING_UNIT, manifest.RETRAIN_UNIT, manifest.UNIT):
             unit = _prepared(places, place, prefix, gone, stones, succeeded, into)
             if unit is not None:
                 yield unit
@@ -107,7 +104,7 @@ def _prepared(
         _require_whole(get, listed, places.out if here else places.store.address)
         remainder = forgetting.of_dataset(get, listed, gone, stones, succeeded=succeeded)
     else:
-        of_unit = forgetting.of_retrain if prefix == RETRAIN else forgetting.of_incoming
+        of_unit = forgetting.of_retrain if prefix == manifest.RETRAIN_UNIT else forgetting.of_incoming
         remainder = of_unit(get, listed, gone)
     leftovers = _leftovers(places, place, prefix, listed, gone)
     if remainder is None and not leftovers:

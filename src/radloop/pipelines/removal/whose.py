@@ -163,7 +163,7 @@ def _lineage(get: Get) -> str | None:
 
 def _known(get: Get) -> Iterator[pl.DataFrame]:
     """_KNOWN of all images that a place has or remembers."""
-    unit, apart = manifest.UNIT, f"{manifest.UNIT}/{manifest.INCOMING}"
+    unit, apart = manifest.UNIT, manifest.INCOMING_UNIT
     for prefix in (unit, apart):
         data = get(f"{prefix}/{manifest.NAME}")
         if data is None:
@@ -262,7 +262,7 @@ def _md5s_of_source(source: _Source, meant: frozenset[str]) -> Iterator[str]:
 
 def _trained(get: Get, meant: frozenset[str]) -> frozenset[str]:
     """The feedback on them that the re-training data name."""
-    prefix = f"{manifest.UNIT}/{manifest.RETRAIN}"
+    prefix = manifest.RETRAIN_UNIT
     tables = [forgetting.rows(get(f"{prefix}/{key}")) for key in (tree.RETRAIN_TABLE, tree.WITHHELD)]
     named = (row for table in tables for row in table if row.get("image_id") in meant)
     return frozenset(one for row in named if (one := row.get("feedback_id")))

@@ -27,7 +27,6 @@ from radloop.progress import silent
 from radloop.simulation.journal import Journal
 from radloop.storage import Store, publish
 
-_UNIT: Final = f"{manifest.UNIT}/{manifest.INCOMING}"
 _MOST_TRIES: Final = 3  # of an object that neither the PACS nor the detector can deal with
 _MOST_FAILURES: Final = 10  # of a detector in a row: then it is broken, and not the pictures
 _MADE_UP: Final = "random boxes, to try the chain: no findings"
@@ -104,7 +103,7 @@ class Delivery:
                 if bring:
                     self._register.bring(self._store)
                 if self._register.table.height:
-                    publish.publish(self._register.unit, self._store, prefix=_UNIT, progress=silent)
+                    publish.publish(self._register.unit, self._store, prefix=manifest.INCOMING_UNIT, progress=silent)
 
         if self._unpublished:
             self._observer.patience(publishing)

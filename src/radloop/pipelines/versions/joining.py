@@ -22,7 +22,6 @@ from radloop.pipelines.versions.continuing import Continued
 from radloop.storage import Store, layout, pull
 from radloop.tables import ASSIGNMENT, GROUPS, HELDOUT, INCOMING
 
-_PREFIX: Final = f"{manifest.UNIT}/{manifest.INCOMING}"
 _SUFFIXES: Final = (".png", ".jpg")
 _FOUND: Final = pl.Schema({"image_id": pl.String, "path": pl.String, "problem": pl.String})
 
@@ -99,7 +98,7 @@ class Joining:
 
         An image that is not incoming, and one whose picture is nowhere, has no row.
         """
-        wanted, images = self.pictured(image_ids), self.house / _PREFIX / "images"
+        wanted, images = self.pictured(image_ids), self.house / manifest.INCOMING_UNIT / "images"
         files_of = {one: [images / f"{one}{suffix}" for suffix in _SUFFIXES] for one in wanted}
         places = {one: path for one, paths in files_of.items() for path in paths if path.is_file()}
         places |= self._fetched([one for one in wanted if one not in places])
@@ -147,11 +146,11 @@ class Joining:
         if not image_ids:
             return {}
         with closing(storage.open_store(self.store)) as opened:
-            listed = layout.read_manifest(opened, prefix=_PREFIX)
+            listed = layout.read_manifest(opened, prefix=manifest.INCOMING_UNIT)
             if listed is None:
                 return {}
             there = listed.filter(kind="image").filter(pl.col("image_id").is_in(image_ids))
-            paths = pull.fetch(opened, layout.rows_of(there), self.cache / "pictures", prefix=_PREFIX)
+            paths = pull.fetch(opened, layout.rows_of(there), self.cache / "pictures", prefix=manifest.INCOMING_UNIT)
         named = {}
         for row in there.iter_rows(named=True):
             place = self.cache / manifest.INCOMING / f"{row['image_id']}{Path(row['key']).suffix}"
@@ -187,7 +186,7 @@ def opened(options: Transform) -> Iterator[Joining]:
 
 def _published(store: Store) -> pl.DataFrame:
     """INCOMING as the store has it; empty where there is none."""
-    listed = layout.read_manifest(store, prefix=_PREFIX)
+    listed = layout.read_manifest(store, prefix=manifest.INCOMING_UNIT)
     if listed is None:
         return INCOMING.to_frame()
-    return showing.read(store, _PREFIX, listed)
+    return showing.read(store, manifest.INCOMING_UNIT, listed)
