@@ -1,13 +1,14 @@
 """Pictures from production that nobody has labelled yet: the unit `incoming/` beside a dataset, as it stands."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from radloop import manifest, sealed, tree
-from radloop.errors import DatasetError
+from radloop.errors import DatasetError, StoreError
 from radloop.tables import INCOMING
 from radloop.words import AUDIT
 from radloop.words import INCOMING as SPLIT
@@ -42,10 +43,30 @@ def read(root: Path) -> pl.DataFrame:
         if listed is None:
             return INCOMING.to_frame()
         data = path.read_bytes() if path.is_file() else b""
-        is_listed = hashlib.md5(data).hexdigest() in listed.filter(key=tree.INCOMING)["md5"]
-        if is_listed or (data and (unit / ARRIVING).exists()):
+        if _is_listed(data, listed) or (data and (unit / ARRIVING).exists()):
             return decode(data, name=str(path))
     raise DatasetError(f"{path} is not what its manifest lists: it was changed, or cut off. Run `radloop ingest`.")
+
+
+def published(get: Callable[[str], bytes | None], listed: pl.DataFrame, *, name: str) -> pl.DataFrame:
+    """INCOMING of a unit in a store, whose manifest is `listed`; empty where it has no table.
+
+    `get` brings a key of the unit, `name` is what an error calls the place. Raises StoreError where the table is not
+    what the manifest lists.
+    """
+    data = get(tree.INCOMING)
+    if data is None:
+        return INCOMING.to_frame()
+    if not _is_listed(data, listed):
+        raise StoreError(
+            f"{name}: {tree.INCOMING} is not what the manifest lists. Is an ingest at work there? Run the same command "
+            "again; else `radloop ingest` writes it anew."
+        )
+    return decode(data, name=f"{name}/{tree.INCOMING}")
+
+
+def _is_listed(data: bytes, listed: pl.DataFrame) -> bool:
+    return hashlib.md5(data).hexdigest() in listed.filter(key=tree.INCOMING)["md5"]
 
 
 def images(table: pl.DataFrame) -> pl.DataFrame:

@@ -1,16 +1,14 @@
 """The pictures of a store that the simulator shows: of splits of the dataset, and those that came in without labels."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
-from radloop import manifest, tree
+from radloop import manifest
 from radloop.catalog import incoming
 from radloop.errors import StoreError
 from radloop.storage import Store, layout
-from radloop.tables import INCOMING as TABLE
 from radloop.tables import MANIFEST
 from radloop.words import INCOMING, SPLITS, Part
 
@@ -57,21 +55,9 @@ def _incoming(store: Store, prefix: str, dataset: pl.Series) -> tuple[pl.DataFra
     listed = layout.read_manifest(store, prefix=unit)
     if listed is None:
         return MANIFEST.to_frame(), {}
-    table = read(store, unit, listed).filter(~pl.col("image_id").is_in(dataset.implode()))
+    table = incoming.published(lambda key: store.get(f"{unit}/{key}"), listed, name=f"{store.address}/{unit}")
+    table = table.filter(~pl.col("image_id").is_in(dataset.implode()))
     own = incoming.images(table).select("image_id", "split", "md5")
     rows = listed.filter(kind="image").drop("split").join(own, on=["image_id", "md5"])
     rows = rows.with_columns(key=pl.format(f"{manifest.INCOMING}/{{}}", "key")).select(MANIFEST.names())
     return rows, dict(table.select("image_id", "recipe").iter_rows())
-
-
-def read(store: Store, unit: str, listed: pl.DataFrame) -> pl.DataFrame:
-    """INCOMING of the unit in a store whose manifest is `listed`. Raises StoreError where it is not what that lists."""
-    data = store.get(f"{unit}/{tree.INCOMING}")
-    if data is None:
-        return TABLE.to_frame()
-    if hashlib.md5(data).hexdigest() not in listed.filter(key=tree.INCOMING)["md5"]:
-        raise StoreError(
-            f"{store.address}/{unit}: {tree.INCOMING} is not what the manifest lists. Is an ingest at work there? Run "
-            "the same command again; else `radloop ingest` writes it anew."
-        )
-    return incoming.decode(data, name=f"{store.address}/{unit}/{tree.INCOMING}")

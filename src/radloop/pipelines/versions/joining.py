@@ -17,7 +17,6 @@ from radloop.dataset import patients
 from radloop.dataset.recognition import Thumbnails
 from radloop.dicom.pseudonyms import FOLDER, KEY, Pseudonyms
 from radloop.options import Transform
-from radloop.pipelines.simulator import showing
 from radloop.pipelines.versions.continuing import Continued
 from radloop.storage import Store, layout, pull
 from radloop.tables import ASSIGNMENT, GROUPS, HELDOUT, INCOMING
@@ -186,7 +185,8 @@ def opened(options: Transform) -> Iterator[Joining]:
 
 def _published(store: Store) -> pl.DataFrame:
     """INCOMING as the store has it; empty where there is none."""
-    listed = layout.read_manifest(store, prefix=manifest.INCOMING_UNIT)
+    unit = manifest.INCOMING_UNIT
+    listed = layout.read_manifest(store, prefix=unit)
     if listed is None:
         return INCOMING.to_frame()
-    return showing.read(store, manifest.INCOMING_UNIT, listed)
+    return incoming.published(lambda key: store.get(f"{unit}/{key}"), listed, name=f"{store.address}/{unit}")
