@@ -359,6 +359,17 @@ def test_two_pictures_of_one_name_on_two_machines_stop_the_run(place, tmp_path_f
         ingest(other, store=str(place / "out/store"))
 
 
+def test_two_pictures_that_changed_names_on_another_machine_stop_the_run(place, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(place, other, dirs_exist_ok=True)
+    for folder, names in ((place, "ab"), (other, "ba")):
+        for number, name in enumerate(names, 1):
+            put(folder, f"{name}.png", picture(number))
+        ingest(folder)
+    with pytest.raises(DatasetError, match=r"image a came in here and in .* with two pictures"):
+        ingest(other, store=str(place / "out/store"))
+
+
 def test_next_version_of_the_dataset_keeps_the_unit_byte_for_byte(place):
     put(place, "a.png", picture(1))
     ingest(place)

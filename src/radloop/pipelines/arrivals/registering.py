@@ -154,15 +154,15 @@ class Register:
         if data is None or store.get(f"{prefix}/{layout.MARKER}") is not None:
             return  # of a publish that was cut off, what it was to bring lies here
         listed = manifest.decode(data, name=f"{store.address}/{prefix}/{manifest.NAME}")
-        here = dict(self.table.select("image_id", "md5").iter_rows())
         away = listed.filter(kind="image")
-        other = away.filter(pl.col("image_id").is_in(list(here)), ~pl.col("md5").is_in(list(here.values())))
+        missing = away.join(self.table, on="image_id", how="anti")
+        known = away.join(self.table, on="image_id", how="semi")
+        other = known.join(self.table, on=["image_id", "md5"], how="anti")
         if other.height:
             raise DatasetError(
                 f"image {other['image_id'][0]} came in here and in {store.address} with two pictures. Give the files "
                 f"of one side other names, and move {self.unit} away before you ingest again."
             )
-        missing = away.filter(~pl.col("image_id").is_in(list(here)))
         if missing.is_empty():
             return
         wanted = pl.concat([missing, listed.filter(key=tree.INCOMING)])
