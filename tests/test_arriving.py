@@ -7,7 +7,7 @@ import pytest
 import dicom_files
 import incoming_unit
 from memory_pacs import MemoryPacs
-from radloop.dataset import incoming
+from radloop import pixels
 from radloop.dataset.incoming import Arrival, Refusal
 from radloop.errors import PacsError, TransientPacsError
 from radloop.pipelines.arrivals import arriving
@@ -89,8 +89,8 @@ def test_picture_that_came_in_before_is_not_decoded_again_unless_its_bytes_are_o
     dicom_files.write(reader.folder, "a.png", films["a"])
     dicom_files.write(reader.folder, "b.png", films["a"])
     looks = []
-    look = incoming.look
-    monkeypatch.setattr(incoming, "look", lambda picture: looks.append(picture) or look(picture))
+    decode = pixels.decode
+    monkeypatch.setattr(pixels, "decode", lambda picture: looks.append(picture) or decode(picture))
     first, second = all_of(arriving.of_folder(reader, jobs=1))
     assert looks == [films["a"]]
     assert first.looked == second.looked

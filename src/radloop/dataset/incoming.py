@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from radloop import manifest, pixels, similarity
@@ -82,7 +84,11 @@ class Refusal(NamedTuple):
 
 def look(picture: bytes) -> Looked:
     """Decode a picture once. Raises SourceError where it is damaged, or shows next to nothing."""
-    gray = pixels.decode(picture)
+    return measure(picture, pixels.decode(picture))
+
+
+def measure(picture: bytes, gray: npt.NDArray[np.uint8]) -> Looked:
+    """The same of a picture that is decoded already."""
     if pixels.spread(gray) <= _PALE:
         raise SourceError("its values use a sixteenth of the gray values or less: next to nothing is to be seen")
     small = similarity.thumbnail(gray)

@@ -12,6 +12,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from radloop import files, manifest, pixels, processes, tags
@@ -232,7 +234,9 @@ def _of_picture(reader: Reader, found: Found, data: bytes, written: datetime) ->
     known = _known(reader.house / manifest.UNIT).get(image_id)
     looked = known if known and known.md5 == hashlib.md5(picture).hexdigest() else None
     if looked is None:
-        _require_no_text(picture, image_id, reader)
+        gray = pixels.decode(picture)
+        _require_no_text(picture, gray, image_id, reader)
+        looked = incoming.measure(picture, gray)
     patient, known_as = reader.named.get(image_id, (None, ()))
     return Arrival(image_id, picture, written, patient, known_as, place=found.path, looked=looked)
 
@@ -256,12 +260,11 @@ def _hidden(name: str, pseudonyms: "Pseudonyms") -> str:
     return image_id
 
 
-def _require_no_text(picture: bytes, image_id: str, reader: Reader) -> None:
+def _require_no_text(picture: bytes, gray: npt.NDArray[np.uint8], image_id: str, reader: Reader) -> None:
     """Raise DicomError where a person has to look at the picture first."""
     from radloop.dicom import burnt, quarantine
     from radloop.dicom.pseudonyms import FOLDER
 
-    gray = pixels.decode(picture)
     why = burnt.why(gray)
     if why:
         stones, prints = tombstones.read(reader.house), [pixels.fingerprint(gray)]

@@ -60,7 +60,8 @@ def make(out: Path, recipe: Recipe, frontal_only: bool, data: bytes) -> Made:
     """`Maker`, in whatever process."""
     taken = intake.take(data, recipe, _pseudonyms(out), frontal_only=frontal_only)
     taken.require_released()
-    return Made(taken, incoming.look(taken.png), pixels.statistics(pixels.decode(taken.png)))
+    gray = pixels.decode(taken.png)
+    return Made(taken, incoming.measure(taken.png, gray), pixels.statistics(gray))
 
 
 @cache
