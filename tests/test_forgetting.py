@@ -278,6 +278,18 @@ def test_check_sees_what_was_forgotten_and_is_there_again(out):
     assert found.filter(rule="forgotten-there")["detail"][0] == f"image {one} was forgotten"
 
 
+def test_what_a_killed_forget_left_beside_a_unit_goes_too(out):
+    one = image(out, "training")
+    leading, known = marks(out, one), version.read(out)
+    key = known.files.filter(kind="image", image_id=one)["key"][0]
+    left = out / ".organized-incoming.forgetting" / "images"
+    left.mkdir(parents=True)
+    shutil.copy(known.root / key, left)
+    assert forget(out, one).removed["cut-off work"] == 1
+    assert not left.exists()
+    assert traces.of(out, leading) == []
+
+
 def test_store_alone_is_enough(out, tmp_path):
     one = image(out, "test")
     leading = marks(out, one)

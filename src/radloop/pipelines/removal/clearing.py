@@ -21,6 +21,7 @@ from radloop.options import Forget
 from radloop.pacs import ledger
 from radloop.pacs.ledger import Ledger
 from radloop.pipelines.exporting import STAMP
+from radloop.pipelines.removal import remainders
 from radloop.pipelines.removal.whose import Whose
 from radloop.sources import kaggle
 
@@ -181,8 +182,9 @@ def _rewrite(left: Mapping[Path, bytes] | Mapping[Path, bytes | None]) -> None:
 
 
 def _cut_off(out: Path) -> _Place:
-    """What a killed pull or transform left: it holds pictures, and is begun anew by the next."""
+    """What a killed pull, transform or forget left: it holds pictures, and is begun anew by the next."""
     left = [path for name in (".organized.pull", ".organized.new") if (path := out / name).exists()]
+    left += remainders.staged(out)
     return _Place(len(left), lambda: _remove_folders(left))
 
 

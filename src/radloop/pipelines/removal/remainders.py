@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 import polars as pl
@@ -22,6 +22,8 @@ from radloop.progress import Progress
 from radloop.storage import Store, folder, layout, publish
 
 PlaceName = Literal["here", "store"]
+
+_STAGED: Final = ".forgetting"
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -194,9 +196,14 @@ def switch(places: Places, unit: Unit, prepared: Path, *, progress: Progress) ->
         files.recover_tree(target)
         folder.replace_unit(
             target,
-            places.out / f".{unit.prefix.replace('/', '-')}.forgetting",
+            places.out / f".{unit.prefix.replace('/', '-')}{_STAGED}",
             {key: (root if (root / key).is_file() else target) / key for key in keys},
             manifest_file=data,
             gone=unit.gone,
             progress=progress,
         )
+
+
+def staged(out: Path) -> list[Path]:
+    """The folders that a killed `switch` left beside the dataset: a unit, perhaps as it was."""
+    return sorted(out.glob(f".*{_STAGED}"))
