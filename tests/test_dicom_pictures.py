@@ -8,10 +8,11 @@ from datetime import date
 
 import numpy as np
 import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_files import dicom, gray, uid_of, write
 from radloop import pixels
-from radloop.dicom import intake
+from radloop.dicom import intake, radiograph
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.engines import Local
 from radloop.recipe import Recipe
@@ -64,6 +65,13 @@ def test_every_dicom_is_found_by_ending_or_first_bytes_and_nothing_else(tmp_path
     write(tmp_path, "broken.dcm", b"no DICOM")
 
     assert dicom_pictures.find(tmp_path) == ["IM0001", "a.dcm", "broken.dcm", "deep/er/B.DICOM"]
+
+
+def test_a_file_that_unpacks_to_a_huge_one_is_not_unpacked_for_its_uid_either(tmp_path, monkeypatch):
+    monkeypatch.setattr(radiograph, "MAX_UNPACKED", 1000)
+    write(tmp_path / "dicom", "a.dcm", dicom(gray(), syntax=DeflatedExplicitVRLittleEndian))
+    (made,) = make(tmp_path / "dicom").values()
+    assert (made.code, made.image_id) == ("too-large", None)
 
 
 def test_pictures_have_the_recipes_gray_values_and_a_record_without_identifiers(folder):

@@ -118,6 +118,16 @@ def test_a_way_of_packing_that_is_not_decoded_is_named_and_a_text_in_its_place_i
     assert refused(packed_as(b"")) == "transfer-syntax"
 
 
+def test_a_file_that_makes_no_picture_tells_its_uid_where_it_has_one():
+    data = dicom(GRAY, number=7, BurnedInAnnotation="YES")
+    assert refused(data) == "burnt-in"
+    assert radiograph.uid(data) == uid_of(7)
+    without = data.replace(str(uid.ExplicitVRLittleEndian).encode(), bytes(len(uid.ExplicitVRLittleEndian)))
+    assert refused(without) == "transfer-syntax"
+    assert radiograph.uid(without) == uid_of(7)
+    assert radiograph.uid(b"no DICOM") == ""
+
+
 def element(group: int, number: int, vr: bytes, value: bytes) -> bytes:
     return struct.pack("<HH2sH", group, number, vr, len(value)) + value
 

@@ -73,6 +73,16 @@ def read(data: bytes, *, frontal_only: bool = False) -> Radiograph:
         raise DicomError("its header cannot be read: cut off or damaged", code="damaged") from broken
 
 
+def uid(data: bytes) -> str:
+    """The SOPInstanceUID of a file that perhaps makes no picture; empty where it tells none. As bounded as `read`."""
+    library()
+    try:
+        dataset, *_ = _parse(data)
+        return header.text(dataset, "SOPInstanceUID")
+    except Exception:  # noqa: BLE001  pydicom promises no particular one for hostile bytes
+        return ""
+
+
 def library() -> Any:
     """pydicom, which says nothing: its warnings repeat values of a file. Raises SourceError where it is missing."""
     try:
@@ -88,6 +98,8 @@ def library() -> Any:
 
 def _read(data: bytes, *, frontal_only: bool) -> Radiograph:
     dataset, syntax, frame_data, element = _parse(data)
+    if not syntax:
+        raise DicomError("it does not say how its pixels are packed (TransferSyntaxUID)", code="transfer-syntax")
     _check_sequences(dataset)
     kept.limit(dataset)
     if element is None:
@@ -150,8 +162,6 @@ def _parse(data: bytes) -> tuple[Any, str, memoryview, _PixelElement | None]:
     file.seek(_PREAMBLE + 4)
     meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
     syntax = header.text(meta, "TransferSyntaxUID")
-    if not syntax:
-        raise DicomError("it does not say how its pixels are packed (TransferSyntaxUID)", code="transfer-syntax")
     if syntax == DeflatedExplicitVRLittleEndian:
         data, file = _inflated(data[file.tell() :])
     element, stop_when = _stop_at_pixels(file)

@@ -5,7 +5,6 @@ FOLDER/files.jsonl               a line for each file: what became of it, withou
 """
 
 import hashlib
-import io
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -171,7 +170,8 @@ def _take(path: Path, key: str, images: Path, recipe: Recipe, pseudonyms: Pseudo
     except OSError as refused:
         return Made(key, code="unreadable", reason=f"it cannot be read: {refused.strerror}")
     except DicomError as refused:
-        return Made(key, _image_id(data, pseudonyms), refused.code, str(refused))
+        uid = radiograph.uid(data)
+        return Made(key, pseudonyms.image_id(uid) if uid else None, refused.code, str(refused))
     origin = pseudonyms.back(taken.image_id)
     picture = images / f"{taken.image_id}.png"
     if not picture.exists():  # else of another file of this UID: `_contradicting` compares them
@@ -192,18 +192,6 @@ def _take(path: Path, key: str, images: Path, recipe: Recipe, pseudonyms: Pseudo
         md5=hashlib.md5(taken.png).hexdigest(),
         bytes=len(taken.png),
     )
-
-
-def _image_id(data: bytes, pseudonyms: Pseudonyms) -> str | None:
-    """The pseudonym of a file that makes no picture; None where it tells no UID."""
-    try:
-        header = radiograph.library().dcmread(
-            io.BytesIO(data), stop_before_pixels=True, specific_tags=["SOPInstanceUID"]
-        )
-        uid = str(header.get("SOPInstanceUID") or "").strip()
-    except Exception:  # noqa: BLE001  pydicom promises no particular one for hostile bytes
-        return None
-    return pseudonyms.image_id(uid) if uid else None
 
 
 def _stands(images: Path, one: Made) -> bool:
