@@ -20,6 +20,7 @@ NAME: Final = "manifest.parquet"
 UNIT: Final = "organized"
 RETRAIN: Final = "retrain"
 INCOMING: Final = "incoming"
+MODELS: Final = "models"  # beside the dataset
 INNER: Final = (RETRAIN, INCOMING)  # the units inside the dataset
 RETRAIN_UNIT: Final = f"{UNIT}/{RETRAIN}"  # in OUT, as in a store
 INCOMING_UNIT: Final = f"{UNIT}/{INCOMING}"
