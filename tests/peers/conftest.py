@@ -6,6 +6,7 @@ collect_ignore = [
     "exported.py",
     "figures.py",
     "trainer.py",
+    "without_torchvision.py",
 ]  # run with the Python of .venv-peers, which has what they import
 
 

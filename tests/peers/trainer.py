@@ -13,20 +13,13 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 
-STUB = tempfile.mkdtemp()  # stands for torchvision, which no detector's loader needs; none fits this torch
-for name, text in {
-    "torchvision/__init__.py": "",
-    "torchvision-0.28.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.28.0\n",
-}.items():
-    path = Path(STUB) / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-sys.path.insert(0, STUB)
-os.environ |= {"YOLO_AUTOINSTALL": "false", "YOLO_CONFIG_DIR": STUB, "YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false"}
+import without_torchvision  # noqa: F401  before the trainer
 
-import ultralytics  # noqa: E402
-from ultralytics.data import utils  # noqa: E402
-from ultralytics.data.dataset import YOLODataset  # noqa: E402
+os.environ["YOLO_VERBOSE"] = "false"
+
+import ultralytics
+from ultralytics.data import utils
+from ultralytics.data.dataset import YOLODataset
 
 utils.check_font = lambda name: None  # which it would download
 
