@@ -26,6 +26,7 @@ from radloop.split_sizes import SplitSizes
 
 HERE = Path(__file__).parent
 WIDTH = "100"
+MOST = 120  # characters in a line of code, as the formatter has it
 
 
 def commands() -> str:
@@ -110,7 +111,9 @@ def keywords() -> str:
         title = f'    """Keywords of `radloop.{function}`."""'
         classes.append("\n".join([f"class {step.__name__}Keywords(TypedDict, total=False):", title, "", *rows]))
     imports = [f"from {kind.__module__} import {name}" for name, kind in sorted(OWN.items()) if name in used]
-    imports.append(f"from radloop.words import {', '.join(sorted(used & set(WORDS)))}")
+    named = sorted(used & set(WORDS))
+    line, many = f"from radloop.words import {', '.join(named)}", ",\n    ".join(named)
+    imports.append(line if len(line) <= MOST else f"from radloop.words import (\n    {many},\n)")
     head = (
         '"""The keywords of the API\'s functions. Made from `radloop.options` by `make docs`; do not edit."""\n\n'
         "from collections.abc import Sequence\nfrom os import PathLike\nfrom typing import Literal, TypedDict\n\n"

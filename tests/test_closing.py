@@ -302,6 +302,8 @@ def test_report_holds_the_rule_of_its_round(place):
         "require_review": False,
         "include_held_out": False,
         "allow_simulated": False,
+        "policy": "threshold",
+        "precision": 0.9,
     }
 
 

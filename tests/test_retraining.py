@@ -1,5 +1,7 @@
 """The retraining rule: what trains, what does not, and why; nothing lost, nothing twice."""
 
+import hashlib
+import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -122,6 +124,8 @@ def test_sure_prediction_on_a_production_image_is_a_row():
         "timestamp": NOON,
         "final": False,
         "trains": True,
+        "weight": None,
+        "ignore": False,
     }
 
 
@@ -527,6 +531,8 @@ def test_table_on_any_classes_comes_back_as_it_was_written(classes, data):
                 "feedback_id": "f1",
                 "timestamp": NOON,
                 "final": class_id is None,
+                "weight": data.draw(st.none() | st.floats(0, 1)),
+                "ignore": data.draw(st.booleans()),
             }
             for class_id in numbers
         ],
@@ -536,6 +542,28 @@ def test_table_on_any_classes_comes_back_as_it_was_written(classes, data):
     assert retraining.from_csv(written, classes).equals(rows)
     told = pl.read_csv(written, infer_schema=False).select("class_name", "class_id").rows()
     assert told == [(classes.name(number), str(len(classes) if number is None else number)) for number in numbers]
+
+
+def test_table_without_a_policy_is_the_bytes_it_always_was():
+    rng, said = random.Random(0), []
+    for number in range(300):
+        found = [
+            (rng.randrange(14), rng.choice([0.1, 0.3, 0.9, 0.91, 0.97, 0.99]), (x, y, x + 0.3, y + 0.2))
+            for x, y in [(rng.uniform(-0.01, 0.7), rng.uniform(0, 0.8))] * rng.randrange(3)
+        ]
+        model = rng.choice(["tiny", "random", None])
+        known = {"model": model, "complete": rng.random() > 0.1, "simulated": rng.random() > 0.9}
+        said.append((f"f{number}", f"prod{number}", found, known))
+    images = [(f"prod{n}", "production", f"g{n}", f"{n:032x}", f"{n:016x}") for n in range(300)]
+    came = records(*said)
+    looked = reviewed(
+        *((f"f{n}", f"prod{n}", "ann", "correct", [(3, HEART)]) for n in range(0, 300, 9)),
+        *((f"f{n}", f"prod{n}", "bob", "normal", []) for n in range(0, 300, 18)),
+    )
+    judged = guard.judge(came.feedback, pl.DataFrame(images, schema=IMAGES.schema, orient="row"))
+    rows = retraining.decide(came, judged, looked).rows
+    assert rows.height == 105
+    assert hashlib.md5(retraining.csv(rows, VINDR)).hexdigest() == "9d8c023568ab58fdd1a232b72b62294c"
 
 
 def test_newer_feedback_that_is_withheld_or_unknown_does_not_supersede():

@@ -14,7 +14,7 @@ from radloop.durations import Duration
 from radloop.errors import UsageError
 from radloop.option import ABOUT, About, option, switch
 from radloop.recipe import Recipe
-from radloop.words import ConfidenceUnit, TimeUnit
+from radloop.words import ConfidenceUnit, Policy, TimeUnit
 
 if TYPE_CHECKING:
     from radloop.feedback.conventions import Convention
@@ -363,10 +363,22 @@ class Ruled(Step):
         "Let what was simulated (hospital, detector, review) train on real data, too; every output says so.",
     )
 
+    policy: Policy = option(
+        Rule.policy,
+        "Which predictions are labels: above --min-confidence; or calibrated, above the lowest confidence, class by "
+        "class, at which validation images prove --precision.",
+    )
+    precision: float = option(
+        Rule.precision,
+        About("With --policy calibrated: so much of a class's labels must be right, at least.", gt=0, lt=1),
+    )
+
     @property
     def rule(self) -> Rule:
         """When feedback that nobody has reviewed trains."""
         return Rule(
+            policy=self.policy,
+            precision=self.precision,
             min_confidence=self.min_confidence,
             require_review=self.require_review,
             include_held_out=self.include_held_out,

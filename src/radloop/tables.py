@@ -321,7 +321,8 @@ FATES: Final = pl.Schema(
 
 # One row that the next model learns from; boxes inside the picture. source: prediction, review or simulated-review.
 # confidence is the prediction's, null for what a radiologist said; timestamp is when it was said. trains: it becomes a
-# label; a row without is there to be looked at.
+# label; a row without is there to be looked at. weight: how much it may be believed, 0..1; null: 1. ignore: a doubtful
+# box, neither a label nor background.
 RETRAINING: Final = pl.Schema(
     {
         "image_id": pl.String,
@@ -339,6 +340,8 @@ RETRAINING: Final = pl.Schema(
         "timestamp": TIME,
         "final": pl.Boolean,  # of a review that ends a dispute of others
         "trains": pl.Boolean,
+        "weight": pl.Float64,
+        "ignore": pl.Boolean,
     }
 )
 

@@ -27,6 +27,8 @@ TimeUnit = Literal["iso", "seconds", "milliseconds"]  # since 1970, where it is 
 
 # Whether names of PNG and JPEG files that come in are image ids, or pseudonyms stand in their place.
 PictureNames = Literal["keep", "hide"]
+# How it is decided which predictions are labels: one confidence for all, or one a class that held-out images prove.
+Policy = Literal["threshold", "calibrated"]
 # Whose boxes a label holds: one reader's each, or all readers' fused.
 LabelKind = Literal["per-reader", "consensus"]
 # The tools that a dataset is exported for, each in its own format.

@@ -7,7 +7,18 @@ from typing import Literal, TypedDict
 from radloop.durations import Duration
 from radloop.recipe import Recipe
 from radloop.split_sizes import SplitSizes
-from radloop.words import Boxes, ConfidenceUnit, Format, LabelKind, Part, PictureNames, Split, TimeUnit, Worklist
+from radloop.words import (
+    Boxes,
+    ConfidenceUnit,
+    Format,
+    LabelKind,
+    Part,
+    PictureNames,
+    Policy,
+    Split,
+    TimeUnit,
+    Worklist,
+)
 
 Text = str | PathLike[str]  # a path is taken as its text
 
@@ -229,6 +240,8 @@ class RetrainKeywords(TypedDict, total=False):
     require_review: bool
     include_held_out: bool
     allow_simulated: bool
+    policy: Policy
+    precision: float
     jobs: int
     dry_run: bool
     strict: bool

@@ -1,15 +1,42 @@
 """THE re-training rule as one value: `retrain` decides by it, report.json holds it, and all others read it there."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, get_args
 
 from radloop.errors import DatasetError
+from radloop.words import Policy
 
 KEY: Final = "rule"  # in report.json
 _OF_BEFORE: Final = "settings"  # what an earlier radloop wrote there
+_Part = TypeVar("_Part")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """From which confidence on the boxes of a class are labels of one model, by held-out images (`catalog.proven`)."""
+
+    model: str
+    model_version: str
+    class_id: int
+    above: float | None  # labels are strictly above it; None: no cutoff is proven, so that none is without a review
+    boxes: int  # above it, and where it is None above `Rule.doubtful`,
+    groups: int  # which lie in so many groups,
+    precision: float | None  # so many of them right,
+    low: float | None  # at least, with all other cutoffs in 95 of 100 cases
+    too_few: bool  # no cutoff could have been proven, were all boxes right
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How often the boxes of one model are right, by their confidence: a line through points that never falls."""
+
+    model: str
+    model_version: str
+    confidence: tuple[float, ...]
+    right: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -21,10 +48,21 @@ class Rule:
     require_review: bool = False  # never without a review
     include_held_out: bool = False  # images of held-out splits, too
     allow_simulated: bool = False  # what was simulated trains on a dataset that is not synthetic itself, too
+    policy: Policy = "threshold"  # calibrated: not `min_confidence` decides, but
+    precision: float = 0.9  # the thresholds above which so many are right
+    thresholds: tuple[Threshold, ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """As report.json holds it."""
-        return asdict(self)
+        """As report.json holds it; no thresholds where there are none."""
+        return {name: value for name, value in asdict(self).items() if value != ()}
+
+    @property
+    def words(self) -> str:
+        """What a label is by it, as people read it."""
+        if self.policy == "threshold":
+            return f"above {self.min_confidence:g}"
+        return f"above its class's threshold (precision at least {self.precision:g})"
 
 
 def of_report(report: Mapping[str, Any]) -> Rule | None:
@@ -33,6 +71,11 @@ def of_report(report: Mapping[str, Any]) -> Rule | None:
     if not isinstance(told, Mapping):
         return None
     known = {one.name: told.get(one.name, one.default) for one in fields(Rule)}
+    try:
+        known["thresholds"] = tuple(_parts(Threshold, known["thresholds"]))
+        known["calibrations"] = tuple(_parts(Calibration, known["calibrations"]))
+    except (AttributeError, TypeError, ValueError):
+        return None
     return Rule(**known) if all(_is_like(value, getattr(Rule(), name)) for name, value in known.items()) else None
 
 
@@ -56,8 +99,27 @@ def standing(unit: Path) -> Rule | None:
     return found
 
 
-def _is_like(value: object, default: float | bool) -> bool:
-    """Whether a value is a flag where the default is one, else a share."""
+def _parts(kind: type[_Part], told: Any) -> Iterator[_Part]:
+    """The thresholds or calibrations that are told. Raises one of three errors for what cannot be such."""
+    for one in told:
+        made = kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in one.items()})
+        if not all(_is_field(value) for value in vars(made).values()):
+            raise ValueError(one)
+        yield made
+
+
+def _is_field(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(_is_like(one, 0.0) for one in value)
+    return value is None or isinstance(value, str | int) or _is_like(value, 0.0)
+
+
+def _is_like(value: object, default: object) -> bool:
+    """Whether a value is a flag where the default is one, a policy where it is one, else a share."""
+    if isinstance(default, tuple):
+        return True  # looked at before
+    if isinstance(default, str):
+        return value in get_args(Policy)
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(value, bool) and isinstance(default, bool)
     return isinstance(value, int | float) and 0 <= value <= 1

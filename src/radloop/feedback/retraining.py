@@ -14,10 +14,10 @@ import polars as pl
 
 from radloop import boxes
 from radloop.catalog.rule import Rule
-from radloop.feedback import guard, matching, reviews
+from radloop.feedback import guard, looks, matching, reviews, weighing
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
-from radloop.tables import ANNOTATION_COLUMNS, EDGES, FATES, HELD_OUT, RETRAINING, SCALED_SIDE_PX, Fate
+from radloop.tables import ANNOTATION_COLUMNS, DETECTOR, EDGES, FATES, HELD_OUT, RETRAINING, SCALED_SIDE_PX, Fate
 from radloop.taxonomy import Taxonomy
 from radloop.words import AUDIT, INCOMING
 
@@ -25,11 +25,14 @@ COLUMNS: Final = (
     *ANNOTATION_COLUMNS,
     *("width", "height", "split", "source", "confidence", "model", "feedback_id", "timestamp", "final", "trains"),
 )
+OF_POLICIES: Final = ("weight", "ignore")  # columns more, by the policies that fill them
 
-_NEEDED: Final = ("feedback_id", "image_id", "timestamp", "model", "simulated", "complete", "file", *guard.JUDGED)
+_NEEDED: Final = ("feedback_id", "image_id", "timestamp", *DETECTOR, "simulated", "complete", "file", *guard.JUDGED)
+_MAY_TRAIN: Final = ("production", INCOMING)  # without a review
 _MADE_UP_MODELS: Final = ("random", "oracle")
 _BARE: Final = ("bare-feedback", "it tells one box of perhaps many, and nobody has reviewed it")
 _SIMULATED: Final = ("simulated", "it was simulated, and the dataset is not synthetic")
+_REGIONS: Final = ("doubtful-regions", "its doubtful boxes are regions to ignore, which a label file has no place for")
 _UNREADABLE: Final = ("review-unreadable", "waits: its review {} cannot be used; mend it, or review the feedback again")
 _LONGEST_MODEL: Final = 48  # with "M-" a reader's name
 _TIME: Final = "%Y-%m-%dT%H:%M:%S%.6f+00:00"
@@ -48,6 +51,14 @@ class Decided:
     waiting: pl.DataFrame  # WAITING: for which reviews which feedback waits
     fused: int  # predicted boxes that coincided with another and are one row with it
     cut: int  # boxes that reached over the picture's edge
+    unproven: pl.DataFrame  # DETECTOR of feedback that might train, had its model been shown held-out images
+
+
+class _Idle(NamedTuple):
+    """When what is kept does not train."""
+
+    bare: pl.Expr
+    simulated: pl.Expr
 
 
 class _Reason(NamedTuple):
@@ -69,22 +80,84 @@ def decide(
     Of several feedbacks on one image the newest counts, and one that was reviewed before all that were not: a later
     prediction does not take back what a radiologist said. Boxes of one class that coincide are fused (`boxes.fuse`,
     weighted by confidence); what reaches over the picture's edge is cut there and counted.
+
+    With the policy `calibrated` the rule has to have thresholds (`catalog.proven.by`): a class without one has no label
+    without a review. All looks at an image that nobody has reviewed are fused (`feedback.looks`), doubtful boxes are
+    rows with `ignore`, and rows have a `weight`.
     """
     standing, refused_reviews, waiting = matching.match(reviewed, judged, records.detections, rule)
-    reasons = _reasons(rule)
+    idle = _idle(rule, synthetic=synthetic)
+    reasons = _reasons(rule, idle)
+    table = _counted(judged, standing, waiting, reasons)
+    if rule.policy == "threshold":
+        seen = looks.marked(records.detections, rule)
+        table = table.with_columns(fused=pl.lit(value=False), unproven=pl.lit(value=False))
+    else:
+        table = _together(table, rule, reasons, idle)
+        seen = looks.fused(table.select("feedback_id", "together", *DETECTOR), records.detections, rule)
+        table = table.with_columns(model="models", fused=pl.col("together") != pl.col("feedback_id"))
+    table = _decided(table.hstack(_of_each(table, _flags(seen, rule))), reasons, idle)
+
+    kept = table.filter(pl.col("fate") == "kept").with_columns(split=pl.coalesce("held_out", "split"))
+    predicted, fused = _predicted(kept.filter(pl.col("verdict").is_null()), seen, rule)
+    rows = pl.concat([predicted, _reviewed(kept, standing, reviewed, refused_reviews, rule)])
+    outside = pl.any_horizontal((pl.col(EDGES) < 0) | (pl.col(EDGES) > 1)).fill_null(False)
+    used = table.filter(pl.col("fate").is_in(["kept", "unused"]) & pl.col("code").ne_missing("superseded"))
+    return Decided(
+        rows=rows.with_columns(pl.col(EDGES).clip(0, 1)).unique().sort(_ORDER, nulls_last=True),
+        fates=_fates(table, records.refused),
+        reviews=standing.join(used, left_on="file", right_on="review", how="semi"),
+        refused_reviews=refused_reviews,
+        waiting=waiting,
+        fused=fused,
+        cut=rows.filter(outside).height,
+        unproven=table.filter("unproven").select(DETECTOR).unique().sort(DETECTOR),
+    )
+
+
+def _counted(
+    judged: pl.DataFrame, standing: pl.DataFrame, waiting: pl.DataFrame, reasons: list[_Reason]
+) -> pl.DataFrame:
+    """What is needed of each feedback, with what its reviewers said, and whether another of its image counts."""
     unknown, withheld, other = (reason.holds for reason in reasons[:3])
     looked_at = pl.col("verdict").is_not_null() | pl.col("waits_for").is_not_null()
     order = (~(unknown | withheld | other), looked_at, pl.col("timestamp"), pl.col("feedback_id"))
     counts = pl.col("feedback_id").sort_by(*order).last().over("image_id")  # sorting the table would copy all of it
     said = standing.select("feedback_id", "verdict", "disputed", review="file", review_simulated="simulated")
     held = waiting.group_by("feedback_id").agg(waits_for=pl.col("file").min())
-    said = said.join(held, on="feedback_id", how="full", coalesce=True)
-    told = said.join(_seen(records.detections, rule), on="feedback_id", how="full", coalesce=True)
+    told = said.join(held, on="feedback_id", how="full", coalesce=True)
+    table = judged.select(_NEEDED).hstack(_of_each(judged, told))
+    return table.with_columns(superseded=pl.col("feedback_id") != counts)
+
+
+def _together(table: pl.DataFrame, rule: Rule, reasons: list[_Reason], idle: _Idle) -> pl.DataFrame:
+    """The table with `together`: the feedback that counts for its image, where both may train unseen, else itself.
+
+    `models`: whose looks these are. `unproven`: it counts and might train, and nothing is known of its model.
+    """
+    barred = pl.any_horizontal(reason.holds for reason in reasons[:3])
+    read = pl.col("verdict").is_not_null() | pl.col("waits_for").is_not_null()
+    unseen = ~(barred | read | idle.bare | idle.simulated | pl.lit(rule.require_review)).fill_null(value=False)
+    known = looks.models(rule).with_columns(known=pl.lit(value=True))
     table = (
-        judged.select(_NEEDED)
-        .hstack(_of_each(judged, told))
-        .with_columns(superseded=pl.col("feedback_id") != counts)
-        .rename({"code": "evidence_code"})
+        table.with_columns(pl.col(DETECTOR).fill_null(""))
+        .join(known, on=DETECTOR, how="left", maintain_order="left")
+        .with_columns(pl.col("known").fill_null(value=False))
+        .with_columns(
+            free=unseen & pl.col("known"),
+            unproven=unseen & ~pl.col("known") & ~pl.col("superseded") & pl.col("split").is_in(_MAY_TRAIN),
+        )
+    )
+    counts = pl.col("feedback_id").filter(pl.col("free"), ~pl.col("superseded")).first().over("image_id")
+    together = pl.when("free").then(pl.coalesce(counts, "feedback_id")).otherwise("feedback_id")
+    names = pl.col("model").unique().sort().str.join("+").replace("", None)
+    return table.with_columns(together=together).with_columns(models=names.over("together"))
+
+
+def _decided(table: pl.DataFrame, reasons: list[_Reason], idle: _Idle) -> pl.DataFrame:
+    """The table with fate, code and reason of each feedback, and whether its rows train."""
+    return (
+        table.rename({"code": "evidence_code"})
         .with_columns(reason=_first_that_holds(reasons))  # a number takes a byte, its text 16
         .with_columns(
             fate=pl.col("reason").replace_strict(
@@ -98,23 +171,8 @@ def decide(
             .then(pl.format(_UNREADABLE[1], "waits_for"))
             .otherwise("reason")
         )
-        .with_columns(_why_idle(rule, synthetic=synthetic))
+        .with_columns(_why_idle(idle))
         .with_columns(trains=(pl.col("fate") == "kept") & pl.col("code").is_null())
-    )
-
-    kept = table.filter(pl.col("fate") == "kept").with_columns(split=pl.coalesce("held_out", "split"))
-    predicted, fused = _predicted(kept.filter(pl.col("verdict").is_null()), records.detections, rule)
-    rows = pl.concat([predicted, _reviewed(kept, standing, reviewed.findings)])
-    outside = pl.any_horizontal((pl.col(EDGES) < 0) | (pl.col(EDGES) > 1)).fill_null(False)
-    used = table.filter(pl.col("fate").is_in(["kept", "unused"]) & pl.col("code").ne_missing("superseded"))
-    return Decided(
-        rows=rows.with_columns(pl.col(EDGES).clip(0, 1)).unique().sort(_ORDER, nulls_last=True),
-        fates=_fates(table, records.refused),
-        reviews=standing.join(used, left_on="file", right_on="review", how="semi"),
-        refused_reviews=refused_reviews,
-        waiting=waiting,
-        fused=fused,
-        cut=rows.filter(outside).height,
     )
 
 
@@ -124,37 +182,43 @@ def _of_each(judged: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     return ids.join(told, on="feedback_id", how="left", maintain_order="left").drop("feedback_id")
 
 
-def _why_idle(rule: Rule, *, synthetic: bool) -> list[pl.Expr]:
-    """Code and reason of what is kept and does not train."""
+def _idle(rule: Rule, *, synthetic: bool) -> _Idle:
     unreviewed, may = pl.col("verdict").is_null(), synthetic or rule.allow_simulated
-    bare = unreviewed & ~pl.col("complete").fill_null(value=False)
     made_up = pl.col("simulated").fill_null(value=False) | pl.col("model").is_in(_MADE_UP_MODELS).fill_null(value=False)
-    simulated = pl.when(unreviewed).then(made_up).otherwise(pl.col("review_simulated")) & (not may)
-    kept = pl.col("fate") == "kept"
-    told = [
-        pl.when(kept & bare).then(pl.lit(of_bare)).when(kept & simulated).then(pl.lit(of_simulated)).otherwise(name)
-        for name, of_bare, of_simulated in zip(("code", "reason"), _BARE, _SIMULATED, strict=True)
-    ]
-    return [expression.alias(name) for expression, name in zip(told, ("code", "reason"), strict=True)]
-
-
-def _seen(detections: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Of each feedback with a box: the highest confidence, and whether a box is doubtful or all but outside."""
-    confidence = pl.col("confidence")
-    inside = [pl.col(edge).clip(0, 1) for edge in EDGES]
-    flat = (inside[2] - inside[0] < reviews.SMALLEST_SIDE) | (inside[3] - inside[1] < reviews.SMALLEST_SIDE)
-    return detections.group_by("feedback_id").agg(
-        surest=confidence.max(),
-        doubtful=((confidence >= rule.doubtful) & (confidence <= rule.min_confidence)).any(),
-        flat=(flat & (confidence > rule.min_confidence)).any(),
+    return _Idle(
+        bare=unreviewed & ~pl.col("complete").fill_null(value=False),
+        simulated=pl.when(unreviewed).then(made_up).otherwise(pl.col("review_simulated")) & (not may),
     )
 
 
-def _reasons(rule: Rule) -> list[_Reason]:
+def _why_idle(idle: _Idle) -> list[pl.Expr]:
+    """Code and reason of what is kept and does not train."""
+    kept, regions = pl.col("fate") == "kept", pl.col("verdict").is_null() & pl.col("doubtful")
+    holds = ((kept & idle.bare, _BARE), (kept & idle.simulated, _SIMULATED), (kept & regions, _REGIONS))
+    return [
+        pl.coalesce(*(pl.when(one).then(pl.lit(said[place])) for one, said in holds), name).alias(name)
+        for place, name in enumerate(("code", "reason"))
+    ]
+
+
+def _flags(seen: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+    """Of each feedback with a box: whether one is sure, one is doubtful, and one all but outside the picture."""
+    inside = [pl.col(edge).clip(0, 1) for edge in EDGES]
+    flat = (inside[2] - inside[0] < reviews.SMALLEST_SIDE) | (inside[3] - inside[1] < reviews.SMALLEST_SIDE)
+    drawn = pl.col("sure") if rule.policy == "threshold" else pl.lit(value=True)
+    return seen.group_by("feedback_id").agg(
+        sure=pl.col("sure").any(),
+        doubtful=((pl.col("confidence") >= rule.doubtful) & ~pl.col("sure")).any(),
+        flat=(flat & drawn).any(),
+    )
+
+
+def _reasons(rule: Rule, idle: _Idle) -> list[_Reason]:
     """In their order; where none holds the feedback is kept."""
+    lost = pl.lit(value=True) if rule.policy == "threshold" else idle.bare | idle.simulated  # by a doubtful box
     unreviewed = pl.col("verdict").is_null()
     held_out = pl.col("held_out").is_not_null()
-    trains = pl.col("split").is_in(["production", INCOMING, *HELD_OUT])  # those that are held out do not get so far
+    trains = pl.col("split").is_in([*_MAY_TRAIN, *HELD_OUT])  # those that are held out do not get so far
     unknown = pl.col("split").is_null()
     if rule.include_held_out:
         held_out = pl.col("held_out").eq_missing(AUDIT)  # what measures the next model teaches it under no flag
@@ -169,20 +233,16 @@ def _reasons(rule: Rule) -> list[_Reason]:
             "other-picture",
             "it was given on another picture than the dataset has of the image (MD5)",
         ),
+        _Reason(pl.col("superseded") & pl.col("fused"), "unused", "fused", "fused with the newest one on its image"),
         _Reason(pl.col("superseded"), "unused", "superseded", "superseded"),
         _Reason(pl.col("waits_for").is_not_null(), "disputed", _UNREADABLE[0], _UNREADABLE[1]),
         _Reason(pl.col("disputed").fill_null(False), "disputed", "disputed", "its reviewers disagree"),
         _Reason(pl.col("verdict") == "reject", "unused", "rejected", "rejected by its reviewer"),
         _Reason(unreviewed & rule.require_review, "unused", "no-review", "no review"),
         _Reason(unreviewed & ~trains, "unused", "training-image", "a training image without a review"),
-        _Reason(unreviewed & pl.col("surest").is_null(), "unused", "nothing-found", "nothing found"),
-        _Reason(
-            unreviewed & (pl.col("surest") <= rule.min_confidence),
-            "unused",
-            "low-confidence",
-            f"no box above {rule.min_confidence:g}",
-        ),
-        _Reason(unreviewed & pl.col("doubtful"), "unused", "doubtful-box", "a doubtful box"),
+        _Reason(unreviewed & pl.col("sure").is_null(), "unused", "nothing-found", "nothing found"),
+        _Reason(unreviewed & ~pl.col("sure"), "unused", "low-confidence", f"no box {rule.words}"),
+        _Reason(unreviewed & pl.col("doubtful") & lost, "unused", "doubtful-box", "a doubtful box"),
         _Reason(unreviewed & pl.col("flat"), "refused", "box-without-area", "a box has no area inside the picture"),
     ]
 
@@ -201,24 +261,33 @@ def _told(what: Literal["code", "sentence"], reasons: list[_Reason], by_guard: s
     )
 
 
-def _predicted(kept: pl.DataFrame, detections: pl.DataFrame, rule: Rule) -> tuple[pl.DataFrame, int]:
+def _predicted(kept: pl.DataFrame, seen: pl.DataFrame, rule: Rule) -> tuple[pl.DataFrame, int]:
     """The rows of feedback without a review, and how many boxes fewer they are by fusion."""
-    sure = detections.filter(pl.col("confidence") > rule.min_confidence).drop("image_id")
-    found = sure.join(kept, on="feedback_id", how="inner", suffix="_top").sort("feedback_id", "class_id", *EDGES)
-    alone = pl.struct("feedback_id", "class_id").is_unique()
-    single, several = found.filter(alone), found.filter(~alone)
-    merged = [
-        pile[:1].select(pl.exclude(*EDGES, "confidence")).join(_fuse(pile), how="cross")
-        for pile in several.partition_by("feedback_id", "class_id", maintain_order=True)
-    ]
-    drawn = pl.concat([single, *(one.select(found.columns) for one in merged)])
+    found = seen.drop("image_id").join(kept, on="feedback_id", how="inner", suffix="_of")
+    if rule.policy == "threshold":
+        found = found.filter("sure").sort("feedback_id", "class_id", *EDGES)
+        drawn = _fused(found).with_columns(weight=pl.lit(None, pl.Float64), ignore=pl.lit(value=False))
+        fewer = found.height - drawn.height
+    else:
+        drawn = found.with_columns(weight=pl.when("sure").then("weight"), ignore=~pl.col("sure"))
+        fewer = int((found["members"] - 1).sum())
     name = pl.col("model").fill_null("").str.replace_all(r"[^A-Za-z0-9-]", "").str.head(_LONGEST_MODEL)
     rows = drawn.with_columns(
         rad_id=pl.format("M-{}", pl.when(name == "").then(pl.lit("unknown")).otherwise(name)),
         source=pl.lit("prediction"),
         final=pl.lit(value=False),
     )
-    return rows.select(RETRAINING.names()), found.height - drawn.height
+    return rows.select(RETRAINING.names()), fewer
+
+
+def _fused(found: pl.DataFrame) -> pl.DataFrame:
+    """The boxes of each feedback and class, those that coincide as one."""
+    alone = pl.struct("feedback_id", "class_id").is_unique()
+    merged = [
+        pile[:1].select(pl.exclude(*EDGES, "confidence")).join(_fuse(pile), how="cross")
+        for pile in found.filter(~alone).partition_by("feedback_id", "class_id", maintain_order=True)
+    ]
+    return pl.concat([found.filter(alone), *(one.select(found.columns) for one in merged)])
 
 
 def _fuse(pile: pl.DataFrame) -> pl.DataFrame:
@@ -230,13 +299,21 @@ def _fuse(pile: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _reviewed(kept: pl.DataFrame, standing: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
+def _reviewed(
+    kept: pl.DataFrame, standing: pl.DataFrame, reviewed: Reviews, refused: pl.DataFrame, rule: Rule
+) -> pl.DataFrame:
     """The rows of reviewed feedback: the radiologist's boxes, or one row that says there is nothing."""
     simulated = pl.when("simulated").then(pl.lit("simulated-review")).otherwise(pl.lit("review"))
     said = standing.join(kept.select("split", "model", "trains", file="review"), on="file").with_columns(
         rad_id="reviewer", source=simulated, confidence=pl.lit(None, pl.Float64), final="adjudicates"
     )
-    return said.join(findings, on="file", how="left").select(RETRAINING.names())
+    rows = said.join(reviewed.findings, on="file", how="left").with_columns(
+        weight=pl.lit(None, pl.Float64), ignore=pl.lit(value=False)
+    )
+    if rule.policy != "threshold":
+        sound = reviewed.reviews.join(refused, on="file", how="anti")
+        rows = rows.with_columns(weight=weighing.share(rows, sound, reviewed.findings))
+    return rows.select(RETRAINING.names())
 
 
 def _fates(table: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
@@ -256,10 +333,15 @@ def csv(rows: pl.DataFrame, classes: Taxonomy) -> bytes:
             height=pl.lit(SCALED_SIDE_PX),
             timestamp=pl.col("timestamp").dt.strftime(_TIME),
         )
-        .select(COLUMNS)
+        .select(*COLUMNS, *_filled(rows))
         .write_csv()
         .encode()
     )
+
+
+def _filled(rows: pl.DataFrame) -> tuple[str, ...]:
+    """OF_POLICIES where a row says anything there: a table of the threshold alone is as the description has it."""
+    return OF_POLICIES if rows["weight"].count() or rows["ignore"].any() else ()
 
 
 def from_csv(data: bytes, classes: Taxonomy) -> pl.DataFrame:
@@ -270,6 +352,8 @@ def from_csv(data: bytes, classes: Taxonomy) -> pl.DataFrame:
         table = table.with_columns(final=pl.lit(value=False))
     if "trains" not in table.columns:  # as it was while every row trained
         table = table.with_columns(trains=pl.lit(value=True))
+    if "ignore" not in table.columns:  # of the threshold alone
+        table = table.with_columns(weight=pl.lit(None, pl.Float64), ignore=pl.lit(value=False))
     rows = table.with_columns(
         classes.from_file(pl.col("class_id")).alias("class_id"),
         *((pl.col(edge.removesuffix("_norm")) / SCALED_SIDE_PX).alias(edge) for edge in EDGES),

@@ -73,6 +73,27 @@ def mean_the_same(pairs: pl.DataFrame, findings: pl.DataFrame) -> pl.Series:
     return usable & ~asked["pair"].is_in(list(differ))
 
 
+def share(rows: pl.DataFrame, reviews: pl.DataFrame, findings: pl.DataFrame) -> pl.Series:
+    """Of each row (feedback_id, class_id, EDGES) the share of those who were `heard` of its feedback that have the box.
+
+    Of a row without a box: that found nothing. One box of a reviewer may stand beside several rows.
+    """
+    numbered = rows.select("feedback_id", "class_id", *EDGES).with_row_index("row")
+    heard_of = heard(reviews).filter(pl.col("feedback_id").is_in(rows["feedback_id"].implode()))
+    theirs = heard_of.select("feedback_id", "reviewer", "verdict", "file").join(findings, on="file", how="left")
+    pairs = numbered.join(theirs, on="feedback_id", suffix="_other")
+    corners = (pairs.select(columns).to_numpy() for columns in (EDGES, [f"{edge}_other" for edge in EDGES]))
+    same_box = pl.Series(boxes.iou_of_pairs(*corners) > SAME_BOX_IOU, dtype=pl.Boolean)
+    nothing = pl.col("class_id").is_null() & pl.col("class_id_other").is_null() & (pl.col("verdict") != "reject")
+    have = pairs.with_columns(
+        have=((pl.col("class_id") == pl.col("class_id_other")) & same_box).fill_null(False) | nothing
+    )
+    counted = have.group_by("row").agg(
+        share=pl.col("reviewer").filter("have").n_unique() / pl.col("reviewer").n_unique()
+    )
+    return numbered.join(counted, on="row", how="left", maintain_order="left")["share"]
+
+
 def _silent(asked: pl.DataFrame, *drawn: pl.DataFrame) -> set[int]:
     """The pairs of which neither review has a finding."""
     return set(asked["pair"]).difference(*(side["pair"] for side in drawn))

@@ -34,6 +34,23 @@ def of_share(name: str, above: csr_array, below: csr_array) -> dict[str, pl.Seri
     the design effect (Korn and Graubard 1998), the variance between groups against that of independent boxes; at 0
     and 1, where groups show no variance, the number of groups. NaN of fewer than LEAST_FOR_SHARE groups.
     """
+    share, worth = _worth(above, below)
+    return _columns(name, share, *jeffreys(share * worth, worth))
+
+
+def least_share(above: csr_array, below: csr_array, *, error: float) -> Floats:
+    """What the share sum(above) / sum(below) of each key is at least; with probability `error` it is less.
+
+    Clopper and Pearson's lower bound for as many independent boxes as the boxes are worth (Korn and Graubard 1998), as
+    `of_share` counts them. NaN of fewer than LEAST_FOR_SHARE groups.
+    """
+    share, worth = _worth(above, below)
+    low = stats.beta.ppf(error, share * worth, (1 - share) * worth + 1)
+    return np.where(share * worth > 0, low, np.where(np.isnan(worth), np.nan, 0.0))
+
+
+def _worth(above: csr_array, below: csr_array) -> tuple[Floats, Floats]:
+    """The share of each key, and how many independent boxes its boxes are worth; NaN of too few groups."""
     boxes, groups = below.sum(axis=1), groups_with(below)
     share = ratio(above.sum(axis=1), boxes)
     squares = [(one * other).sum(axis=1) for one, other in ((above, above), (above, below), (below, below))]
@@ -42,7 +59,7 @@ def of_share(name: str, above: csr_array, below: csr_array) -> dict[str, pl.Seri
     between = share * (1 - share)
     worth = np.minimum(np.where((between > 0) & (variance > 0), ratio(between, variance), groups), boxes)
     worth[groups < LEAST_FOR_SHARE] = np.nan
-    return _columns(name, share, *jeffreys(share * worth, worth))
+    return share, worth
 
 
 def jeffreys(successes: Floats | Ints, trials: Floats | Ints) -> tuple[Floats, Floats]:

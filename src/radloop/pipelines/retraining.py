@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from radloop import files, manifest, storage, tree
-from radloop.catalog import judging, rounds, tombstones, truth, version
+from radloop.catalog import judging, proven, rounds, tombstones, truth, version
 from radloop.catalog.rule import KEY, Rule
 from radloop.catalog.version import Version
 from radloop.dataset import retrain as unit
@@ -39,6 +39,8 @@ class Retrained:
     version: str | None  # None where nothing trains; then nothing was written
     round: str | None
     report: Mapping[str, Any]  # what report.json holds
+    rule: Rule  # with what was proven, where the policy asks for it
+    classes: Taxonomy
     reasons: pl.DataFrame  # fate, code, feedback (how many), example (one of their sentences): of what does not train
     refused: pl.DataFrame  # kind (feedback or review), file, image_id, code, reason
     published: Published | None  # None also with --dry-run
@@ -65,7 +67,9 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         found, reviewed, silent = _without_forgotten(found, reviewed, stones)
 
         judged = guard.judge(found.feedback, known.images if rule.include_held_out else known.guarded)
+        rule = proven.by(rule, judged, found.every_box, known.readings)
         decided = retraining.decide(found, judged, reviewed, rule, synthetic=known.synthetic)
+        proven.require(decided.unproven)
         report = _report(decided, known, rule) | _incoming(decided, reviewed, known)
         report |= rounds.since(found.feedback, reviewed.reviews)
         folder = known.root / manifest.RETRAIN
@@ -83,7 +87,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         )
         if decided.rows.is_empty():
             notes = (*notes, _why_nothing(decided, options.feedback_folder))
-            return Retrained(folder, None, None, report, why, refused, None, notes, done=writing)
+            return Retrained(folder, None, None, report, rule, classes, why, refused, None, notes, done=writing)
 
         round_id, documents = _documents(decided, options.reviews_folder, report, classes)
         if writing:
@@ -94,7 +98,8 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         if writing:
             yolo.write(built, folder, pictures=known.root, progress=progress)
             published = publish.publish(folder, target, prefix=manifest.RETRAIN_UNIT, progress=progress)
-        return Retrained(folder, built.version, round_id, report, why, refused, published, notes, done=writing)
+        told = report, rule, classes, why, refused
+        return Retrained(folder, built.version, round_id, *told, published, notes, done=writing)
 
 
 def _stones(out: Path, store: Store) -> pl.DataFrame:
@@ -177,6 +182,8 @@ def _idle(decided: Decided, rule: Rule, *, synthetic: bool) -> tuple[str, ...]:
         "bare-feedback": "it tells one box of perhaps many: a review makes it a label",
         "simulated": "it was simulated, and the dataset is not synthetic: a review by a person makes it a label, "
         "--allow-simulated lets it be one",
+        "doubtful-regions": "they have boxes to ignore, which YOLO's labels have no place for: "
+        "`radloop export --format coco --splits retrain` has",
     }
     return (
         *allowed,
@@ -201,6 +208,7 @@ def _report(decided: Decided, known: Version, rule: Rule) -> dict[str, Any]:
         "waiting_for_a_review": dict(decided.waiting.group_by("file").len().sort("file").iter_rows()),
         "images": rows["image_id"].n_unique(),
         "rows_that_train": int(rows["trains"].sum()),
+        **({"rows_to_ignore": int(rows["ignore"].sum())} if rule.policy != "threshold" else {}),
         "kept_without_training": _counted(fates.filter(pl.col("code").is_not_null(), fate="kept"), "code"),
         "rows": _counted(rows, "source"),
         "classes": _by_class(rows, classes),

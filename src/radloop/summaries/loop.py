@@ -18,6 +18,7 @@ from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Queued, Reviewed
 from radloop.summaries.figures import interval
 from radloop.summaries.registry import of
+from radloop.taxonomy import Taxonomy
 from radloop.words import several
 
 MOST_IN_QUEUE = 20
@@ -170,10 +171,29 @@ def _retrained(record: Retrained) -> Summary:
                 ("rows of retrain.csv", ("class", "rows"), classes),
             )
             if rows
-        ),
+        )
+        + proven(record.rule, record.classes),
         notes=(*record.notes, *((flatters,) if report[rule.KEY]["include_held_out"] else ())),
         following=_after_retraining(record),
     )
+
+
+def proven(by: rule.Rule, classes: Taxonomy) -> tuple[Grid, ...]:
+    """From which confidence on each class of each model is a label; nothing where one confidence is for all."""
+    rows = [
+        (
+            judging.name(one.model, one.model_version),
+            classes.name(one.class_id),
+            "–" if one.above is None else f"{one.above:g}",
+            f"{one.boxes:,} in {several(one.groups, 'group')}",
+            "–" if one.precision is None else f"{one.precision:.2f}",
+            "too few" if one.low is None or one.too_few else f"{one.low:.2f}",
+        )
+        for one in by.thresholds
+    ]
+    head = ("model", "class", "labels above", "boxes", "right", "at least")
+    title = f"thresholds at which {by.precision:g} are right on validation images; –: no label without a review"
+    return (Grid(title, (head, *rows)),) if rows else ()
 
 
 def _after_retraining(record: Retrained) -> tuple[str, ...]:

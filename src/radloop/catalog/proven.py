@@ -1,0 +1,96 @@
+"""From which confidence on a class of a model is a label, and what a confidence is worth: proven on held-out images.
+
+The cutoffs that are tried are fixed beforehand, and the bounds of all of them hold together in 95 of 100 cases, class
+by class (Bonferroni): so the lowest one may be taken whose bound reaches the wish, however many were looked at.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from radloop.catalog import judging
+from radloop.catalog.judging import Matched
+from radloop.catalog.rule import Calibration, Rule, Threshold
+from radloop.errors import FeedbackError
+from radloop.measures import calibration, intervals
+from radloop.measures.evaluation import Looked
+from radloop.tables import DETECTOR
+
+SPLIT: Final = "validation"  # test judges, staging and canary compare: what chooses here would wear them
+CUTOFFS: Final = (0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # those below the rule's `doubtful` are not tried
+ERROR: Final = 0.05  # how often one of a class's bounds may be too high
+
+
+def by(rule: Rule, judged: pl.DataFrame, boxes: pl.DataFrame, readings: pl.DataFrame) -> Rule:
+    """The rule with the thresholds and calibrations of every model that was shown images of SPLIT.
+
+    judged: the feedback (`guard.judge`); boxes: every box of it (`Records.every_box`); readings: those of the dataset.
+    A rule of another policy stays as it is.
+    """
+    if rule.policy == "threshold":
+        return rule
+    shown = judging.newest(judged).filter("complete", split=SPLIT)
+    models = shown.select(DETECTOR).unique().sort(DETECTOR).rows()
+    here = {model: judging.matched(judging.part(shown, model[0], model[1], SPLIT), boxes, readings) for model in models}
+    return replace(
+        rule,
+        thresholds=tuple(one for model, known in here.items() for one in _thresholds(model, known, rule)),
+        calibrations=tuple(_calibration(model, known, rule) for model, known in here.items()),
+    )
+
+
+def require(unproven: pl.DataFrame) -> None:
+    """Raise FeedbackError where the rule needs something of models (DETECTOR) that nobody has shown images of SPLIT."""
+    if unproven.height:
+        names = " and ".join(judging.name(*one) for one in unproven.select(DETECTOR).iter_rows())
+        raise FeedbackError(
+            f"--policy calibrated needs feedback of {names} on the split {SPLIT}, whose truth is known, and there is "
+            f"none. `radloop simulate --splits {SPLIT} --detector …` shows it these images."
+        )
+
+
+def _thresholds(model: tuple[str, str], here: Matched, rule: Rule) -> Iterator[Threshold]:
+    """One for each class that the model told above `doubtful`."""
+    cutoffs = [rule.doubtful, *(one for one in CUTOFFS if one > rule.doubtful)]
+    looked = Looked(here.images)
+    told = looked.of(here.boxes).filter(pl.col("confidence") > rule.doubtful)
+    best = ERROR / len(cutoffs)
+    for (class_id,), own in told.sort("class_id").group_by("class_id", maintain_order=True):
+        group = looked.group(own)
+        confidence, correct = own["confidence"].to_numpy(), own["correct"].to_numpy()
+        above = confidence[np.newaxis] > np.array(cutoffs)[:, np.newaxis]
+        key, box = np.nonzero(above)
+        every, right = (
+            intervals.per_group(key, group[box], value[box], len(cutoffs), looked.groups)
+            for value in (np.ones(own.height), correct)
+        )
+        low = intervals.least_share(right, every, error=best)
+        held = np.flatnonzero(low >= rule.precision)
+        at = int(held[0]) if len(held) else 0
+        groups = intervals.groups_with(every)
+        counted = int(every.sum(axis=1)[at])
+        yield Threshold(
+            *model,
+            class_id=int(class_id),
+            above=cutoffs[at] if len(held) else None,
+            boxes=counted,
+            groups=int(groups[at]),
+            precision=float(right.sum(axis=1)[at] / counted),
+            low=None if np.isnan(low[at]) else float(low[at]),
+            too_few=not len(held) and bool(best ** (1 / groups[0]) < rule.precision),
+        )
+
+
+def _calibration(model: tuple[str, str], here: Matched, rule: Rule) -> Calibration:
+    """Ten bins of confidence over all classes, made to never fall by isotonic regression."""
+    from scipy.optimize import isotonic_regression  # not before it is needed
+
+    told = here.boxes.filter(pl.col("confidence") > rule.doubtful)
+    bins = calibration.calibration(told, here.images).filter(pl.col("predictions") > 0)
+    right = (
+        isotonic_regression(bins["correct"].to_numpy(), weights=bins["predictions"].to_numpy()).x if bins.height else ()
+    )
+    return Calibration(*model, confidence=tuple(bins["confidence"].to_list()), right=tuple(float(one) for one in right))
