@@ -43,6 +43,7 @@ class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFo
     compare: Path | None = option(
         None, About("Another version of the dataset, or its annotations, to set beside it.", shown="what it keeps")
     )
+    monitor: Path | None = option(None, About("Folder with the report of `radloop monitor`.", shown="OUT/monitor"))
     host: str = option("127.0.0.1", "Address that the dashboard listens on.")
     port: int = option(8501, About("Port of the dashboard.", ge=1, le=65_535))
     auth: str = option(
@@ -77,3 +78,8 @@ class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFo
     def retrain_table(self) -> Path:
         """Where the re-training table lies."""
         return self.retrain or self.dataset_folder / "retrain" / "retrain.csv"
+
+    @property
+    def monitor_folder(self) -> Path:
+        """Where the report of `radloop monitor` lies."""
+        return self.monitor or self.out / "monitor"

@@ -10,7 +10,7 @@ import polars as pl
 import streamlit as st
 
 from radloop.catalog import judging
-from radloop.dashboard import axes, figures, layout, loading
+from radloop.dashboard import alarms, axes, figures, layout, loading
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.measures import drift
 from radloop.measures.drift import Permuted, Sets
@@ -27,6 +27,7 @@ Opened = tuple[Asked, str, bool]  # its title, and whether there are enough imag
 PERMUTATIONS: Final = 1000  # half a second for 12,000 images
 _LABELS: Final = "Labels of two splits"
 _FEEDBACK: Final = "Feedback of two time windows"
+_ALARMS: Final = "Alarms over time"
 _VERDICTS: Final = {
     "drift": "differs",
     "readers": "differs, but not among images that the same readers read: the readers' doing",
@@ -99,12 +100,17 @@ def _permute_windows(said: Feedback, detector: Detector, first: Window, second: 
 
 def page(inputs: Dashboard) -> None:
     """Every question at once, and one of them opened."""
-    kind = st.session_state.get("drift-kind", _LABELS)
+    kind = st.session_state.get("compare", _LABELS)
     found = layout.dataset(inputs) if kind == _LABELS else layout.quiet_dataset(inputs)
     said = layout.quiet_feedback(inputs)
     marked = layout.marks(found, None) if kind == _LABELS else layout.marks(None, said)
     layout.head("Drift", "Do two sets of images differ? The unit is the image.", simulated=marked)
-    kind = st.segmented_control("Compare", [_LABELS, _FEEDBACK], default=_LABELS, required=True, key="drift-kind")
+    kinds = (_LABELS, _FEEDBACK, _ALARMS)
+    kind = st.segmented_control("Compare", kinds, default=_LABELS, required=True, key="compare", bind="query-params")
+    if kind == _ALARMS:
+        alarms.show(inputs)
+        return
+    alarms.remind(inputs)
     if kind == _LABELS:
         if found is not None:
             _splits(found)

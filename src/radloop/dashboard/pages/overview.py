@@ -7,7 +7,8 @@ from typing import Any, Final
 import polars as pl
 import streamlit as st
 
-from radloop.dashboard import figures, layout, linked_table, links, loading, loop, soundness
+from radloop.catalog.monitor import Report
+from radloop.dashboard import alarms, figures, layout, linked_table, links, loading, loop, soundness
 from radloop.dashboard.linked_table import Cell, Look, Row
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.feedback import arrivals
@@ -52,7 +53,7 @@ def page(inputs: Dashboard) -> None:
         with left:
             _checked(found)
         with right:
-            _attention(found, said)
+            _attention(found, said, alarms.read(inputs))
         _splits(found)
         _facts(found)
 
@@ -166,15 +167,20 @@ def _checked(found: Dataset) -> None:
         st.code(f"radloop check {found.root}", language="bash")
 
 
-def _attention(found: Dataset, said: Feedback | None) -> None:
+def _attention(found: Dataset, said: Feedback | None, report: Report | None) -> None:
     notes = list(soundness.attention(found))
     if said is not None and said.records.refused.height:
         notes.append(f"{said.records.refused.height:,} feedback files cannot be used (see Feedback).")
     st.markdown("**Needs attention**")
-    if not notes:
+    proven = alarms.notes(report)
+    for note in proven:
+        st.markdown(f"- {note}")
+    if not (notes or proven):
         st.markdown("Nothing.")
     for note in notes:
         st.markdown(f"- {layout.plain(note)}")
+    state, says = alarms.tile(report)
+    st.caption(f"Watched over time: {says}." if proven else f"Watched over time: {state}; {says}.")
     if found.refused.height:
         layout.table(found.refused, key="refused-rows")
 
