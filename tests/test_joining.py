@@ -134,6 +134,7 @@ def test_reviewed_incoming_images_join_training_and_audit_ones_do_not(place):
     assert set(known.readings.filter(pl.col("image_id").is_in(ids[:3]))["rad_id"]) == {"reader-1"}
 
 
+@pytest.mark.slow
 def test_later_versions_carry_what_joined_and_the_same_input_gives_the_same_version(place):
     ids = place.come_in()
     place.read(ids[:2])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -125,6 +126,7 @@ played = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=14, max_size=18), st.lists(played, min_size=2, max_size=4))
 def test_nobody_is_ever_in_training_and_in_what_measures(first, rounds):

@@ -358,7 +358,13 @@ NEAR = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.parametrize("classes", EVERY.values(), ids=EVERY)
+@pytest.mark.parametrize(
+    "classes",
+    [
+        pytest.param(classes, id=name, marks=[pytest.mark.slow] if classes is not VINDR else [])
+        for name, classes in EVERY.items()
+    ],
+)
 @given(
     contents=st.lists(st.one_of(NEAR.map(lambda value: json.dumps(value).encode()), st.binary(max_size=60)), max_size=8)
 )

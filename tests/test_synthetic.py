@@ -182,7 +182,7 @@ def test_two_runs_give_the_same_bytes(tmp_path, classes):
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
 
 
-@pytest.mark.parametrize("classes", [VINDR, SPINE], ids=len)
+@pytest.mark.parametrize("classes", [VINDR, pytest.param(SPINE, marks=pytest.mark.slow)], ids=["14", "7"])
 def test_workers_change_no_byte(tmp_path, classes):
     tiny(tmp_path / "one", 20, jobs=1, classes=classes)
     tiny(tmp_path / "two", 20, jobs=2, classes=classes)
