@@ -31,7 +31,7 @@ def made(images: list[tuple]) -> Contents:
         image_id = f"i{number}"
         rows.append((number, image_id, "training", image_id, f"{image_id}.png", "", 1, "", width, height, ["R1", "R2"]))
         for class_id, rad_id, (left, right), (top, low) in drawn:
-            boxes.append((len(boxes) + 1, image_id, class_id, rad_id, left, top, right, low, None))
+            boxes.append((len(boxes) + 1, image_id, class_id, rad_id, left, top, right, low, None, None, False))
     return Contents(
         root=None,
         version="0",

@@ -81,7 +81,7 @@ def test_each_model_has_its_own_and_the_policy_of_the_threshold_has_none():
     both = [pl.concat(tables).unique(maintain_order=True) for tables in zip(*given, strict=True)]
     rule = proven.by(CALIBRATED, *both)
     assert [(one.model, one.above) for one in rule.thresholds] == [("bad", None), ("good", 0.25)]
-    assert [(one.model, one.right) for one in rule.calibrations] == [("bad", (0.0,)), ("good", (1.0,))]
+    assert [(one.model, one.right) for one in rule.calibrations] == [("bad", (0.5 / 61,)), ("good", (60.5 / 61,))]
     assert proven.by(Rule(), *both) == Rule()
 
 
@@ -89,7 +89,7 @@ def test_calibration_never_falls():
     said = [(3, 0.35, True)] * 9 + [(3, 0.45, False)] * 9 + [(3, 0.95, True)] * 9
     (one,) = proven.by(CALIBRATED, *held_out(said)).calibrations
     assert one.confidence == pytest.approx((0.35, 0.45, 0.95))
-    assert one.right == pytest.approx((0.5, 0.5, 1.0))
+    assert one.right == pytest.approx((0.5, 0.5, 0.95))
 
 
 def test_model_that_was_shown_no_held_out_image_is_named_with_the_way_out():

@@ -16,7 +16,7 @@ from radloop.parts import (
     ReviewsFolder,
     Strict,
 )
-from radloop.words import ExportFormat, LabelKind, ReviewFormat, Split
+from radloop.words import ExportFormat, ExportPart, LabelKind, ReviewFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +32,10 @@ class Export(Json, DryRun, Jobs, DatasetFolder, ReadFeedback):
             ours=False,
         ),
     )
-    splits: tuple[Split, ...] | None = option(
+    splits: tuple[ExportPart, ...] | None = option(
         None,
         About(
-            "Splits to export, comma-separated.",
+            "Splits to export, comma-separated; retrain: the re-training data, for COCO.",
             shown="all",
             ours=False,
             commas=True,

@@ -31,6 +31,9 @@ PictureNames = Literal["keep", "hide"]
 Policy = Literal["threshold", "calibrated"]
 # Whose boxes a label holds: one reader's each, or all readers' fused.
 LabelKind = Literal["per-reader", "consensus"]
+# What of a dataset is exported: a split, or the re-training data beside it.
+RETRAIN: Final = "retrain"
+ExportPart = Literal[Split, "retrain"]
 # The tools that a dataset is exported for, each in its own format.
 ExportFormat = Literal["coco", "webdataset", "parquet", "croissant", "label-studio", "cvat"]
 # The tools that people read in, and whose exports become reviews.

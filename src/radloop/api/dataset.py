@@ -158,7 +158,7 @@ class Dataset:
         found = contents.read(version.read(self.folder), splits=chosen.splits, labels=chosen.labels)
         if found.version != self.version:
             raise DatasetError(f"{self.address} was opened at {self.version} and holds {found.version}: open it again.")
-        return {split: coco.document(found, split) for split in found.splits}
+        return {split: coco.document(found, split) for split in SPLITS if split in found.splits}
 
     def pull(
         self,

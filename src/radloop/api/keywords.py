@@ -10,12 +10,12 @@ from radloop.split_sizes import SplitSizes
 from radloop.words import (
     Boxes,
     ConfidenceUnit,
+    ExportPart,
     Format,
     LabelKind,
     Part,
     PictureNames,
     Policy,
-    Split,
     TimeUnit,
     Worklist,
 )
@@ -276,7 +276,7 @@ class ExportKeywords(TypedDict, total=False):
     time_zone: Text
     dataset: Text | None
     labels: LabelKind | None
-    splits: Sequence[Split] | None
+    splits: Sequence[ExportPart] | None
     license: Text | None
     shard_mb: int
     image_prefix: Text

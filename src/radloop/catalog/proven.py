@@ -85,12 +85,17 @@ def _thresholds(model: tuple[str, str], here: Matched, rule: Rule) -> Iterator[T
 
 
 def _calibration(model: tuple[str, str], here: Matched, rule: Rule) -> Calibration:
-    """Ten bins of confidence over all classes, made to never fall by isotonic regression."""
+    """Ten bins of confidence over all classes, made to never fall by isotonic regression.
+
+    A bin's share is that of its boxes and half a right and half a wrong one more (Jeffreys): none is worth nothing.
+    """
     from scipy.optimize import isotonic_regression  # not before it is needed
 
     told = here.boxes.filter(pl.col("confidence") > rule.doubtful)
     bins = calibration.calibration(told, here.images).filter(pl.col("predictions") > 0)
-    right = (
-        isotonic_regression(bins["correct"].to_numpy(), weights=bins["predictions"].to_numpy()).x if bins.height else ()
-    )
-    return Calibration(*model, confidence=tuple(bins["confidence"].to_list()), right=tuple(float(one) for one in right))
+    if bins.is_empty():
+        return Calibration(*model, (), ())
+    number = bins["predictions"].to_numpy()
+    share = (bins["correct"].to_numpy() * number + 0.5) / (number + 1)
+    right = isotonic_regression(share, weights=number).x
+    return Calibration(*model, tuple(bins["confidence"].to_list()), tuple(float(one) for one in right))

@@ -36,18 +36,12 @@ def build(
     data = {tree.RETRAIN_DATA: tree.data_yaml(places, labelling.names(classes), comment=warning)}
     every = dict(documents) | (data if learned.height else {})
 
-    pictures = {
-        row["image_id"]: row
-        for files in (_of_incoming(dataset), dataset.files)
-        for row in files.filter(kind="image").sort("key", descending=True).iter_rows(named=True)
-    }
+    there = {row["image_id"]: row for row in pictures(dataset).iter_rows(named=True)}
     images, labels = [], []
     for image_id, rad_id, split, text in _texts(learned, labelling.empty(classes)):
-        picture = pictures.get(image_id)
+        picture = there.get(image_id)
         if picture is None:
-            raise DatasetError(
-                f"{dataset.root} has no picture of image {image_id}. Was it pulled with --splits? Then pull all of it."
-            )
+            raise no_picture(dataset, image_id)
         stem = tree.stem(image_id, rad_id)
         common = {"image_id": image_id, "rad_id": rad_id, "split": split}
         key = f"images/{stem}{PurePosixPath(picture['key']).suffix}"
@@ -64,6 +58,23 @@ def build(
     )
     return Plan(
         images=image_files, labels=label_files, documents=every, manifest=files, version=manifest.version(files)
+    )
+
+
+def pictures(dataset: Version) -> pl.DataFrame:
+    """image_id, key, bytes and md5 of a picture of each image, in the dataset's folder or the incoming unit in it."""
+    own, incoming = (
+        files.filter(kind="image").sort("key").unique("image_id", keep="first", maintain_order=True)
+        for files in (dataset.files, _of_incoming(dataset))
+    )
+    both = pl.concat([own, incoming.join(own, on="image_id", how="anti")])
+    return both.select("image_id", "key", "bytes", "md5")
+
+
+def no_picture(dataset: Version, image_id: str) -> DatasetError:
+    """The error for an image that re-training rows are of, and no picture."""
+    return DatasetError(
+        f"{dataset.root} has no picture of image {image_id}. Was it pulled with --splits? Then pull all of it."
     )
 
 

@@ -6,14 +6,17 @@ kept says whether it `trains`: not where it is one box of perhaps many, and not 
 is not.
 """
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
 import polars as pl
 
-from radloop import boxes
+from radloop import boxes, manifest, tree
 from radloop.catalog.rule import Rule
+from radloop.errors import DatasetError
 from radloop.feedback import guard, looks, matching, reviews, weighing
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
@@ -359,6 +362,17 @@ def from_csv(data: bytes, classes: Taxonomy) -> pl.DataFrame:
         *((pl.col(edge.removesuffix("_norm")) / SCALED_SIDE_PX).alias(edge) for edge in EDGES),
     )
     return rows.select(RETRAINING.names())
+
+
+def read(unit: Path, classes: Taxonomy) -> pl.DataFrame:
+    """RETRAINING of the round that stands in `unit`. Raises DatasetError where there is none, or it was changed."""
+    path, listed = unit / tree.RETRAIN_TABLE, manifest.read(unit)
+    data = path.read_bytes() if path.is_file() else None
+    if data is None or listed is None:
+        raise DatasetError(f"{unit} has no {tree.RETRAIN_TABLE}. Run `radloop retrain` first.")
+    if hashlib.md5(data).hexdigest() not in listed.filter(key=tree.RETRAIN_TABLE)["md5"]:
+        raise DatasetError(f"{path} is not the file that its manifest lists. Run `radloop retrain` again.")
+    return from_csv(data, classes)
 
 
 def count(fates: pl.DataFrame) -> dict[str, int]:

@@ -1,25 +1,25 @@
 """Dataset -> the format of another tool, in OUT/export/<format>."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from radloop import files, tree
+from radloop import files, manifest, tree
 from radloop.catalog import version
 from radloop.catalog.version import Version
-from radloop.dataset.export import coco, contents, croissant, cvat, label_studio, parquet, tasks, webdataset
+from radloop.dataset.export import coco, contents, croissant, cvat, label_studio, learned, parquet, tasks, webdataset
 from radloop.dataset.export.contents import Contents
 from radloop.dataset.export.tasks import Tasks
-from radloop.errors import DatasetError
-from radloop.feedback import guard
+from radloop.errors import DatasetError, UsageError
+from radloop.feedback import guard, retraining
 from radloop.options import Export
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
-from radloop.words import several
+from radloop.words import RETRAIN, several
 
 STAMP: Final = "export.json"  # says what an export is of, and that the folder is radloop's to replace
 
@@ -47,30 +47,45 @@ def export(options: Export, *, progress: Progress = silent) -> Exported:
     fused ones of their readers. Raises DatasetError where the dataset is not whole, and where the folder holds what is
     not an export.
     """
-    reading = options.is_to_read
     with files.locked(options.out, writing=not options.dry_run):
         known = version.read(options.dataset_folder)
+        parts = _parts(options, known, progress)
+        work = _tasks(options, known, parts[0], progress) if options.is_to_read else None
+        if not options.dry_run:
+            _write(options, parts, work, progress)
+    return Exported(
+        format=options.format,
+        folder=options.export_folder,
+        version=parts[0].version,
+        labels=_labels(parts),
+        images=_counted(parts),
+        boxes=_boxes(parts, work),
+        notes=_notes(parts[0], work),
+        done=not options.dry_run,
+    )
+
+
+def _parts(options: Export, known: Version, progress: Progress) -> list[Contents]:
+    """Of the dataset's splits, and of the re-training data."""
+    reading, parts = options.is_to_read, list[Contents]()
+    splits = options.splits or (("production",) if reading else None)
+    own = None if splits is None else [split for split in splits if split != RETRAIN]
+    if own is None or own:
         chosen = contents.read(
             known,
             labels=options.labels or ("consensus" if reading else None),
-            splits=options.splits or (("production",) if reading else None),
+            splits=own,
             license=options.license,
             to_read=reading,
             progress=progress,
         )
-        work = _tasks(options, known, chosen, progress) if reading else None
-        if not options.dry_run:
-            _write(options, chosen, work, progress)
-    return Exported(
-        format=options.format,
-        folder=options.export_folder,
-        version=chosen.version,
-        labels={split: chosen.labels[split] for split in chosen.splits},
-        images=_counted(chosen),
-        boxes=chosen.boxes.height if work is None else work.boxes.height,
-        notes=_notes(chosen, work),
-        done=not options.dry_run,
-    )
+        parts.append(chosen)
+    if splits and RETRAIN in splits:
+        if options.format != "coco":
+            raise UsageError(f"--splits {RETRAIN} goes with --format coco, which knows boxes to ignore and weights.")
+        rows = retraining.read(known.root / manifest.RETRAIN, known.taxonomy)
+        parts.append(learned.read(known, rows, license=options.license, progress=progress))
+    return parts
 
 
 def _tasks(options: Export, known: Version, chosen: Contents, progress: Progress) -> Tasks:
@@ -95,11 +110,19 @@ def _notes(chosen: Contents, work: Tasks | None) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _counted(chosen: Contents) -> dict[str, int]:
-    return {split: chosen.images.filter(split=split).height for split in chosen.splits}
+def _counted(parts: Sequence[Contents]) -> dict[str, int]:
+    return {split: part.images.filter(split=split).height for part in parts for split in part.splits}
 
 
-def _write(options: Export, chosen: Contents, work: Tasks | None, progress: Progress) -> None:
+def _labels(parts: Sequence[Contents]) -> dict[str, str]:
+    return {split: part.labels[split] for part in parts for split in part.splits}
+
+
+def _boxes(parts: Sequence[Contents], work: Tasks | None) -> int:
+    return sum(part.boxes.height for part in parts) if work is None else work.boxes.height
+
+
+def _write(options: Export, parts: Sequence[Contents], work: Tasks | None, progress: Progress) -> None:
     folder = options.export_folder.resolve()  # where a link leads
     new = folder.with_name(f".{folder.name}.new")
     files.recover_tree(folder)
@@ -110,8 +133,9 @@ def _write(options: Export, chosen: Contents, work: Tasks | None, progress: Prog
     shutil.rmtree(new, ignore_errors=True)  # a killed run left it
     try:
         new.mkdir(parents=True)
-        _write_format(options, chosen, work, new, progress)
-        (new / STAMP).write_bytes(_stamp(options, chosen, boxes=(work or chosen).boxes.height))
+        for part in parts:
+            _write_format(options, part, work, new, progress)
+        (new / STAMP).write_bytes(_stamp(options, parts, boxes=_boxes(parts, work)))
         files.replace_tree(new, folder)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
@@ -135,14 +159,14 @@ def _write_format(options: Export, chosen: Contents, work: Tasks | None, folder:
             cvat.write(chosen, work, folder, progress)
 
 
-def _stamp(options: Export, chosen: Contents, *, boxes: int) -> bytes:
+def _stamp(options: Export, parts: Sequence[Contents], *, boxes: int) -> bytes:
     return tree.json_file(
         {
             "format": options.format,
-            "version": chosen.version,
-            "source": chosen.source,
-            "labels": {split: chosen.labels[split] for split in chosen.splits},
-            "images": _counted(chosen),
+            "version": parts[0].version,
+            "source": parts[0].source,
+            "labels": _labels(parts),
+            "images": _counted(parts),
             "boxes": boxes,
         }
     )

@@ -3,7 +3,9 @@
 `annotations/instances_<split>.json` beside `images/<split>/`, as pycocotools, torchvision, MMDetection and Datumaro
 expect them. Categories are 1..n in the order of the dataset's classes: 0 is the background of many detectors.
 Fields beyond COCO's: of an image `image_id`, `split`, `group` and `readers` (who looked, so that a reader who found
-nothing is kept), of an annotation `rad_id`, or `support` and `readers` where readers were fused.
+nothing is kept), of an annotation `rad_id`, or `support`, `readers` and `weight` where readers were fused; of the
+re-training data `rad_id` and `weight`. A box to ignore there is a crowd, which trainers and COCO's own evaluation pass
+over.
 """
 
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from radloop.dataset.export import pictures
 from radloop.dataset.export.contents import Contents
 from radloop.progress import Progress, silent
 from radloop.tables import EDGES
+from radloop.words import RETRAIN
 
 FOLDER: Final = "annotations"
 _LICENSE: Final = 1
@@ -30,7 +33,7 @@ def write(contents: Contents, folder: Path, progress: Progress = silent) -> None
 
 def write_annotations(contents: Contents, folder: Path) -> None:
     """Write the json files alone."""
-    (folder / FOLDER).mkdir(parents=True)
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     for split in contents.splits:
         data = msgspec.json.encode(_document(contents, split, _encoded))
         (folder / FOLDER / f"instances_{split}.json").write_bytes(data)
@@ -52,7 +55,7 @@ def _document(contents: Contents, split: str, rows: Callable[[pl.DataFrame], Any
         "info": {"description": f"radloop dataset of {contents.source}", "version": contents.version},
         "licenses": [{"id": _LICENSE, "name": contents.license, "url": ""}] if contents.license else [],
         "images": rows(_images(images, {"license": pl.lit(_LICENSE)} if contents.license else {})),
-        "annotations": rows(_annotations(images, boxes, fused=contents.labels[split] == "consensus")),
+        "annotations": rows(_annotations(images, boxes, _own(contents, split))),
         "categories": [
             {"id": number, "name": name, "supercategory": ""} for number, name in enumerate(contents.classes.names, 1)
         ],
@@ -73,8 +76,14 @@ def _images(images: pl.DataFrame, license_id: dict[str, pl.Expr]) -> pl.DataFram
     )
 
 
-def _annotations(images: pl.DataFrame, boxes: pl.DataFrame, *, fused: bool) -> pl.DataFrame:
-    own = ("support", "readers") if fused else ("rad_id",)
+def _own(contents: Contents, split: str) -> tuple[str, ...]:
+    """The fields of an annotation that are not COCO's."""
+    if split == RETRAIN:
+        return "rad_id", "weight"
+    return ("support", "readers", "weight") if contents.labels[split] == "consensus" else ("rad_id",)
+
+
+def _annotations(images: pl.DataFrame, boxes: pl.DataFrame, own: tuple[str, ...]) -> pl.DataFrame:
     placed = boxes.hstack(xywh(images, boxes))
     looked = images.select("image_id", image="number", readers=pl.col("readers").list.len())
     return placed.join(looked, on="image_id", maintain_order="left").select(
@@ -84,7 +93,7 @@ def _annotations(images: pl.DataFrame, boxes: pl.DataFrame, *, fused: bool) -> p
         bbox="bbox",
         area="area",
         segmentation=pl.lit([], pl.List(pl.Float64)),  # Datumaro refuses an annotation without
-        iscrowd=pl.lit(0),
+        iscrowd=pl.col("ignore").cast(pl.Int8),
         **{name: pl.col(name) for name in own},
     )
 

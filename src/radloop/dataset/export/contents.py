@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import polars as pl
 
@@ -14,9 +14,9 @@ from radloop.catalog.version import Version
 from radloop.dataset.export.pictures import sizes
 from radloop.errors import DatasetError
 from radloop.progress import Progress, silent
-from radloop.tables import CLASS_ID, EDGES, SPLITS, Split
+from radloop.tables import CLASS_ID, EDGES, SPLITS
 from radloop.taxonomy import Taxonomy
-from radloop.words import LabelKind
+from radloop.words import ExportPart, LabelKind
 
 # One image. number: 1..n over the whole dataset, whatever is exported of it. file: the picture's name in an export;
 # key: in the dataset. width and height are the picture's own, in pixels. readers: who looked at it.
@@ -37,7 +37,8 @@ IMAGES: Final = pl.Schema(
 )
 
 # One box, EDGES inside the picture. number: 1..n over the whole dataset. One reader's has a rad_id; one that the
-# readers' were fused into has none, but support: how many drew it.
+# readers' were fused into has none, but support: how many drew it, and weight: their share of the image's readers. Of
+# the re-training data: weight and ignore as in RETRAINING.
 BOXES: Final = pl.Schema(
     {
         "number": pl.Int64(),
@@ -46,6 +47,8 @@ BOXES: Final = pl.Schema(
         "rad_id": pl.String(),
         **dict.fromkeys(EDGES, pl.Float64()),
         "support": pl.Int32(),
+        "weight": pl.Float64(),
+        "ignore": pl.Boolean(),
     }
 )
 
@@ -66,10 +69,10 @@ class Contents:
     undecided: tuple[str, ...] = ()  # images without a consensus: a reading was refused, and the others found nothing
 
     @property
-    def splits(self) -> tuple[Split, ...]:
-        """Those of `images`, in the order of SPLITS."""
+    def splits(self) -> tuple[ExportPart, ...]:
+        """Those of `images`, in the order of SPLITS; the re-training data come last."""
         there = set(self.images["split"])
-        return tuple(split for split in SPLITS if split in there)
+        return tuple(split for split in get_args(ExportPart) if split in there)
 
     def of(self, split: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         """IMAGES and BOXES of one split."""
@@ -81,7 +84,7 @@ def read(
     known: Version,
     *,
     labels: LabelKind | None = None,
-    splits: Sequence[Split] | None = None,
+    splits: Sequence[str] | None = None,
     license: str | None = None,  # noqa: A002  the field's word
     to_read: bool = False,
     progress: Progress = silent,
@@ -154,19 +157,20 @@ def _boxes(known: Version, used: pl.DataFrame, kinds: Mapping[str, LabelKind]) -
     fused = [split for split, kind in kinds.items() if kind == "consensus"]
     parts = [
         used.filter(~pl.col("split").is_in(fused), pl.col("class_id").is_not_null()).with_columns(
-            support=pl.lit(None, pl.Int32)
+            support=pl.lit(None, pl.Int32), weight=pl.lit(None, pl.Float64)
         )
     ]
     if fused:
         agreed = truth.fuse(
             used.filter(pl.col("split").is_in(fused)), min_readers=int(known.settings.get("min_readers", 1))
         )
-        parts.append(agreed.filter("kept").with_columns(rad_id=pl.lit(None, pl.String)))
-    columns = [name for name in BOXES.names() if name != "number"]
+        kept = agreed.filter("kept")
+        parts.append(kept.with_columns(rad_id=pl.lit(None, pl.String), weight=pl.col("support") / pl.col("readers")))
+    columns = [name for name in BOXES.names() if name not in ("number", "ignore")]
     return (
         pl.concat([part.select(columns) for part in parts])
         .sort("image_id", "rad_id", "class_id", *EDGES)
-        .with_columns(number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
+        .with_columns(number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64), ignore=pl.lit(value=False))
         .select(BOXES.names())
     )
 
@@ -182,7 +186,7 @@ def _undecided(known: Version, boxes: pl.DataFrame, kinds: Mapping[str, LabelKin
     return known.own_images.filter(pl.col("split").is_in(fused)).join(lost, on="image_id", how="semi")
 
 
-def _chosen(known: Version, pictures: pl.DataFrame, splits: Sequence[Split] | None) -> pl.DataFrame:
+def _chosen(known: Version, pictures: pl.DataFrame, splits: Sequence[str] | None) -> pl.DataFrame:
     """The pictures of the splits. Raises DatasetError where one that was asked for has none."""
     absent = [split for split in splits or () if pictures.filter(split=split).is_empty()]
     if absent or pictures.is_empty():

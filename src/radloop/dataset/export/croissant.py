@@ -70,7 +70,7 @@ def _images(contents: Contents) -> pl.DataFrame:
 
 
 def _fused(contents: Contents) -> pl.DataFrame:
-    fused = contents.boxes.filter(pl.col("rad_id").is_null()).drop("number", "rad_id")
+    fused = contents.boxes.filter(pl.col("rad_id").is_null()).drop("number", "rad_id", "weight", "ignore")
     return fused.with_columns(class_name=contents.classes.named(pl.col("class_id")))
 
 
