@@ -24,7 +24,7 @@ REPORT = Report(
     figures=(BRIGHT,),
     alarms=(Alarm(at=NOON, figure="picture mean", says=BRIGHT.says),),
     due=(Due(rule="reviews", value=12, limit=200, due=False, says="12 of 200"),),
-    rate=1.0,
+    rate=1,
 )
 
 

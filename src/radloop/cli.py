@@ -202,6 +202,13 @@ def evaluate(chosen: options.Evaluate, progress: Progress) -> object:
 
 
 @_command("Look")
+def monitor(chosen: options.Monitor, progress: Progress) -> object:
+    from radloop.pipelines import monitoring
+
+    return monitoring.monitor(chosen, progress=progress)
+
+
+@_command("Look")
 def explain(chosen: options.Explain, progress: Progress) -> object:
     from radloop.pipelines import explaining
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 import polars as pl
 from rich import box
 from rich.console import Console
@@ -162,4 +163,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, msgspec.Struct):
+        return msgspec.to_builtins(value)
     return value

@@ -16,6 +16,7 @@ from radloop.dashboard_options import TOKEN as TOKEN
 from radloop.dashboard_options import Dashboard as Dashboard
 from radloop.exchange_options import Export as Export
 from radloop.exchange_options import Import as Import
+from radloop.monitor_options import Monitor as Monitor
 from radloop.option import About, option, switch
 from radloop.parts import READER_ID as READER_ID
 from radloop.parts import (
@@ -360,6 +361,7 @@ STEPS: Final[tuple[type[Step], ...]] = (
     Review,
     Retrain,
     Evaluate,
+    Monitor,
     Explain,
     Export,
     Import,

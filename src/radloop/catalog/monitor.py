@@ -64,7 +64,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     figures: tuple[Figure, ...]
     alarms: tuple[Alarm, ...]  # by time
     due: tuple[Due, ...]
-    rate: float  # false alarms accepted in a year, over all figures together
+    rate: int  # false alarms accepted in a year, over all figures together
 
 
 _decode: Final = msgspec.json.Decoder(Report).decode

@@ -90,9 +90,9 @@ def audited(
         .unique(["image_id", *DETECTOR], keep="last", maintain_order=True)
         .with_columns(reviewed=(pl.col("verdict") != "reject").fill_null(value=False))
     )
-    wrong = _wrong(drawn.filter("reviewed"), records.detections, reviewed.findings, rule)
+    mistaken = wrong(drawn.filter("reviewed"), records.detections, reviewed.findings, rule)
     counted = drawn.join(images.select("image_id", "group").unique("image_id"), on="image_id", how="left").with_columns(
-        wrong=pl.col("feedback_id").is_in(wrong), bare=pl.col("class_id").is_not_null() & ~pl.col("complete")
+        wrong=pl.col("feedback_id").is_in(mistaken), bare=pl.col("class_id").is_not_null() & ~pl.col("complete")
     )
     detectors = counted.sort(DETECTOR).group_by(DETECTOR, maintain_order=True)
     return [_audited(str(model), str(model_version), looked) for (model, model_version), looked in detectors]
@@ -134,7 +134,7 @@ def _of_each_image(settled: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _wrong(looked: pl.DataFrame, detections: pl.DataFrame, findings: pl.DataFrame, rule: Rule) -> list[str]:
+def wrong(looked: pl.DataFrame, detections: pl.DataFrame, findings: pl.DataFrame, rule: Rule) -> list[str]:
     """The feedbacks whose boxes are not those of their review."""
     told = detections.filter(pl.col("confidence") >= rule.doubtful).join(looked, on="feedback_id", how="semi")
     shown = _boxes(told, "feedback_id")
