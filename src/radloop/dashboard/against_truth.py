@@ -153,5 +153,6 @@ def _thresholds(judged: Judged, rule: Rule) -> None:
     figure = figures.lines(
         long, x="confidence", y="value", by="what", x_title="boxes above this confidence", y_title="share", percent=True
     )
-    figure.add_vline(x=rule.min_confidence, line_dash="dash", line_color=figures.YELLOW)
+    if rule.policy == "threshold":
+        figure.add_vline(x=rule.min_confidence, line_dash="dash", line_color=figures.YELLOW)
     layout.chart("What another threshold would keep: precision and recall", figure, judged.thresholds, key="thresholds")

@@ -58,18 +58,21 @@ def _histogram(said: Feedback, rule: Rule) -> None:
     figure.update_layout(barmode="group", bargap=0.05)
     figure.update_xaxes(**axes.linear([1.0]))
     figure.update_yaxes(**axes.logarithmic([0.8, *held["count"]]))  # a bar of one thing is seen
-    figure.add_vline(
-        x=rule.min_confidence,
-        line_dash="dash",
-        line_color=figures.YELLOW,
-        annotation_text="threshold of the rule",
-        annotation_position="top left",
-    )
     boxes = said.records.detections["confidence"]
+    above = "the rule has a threshold for each class"
+    if rule.policy == "threshold":
+        figure.add_vline(
+            x=rule.min_confidence,
+            line_dash="dash",
+            line_color=figures.YELLOW,
+            annotation_text="threshold of the rule",
+            annotation_position="top left",
+        )
+        number = int((boxes > rule.min_confidence).sum())
+        above = f"{number:,} of them above the rule's {rule.min_confidence:g}"
     units = (
-        f"n: {several(len(boxes), 'box')} of all feedback, {int((boxes > rule.min_confidence).sum()):,} of them above "
-        f"the rule's {rule.min_confidence:g}, also those of held-out, superseded and doubtful images: Re-training says "
-        "which become labels."
+        f"n: {several(len(boxes), 'box')} of all feedback, {above}, also those of held-out, superseded and doubtful "
+        "images: Re-training says which become labels."
     )
     title = "How sure the model is of its boxes, and of finding nothing"
     layout.chart(title, figure, held, key="confidences", units=units, opens=_in_bin)

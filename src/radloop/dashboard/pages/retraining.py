@@ -1,9 +1,9 @@
 """Re-training: what will the next model learn, and what was kept from it?"""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 import streamlit as st
@@ -16,6 +16,7 @@ from radloop.errors import RadloopError
 from radloop.feedback import arrivals, retraining
 from radloop.feedback.retraining import Decided
 from radloop.options import Dashboard
+from radloop.tables import CLASS_ID, DETECTOR
 from radloop.taxonomy import NOTHING, Taxonomy
 from radloop.words import several
 
@@ -26,6 +27,19 @@ _FATES = {
     "unused": "the rule does not take it",
     "refused": "cannot be used",
 }
+
+_CALIBRATED: Final = "their class's threshold"
+_ONE: Final = "one threshold"
+_THRESHOLDS: Final = pl.Schema(
+    {
+        **dict.fromkeys(DETECTOR, pl.String()),
+        "class_id": CLASS_ID,
+        "above": pl.Float64(),
+        **dict.fromkeys(("boxes", "groups"), pl.Int64()),
+        **dict.fromkeys(("precision", "low"), pl.Float64()),
+        "too_few": pl.Boolean(),
+    }
+)
 
 
 def page(inputs: Dashboard) -> None:
@@ -51,7 +65,7 @@ def page(inputs: Dashboard) -> None:
 
 
 def _now(found: Dataset, said: Feedback, reviewed: Reviewed, last: Rule) -> None:
-    rule = _rule(last)
+    rule = _rule(last, found.taxonomy)
     decided = loop.decided(found, said, reviewed, rule)
     counted = retraining.count(decided.fates)
     for column, (fate, number) in zip(st.columns(len(counted)), counted.items(), strict=True):
@@ -65,21 +79,59 @@ def _now(found: Dataset, said: Feedback, reviewed: Reviewed, last: Rule) -> None
     _balance(found, decided)
 
 
-def _rule(last: Rule) -> Rule:
+def _rule(last: Rule, classes: Taxonomy) -> Rule:
     """The rule of the last round, with what is chosen here in its place."""
     left, right = st.columns(2)
-    at = float(last.min_confidence)
-    lowest, highest = min(0.5, at), max(0.99, at)
-    least = left.slider("Without a review, boxes above a confidence of", lowest, highest, at, 0.01)
+    rule = last
+    if last.thresholds:
+        first = _CALIBRATED if last.policy == "calibrated" else _ONE
+        chosen = left.segmented_control(
+            "Without a review, boxes above", [_CALIBRATED, _ONE], default=first, required=True
+        )
+        rule = replace(last, policy="calibrated" if chosen == _CALIBRATED else "threshold")
+    if rule.policy == "threshold":
+        at = float(last.min_confidence)
+        lowest, highest = min(0.5, at), max(0.99, at)
+        least = left.slider("Without a review, boxes above a confidence of", lowest, highest, at, 0.01)
+        rule = replace(rule, min_confidence=least, thresholds=(), calibrations=())
     require = right.toggle("Only what was reviewed", value=last.require_review)
     if last.include_held_out:
         st.warning("**Held-out images train, too:** the last round did so. What they measured is worth nothing then.")
-    return replace(last, min_confidence=least, require_review=require)
+    if rule.policy == "calibrated":
+        _thresholds(rule, classes)
+    return replace(rule, require_review=require)
+
+
+def _thresholds(rule: Rule, classes: Taxonomy) -> None:
+    """From which confidence on a box of each class is a label, and what proves it."""
+    table = pl.DataFrame([asdict(one) for one in rule.thresholds], schema=_THRESHOLDS)
+    why = (
+        pl.when(pl.col("above").is_not_null()).then(pl.lit("proven"))
+        .when("too_few").then(pl.lit("too few boxes to prove any: no label without a review"))
+        .otherwise(pl.lit("none is proven: no label without a review"))
+    )  # fmt: skip
+    named = table.with_columns(class_name=classes.named(pl.col("class_id")), says=why)
+    proven, silent = table["above"].count(), table["above"].null_count()
+    st.markdown("**From which confidence on a box is a label, class by class**")
+    st.caption(
+        f"Above it at least {rule.precision:.0%} of the boxes are right, proven on held-out images, for "
+        f"{several(proven, 'class')}; {several(silent, 'class')} without one. Boxes below are regions to ignore. As in "
+        "the last round: `radloop retrain` works them out anew."
+    )
+    shown = named.select("model", "model_version", "class_name", "above", "says", "boxes", "groups", "precision", "low")
+    layout.table(shown, key="class-thresholds", opened=True)
 
 
 def _command(rule: Rule) -> str:
-    """The command that retrains by this rule."""
-    least = f" --min-confidence {rule.min_confidence:g}" if rule.min_confidence != Rule().min_confidence else ""
+    """The command that retrains by this rule.
+
+    >>> _command(Rule(policy="calibrated", precision=0.8))
+    'radloop retrain --policy calibrated --precision 0.8'
+    """
+    if rule.policy == "calibrated":
+        least = f" --policy calibrated --precision {rule.precision:g}"
+    else:
+        least = f" --min-confidence {rule.min_confidence:g}" if rule.min_confidence != Rule().min_confidence else ""
     flags = (" --require-review" * rule.require_review) + (" --include-held-out" * rule.include_held_out)
     flags += " --allow-simulated" * rule.allow_simulated
     return f"radloop retrain{least}{flags}"
