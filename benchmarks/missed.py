@@ -29,6 +29,7 @@ from radloop.catalog import judging, truth, version
 from radloop.catalog.rule import Rule
 from radloop.detectors.oracle import Oracle
 from radloop.feedback import audit, guard, queue, reading
+from radloop.feedback.places import Places
 from radloop.predictions import Picture
 from radloop.tables import CLASS_ID, DETECTIONS, FEEDBACK
 from radloop.vindr.classes import TAXONOMY
@@ -170,12 +171,12 @@ def orders(said: Said) -> Iterator[tuple[str, pl.DataFrame]]:
     parts = said.feedback, said.detections, said.readings
     yield "before: score and lot", _before(queue.order(*parts, seed=0))
     for share in SHARES:
-        yield f"share {share:g}", queue.order(*parts, seed=0, nothing_share=share)
-    yield f"share {queue.NOTHING_SHARE:g}, all boxes", queue.order(*parts, low=said.low, seed=0)
+        yield f"share {share:g}", queue.order(*parts, seed=0, places=Places(nothing_share=share))
+    yield f"share {Places.nothing_share:g}, all boxes", queue.order(*parts, low=said.low, seed=0)
     by_chance = audit.lots(said.feedback["image_id"], 1)
     confidence = pl.when(pl.col("class_id").is_null()).then(by_chance).otherwise("confidence")
     shuffled = said.feedback.with_columns(confidence=confidence)
-    yield f"share {queue.NOTHING_SHARE:g}, chance order", queue.order(shuffled, *parts[1:], seed=0)
+    yield f"share {Places.nothing_share:g}, chance order", queue.order(shuffled, *parts[1:], seed=0)
 
 
 def _before(queued: pl.DataFrame) -> pl.DataFrame:

@@ -2,17 +2,23 @@
 
 from datetime import UTC, datetime, timedelta
 from math import floor, log
+from typing import get_args
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radloop.feedback import audit, queue
+from radloop.feedback.orders import ORDERS
+from radloop.feedback.places import Places
+from radloop.feedback.suspects import MISSED
 from radloop.tables import CLASS_ID, DETECTIONS, FEEDBACK, QUEUE, WAITING
+from radloop.words import Order
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 BOX = (0.1, 0.1, 0.3, 0.3)
+NO_LOT = Places(audit_share=0.0)
 # class 3: both readers on nine images of ten; class 7: one of two; class 12: both, on one image
 ANNOTATIONS = pl.DataFrame(
     [(f"a{n}", reader, 3) for n in range(9) for reader in ("R1", "R2")]
@@ -37,7 +43,8 @@ def tables(*said: tuple, disputed: tuple = ()) -> tuple[pl.DataFrame, pl.DataFra
 
 
 def order(*said: tuple, disputed: tuple = (), audit_share: float = 0.0, seed: int = 0, **shares) -> pl.DataFrame:
-    return queue.order(*tables(*said, disputed=disputed), ANNOTATIONS, seed=seed, audit_share=audit_share, **shares)
+    places = Places(audit_share=audit_share, **shares)
+    return queue.order(*tables(*said, disputed=disputed), ANNOTATIONS, seed=seed, places=places)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +98,7 @@ def test_boxes_below_what_counts_as_found_add_up_by_class():
     feedback, detections = tables(("one", None, 0.76), ("two", None, 0.8), ("twice", None, 0.8))
     boxes = [("two", 3, 0.2), ("two", 7, 0.1), ("twice", 3, 0.2), ("twice", 3, 0.15)]
     low = pl.DataFrame([(name, f"i-{name}", *box, *BOX) for name, *box in boxes], schema=DETECTIONS, orient="row")
-    ordered = queue.order(feedback, detections, ANNOTATIONS, low=low, seed=0, audit_share=0)
+    ordered = queue.order(feedback, detections, ANNOTATIONS, low=low, seed=0, places=NO_LOT)
     assert ordered["feedback_id"].to_list() == ["two", "one", "twice"]
     assert ordered["missed"].to_list() == pytest.approx([0.28, 0.24, 0.2])
     assert set(ordered["kind"]) == {"nothing found"}
@@ -100,7 +107,7 @@ def test_boxes_below_what_counts_as_found_add_up_by_class():
 def test_what_another_detector_saw_where_this_one_found_nothing_counts():
     feedback, detections = tables(("near", None, 0.76), ("elsewhere", None, 0.99))
     other = pl.DataFrame([("older", "i-elsewhere", 3, 0.8, *BOX)], schema=DETECTIONS, orient="row")
-    ordered = queue.order(feedback, pl.concat([detections, other]), ANNOTATIONS, seed=0, audit_share=0)
+    ordered = queue.order(feedback, pl.concat([detections, other]), ANNOTATIONS, seed=0, places=NO_LOT)
     assert ordered.select("feedback_id", "missed").rows() == [
         ("elsewhere", pytest.approx(0.8)),
         ("near", pytest.approx(0.24)),
@@ -112,13 +119,19 @@ FEEDBACK_SAID = st.lists(
 )
 
 
-@given(said=FEEDBACK_SAID, audit_share=st.sampled_from([0, 0.1, 0.3]), nothing_share=st.sampled_from([0, 0.2, 0.7]))
+@settings(max_examples=50)
+@given(
+    said=FEEDBACK_SAID,
+    audit_share=st.sampled_from([0, 0.1, 0.3]),
+    nothing_share=st.sampled_from([0, 0.2, 0.7]),
+    name=st.sampled_from([name for name, one in ORDERS.items() if one.score]),
+)
 def test_every_feedback_is_in_the_queue_once_and_every_beginning_has_its_share_of_each_kind(
-    said, audit_share, nothing_share
+    said, audit_share, nothing_share, name
 ):
     rows = [(f"f{n}", class_id, p) for n, (class_id, p, _) in enumerate(said)]
     disputed = tuple(f"f{n}" for n, (*_, contested) in enumerate(said) if contested)
-    ordered = order(*rows, disputed=disputed, audit_share=audit_share, nothing_share=nothing_share)
+    ordered = order(*rows, disputed=disputed, audit_share=audit_share, nothing_share=nothing_share, order=name)
     assert ordered["place"].to_list() == list(range(1, len(said) + 1))
     assert sorted(ordered["feedback_id"]) == sorted(name for name, *_ in rows)
     assert set(ordered.filter(kind="disputed")["feedback_id"]) == set(disputed)
@@ -128,6 +141,40 @@ def test_every_feedback_is_in_the_queue_once_and_every_beginning_has_its_share_o
     for length in range(1, len(kinds) + 1):
         for kind, share in shares.items():
             assert kinds[:length].count(kind) >= min(kinds.count(kind), floor(share * length + 1e-9) - 1)
+
+
+@pytest.mark.slow
+@settings(max_examples=40)
+@given(
+    said=FEEDBACK_SAID,
+    name=st.sampled_from(get_args(Order)),
+    doubted=st.dictionaries(st.integers(0, 59), st.floats(0.5, 1), max_size=20),
+)
+def test_any_order_is_a_permutation_whatever_the_order_of_rows_and_keeps_the_places_of_the_lot(said, name, doubted):
+    rows = [(f"f{n}", class_id, p) for n, (class_id, p, _) in enumerate(said)]
+    suspects = pl.DataFrame(
+        [(f"f{n}", MISSED, score) for n, score in doubted.items() if n < len(said)],
+        schema={"feedback_id": pl.String, "suspicion": pl.String, "suspected": pl.Float64},
+        orient="row",
+    )
+    places = Places(order=name, audit_share=0.2, suspect_share=0.1)
+    ordered, again = (
+        queue.order(*tables(*some), ANNOTATIONS, suspects=told, seed=4, places=places)
+        for some, told in ((rows, suspects), (rows[::-1], suspects.reverse()))
+    )
+    assert ordered.equals(again)
+    assert sorted(ordered["feedback_id"]) == sorted(name for name, *_ in rows)
+    kinds, in_lot = ordered["kind"].to_list(), audit.lots(ordered["image_id"], 4) < 0.2
+    assert set(ordered.filter(in_lot)["kind"]) <= {"lot"}  # also those whose labels are suspected
+    if name == "random":
+        assert set(kinds) == {"lot"}
+        return
+    shares = {"lot": 0.2, MISSED: 0.1}
+    for length in range(1, len(kinds) + 1):
+        for kind, share in shares.items():
+            assert kinds[:length].count(kind) >= min(kinds.count(kind), floor(share * length + 1e-9) - 1)
+    placed = ordered.filter(kind=MISSED).join(suspects, on="feedback_id", maintain_order="left")
+    assert placed["suspected"].to_list() == sorted(placed["suspected"], reverse=True)
 
 
 @pytest.mark.slow
@@ -219,14 +266,14 @@ def test_of_two_classes_on_which_readers_differ_alike_the_rarer_comes_first():
         orient="row",
     )
     for said in ([("a", 1, 0.6), ("b", 2, 0.6)], [("b", 1, 0.6), ("a", 2, 0.6)]):
-        ordered = queue.order(*tables(*said), both, seed=0, audit_share=0.0)
+        ordered = queue.order(*tables(*said), both, seed=0, places=NO_LOT)
         assert ordered["feedback_id"].to_list() == [name for name, *_ in reversed(said)]
 
 
 def test_worst_box_of_several_counts():
     feedback, detections = tables(("x", 3, 0.99), ("y", 3, 0.7))
     more = detections.filter(feedback_id="x").with_columns(class_id=pl.lit(12, CLASS_ID), confidence=pl.lit(0.5))
-    ordered = queue.order(feedback, pl.concat([detections, more]), ANNOTATIONS, seed=0, audit_share=0.0)
+    ordered = queue.order(feedback, pl.concat([detections, more]), ANNOTATIONS, seed=0, places=NO_LOT)
     first = ordered.row(0, named=True)
     assert first["feedback_id"] == "x"
     assert first["uncertainty"] == 1.0

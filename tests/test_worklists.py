@@ -239,6 +239,7 @@ def test_every_image_that_waits_is_in_exactly_the_lists_of_its_state(world, read
             for one, (state, readers, last) in waits.items()
             if state == "disputed" and reader in readers and last != reader
         },
+        "suspects": set(),  # nobody has read these images outside the loop
     }
     untouched = {one for one in in_words["disputed"] if reader not in waits[one][1]}
     in_words["next"] = in_words["unread"] | in_words["twice"] | untouched

@@ -252,8 +252,8 @@ class Review(Json, DryRun, Jobs, Durable, Seeded, Reading, DatasetFolder, Waitin
     worklist: Worklist = option(
         "all",
         About(
-            "What of the queue: all, or what is for the reader: what to read next, mine, unread, to be read twice, "
-            "disputed.",
+            "What of the queue: all, or suspects (whose labels may be wrong), or what is for the reader: what to read "
+            "next, mine, unread, to be read twice, disputed.",
             ours=False,
         ),
     )
@@ -303,7 +303,7 @@ class Evaluate(Json, Jobs, Seeded, DatasetFolder, ReviewsFolder, ReadFeedback):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explain(Json, Jobs, Ruled, Stored, DatasetFolder, ReviewsFolder, ReadFeedback):
+class Explain(Json, Jobs, Seeded, Reading, Ruled, Stored, DatasetFolder, ReviewsFolder, ReadFeedback):
     """Tell where every box of an image comes from and where it went. A tree, from source row to re-training row."""
 
     asked: Annotated[str, About("An image, or a feedback on it.", argument="IMAGE_ID|FEEDBACK_ID")]

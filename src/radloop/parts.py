@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from radloop.catalog.rule import Rule
 from radloop.durations import Duration
 from radloop.errors import UsageError
+from radloop.feedback.places import Places
 from radloop.option import ABOUT, About, option, switch
 from radloop.recipe import Recipe
-from radloop.words import ConfidenceUnit, Policy, TimeUnit
+from radloop.words import ConfidenceUnit, Order, Policy, TimeUnit
 
 if TYPE_CHECKING:
     from radloop.feedback.conventions import Convention
@@ -176,8 +177,14 @@ class Seeded(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Reading(Step):
-    """A command that says which images wait for which reader."""
+    """A command that says which images wait for which reader, and in which order."""
 
+    order: Order = option(
+        Places.order,
+        "By what images wait: queue (readers differ, the model is unsure, the class is rare), random, uncertainty, "
+        "yield (most findings in the reading time).",
+    )
+    suspect_share: float = option(Places.suspect_share, About("Share of places for labels in doubt.", ge=0, le=0.5))
     read_twice: float = option(0.1, About("Share of the images, drawn by lot, that two readers read.", ge=0, le=1))
     adjudicators: tuple[str, ...] = option(
         (),
@@ -187,6 +194,11 @@ class Reading(Step):
     def may_adjudicate(self, reader: str) -> bool:
         """Whether `reader` may give a final (adjudicated) read."""
         return not self.adjudicators or reader in self.adjudicators
+
+    @property
+    def places(self) -> Places:
+        """What the places of the queue go by."""
+        return Places(order=self.order, suspect_share=self.suspect_share)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -345,8 +345,9 @@ RETRAINING: Final = pl.Schema(
     }
 )
 
-# Feedback in the order in which a look at it is worth most. kind: disputed, lot (drawn at random), nothing found or
-# score. score = disagreement * uncertainty * rarity, each 0..1. missed: how likely any class is on an image where
+# Feedback in the order in which a look at it is worth most. kind: disputed, lot (drawn at random), nothing found,
+# score, or what is suspected of its labels (`feedback.suspects`). score: by what the order goes (`feedback.orders`).
+# disagreement, uncertainty and rarity, each 0..1: of what was found. missed: how likely any class is on an image where
 # nothing was found, if scores mean what they say; null where something was found.
 QUEUE: Final = pl.Schema(
     {
@@ -364,7 +365,8 @@ QUEUE: Final = pl.Schema(
 
 # A QUEUE of what waits for a reader. state: unread, second (one reader has read it, another is to) or disputed.
 # held_out: the held-out split that it belongs to, null where there is none; its review trains nothing. readers: who has
-# read the image. last: who spoke last of it. owed: whose review of it cannot be read.
+# read the image. last: who spoke last of it. owed: whose review of it cannot be read. suspicion, suspected: the kind of
+# the most probable error in its labels and its score; null where none is suspected, or the lot has drawn the image.
 WORKLIST: Final = pl.Schema(
     [
         *QUEUE.items(),
@@ -373,5 +375,7 @@ WORKLIST: Final = pl.Schema(
         ("readers", pl.List(pl.String)),
         ("last", pl.String()),
         ("owed", pl.List(pl.String)),
+        ("suspicion", pl.String()),
+        ("suspected", pl.Float64()),
     ]
 )

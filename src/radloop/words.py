@@ -18,7 +18,9 @@ Seen = Literal[Split, "incoming", "audit"]
 
 ConfidenceUnit = Literal["fraction", "percent"]
 # Which of the images that wait are listed (`feedback.worklists`).
-Worklist = Literal["all", "next", "mine", "unread", "twice", "disputed"]
+Worklist = Literal["all", "next", "mine", "unread", "twice", "disputed", "suspects"]
+# In which order images wait (`feedback.orders`).
+Order = Literal["queue", "random", "uncertainty", "yield"]
 
 # What the labels of a folder are written in; auto: as the files are.
 Format = Literal["auto", "csv", "coco", "yolo", "voc", "label-studio", "cvat", "rsna", "nih"]

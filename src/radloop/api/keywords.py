@@ -13,6 +13,7 @@ from radloop.words import (
     ExportPart,
     Format,
     LabelKind,
+    Order,
     Part,
     PictureNames,
     Policy,
@@ -210,6 +211,8 @@ class ReviewKeywords(TypedDict, total=False):
     log: Text | None
     wait: Duration | str
     dataset: Text | None
+    order: Order
+    suspect_share: float
     read_twice: float
     adjudicators: Sequence[str]
     worklist: Worklist

@@ -1,5 +1,6 @@
 """What dataset, feedback and reviews say together: the numbers of the commands, by the same functions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -13,8 +14,21 @@ from radloop.catalog.changes import Changes
 from radloop.catalog.judging import Judged, LeftOut, Matched, Paired
 from radloop.catalog.rule import Rule
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed, measured
-from radloop.feedback import arrivals, evidence, guard, months, queue, retraining, worklists
+from radloop.feedback import (
+    arrivals,
+    evidence,
+    guard,
+    months,
+    queue,
+    reading_times,
+    reliability,
+    retraining,
+    worklists,
+)
 from radloop.feedback.conventions import Convention
+from radloop.feedback.places import Places
+from radloop.feedback.queue import Measured
+from radloop.feedback.reliability import Detector, Reliable
 from radloop.feedback.retraining import Decided
 from radloop.measures import confusion, counts, curves, evaluation
 from radloop.measures.curves import Froc
@@ -22,6 +36,7 @@ from radloop.tables import DETECTOR, EDGES, HELD_OUT, PREDICTION, TIME
 
 _IMAGE: Final = ("image_id", "split", "group", "md5", "phash")
 BINS: Final = 50
+_PLACES: Final = Places()
 
 
 @dataclass(frozen=True)
@@ -81,14 +96,35 @@ def trainable(dataset: Dataset, said: Feedback) -> bool:
 
 @measured
 def queued(
-    dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int, read_twice: float, held_out: bool = False
+    dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int, read_twice: float, places: Places = _PLACES
 ) -> pl.DataFrame:
     """WORKLIST of all that waits for anybody now; `worklists.worklist` says what of it is one reader's."""
+    known, waits = _waits(dataset, said, reviewed, seed, read_twice)
+    return worklists.ordered(waits, said.records, dataset.readings, known=known, places=places, seed=seed)
+
+
+@measured
+def suspected(
+    dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int, read_twice: float, places: Places = _PLACES
+) -> pl.DataFrame:
+    """SUSPECTS of the same images: of each that has a `suspicion` there, which box is meant."""
+    known, waits = _waits(dataset, said, reviewed, seed, read_twice)
+    share = places.audit_share
+    return worklists.suspected(waits, said.records, dataset.readings, known, seed=seed, audit_share=share)
+
+
+def _waits(
+    dataset: Dataset, said: Feedback, reviewed: Reviewed, seed: int, read_twice: float
+) -> tuple[Measured, pl.DataFrame]:
     known, records = judged(dataset, said), said.records
-    waits = worklists.waiting(
-        known, reviewed.reviews, records.detections, seed=seed, read_twice=read_twice, held_out=held_out
-    )
-    return worklists.ordered(waits, records, dataset.readings, seed=seed)
+    waits = worklists.waiting(known, reviewed.reviews, records.detections, seed=seed, read_twice=read_twice)
+    times = reading_times.of(reviewed.reviews.reviews, reviewed.reviews.findings)
+    return Measured(_reliable(dataset, said), times), waits
+
+
+@measured
+def _reliable(dataset: Dataset, said: Feedback) -> Mapping[Detector, Reliable]:
+    return reliability.of(judged(dataset, said), said.records.every_box, dataset.readings)
 
 
 @st.cache_resource(show_spinner=False)

@@ -15,11 +15,12 @@ import polars as pl
 from radloop import boxes
 from radloop.catalog.rule import Rule
 from radloop.feedback import matching, weighing
+from radloop.feedback.places import Places
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.tables import DETECTOR, EDGES
 
-SHARE: Final = 0.1
+SHARE: Final = Places.audit_share
 _DEFAULT: Final = Rule()
 _NO_BOX: Final = (np.empty(0, dtype=np.int16), np.empty((0, 4)))
 

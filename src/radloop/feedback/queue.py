@@ -1,25 +1,34 @@
-"""Which feedback is most worth a radiologist's look: where readers differ, the model is unsure, and the class is rare.
+"""Which feedback is most worth a radiologist's look, by one of the orders that have a name (`feedback.orders`).
 
-A share of the places goes to images where the model found nothing, by how nearly it found something: there no score of
-what was found can lead. Another share goes to images drawn by lot: what nothing leads to is found there, and how often
-the model is wrong can be estimated from them alone (`feedback.audit`). Audit images of the incoming unit are looked at
-like those that the lot has drawn, and in its order: what is reviewed of them is like what is not.
+Whatever the order, a share of the places goes to images where the model found nothing, by how nearly it found
+something: there no score of what was found can lead. Another share goes to images drawn by lot: what nothing leads to
+is found there, and how often the model is wrong can be estimated from them alone (`feedback.audit`). Audit images of
+the incoming unit are looked at like those that the lot has drawn, and in its order: what is reviewed of them is like
+what is not. A small share goes to images whose labels are suspected (`feedback.suspects`).
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
 import polars as pl
 
-from radloop.feedback import audit
-from radloop.tables import DETECTIONS, QUEUE, WAITING
+from radloop.catalog.rule import Rule
+from radloop.feedback import audit, reading_times
+from radloop.feedback.orders import ORDERS, Known
+from radloop.feedback.places import Places
+from radloop.feedback.reliability import Detector, Reliable
+from radloop.tables import DETECTIONS, DETECTOR, QUEUE, WAITING
 from radloop.words import AUDIT
 
-NOTHING_SHARE: Final = 0.2
 _NOTHING: Final = "nothing found"
+_SUSPECT: Final = "suspected"
 _NOTHING_WAITS: Final = WAITING.to_frame()
 _NO_LOW: Final = DETECTIONS.to_frame()
+_NO_SUSPECT: Final = pl.Schema(
+    {"feedback_id": pl.String(), "suspicion": pl.String(), "suspected": pl.Float64()}
+).to_frame()
 _LEAST: Final = 0.05  # no factor is 0: a product with it would never be looked at
 
 
@@ -56,24 +65,37 @@ def candidates(
     )
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What is known of detectors and of readers."""
+
+    reliable: Mapping[Detector, Reliable] = field(default_factory=dict)  # `reliability.of`
+    seconds: tuple[float, ...] = reading_times.PUBLISHED  # `reading_times.of`
+
+
+_DEFAULT: Final = Places()
+_UNKNOWN: Final = Measured()
+
+
 def order(
     feedback: pl.DataFrame,
     detections: pl.DataFrame,
     annotations: pl.DataFrame,
     *,
     low: pl.DataFrame = _NO_LOW,
+    suspects: pl.DataFrame = _NO_SUSPECT,
+    measured: Measured = _UNKNOWN,
+    places: Places = _DEFAULT,
     seed: int,
-    audit_share: float = audit.SHARE,
-    nothing_share: float = NOTHING_SHARE,
 ) -> pl.DataFrame:
     """QUEUE of `feedback` (FEEDBACK and `disputed`), the disputed before all others.
 
-    Of the others `audit_share` of the places are those of images that the lot has drawn (`audit.lots`), `nothing_share`
-    those of images where nothing was found, the rest those where something was. Each kind has its share of every
-    beginning of the queue, but for one place, as long as it lasts.
+    The others have the shares of `places`: lot, nothing found, suspected; the rest goes by score. Each kind has its
+    share of every beginning of the queue, but for one place, as long as it lasts. An order without a score (random)
+    gives all places to the lot.
 
-    score, the most worthwhile first: disagreement × uncertainty × rarity. disagreement: how often the readers of an
-    image differ on the classes found here (`annotations`), 1 where reviewers do. uncertainty: 4p(1-p) of the least
+    score: that of `places.order` (`orders.ORDERS`), the most worthwhile first. disagreement: how often the readers of
+    an image differ on the classes found here (`annotations`), 1 where reviewers do. uncertainty: 4p(1-p) of the least
     certain box. rarity: of the rarest class found, 1 for one that no image has.
 
     missed, where nothing was found, the highest first: how likely any class is there, if scores mean what they say.
@@ -81,19 +103,12 @@ def order(
     the `detections` of any feedback on it and the boxes that lie below what counts as found (`low`, DETECTIONS, too).
     It is never less than the highest score that the feedback tells (1 - its confidence).
 
+    suspects: feedback_id, suspicion, suspected; the most suspected first. One that the lot has drawn comes by its lot,
+    or what is reviewed of the lot were no longer like what is not.
+
     The order depends on the seed and on what the tables say, not on the order of their rows.
     """
     nothing = feedback.filter(pl.col("class_id").is_null())
-    found = pl.concat([table.select("feedback_id", "class_id", "confidence") for table in (detections, nothing)])
-    factors = (
-        found.join(_by_class(annotations), on="class_id", how="left", nulls_equal=True)
-        .with_columns(pl.col("disagreement", "rarity").fill_null(1.0))  # of a class that no image has
-        .group_by("feedback_id")
-        .agg(
-            pl.col("disagreement", "rarity").max(),
-            uncertainty=(4 * pl.col("confidence") * (1 - pl.col("confidence"))).max(),
-        )
-    )
     scored = (
         feedback.select(
             "feedback_id",
@@ -102,13 +117,59 @@ def order(
             measures=pl.col("split").eq_missing(AUDIT),
             lot=audit.lots(feedback["image_id"], seed),
         )
-        .join(factors, on="feedback_id", how="left")
+        .join(_factors(feedback, detections, nothing, annotations), on="feedback_id", how="left")
         .join(_missed(nothing, pl.concat([detections, low])), on="feedback_id", how="left")
+        .join(suspects.select(_NO_SUSPECT.columns), on="feedback_id", how="left")
         .with_columns(pl.col("disagreement", "uncertainty", "rarity").fill_null(0).clip(_LEAST, 1))
         .with_columns(pl.when("disputed").then(1.0).otherwise("disagreement").alias("disagreement"))
-        .with_columns(score=pl.col("disagreement") * pl.col("uncertainty") * pl.col("rarity"))
     )
-    return _placed(scored, audit_share, nothing_share).select(QUEUE.names()).match_to_schema(QUEUE)
+    score = ORDERS[places.order].score
+    if score is None:
+        places, scored = replace(places, audit_share=1.0), scored.with_columns(score=1 - pl.col("lot"))
+    else:
+        known = Known(scored, *_expected(feedback, detections, annotations, measured))
+        scored = scored.join(score(known), on="feedback_id", how="left")
+    return _placed(scored, places).select(QUEUE.names()).match_to_schema(QUEUE)
+
+
+def _factors(
+    feedback: pl.DataFrame, detections: pl.DataFrame, nothing: pl.DataFrame, annotations: pl.DataFrame
+) -> pl.DataFrame:
+    """feedback_id, disagreement, uncertainty, rarity."""
+    found = pl.concat([table.select("feedback_id", "class_id", "confidence") for table in (detections, nothing)])
+    return (
+        found.join(feedback, on="feedback_id", how="semi")
+        .join(_by_class(annotations), on="class_id", how="left", nulls_equal=True)
+        .with_columns(pl.col("disagreement", "rarity").fill_null(1.0))  # of a class that no image has
+        .group_by("feedback_id")
+        .agg(
+            pl.col("disagreement", "rarity").max(),
+            uncertainty=(4 * pl.col("confidence") * (1 - pl.col("confidence"))).max(),
+        )
+    )
+
+
+def _expected(
+    feedback: pl.DataFrame, detections: pl.DataFrame, annotations: pl.DataFrame, measured: Measured
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The boxes and seconds of `orders.Known`. A detector of which nothing is known is taken at its word."""
+    told = feedback.select("feedback_id", pl.col(DETECTOR).fill_null(""))
+    boxes = detections.drop(DETECTOR, strict=False).join(told, on="feedback_id").with_columns(right="confidence")
+    for (model, version), reliable in measured.reliable.items():
+        own = (pl.col("model") == model) & (pl.col("model_version") == version)
+        right = reliable.is_right(boxes["confidence"].to_numpy())
+        boxes = boxes.with_columns(right=pl.when(own).then(pl.Series(right, dtype=pl.Float64)).otherwise("right"))
+    training = annotations.filter(split="training") if "split" in annotations.columns else annotations
+    rare = _by_class(training).select("class_id", "rarity")
+    boxes = boxes.join(rare, on="class_id", how="left").with_columns(pl.col("rarity").fill_null(1.0))
+    shown = detections.filter(pl.col("confidence") >= Rule.doubtful).group_by("feedback_id").agg(boxes=pl.len())
+    seconds = told.join(shown, on="feedback_id", how="left").select(
+        "feedback_id",
+        seconds=reading_times.kind(pl.col("boxes")).replace_strict(
+            dict(enumerate(measured.seconds)), return_dtype=pl.Float64
+        ),
+    )
+    return boxes.select("feedback_id", "class_id", "right", "rarity").sort("feedback_id", "class_id", "right"), seconds
 
 
 def _missed(nothing: pl.DataFrame, boxes: pl.DataFrame) -> pl.DataFrame:
@@ -133,30 +194,40 @@ def _by_class(annotations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _placed(scored: pl.DataFrame, audit_share: float, nothing_share: float) -> pl.DataFrame:
+def _placed(scored: pl.DataFrame, places: Places) -> pl.DataFrame:
     """With kind and place."""
-    kind = (
+    pile = (
         pl.when("disputed")
         .then(pl.lit("disputed"))
-        .when(pl.col("measures") | (pl.col("lot") < audit_share))
+        .when(pl.col("measures") | (pl.col("lot") < places.audit_share))
         .then(pl.lit("lot"))
+        .when(pl.col("suspicion").is_not_null() & pl.lit(places.suspect_share > 0))
+        .then(pl.lit(_SUSPECT))
         .when(pl.col("missed").is_not_null())
         .then(pl.lit(_NOTHING))
         .otherwise(pl.lit("score"))
     )
-    worth = pl.when(kind == "lot").then(-pl.col("lot")).when(kind == _NOTHING).then("missed").otherwise("score")
-    ordered = scored.with_columns(kind=kind).sort(worth, "feedback_id", descending=[True, False])
-    shares = {"disputed": inf, "lot": audit_share, "others": 1 - audit_share}
-    others = {_NOTHING: nothing_share, "score": 1 - audit_share - nothing_share}
-    ordered = _in_turns(ordered, pl.col("kind"), shares | others)
-    ordered = _in_turns(ordered, pl.col("kind").replace(dict.fromkeys(others, "others")), shares)
-    return ordered.with_columns(place=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
+    scored = scored.with_columns(pile=pile)
+    figures = pl.when(pile="lot").then(-pl.col("lot")).when(pile=_NOTHING).then("missed")
+    worth = figures.when(pile=_SUSPECT).then("suspected").otherwise("score")
+    ordered = scored.sort(worth, "feedback_id", descending=[True, False])
+    suspect_share = places.suspect_share if scored.filter(pile=_SUSPECT).height else 0.0
+    rest = 1 - places.audit_share
+    shares = {"disputed": inf, "lot": places.audit_share, "others": rest}
+    others = {_NOTHING: places.nothing_share, _SUSPECT: suspect_share}
+    others["score"] = max(0.0, rest - sum(others.values()))
+    ordered = _in_turns(ordered, pl.col("pile"), shares | others)
+    ordered = _in_turns(ordered, pl.col("pile").replace(dict.fromkeys(others, "others")), shares)
+    return ordered.with_columns(
+        kind=pl.when(pile=_SUSPECT).then("suspicion").otherwise("pile"),
+        place=pl.int_range(1, pl.len() + 1, dtype=pl.Int64),
+    )
 
 
 def _in_turns(rows: pl.DataFrame, pile: pl.Expr, shares: Mapping[str, float]) -> pl.DataFrame:
     """The piles as one: the n-th row of a pile comes where its share of all comes to n."""
     return (
-        rows.with_columns(pile=pile)
-        .with_columns(due=pl.int_range(1, pl.len() + 1).over("pile") / pl.col("pile").replace_strict(shares))
-        .sort("due", "pile", descending=[False, True], maintain_order=True)
+        rows.with_columns(turn=pile)
+        .with_columns(due=pl.int_range(1, pl.len() + 1).over("turn") / pl.col("turn").replace_strict(shares))
+        .sort("due", "turn", descending=[False, True], maintain_order=True)
     )

@@ -1,7 +1,8 @@
 """Worklists: which images wait for whose eyes. And claims: who has which image on the desk.
 
 `waiting` says what waits at all, `ordered` in which order, `worklist` what of it is one reader's. Which image is in a
-list, and what is said of it there, hangs on what people said and on a lot, never on what the model thinks of it.
+list, and what is said of it there, hangs on what people said and on a lot, never on what the model thinks of it; but
+for the list of suspects, which is what model and readers differ on.
 """
 
 import threading
@@ -12,7 +13,9 @@ from typing import Final, get_args
 import polars as pl
 
 from radloop.catalog.rule import Rule
-from radloop.feedback import audit, matching, queue, weighing
+from radloop.feedback import audit, matching, queue, reading_times, reliability, suspects, weighing
+from radloop.feedback.places import Places
+from radloop.feedback.queue import Measured
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.tables import QUEUE, WORKLIST
@@ -25,6 +28,8 @@ _DRAW: Final = (
     "read twice "  # apart from the audit's lot, or the images that tell how often the model is wrong were these
 )
 _DEFAULT: Final = Rule()
+_PLACES: Final = Places()
+_UNKNOWN: Final = Measured()
 _NOBODY: Final = pl.Series([[]], dtype=pl.List(pl.String))
 
 
@@ -77,20 +82,57 @@ def waiting(
     )
 
 
-def ordered(
+def measured(judged: pl.DataFrame, records: Records, readings: pl.DataFrame, reviewed: Reviews) -> Measured:
+    """What orders and suspicions go by: how far detectors can be believed, and how long people read."""
+    return Measured(
+        reliability.of(judged, records.every_box, readings), reading_times.of(reviewed.reviews, reviewed.findings)
+    )
+
+
+def suspected(
     waits: pl.DataFrame,
     records: Records,
-    annotations: pl.DataFrame,
+    readings: pl.DataFrame,
+    known: Measured,
     *,
     seed: int,
     audit_share: float = audit.SHARE,
 ) -> pl.DataFrame:
-    """WORKLIST of all that `waiting` says, in the order in which a look is worth most (`queue.order`)."""
-    queued = queue.order(waits, records.detections, annotations, low=records.low, seed=seed, audit_share=audit_share)
-    told = [name for name in WORKLIST if name not in QUEUE]
-    return queued.join(waits.select("feedback_id", *told), on="feedback_id", maintain_order="left").match_to_schema(
-        WORKLIST
+    """SUSPECTS of what `waiting` says, at most one an image: the most probable error in the labels that there are.
+
+    Of images that nobody has read through the loop, and that the lot has not drawn (`audit_share`): those come by their
+    lot alone, or what is reviewed of them were no longer like what is not.
+    """
+    free = waits.filter(pl.col("state") == "unread", audit.lots(waits["image_id"], seed) >= audit_share)
+    free = free.filter(pl.col("split").ne_missing(AUDIT))
+    return suspects.worst(suspects.find(free, records.every_box, readings, known.reliable))
+
+
+def ordered(
+    waits: pl.DataFrame,
+    records: Records,
+    readings: pl.DataFrame,
+    *,
+    known: Measured = _UNKNOWN,
+    places: Places = _PLACES,
+    seed: int,
+) -> pl.DataFrame:
+    """WORKLIST of all that `waiting` says, by the order and the shares of `places` (`queue.order`)."""
+    doubted = suspected(waits, records, readings, known, seed=seed, audit_share=places.audit_share)
+    queued = queue.order(
+        waits,
+        records.detections,
+        readings,
+        low=records.low,
+        suspects=doubted,
+        measured=known,
+        places=places,
+        seed=seed,
     )
+    told = waits.join(doubted, on="feedback_id", how="left").select(
+        "feedback_id", *(name for name in WORKLIST if name not in QUEUE)
+    )
+    return queued.join(told, on="feedback_id", maintain_order="left").match_to_schema(WORKLIST)
 
 
 def worklist(
@@ -108,7 +150,8 @@ def worklist(
     waits for a final (adjudicated) read, for a reader who `adjudicates` and has not spoken last. mine: of these what
     the reader has begun (`mine`, image ids); and disputes of the reader's own reads in which another spoke last, or
     whose review by this reader cannot be read. next: what to read now, that is unread, twice, and behind them those
-    disputes that this reader adjudicates and has said nothing of. all: everything that waits for anybody.
+    disputes that this reader adjudicates and has said nothing of. suspects: what nobody has read and whose labels are
+    suspected, the most suspected first, by the kind of that. all: everything that waits for anybody.
 
     `busy` are images that others have on the desk: nobody else is given them, but in `all` they stand.
     """
@@ -127,10 +170,13 @@ def worklist(
         "unread": unread & ~taken,
         "twice": second & ~ours & ~taken,
         "disputed": final & ~taken,
+        "suspects": unread & pl.col("suspicion").is_not_null() & ~taken,
     }
     chosen = work.filter(lists[kind])
     if kind == "next":  # a final read is no blind one: it comes when those are done
         chosen = chosen.sort(disputed, maintain_order=True)
+    if kind == "suspects":
+        chosen = chosen.sort("suspected", descending=True, maintain_order=True).with_columns(kind="suspicion")
     return chosen.with_columns(place=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
 
 

@@ -14,7 +14,7 @@ from radloop.catalog import version
 from radloop.catalog.rule import Rule, standing
 from radloop.catalog.version import Version
 from radloop.errors import DatasetError, RadloopError
-from radloop.feedback import guard, retraining, reviews
+from radloop.feedback import guard, retraining, reviews, worklists
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.options import Explain
@@ -83,6 +83,7 @@ def explain(options: Explain, *, progress: Progress = silent) -> Explanation:
         *_arrival(known, image_id, published),
         *_labels(known, rows, image_id, published),
         *_feedback(known, found, reviewed, image_id, by, published),
+        *_place_in_line(options, known, found, reviewed, image_id),
     ]
     own = known.images.filter(image_id=image_id)
     place = f"{own['split'][0]}, group {own['group'][0]}" if own.height else "not in the dataset"
@@ -247,6 +248,23 @@ def _feedback(
             "simulated": one["simulated"],
         }
         yield Node(f"feedback {key} by {model}, {one['timestamp']:%Y-%m-%d %H:%M}: {fate['fate']}{why}", facts, parts)
+
+
+def _place_in_line(options: Explain, known: Version, found: Records, said: Reviews, image_id: str) -> Iterator[Node]:
+    """Where the image waits in the worklist, and what its place goes by; nothing where it does not wait."""
+    judged = guard.judge(found.feedback, known.images)
+    waits = worklists.waiting(judged, said, found.detections, seed=options.seed, read_twice=options.read_twice)
+    if waits.filter(image_id=image_id).is_empty():
+        return
+    measured = worklists.measured(judged, found, known.readings, said)
+    work = worklists.ordered(waits, found, known.readings, known=measured, places=options.places, seed=options.seed)
+    for one in work.filter(image_id=image_id).iter_rows(named=True):
+        names = ("place", "kind", "score", "state", "suspicion", "suspected")
+        place = (
+            f"waits to be read ({one['state']}): place {one['place']:,} of {work.height:,} of the order {options.order}"
+        )
+        doubt = f"; its labels: {one['suspicion']} ({one['suspected']:.2f})" if one["suspicion"] else ""
+        yield Node(f"{place}, by {one['kind']}{doubt}", {"order": options.order, **{name: one[name] for name in names}})
 
 
 def _detection(box: Mapping[str, Any], classes: Taxonomy) -> Node:

@@ -14,7 +14,8 @@ from radloop.catalog import truth, version
 from radloop.catalog.rule import Rule
 from radloop.catalog.version import Version
 from radloop.errors import UsageError
-from radloop.feedback import audit, guard, matching, queue, radiologists, reviews, worklists
+from radloop.feedback import audit, guard, matching, queue, radiologists, reliability, reviews, worklists
+from radloop.feedback.queue import Measured
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.options import Review
@@ -22,7 +23,7 @@ from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
 from radloop.tables import EDGES, FINDINGS, TRUTH
 from radloop.taxonomy import Taxonomy
-from radloop.words import Worklist
+from radloop.words import Order, Worklist
 
 # No select: that would start threads of polars when the module is imported, which a fork does not survive.
 _NO_READINGS: Final = pl.Schema(
@@ -43,6 +44,8 @@ class Queued:
     disputed: int
     worklist: Worklist
     reader: str | None  # whose
+    order: Order
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def review(options: Review, *, progress: Progress = silent) -> Queued | Reviewed
     """Order the feedback, or let simulated radiologists review it. Raises UsageError where not one of them is asked."""
     if options.simulated == options.queue:
         raise UsageError("radloop review takes --queue or --simulated. People review in the dashboard.")
-    if options.worklist != "all" and (options.simulated or not options.reader):
+    of_a_reader = options.worklist not in ("all", "suspects")
+    if (options.simulated and options.worklist != "all") or (of_a_reader and not options.reader):
         raise UsageError(f"--worklist {options.worklist} is a reader's: give --queue and --reader ID.")
     return order(options, progress=progress) if options.queue else simulate(options, progress=progress)
 
@@ -78,7 +82,8 @@ def order(options: Review, *, progress: Progress = silent) -> Queued:
         read_twice=options.read_twice,
         held_out=options.held_out,
     )
-    work = worklists.ordered(waits, found, known.readings, seed=options.seed)
+    measured = worklists.measured(judged, found, known.readings, said)
+    work = worklists.ordered(waits, found, known.readings, known=measured, places=options.places, seed=options.seed)
     reader = options.reader or ""
     chosen = worklists.worklist(options.worklist, reader, work, adjudicates=options.may_adjudicate(reader))
     return Queued(
@@ -88,6 +93,18 @@ def order(options: Review, *, progress: Progress = silent) -> Queued:
         waits.filter("disputed").height,
         options.worklist,
         options.reader,
+        options.order,
+        _of_unknown_detectors(measured),
+    )
+
+
+def _of_unknown_detectors(measured: Measured) -> tuple[str, ...]:
+    if measured.reliable:
+        return ()
+    splits = ",".join(reliability.SPLITS)
+    return (
+        f"no label is suspected of an error: no detector is known well enough. `radloop simulate --splits {splits}` "
+        f"shows it images whose truth is known; it takes {reliability.LEAST} boxes of that truth, and of its own",
     )
 
 

@@ -9,6 +9,7 @@ from radloop import tree
 from radloop.catalog import judging, kept, rule
 from radloop.display import Grid, Summary
 from radloop.feedback import arrivals
+from radloop.feedback.orders import ORDERS
 from radloop.measures import calibration
 from radloop.measures.intervals import LEAST_FOR_DRAWS
 from radloop.pipelines.evaluating import Evaluated, Evaluation
@@ -83,10 +84,14 @@ def _queued(record: Queued) -> Summary:
         facts=(
             ("feedback", f"{record.feedback:,}, with {several(record.reviews, 'review')}"),
             ("disputed", f"{record.disputed:,}"),
+            ("order", f"{record.order}: {ORDERS[record.order].says}"),
             *facts,
         ),
         grids=(Grid("most worth a radiologist's look", (head, *rows)),) if rows else (),
-        notes=("a review of a held-out image trains nothing",) if record.queue["held_out"].count() else (),
+        notes=(
+            *(("a review of a held-out image trains nothing",) if record.queue["held_out"].count() else ()),
+            *record.notes,
+        ),
         following=("radloop dashboard",) if rows else (),
     )
 
@@ -102,7 +107,7 @@ def _for_all(record: Queued) -> _Table:
             row["feedback_id"],
             row["image_id"],
             f"{row['class_name']} {row['confidence']:.2f}",
-            f"{row['score'] if row['missed'] is None else row['missed']:.3f}",
+            f"{_figure(row):.3f}",
             row["kind"],
             row["state"],
         )
@@ -110,6 +115,13 @@ def _for_all(record: Queued) -> _Table:
     ]
     head = ("place", "feedback", "image", "top finding", "score", "place by", "state")
     return head, rows, (("places", _counted(record.queue["kind"])), ("states", _counted(record.queue["state"])))
+
+
+def _figure(row: Mapping[str, Any]) -> float:
+    """What the place of an image goes by."""
+    by_suspicion = row["kind"] == row["suspicion"]
+    figure = row["suspected"] if by_suspicion else row["score"] if row["missed"] is None else row["missed"]
+    return float(figure)
 
 
 def _for_reader(record: Queued) -> _Table:

@@ -9,6 +9,7 @@ export const STYLES = {
   me: { colour: "#5ad1ff", dash: "none" },
   ai: { colour: "#ffb02e", dash: "9 5" },
   ghost: { colour: "#ffb02e", dash: "2 5" },
+  why: { colour: "#ff9d9d", dash: "12 3 2 3 2 3" },
 };
 export const READERS = [
   { colour: "#b6f09c", dash: "14 4" },

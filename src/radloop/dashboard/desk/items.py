@@ -6,13 +6,17 @@ from typing import Any, Final
 
 import polars as pl
 
+from radloop import boxes
 from radloop.dashboard import drafts, loading, loop, pictures, samples
 from radloop.dashboard.desk import work
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.errors import FeedbackError, SourceError
 from radloop.feedback import reviews
 from radloop.feedback.reviews import Review, Shown
+from radloop.feedback.suspects import says
 from radloop.options import Dashboard
+from radloop.tables import EDGES
+from radloop.taxonomy import Taxonomy
 from radloop.words import AUDIT, several
 
 _VERDICTS: Final = {"accept": "accepts", "correct": "corrects", "normal": "No finding", "reject": "Not readable"}
@@ -38,7 +42,7 @@ def item(
     """What the browser is told of a feedback; only who `decides` a dispute about it is told what other readers said."""
     image_id = image_of(said, feedback_id)
     width, height = pictures.frame(found, image_id)
-    shown, boxes = ai_findings(inputs, said, feedback_id)
+    shown, above = ai_findings(inputs, said, feedback_id)
     reads = reads_of(inputs, found, feedback_id)
     return {
         "feedback_id": feedback_id,
@@ -47,7 +51,7 @@ def item(
         "height": height,
         **_addresses(inputs, found, image_id),
         "shown": [[one.class_id, one.confidence, *one.bbox] for one in shown],
-        "more": boxes,
+        "more": above,
         "held_out": held_out(found, said, feedback_id),
         "mine": _again(mine(reads, reader)),
         "may_adjudicate": decides,
@@ -75,6 +79,18 @@ def held_out(found: Dataset, said: Feedback, feedback_id: str) -> str | None:
     judged = loop.judged(found, said).filter(pl.col("feedback_id") == feedback_id)
     split: str | None = judged["held_out"][0]
     return None if split == AUDIT else split
+
+
+def suspicions(suspects: pl.DataFrame, classes: Taxonomy) -> dict[str, dict[str, Any]]:
+    """Of each feedback in SUSPECTS what may be wrong with the labels, in words, and which box is meant."""
+    return {
+        row["feedback_id"]: {
+            "kind": row["suspicion"],
+            "says": says(row, classes),
+            "bbox": boxes.xyxy_to_cxcywh([row[edge] for edge in EDGES]).tolist(),
+        }
+        for row in suspects.iter_rows(named=True)
+    }
 
 
 def _addresses(inputs: Dashboard, found: Dataset, image_id: str) -> dict[str, str]:

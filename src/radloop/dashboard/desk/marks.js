@@ -1,4 +1,4 @@
-// What is drawn over the film, from back to front: other readers' boxes, the AI's that the list has otherwise, the list.
+// What is drawn over the film, from back to front: other readers' boxes, what is suspected, the AI's that the list has otherwise, the list.
 
 import { READERS, STYLES } from "./boxes.js";
 import { ofFractions } from "./geometry.js";
@@ -13,6 +13,8 @@ export function marks({ read, film, data, hidden, away, rubber, armed }) {
         name: `${reader.name}-${n}`, box: ofFractions(bbox, film), style: READERS[at % READERS.length], text: `${reader.name} ${name(class_id)}`,
       }));
     });
+    const why = read.revealed && read.item.why;
+    if (why) found.push({ name: "why", box: ofFractions(why.bbox, film), style: STYLES.why, text: why.kind });
     for (const one of read.ghosts) found.push({ name: `ghost-${one.from}`, box: one, style: STYLES.ghost, text: "" });
     read.boxes.forEach((box, at) => {
       const sure = box.by === "ai" ? ` ${box.confidence.toFixed(2)}` : "";

@@ -53,7 +53,8 @@ export class Panel {
     const { item } = read;
     this.step.textContent = stepOf(read);
     const held = item.held_out ? `This image is held out (${item.held_out}): your read is kept and counted, and trains nothing.` : "";
-    this.note.textContent = [held, notice].filter(Boolean).join(" ");
+    const why = read.revealed && item.why ? item.why.says : ""; // before, it would tell what the AI says
+    this.note.textContent = [held, why, notice].filter(Boolean).join(" ");
     this.reveal.hidden = read.revealed;
     this.final.checked = read.final;
     this.finalRow.hidden = !item.may_adjudicate;

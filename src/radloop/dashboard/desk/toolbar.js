@@ -22,7 +22,7 @@ export class Toolbar {
       },
     });
     this.simulated = h("span", { class: "simulated", tabindex: 0 }, "Simulated");
-    this.left = h("span", { class: "left" });
+    this.left = h("span", { class: "left", tabindex: 0 });
     this.unsaved = h("span", { class: "unsaved", role: "status" });
     this.drafts = h("span", { class: "drafts", role: "status" });
     this.presets = h("span", { class: "presets", role: "group", "aria-label": "Window presets" },
@@ -46,7 +46,8 @@ export class Toolbar {
     this.simulated.hidden = !simulated;
     this.simulated.title = `Simulated: ${simulated}. Made up by a program; says nothing of patients.`;
     this.simulated.setAttribute("aria-label", this.simulated.title);
-    this.left.textContent = worklist.left === null ? "" : `${worklist.left.toLocaleString("en")} left`;
+    this.left.textContent = worklist.left === null ? "" : `${worklist.left.toLocaleString("en")} left, by ${worklist.order}`;
+    this.left.title = `The order ${worklist.order}: ${worklist.says}.`;
     this.reader.hidden = !reader;
     this.reader.firstChild.textContent = reader ?? "";
     this.reader.title = `Reader ID: ${reader}`;

@@ -2,11 +2,11 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -57,6 +57,7 @@ class Work:
     is_listed: bool = False
     tab: str = ""  # the browser's tab, the same after a reload
     disputed: frozenset[str] = frozenset()  # feedback ids
+    suspected: Mapping[str, Any] = field(default_factory=dict)  # feedback id -> what may be wrong with its labels
     seen: frozenset[str] = frozenset()  # files of reviews when the worklist was made
 
     def begin(self, work: pl.DataFrame, disputed: Iterable[str], folder: Path) -> None:

@@ -15,6 +15,7 @@ from radloop.dashboard.desk.work import NO_READER_ID, READER_ID, Answers, Work
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.errors import RadloopError
 from radloop.feedback import reviews, worklists
+from radloop.feedback.orders import ORDERS
 from radloop.options import Dashboard
 from radloop.words import Worklist
 
@@ -27,6 +28,7 @@ _KINDS: Final[Mapping[Worklist, str]] = {
     "unread": "Unread",
     "twice": "To be read twice",
     "disputed": "Disputed",
+    "suspects": "Suspected labels",
 }
 # The desk has the whole window: its first row stands beside the two buttons of Streamlit's header.
 _STYLE: Final = """<style>
@@ -123,7 +125,8 @@ def _list(here: _Loop, work: Work, reader: str) -> None:
     """Make the reader's worklist anew: with many reviews that takes a while, so not for every image."""
     inputs, claims = here.inputs, loop.claims()
     reviewed = loading.reviews(inputs.reviews_folder, here.dataset.taxonomy, inputs.convention)
-    waits = loop.queued(here.dataset, here.feedback, reviewed, inputs.seed, inputs.read_twice)
+    parts = (here.dataset, here.feedback, reviewed, inputs.seed, inputs.read_twice, inputs.places)
+    waits = loop.queued(*parts)
     chosen = worklists.worklist(
         work.kind,
         reader,
@@ -134,6 +137,7 @@ def _list(here: _Loop, work: Work, reader: str) -> None:
     )
     disputed = waits.filter(pl.col("state") == "disputed")["feedback_id"]
     work.begin(chosen, disputed, inputs.reviews_folder)
+    work.suspected = items.suspicions(loop.suspected(*parts), here.dataset.taxonomy)
 
 
 def _address(work: Work) -> None:
@@ -152,7 +156,8 @@ def _told(here: _Loop, work: Work) -> dict[str, Any]:
         if feedback_id is None or reader is None:
             return None
         decides = feedback_id in work.disputed and identity.may_adjudicate(here.inputs, reader)
-        return items.item(here.inputs, here.dataset, here.feedback, feedback_id, reader=reader, decides=decides)
+        told = items.item(here.inputs, here.dataset, here.feedback, feedback_id, reader=reader, decides=decides)
+        return {**told, "why": work.suspected.get(feedback_id)}
 
     return {
         "reader": reader,
@@ -160,7 +165,13 @@ def _told(here: _Loop, work: Work) -> dict[str, Any]:
         "fixed": here.inputs.auth_header is not None,
         "wrong": work.wrong,
         "notice": work.notice,
-        "worklist": {"kind": work.kind, "kinds": list(_KINDS.items()), "left": len(work.left)},
+        "worklist": {
+            "kind": work.kind,
+            "kinds": list(_KINDS.items()),
+            "left": len(work.left),
+            "order": here.inputs.order,
+            "says": ORDERS[here.inputs.order].says,
+        },
         "classes": list(here.dataset.taxonomy.names),
         "simulated": here.simulated,
         "item": item(work.current),
