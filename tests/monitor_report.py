@@ -35,7 +35,7 @@ def report(*, alarm: str | None = "mean gray value: higher", due: bool = True) -
         figures=(bright, missed),
         alarms=() if at is None else (Alarm(at=at, figure="picture mean", says=str(alarm)),),
         due=(Due(rule="reviews", value=210 if due else 12, limit=200, due=due, says="reviews since the last round"),),
-        rate=1.0,
+        rate=1,
     )
 
 
