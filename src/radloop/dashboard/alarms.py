@@ -97,8 +97,8 @@ def show(inputs: Dashboard) -> None:
     since = "no feedback yet" if reference.since is None else f"since {reference.since:{_TIME}} UTC"
     st.caption(
         f"Looked {report.looked_at:{_TIME}} UTC at the feedback of {layout.plain(reference.model)} {since} "
-        f"({layout.plain(reference.why)}); the first {several(reference.images, 'image')} or more of each figure taught "
-        f"what is usual. False alarms accepted a year, over all figures together: {report.rate:g}."
+        f"({layout.plain(reference.why)}); the first {several(reference.images, 'image')} or more of each figure "
+        f"taught what is usual. False alarms accepted a year, over all figures together: {report.rate:g}."
     )
     for note in notes(report):
         st.markdown(f"- {note}")
