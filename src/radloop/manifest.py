@@ -2,7 +2,8 @@
 
 A unit is a folder of keys with its own manifest: the dataset (`organized/`), the re-training data
 (`organized/retrain/`) and the pictures without labels (`organized/incoming/`), which lie inside it and which the
-dataset's manifest never mentions.
+dataset's manifest never mentions. Nor does it mention what is kept of earlier versions (`organized/versions/`), which
+has no manifest of its own but a history (`radloop.catalog.history`).
 """
 
 import hashlib
@@ -21,7 +22,8 @@ UNIT: Final = "organized"
 RETRAIN: Final = "retrain"
 INCOMING: Final = "incoming"
 MODELS: Final = "models"  # beside the dataset
-INNER: Final = (RETRAIN, INCOMING)  # the units inside the dataset
+VERSIONS: Final = "versions"
+INNER: Final = (RETRAIN, INCOMING, VERSIONS)  # the units inside the dataset
 RETRAIN_UNIT: Final = f"{UNIT}/{RETRAIN}"  # in OUT, as in a store
 INCOMING_UNIT: Final = f"{UNIT}/{INCOMING}"
 VERSIONED: Final = ("image", "label", "yaml")  # the kinds that make the version id

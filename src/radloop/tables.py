@@ -201,6 +201,25 @@ MANIFEST: Final = pl.Schema(
     }
 )
 
+# organized/versions/history.json: one row each time that a version was published. action: load, rollback or forget.
+# kept: the version can be brought back. was: what it was called before images in it were forgotten. changes: from the
+# version before, null where there is none or it could not be read.
+CHANGED: Final = ("images_added", "images_removed", "images_moved", "labels_added", "labels_removed", "labels_moved")
+HISTORY: Final = pl.Schema(
+    {
+        "version": pl.String(),
+        "previous": pl.String(),
+        "published_at": TIME,
+        "action": pl.String(),
+        "images": pl.Int64(),
+        "labels": pl.Int64(),
+        "boxes": pl.Int64(),
+        "splits": pl.Struct(dict.fromkeys(SPLITS, pl.Int64())),
+        "kept": pl.Boolean(),
+        "was": pl.List(pl.String()),
+        "changes": pl.Struct(dict.fromkeys(CHANGED, pl.Int64())),
+    }
+)
 
 # A detector in FEEDBACK; null, or "" where it is filled in, where the feedback does not name it.
 DETECTOR: Final = ("model", "model_version")

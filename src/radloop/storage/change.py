@@ -1,7 +1,7 @@
 """From what a store holds of a unit to what a manifest says: `publish` computes it, `Store.commit` makes it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +43,33 @@ class Transfers:
 
 
 @dataclass(frozen=True)
+class Keeping:
+    """What a change does to the versions that are kept beside the dataset; by default nothing.
+
+    A picture that no file of the new version shows is kept under a name of its own before it goes.
+    """
+
+    history: bytes | None = None  # None: it stays as it is
+    standing: bytes | None = None  # the one that the store holds now
+    before: bytes | None = None  # the one to be written first, where a version is kept no more: what it lists is whole
+    objects: Mapping[str, bytes] = field(default_factory=dict)  # by key: small ones that the store has not yet
+    pictures: Mapping[str, Row] = field(default_factory=dict)  # by key: those that it has under another name
+    sources: Mapping[str, str] = field(default_factory=dict)  # that name, by key
+    gone: tuple[str, ...] = ()
+    listing: Mapping[str, Stored] = field(default_factory=dict)  # what lies there now
+
+    @property
+    def changes_history(self) -> bool:
+        """Whether the history is to be written."""
+        return self.history is not None and self.history != self.standing
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether anything is to be written or removed."""
+        return bool(self.objects or self.pictures or self.gone or self.changes_history)
+
+
+@dataclass(frozen=True)
 class Change:
     """What makes the unit `prefix` of a store the dataset in the folder `root`."""
 
@@ -60,12 +87,17 @@ class Change:
     unlisted: tuple[str, ...]  # in no manifest: left alone
     unverified: int  # of the unchanged, those that the store keeps no MD5 of
     unfinished: bool  # an earlier publish did not end
+    keeping: Keeping = Keeping()
 
     @property
     def is_needed(self) -> bool:
         """Whether anything is to be written or removed."""
         differs = self.new or self.changed or self.gone or self.standing != self.manifest_file
-        return bool(differs) or self.unfinished
+        return bool(differs) or self.unfinished or self.keeping.is_needed
+
+    def row(self, key: str) -> Row:
+        """What is to lie under a key that is new or changed: of the dataset, or a picture that is kept."""
+        return self.rows.get(key) or self.keeping.pictures[key]
 
     def require_sizes(self, keys: Iterable[str]) -> None:
         """Raise DatasetError where a file of `root` is missing or has another size than its manifest says."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from radloop import files, manifest
+from radloop.catalog.history import NAME as HISTORY
 from radloop.errors import StoreError
 from radloop.progress import Progress, silent
 from radloop.storage.change import Change, Stored, Transfers
@@ -88,7 +89,7 @@ class FolderStore:
 
     def foresee(self, change: Change) -> Transfers:
         """How `commit` would bring the files: by links, as far as the file systems agree."""
-        return Transfers(copied=len(change.new) + len(change.changed))
+        return Transfers(copied=len(change.new) + len(change.changed) + len(change.keeping.pictures))
 
     def commit(self, change: Change, *, progress: Progress = silent) -> Transfers:
         """Build the unit anew beside the old one and switch by one rename.
@@ -104,15 +105,18 @@ class FolderStore:
         with explained(self.address), files.locked(self.root):
             for current in (unit, *(unit / inner for inner in manifest.INNER)):
                 files.recover_tree(current)
+            placed = {key: (change.root if key in sent else unit) / key for key in change.rows}
+            keeping = change.keeping
             copied_bytes = replace_unit(
                 unit,
                 self._staging(change.prefix),
-                {key: (change.root if key in sent else unit) / key for key in change.rows},
+                placed | {key: unit / source for key, source in keeping.sources.items()},
                 manifest_file=change.manifest_file,
-                gone=(*change.gone, JOURNAL, MARKER),
+                written=dict(keeping.objects) | ({HISTORY: keeping.history} if keeping.history is not None else {}),
+                gone=(*change.gone, *keeping.gone, JOURNAL, MARKER),
                 progress=progress,
             )
-        return Transfers(sent_bytes=copied_bytes, copied=len(sent))
+        return Transfers(sent_bytes=copied_bytes, copied=len(sent) + len(keeping.pictures))
 
     def close(self) -> None:
         """Nothing was started."""
@@ -146,19 +150,24 @@ def replace_unit(
     *,
     manifest_file: bytes | None,
     gone: Collection[str],
+    written: Mapping[str, bytes] | None = None,
     progress: Progress = silent,
 ) -> int:
     """Build the folder `unit` anew in `staging` (on the same file system) and switch by one rename.
 
-    It holds `placed` ({key: where its bytes lie}), linked where the file systems agree, and of what `unit` held
-    everything but `gone`. Names of one file stay names of one file. Returns the bytes that had to be copied.
+    It holds `placed` ({key: where its bytes lie}), linked where the file systems agree, the `written` bytes, and of
+    what `unit` held everything but `gone`. Names of one file stay names of one file. Returns the bytes that had to be
+    copied.
     """
     if staging.exists():
         shutil.rmtree(staging)
     staging.mkdir(parents=True)
     try:
         copied = _fill(staging, placed, progress)
-        dropped = {*gone, *placed, manifest.NAME}
+        for key, data in (written or {}).items():
+            _parent(staging / key)
+            (staging / key).write_bytes(data)
+        dropped = {*gone, *placed, *(written or {}), manifest.NAME}
         for key, _ in walk(unit):
             if key not in dropped:
                 _parent(staging / key)

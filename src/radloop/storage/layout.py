@@ -7,6 +7,7 @@ import msgspec
 import polars as pl
 
 from radloop import manifest, tree
+from radloop.catalog import history
 from radloop.errors import UNDECODABLE, StoreError
 from radloop.storage import Store
 from radloop.storage.change import Row, Stored
@@ -39,6 +40,11 @@ def rows_of(table: pl.DataFrame) -> Iterable[Row]:
 def within(listing: Mapping[str, Stored]) -> dict[str, Stored]:
     """A listing of a unit without the units inside it and without the publisher's own files."""
     return {key: stored for key, stored in listing.items() if key not in OURS and not manifest.is_inner(key)}
+
+
+def of_versions(listing: Mapping[str, Stored]) -> dict[str, Stored]:
+    """What a listing of a unit shows of the versions that are kept, but for what is none of ours."""
+    return {key: stored for key, stored in listing.items() if history.is_ours(key)}
 
 
 def read_manifest(store: Store, *, prefix: str = manifest.UNIT) -> pl.DataFrame | None:

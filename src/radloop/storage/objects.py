@@ -4,15 +4,18 @@ Everything is idempotent, and the second run begins by reading what the first on
 
 1. `publishing.parquet`, the journal: every key that this or an unfinished earlier publish may have written or owes
    the removal of, so that whoever comes next can finish or undo;
-2. new keys, which no reader knows of yet;
+2. new keys, which no reader knows of yet: of the version, of what is kept of it, and of the pictures that it drops;
 3. `publishing`, the marker: from here on readers are told to wait;
-4. changed keys; 5. the manifest; 6. removal of what an earlier manifest (or the journal) lists and this one does not;
+4. changed keys; 5. the history of versions, whose last entry counts only if it is the manifest's; the manifest;
+6. removal of what an earlier manifest (or the journal) lists and this one does not, and of what no version needs;
 7. the journal goes, then the marker.
 """
 
+import hashlib
+import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,10 +23,11 @@ from typing import Final
 import polars as pl
 
 from radloop import manifest
+from radloop.catalog.history import NAME as HISTORY
 from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
-from radloop.storage.change import Change, Row, Stored, Transfers
-from radloop.storage.layout import JOURNAL, MARKER, key_in, within
+from radloop.storage.change import Change, Stored, Transfers
+from radloop.storage.layout import JOURNAL, MARKER, key_in, of_versions, within
 from radloop.tables import MANIFEST
 
 _TRIES: Final = 3  # in a row that bring little
@@ -100,13 +104,14 @@ class ObjectStore(ABC):
     def foresee(self, change: Change) -> Transfers:
         """What `commit` would send and copy if nothing failed."""
         sent_files = sent_bytes = copied = 0
-        listing = dict(change.listing)
-        for keys in (change.new, change.changed):
-            uploads, copies = _route(change.rows, keys, listing, can_copy=self.can_copy)
-            listing |= {key: Stored(change.rows[key].bytes, change.rows[key].md5) for key in keys}
+        listing = {**change.listing, **change.keeping.listing}
+        for keys in ((*change.new, *change.keeping.pictures), change.changed):
+            uploads, copies = _route(change, keys, listing, can_copy=self.can_copy)
+            listing |= {key: Stored(change.row(key).bytes, change.row(key).md5) for key in keys}
             sent_files += len(uploads)
-            sent_bytes += sum(change.rows[key].bytes for key in uploads)
+            sent_bytes += sum(change.row(key).bytes for key in uploads)
             copied += len(copies)
+        sent_files, sent_bytes = _with_objects(change, sent_files, sent_bytes)
         return Transfers(sent_files, sent_bytes, copied)
 
     def commit(self, change: Change, *, progress: Progress = silent) -> Transfers:
@@ -117,18 +122,25 @@ class ObjectStore(ABC):
         change.require_sound(change.changed, progress=progress)
 
         commit = _Commit(self, change, progress)
+        keeping = change.keeping
         commit.put(JOURNAL, commit.journal)
-        listing = commit.send(change.new, change.listing)
+        if keeping.before is not None:
+            commit.put(HISTORY, keeping.before)
+        for key, data in keeping.objects.items():
+            commit.put(key, data)
+        listing = commit.send((*change.new, *keeping.pictures), {**change.listing, **keeping.listing})
         commit.put(MARKER, _MARKER_TEXT)
         commit.send(change.changed, listing)
         commit.require_alone(change.standing)
+        if keeping.history is not None and keeping.changes_history:
+            commit.put(HISTORY, keeping.history)
         commit.put(manifest.NAME, change.manifest_file)
         commit.require_alone(change.manifest_file)
-        self.delete(change.prefix, change.gone)
+        self.delete(change.prefix, (*change.gone, *keeping.gone))
         commit.require_alone(change.manifest_file)
         self.delete(change.prefix, [JOURNAL])
         self.delete(change.prefix, [MARKER])
-        return Transfers(commit.sent_files, commit.sent_bytes, commit.copied)
+        return Transfers(*_with_objects(change, commit.sent_files, commit.sent_bytes), commit.copied)
 
 
 class _Commit:
@@ -161,7 +173,7 @@ class _Commit:
             attempt = 0 if before - len(missing) > before // _MUCH else attempt + 1
         if not missing:
             return listing
-        self._change.require_sound(missing, progress=self._progress)
+        self._change.require_sound([key for key in missing if key in self._change.rows], progress=self._progress)
         raise StoreError(
             f"{self._store.address}: {len(missing)} of {len(keys)} objects did not arrive, first {missing[0]}: "
             f"{outcome.error or 'the listing does not show them'}. What has arrived stays there; "
@@ -170,10 +182,14 @@ class _Commit:
 
     def _send_once(self, keys: Collection[str], listing: Mapping[str, Stored], no_source: Collection[str]) -> Outcome:
         change, store = self._change, self._store
-        uploads, copies = _route(change.rows, keys, listing, can_copy=store.can_copy, no_source=no_source)
-        uploaded = store.upload(change.root, change.prefix, uploads, progress=self._progress)
+        uploads, copies = _route(change, keys, listing, can_copy=store.can_copy, no_source=no_source)
+        own = [key for key in uploads if key in change.rows]
+        uploaded = store.upload(change.root, change.prefix, own, progress=self._progress)
+        if len(own) < len(uploads):
+            carried = self._carry([key for key in uploads if key not in change.rows])
+            uploaded = uploaded if uploaded.error else carried
         self.sent_files += len(uploads)
-        self.sent_bytes += sum(change.rows[key].bytes for key in uploads)
+        self.sent_bytes += sum(change.row(key).bytes for key in uploads)
         if uploaded.error:  # not every source of a copy may have arrived
             copies = {target: source for target, source in copies.items() if source in listing}
         if not copies:
@@ -182,13 +198,32 @@ class _Commit:
         self.copied += len(copies)
         return Outcome(uploaded.error or copied.error, copied.gone)
 
+    def _carry(self, keys: Sequence[str]) -> Outcome:
+        """Keep pictures that the store cannot copy by itself: bring them here, verify them, send them."""
+        change, store, sources = self._change, self._store, self._change.keeping.sources
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            paths = store.fetch(change.prefix, [sources[key] for key in keys], root / "brought")
+            for key in keys:
+                path = paths.get(sources[key])
+                if path is None or hashlib.md5(path.read_bytes()).hexdigest() != change.row(key).md5:
+                    raise StoreError(
+                        f"{store.address}: {sources[key]} is missing, or not what its manifest says, and the version "
+                        "that lists it cannot be kept. Run `radloop check` on the store, or leave earlier versions "
+                        "with --keep-versions 0."
+                    )
+                (root / key).parent.mkdir(parents=True, exist_ok=True)
+                path.replace(root / key)
+            return store.upload(root, change.prefix, keys, progress=self._progress)
+
     def _await_listing(self, keys: Collection[str], seconds: float) -> tuple[dict[str, Stored], list[str]]:
         """The listing and those of `keys` that it does not show right, once it shows all or `seconds` have passed."""
         deadline = time.monotonic() + seconds
         pause = 0.1
         while True:
-            listing = within(self._store.list(self._change.prefix))
-            wrong = [key for key in keys if key not in listing or not listing[key].holds(self._change.rows[key])]
+            shown = self._store.list(self._change.prefix)
+            listing = within(shown) | of_versions(shown)
+            wrong = [key for key in keys if key not in listing or not listing[key].holds(self._change.row(key))]
             if not wrong or time.monotonic() + pause > deadline:
                 return listing, wrong
             time.sleep(pause)
@@ -221,8 +256,14 @@ def _rows_in(journal: bytes | None) -> pl.DataFrame:
         return pl.DataFrame(schema=MANIFEST)
 
 
+def _with_objects(change: Change, files: int, sent_bytes: int) -> tuple[int, int]:
+    """With what is kept of the version as objects."""
+    objects = change.keeping.objects
+    return files + len(objects), sent_bytes + sum(map(len, objects.values()))
+
+
 def _route(
-    rows: Mapping[str, Row],
+    change: Change,
     keys: Iterable[str],
     listing: Mapping[str, Stored],
     *,
@@ -240,7 +281,7 @@ def _route(
     uploads: list[str] = []
     copies: dict[str, str] = {}
     for key in sorted(moving):
-        row = rows[key]
+        row = change.row(key)
         source = sources.get(row.md5) if row.kind == "image" and can_copy and key not in no_source else None
         if source is None:
             uploads.append(key)

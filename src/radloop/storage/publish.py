@@ -2,18 +2,31 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import polars as pl
 
 from radloop import manifest, tree
+from radloop.catalog import history
 from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
-from radloop.storage import Store, shrinking
+from radloop.storage import Store, keeping, shrinking
 from radloop.storage.change import Change, Stored
-from radloop.storage.layout import JOURNAL, MARKER, OURS, key_in, rows_of, summary_continues, summary_version, within
+from radloop.storage.keeping import ROLLBACK, Keep, Planned, Standing
+from radloop.storage.layout import (
+    JOURNAL,
+    MARKER,
+    OURS,
+    key_in,
+    of_versions,
+    rows_of,
+    summary_continues,
+    summary_version,
+    within,
+)
 from radloop.tables import MANIFEST
 
 # what a killed rclone leaves of a key in a remote that is a file system
@@ -32,6 +45,7 @@ class Published:
     copied: int  # keys made of bytes that the store had, or by links
     unchanged: int
     removed: int
+    kept: int = 0  # versions that can be brought back
     notes: tuple[str, ...] = ()
     done: bool = True  # False with `dry_run`
 
@@ -43,9 +57,20 @@ class _Held(NamedTuple):
     last: pl.DataFrame  # what its manifest lists
     owed: pl.DataFrame  # and what the journal of a publish that did not end lists
     listing: Mapping[str, Stored]
+    versions: Mapping[str, Stored]  # the same of versions that are kept
     marked: bool
     unfinished: bool
     notes: tuple[str, ...]
+
+    def standing(self, store: Store, prefix: str) -> Standing:
+        """What earlier versions depend on."""
+        return Standing(
+            get=cache(lambda key: store.get(key_in(prefix, key))),
+            table=self.last,
+            listing=self.listing,
+            versions=self.versions,
+            unfinished=self.unfinished,
+        )
 
 
 def publish(
@@ -56,6 +81,7 @@ def publish(
     keep_old: bool = False,
     allow_shrink: bool = False,
     purged: frozenset[str] = frozenset(),
+    versions: Keep | Planned | None = None,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Published:
@@ -64,17 +90,24 @@ def publish(
     Sends only what the store does not hold; of each distinct picture one copy. Raises DatasetError where `root` is
     not what its manifest says, StoreError where the store refuses or fails; the same command then goes on from there.
     Raises StoreError, too, where a dataset has over a tenth less than the store's, unless `allow_shrink`. `purged` keys
-    go, although no manifest lists them.
+    go, although no manifest lists them. `versions` says how the dataset's history goes on; None leaves it as it is.
     """
     store.admit(root, prefix)
     manifest_file, table = _read_unit(root)
     if not dry_run:
         store.recover(prefix)
     held = _look(store, prefix)
-    _refuse_another(root, table, held, store.address)
+    if not (isinstance(versions, Keep) and versions.action == ROLLBACK):
+        _refuse_another(root, table, held, store.address)
     if not allow_shrink:
         _refuse_shrunken(root, table, held, store, prefix)
     change = _compare(root, prefix, manifest_file, table, held, keep_old=keep_old, purged=purged)
+    kept: tuple[str, ...] = ()
+    if versions is not None:
+        standing = held.standing(store, prefix)
+        planned = keeping.grown(standing, root, table, versions) if isinstance(versions, Keep) else versions
+        kept, change, notes = _keep(change, standing, planned, table)
+        held = held._replace(notes=(*held.notes, *notes))
 
     transfers = store.foresee(change) if dry_run else store.commit(change, progress=progress)
     return Published(
@@ -86,6 +119,7 @@ def publish(
         copied=transfers.copied,
         unchanged=len(change.unchanged),
         removed=len(change.gone),
+        kept=len(kept),
         notes=(*held.notes, *_notes(change)),
         done=not dry_run,
     )
@@ -136,11 +170,13 @@ def _look(store: Store, prefix: str) -> _Held:
     notes: list[str] = []
     last = _known(held, f"{store.address}: {manifest.NAME}", notes)
     owed = pl.concat([last, _known(journal, f"{store.address}: {JOURNAL}", notes)]).unique("key", keep="first")
+    listing = store.list(prefix)
     return _Held(
         manifest_file=held,
         last=last,
         owed=owed,
-        listing=within(store.list(prefix)),
+        listing=within(listing),
+        versions=of_versions(listing),
         marked=marker is not None,
         unfinished=journal is not None or marker is not None,
         notes=tuple(notes),
@@ -200,6 +236,17 @@ def _compare(
         unverified=unverified,
         unfinished=held.unfinished,
     )
+
+
+def _keep(
+    change: Change, standing: Standing, planned: Planned, table: pl.DataFrame
+) -> tuple[tuple[str, ...], Change, tuple[str, ...]]:
+    """The versions that are kept, the change with what that takes, and what is to be said of it."""
+    aside, notes = keeping.plan(standing, planned, table, change.changed)
+    told = history.decode(aside.history, name=history.NAME)
+    if standing.version and not standing.history.entries:
+        notes += (f"{standing.version}, which the store held, has no history and is not kept",)
+    return tuple(told.kept), replace(change, keeping=aside), notes
 
 
 def _cut_off(listing: Iterable[str], known: frozenset[str]) -> Iterable[str]:

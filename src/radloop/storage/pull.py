@@ -13,11 +13,12 @@ from radloop import files, manifest, tree
 from radloop.catalog import incoming
 from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
-from radloop.storage import Store
+from radloop.storage import Store, versions
 from radloop.storage.change import Row
 from radloop.storage.digests import Digests
 from radloop.storage.folder import explained, replace_unit
 from radloop.storage.layout import key_in, listed, read_manifest, require_quiet, rows_of
+from radloop.storage.versions import Content
 from radloop.tables import Split
 from radloop.words import INCOMING, Part, several
 
@@ -40,13 +41,19 @@ def pull_parts(
     *,
     prefix: str = manifest.UNIT,
     parts: Sequence[Part] | None = None,
+    version: str | None = None,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Pulled:
-    """As `pull`; where `parts` name it, also what came in without labels, into its folder in `root`."""
+    """As `pull`; where `parts` name it, also what came in without labels, into its folder in `root`.
+
+    version: the beginning of the id of a kept version, in place of the current one. Raises UsageError where none is
+    called so.
+    """
     bring = partial(pull, store, dry_run=dry_run, progress=progress)
     splits = None if parts is None else [part for part in parts if part != INCOMING]
-    done = [bring(root, prefix=prefix, splits=splits)] if splits != [] else []
+    earlier, notes = _earlier(store, prefix, version)
+    done = [bring(root, prefix=prefix, splits=splits, earlier=earlier)] if splits != [] else []
     if parts is not None and INCOMING in parts:
         unit = key_in(prefix, manifest.INCOMING)
         _require_published(store, unit, root)
@@ -56,8 +63,26 @@ def pull_parts(
         files=sum(part.files for part in done),
         received_files=sum(part.received_files for part in done),
         received_bytes=sum(part.received_bytes for part in done),
-        notes=tuple(note for part in done for note in part.notes),
+        notes=(*notes, *(note for part in done for note in part.notes)),
     )
+
+
+def _earlier(store: Store, prefix: str, asked: str | None) -> tuple[Content | None, tuple[str, ...]]:
+    """The kept version that is asked for, None where it is the current one; and what is to be said of it."""
+    if asked is None:
+        return None, ()
+    current = read_manifest(store, prefix=prefix)
+    if current is None:
+        raise StoreError(f"{store.address} has no {manifest.NAME}, and no version but what lies there.")
+    entry = versions.find(store, prefix, asked, current)
+    if entry is None:
+        return None, ()
+    told = f"version {asked} is {entry.version} since images in it were forgotten"
+    notes = () if entry.version.startswith(asked) else (told,)
+    if entry.version == manifest.version(current):
+        return None, notes
+    standing = f"{manifest.version(current)} is the current version: `radloop rollback --data` makes this one current"
+    return versions.content(store, prefix, entry.version, current), (*notes, standing)
 
 
 def _require_published(store: Store, unit: str, root: Path) -> None:
@@ -78,17 +103,20 @@ def pull(
     *,
     prefix: str = manifest.UNIT,
     splits: Sequence[Split] | None = None,
+    earlier: Content | None = None,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Pulled:
     """Make the folder `root` the dataset under `prefix`, or its `splits` and every file that belongs to no split.
+
+    earlier: a kept version, in place of the current one.
 
     Each distinct content travels once and is verified by MD5; what `root` has already does not travel. The old
     folder or the new, by one rename; files in it that no manifest lists stay. With `splits` the manifest lists what
     was pulled. Killed, it goes on where it was. Raises StoreError while a publish is in progress, and where a data yaml
     has a `download` key, whose text a trainer would run.
     """
-    table = read_manifest(store, prefix=prefix)
+    table = read_manifest(store, prefix=prefix) if earlier is None else earlier.table
     notes = []
     whole = table
     if table is None:
@@ -106,20 +134,22 @@ def pull(
         old = _local(root)
         reused = _sound_files(root, old, {row.md5 for row in rows})
         travelling = [row for row in rows if row.md5 not in reused]
-        received = {_content(row): row.bytes for row in travelling}
+        packed = {} if earlier is None else earlier.documents
+        received = {_content(row): row.bytes for row in travelling if row.key not in packed}
         pulled = Pulled(
             version=None if whole is None else manifest.version(whole),
             files=len(rows),
-            received_files=len(received),
-            received_bytes=sum(received.values()),
+            received_files=len(received) + (2 if packed else 0),
+            received_bytes=sum(received.values()) + (0 if earlier is None else earlier.size_bytes),
             notes=tuple(notes),
             done=not dry_run,
         )
         yamls = [row.key for row in rows if row.key.endswith((".yaml", ".yml"))]
         if dry_run:
-            _require_harmless(store, {key: store.get(key_in(prefix, key)) for key in yamls})
+            _require_harmless(store, {key: packed.get(key) or store.get(key_in(prefix, key)) for key in yamls})
             return pulled
-        placed = fetch(store, travelling, cache, prefix=prefix, progress=progress)
+        bring = fetch if earlier is None else partial(_unpack, earlier)
+        placed = bring(store, travelling, cache, prefix=prefix, progress=progress)
         placed |= {row.key: reused[row.md5] for row in rows if row.md5 in reused}
         _require_harmless(store, {key: placed[key].read_bytes() for key in yamls})
         manifest_file = None if whole is None else manifest.encode(table)
@@ -129,6 +159,20 @@ def pull(
         )
         shutil.rmtree(cache, ignore_errors=True)
     return pulled
+
+
+def _unpack(
+    earlier: Content, store: Store, rows: Iterable[Row], cache: Path, *, prefix: str, progress: Progress
+) -> dict[str, Path]:
+    """As `fetch`, of a kept version: its documents are here, its pictures lie where it says."""
+    asked = {row.key: row._replace(key=earlier.places.get(row.key, row.key)) for row in rows}
+    for key, row in asked.items():
+        if key in earlier.documents:
+            path = cache / _content(row)[:2] / _content(row)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(earlier.documents[key])
+    found = fetch(store, asked.values(), cache, prefix=prefix, progress=progress)
+    return {key: found[row.key] for key, row in asked.items()}
 
 
 def _require_harmless(store: Store, yamls: Mapping[str, bytes | None]) -> None:
