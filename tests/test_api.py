@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 SIZES = "training=20,validation=4,test=4,staging=4,canary=4,production=4"
 STEPS = {"etl": "Etl", "extract": "Extract", "transform": "Transform", "load": "Load", "pull": "Pull"}
 STEPS |= {"simulate": "Simulate", "review": "Review", "retrain": "Retrain", "evaluate": "Evaluate", "export": "Export"}
-STEPS |= {"import_reviews": "Import"}
+STEPS |= {"import_reviews": "Import", "versions": "Versions", "rollback": "Rollback", "prune": "Prune"}
 
 
 @pytest.fixture(scope="module")

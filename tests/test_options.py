@@ -57,7 +57,7 @@ def test_step_is_frozen_and_taken_by_keyword(step):
 
 @pytest.mark.parametrize("step", options.STEPS, ids=lambda step: step.__name__.lower())
 def test_command_that_writes_can_be_asked_what_it_would_do(step):
-    reading = {options.Evaluate, options.Explain, options.Check, options.Dashboard}
+    reading = {options.Evaluate, options.Explain, options.Check, options.Dashboard, options.Versions}
     assert issubclass(step, options.DryRun) == (step not in reading)
 
 

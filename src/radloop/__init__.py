@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from radloop.api.steps import import_reviews as import_reviews
     from radloop.api.steps import ingest as ingest
     from radloop.api.steps import load as load
+    from radloop.api.steps import prune as prune
     from radloop.api.steps import pull as pull
     from radloop.api.steps import retrain as retrain
     from radloop.api.steps import review as review
+    from radloop.api.steps import rollback as rollback
     from radloop.api.steps import simulate as simulate
     from radloop.api.steps import transform as transform
+    from radloop.api.steps import versions as versions
     from radloop.api.steps import watch as watch
     from radloop.split_sizes import SplitSizes as SplitSizes
 
@@ -57,11 +60,14 @@ __all__ = [
     "load",
     "open",
     "options",
+    "prune",
     "pull",
     "retrain",
     "review",
+    "rollback",
     "simulate",
     "transform",
+    "versions",
     "watch",
 ]
 

@@ -158,6 +158,27 @@ def pull(chosen: options.Pull, progress: Progress) -> object:
     return offline.pull(chosen, progress=progress)
 
 
+@_command("Data")
+def versions(chosen: options.Versions, progress: Progress) -> object:
+    from radloop.pipelines import versioning
+
+    return versioning.versions(chosen)
+
+
+@_command("Data")
+def rollback(chosen: options.Rollback, progress: Progress) -> object:
+    from radloop.pipelines import versioning
+
+    return versioning.rollback(chosen, progress=progress)
+
+
+@_command("Data")
+def prune(chosen: options.Prune, progress: Progress) -> object:
+    from radloop.pipelines import versioning
+
+    return versioning.prune(chosen, progress=progress)
+
+
 @_command("Loop")
 def ingest(chosen: options.Ingest, progress: Progress) -> object:
     from radloop.pipelines import ingesting

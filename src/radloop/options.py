@@ -16,6 +16,9 @@ from radloop.dashboard_options import TOKEN as TOKEN
 from radloop.dashboard_options import Dashboard as Dashboard
 from radloop.exchange_options import Export as Export
 from radloop.exchange_options import Import as Import
+from radloop.history_options import Prune as Prune
+from radloop.history_options import Rollback as Rollback
+from radloop.history_options import Versions as Versions
 from radloop.monitor_options import Monitor as Monitor
 from radloop.option import About, option, switch
 from radloop.parts import READER_ID as READER_ID
@@ -134,6 +137,9 @@ class Load(Json, DryRun, Parallel, Stored):
     """Publish OUT/organized to STORE/organized and verify it there."""
 
     keep_old: bool = option(False, "Do not remove from the store what the new version no longer lists.")
+    keep_versions: int = option(
+        10, About("How many versions the store keeps, this one included; 0 keeps none.", ge=0, le=1000)
+    )
     allow_shrink: bool = switch("Publish a version that has over a tenth less images, labels or boxes than the store.")
 
 
@@ -155,6 +161,9 @@ class Pull(Json, DryRun, Stored):
             shown="all of the dataset",
             commas=True,
         ),
+    )
+    version: str | None = option(
+        None, About("An earlier version, by the beginning of its id.", shown="the current one", ours=False)
     )
 
 
@@ -355,6 +364,9 @@ STEPS: Final[tuple[type[Step], ...]] = (
     Load,
     Etl,
     Pull,
+    Versions,
+    Rollback,
+    Prune,
     Ingest,
     Simulate,
     Watch,

@@ -74,6 +74,7 @@ class LoadKeywords(TypedDict, total=False):
     out: Text
     store: Text | None
     keep_old: bool
+    keep_versions: int
     allow_shrink: bool
     jobs: int
     engine: Literal["local", "ray"]
@@ -107,6 +108,7 @@ class EtlKeywords(TypedDict, total=False):
     add: Text | None
     blind_production: bool
     keep_old: bool
+    keep_versions: int
     allow_shrink: bool
     seed: int
     jobs: int
@@ -121,6 +123,33 @@ class PullKeywords(TypedDict, total=False):
     out: Text
     store: Text | None
     splits: Sequence[Part] | None
+    version: Text | None
+    dry_run: bool
+
+
+class VersionsKeywords(TypedDict, total=False):
+    """Keywords of `radloop.versions`."""
+
+    out: Text
+    store: Text | None
+    compare: Sequence[Text]
+
+
+class RollbackKeywords(TypedDict, total=False):
+    """Keywords of `radloop.rollback`."""
+
+    out: Text
+    store: Text | None
+    data: Text | None
+    dry_run: bool
+
+
+class PruneKeywords(TypedDict, total=False):
+    """Keywords of `radloop.prune`."""
+
+    out: Text
+    store: Text | None
+    keep: int
     dry_run: bool
 
 

@@ -25,11 +25,14 @@ if TYPE_CHECKING:
         ImportKeywords,
         IngestKeywords,
         LoadKeywords,
+        PruneKeywords,
         PullKeywords,
         RetrainKeywords,
         ReviewKeywords,
+        RollbackKeywords,
         SimulateKeywords,
         TransformKeywords,
+        VersionsKeywords,
         WatchKeywords,
     )
     from radloop.pipelines.evaluating import Evaluation
@@ -41,9 +44,10 @@ if TYPE_CHECKING:
     from radloop.pipelines.online import Simulation
     from radloop.pipelines.retraining import Retrained
     from radloop.pipelines.reviewing import Queued, Reviewed
+    from radloop.pipelines.versioning import Listed, RolledBack
     from radloop.pipelines.watching import Watched
     from radloop.progress import Progress
-    from radloop.storage.publish import Published
+    from radloop.storage.publish import Pruned, Published
     from radloop.storage.pull import Pulled
     from radloop.words import ExportFormat, ReviewFormat
 
@@ -158,6 +162,53 @@ def pull(
 
     with given.running(of.Pull, options, told, progress) as run:
         return offline.pull(run.options, progress=run.progress)
+
+
+@given.named(of.Versions)
+def versions(
+    options: of.Versions | None = None, /, *, progress: Progress | bool = False, **told: Unpack[VersionsKeywords]
+) -> Listed:
+    """List the versions that a store has published; with `compare` also how two differ.
+
+    >>> listed = radloop.versions(store="data/store")
+    >>> listed.history["version"].to_list() == [listed.current], listed.history["images"].to_list()
+    (True, [40])
+    """
+    from radloop.pipelines import versioning
+
+    with given.running(of.Versions, options, told, progress) as run:
+        return versioning.versions(run.options)
+
+
+@given.named(of.Rollback)
+def rollback(
+    options: of.Rollback | None = None, /, *, progress: Progress | bool = False, **told: Unpack[RollbackKeywords]
+) -> RolledBack:
+    """Make an earlier version the current one again, in the store and in `out`.
+
+    >>> current = radloop.versions(store="data/store").current
+    >>> radloop.rollback(data=current, out="data", dry_run=True).version == current
+    True
+    """
+    from radloop.pipelines import versioning
+
+    with given.running(of.Rollback, options, told, progress) as run:
+        return versioning.rollback(run.options, progress=run.progress)
+
+
+@given.named(of.Prune)
+def prune(
+    options: of.Prune | None = None, /, *, progress: Progress | bool = False, **told: Unpack[PruneKeywords]
+) -> Pruned:
+    """Keep only the newest versions in a store, the current one in any case.
+
+    >>> radloop.prune(keep=5, store="data/store", dry_run=True).pruned
+    ()
+    """
+    from radloop.pipelines import versioning
+
+    with given.running(of.Prune, options, told, progress) as run:
+        return versioning.prune(run.options, progress=run.progress)
 
 
 @given.named(of.Simulate)

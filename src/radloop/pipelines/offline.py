@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from radloop.dataset.plan import Plan
 from radloop.engines import HERE, Engine
 from radloop.errors import DatasetError, SourceError, StoreError, UsageError
 from radloop.options import Etl, Extract, Load, Pull, Transform
+from radloop.pipelines import versioning
 from radloop.pipelines.versions import accounting, continuing, gathering, joining, refusing
 from radloop.pipelines.versions.continuing import Continued
 from radloop.pipelines.versions.gathering import Gathered
@@ -27,6 +29,7 @@ from radloop.sources import Source, Wanted, formats, raw
 from radloop.sources.raw import RawData
 from radloop.split_sizes import SplitSizes
 from radloop.storage import Store, layout, publish, shrinking
+from radloop.storage.keeping import Keep
 from radloop.storage.publish import Published
 from radloop.storage.pull import Pulled
 from radloop.storage.shrinking import Size
@@ -195,20 +198,27 @@ def transform(
         )
 
 
-def load(options: Load, *, engine: Engine = HERE, progress: Progress = silent) -> Published:
-    """Publish OUT/organized to STORE/organized and verify it there."""
+def load(
+    options: Load, *, engine: Engine = HERE, now: datetime | None = None, progress: Progress = silent
+) -> Published:
+    """Publish OUT/organized to STORE/organized and verify it there; the store keeps what versions were before."""
+    root = manifest.unit_root(options.out)
     with (
         files.locked(options.out, writing=not options.dry_run),
         closing(storage.open_store(options.store_address, engine=engine)) as store,
     ):
-        return publish.publish(
-            manifest.unit_root(options.out),
+        done = publish.publish(
+            root,
             store,
             keep_old=options.keep_old,
             allow_shrink=options.allow_shrink,
+            versions=Keep(now or datetime.now(UTC), options.keep_versions),
             dry_run=options.dry_run,
             progress=progress,
         )
+        if not options.dry_run:
+            versioning.note(store, manifest.UNIT, root)
+        return done
 
 
 def pull(options: Pull, *, progress: Progress = silent) -> Pulled:
@@ -219,9 +229,18 @@ def pull(options: Pull, *, progress: Progress = silent) -> Pulled:
         prefix = layout.resolve_prefix(store)
         if not storage.is_remote(store.address) and (Path(store.address) / prefix).resolve() == into.resolve():
             raise UsageError(f"{into} is what the store {store.address} holds: it is here already. Give another --out.")
-        return storage.pull.pull_parts(
-            store, into, prefix=prefix, parts=options.splits, dry_run=options.dry_run, progress=progress
+        done = storage.pull.pull_parts(
+            store,
+            into,
+            prefix=prefix,
+            parts=options.splits,
+            version=options.version,
+            dry_run=options.dry_run,
+            progress=progress,
         )
+        if writing:
+            versioning.note(store, prefix, into)
+        return done
 
 
 def _foresee(options: Etl) -> RawData | None:

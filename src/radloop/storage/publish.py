@@ -22,6 +22,7 @@ from radloop.storage.layout import (
     OURS,
     key_in,
     of_versions,
+    require_quiet,
     rows_of,
     summary_continues,
     summary_version,
@@ -47,6 +48,18 @@ class Published:
     removed: int
     kept: int = 0  # versions that can be brought back
     notes: tuple[str, ...] = ()
+    done: bool = True  # False with `dry_run`
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What pruning did, or with `dry_run` would do."""
+
+    address: str
+    kept: tuple[str, ...]  # versions by id
+    pruned: tuple[str, ...]
+    removed: int  # objects
+    removed_bytes: int
     done: bool = True  # False with `dry_run`
 
 
@@ -121,6 +134,34 @@ def publish(
         removed=len(change.gone),
         kept=len(kept),
         notes=(*held.notes, *_notes(change)),
+        done=not dry_run,
+    )
+
+
+def prune(
+    store: Store, number: int, *, prefix: str = manifest.UNIT, dry_run: bool = False, progress: Progress = silent
+) -> Pruned:
+    """Keep the `number` versions that were published last, the current one in any case; the others leave nothing.
+
+    It is a publish that changes no file of the dataset. Raises StoreError while one is unfinished.
+    """
+    require_quiet(store, prefix)
+    held = _look(store, prefix)
+    if held.manifest_file is None or held.last.is_empty():
+        raise StoreError(f"{store.address} holds no {manifest.NAME}: no version was published there.")
+    standing = held.standing(store, prefix)
+    change = _compare(Path(), prefix, held.manifest_file, held.last, held, keep_old=False, purged=frozenset())
+    if change.new or change.changed:
+        raise StoreError(f"{store.address}: the current version is not whole. Run `radloop load` again, then prune.")
+    kept, change, _ = _keep(change, standing, keeping.pruned(standing, number), held.last)
+    if not dry_run:
+        store.commit(change, progress=progress)
+    return Pruned(
+        address=f"{store.address}/{prefix}",
+        kept=kept,
+        pruned=tuple(one for one in standing.history.kept if one not in kept),
+        removed=len(change.keeping.gone),
+        removed_bytes=sum(held.versions[key].bytes for key in change.keeping.gone if key in held.versions),
         done=not dry_run,
     )
 

@@ -116,16 +116,8 @@ def pull(
     was pulled. Killed, it goes on where it was. Raises StoreError while a publish is in progress, and where a data yaml
     has a `download` key, whose text a trainer would run.
     """
-    table = read_manifest(store, prefix=prefix) if earlier is None else earlier.table
-    notes = []
-    whole = table
-    if table is None:
-        table = listed(store, prefix=prefix)
-        notes.append(f"unverified: {store.address} has no {manifest.NAME}, so its listing was taken at its word")
-    if splits is not None:
-        table = table.filter(pl.col("split").is_null() | pl.col("split").is_in(splits))
-        notes.append(f"only {', '.join(splits)}: this folder cannot be published again")
-
+    whole = read_manifest(store, prefix=prefix) if earlier is None else earlier.table
+    table, notes = _wanted(store, prefix, whole, splits)
     rows = list(rows_of(table))
     cache = root.parent / f".{root.name}.pull"
     with explained(str(root)):
@@ -141,7 +133,7 @@ def pull(
             files=len(rows),
             received_files=len(received) + (2 if packed else 0),
             received_bytes=sum(received.values()) + (0 if earlier is None else earlier.size_bytes),
-            notes=tuple(notes),
+            notes=notes,
             done=not dry_run,
         )
         yamls = [row.key for row in rows if row.key.endswith((".yaml", ".yml"))]
@@ -159,6 +151,20 @@ def pull(
         )
         shutil.rmtree(cache, ignore_errors=True)
     return pulled
+
+
+def _wanted(
+    store: Store, prefix: str, whole: pl.DataFrame | None, splits: Sequence[Split] | None
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """What of a version is brought; where it has no manifest, of what the store lists. And what is to be said of it."""
+    table, notes = whole, tuple[str, ...]()
+    if table is None:
+        table = listed(store, prefix=prefix)
+        notes += (f"unverified: {store.address} has no {manifest.NAME}, so its listing was taken at its word",)
+    if splits is not None:
+        table = table.filter(pl.col("split").is_null() | pl.col("split").is_in(splits))
+        notes += (f"only {', '.join(splits)}: this folder cannot be published again",)
+    return table, notes
 
 
 def _unpack(

@@ -1,6 +1,18 @@
 """How each pipeline's result reads on a terminal, and whether it is one to be glad of."""
 
-from radloop.summaries import dataset, demo, forgetting, importing, incoming, loop, monitoring, watching
+from radloop.summaries import dataset, demo, forgetting, history, importing, incoming, loop, monitoring, watching
 from radloop.summaries.registry import of, status
 
-__all__ = ["dataset", "demo", "forgetting", "importing", "incoming", "loop", "monitoring", "of", "status", "watching"]
+__all__ = [
+    "dataset",
+    "demo",
+    "forgetting",
+    "history",
+    "importing",
+    "incoming",
+    "loop",
+    "monitoring",
+    "of",
+    "status",
+    "watching",
+]
