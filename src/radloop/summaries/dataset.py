@@ -94,7 +94,7 @@ def _published(record: Published) -> Summary:
             ("copied there", f"{record.copied:,} files, no bytes sent"),
             ("unchanged", f"{record.unchanged:,} files"),
             ("removed", f"{record.removed:,} files"),
-            ("kept", several(record.kept, "version") if record.kept else "no version but what lies there"),
+            *((("kept", several(record.kept, "version")),) if record.kept else ()),
         ),
         notes=record.notes,
     )
