@@ -45,3 +45,11 @@ def test_more_boxes_take_longer_by_what_is_published():
     assert list(PUBLISHED) == sorted(PUBLISHED)
     boxes = pl.DataFrame({"boxes": [None, 0, 1, 2, 300]})
     assert boxes.select(reading_times.kind(pl.col("boxes")))["boxes"].to_list() == [0, 0, 1, 2, 2]
+
+
+def test_read_takes_longer_by_the_part_of_a_box_that_is_expected():
+    boxes = pl.DataFrame({"boxes": [0.0, 0.5, 1.0, 3.0, 4.0]})
+    told = boxes.select(reading_times.expected(pl.col("boxes"), (10.0, 20.0, 30.0))).to_series()
+    assert told.to_list() == [10.0, 15.0, 20.0, 30.0, 35.0]
+    falling = boxes.select(reading_times.expected(pl.col("boxes"), (10.0, 20.0, 5.0))).to_series()
+    assert falling.to_list()[2:] == [20.0, 20.0, 20.0]  # few reads with several boxes: no box takes less than no time

@@ -13,6 +13,15 @@ import polars as pl
 
 from radloop.words import Order
 
+# Images of training with a class after which one more is worth half as much as the first: the average precision of a
+# class grows about with the logarithm of its labels.
+HALF: Final = 10
+
+
+def wanted(images: pl.Expr) -> pl.Expr:
+    """How much one more label of a class that so many images of training have is worth, beside the first."""
+    return HALF / (HALF + images.fill_null(0))
+
 
 @dataclass(frozen=True)
 class Known:
@@ -20,7 +29,8 @@ class Known:
 
     # feedback_id and three shares: disagreement (of readers on a class found), uncertainty and rarity (of a class)
     factors: pl.DataFrame
-    # a row a box: feedback_id, right (how likely it is right), rarity (of its class among the labels of training)
+    # a row a box, also of those below what counts as found: feedback_id, right (how likely it is), wanted (`wanted` of
+    # its class)
     boxes: pl.DataFrame
     seconds: pl.DataFrame  # feedback_id, seconds: what a read of it takes
 
@@ -31,6 +41,9 @@ class Ordering:
 
     says: str  # what it is good for, behind its name
     score: Callable[[Known], pl.DataFrame] | None  # feedback_id, score; None: all places go by lot
+    of_all: bool = (
+        False  # it also says which image with nothing found is worth a look: they need no places of their own
+    )
 
 
 def _product(known: Known) -> pl.DataFrame:
@@ -44,8 +57,8 @@ def _uncertainty(known: Known) -> pl.DataFrame:
 
 
 def _yield(known: Known) -> pl.DataFrame:
-    """Expected findings in a second of reading, each weighed by how rare its class is among the labels of training."""
-    found = known.boxes.group_by("feedback_id").agg(found=(pl.col("right") * pl.col("rarity")).sum())
+    """Expected findings in a second of reading, each by how much its class wants labels."""
+    found = known.boxes.group_by("feedback_id").agg(found=(pl.col("right") * pl.col("wanted")).sum())
     return known.seconds.join(found, on="feedback_id", how="left").select(
         "feedback_id", score=pl.col("found").fill_null(0.0) / pl.col("seconds")
     )
@@ -55,5 +68,5 @@ ORDERS: Final[Mapping[Order, Ordering]] = {
     "queue": Ordering("what readers differ on, what the model doubts and what is rare comes first", _product),
     "random": Ordering("by lot alone: what is read is like all that is not", None),
     "uncertainty": Ordering("what the model is least sure of comes first", _uncertainty),
-    "yield": Ordering("most findings of rare classes in a minute of reading", _yield),
+    "yield": Ordering("most findings of rare classes in a minute of reading", _yield, of_all=True),
 }

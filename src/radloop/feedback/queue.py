@@ -14,8 +14,7 @@ from typing import Final
 
 import polars as pl
 
-from radloop.catalog.rule import Rule
-from radloop.feedback import audit, reading_times
+from radloop.feedback import audit, orders, reading_times
 from radloop.feedback.orders import ORDERS, Known
 from radloop.feedback.places import Places
 from radloop.feedback.reliability import Detector, Reliable
@@ -123,13 +122,16 @@ def order(
         .with_columns(pl.col("disagreement", "uncertainty", "rarity").fill_null(0).clip(_LEAST, 1))
         .with_columns(pl.when("disputed").then(1.0).otherwise("disagreement").alias("disagreement"))
     )
-    score = ORDERS[places.order].score
-    if score is None:
+    ordering = ORDERS[places.order]
+    if ordering.of_all:
+        places = replace(places, nothing_share=0.0)
+    if ordering.score is None:
         places, scored = replace(places, audit_share=1.0), scored.with_columns(score=1 - pl.col("lot"))
     else:
-        known = Known(scored, *_expected(feedback, detections, annotations, measured))
-        scored = scored.join(score(known), on="feedback_id", how="left")
-    return _placed(scored, places).select(QUEUE.names()).match_to_schema(QUEUE)
+        known = Known(scored, *_expected(feedback, pl.concat([detections, low]), annotations, measured))
+        scored = scored.join(ordering.score(known), on="feedback_id", how="left")
+    apart = pl.col("missed").is_not_null() & (not ordering.of_all)
+    return _placed(scored.with_columns(apart=apart), places).select(QUEUE.names()).match_to_schema(QUEUE)
 
 
 def _factors(
@@ -150,26 +152,24 @@ def _factors(
 
 
 def _expected(
-    feedback: pl.DataFrame, detections: pl.DataFrame, annotations: pl.DataFrame, measured: Measured
+    feedback: pl.DataFrame, every_box: pl.DataFrame, annotations: pl.DataFrame, measured: Measured
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The boxes and seconds of `orders.Known`. A detector of which nothing is known is taken at its word."""
     told = feedback.select("feedback_id", pl.col(DETECTOR).fill_null(""))
-    boxes = detections.drop(DETECTOR, strict=False).join(told, on="feedback_id").with_columns(right="confidence")
+    boxes = every_box.drop(DETECTOR, strict=False).join(told, on="feedback_id").with_columns(right="confidence")
     for (model, version), reliable in measured.reliable.items():
         own = (pl.col("model") == model) & (pl.col("model_version") == version)
         right = reliable.is_right(boxes["confidence"].to_numpy())
         boxes = boxes.with_columns(right=pl.when(own).then(pl.Series(right, dtype=pl.Float64)).otherwise("right"))
     training = annotations.filter(split="training") if "split" in annotations.columns else annotations
-    rare = _by_class(training).select("class_id", "rarity")
-    boxes = boxes.join(rare, on="class_id", how="left").with_columns(pl.col("rarity").fill_null(1.0))
-    shown = detections.filter(pl.col("confidence") >= Rule.doubtful).group_by("feedback_id").agg(boxes=pl.len())
-    seconds = told.join(shown, on="feedback_id", how="left").select(
-        "feedback_id",
-        seconds=reading_times.kind(pl.col("boxes")).replace_strict(
-            dict(enumerate(measured.seconds)), return_dtype=pl.Float64
-        ),
+    images = training.group_by("class_id").agg(images=pl.col("image_id").n_unique())
+    boxes = boxes.join(images, on="class_id", how="left").with_columns(wanted=orders.wanted(pl.col("images")))
+    boxes = boxes.select("feedback_id", "class_id", "right", "wanted").sort("feedback_id", "class_id", "right")
+    findings = boxes.group_by("feedback_id", maintain_order=True).agg(findings=pl.col("right").sum())
+    seconds = told.join(findings, on="feedback_id", how="left").select(
+        "feedback_id", seconds=reading_times.expected(pl.col("findings").fill_null(0), measured.seconds)
     )
-    return boxes.select("feedback_id", "class_id", "right", "rarity").sort("feedback_id", "class_id", "right"), seconds
+    return boxes, seconds
 
 
 def _missed(nothing: pl.DataFrame, boxes: pl.DataFrame) -> pl.DataFrame:
@@ -203,7 +203,7 @@ def _placed(scored: pl.DataFrame, places: Places) -> pl.DataFrame:
         .then(pl.lit("lot"))
         .when(pl.col("suspicion").is_not_null() & pl.lit(places.suspect_share > 0))
         .then(pl.lit(_SUSPECT))
-        .when(pl.col("missed").is_not_null())
+        .when("apart")
         .then(pl.lit(_NOTHING))
         .otherwise(pl.lit("score"))
     )

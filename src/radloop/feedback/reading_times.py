@@ -17,6 +17,13 @@ def kind(boxes: pl.Expr) -> pl.Expr:
     return boxes.fill_null(0).clip(0, _KINDS - 1).cast(pl.Int64)
 
 
+def expected(findings: pl.Expr, seconds: tuple[float, ...]) -> pl.Expr:
+    """The seconds (as by `of`) of a read in which so many boxes are expected, also parts of one."""
+    none, one, several = seconds
+    a_box = max(several - one, 0.0) / 2  # as of three boxes, which several are
+    return pl.when(findings < 1).then(none + findings * (one - none)).otherwise(one + (findings - 1) * a_box)
+
+
 def of(reviews: pl.DataFrame, findings: pl.DataFrame) -> tuple[float, ...]:
     """The median seconds of reads by people with no box, with one and with several, as PUBLISHED where they are few.
 
