@@ -11,7 +11,7 @@ WORKERS ?= auto
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-peers check docs format bench faults fuzz lock clean machine
+.PHONY: help demo test test-fast test-peers check docs format bench study faults fuzz lock clean machine
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: $(VENV)/dev ## measure every stage beside its peers and the floor; writes
 	@PYTHON=$(PYTHON) tests/swift/install.sh
 	$(BIN)/python -m benchmarks --write $(BENCH)
 
+study: .venv-study/installed ## does a round make a better model, and which order is worth a look; QUICK=1: does it run; writes docs/loop.md
+	.venv-study/bin/python -m study $(if $(QUICK),--quick)
+
 faults: $(VENV)/dev ## kill, fill and refuse at every call of every step; writes docs/faults.md
 	$(BIN)/python tests/faults
 
@@ -57,7 +60,7 @@ lock: $(VENV)/dev ## make the lock files anew (hashes, no index address)
 	$(BIN)/python requirements/lock.py
 
 clean: ## remove what make has made
-	rm -rf .venv .venv-swift .venv-triton .venv-containers .venv-bench .venv-label-studio .venv-peers radloop-demo
+	rm -rf .venv .venv-swift .venv-triton .venv-containers .venv-bench .venv-label-studio .venv-peers .venv-study study/runs radloop-demo
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -74,6 +77,13 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
 	@echo "installing radloop and its test tools into $(VENV) …"
 	@$(PIP) install --require-hashes -r $<
 	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+.venv-study/installed: requirements/base.txt study/requirements.txt
+	@echo "installing torch into .venv-study …"
+	@$(PYTHON) -m venv --clear .venv-study
+	@for list in $^; do .venv-study/bin/pip --disable-pip-version-check --quiet install --require-hashes -r $$list; done
+	@.venv-study/bin/pip --disable-pip-version-check --quiet install --no-deps --editable .
 	@touch $@
 
 machine: # what tests talk to: Swift, Triton, docker-compose, a browser, a proxy, a PACS
