@@ -61,6 +61,25 @@ def test_share_lies_in_its_interval_and_that_has_a_width(groups: list[tuple[int,
         assert high - low > 0.01
 
 
+def least(above: list[float], below: list[float], error: float = 0.05) -> float:
+    return intervals.least_share(csr_array(np.array([above], float)), csr_array(np.array([below], float)), error=error)[
+        0
+    ]
+
+
+def test_least_share_is_clopper_and_pearsons_bound_of_the_groups() -> None:
+    assert least([1] * 30, [1] * 30) == least([2] * 30, [2] * 30) == pytest.approx(0.05 ** (1 / 30))
+    exact = stats.beta.ppf(0.05, 20, 11)  # 20 of 30 right
+    assert 0 < exact - least([1] * 20 + [0] * 10, [1] * 30) < 0.02  # groups are a sample: a little fewer are known
+    assert least([0] * 30, [1] * 30) == 0
+    assert np.isnan(least([1] * 3, [1] * 3))
+
+
+def test_least_share_of_boxes_that_go_together_is_less() -> None:
+    assert least([4, 0] * 10, [4] * 20) == pytest.approx(least([1, 0] * 10, [1] * 20), abs=0.02)
+    assert least([4, 0] * 10, [4] * 20) < least([1, 0] * 40, [1] * 80) - 0.05
+
+
 def drawn(values: np.ndarray, groups: int) -> tuple[float, float, float]:
     found = intervals.of_draws("f1", values[np.newaxis], np.array([groups]))
     return found["f1"][0], found["f1_low"][0], found["f1_high"][0]

@@ -30,7 +30,8 @@ class Judged:
     cut: float | None  # the boxes are whole from this confidence on (`kept.cut`): what lies below was not kept
     cut_told: bool  # by the feedback itself; else it is the lowest confidence that occurs
     top_box_only: int  # images of which the feedback tells one box of perhaps many: the others count as missed
-    min_confidence: float  # of the rule: what is strictly above it is a label
+    min_confidence: float  # of the rule: what is strictly above it is a label, if its policy is the threshold
+    label_words: str  # `Rule.words`
     precision: Mapping[float, pl.DataFrame]  # by IoU (evaluation.IOUS): `evaluation.average_precision`
     labels: pl.DataFrame  # `evaluation.pseudo_labels`
     thresholds: pl.DataFrame  # `evaluation.thresholds`
@@ -150,6 +151,8 @@ def judge(here: Matched, classes: Taxonomy, *, rule: Rule, seed: int = 0) -> Jud
     images, known = here.images, here.truth
     said = here.boxes.filter(pl.col("confidence") > rule.doubtful)
     calibrated = calibration.calibration(said, images)
+    model, model_version = here.looked.select(DETECTOR).row(0) if here.looked.height else ("", "")
+    sure = rule.sure(model, model_version)
     return Judged(
         images=images.height,
         groups=images["group"].n_unique(),
@@ -159,11 +162,12 @@ def judge(here: Matched, classes: Taxonomy, *, rule: Rule, seed: int = 0) -> Jud
         cut_told=kept.told(here.looked),
         top_box_only=kept.top_box_only(here.looked),
         min_confidence=rule.min_confidence,
+        label_words=rule.words,
         precision={
             iou: evaluation.average_precision(here.predictions, known, images, classes, min_iou=iou, seed=seed)
             for iou in evaluation.IOUS
         },
-        labels=evaluation.pseudo_labels(here.boxes, known, images, classes, min_confidence=rule.min_confidence),
+        labels=evaluation.pseudo_labels(here.boxes.filter(sure), known, images, classes, min_confidence=0),
         thresholds=evaluation.thresholds(here.boxes, known),
         froc=curves.froc(here.boxes, known, images, classes, cut=here.cut, seed=seed),
         calibration=calibrated,

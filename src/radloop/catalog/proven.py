@@ -5,7 +5,7 @@ by class (Bonferroni): so the lowest one may be taken whose bound reaches the wi
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Final
 
 import numpy as np
@@ -18,10 +18,23 @@ from radloop.errors import FeedbackError
 from radloop.measures import calibration, intervals
 from radloop.measures.evaluation import Looked
 from radloop.tables import DETECTOR
+from radloop.taxonomy import Taxonomy
 
 SPLIT: Final = "validation"  # test judges, staging and canary compare: what chooses here would wear them
 CUTOFFS: Final = (0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # those below the rule's `doubtful` are not tried
 ERROR: Final = 0.05  # how often one of a class's bounds may be too high
+PROVEN: Final = pl.Schema(  # `Threshold`, a row each
+    {
+        **dict.fromkeys(DETECTOR, pl.String()),
+        "class_name": pl.String(),
+        "above": pl.Float64(),
+        "boxes": pl.Int64(),
+        "groups": pl.Int64(),
+        "precision": pl.Float64(),
+        "low": pl.Float64(),
+        "too_few": pl.Boolean(),
+    }
+)
 
 
 def by(rule: Rule, judged: pl.DataFrame, boxes: pl.DataFrame, readings: pl.DataFrame) -> Rule:
@@ -40,6 +53,12 @@ def by(rule: Rule, judged: pl.DataFrame, boxes: pl.DataFrame, readings: pl.DataF
         thresholds=tuple(one for model, known in here.items() for one in _thresholds(model, known, rule)),
         calibrations=tuple(_calibration(model, known, rule) for model, known in here.items()),
     )
+
+
+def table(rule: Rule, classes: Taxonomy) -> pl.DataFrame:
+    """PROVEN: the thresholds of a rule, as people read them."""
+    named = [asdict(one) | {"class_name": classes.name(one.class_id)} for one in rule.thresholds]
+    return pl.DataFrame(named, schema=PROVEN)
 
 
 def require(unproven: pl.DataFrame) -> None:
@@ -80,7 +99,7 @@ def _thresholds(model: tuple[str, str], here: Matched, rule: Rule) -> Iterator[T
             groups=int(groups[at]),
             precision=float(right.sum(axis=1)[at] / counted),
             low=None if np.isnan(low[at]) else float(low[at]),
-            too_few=not len(held) and bool(best ** (1 / groups[0]) < rule.precision),
+            too_few=not len(held) and bool(np.isnan(low[0]) or best ** (1 / groups[0]) < rule.precision),
         )
 
 

@@ -4,10 +4,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from radloop.errors import DatasetError
 from radloop.words import Policy
+
+if TYPE_CHECKING:
+    import polars as pl
 
 KEY: Final = "rule"  # in report.json
 _OF_BEFORE: Final = "settings"  # what an earlier radloop wrote there
@@ -57,6 +60,24 @@ class Rule:
         """As report.json holds it; no thresholds where there are none."""
         return {name: value for name, value in asdict(self).items() if value != ()}
 
+    def sure(self, model: str, model_version: str) -> "pl.Expr":
+        """Whether a box (`confidence`, `class_id`) of this model is a label."""
+        import polars as pl  # which the command line's options must not wait for
+
+        if self.policy == "threshold":
+            return pl.col("confidence") > self.min_confidence
+        own = [one for one in self.thresholds if (one.model, one.model_version) == (model, model_version)]
+        above = {one.class_id: one.above for one in own}
+        least = pl.col("class_id").replace_strict(above, default=None, return_dtype=pl.Float64)
+        return (pl.col("confidence") > least).fill_null(value=False)
+
+    def threshold(self, model: str, model_version: str, class_id: int) -> float | None:
+        """Above which a box of this model and class is a label; None: no confidence is enough."""
+        if self.policy == "threshold":
+            return self.min_confidence
+        own = (one for one in self.thresholds if (one.model, one.model_version) == (model, model_version))
+        return next((one.above for one in own if one.class_id == class_id), None)
+
     @property
     def words(self) -> str:
         """What a label is by it, as people read it."""
@@ -103,15 +124,20 @@ def _parts(kind: type[_Part], told: Any) -> Iterator[_Part]:
     """The thresholds or calibrations that are told. Raises one of three errors for what cannot be such."""
     for one in told:
         made = kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in one.items()})
-        if not all(_is_field(value) for value in vars(made).values()):
+        if not all(_is_field(name, value) for name, value in vars(made).items()):
             raise ValueError(one)
         yield made
 
 
-def _is_field(value: object) -> bool:
-    if isinstance(value, tuple):
-        return all(_is_like(one, 0.0) for one in value)
-    return value is None or isinstance(value, str | int) or _is_like(value, 0.0)
+def _is_field(name: str, value: object) -> bool:
+    """Whether a value may be what a threshold or a calibration has by this name."""
+    if name in ("model", "model_version"):
+        return isinstance(value, str)
+    if name in ("class_id", "boxes", "groups", "too_few"):
+        return isinstance(value, int)
+    if name in ("confidence", "right"):
+        return isinstance(value, tuple) and all(_is_like(one, 0.0) for one in value)
+    return value is None or _is_like(value, 0.0)
 
 
 def _is_like(value: object, default: object) -> bool:
@@ -119,7 +145,7 @@ def _is_like(value: object, default: object) -> bool:
     if isinstance(default, tuple):
         return True  # looked at before
     if isinstance(default, str):
-        return value in get_args(Policy)
+        return isinstance(value, str) and value in get_args(Policy)
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(value, bool) and isinstance(default, bool)
     return isinstance(value, int | float) and 0 <= value <= 1

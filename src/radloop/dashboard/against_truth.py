@@ -55,7 +55,7 @@ def _figures(judged: Judged) -> None:
         column.metric(f"mAP@{iou}", layout.number(whole["ap"]), border=True)
         column.caption(layout.interval(whole, "ap"))
     labels = judged.labels.row(-1, named=True)
-    columns[2].metric(f"Right above {judged.min_confidence:g}", layout.share(labels["precision"]), border=True)
+    columns[2].metric(f"Right {judged.label_words}", layout.share(labels["precision"]), border=True)
     columns[2].caption(
         f"{labels['correct']:,} of {labels['labels']:,} boxes: the pseudo-labels' precision; "
         f"{layout.interval(labels, 'precision', percent=True)}"

@@ -12,7 +12,7 @@ import polars as pl
 
 from radloop import boxes
 from radloop.catalog.rule import Rule
-from radloop.tables import CLASS_ID, DETECTIONS, DETECTOR, EDGES
+from radloop.tables import DETECTIONS, DETECTOR, EDGES
 
 # A box of one or several looks. sure: one of them is above its model's threshold of the class. weight: the share of
 # the models that tell it (of one that looked several times, of its looks), times how often such boxes are right
@@ -35,9 +35,9 @@ def fused(looks: pl.DataFrame, detections: pl.DataFrame, rule: Rule) -> pl.DataF
     models, own = pl.struct(DETECTOR).n_unique().over("together"), pl.len().over("together", *DETECTOR)
     parts = named.select("feedback_id", "together", *DETECTOR, part=1 / (models * own))
     told = detections.filter(pl.col("confidence") >= rule.doubtful).join(parts, on="feedback_id")
-    told = told.join(_thresholds(rule), on=[*DETECTOR, "class_id"], how="left", maintain_order="left")
     told = told.with_columns(
-        sure=(pl.col("confidence") > pl.col("above")).fill_null(value=False), right=_right(told, rule)
+        sure=pl.any_horizontal(pl.lit(value=False), *(_of(one) & rule.sure(*one) for one in _models(rule))),
+        right=_right(told, rule),
     )
     found = told.rename({"feedback_id": "look", "together": "feedback_id"}).sort(*_PILE, "look", *EDGES)
     alone = pl.struct(_PILE).is_unique()
@@ -50,7 +50,7 @@ def fused(looks: pl.DataFrame, detections: pl.DataFrame, rule: Rule) -> pl.DataF
 def models(rule: Rule) -> pl.DataFrame:
     """DETECTOR of those that the rule knows something of."""
     schema = dict.fromkeys(DETECTOR, pl.String)
-    return pl.DataFrame([(one.model, one.model_version) for one in rule.calibrations], schema=schema, orient="row")
+    return pl.DataFrame(_models(rule), schema=schema, orient="row")
 
 
 def _one_each(pile: pl.DataFrame) -> list[dict[str, Any]]:
@@ -73,11 +73,12 @@ def _one_each(pile: pl.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _thresholds(rule: Rule) -> pl.DataFrame:
-    """DETECTOR, class_id, above: of the classes that have one."""
-    schema = {**dict.fromkeys(DETECTOR, pl.String), "class_id": CLASS_ID, "above": pl.Float64}
-    rows = [(one.model, one.model_version, one.class_id, one.above) for one in rule.thresholds if one.above is not None]
-    return pl.DataFrame(rows, schema=schema, orient="row")
+def _models(rule: Rule) -> list[tuple[str, str]]:
+    return [(one.model, one.model_version) for one in rule.calibrations]
+
+
+def _of(model: tuple[str, str]) -> pl.Expr:
+    return (pl.col("model") == model[0]) & (pl.col("model_version") == model[1])
 
 
 def _right(told: pl.DataFrame, rule: Rule) -> pl.Series:
@@ -86,7 +87,6 @@ def _right(told: pl.DataFrame, rule: Rule) -> pl.Series:
     right: boxes.Floats = np.full(told.height, np.nan)
     for one in rule.calibrations:
         if one.confidence:
-            own = told.select((pl.col("model") == one.model) & (pl.col("model_version") == one.model_version))
-            rows = own.to_series().to_numpy()
+            rows = told.select(_of((one.model, one.model_version))).to_series().to_numpy()
             right[rows] = np.interp(confidence[rows], one.confidence, one.right)
     return pl.Series(right).fill_nan(None)

@@ -42,9 +42,11 @@ def least_share(above: csr_array, below: csr_array, *, error: float) -> Floats:
     """What the share sum(above) / sum(below) of each key is at least; with probability `error` it is less.
 
     Clopper and Pearson's lower bound for as many independent boxes as the boxes are worth (Korn and Graubard 1998), as
-    `of_share` counts them. NaN of fewer than LEAST_FOR_SHARE groups.
+    `of_share` counts them, and never more than there are groups: where a box or two are wrong nobody knows how alike
+    those of a group are. NaN of fewer than LEAST_FOR_SHARE groups.
     """
     share, worth = _worth(above, below)
+    worth = np.minimum(worth, groups_with(below))
     low = stats.beta.ppf(error, share * worth, (1 - share) * worth + 1)
     return np.where(share * worth > 0, low, np.where(np.isnan(worth), np.nan, 0.0))
 

@@ -38,7 +38,8 @@ class Evaluated:
     map_50: Mapping[str, float | None]
     # per class and (class_id null) for all: ap at 0.4 (mAP); labels, precision and recall above min_confidence
     classes: pl.DataFrame
-    min_confidence: float  # what is strictly above it is a label
+    min_confidence: float  # what is strictly above it is a label, if the policy is the threshold
+    label_words: str  # what a label is
     pseudo_labels: Mapping[str, Any]  # the same over all classes
     froc: Froc  # sensitivity at each rate of false boxes an image, by class and in all, and its mean
     readers: pl.DataFrame  # rad_id, images, truth, map, few: at 0.4 against each reader alone
@@ -83,7 +84,7 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
         )
 
     by, least = standing(known.root / manifest.RETRAIN) or Rule(), options.min_confidence
-    by = by if least is None else replace(by, min_confidence=least)
+    by = by if least is None else replace(by, policy="threshold", min_confidence=least)
     models = []
     for model, number, split, _ in parts.iter_rows():
         looked = judging.part(newest, model, number, split)
@@ -135,6 +136,7 @@ def _evaluated(model: str, split: str, judged: Judged, readers: pl.DataFrame) ->
         .join(judged.labels.drop("class_name", "truth"), on="class_id", nulls_equal=True, maintain_order="left")
         .filter((pl.col("truth") + pl.col("labels") > 0) | pl.col("class_id").is_null()),
         min_confidence=judged.min_confidence,
+        label_words=judged.label_words,
         pseudo_labels=judged.labels.drop("class_id", "class_name").row(-1, named=True),
         froc=judged.froc,
         readers=readers,

@@ -229,7 +229,10 @@ def _feedback(
         fate = fates[key]
         why = f": {fate['reason']}" if fate["reason"] else ""
         parts = (
-            *(_detection(box, known.taxonomy) for box in mine.detections.filter(feedback_id=key).iter_rows(named=True)),
+            *(
+                _detection(box, known.taxonomy, *_threshold(box, one, rule))
+                for box in mine.detections.filter(feedback_id=key).iter_rows(named=True)
+            ),
             *(
                 _review(row, said.findings, known.taxonomy)
                 for row in looked.filter(feedback_id=key).iter_rows(named=True)
@@ -267,10 +270,21 @@ def _place_in_line(options: Explain, known: Version, found: Records, said: Revie
         yield Node(f"{place}, by {one['kind']}{doubt}", {"order": options.order, **{name: one[name] for name in names}})
 
 
-def _detection(box: Mapping[str, Any], classes: Taxonomy) -> Node:
+def _threshold(box: Mapping[str, Any], told: Mapping[str, Any], rule: Rule) -> tuple[float | None, str]:
+    """Above which a box of this feedback is a label, and how that reads where each class has its own."""
+    above = rule.threshold(told["model"] or "", told["model_version"] or "", box["class_id"])
+    if rule.policy == "threshold":
+        return above, ""
+    if above is None:
+        return above, "; its class has no proven threshold"
+    return above, f"; {'above' if box['confidence'] > above else 'not above'} its class's threshold {above:g}"
+
+
+def _detection(box: Mapping[str, Any], classes: Taxonomy, threshold: float | None, said: str) -> Node:
     name = classes.name(box["class_id"])
     facts = {"class_id": box["class_id"], "confidence": box["confidence"], **{edge: box[edge] for edge in EDGES}}
-    return Node(f"prediction: {name} with confidence {box['confidence']:.3f} at {_place(box)}", facts)
+    text = f"prediction: {name} with confidence {box['confidence']:.3f} at {_place(box)}{said}"
+    return Node(text, facts | {"threshold": threshold})
 
 
 def _place(box: Mapping[str, Any]) -> str:
@@ -311,4 +325,6 @@ def _training_row(row: Mapping[str, Any], known: Version, published: Mapping[str
     sums = {} if listed is None else dict(listed.select("key", "md5").iter_rows())
     label = (_file(key, sums.get(key.removeprefix(_RETRAIN), ""), published),) if path.is_file() else ()
     box = "".join(f" {row[side]:.1f}" for side in _SIDES if row[side] is not None)
-    return Node(f"re-training row: {row['class_name']}{box} ({row['source']})", dict(row), label)
+    kind = "to ignore" if row.get("ignore") == "true" else row["source"]
+    weight = f", weight {float(row['weight']):.2f}" if row.get("weight") else ""
+    return Node(f"re-training row: {row['class_name']}{box} ({kind}{weight})", dict(row), label)

@@ -39,8 +39,7 @@ class Retrained:
     version: str | None  # None where nothing trains; then nothing was written
     round: str | None
     report: Mapping[str, Any]  # what report.json holds
-    rule: Rule  # with what was proven, where the policy asks for it
-    classes: Taxonomy
+    thresholds: pl.DataFrame  # PROVEN of `catalog.proven`; none where one confidence is for all
     reasons: pl.DataFrame  # fate, code, feedback (how many), example (one of their sentences): of what does not train
     refused: pl.DataFrame  # kind (feedback or review), file, image_id, code, reason
     published: Published | None  # None also with --dry-run
@@ -73,7 +72,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         report = _report(decided, known, rule) | _incoming(decided, reviewed, known)
         report |= rounds.since(found.feedback, reviewed.reviews)
         folder = known.root / manifest.RETRAIN
-        why, refused = _reasons(decided), _refused(decided)
+        why, refused, thresholds = _reasons(decided), _refused(decided), proven.table(rule, classes)
         if writing:
             _beside(options.out, refused)
         _require_strictly(options, refused)
@@ -87,7 +86,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         )
         if decided.rows.is_empty():
             notes = (*notes, _why_nothing(decided, options.feedback_folder))
-            return Retrained(folder, None, None, report, rule, classes, why, refused, None, notes, done=writing)
+            return Retrained(folder, None, None, report, thresholds, why, refused, None, notes, done=writing)
 
         round_id, documents = _documents(decided, options.reviews_folder, report, classes)
         if writing:
@@ -98,7 +97,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         if writing:
             yolo.write(built, folder, pictures=known.root, progress=progress)
             published = publish.publish(folder, target, prefix=manifest.RETRAIN_UNIT, progress=progress)
-        told = report, rule, classes, why, refused
+        told = report, thresholds, why, refused
         return Retrained(folder, built.version, round_id, *told, published, notes, done=writing)
 
 

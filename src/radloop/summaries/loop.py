@@ -19,7 +19,7 @@ from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Queued, Reviewed
 from radloop.summaries.figures import interval
 from radloop.summaries.registry import of
-from radloop.taxonomy import Taxonomy
+from radloop.tables import DETECTOR
 from radloop.words import several
 
 MOST_IN_QUEUE = 20
@@ -184,28 +184,28 @@ def _retrained(record: Retrained) -> Summary:
             )
             if rows
         )
-        + proven(record.rule, record.classes),
+        + _proven(record.thresholds, report[rule.KEY]["precision"]),
         notes=(*record.notes, *((flatters,) if report[rule.KEY]["include_held_out"] else ())),
         following=_after_retraining(record),
     )
 
 
-def proven(by: rule.Rule, classes: Taxonomy) -> tuple[Grid, ...]:
+def _proven(thresholds: pl.DataFrame, wish: float) -> tuple[Grid, ...]:
     """From which confidence on each class of each model is a label; nothing where one confidence is for all."""
-    rows = [
-        (
-            judging.name(one.model, one.model_version),
-            classes.name(one.class_id),
-            "–" if one.above is None else f"{one.above:g}",
-            f"{one.boxes:,} in {several(one.groups, 'group')}",
-            "–" if one.precision is None else f"{one.precision:.2f}",
-            "too few" if one.low is None or one.too_few else f"{one.low:.2f}",
+    head = ("class", "labels above", "boxes", "groups", "right", "at least")
+    return tuple(
+        Grid(
+            f"{judging.name(*model)}: thresholds at which {wish:g} are right on validation images",
+            (head, *(_proven_class(row) for row in own.iter_rows(named=True))),
         )
-        for one in by.thresholds
-    ]
-    head = ("model", "class", "labels above", "boxes", "right", "at least")
-    title = f"thresholds at which {by.precision:g} are right on validation images; –: no label without a review"
-    return (Grid(title, (head, *rows)),) if rows else ()
+        for model, own in thresholds.group_by(*DETECTOR, maintain_order=True)
+    )
+
+
+def _proven_class(row: Mapping[str, Any]) -> tuple[str, ...]:
+    above = f"{row['above']:g}" if row["above"] is not None else "none"
+    least = "too few" if row["too_few"] else f"{row['low']:.2f}"
+    return row["class_name"], above, f"{row['boxes']:,}", f"{row['groups']:,}", f"{row['precision']:.2f}", least
 
 
 def _after_retraining(record: Retrained) -> tuple[str, ...]:
@@ -342,14 +342,14 @@ def _as_labels(each: Evaluated) -> Grid:
         for row in each.classes.iter_rows(named=True)
     ]
     head = ("class", "truth", "labels", "precision", "recall", "AP@0.4")
-    title = f"{each.model} on {each.split}: what is above {each.min_confidence:g}, taken as labels"
+    title = f"{each.model} on {each.split}: what is {each.label_words}, taken as labels"
     return Grid(title, (head, *rows))
 
 
 def _calibrated(each: Evaluated) -> Grid:
     rows = [
         (
-            f"{row['low']:.1f}–{row['high']:.1f}{_trains(row, each.min_confidence)}",
+            f"{row['low']:.1f}–{row['high']:.1f}{_trains(row, each)}",
             f"{row['predictions']:,}",
             interval(row, "correct"),
         )
@@ -359,8 +359,11 @@ def _calibrated(each: Evaluated) -> Grid:
     return Grid(title, (("confidence", "predictions", "right"), *rows))
 
 
-def _trains(row: Mapping[str, Any], min_confidence: float) -> str:
+def _trains(row: Mapping[str, Any], each: Evaluated) -> str:
     """Whether what lies in a bin of confidence would be a label: all of it, a part, or nothing."""
-    if row["low"] >= min_confidence:
+    least = each.min_confidence
+    if each.label_words != f"above {least:g}":
+        return ""
+    if row["low"] >= least:
         return " trains"
-    return f" trains above {min_confidence:g}" if row["high"] > min_confidence else ""
+    return f" trains {each.label_words}" if row["high"] > least else ""

@@ -67,6 +67,11 @@ def page(inputs: Dashboard) -> None:
 def _now(found: Dataset, said: Feedback, reviewed: Reviewed, last: Rule) -> None:
     rule = _rule(last, found.taxonomy)
     decided = loop.decided(found, said, reviewed, rule)
+    if decided.unproven.height:
+        st.info(
+            "Feedback of a model of which the last round knew nothing: `radloop retrain` finds its thresholds, or "
+            "stops where it was shown no image of validation."
+        )
     counted = retraining.count(decided.fates)
     for column, (fate, number) in zip(st.columns(len(counted)), counted.items(), strict=True):
         column.metric(fate, f"{number:,}", border=True, help=_FATES[fate])
