@@ -17,6 +17,7 @@ from desk_page import Desk, desk  # noqa: F401  the fixture
 from radloop.dashboard import drafts, loading, loop
 from radloop.dashboard.pages import review
 from radloop.feedback import records, reviews
+from radloop.feedback.orders import ORDERS
 from radloop.feedback.records import Detection
 from radloop.options import Dashboard
 from radloop.vindr.classes import TAXONOMY as VINDR
@@ -72,6 +73,23 @@ def test_verdict_is_a_file_of_its_own_and_the_next_image_comes(verdict, copied):
     assert (review.feedback_id, review.seconds_blind, review.seconds_total) == (first["feedback_id"], 3.5, 7.25)
     assert told["item"]["feedback_id"] == following["feedback_id"]
     assert told["refused"] is None
+
+
+@pytest.mark.slow
+def test_desk_is_told_what_is_suspected_and_which_box_is_meant_but_for_images_of_the_lot(tmp_path):
+    inputs = written_loop.run(tmp_path, VINDR, images=240)
+    window = Desk(inputs)
+    told = window.say("worklist", worklist="suspects")
+    waits = waiting(inputs).drop_nulls("suspicion").sort("suspected", descending=True)
+    assert told["worklist"]["left"] == waits.height
+    assert (told["worklist"]["order"], told["worklist"]["says"]) == ("queue", ORDERS["queue"].says)
+    assert told["item"]["feedback_id"] == waits["feedback_id"][0]
+    why = told["item"]["why"]
+    assert why["kind"] == waits["suspicion"][0]
+    assert why["says"].startswith(why["kind"])
+    assert all(0 <= side <= 1 for side in why["bbox"])
+    lot = waiting(inputs).filter(kind="lot")["feedback_id"][0]
+    assert Desk(inputs, feedback=lot, reader="other").item["why"] is None
 
 
 def test_message_that_comes_again_is_acted_on_once(copied):

@@ -31,6 +31,24 @@ def test_read_ends_in_a_review_that_says_how_it_went(window, inputs):
     assert [one.class_id for one in review.shown] == [box.class_id for box in review.findings[1:]]
 
 
+def test_what_is_suspected_is_said_and_drawn_after_the_blind_read(program, address):
+    with opened(program, address) as window:
+        window.open()
+        window.page.get_by_label("Worklist", exact=True).select_option("suspects")
+        window.page.wait_for_function(WHY)
+        mark, note = window.page.locator("[data-box=why]"), window.page.locator(".panel .note")
+        expect(window.page.locator(".toolbar .left")).to_contain_text("left, by queue")
+        expect(mark).to_have_count(0)
+        expect(note).to_have_text("")
+        kind = window.state("read.item.why.kind")
+        window.press("v")
+        expect(mark).to_have_count(1)
+        expect(mark).to_contain_text(kind)
+        expect(note).to_contain_text(kind)
+
+
+WHY = """() => [...document.querySelectorAll('*')].map((one) => one.shadowRoot?.querySelector('.desk'))
+    .find(Boolean).desk.read?.item.why"""
 # Two in one turn of the browser, so that no busy machine makes single clicks of them; with the next image at hand.
 AT_HAND = """async (root) => {
     const turn = () => new Promise((done) => requestAnimationFrame(done));

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import shutil
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -10,10 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radloop.feedback import worklists
+import written_loop
+from radloop import options
+from radloop.catalog import version
+from radloop.feedback import audit, reviews, suspects, worklists
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.feedback.worklists import KINDS, Claims
+from radloop.pipelines import explaining, reviewing
 from radloop.tables import (
     CLASS_ID,
     DETECTIONS,
@@ -25,6 +30,7 @@ from radloop.tables import (
     WAITING,
     WORKLIST,
 )
+from taxonomies import VINDR
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 READERS = ("ann", "bob", "eve")
@@ -345,3 +351,79 @@ def test_no_two_threads_ever_have_the_same_image(sessions, images):
         thread.join()
     assert sorted(image for image, _ in got) == sorted(f"i{n}" for n in range(images))
     assert len(claims.of("ann")) == images
+
+
+@pytest.fixture(scope="module")
+def doubted(tmp_path_factory):
+    """A loop in which a detector and the readers differ on many images."""
+    return written_loop.run(tmp_path_factory.mktemp("loop"), VINDR, images=240).out
+
+
+def review(out, **told) -> pl.DataFrame:
+    return reviewing.review(options.Review(out=out, queue=True, **told)).queue
+
+
+@pytest.mark.slow
+def test_suspects_are_unread_images_with_readers_that_the_lot_has_not_drawn(doubted):
+    listed, everything = review(doubted, worklist="suspects"), review(doubted)
+    known = version.read(doubted)
+    assert listed.height > 3
+    assert listed["suspected"].to_list() == sorted(listed["suspected"], reverse=True)
+    assert listed["kind"].to_list() == listed["suspicion"].to_list()
+    assert set(listed["kind"]) <= set(suspects.KINDS)
+    assert set(listed["state"]) == {"unread"}
+    assert listed.join(known.readings, on="image_id", how="anti").is_empty()
+    assert (audit.lots(listed["image_id"], 0) >= audit.SHARE).all()
+    assert set(listed["feedback_id"]) == set(everything.drop_nulls("suspicion")["feedback_id"])
+    assert everything.filter(kind="lot")["suspicion"].null_count() == everything.filter(kind="lot").height
+    assert set(listed["feedback_id"]) == set(review(doubted, worklist="suspects", order="random")["feedback_id"])
+    assert review(doubted, worklist="suspects", reader="ann").columns == [
+        "place", "feedback_id", "image_id", "state", "held_out"
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_share_of_suspects_in_the_queue_is_the_one_that_was_asked_for(doubted):
+    for share, places in ((0.0, 0), (0.5, 4)):
+        kinds = review(doubted, suspect_share=share)["kind"].head(10)
+        assert kinds.is_in(suspects.KINDS).sum() >= places
+        assert share or not kinds.is_in(suspects.KINDS).any()
+
+
+@pytest.mark.slow
+def test_labels_are_suspected_no_more_once_somebody_has_read_the_image(doubted, tmp_path):
+    first = review(doubted, worklist="suspects").row(0, named=True)
+    shutil.copytree(doubted, tmp_path / "out")
+    read = reviews.Review(
+        feedback_id=first["feedback_id"],
+        image_id=first["image_id"],
+        reviewer="ann",
+        verdict="normal",
+        findings=[],
+        timestamp="2026-11-01T12:00:00+00:00",
+    )
+    reviews.write(tmp_path / "out" / "reviews", read, VINDR)
+    assert first["image_id"] not in review(tmp_path / "out", worklist="suspects", read_twice=1.0)["image_id"]
+
+
+@pytest.mark.slow
+def test_who_has_no_feedback_of_a_known_detector_is_told_what_it_takes(doubted, tmp_path):
+    shutil.copytree(doubted, tmp_path / "out")
+    known = version.read(tmp_path / "out").images.filter(pl.col("split").is_in(["validation", "test"]))["image_id"]
+    for path in (tmp_path / "out" / "feedback").iterdir():
+        if path.name.split(".")[0] in known:
+            path.unlink()
+    queued = reviewing.review(options.Review(out=tmp_path / "out", queue=True, worklist="suspects"))
+    assert queued.queue.is_empty()
+    assert "radloop simulate --splits validation,test" in queued.notes[0]
+
+
+@pytest.mark.slow
+def test_explain_says_the_place_that_the_queue_says(doubted):
+    waits = review(doubted, order="yield")
+    for place in (0, waits.height - 1):
+        row = waits.row(place, named=True)
+        asked = options.Explain(out=doubted, store=str(doubted / "none"), asked=row["image_id"], order="yield")
+        (node,) = [part for part in explaining.explain(asked).tree.parts if "order" in part.facts]
+        assert f"place {place + 1} of {waits.height} of the order yield, by {row['kind']}" in node.text
+        assert {name: row[name] for name in ("place", "kind", "state", "suspicion")}.items() <= node.facts.items()

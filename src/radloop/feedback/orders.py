@@ -41,9 +41,7 @@ class Ordering:
 
     says: str  # what it is good for, behind its name
     score: Callable[[Known], pl.DataFrame] | None  # feedback_id, score; None: all places go by lot
-    of_all: bool = (
-        False  # it also says which image with nothing found is worth a look: they need no places of their own
-    )
+    of_all: bool = False  # it also says which image with nothing found is worth a look: these need no places apart
 
 
 def _product(known: Known) -> pl.DataFrame:
