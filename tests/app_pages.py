@@ -18,6 +18,7 @@ PAGES = (
     "review",
     "reads",
     "retraining",
+    "timeline",
     "versions",
 )
 OF_DATASET = ("overview", "labels", "readers", "drift", "heatmaps", "images")

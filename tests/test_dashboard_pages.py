@@ -82,7 +82,7 @@ def test_page_with_empty_folders_names_the_command_that_makes_them(page, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "timeline"])  # it shows none of these files
 def test_page_with_damaged_files_says_that_they_are_refused(page, copied):
     for path in (copied.dataset / "annotations.parquet", copied.retrain, copied.log):
         path.write_bytes(b"\x00\xff damaged")

@@ -1,17 +1,18 @@
 """The page Versions: two versions side by side, what it did to the figures, and the rounds."""
 
+import hashlib
 import json
-import shutil
 from dataclasses import replace
 
 import polars as pl
 import pytest
 
+import course_files
 import small_loop
 import written_loop
 from app_pages import choose, opened, said
 from radloop import manifest
-from radloop.catalog import version
+from radloop.catalog import history, version
 from radloop.options import Dashboard
 from radloop.vindr.classes import TAXONOMY as VINDR
 from test_dashboard_detector import table
@@ -86,18 +87,80 @@ def test_same_version_has_nothing_to_tell(made):
 
 def test_without_another_version_the_page_begins_with_the_rounds_and_names_the_option(made, tmp_path):
     assert opened("versions", made).segmented_control(key="view").value == "Over the rounds"
-    assert "radloop dashboard --compare DIR|CSV" in said(opened("versions", made, view="Two versions"))
+    assert "radloop dashboard --compare OTHER" in said(opened("versions", made, view="Two versions"))
     assert "There is no other version at" in said(opened("versions", replace(made, compare=tmp_path / "nowhere")))
 
 
-def test_versions_that_the_dataset_keeps_are_found(made, tmp_path):
-    root = tmp_path / "own" / "organized"
-    shutil.copytree(made.dataset, root)
-    another(made, tmp_path / "kept", moved, version="old")
-    shutil.copytree(tmp_path / "kept" / "organized", root / "versions" / "old")
-    page = opened("versions", replace(made, dataset=root))
-    assert page.selectbox[0].options == ["old"]
-    assert "old →" in said(page)
+def store(made, out, *changes):
+    """A store beside a copy of the dataset, which keeps a version for each change of the annotations; their ids."""
+    kept, entries = {}, []
+    unit = out / "store" / "organized"
+    for number, change in enumerate(changes):
+        root = another(made, out / f"made{number}", change)
+        listed = manifest.read(root).filter(pl.col("image_id").is_null() | (pl.col("image_id") != f"image{number:03}"))
+        name = manifest.version(listed)
+        summary = json.loads((root / "summary.json").read_text()) | {"version": name, "lineage": "l"}
+        files = {key: (root / key).read_bytes() for key in listed.filter(kind="table")["key"]}
+        files["summary.json"] = json.dumps(summary).encode()
+        md5s = pl.Series([hashlib.md5(files[key]).hexdigest() if key in files else None for key in listed["key"]])
+        objects = history.objects(listed.with_columns(md5=pl.coalesce(md5s, "md5")), files)
+        for key, data in objects.by_key(name).items():
+            (unit / key).parent.mkdir(parents=True, exist_ok=True)
+            (unit / key).write_bytes(data)
+        kept[name] = objects.kept
+        entries.append(course_files.entry(name, number, kept=True))
+    (unit / history.NAME).write_bytes(history.encode(history.History(entries=tuple(entries), kept=kept)))
+    return list(kept)
+
+
+def test_two_versions_that_the_store_keeps_are_set_beside_each_other(made, tmp_path):
+    first, second = store(made, tmp_path, lambda same: same.filter(pl.col("image_id") != "image010"), moved)
+    inputs = Dashboard(out=tmp_path, dataset=made.dataset)
+    page = opened("versions", inputs, view="Two versions")
+    assert [box.options for box in page.selectbox[:2]] == [
+        ["the dataset shown here", second, first],
+        [second, first],
+    ]
+    assert f"{second} → " in said(page)
+    page = opened("versions", inputs, view="Two versions", of_version=second, beside=first)
+    assert f"{first} → {second}" in said(page)
+    told = {metric.label: metric.value for metric in page.metric}
+    assert (told["Images before"], told["Moved to another split"], told["Gone"]) == ("119", "2", "0")
+
+
+def test_kept_version_that_is_damaged_is_refused_and_the_page_stays_up(made, tmp_path):
+    (name,) = store(made, tmp_path, moved)
+    path = next((tmp_path / "store" / "organized" / "versions" / name).glob("documents-*"))
+    path.write_bytes(path.read_bytes() + b"x")
+    page = opened("versions", Dashboard(out=tmp_path, dataset=made.dataset), view="Two versions")
+    assert "is not what its name says" in page.error[0].value.replace("\\", "")
+    path.unlink()
+    page = opened("versions", Dashboard(out=tmp_path, dataset=made.dataset), view="Two versions")
+    assert "is not there" in page.error[0].value.replace("\\", "")
+
+
+def test_every_version_is_listed_with_what_changed(made, tmp_path):
+    course_files.published(tmp_path / "organized", *course_files.two_versions())
+    page = opened("versions", Dashboard(out=tmp_path))
+    first, second = course_files.VERSIONS
+    rows = table(page, "version", "what changed").select("version", "action", "kept", "what changed").rows()
+    assert rows == [
+        (first, "rollback", True, "nothing is known of what changed"),
+        (second, "load", True, "10 images added; 4 images moved; 30 labels added; 1 label removed"),
+        (first, "load", False, "nothing is known of what changed"),
+    ]
+    assert "2 versions, published 3 times; 2 versions can be brought back (kept)." in said(page)
+    assert "radloop pull --version ID" in said(page)
+    beside = opened("versions", Dashboard(out=tmp_path, dataset=made.dataset), view="Two versions")
+    assert "radloop pull --version ID --out OTHER" in said(beside)
+
+
+def test_damaged_history_is_refused_and_the_rounds_stay(tmp_path):
+    course_files.published(tmp_path / "organized", course_files.entry())
+    (tmp_path / "organized" / history.NAME).write_text("{}}")
+    page = opened("versions", Dashboard(out=tmp_path))
+    assert "history.json is not radloop's, or damaged" in page.error[0].value.replace("\\", "")
+    assert "radloop retrain" in said(page)
 
 
 def test_a_table_alone_can_be_set_beside(made, tmp_path):

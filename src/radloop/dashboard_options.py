@@ -7,7 +7,7 @@ from typing import Final
 
 from radloop.errors import UsageError
 from radloop.option import About, option
-from radloop.parts import DatasetFolder, LogFile, ReadFeedback, Reading, ReviewsFolder, Seeded
+from radloop.parts import DatasetFolder, LogFile, ReadFeedback, Reading, ReviewsFolder, Seeded, Stored
 
 TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")  # RFC 6750, section 2.1
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
@@ -35,14 +35,16 @@ def _host(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFolder):
+class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFolder, Stored):
     """Show dataset, feedback and reviews in a browser; review there. Any of the parts may be missing."""
 
     retrain: Path | None = option(None, About("A retrain.csv to show.", shown="DATASET/retrain/retrain.csv"))
     images: Path | None = option(None, About("Folder of pictures to show.", shown="the dataset's own"))
     compare: Path | None = option(
-        None, About("Another version of the dataset, or its annotations, to set beside it.", shown="what it keeps")
+        None,
+        About("Another version of the dataset, or its annotations, to set beside it.", shown="what the store keeps"),
     )
+    models: Path | None = option(None, About("Folder of models and their comparisons.", shown="OUT/models"))
     monitor: Path | None = option(None, About("Folder with the report of `radloop monitor`.", shown="OUT/monitor"))
     host: str = option("127.0.0.1", "Address that the dashboard listens on.")
     port: int = option(8501, About("Port of the dashboard.", ge=1, le=65_535))
@@ -78,6 +80,11 @@ class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFo
     def retrain_table(self) -> Path:
         """Where the re-training table lies."""
         return self.retrain or self.dataset_folder / "retrain" / "retrain.csv"
+
+    @property
+    def models_folder(self) -> Path:
+        """Where the models lie."""
+        return self.models or self.out / "models"
 
     @property
     def monitor_folder(self) -> Path:

@@ -21,6 +21,7 @@ from radloop.dashboard.pages import (
     reads,
     retraining,
     review,
+    timeline,
     versions,
 )
 from radloop.options import Dashboard
@@ -36,6 +37,7 @@ PAGES: Final[Mapping[str, Mapping[str, ModuleType]]] = {
         "Versions": versions,
     },
     "Loop": {
+        "Time line": timeline,
         "Feedback": feedback,
         "Detector": detector,
         "Review": review,
@@ -61,7 +63,7 @@ def main(inputs: Dashboard) -> None:
     menu = {
         section: [_page(title, module, inputs) for title, module in pages.items()] for section, pages in PAGES.items()
     }
-    chosen = st.navigation(menu)
+    chosen = st.navigation(menu, expanded=True)
     layout.page_title(chosen.title)
     links.arrive(chosen.title)
     with st.sidebar:

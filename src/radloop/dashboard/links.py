@@ -68,6 +68,12 @@ def open_images(**asked: Any) -> NoReturn:
     st.switch_page(st.Page(_nowhere, url_path="images"), query_params=query)
 
 
+def open_page(told: str) -> NoReturn:
+    """Go to a page by the end of its address, such as `versions?view=Two+versions`."""
+    path, _, query = told.partition("?")
+    st.switch_page(st.Page(_nowhere, url_path=path), query_params=parse_qs(query))
+
+
 def written(value: object) -> str | list[str]:
     """As an address has it.
 
