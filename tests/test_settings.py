@@ -33,6 +33,9 @@ REQUIRED = {
     "from_": "new",
     "pacs": "dicomweb:https://pacs.hospital.org/dicom-web",
     "detector": "onnx:tiny",
+    "champion": "champion",
+    "challenger": "onnx:tiny",
+    "model": "onnx:tiny",
 }
 
 RECIPES = st.sampled_from([Recipe(), Recipe("minmax", None), Recipe("window:40/400", 512, keeps_ratio=True)])
@@ -56,7 +59,7 @@ def values(setting: Setting) -> st.SearchStrategy[Any]:
     """Any value that an option may have, but None."""
     about, default = setting.about, setting.default
     if setting.several:
-        free = st.sampled_from(SPLITS) if about.commas else TEXTS.map(str.strip).filter(bool)
+        free = st.sampled_from(setting.kind.choices or SPLITS) if about.commas else TEXTS.map(str.strip).filter(bool)
         one = PARSED[setting.name] if about.parse else free
         return st.lists(one, min_size=1, max_size=3).map(tuple)
     if setting.boolean:

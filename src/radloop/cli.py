@@ -236,6 +236,20 @@ def explain(chosen: options.Explain, progress: Progress) -> object:
     return explaining.explain(chosen, progress=progress)
 
 
+@_command("Loop")
+def compare(chosen: options.Compare, progress: Progress) -> object:
+    from radloop.pipelines import comparing
+
+    return comparing.compare(chosen, progress=progress)
+
+
+@_command("Loop")
+def promote(chosen: options.Promote, progress: Progress) -> object:
+    from radloop.pipelines import promoting
+
+    return promoting.promote(chosen, progress=progress)
+
+
 @_command("Data")
 def export(chosen: options.Export, progress: Progress) -> object:
     from radloop.pipelines import exporting

@@ -19,6 +19,9 @@ from radloop.exchange_options import Import as Import
 from radloop.history_options import Prune as Prune
 from radloop.history_options import Rollback as Rollback
 from radloop.history_options import Versions as Versions
+from radloop.model_options import Asking as Asking
+from radloop.model_options import Compare as Compare
+from radloop.model_options import Promote as Promote
 from radloop.monitor_options import Monitor as Monitor
 from radloop.option import About, option, switch
 from radloop.parts import READER_ID as READER_ID
@@ -26,7 +29,6 @@ from radloop.parts import (
     Audited,
     ClassNames,
     DatasetFolder,
-    Detecting,
     DicomPictures,
     DryRun,
     Durable,
@@ -168,14 +170,18 @@ class Pull(Json, DryRun, Stored):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Simulate(Json, DryRun, Parallel, Durable, Seeded, Detecting, Renamed, LogFile, FeedbackFolder, ToPacs, Stored):
+class Simulate(Json, DryRun, Parallel, Durable, Seeded, Asking, LogFile, FeedbackFolder, ToPacs, Stored):
     """Play a hospital: show a detector pictures, keep its feedback. The store's pictures come under a staged load."""
 
     splits: tuple[Part, ...] = option(
         ("test", "production"),
         About("Splits to take, comma-separated; incoming: the pictures that came in without labels.", commas=True),
     )
-    detector: str = option("random", "random, oracle:NOISE, onnx:MODEL.onnx, or triton[:http://HOST:8000/MODEL].")
+    detector: str = option(
+        "random",
+        "random, oracle:NOISE, onnx:MODEL.onnx, triton[:http://HOST:8000/MODEL], or champion or another alias of "
+        "STORE/models.",
+    )
     load_pattern: str = option(
         "1,2,3,5,3,2,1",
         About("Load of each stage, workers or multiples of the arrival rate.", also=("LOAD_PATTERN",)),
@@ -202,8 +208,7 @@ class Watch(
     Jobs,
     Seeded,
     Audited,
-    Detecting,
-    Renamed,
+    Asking,
     DicomPictures,
     ReviewsFolder,
     FeedbackFolder,
@@ -213,7 +218,11 @@ class Watch(
     """Watch a PACS: predict what is new, report it there. Reports of people there become reviews. Until stopped."""
 
     detector: Annotated[
-        str, About("onnx:MODEL.onnx or triton[:http://HOST:8000/MODEL]; random makes boxes up, to try the chain.")
+        str,
+        About(
+            "onnx:MODEL.onnx, triton[:http://HOST:8000/MODEL], or champion or another alias of STORE/models; random "
+            "makes boxes up, to try the chain."
+        ),
     ]
     send_results: Literal["sr", "none"] = option(
         "sr",
@@ -375,6 +384,8 @@ STEPS: Final[tuple[type[Step], ...]] = (
     Evaluate,
     Monitor,
     Explain,
+    Compare,
+    Promote,
     Export,
     Import,
     Forget,

@@ -12,6 +12,7 @@ HELD_OUT: Final[tuple[Split, ...]] = ("validation", "test", "staging", "canary")
 INCOMING: Final = "incoming"
 AUDIT: Final = "audit"
 WITHHELD: Final = (*HELD_OUT, AUDIT)  # what never trains
+Gated = Literal["staging", "canary"]  # where a challenger has to hold its own, in this order
 # What of a store the simulator shows, and what feedback is on.
 Part = Literal[Split, "incoming"]
 Seen = Literal[Split, "incoming", "audit"]

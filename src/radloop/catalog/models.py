@@ -23,8 +23,6 @@ from radloop.tables import TIME
 CHAMPION: Final = "champion"  # the alias of the model in use
 ALIASES: Final = "aliases.json"
 COMPARISONS_FOLDER: Final = "comparisons/"
-CARD: Final = "model.json"  # in the folder of each model
-CLASSES: Final = "classes.txt"  # beside it, in the model's own order
 SCHEMA_VERSION: Final = 1
 
 # One move of an alias. previous: the model that it meant before, null for its first. comparison: the last one that

@@ -5,7 +5,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from radloop.measures import intervals
+from radloop.measures import bootstrap, intervals
+from radloop.measures.bootstrap import RESAMPLES
 from radloop.measures.evaluation import Looked
 from radloop.measures.intervals import Floats, Ints, ratio
 
@@ -46,6 +47,21 @@ def error(calibrated: pl.DataFrame) -> float | None:
         return None
     gaps = calibrated.select((pl.col("confidence") - pl.col("correct")).abs() * pl.col("predictions")).sum()
     return float(gaps.item()) / predictions
+
+
+def drawn_error(
+    matched: pl.DataFrame, images: pl.DataFrame, *, bins: int = BINS, resamples: int = RESAMPLES, seed: int = 0
+) -> Floats:
+    """`error` in each draw of groups, [1, draw]; draw 0 is the figure. NaN in a draw without predictions."""
+    here = Looked(images)
+    matched = here.of(matched)
+    confidence, group = matched["confidence"].to_numpy(), here.group(matched)
+    place, weights = _places(confidence, bins), bootstrap.draw_images(here.groups, resamples, seed)
+    gap, count = (
+        intervals.per_group(place, group, value, bins, here.groups) @ weights
+        for value in (confidence - matched["correct"].to_numpy(), np.ones(len(place)))
+    )
+    return ratio(np.abs(gap).sum(axis=0, keepdims=True), count.sum(axis=0, keepdims=True))
 
 
 def floor(

@@ -44,7 +44,8 @@ def compare(
 ) -> pl.DataFrame:
     """Columns: figure, class_id, class_name, truth_first, truth_second (boxes), groups, first, second, difference.
 
-    The difference is second - first, with its interval (difference_low, difference_high) over `groups` with truth.
+    The difference is second - first, with its interval (difference_low, difference_high) over `groups` with truth and
+    its standard error (difference_spread), that of its draws.
     A row for each of FIGURES and each class that either truth has, and (class_id null) for all: mAP, and of the others
     all boxes together. ap: at IoU 0.4. recall: of the boxes strictly above min_confidence. sensitivity: at one false
     box an image. cpm: `curves.Froc`. Null where either has no truth, or keeps too few boxes to tell.
@@ -65,7 +66,10 @@ def compare(
         counted = groups_of_mean if figure == "ap" else groups
         told = intervals.of_difference("difference", one, other, counted)
         sides = {"groups": counted, "first": one[:, 0], "second": other[:, 0]}
-        tables.append(names.select(pl.lit(figure).alias("figure"), pl.all()).hstack(pl.DataFrame(sides | told)))
+        spread = {"difference_spread": intervals.spread(other - one)}
+        tables.append(
+            names.select(pl.lit(figure).alias("figure"), pl.all()).hstack(pl.DataFrame(sides | told | spread))
+        )
     found = pl.concat(tables).with_columns(pl.col(pl.Float64).fill_nan(None))
     return found.filter(pl.max_horizontal("truth_first", "truth_second") > 0)
 

@@ -152,18 +152,41 @@ class DrawnPrecision:
         """Arguments as of `average_precision`."""
         here = Looked(images)
         predictions, truth = here.of(predictions), here.of(truth)
-        known = here.counts(truth, classes)
-        drawn = _drawn_precision(match(predictions, truth, min_iou=min_iou), known, here, resamples, seed)
-        drawn[:, 0] = _coco_precision(predictions, truth, classes, min_iou)
-        held = ~np.isnan(drawn)
-        mean = ratio(np.where(held, drawn, 0).sum(axis=0, keepdims=True), held.sum(axis=0, keepdims=True))
+        drawn = cls.of_matched(
+            match(predictions, truth, min_iou=min_iou), truth, images, classes, resamples=resamples, seed=seed
+        )
+        drawn.ap[:-1, 0] = _coco_precision(predictions, truth, classes, min_iou)
+        drawn.ap[-1:, :1] = _mean(drawn.ap[:-1, :1])
+        return drawn
+
+    @classmethod
+    def of_matched(
+        cls,
+        matched: pl.DataFrame,
+        truth: pl.DataFrame,
+        images: pl.DataFrame,
+        classes: Taxonomy,
+        *,
+        resamples: int = RESAMPLES,
+        seed: int = 0,
+    ) -> "DrawnPrecision":
+        """The same of boxes that were matched already (image_id, class_id, correct; the most confident first)."""
+        here = Looked(images)
+        known = here.counts(here.of(truth), classes)
+        drawn = _drawn_precision(here.of(matched), known, here, resamples, seed)
         groups = intervals.groups_with(known)[:-1]
         groups_of_mean = groups.sum() // max(np.count_nonzero(groups), 1)  # of few, the mean leans upwards as they do
         return cls(
             known=known.sum(axis=1).astype(np.int64),
             groups=np.append(groups, groups_of_mean),
-            ap=np.concatenate([drawn, mean]),
+            ap=np.concatenate([drawn, _mean(drawn)]),
         )
+
+
+def _mean(drawn: Floats) -> Floats:
+    """mAP of each draw, [1, draw], from the classes that have a meaning in it."""
+    held = ~np.isnan(drawn)
+    return ratio(np.where(held, drawn, 0).sum(axis=0, keepdims=True), held.sum(axis=0, keepdims=True))
 
 
 def pseudo_labels(

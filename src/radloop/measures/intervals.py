@@ -100,6 +100,15 @@ def of_difference(name: str, first: Floats, second: Floats, groups: Ints) -> dic
     return _columns(name, drawn[:, 0], *(np.where(untold, np.nan, end) for end in (low, high)))
 
 
+def spread(drawn: Floats) -> Floats:
+    """The standard error of each figure, [key] of [key, draw]: that of the draws in which it has a meaning."""
+    told = ~np.isnan(drawn[:, 1:])
+    count = told.sum(axis=1)
+    mean = ratio(np.where(told, drawn[:, 1:], 0).sum(axis=1), count)
+    squares = np.where(told, drawn[:, 1:] - mean[:, np.newaxis], 0) ** 2
+    return np.sqrt(ratio(squares.sum(axis=1), count - 1))
+
+
 def _ends(drawn: Floats, groups: Ints) -> tuple[Floats, Floats]:
     """The expanded percentiles of the draws that have a meaning: [key] each."""
     sorted_draws = np.sort(drawn[:, 1:], axis=1)  # NaN last

@@ -24,6 +24,7 @@ from radloop.errors import StoreError, UsageError
 from radloop.feedback import records
 from radloop.feedback.records import PictureMeasures
 from radloop.options import Simulate
+from radloop.pipelines import promoting
 from radloop.pipelines.simulator import playing, sending, showing
 from radloop.pipelines.simulator.playing import Making, Run, Share, Shown
 from radloop.pipelines.simulator.sending import Modality, Original
@@ -109,6 +110,7 @@ def simulate(
 
     with ExitStack() as until_the_end:
         with closing(storage.open_store(options.store_address)) as store:
+            options = promoting.named(options, store)
             chosen = showing.choose(store, options.splits)
             rows, known = chosen.rows, _known(store, chosen.prefix, chosen.rows["image_id"])
             make = partial(_made, detector) if detector else _making(options, known)

@@ -29,6 +29,7 @@ from radloop.pacs import Pacs
 from radloop.pacs import Study as Listed
 from radloop.pacs.client import Client
 from radloop.pacs.ledger import Ledger
+from radloop.pipelines import promoting
 from radloop.pipelines.arrivals.registering import Register
 from radloop.pipelines.studies import observing
 from radloop.pipelines.studies.delivering import Delivery, Tally
@@ -91,6 +92,7 @@ def watch(
         enter = until_the_end.enter_context
         store = enter(closing(storage.open_store(options.store_address)))
         store.preflight()
+        options = promoting.named(options, store)
         register = Register(options.out, jobs=options.jobs, progress=progress)
         register.refresh()
         register.require_key(store)

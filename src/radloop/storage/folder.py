@@ -14,7 +14,7 @@ from radloop.errors import StoreError
 from radloop.progress import Progress, silent
 from radloop.storage.change import Change, Stored, Transfers
 from radloop.storage.digests import Digests
-from radloop.storage.layout import JOURNAL, MARKER
+from radloop.storage.layout import JOURNAL, MARKER, key_in
 
 _REASONS: Final = {
     errno.EACCES: "no permission to write there. Give this user the right, or choose another folder.",
@@ -105,6 +105,10 @@ class FolderStore:
         with explained(self.address), files.locked(self.root):
             for current in (unit, *(unit / inner for inner in manifest.INNER)):
                 files.recover_tree(current)
+            if self.get(key_in(change.prefix, manifest.NAME)) != change.standing:
+                raise StoreError(
+                    f"{self.address}: another load was at work there at the same time. Run the same command again."
+                )
             placed = {key: (change.root if key in sent else unit) / key for key in change.rows}
             keeping = change.keeping
             copied_bytes = replace_unit(

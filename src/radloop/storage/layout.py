@@ -16,7 +16,8 @@ from radloop.tables import MANIFEST, SPLITS
 MARKER: Final = "publishing"  # stands while what the manifest says and what is there may differ
 JOURNAL: Final = "publishing.parquet"
 UNFINISHED: Final = "the first publish is in progress, or unfinished: no manifest yet"
-_COMMANDS: Final = {manifest.RETRAIN: "retrain", manifest.INCOMING: "ingest"}  # that publish a unit inside the dataset
+# that publish a unit beside or inside the dataset
+_COMMANDS: Final = {manifest.RETRAIN: "retrain", manifest.INCOMING: "ingest", manifest.MODELS: "promote"}
 OURS: Final = frozenset({manifest.NAME, MARKER, JOURNAL})
 
 

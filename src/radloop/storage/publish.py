@@ -1,5 +1,6 @@
 """Publishing a dataset: what changes in the store is computed here, and the store commits it its own way."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -95,6 +96,7 @@ def publish(
     allow_shrink: bool = False,
     purged: frozenset[str] = frozenset(),
     versions: Keep | Planned | None = None,
+    after: str | None = None,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Published:
@@ -104,12 +106,16 @@ def publish(
     not what its manifest says, StoreError where the store refuses or fails; the same command then goes on from there.
     Raises StoreError, too, where a dataset has over a tenth less than the store's, unless `allow_shrink`. `purged` keys
     go, although no manifest lists them. `versions` says how the dataset's history goes on; None leaves it as it is.
+    `after` is the MD5 of the manifest that this one was made to follow ("": none):
+    raises StoreError where the store holds another by now.
     """
     store.admit(root, prefix)
     manifest_file, table = _read_unit(root)
     if not dry_run:
         store.recover(prefix)
     held = _look(store, prefix)
+    if after is not None:
+        _refuse_overtaken(manifest_file, held, after, f"{store.address}/{prefix}")
     if not (isinstance(versions, Keep) and versions.action == ROLLBACK):
         _refuse_another(root, table, held, store.address)
     if not allow_shrink:
@@ -164,6 +170,16 @@ def prune(
         removed_bytes=sum(held.versions[key].bytes for key in change.keeping.gone if key in held.versions),
         done=not dry_run,
     )
+
+
+def _refuse_overtaken(manifest_file: bytes, held: _Held, after: str, place: str) -> None:
+    """Raise StoreError where the store holds neither this manifest nor the one that it was made to follow."""
+    standing, own = (hashlib.md5(data).hexdigest() if data else "" for data in (held.manifest_file, manifest_file))
+    if standing not in (after, own):
+        raise StoreError(
+            f"{place}: somebody else has published there in the meantime. Nothing was written; run the same command "
+            "again, which goes on from that."
+        )
 
 
 def _read_unit(root: Path) -> tuple[bytes, pl.DataFrame]:

@@ -1,9 +1,21 @@
 """How each pipeline's result reads on a terminal, and whether it is one to be glad of."""
 
-from radloop.summaries import dataset, demo, forgetting, history, importing, incoming, loop, monitoring, watching
+from radloop.summaries import (
+    comparing,
+    dataset,
+    demo,
+    forgetting,
+    history,
+    importing,
+    incoming,
+    loop,
+    monitoring,
+    watching,
+)
 from radloop.summaries.registry import of, status
 
 __all__ = [
+    "comparing",
     "dataset",
     "demo",
     "forgetting",

@@ -1,0 +1,1 @@
+"""The parts of a comparison: who takes part, what they answer, what came of it and how it reads."""
