@@ -83,10 +83,11 @@ def marks(out, *image_ids):
 
 
 def contents(root):
+    """Without the history of versions, which tells how each of them came about."""
     return {
         str(path.relative_to(root)): hashlib.md5(path.read_bytes()).hexdigest()
         for path in sorted(root.rglob("*"))
-        if path.is_file()
+        if path.is_file() and manifest.VERSIONS not in path.relative_to(root).parts
     }
 
 

@@ -47,5 +47,14 @@ def _in_table(table: pl.DataFrame, marks: Marks) -> Iterator[str]:
         if kind == pl.String:
             cells = set(table[name].drop_nulls())
             yield from (f"{name} {text}" for text in marks.texts if any(text in cell for cell in cells))
-        elif kind == pl.Binary and not marks.thumbnails.isdisjoint(table[name].drop_nulls()):
-            yield f"{name}: its thumbnail"
+        elif kind == pl.Binary:
+            cells = table[name].drop_nulls().to_list()
+            if not marks.thumbnails.isdisjoint(cells):
+                yield f"{name}: its thumbnail"
+            yield from (text for text in marks.texts if any(text.encode() in cell for cell in cells))
+            for inner in map(_sealed, cells):  # a file in a file
+                yield from () if inner is None else _in_table(inner, marks)
+
+
+def _sealed(data: bytes) -> pl.DataFrame | None:
+    return sealed.decode(data) if data.startswith(b"PAR1") else None

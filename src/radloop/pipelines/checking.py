@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from radloop import manifest, storage, tree
-from radloop.catalog import heldout
+from radloop.catalog import heldout, history
 from radloop.dataset import (
     doubles,
     naming,
@@ -27,7 +27,7 @@ from radloop.dataset.trainer_pictures import Looked
 from radloop.dataset.trainer_rules import DROPPING, TRAINER, Violation
 from radloop.dataset.trainer_tree import Found
 from radloop.errors import DatasetError
-from radloop.pipelines.checks import documents, incoming
+from radloop.pipelines.checks import documents, earlier, incoming
 from radloop.progress import Progress, silent
 from radloop.storage import Store, layout, verify
 
@@ -48,6 +48,7 @@ RULES: Final = trainer_rules.RULES | {
     "classes-differ": "a number means another finding",
     "incoming-table": "nobody knows what may train of what came in",
     "incoming-leak": "figures on held-out splits or audit images flatter",
+    "version-incomplete": "it cannot be brought back",
     "ingest-unfinished": "the table may be ahead of its files",
 }
 
@@ -103,12 +104,19 @@ def check(place: Path | str, *, jobs: int = 1, progress: Progress = silent) -> R
     if storage.is_remote(str(place)):
         return _check_store(str(place), progress=progress)
     root = yolo.dataset_root(Path(place))
-    units = {"": _check_unit(root, jobs=jobs, progress=progress)}
+    units = {"": _with_earlier(_check_unit(root, jobs=jobs, progress=progress), earlier.judge_folder(root))}
     for inner in manifest.INNER:
         if (root / inner / manifest.NAME).is_file():
             unit = _check_unit(root / inner, jobs=jobs, judged_elsewhere=root, progress=progress)
             units[f"{inner}/"] = _with_incoming(inner, unit, partial(_content, root))
     return _report(str(root), units)
+
+
+def _with_earlier(unit: _Unit, found: list[Violation] | None) -> _Unit:
+    """With what the versions that are kept beside it lack; None: there are none."""
+    if found is None:
+        return unit
+    return replace(unit, violations=[*unit.violations, *found], checked=[*unit.checked, earlier.CHECKED])
 
 
 def _with_incoming(inner: str, unit: _Unit, get: Callable[[str], bytes | None]) -> _Unit:
@@ -142,7 +150,9 @@ def _report(place: str, units: Mapping[str, _Unit]) -> Report:
 def _check_store(address: str, *, progress: Progress) -> Report:
     with closing(storage.open_store(address)) as store:
         prefix = layout.resolve_prefix(store)
-        units = {"": _check_published(store, prefix, progress=progress)}
+        found = _check_published(store, prefix, progress=progress)
+        kept = store.get(layout.key_in(prefix, history.NAME)) is not None
+        units = {"": _with_earlier(found, list(earlier.judge(store, prefix)) if kept else None)}
         for inner in manifest.INNER:
             place = layout.key_in(prefix, inner)
             if any(store.get(f"{place}/{name}") is not None for name in sorted(layout.OURS)):

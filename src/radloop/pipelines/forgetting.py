@@ -23,6 +23,7 @@ from radloop.dicom import pseudonyms
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.errors import UNDECODABLE, BusyError, DatasetError, UsageError
 from radloop.options import Forget
+from radloop.pipelines import versioning
 from radloop.pipelines.removal import clearing, remainders, whose
 from radloop.pipelines.removal.remainders import Places, Unit
 from radloop.pipelines.removal.whose import Whose
@@ -145,7 +146,7 @@ def _prepared(options: Forget, places: Places, work: _Work) -> _Work:
     if into is not None:
         shutil.rmtree(into, ignore_errors=True)
         files.write_atomic(into / tree.TOMBSTONES, tombstones.encode(stones))
-    units = tuple(remainders.prepare(places, work.whose.gone, stones, into=into))
+    units = tuple(remainders.prepare(places, work.whose.gone, stones, now=work.now, into=into))
     work = replace(work, units=units, stones=stones.height)
     version = next((unit.versions[1] for unit in units if unit.is_dataset_here), _version(options.out))
     elsewhere = clearing.count(options, work.whose, version=version)
@@ -165,6 +166,8 @@ def _apply(options: Forget, places: Places, work: _Work, progress: Progress) -> 
     for unit in sorted(work.units, key=lambda unit: unit.place != "here"):  # a `load` in between has the new version
         remainders.switch(places, unit, prepared, progress=progress)
     clearing.clear(options, work.whose, version=_version(options.out))
+    if not places.is_one:
+        versioning.note(places.store, manifest.UNIT, options.out / manifest.UNIT)
     (prepared / _JOURNAL).unlink()
     shutil.rmtree(prepared)
 

@@ -132,8 +132,23 @@ def _entry(standing: Standing, root: Path, table: pl.DataFrame, keep: Keep, was:
         action=keep.action,
         now=keep.now,
         was=was,
-        changed=difference(_verified(standing.get, standing.table), get) if standing.version else None,
+        changed=_changed(standing, get),
     )
+
+
+def _changed(standing: Standing, after: Get) -> Changed | None:
+    """From the current version, by its tables in the store, or where a publish that was cut off has replaced them, by
+    what is kept of it."""
+    if standing.version is None:
+        return None
+    found = difference(_verified(standing.get, standing.table), after)
+    kept = standing.history.kept.get(standing.version)
+    if found is None and kept is not None:
+        _, key = kept.keys(standing.version)
+        with suppress(DatasetError):
+            files = history.unpacked(standing.get(key), standing.table, name=key)
+            return difference(files.get, after)
+    return found
 
 
 def entry(

@@ -6,6 +6,7 @@ A unit is prepared whole before anything is written to it, so that every switch 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,6 +19,7 @@ from radloop.catalog.version import Get
 from radloop.dataset import forgetting, yolo
 from radloop.dataset.forgetting import Gone, Remainder
 from radloop.errors import DatasetError
+from radloop.pipelines.removal import earlier
 from radloop.progress import Progress
 from radloop.storage import Store, folder, layout, publish
 
@@ -71,7 +73,7 @@ class Places:
         return None if data is None else hashlib.md5(data).hexdigest()
 
 
-def prepare(places: Places, gone: Gone, stones: pl.DataFrame, *, into: Path | None) -> Iterator[Unit]:
+def prepare(places: Places, gone: Gone, stones: pl.DataFrame, *, now: datetime, into: Path | None) -> Iterator[Unit]:
     """Every unit that changes, the store's first; what is to be written lies below `into` then, if that is given.
 
     Raises StoreError while a publish is unfinished, DatasetError for what is damaged, or a part of a dataset.
@@ -80,7 +82,7 @@ def prepare(places: Places, gone: Gone, stones: pl.DataFrame, *, into: Path | No
     names: tuple[PlaceName, ...] = ("here",) if places.is_one else ("store", "here")
     for place in names:
         for prefix in (manifest.INCOMING_UNIT, manifest.RETRAIN_UNIT, manifest.UNIT):
-            unit = _prepared(places, place, prefix, gone, stones, succeeded, into)
+            unit = _prepared(places, place, prefix, gone, stones, succeeded, (now, into))
             if unit is not None:
                 yield unit
                 if place == "store" and prefix == manifest.UNIT:
@@ -94,9 +96,9 @@ def _prepared(
     gone: Gone,
     stones: pl.DataFrame,
     succeeded: dict[str, str],
-    into: Path | None,
+    writing: tuple[datetime, Path | None],
 ) -> Unit | None:
-    here = place == "here"
+    here, (now, into) = place == "here", writing
     data = places.get(place, f"{prefix}/{manifest.NAME}") if here else layout.require_quiet(places.store, prefix)
     if data is None:
         return None
@@ -108,14 +110,18 @@ def _prepared(
     else:
         of_unit = forgetting.of_retrain if prefix == manifest.RETRAIN_UNIT else forgetting.of_incoming
         remainder = of_unit(get, listed, gone)
-    leftovers = _leftovers(places, place, prefix, listed, gone)
-    if remainder is None and not leftovers:
+    leftovers, kept = _leftovers(places, place, prefix, listed, gone), None
+    if (place, prefix) == ("store", manifest.UNIT):
+        kept = earlier.without(places.store, listed, gone, stones, remainder, now=now)
+    if remainder is None and not leftovers and kept is None:
         return None
     after = data if remainder is None else manifest.encode(remainder.manifest)
     remainder = remainder or Remainder(listed, {}, ())
     if into is not None:
         for key, document in {**remainder.documents, manifest.NAME: after}.items():
             files.write_atomic(into / place / prefix / key, document)
+        if kept is not None:
+            earlier.write(kept, into / place / prefix)
     return Unit(
         place,
         prefix,
@@ -186,6 +192,7 @@ def switch(places: Places, unit: Unit, prepared: Path, *, progress: Progress) ->
             prefix=unit.prefix,
             allow_shrink=True,
             purged=frozenset(unit.gone),
+            versions=earlier.read(root),
             progress=progress,
         )
         return

@@ -13,12 +13,12 @@ from typing import Final
 import polars as pl
 
 from radloop import manifest, pixels, tree, values
-from radloop.catalog import heldout, incoming, version
+from radloop.catalog import heldout, history, incoming, version
 from radloop.dataset import forgetting, ids, patients, pictures
 from radloop.dataset.forgetting import Gone, renamed_groups
 from radloop.dicom import pseudonyms
 from radloop.dicom.pseudonyms import Origin, Pseudonyms
-from radloop.errors import SourceError, UsageError
+from radloop.errors import DatasetError, SourceError, UsageError
 from radloop.feedback import mentions
 from radloop.feedback.mentions import Wanted
 from radloop.options import Forget
@@ -162,8 +162,9 @@ def _lineage(get: Get) -> str | None:
 
 
 def _known(get: Get) -> Iterator[pl.DataFrame]:
-    """_KNOWN of all images that a place has or remembers."""
+    """_KNOWN of all images that a place has or remembers; the current version is asked last."""
     unit, apart = manifest.UNIT, manifest.INCOMING_UNIT
+    yield from _kept(get)
     for prefix in (unit, apart):
         data = get(f"{prefix}/{manifest.NAME}")
         if data is None:
@@ -179,6 +180,26 @@ def _known(get: Get) -> Iterator[pl.DataFrame]:
             yield table.join(keys, on="image_id", how="left").match_to_schema(
                 _KNOWN, missing_columns="insert", extra_columns="ignore"
             )
+
+
+def _kept(get: Get) -> Iterator[pl.DataFrame]:
+    """_KNOWN of the images of earlier versions; what is damaged of these, `forget` keeps no more."""
+    told = history.decode(get(f"{manifest.UNIT}/{history.NAME}"), name=history.NAME)
+    for one, kept in told.kept.items():
+        listed_key, documents_key = (f"{manifest.UNIT}/{key}" for key in kept.keys(one))
+        with suppress(DatasetError):
+            listed = manifest.decode(get(listed_key) or b"", name=listed_key)
+            files = history.unpacked(get(documents_key), listed, name=documents_key)
+            rows = listed.filter(kind="image").select("image_id", "key", "md5").unique("image_id").iter_rows()
+            places = {image_id: f"{manifest.UNIT}/{history.picture_key(key, md5)}" for image_id, key, md5 in rows}
+            keys = pl.DataFrame({"image_id": list(places), "key": list(places.values())}, schema_overrides=_KEYS)
+            for table in _tables({f"{manifest.UNIT}/{key}": data for key, data in files.items()}.get):
+                yield table.join(keys, on="image_id", how="left").match_to_schema(
+                    _KNOWN, missing_columns="insert", extra_columns="ignore"
+                )
+
+
+_KEYS: Final = {"image_id": pl.String, "key": pl.String}
 
 
 def _tables(get: Get) -> list[pl.DataFrame]:
