@@ -12,7 +12,7 @@ NOTHING: Final = "nothing"
 _ENDS: Final = (2.5, 97.5)
 
 
-def summary(seeds: list[Mapping[str, list[Mapping[str, Any]]]]) -> dict[str, Any]:
+def summary(seeds: list[Mapping[str, list[Mapping[str, Any]]]]) -> dict[str, dict[str, Any]]:
     """Of each arm: its rounds, and where minutes are spent the area under gain against minutes, beside random's.
 
     A draw takes seeds and test patients with replacement, the same for every arm: differences are paired.
@@ -71,7 +71,7 @@ def _compared(name: str, areas: Mapping[str, Floats], gains: Mapping[str, Floats
     return {
         "area": interval(own),
         "times_random": interval(own / other),
-        "area_over_random": interval(own - other),
+        "area_over": {one: interval(own - area) for one, area in areas.items() if one != name},
         "over_random": interval(gains[name][-1] - gains[BASELINE][-1]),
     }
 

@@ -116,12 +116,8 @@ def read(done: Read, ordered: pl.DataFrame, records: Records, cohort: Cohort, *,
         spent += (cost := reading.seconds(len(review.blind_findings or ()), review.image_id, seed=seed))
         if spent > until_s:
             return Read(tuple(taken), spent - cost)
-        taken.append(replace_seconds(review, cost))
+        taken.append(msgspec.structs.replace(review, seconds_blind=None, seconds_total=round(cost, 1)))
     return Read(tuple(taken), spent)
-
-
-def replace_seconds(review: reviews.Review, seconds: float) -> reviews.Review:
-    return msgspec.structs.replace(review, seconds_blind=None, seconds_total=round(seconds, 1))
 
 
 def _first_readers(all_of_them: Iterator[reviews.Review]) -> Iterator[reviews.Review]:

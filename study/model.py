@@ -22,11 +22,11 @@ class Model:
     """A trained net and its calibration."""
 
     net: net.Detector
-    scale: np.ndarray  # slope and shift, by class
+    scale: calibration.Floats  # slope and shift, by class
 
     def predict(self, cohort: Cohort) -> pl.DataFrame:
         """DETECTIONS of every box above LEAST; the feedback's id is the image's."""
-        return _table(*_calibrated(net.predict(self.net, cohort.pictures, keep=_MOST), self.scale), cohort)
+        return _table(_calibrated(net.predict(self.net, cohort.pictures, keep=_MOST), self.scale), cohort)
 
 
 def train(
@@ -51,7 +51,7 @@ def calibrated(trained: net.Detector, validation: Cohort) -> Model:
     """The net with a scale by which a score is the share of such boxes that are right, at IoU 0.4."""
     found = net.predict(trained, validation.pictures, keep=_MOST)
     identity = np.stack([np.ones(net.CLASSES), np.zeros(net.CLASSES)])
-    ranked = evaluation.match(_table(*_calibrated(found, identity, least=0.0), validation), validation.consensus())
+    ranked = evaluation.match(_table(_calibrated(found, identity, least=0.0), validation), validation.consensus())
     confidence = ranked["confidence"].to_numpy().clip(1e-7, 1 - 1e-7)
     scale = calibration.platt(
         np.log(confidence / (1 - confidence)),
@@ -62,15 +62,18 @@ def calibrated(trained: net.Detector, validation: Cohort) -> Model:
     return Model(trained, scale)
 
 
-def _calibrated(found, scale, least: float = LEAST):
+def _calibrated(found: net.Found, scale: calibration.Floats, least: float = LEAST) -> net.Found:
+    """Boxes with their confidence in the place of the logit; those above `least`."""
     places, logits, corners = found
     slope, shift = scale[:, places[:, 1]]
     confidence = expit(slope * logits + shift)
     kept = confidence > least
-    return places[kept], confidence[kept], corners[kept]
+    return net.Found(places[kept], confidence[kept], corners[kept])
 
 
-def _table(places, confidence, corners, cohort: Cohort) -> pl.DataFrame:
+def _table(found: net.Found, cohort: Cohort) -> pl.DataFrame:
+    """DETECTIONS; the feedback's id is the image's."""
+    places, confidence, corners = found
     names = np.array(cohort.ids)[places[:, 0]]
     columns = {"feedback_id": names, "image_id": names, "class_id": places[:, 1], "confidence": confidence}
     return pl.DataFrame(columns | dict(zip(EDGES, corners.T.astype(np.float64), strict=True))).cast(dict(DETECTIONS))

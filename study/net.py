@@ -39,6 +39,14 @@ class Targets(NamedTuple):
     weights: Floats  # of the loss, by class: 0 where it is ignored
 
 
+class Found(NamedTuple):
+    """Boxes (m): picture and class (m, 2), logit (m,), xyxy in fractions (m, 4)."""
+
+    places: npt.NDArray[np.int64]
+    logits: Floats
+    corners: Floats
+
+
 class Block(nn.Module):
     """A residual block with a narrow waist."""
 
@@ -111,8 +119,15 @@ def cells() -> tuple[Floats, Floats]:
     return np.concatenate(middles).astype(np.float32), np.concatenate(strides).astype(np.float32)
 
 
-def targets(count: int, owner, corners, class_id, weight, ignored) -> Targets:
-    """Of `count` pictures with so many boxes: (m,) picture, (m, 4) xyxy in fractions, (m,) class, weight, ignored."""
+def targets(
+    count: int,
+    owner: npt.NDArray[np.int64],
+    corners: npt.NDArray[np.float64],
+    class_id: npt.NDArray[np.int64],
+    weight: npt.NDArray[np.float64],
+    ignored: npt.NDArray[np.bool_],
+) -> Targets:
+    """Of `count` pictures with boxes: (m,) on which, (m, 4) xyxy in fractions, (m,) class, weight, whether ignored."""
     middles, strides = cells()
     wanted = Targets(
         np.zeros((count, len(strides), 4), np.float32),
@@ -161,7 +176,7 @@ def ious(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return shared / union, shared / union - (hull - union) / hull
 
 
-def fit(detector: Detector, pictures: Pictures, wanted: Targets, *, steps: int, rate: float, seed: int):
+def fit(detector: Detector, pictures: Pictures, wanted: Targets, *, steps: int, rate: float, seed: int) -> None:
     """Train in place: `steps` batches of BATCH pictures, ILL_SHARE of them with a box.
 
     What is left is the moving average of the weights (Polyak and Juditsky 1992): one training hangs less on chance.
@@ -194,11 +209,8 @@ def fit(detector: Detector, pictures: Pictures, wanted: Targets, *, steps: int, 
 
 
 @torch.no_grad()
-def predict(detector: Detector, pictures: Pictures, *, keep: int) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
-    """The `keep` best boxes of each class on each picture, without duplicates.
-
-    Picture and class (m, 2), logit (m,) and xyxy in fractions (m, 4).
-    """
+def predict(detector: Detector, pictures: Pictures, *, keep: int) -> Found:
+    """The `keep` best boxes of each class on each picture, without duplicates."""
     detector.eval()
     places, logits, corners = [], [], []
     for start in range(0, len(pictures), 64):
@@ -213,7 +225,7 @@ def predict(detector: Detector, pictures: Pictures, *, keep: int) -> tuple[npt.N
         places.append(np.stack([picture + start, class_id], axis=1))
         logits.append(best[kept].numpy())
         corners.append(chosen[kept].numpy())
-    return np.concatenate(places), np.concatenate(logits), np.concatenate(corners)
+    return Found(np.concatenate(places), np.concatenate(logits), np.concatenate(corners))
 
 
 def _first_of_each_place(corners: Tensor) -> Tensor:

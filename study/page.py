@@ -48,7 +48,25 @@ def table(results: dict[str, Any]) -> list[str]:
             f"| {name} | {arm['says']} | {minutes} | {last['images']:.0f} | {last['boxes']:.0f} | {last['map'][0]:.3f} "
             f"| {gain} | {over} | {times} |"
         )
-    return lines
+    return [*lines, "", *_verdict(results["arms"])]
+
+
+def _verdict(arms: dict[str, Any]) -> list[str]:
+    """How the order with the largest area compares with the other orders."""
+    orders = {name: arm for name, arm in arms.items() if arm["order"] and arm["compared"] and "area" in arm}
+    if len(orders) < 2:
+        return []
+    best = max(orders, key=lambda name: orders[name]["area"][0])
+    less = [
+        f"that of *{other}* by {_with_interval(over, '+.4f')}"
+        for other, over in orders[best]["area_over"].items()
+        if other in orders
+    ]
+    times = _with_interval(orders[best]["times_random"], ".2f")
+    return [
+        f"The order with the largest area is *{best}*: {times} times that of random review. "
+        f"The mean gain of its area exceeds {' and '.join(less)}."
+    ]
 
 
 def figure(results: dict[str, Any]) -> str:
@@ -83,7 +101,8 @@ def figure(results: dict[str, Any]) -> str:
         colour = _COLOURS.get(name) or next(others)
         points = [(0.0, [0.0, 0.0, 0.0]), *((one["minutes"], one["gain"]) for one in arm["rounds"])]
         band = [(x(at), y(gain[1])) for at, gain in points] + [(x(at), y(gain[2])) for at, gain in reversed(points)]
-        parts.append(f'<polygon points="{_points(band)}" fill="{colour}" fill-opacity="0.10"/>')
+        if arm["compared"]:
+            parts.append(f'<polygon points="{_points(band)}" fill="{colour}" fill-opacity="0.10"/>')
         parts.append(
             f'<polyline points="{_points([(x(at), y(gain[0])) for at, gain in points])}" fill="none" stroke="{colour}" '
             'stroke-width="2.5"/>'
@@ -106,7 +125,7 @@ def _axes(low: float, high: float, most: float, x: Any, y: Any) -> list[str]:
         gain = number * step
         if low <= gain <= high:
             parts.append(f'<line x1="{_LEFT}" x2="{x(most)}" y1="{y(gain)}" y2="{y(gain)}" stroke="#dddddd"/>')
-            parts.append(f'<text x="{_LEFT - 8}" y="{y(gain) + 4}" text-anchor="end">{gain:+.2f}</text>')
+            parts.append(f'<text x="{_LEFT - 8}" y="{y(gain) + 4}" text-anchor="end">{_signed(gain)}</text>')
     for number in range(4):
         minutes = most * number / 3
         parts.append(f'<text x="{x(minutes)}" y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">{minutes:.0f}</text>')
@@ -127,6 +146,10 @@ def _apart(labels: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]
 
 def _points(points: list[tuple[float, float]]) -> str:
     return " ".join(f"{x},{y}" for x, y in points)
+
+
+def _signed(gain: float) -> str:
+    return f"{gain:+.2f}".replace("-", "−") if round(gain, 2) else "0"
 
 
 def _with_interval(figures: list[float], form: str) -> str:

@@ -34,11 +34,21 @@ def run(*, seeds: int, quick: bool, only: Sequence[str] | None, jobs: int, folde
     numbers = range(FIRST_SEED, FIRST_SEED + seeds)
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as workers:
         done = list(workers.map(_seed, numbers, *([one] * seeds for one in (sizes, names, folder))))
+    found = figures.summary([one["arms"] for one in done])
     return {
         "sizes": asdict(sizes) | {"seeds": seeds},
         "seconds": {"normal": reading.NORMAL_S, "abnormal": reading.ABNORMAL_S, "box": reading.BOX_S},
         "cpu_minutes": round((own + sum(one["cpu_seconds"] for one in done)) / 60),
-        "arms": figures.summary([one["arms"] for one in done]),
+        "arms": {
+            arm.name: {
+                "says": arm.says,
+                "order": arm.order,
+                "compared": arm.normals and arm.rule == arms.REVIEWED,
+                **found[arm.name],
+            }
+            for arm in ARMS
+            if arm.name in found
+        },
     }
 
 

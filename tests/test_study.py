@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from study import figures, loop, orders, patients, reading
+from study import figures, loop, orders, page, patients, reading
 
 from radloop.feedback import reading_times
 from radloop.sources import synthetic
@@ -48,6 +49,12 @@ def test_the_help_needs_no_torch() -> None:
     assert "make study" in told.stdout
 
 
+def test_the_page_says_what_the_results_say() -> None:
+    results = json.loads(page.RESULTS.read_text())
+    assert "\n".join([page.BEGIN, *page.table(results), page.END]) in page.PAGE.read_text()
+    assert page.FIGURE.read_text() == page.figure(results)
+
+
 def test_the_area_is_the_mean_gain_over_the_minutes_beside_that_of_random() -> None:
     both = [
         seed(nothing=[(0, 0.1)], random=[(10, 0.12), (20, 0.12)], sure=[(10, 0.14), (20, 0.16)]),
@@ -57,6 +64,7 @@ def test_the_area_is_the_mean_gain_over_the_minutes_beside_that_of_random() -> N
     assert summed["random"]["area"] == [0.015] * 3
     assert summed["sure"]["area"] == [0.035] * 3  # 0.02 in the first ten minutes, 0.05 in the second
     assert summed["sure"]["times_random"] == pytest.approx([2.3333] * 3)
+    assert summed["sure"]["area_over"]["random"] == pytest.approx([0.02] * 3)
     assert summed["sure"]["rounds"][0]["boxes"] == 5
     assert "area" not in summed["nothing"]  # nobody spent a minute
 
