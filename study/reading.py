@@ -1,8 +1,8 @@
 """Seconds that a review costs: published means, spread as simulated readers are.
 
 Shin et al. 2023 (npj Digital Medicine 6:82; 11 radiologists, while they did not see the AI): a mean of 13.1 s for chest
-radiographs on which an AI found nothing and of 18.4 s for the others. A box drawn by its four extreme points takes 7.0 s
-(Papadopoulos et al. 2017, ICCV).
+radiographs on which an AI found nothing and of 18.4 s for the others. A box drawn by its four extreme points takes
+7.0 s (Papadopoulos et al. 2017, ICCV).
 """
 
 from typing import Final
