@@ -1,6 +1,7 @@
 """Alarms of `radloop monitor` on the pages: red where proven, gray where nothing is, refused where damaged."""
 
 import pytest
+from msgspec.structs import replace
 
 import monitor_report
 import written_loop
@@ -47,8 +48,16 @@ def test_drift_shows_every_figure_and_every_reason_for_a_round(made, tmp_path):
     page = opened("drift", looked(made, tmp_path), compare="Alarms over time")
     assert table(page, "figure", "statistic").select("figure", "alarm_at").height == 2
     assert table(page, "rule", "due").select("rule", "value", "limit", "due").rows() == [("reviews", 210, 200, True)]
-    assert "of missed: too few images, or reviews, so far" in said(page)
+    assert "of 1 figure (missed): too few images, or reviews, so far" in said(page)
     assert "new-2 came into use" in said(page)
+
+
+def test_where_no_figure_has_images_enough_that_is_said(made, tmp_path):
+    told = monitor_report.report(alarm=None, due=False)
+    monitor_report.watched(tmp_path, replace(told, figures=told.figures[1:]))
+    text = said(opened("overview", Dashboard(dataset=made.dataset, monitor=tmp_path)))
+    assert ":gray[too few to say]" in text
+    assert "0 of 1 figure tested" in text
 
 
 def test_without_a_report_the_command_is_named(made, tmp_path):

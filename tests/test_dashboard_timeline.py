@@ -146,7 +146,7 @@ def test_monitor_that_found_nothing_is_gray_and_no_command_is_due(tmp_path):
     test = opened("timeline", Dashboard(out=tmp_path))
     text = said(test)
     assert ":gray[no alarm]" in text
-    assert "none is proven to have changed; false alarms accepted a year: 1" in text
+    assert "1 of 2 figures tested, none is proven to have changed; false alarms accepted a year: 1" in text
     assert "radloop monitor" not in [code.value for code in test.code]
     assert ":green" not in text
     assert ":red" not in text

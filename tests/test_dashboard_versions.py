@@ -128,6 +128,19 @@ def test_two_versions_that_the_store_keeps_are_set_beside_each_other(made, tmp_p
     assert (told["Images before"], told["Moved to another split"], told["Gone"]) == ("119", "2", "0")
 
 
+def test_store_that_keeps_the_dataset_alone_has_nothing_to_set_beside_it(made, tmp_path):
+    own = json.loads((made.dataset / "summary.json").read_text())["version"]
+    unit = tmp_path / "store" / "organized"
+    (unit / "versions").mkdir(parents=True)
+    kept = {own: history.Kept(manifest="0" * 32, documents="0" * 32)}
+    (unit / history.NAME).write_bytes(
+        history.encode(history.History(entries=(course_files.entry(own),), kept=kept).keeping(kept))
+    )
+    page = opened("versions", Dashboard(out=tmp_path, dataset=made.dataset), view="Two versions")
+    assert "There is no other version on this machine" in said(page)
+    assert not page.error
+
+
 def test_kept_version_that_is_damaged_is_refused_and_the_page_stays_up(made, tmp_path):
     (name,) = store(made, tmp_path, moved)
     path = next((tmp_path / "store" / "organized" / "versions" / name).glob("documents-*"))

@@ -19,6 +19,7 @@ from radloop.tables import TIME
 from radloop.words import several
 
 COMMAND: Final = "radloop monitor"
+_MOST_NAMED: Final = 5  # figures for which there is too little; the table has all
 _TIME: Final = "%Y-%m-%d %H:%M"
 _FIGURES: Final = pl.Schema(
     {
@@ -48,13 +49,21 @@ def tile(report: Report | None) -> tuple[str, str]:
     if report is None:
         return ":gray[nobody has looked]", f"`{COMMAND}` looks"
     due = ":orange[a round is due]" if any(rule.due for rule in report.due) else ""
-    looked = f"looked {report.looked_at:{_TIME}} UTC at {several(len(report.figures), 'figure')}"
+    tested = sum(is_tested(report))
+    looked = f"looked {report.looked_at:{_TIME}} UTC; {tested:,} of {several(len(report.figures), 'figure')} tested"
+    if not tested:
+        return _joined(":gray[too few to say]", due), f"{looked}: there are too few images and reviews"
     if not report.alarms:
-        says = f"{looked}: none is proven to have changed; false alarms accepted a year: {report.rate:g}"
+        says = f"{looked}, none is proven to have changed; false alarms accepted a year: {report.rate:g}"
         return _joined(":gray[no alarm]", due), says
     last = max(report.alarms, key=lambda alarm: alarm.at)
     figure = layout.plain(layout.shortened(last.figure, 60))
     return _joined(f":red[{several(len(report.alarms), 'alarm')}]", due), f"the last {_when(last)}, {figure}; {looked}"
+
+
+def is_tested(report: Report) -> list[bool]:
+    """Of each figure whether there are images or reviews enough."""
+    return [figure.statistic is not None for figure in report.figures]
 
 
 def _joined(*parts: str) -> str:
@@ -106,7 +115,8 @@ def show(inputs: Dashboard) -> None:
         layout.cannot_tell("whether anything changed: no figure is proven to have, which is no proof that none has.")
     few = [layout.plain(figure.figure) for figure in report.figures if figure.statistic is None]
     if few:
-        layout.cannot_tell(f"of {layout.listed(few)}: too few images, or reviews, so far.")
+        told = f"{several(len(few), 'figure')} ({layout.listed(few, _MOST_NAMED)})"
+        layout.cannot_tell(f"of {told}: too few images, or reviews, so far.")
     _figures(report)
     _due(report)
 
@@ -114,8 +124,6 @@ def show(inputs: Dashboard) -> None:
 def _figures(report: Report) -> None:
     told = [msgspec.structs.asdict(figure) for figure in report.figures]
     table = pl.DataFrame(told, schema=_FIGURES)
-    if table.is_empty():
-        return
     state = pl.when(pl.col("alarm_at").is_not_null()).then(pl.lit("alarm")).otherwise(pl.lit("no alarm"))
     share = pl.col("statistic") / pl.col("threshold")
     drawn = table.with_columns(state=state, share=share).drop_nulls("share").sort("share", descending=True)
@@ -134,6 +142,8 @@ def _figures(report: Report) -> None:
             units="An alarm where the statistic reached its threshold (1), once; as it was then. Evidence grows by "
             "factors, so the axis is logarithmic.",
         )
+    elif table.height:
+        layout.table(table, key="watched")
 
 
 def _due(report: Report) -> None:

@@ -109,7 +109,8 @@ def _empty(read: Course, events: pl.DataFrame) -> dict[Lane, str]:
     """By lane without an event, why."""
     empty = {lane: _COMMANDS[lane][0] for lane in landmarks.LANES if not (events["lane"] == lane).any()}
     if ALARMS in empty and read.report is not None:
-        empty[ALARMS] = f"No alarm until {read.report.looked_at:{_TIME}} UTC"
+        found = "No alarm" if any(alarms.is_tested(read.report)) else "Too few images and reviews to say"
+        empty[ALARMS] = f"{found} until {read.report.looked_at:{_TIME}} UTC"
     return {lane: "Refused: see above" if lane in read.refused else why for lane, why in empty.items()}
 
 

@@ -114,7 +114,8 @@ def _pair(inputs: Dashboard, found: Dataset) -> tuple[Dataset, Dataset] | None:
                 st.error(f"**Refused:** {layout.absent('other version', inputs.compare)}")
                 return None
             return found, loading.dataset(inputs.compare)
-        kept = kept_versions.kept(inputs)
+        own = version_charts.name(found)
+        kept = [version for version in kept_versions.kept(inputs) if version != own]
         if not kept:
             layout.missing(
                 "There is no other version on this machine to set beside this one.",
@@ -123,7 +124,7 @@ def _pair(inputs: Dashboard, found: Dataset) -> tuple[Dataset, Dataset] | None:
                 "radloop dashboard --compare OTHER",
             )
             return None
-        return _chosen(inputs, found, list(kept))
+        return _chosen(inputs, found, kept)
     except RadloopError as refused:
         st.error(f"**Refused:** {layout.plain(refused)}")
         return None
