@@ -11,7 +11,8 @@ import models_unit
 import monitor_report
 from app_pages import choose, every_view, opened, said, written
 from radloop import manifest
-from radloop.catalog import history, models, monitor
+from radloop.catalog import cards, gates, history, models, monitor
+from radloop.catalog.cards import Card
 from radloop.dashboard import course, landmarks, timeline_chart
 from radloop.options import Dashboard
 from test_dashboard_detector import table
@@ -164,15 +165,39 @@ def test_models_tell_what_let_them_through_and_which_gate_was_missed(whole):
     assert verdicts["c2"] == "passed every gate"
 
 
-def test_model_that_a_comparison_let_through_tells_its_verdict(tmp_path):
+def card(model: str, **verdict: str) -> Card:
+    told = {"name": "new", "version": "2", "detector": "onnx:new.onnx", "md5": "0" * 32, "map": [], "classes": ["a"]}
+    return Card(model, **told, has_own_classes=False, recipe="vinbigdata,size=1024", dataset="d1", verdict=verdict)
+
+
+def test_model_that_comparisons_let_through_tells_their_verdicts_its_dataset_and_recipe(tmp_path):
+    folder = tmp_path / manifest.MODELS
     models_unit.unit(
-        tmp_path / manifest.MODELS,
+        folder,
+        models_unit.comparison("c2"),
         models_unit.comparison("c3", split="canary"),
         aliases=course_files.moves((2, "promote", "new-2", "old-1", "c3", None)),
+        **{f"new-2/{cards.NAME}": card("new-2", staging="c2", canary="c3").document},
     )
     test = choose(opened("timeline", Dashboard(out=tmp_path)), 0, GATES)
     own = dict(table(test, "what", "value").select("what", "value").iter_rows())
+    assert own["verdict on staging"] == "passed every gate (c2)"
     assert own["verdict on canary"] == "passed every gate (c3)"
+    assert (own["dataset version"], own["recipe of its pictures"]) == ("d1", "vinbigdata,size=1024")
+    assert "Cannot tell" not in said(test)
+    (folder / "new-2" / cards.NAME).write_bytes(b"{")
+    test = choose(opened("timeline", Dashboard(out=tmp_path)), 0, GATES)
+    assert "Promote the model again" in test.error[0].value.replace("\\", "")
+    assert "verdict on canary" in table(test, "what", "value")["what"]
+
+
+def test_split_that_was_asked_often_is_worn_as_the_gates_say(tmp_path):
+    often = next(uses for uses in range(1, 100) if gates.wear(uses, gates.ALPHA) > gates.WORN)
+    asked = [models_unit.comparison(f"c{number}") for number in range(often)]
+    models_unit.unit(tmp_path / manifest.MODELS, *asked, models_unit.comparison("d", split="canary"))
+    test = choose(opened("timeline", Dashboard(out=tmp_path)), 0, GATES)
+    uses = table(test, "split", "worn").select("split", "comparisons that asked it", "worn").rows()
+    assert uses == [("canary", 1, False), ("staging", often, True)]
 
 
 def test_comparison_that_the_manifest_does_not_vouch_for_is_refused(tmp_path):

@@ -43,7 +43,7 @@ def page(inputs: Dashboard) -> None:
     if view == _VIEWS[0]:
         _happened(read)
     else:
-        model_tables.show(read)
+        model_tables.show(read, inputs.models_folder)
 
 
 def _state(read: Course) -> None:
