@@ -1,20 +1,24 @@
 """The benchmarks run, judge and tell; what they measure is for `make bench`."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import annotations_csv, harness, missed, page, rounds  # noqa: E402
+from benchmarks import annotations_csv, harness, missed, page, rounds, suspects  # noqa: E402
 from benchmarks.__main__ import STAGES  # noqa: E402
 from benchmarks.harness import Growth, Limit, Point, Result, Section, Turn  # noqa: E402
 
+from radloop.catalog import truth  # noqa: E402
 from radloop.sources import synthetic  # noqa: E402
 from radloop.split_sizes import SplitSizes  # noqa: E402
+from radloop.tables import EDGES  # noqa: E402
 
 MACHINE = {
     "date": "2026-01-02 03:04 UTC",
@@ -108,6 +112,31 @@ def test_each_order_of_the_queue_holds_every_image_once(spec, tmp_path):
     assert all(sorted(queued["image_id"]) == sorted(outcome["image_id"]) for queued in orders.values())
     nothing = [queued.head(40).filter(kind="nothing found").height for queued in orders.values()]
     assert nothing[0] < nothing[1] < nothing[2]
+
+
+@pytest.mark.slow
+def test_most_of_the_first_suspects_have_an_error_that_was_planted(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["suspects", "--images", "600", "--detector", "oracle:0.6"])
+    suspects.main()
+
+    told = capsys.readouterr().out
+    assert "400 images" in told
+    assert float(re.search(r"first  50: precision (0\.\d+|1\.00)", told)[1]) > 0.5  # by chance 0.14
+
+
+@pytest.mark.slow
+def test_planted_errors_are_of_the_kinds_that_they_are_said_to_be():
+    readings = synthetic.readings(300, seed=1)
+    known, image_ids = truth.of(readings), readings["image_id"].unique().sort()
+    planted = suspects.plant(known, image_ids, np.random.default_rng(0))
+
+    drawn = planted.labels.drop_nulls("class_id")
+    each = round(0.05 * known.height)
+    assert planted.errors["suspicion"].value_counts()["count"].to_list() == [each] * 4
+    assert drawn.height == known.height  # as many were added as left out
+    same = drawn.join(known, on=["image_id", "class_id", *EDGES], how="semi").height
+    assert same == known.height - 3 * each
+    assert set(planted.labels["image_id"]) == set(image_ids)
 
 
 @pytest.mark.slow

@@ -94,12 +94,12 @@ def order(options: Review, *, progress: Progress = silent) -> Queued:
         options.worklist,
         options.reader,
         options.order,
-        _of_unknown_detectors(measured),
+        _of_unknown_detectors(measured, waits.join(known.readings, on="image_id", how="semi")),
     )
 
 
-def _of_unknown_detectors(measured: Measured) -> tuple[str, ...]:
-    if measured.reliable:
+def _of_unknown_detectors(measured: Measured, labelled: pl.DataFrame) -> tuple[str, ...]:
+    if measured.reliable or labelled.is_empty():
         return ()
     splits = ",".join(reliability.SPLITS)
     return (

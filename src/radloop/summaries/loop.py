@@ -20,7 +20,7 @@ from radloop.pipelines.reviewing import Queued, Reviewed
 from radloop.summaries.figures import interval
 from radloop.summaries.registry import of
 from radloop.tables import DETECTOR
-from radloop.words import several
+from radloop.words import Order, several
 
 MOST_IN_QUEUE = 20
 _LABEL_FIGURES = ("precision", "recall", "ap")
@@ -84,7 +84,7 @@ def _queued(record: Queued) -> Summary:
         facts=(
             ("feedback", f"{record.feedback:,}, with {several(record.reviews, 'review')}"),
             ("disputed", f"{record.disputed:,}"),
-            ("order", f"{record.order}: {ORDERS[record.order].says}"),
+            ("order", "most suspected first" if record.worklist == "suspects" else _order(record.order)),
             *facts,
         ),
         grids=(Grid("most worth a radiologist's look", (head, *rows)),) if rows else (),
@@ -115,6 +115,10 @@ def _for_all(record: Queued) -> _Table:
     ]
     head = ("place", "feedback", "image", "top finding", "score", "place by", "state")
     return head, rows, (("places", _counted(record.queue["kind"])), ("states", _counted(record.queue["state"])))
+
+
+def _order(name: Order) -> str:
+    return f"{name}: {ORDERS[name].says}"
 
 
 def _figure(row: Mapping[str, Any]) -> float:
