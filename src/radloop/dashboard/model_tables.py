@@ -114,7 +114,7 @@ def _uses(models: Models) -> None:
     shown = models.uses.select(
         "split", pl.col("dataset").alias("dataset version"), pl.col("comparisons").alias("comparisons that asked it")
     ).with_columns(
-        pl.Series("a bad one has passed with up to", [f"{one:.0%}" for one in wear], dtype=pl.String),
+        pl.Series("chance that a bad one passed, up to", [f"{one:.0%}" for one in wear], dtype=pl.String),
         pl.Series("worn", [one > gates.WORN for one in wear], dtype=pl.Boolean),
     )
     st.caption(
