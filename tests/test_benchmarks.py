@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import annotations_csv, harness, missed, page, rounds, suspects  # noqa: E402
+from benchmarks import annotations_csv, harness, missed, page, policies, rounds, suspects  # noqa: E402
 from benchmarks.__main__ import STAGES  # noqa: E402
 from benchmarks.harness import Growth, Limit, Point, Result, Section, Turn  # noqa: E402
 
@@ -162,3 +162,22 @@ def test_production_is_not_used_up_over_rounds_of_new_patients(tmp_path, monkeyp
         assert one.left > 0
     assert played[-1].training == 12 + sum(one.trained for one in played)
     assert "| number | came |" in rounds.table(played)
+
+
+@pytest.mark.slow
+def test_thresholds_below_the_wish_are_as_rare_as_said():
+    found = policies.coverage(60)
+    assert found["with a threshold"] > 0.3
+    assert found["with one below the wish"] <= 0.05
+
+
+@pytest.mark.slow
+def test_policies_are_judged_over_the_same_feedback_and_a_wish_is_a_floor():
+    rows = policies.judged(policies.told(1000, noise=0.3))
+    assert [one["images"] for one in rows] == [750] * len(rows)
+    (first, *_), calibrated = rows, [one for one in rows if one["proven"]]
+    assert first["policy"] == "threshold"
+    assert first["labels"] > 50
+    assert calibrated
+    assert all(one["precision"] > float(one["policy"].rpartition(" ")[2]) for one in calibrated)
+    assert policies.table(rows).count("\n") == len(rows) + 1

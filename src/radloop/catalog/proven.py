@@ -33,6 +33,7 @@ PROVEN: Final = pl.Schema(  # `Threshold`, a row each
         "precision": pl.Float64(),
         "low": pl.Float64(),
         "too_few": pl.Boolean(),
+        "reach": pl.Float64(),
     }
 )
 
@@ -50,7 +51,7 @@ def by(rule: Rule, judged: pl.DataFrame, boxes: pl.DataFrame, readings: pl.DataF
     here = {model: judging.matched(judging.part(shown, model[0], model[1], SPLIT), boxes, readings) for model in models}
     return replace(
         rule,
-        thresholds=tuple(one for model, known in here.items() for one in _thresholds(model, known, rule)),
+        thresholds=tuple(one for model, known in here.items() for one in thresholds(model, known, rule)),
         calibrations=tuple(_calibration(model, known, rule) for model, known in here.items()),
     )
 
@@ -59,6 +60,19 @@ def table(rule: Rule, classes: Taxonomy) -> pl.DataFrame:
     """PROVEN: the thresholds of a rule, as people read them."""
     named = [asdict(one) | {"class_name": classes.name(one.class_id)} for one in rule.thresholds]
     return pl.DataFrame(named, schema=PROVEN)
+
+
+def out_of_reach(rule: Rule, classes: Taxonomy) -> tuple[str, ...]:
+    """What is to be said where no class of any model has a threshold, and how one gets one."""
+    if not rule.thresholds or any(one.above is not None for one in rule.thresholds):
+        return ()
+    known = [one for one in rule.thresholds if one.reach is not None]
+    best = max(known, key=lambda one: one.reach or 0, default=None)
+    most = f"; the most is {best.reach:.2f}, of {classes.name(best.class_id)}" if best else ""
+    return (
+        f"no class has a threshold: of none it is proven that {rule.precision:g} of its boxes are right{most}. Without "
+        f"a review nothing trains; a lower --precision, or more images of {SPLIT}, give labels",
+    )
 
 
 def require(unproven: pl.DataFrame) -> None:
@@ -71,8 +85,8 @@ def require(unproven: pl.DataFrame) -> None:
         )
 
 
-def _thresholds(model: tuple[str, str], here: Matched, rule: Rule) -> Iterator[Threshold]:
-    """One for each class that the model told above `doubtful`."""
+def thresholds(model: tuple[str, str], here: Matched, rule: Rule) -> Iterator[Threshold]:
+    """One for each class that the model (name, version) told above `Rule.doubtful`."""
     cutoffs = [rule.doubtful, *(one for one in CUTOFFS if one > rule.doubtful)]
     looked = Looked(here.images)
     told = looked.of(here.boxes).filter(pl.col("confidence") > rule.doubtful)
@@ -99,6 +113,7 @@ def _thresholds(model: tuple[str, str], here: Matched, rule: Rule) -> Iterator[T
             groups=int(groups[at]),
             precision=float(right.sum(axis=1)[at] / counted),
             low=None if np.isnan(low[at]) else float(low[at]),
+            reach=None if np.isnan(low).all() else float(np.nanmax(low)),
             too_few=not len(held) and bool(np.isnan(low[0]) or best ** (1 / groups[0]) < rule.precision),
         )
 

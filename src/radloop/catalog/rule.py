@@ -30,6 +30,7 @@ class Threshold:
     precision: float | None  # so many of them right,
     low: float | None  # at least, with all other cutoffs in 95 of 100 cases
     too_few: bool  # no cutoff could have been proven, were all boxes right
+    reach: float | None = None  # the highest precision that is proven of any cutoff
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         notes = (
             *playing,
             *silent,
+            *proven.out_of_reach(rule, classes),
             *_waiting(decided, options.reviews_folder),
             *_idle(decided, rule, synthetic=known.synthetic),
             *_elsewhere(decided, found.feedback, known),

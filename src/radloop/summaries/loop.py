@@ -196,7 +196,7 @@ def _retrained(record: Retrained) -> Summary:
 
 def _proven(thresholds: pl.DataFrame, wish: float) -> tuple[Grid, ...]:
     """From which confidence on each class of each model is a label; nothing where one confidence is for all."""
-    head = ("class", "labels above", "boxes", "groups", "right", "at least")
+    head = ("class", "labels above", "boxes", "groups", "right", "at least", "most at any")
     return tuple(
         Grid(
             f"{judging.name(*model)}: thresholds at which {wish:g} are right on validation images",
@@ -209,7 +209,8 @@ def _proven(thresholds: pl.DataFrame, wish: float) -> tuple[Grid, ...]:
 def _proven_class(row: Mapping[str, Any]) -> tuple[str, ...]:
     above = f"{row['above']:g}" if row["above"] is not None else "none"
     least = "too few" if row["too_few"] else f"{row['low']:.2f}"
-    return row["class_name"], above, f"{row['boxes']:,}", f"{row['groups']:,}", f"{row['precision']:.2f}", least
+    most = "–" if row["reach"] is None else f"{row['reach']:.2f}"
+    return row["class_name"], above, f"{row['boxes']:,}", f"{row['groups']:,}", f"{row['precision']:.2f}", least, most
 
 
 def _after_retraining(record: Retrained) -> tuple[str, ...]:
