@@ -1,22 +1,26 @@
 """How often does a challenger pass whose true difference is known, and how often was it said that it would?
 
-    python -m benchmarks.gates [--pairs 400] [--images 300,1000] [--agreement 0.9]
+    python -m benchmarks.gates [--pairs 400] [--images 300,1000] [--agreement 0.9] [--rows FILE]
 
 Two models answer on the same images: what is hard about an image or a box, or looks like a finding and is none, is so
 for both, to `agreement` (the correlation of their evidence for one box). The true mAP of each is that of the same model
 on 150,000 images. Of each set of images the power is computed from the champion's boxes alone, as `radloop compare`
-does, and then an equal challenger, one that is worse by 0.03 and one that is better by 0.03 take the test.
+does, and then an equal challenger, one that is worse by 0.03 and one that is better by 0.03 take the test. FILE keeps
+every answer: a run that was stopped goes on from it.
 """
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from radloop.catalog.gates import ALPHA
 from radloop.measures import evaluation, intervals, power
 from radloop.measures.bootstrap import RESAMPLES
 from radloop.measures.evaluation import DrawnPrecision
@@ -175,17 +179,27 @@ def summary(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def run(
-    pairs: int, images: Sequence[int], *, agreement: float, alpha: float = 0.025, seed: int = 0, large: int = LARGE
+    pairs: int,
+    images: Sequence[int],
+    *,
+    agreement: float,
+    alpha: float = ALPHA,
+    rows: Path | None = None,
+    large: int = LARGE,
 ) -> pl.DataFrame:
-    """`play` as often as asked."""
-    lifted, rng = lifts(images=large, seed=seed), np.random.default_rng(seed)
-    rows = [
-        row
-        for count in images
-        for _ in range(pairs)
-        for row in play(rng, count, lifted, agreement=agreement, alpha=alpha)
-    ]
-    return pl.DataFrame(rows)
+    """`play` as often as asked; the seed of a set of images is its number. rows: what was played before lies there."""
+    lifted = lifts(images=large)
+    told = [json.loads(line) for line in rows.read_text().splitlines()] if rows and rows.exists() else []
+    done = {(row["images"], row["seed"]) for row in told}
+    for seed, count in ((seed, count) for seed in range(pairs) for count in images):
+        if (count, seed) not in done:
+            rng = np.random.default_rng([seed, count])
+            new = [row | {"seed": seed} for row in play(rng, count, lifted, agreement=agreement, alpha=alpha)]
+            told += new
+            if rows:
+                with rows.open("a") as file:
+                    file.writelines(json.dumps(row) + "\n" for row in new)
+    return pl.DataFrame(told).sort("images", maintain_order=True)
 
 
 def main() -> None:
@@ -193,10 +207,11 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--images", default="300,1000")
     parser.add_argument("--agreement", type=float, default=power.AGREEMENT)
-    parser.add_argument("--alpha", type=float, default=0.025)
+    parser.add_argument("--alpha", type=float, default=ALPHA)
+    parser.add_argument("--rows", type=Path)
     chosen = parser.parse_args()
     images = [int(count) for count in chosen.images.split(",")]
-    found = summary(run(chosen.pairs, images, agreement=chosen.agreement, alpha=chosen.alpha))
+    found = summary(run(chosen.pairs, images, agreement=chosen.agreement, alpha=chosen.alpha, rows=chosen.rows))
     with pl.Config(tbl_cols=-1, tbl_rows=-1, tbl_width_chars=300, float_precision=4, tbl_hide_dataframe_shape=True):
         print(found)
 

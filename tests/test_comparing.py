@@ -12,7 +12,7 @@ from memory_store import KilledError, MemoryStore
 from radloop import storage, summaries
 from radloop.catalog import gates, models
 from radloop.errors import BusyError, StoreError, UsageError
-from radloop.options import Compare, Etl, Promote, Simulate
+from radloop.options import Compare, Etl, Promote, Rollback, Simulate
 from radloop.pipelines import comparing, offline, online, promoting, registry
 from radloop.pipelines.registry import Registry
 from radloop.split_sizes import SplitSizes
@@ -161,6 +161,23 @@ def test_promotion_follows_passed_gates_and_the_alias_is_a_detector(out):
         Simulate(out=out, detector="champion", splits=("test",), load_pattern="1", stage_seconds=0.1, jobs=1)
     )
     assert run.detector == "oracle noise-0"
+
+
+def test_alias_goes_back_to_the_model_before_and_says_where_there_is_none(out):
+    first(out)
+    with pytest.raises(UsageError, match="there is nothing to go back to"):
+        promoting.rollback(Rollback(out=out, model="previous"))
+    promoting.promote(Promote(out=out, model="oracle:0", force=True, reason="tried"))
+    assert promoting.rollback(Rollback(out=out, model="previous", dry_run=True)).done is False
+    with pytest.raises(UsageError, match=r"did not mean 'lungs-1' before: name one of oracle-noise-0\.5"):
+        promoting.rollback(Rollback(out=out, model="lungs-1"))
+
+    moved = promoting.rollback(Rollback(out=out, model="previous", reason="it missed a nodule"))
+
+    assert (moved.model, moved.previous) == ("oracle-noise-0.5", "oracle-noise-0")
+    told = models.read(out / "store" / "models")
+    assert told.aliases == {"champion": "oracle-noise-0.5"}
+    assert told.history.select("action", "reason").row(-1) == ("rollback", "it missed a nodule")
 
 
 def test_model_with_a_file_is_kept_with_it_and_runs_from_there(out):

@@ -167,9 +167,9 @@ def versions(chosen: options.Versions, progress: Progress) -> object:
 
 @_command("Data")
 def rollback(chosen: options.Rollback, progress: Progress) -> object:
-    from radloop.pipelines import versioning
+    from radloop.pipelines import promoting, versioning
 
-    return versioning.rollback(chosen, progress=progress)
+    return (versioning if chosen.model is None else promoting).rollback(chosen, progress=progress)
 
 
 @_command("Data")

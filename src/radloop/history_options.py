@@ -22,11 +22,21 @@ class Versions(Json, Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class Rollback(Json, DryRun, Stored):
-    """Make an earlier version the current one again, in the store and in OUT. What was held out stays so."""
+    """Make an earlier version, or an earlier model, the current one again. What was held out stays so."""
 
     data: str | None = option(
         None, About("The version of the dataset, by the beginning of its id.", shown="none", ours=False)
     )
+    model: str | None = option(
+        None,
+        About(
+            "In the place of --data: the id of a model that the alias meant before; or previous, the last such.",
+            shown="none",
+            ours=False,
+        ),
+    )
+    alias: str = option("champion", About("The alias that --model moves.", ours=False))
+    reason: str = option("", About("Why --model moves it, in a few words; it is kept.", ours=False))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -141,6 +141,9 @@ class RollbackKeywords(TypedDict, total=False):
     out: Text
     store: Text | None
     data: Text | None
+    model: Text | None
+    alias: Text
+    reason: Text
     dry_run: bool
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from radloop.pipelines.ingesting import Ingested
     from radloop.pipelines.offline import EtlPreview, Extracted, Loaded, Transformed
     from radloop.pipelines.online import Simulation
+    from radloop.pipelines.promoting import Moved
     from radloop.pipelines.retraining import Retrained
     from radloop.pipelines.reviewing import Queued, Reviewed
     from radloop.pipelines.versioning import Listed, RolledBack
@@ -183,16 +184,18 @@ def versions(
 @given.named(of.Rollback)
 def rollback(
     options: of.Rollback | None = None, /, *, progress: Progress | bool = False, **told: Unpack[RollbackKeywords]
-) -> RolledBack:
-    """Make an earlier version the current one again, in the store and in `out`.
+) -> RolledBack | Moved:
+    """Make an earlier version the current one again, in the store and in `out`; or with `model` an earlier model.
 
     >>> current = radloop.versions(store="data/store").current
     >>> radloop.rollback(data=current, out="data", dry_run=True).version == current
     True
     """
-    from radloop.pipelines import versioning
+    from radloop.pipelines import promoting, versioning
 
     with given.running(of.Rollback, options, told, progress) as run:
+        if run.options.model is not None:
+            return promoting.rollback(run.options, progress=run.progress)
         return versioning.rollback(run.options, progress=run.progress)
 
 

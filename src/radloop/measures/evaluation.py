@@ -353,8 +353,16 @@ def _drawn_precision(matched: pl.DataFrame, truth: csr_array, here: Looked, resa
 
 
 def _precision(seen: Floats, correct: npt.NDArray[np.bool_], known: Floats) -> Floats:
-    """The average precision in each draw, NaN in one without a box of the class; arguments as of `precision_at`."""
-    return np.asarray(precision_at(seen, correct, known).sum(axis=0) / len(RECALLS))
+    """The mean of `precision_at` in each draw, NaN in one without a box of the class; arguments as there.
+
+    A box that is right is the first to reach some of RECALLS: so many times its precision counts.
+    """
+    right, envelope = _envelope(seen, correct)
+    first = np.flatnonzero(correct | (np.arange(len(correct)) == 0))
+    reached = np.searchsorted(RECALLS, ratio(right[first], np.broadcast_to(known, right[first].shape)), side="right")
+    counts = np.diff(reached, axis=0, prepend=0)
+    mean = (envelope[first] * counts).sum(axis=0) / len(RECALLS)
+    return np.where(known > 0, mean, np.nan)
 
 
 def precision_at(seen: Floats, correct: npt.NDArray[np.bool_], known: Floats) -> Floats:
@@ -363,9 +371,7 @@ def precision_at(seen: Floats, correct: npt.NDArray[np.bool_], known: Floats) ->
     COCO's: the best of any threshold that finds as much. NaN in a draw without a box of the truth.
     seen: [prediction, draw], the most confident first, how often its image is drawn; known: [draw], boxes of the truth.
     """
-    right = (seen * correct[:, np.newaxis]).cumsum(axis=0)
-    precision = np.nan_to_num(ratio(right, seen.cumsum(axis=0)))
-    envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    right, envelope = _envelope(seen, correct)
     found = np.full((len(RECALLS), len(known)), np.nan)
     for draw in np.flatnonzero(known > 0):
         at = np.searchsorted(right[:, draw] / known[draw], RECALLS, side="left")
@@ -373,6 +379,13 @@ def precision_at(seen: Floats, correct: npt.NDArray[np.bool_], known: Floats) ->
         found[:, draw] = 0
         found[reached, draw] = envelope[at[reached], draw]
     return found
+
+
+def _envelope(seen: Floats, correct: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Down to each prediction and in each draw: how many are right, and the best precision from there on."""
+    right = (seen * correct[:, np.newaxis]).cumsum(axis=0)
+    precision = np.nan_to_num(ratio(right, seen.cumsum(axis=0)))
+    return right, np.maximum.accumulate(precision[::-1], axis=0)[::-1]
 
 
 def _per_class(classes: Taxonomy, columns: dict[str, Any]) -> pl.DataFrame:

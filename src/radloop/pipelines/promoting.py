@@ -13,7 +13,7 @@ from radloop.catalog import cards, models, version
 from radloop.catalog.cards import Card
 from radloop.catalog.version import Version
 from radloop.errors import UsageError
-from radloop.options import Promote, Simulate, Watch
+from radloop.options import Promote, Rollback, Simulate, Watch
 from radloop.pipelines import registry
 from radloop.pipelines.comparisons import contestants
 from radloop.pipelines.comparisons.contestants import Contestant
@@ -24,6 +24,7 @@ from radloop.taxonomy import Taxonomy
 
 S = TypeVar("S", Simulate, Watch)
 
+PREVIOUS: Final = "previous"
 FORCED: Final = "forced"  # in a verdict: why a model was promoted without one
 
 
@@ -57,6 +58,33 @@ def promote(options: Promote, *, progress: Progress = silent) -> Moved:
         store.preflight()
         with registry.opened(options.out, store) as kept:
             return _promote(options, dataset, kept, store)
+
+
+def rollback(options: Rollback, *, progress: Progress = silent) -> Moved:
+    """Let an alias mean a model again that it meant before: `model`, or with "previous" the last one.
+
+    Raises UsageError where there is none, BusyError or StoreError where somebody else is at it.
+    """
+    del progress
+    if options.data is not None:
+        raise UsageError("rollback takes --data or --model, one at a time: name one.")
+    with closing(storage.open_store(options.store_address)) as store:
+        store.preflight()
+        with registry.opened(options.out, store) as kept:
+            asked = None if options.model in (None, PREVIOUS) else options.model
+            model, current = models.before(kept.models, options.alias, asked), kept.models.aliases.get(options.alias)
+            if model is None or model == current:
+                meant = kept.models.history.filter(alias=options.alias)["model"].unique().sort().to_list()
+                others = ", ".join(name for name in meant if name != current)
+                raise UsageError(
+                    f"{options.alias} means {current or 'no model'}, and "
+                    + (f"did not mean {asked[:60]!r} before" if asked else "meant none before")
+                    + (f": name one of {others}." if others else ": there is nothing to go back to.")
+                )
+            card = cards.read(kept.folder, model)
+            verdict = {} if card is None else card.verdict
+            moved = Moved(options.alias, model, current, "rollback", verdict, kept.folder, store.address, done=False)
+            return moved if options.dry_run else _move(moved, kept, {}, {}, options.reason)
 
 
 def _promote(options: Promote, dataset: Version, kept: Registry, store: Store) -> Moved:

@@ -102,7 +102,9 @@ def rollback(options: Rollback, *, now: datetime | None = None, progress: Progre
     Raises UsageError where no version is called so, StoreError where it is not whole.
     """
     if options.data is None:
-        raise UsageError("rollback needs to know to which version. Give --data; `radloop versions` lists them.")
+        raise UsageError(
+            "rollback needs to know what to. Give --data (`radloop versions` lists them) or --model previous."
+        )
     into, writing = options.out / _UNIT, not options.dry_run
     with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as store:
         store.preflight()
