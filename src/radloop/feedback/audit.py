@@ -91,7 +91,7 @@ def audited(
         .unique(["image_id", *DETECTOR], keep="last", maintain_order=True)
         .with_columns(reviewed=(pl.col("verdict") != "reject").fill_null(value=False))
     )
-    mistaken = wrong(drawn.filter("reviewed"), records.detections, reviewed.findings, rule)
+    mistaken = _wrong(drawn.filter("reviewed"), records.detections, reviewed.findings, rule)
     counted = drawn.join(images.select("image_id", "group").unique("image_id"), on="image_id", how="left").with_columns(
         wrong=pl.col("feedback_id").is_in(mistaken), bare=pl.col("class_id").is_not_null() & ~pl.col("complete")
     )
@@ -135,7 +135,7 @@ def _of_each_image(settled: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def wrong(looked: pl.DataFrame, detections: pl.DataFrame, findings: pl.DataFrame, rule: Rule) -> list[str]:
+def _wrong(looked: pl.DataFrame, detections: pl.DataFrame, findings: pl.DataFrame, rule: Rule) -> list[str]:
     """The feedbacks whose boxes are not those of their review."""
     told = detections.filter(pl.col("confidence") >= rule.doubtful).join(looked, on="feedback_id", how="semi")
     shown = _boxes(told, "feedback_id")

@@ -4,17 +4,19 @@ What is watched is the stream that a detector sees at work: images of production
 held out or trained on. A look at one picture counts once, the first; so does a review of one image.
 """
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
 from radloop.catalog.models import model_id
 from radloop.catalog.rule import Rule
-from radloop.feedback import audit, matching
+from radloop.feedback import matching, weighing
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
 from radloop.measures import sequential
-from radloop.measures.sequential import Day
+from radloop.measures.sequential import Day, Followed
 from radloop.tables import DETECTOR, HELD_OUT, TIME
 from radloop.taxonomy import Taxonomy
 
@@ -34,6 +36,7 @@ PICTURE: Final = {"mean": "mean gray value", "std": "contrast", "sharpness": "sh
 
 _FIRST: Final = sequential.LEARNING * sequential.LEAST_UNITS  # images that tell which sites and readers there are
 _RULE: Final = Rule()
+_YEAR_SECONDS: Final = 365.25 * 86_400
 
 
 def looks(judged: pl.DataFrame, told: pl.Series, images: pl.DataFrame) -> pl.DataFrame:
@@ -112,10 +115,8 @@ def of_reviews(
         said.filter(~pl.col("adjudicates"))
         .join(about, on="feedback_id", maintain_order="left")
         .unique("look", keep="first", maintain_order=True)
-        .with_columns(review="file")
     )
-    differ = audit.wrong(first, records.detections, reviewed.findings, _RULE)
-    shown = records.detections.filter(pl.col("confidence") >= _RULE.doubtful).select("feedback_id", "class_id")
+    shown = records.detections.filter(pl.col("confidence") >= _RULE.doubtful)
     found = reviewed.findings.join(first, on="file").select("feedback_id", "class_id").unique()
     missed = found.join(shown, on=["feedback_id", "class_id"], how="anti").with_columns(value=pl.lit(1.0))
     each = (
@@ -125,9 +126,9 @@ def of_reviews(
         .sort("timestamp", "feedback_id", "class_id")
     )
     any_class = each.group_by("feedback_id", maintain_order=True).agg(pl.first("timestamp", "group"), pl.max("value"))
-    corrected = pl.col("feedback_id").is_in(differ).cast(pl.Float64)
+    corrected = first.with_columns(value=(~_as_shown(first, shown, reviewed.findings)).cast(pl.Float64))
     values = [
-        _values(first, "review", "corrected", corrected, share=True),
+        _values(corrected, "review", "corrected", pl.col("value"), share=True),
         _values(any_class, "review", "missed", pl.col("value"), share=True),
     ]
     for class_id, name in enumerate(classes.names):
@@ -136,6 +137,14 @@ def of_reviews(
         read = (pl.col("reviewer") == reader).cast(pl.Float64)
         values.append(_values(first, "review", f"read by {reader}", read, share=True))
     return pl.concat(values)
+
+
+def _as_shown(said: pl.DataFrame, shown: pl.DataFrame, findings: pl.DataFrame) -> pl.Series:
+    """Whether each review means what the model showed."""
+    other = pl.format("shown {}", "feedback_id")
+    both = pl.concat([findings, shown.select(other.alias("file"), *findings.columns[1:])])
+    pairs = said.select("file", verdict=pl.lit(""), file_other=other, verdict_other=pl.lit(""))
+    return weighing.mean_the_same(pairs, both)
 
 
 def _values(looked: pl.DataFrame, kind: str, figure: str, value: pl.Expr, *, share: bool = False) -> pl.DataFrame:
@@ -147,10 +156,36 @@ def _values(looked: pl.DataFrame, kind: str, figure: str, value: pl.Expr, *, sha
     return named.select(VALUES.names()).cast(VALUES)
 
 
+@dataclass(frozen=True)
+class Watched:
+    """One figure, day by day, and what came of it."""
+
+    kind: str
+    share: bool
+    days: list[Day]
+    limit: float  # of the e-detector
+    came: Followed
+
+
+def watch(values: pl.DataFrame, *, rate: int, day_seconds: float) -> dict[str, Watched]:
+    """Every figure of VALUES, followed; each kind has an equal part of the accepted false alarms a year, `rate`.
+
+    How many figures there are is known when the first of them is tested, and stays.
+    """
+    counted = days(values, day_seconds)
+    kinds = Counter(kind for kind, *_ in counted.values())
+    blocks_a_year = _YEAR_SECONDS / day_seconds
+    watched = {}
+    for figure, (kind, share, each) in counted.items():
+        limit = sequential.threshold(rate, 1 / (len(kinds) * kinds[kind]), blocks_a_year)
+        watched[figure] = Watched(kind, share, each, limit, sequential.follow(each, limit, share=share))
+    return watched
+
+
 def days(values: pl.DataFrame, seconds: float) -> dict[str, tuple[str, bool, list[Day]]]:
     """Kind, share and days of each figure, in the order of VALUES. A day lasts so many `seconds`, from 1970 on."""
     microseconds = round(seconds * 1_000_000)
-    dated = values.with_columns(day=pl.col("at").dt.epoch("us") // microseconds)
+    dated = values.with_columns(pl.col("group").rank("dense"), day=pl.col("at").dt.epoch("us") // microseconds)
     units = dated.group_by("kind", "figure", "share", "day", "group", maintain_order=True).agg(pl.mean("value"))
     each = units.group_by("kind", "figure", "share", "day", maintain_order=True).agg(
         units=pl.col("value").count().cast(pl.Int64), total=pl.col("value").sum()

@@ -84,7 +84,7 @@ def threshold(rate: int, weight: float, blocks_a_year: float) -> float:
     """Where a figure alarms that has the share `weight` of the accepted `rate` of false alarms a year over all figures.
 
     An e-detector that alarms at A takes at least A blocks on average to do so without a change (Shin et al. 2023,
-    Theorem 2.4).
+    section 2).
     """
     return CAUTION * blocks_a_year / (accepted(rate) * weight)
 

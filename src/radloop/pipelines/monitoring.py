@@ -17,16 +17,14 @@ from radloop.errors import FeedbackError
 from radloop.feedback import guard, months, reviews, stream
 from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.stream import Watched
 from radloop.measures import sequential
-from radloop.measures.sequential import Day, Followed
 from radloop.options import Monitor
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
 from radloop.words import several
 
-_YEAR_SECONDS: Final = 365.25 * 86_400
 _DAY: Final = timedelta(days=1)
-_KINDS: Final = 3  # each has an equal part of the accepted false alarms
 
 
 @dataclass(frozen=True)
@@ -153,37 +151,30 @@ def _figures(
             stream.of_reviews(said, there.reviewed, seen, there.records, classes),
         ]
     )
-    counted = stream.days(values, seconds)
-    kinds = [kind for kind, *_ in counted.values()]
-    for name, (kind, share, days) in counted.items():
-        limit = sequential.threshold(
-            options.false_alarms, 1 / (_KINDS * kinds.count(kind)), blocks_a_year=_YEAR_SECONDS / seconds
-        )
-        yield _figure(name, kind, days, sequential.follow(days, limit, share=share), limit, share, seconds)
+    for name, watched in stream.watch(values, rate=options.false_alarms, day_seconds=seconds).items():
+        yield _figure(name, watched, seconds)
 
 
-def _figure(name: str, kind: str, days: list[Day], came: Followed, limit: float, share: bool, seconds: float) -> Figure:
-    def end(block: int, *, of_last: bool = True) -> datetime:
-        day = came.blocks[block].last + 1 if of_last else came.blocks[block].first
-        return datetime.fromtimestamp(day * seconds, UTC)
+def _figure(name: str, watched: Watched, seconds: float) -> Figure:
+    came, share = watched.came, watched.share
 
     def shown(value: float) -> str:
         return f"{value:.1%}" if share else f"{value:.4g}"
 
-    alarm = None if came.alarm is None else end(came.alarm)
+    alarm = None if came.alarm is None else datetime.fromtimestamp((came.blocks[came.alarm].last + 1) * seconds, UTC)
     if not came.enough:
-        says = sequential.missing(days, share=share)
-    elif alarm is None or came.begin is None:
+        says = sequential.missing(watched.days, share=share)
+    elif came.begin is None:
         says = f"{shown(came.usual)}; no change found"
     else:
-        begin = end(came.begin, of_last=False)
+        begin = datetime.fromtimestamp(came.blocks[came.begin].first * seconds, UTC)
         says = f"{shown(came.usual)} before {_short(begin, seconds)}, {shown(came.lately)} since"
     return Figure(
         figure=name,
-        kind=kind,  # type: ignore[arg-type]
+        kind=watched.kind,  # type: ignore[arg-type]
         n=came.units,
         statistic=came.statistic if came.enough else None,
-        threshold=limit,
+        threshold=watched.limit,
         alarm_at=alarm,
         direction=came.direction,
         says=says,
