@@ -22,7 +22,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="tiny sizes, two seeds; writes no page")
     parser.add_argument("--page", action="store_true", help="write figure and table from study/results.json")
-    parser.add_argument("--seeds", type=int, default=8, help="how many (8)")
+    parser.add_argument("--seeds", type=int, default=7, help="how many (7)")
     parser.add_argument("--arms", help="only these, by name, with commas; writes no page")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes (2)")
     parser.add_argument(

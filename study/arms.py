@@ -27,7 +27,6 @@ class Arm:
     says: str
     order: Order | None = None  # of the worklist; None: nobody looks
     rule: Rule = REVIEWED
-    normals: bool = True  # whether images on which the reader drew nothing train, too
 
 
 ABOVE: Final = Rule(min_confidence=0.9, doubtful=0.9)
@@ -41,7 +40,6 @@ ARMS: Final = (
     Arm("queue", "reviews, `--order queue`", order="queue"),
     Arm("yield", "reviews, `--order yield`", order="yield"),
     Arm("queue+calibrated", "reviews as *queue*, *calibrated* for what nobody has read", order="queue", rule=PROVEN),
-    Arm("random-ill", "reviews as *random*, but not those that found nothing", order="random", normals=False),
     Arm("consensus", "three readers' consensus on every image, the ceiling"),
 )
 
@@ -137,8 +135,6 @@ def play(arm: Arm, seed: Seed) -> list[dict[str, Any]]:
             read = loop.read(read, worklist, said, seed.stream, until_s=until, seed=seed.number)
         rule = proven.by(arm.rule, *loop.shown(trained.predict(seed.validation), seed.validation, number))
         added = loop.labels(said, seed.stream, read.tables(), rule)
-        if not arm.normals:
-            added = added.filter(pl.col("class_id").is_not_null())
         trained = seed.learned(added)
         rounds.append(_told(read.seconds / 60, added, seed.score(trained)))
     return rounds

@@ -43,7 +43,7 @@ def run(*, seeds: int, quick: bool, only: Sequence[str] | None, jobs: int, folde
             arm.name: {
                 "says": arm.says,
                 "order": arm.order,
-                "compared": arm.normals and arm.rule == arms.REVIEWED,
+                "compared": arm.rule == arms.REVIEWED,
                 **found[arm.name],
             }
             for arm in ARMS
