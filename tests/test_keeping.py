@@ -308,3 +308,17 @@ def test_pruning_never_takes_the_current_version(five: list[Path]) -> None:
     store = held(five, 4)
     told = keeping.pruned(standing(store), 1).history
     assert set(told.kept) == {id_of(five[3])}
+
+
+def test_what_a_killed_rclone_left_goes_with_the_next_publish(five: list[Path]) -> None:
+    store = held(five, 2)
+    *_, named = standing(store).history.kept.items()
+    cut_off = [f"{key}.0a1b2c3d.partial" for key in (history.NAME, *named[1].keys(named[0]))]
+    cut_off.append(f"{history.PICTURES}{'0' * 32}.png.0a1b2c3d.partial")
+    store.objects |= {f"{UNIT}/{key}": b"half" for key in cut_off}
+    store.objects[f"{UNIT}/{layout.JOURNAL}"] = manifest.encode(standing(store).table)  # a publish was cut off
+    store.objects[f"{UNIT}/versions/notes.txt"] = b"a stranger's"
+    load(store, five[1])
+    assert not [key for key in store.objects if key.endswith(".partial")]
+    assert f"{UNIT}/versions/notes.txt" in store.objects
+    assert len(require_whole(store, by_place=True)) == 2

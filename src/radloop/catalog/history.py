@@ -24,8 +24,10 @@ PICTURES: Final = f"{manifest.VERSIONS}/pictures/"
 SCHEMA_VERSION: Final = 1
 _ID: Final = re.compile("[0-9a-f]{16}")
 _MD5: Final = re.compile("[0-9a-f]{32}")
+_PARTIAL: Final = r"\.[0-9a-f]{8}\.partial"  # what a killed rclone leaves of a key in a remote that is a file system
 _OURS: Final = re.compile(
-    rf"{manifest.VERSIONS}/([0-9a-f]{{16}}/(manifest|documents)-[0-9a-f]{{32}}\.parquet|pictures/[0-9a-f]{{32}}\.\w+)"
+    rf"{manifest.VERSIONS}/(history\.json{_PARTIAL}|([0-9a-f]{{16}}/(manifest|documents)-[0-9a-f]{{32}}\.parquet"
+    rf"|pictures/[0-9a-f]{{32}}\.\w+)({_PARTIAL})?)"
 )
 
 
