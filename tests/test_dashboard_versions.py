@@ -160,7 +160,7 @@ def test_every_version_is_listed_with_what_changed(made, tmp_path):
     assert rows == [
         (first, "rollback", True, "nothing is known of what changed"),
         (second, "load", True, "10 images added; 4 images moved; 30 labels added; 1 label removed"),
-        (first, "load", False, "nothing is known of what changed"),
+        (first, "load", False, "the first"),
     ]
     assert "2 versions, published 3 times; 2 versions can be brought back (kept)." in said(page)
     assert "radloop pull --version ID" in said(page)

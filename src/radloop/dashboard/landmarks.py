@@ -70,13 +70,13 @@ def of_history(history: pl.DataFrame) -> pl.DataFrame:
 
 def _version(row: Mapping[str, Any]) -> dict[str, Any]:
     back = row["action"] == _ROLLBACK
-    after = "the first" if row["previous"] is None else f"after {row['previous'][:_SHORT]}"
+    after = "" if row["previous"] is None else f", after {row['previous'][:_SHORT]}"
     return {
         "at": row["published_at"],
         "lane": VERSIONS,
         "kind": "rolled back" if back else "published",
         "what": f"version {row['version'][:_SHORT]}{' brought back' if back else ''}",
-        "why": f"{row['action']}, {after}: {holds(row)}; {changed(row['changes'])}",
+        "why": f"{row['action']}{after}: {holds(row)}; {changed(row)}",
         "opens": f"versions?{address({'view': 'All versions'})}",
     }
 
@@ -87,12 +87,15 @@ def holds(row: Mapping[str, Any]) -> str:
     return ", ".join(several(number, what) for number, what in told if number is not None)
 
 
-def changed(changes: Mapping[str, int] | None) -> str:
-    """What a version has otherwise than the one before (`changes` of HISTORY).
+def changed(row: Mapping[str, Any]) -> str:
+    """What a version (a row of HISTORY) has otherwise than the one before.
 
-    >>> changed({"images_added": 80, "images_removed": 0, "images_moved": 0, "labels_added": 0, "labels_moved": 1})
+    >>> changed({"previous": "a", "changes": {"images_added": 80, "images_removed": 0, "labels_moved": 1}})
     '80 images added; 1 label moved'
     """
+    if row["previous"] is None:
+        return "the first"
+    changes = row["changes"]
     if changes is None:
         return "nothing is known of what changed"
     told = []

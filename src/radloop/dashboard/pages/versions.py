@@ -66,7 +66,11 @@ def _published(inputs: Dashboard, history: pl.DataFrame | None, found: Dataset |
         "images",
         "labels",
         "boxes",
-        pl.Series("what changed", [landmarks.changed(row) for row in history["changes"].reverse()], dtype=pl.String()),
+        pl.Series(
+            "what changed",
+            [landmarks.changed(row) for row in history.reverse().iter_rows(named=True)],
+            dtype=pl.String(),
+        ),
         "previous",
     )
     kept = history.filter("kept")["version"].n_unique()
