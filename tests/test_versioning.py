@@ -12,7 +12,7 @@ import pytest
 import made_up
 import traces
 from memory_store import KilledError, MemoryStore
-from radloop import manifest, storage, tree
+from radloop import cli, manifest, storage, tree
 from radloop.catalog import heldout, history, version
 from radloop.errors import StoreError, UsageError
 from radloop.options import Etl, Extract, Forget, Load, Prune, Pull, Rollback, Transform, Versions
@@ -275,3 +275,19 @@ def test_etl_with_no_version_kept_leaves_only_the_record(tmp_path):
     left = [path.name for path in (out / "store" / "organized" / "versions").rglob("*")]
     assert left == ["history.json"]
     assert history.read(out / "organized")["kept"].to_list() == [False]
+
+
+@pytest.mark.slow
+def test_every_command_of_the_page_on_versions_works(out, built, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parent.parent / "docs" / "versions.md").read_text()
+    lines = [line.partition("#")[0].split() for line in page.split("```")[1].splitlines() if line.strip()]
+    ids = {"3fa1": id_of(built[0])[:6], "9c2e": id_of(built[1])[:6]}
+    assert len(lines) == 6
+    for _, *words in lines:
+        given = [",".join(ids.get(part, part) for part in word.split(",")) for word in words]
+        given += [] if "--out" in given else ["--out", str(out)]
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*given, "--store", str(out / "store")])
+        assert ended.value.code == 0, given
+    assert listed(out).current == id_of(built[0])
