@@ -1,6 +1,6 @@
 """How often does `radloop monitor` alarm where nothing changes, and how soon where something does?
 
-    python -m benchmarks.monitor [--years 400] [--weekly-years 60] [--delay-years 100]
+    python -m benchmarks.monitor [--years 400] [--weekly-years 20] [--delay-years 50]
 
 Plays years of one hospital as tables: 30 to 60 images a day, fewer and iller patients at weekends; three sites whose
 share of the day wanders; patients who come again within weeks, the iller the likelier, and some pictures shown twice;
@@ -51,8 +51,8 @@ Floats = np.ndarray
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--years", type=int, default=400, help="without a change")
-    parser.add_argument("--weekly-years", type=int, default=60, help="of these, also by the week")
-    parser.add_argument("--delay-years", type=int, default=100, help="of each change")
+    parser.add_argument("--weekly-years", type=int, default=20, help="of these, also by the week")
+    parser.add_argument("--delay-years", type=int, default=50, help="of each change")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     with get_context("spawn").Pool(options.jobs) as pool:
