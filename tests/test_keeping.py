@@ -15,6 +15,7 @@ from memory_store import KilledError, MemoryStore
 from radloop import manifest
 from radloop.catalog import history
 from radloop.errors import DatasetError, UsageError
+from radloop.files import walk_visible
 from radloop.storage import Store, keeping, layout, publish, versions
 from radloop.storage.folder import FolderStore
 from radloop.storage.keeping import Keep, Standing
@@ -322,3 +323,14 @@ def test_what_a_killed_rclone_left_goes_with_the_next_publish(five: list[Path]) 
     assert not [key for key in store.objects if key.endswith(".partial")]
     assert f"{UNIT}/versions/notes.txt" in store.objects
     assert len(require_whole(store, by_place=True)) == 2
+
+
+def test_store_that_is_read_as_a_source_shows_only_its_current_version(five: list[Path], tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    for root in five[:4]:
+        load(store, root)
+    seen = {
+        Path(entry.path).relative_to(tmp_path / "store" / UNIT) for entry in walk_visible(tmp_path / "store" / UNIT)
+    }
+    assert (tmp_path / "store" / UNIT / history.PICTURES).is_dir()
+    assert {path.as_posix() for path in seen} == {*rounds()[3], manifest.NAME}

@@ -52,7 +52,8 @@ def build(folder: Path, out: Path, *, engine: Engine = HERE, **more):
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    paths = (path for path in root.rglob("*") if path.is_file() and "versions" not in path.relative_to(root).parts)
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 
 def annotations(out: Path) -> pl.DataFrame:

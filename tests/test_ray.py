@@ -66,7 +66,8 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    paths = (path for path in root.rglob("*") if path.is_file() and "versions" not in path.relative_to(root).parts)
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 
 def killing(cluster: ray_cluster.Cluster, what: str):

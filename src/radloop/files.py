@@ -107,8 +107,13 @@ def walk_visible(folder: str | Path) -> Iterator[os.DirEntry[str]]:
     for entry in visible:
         if not entry.is_dir(follow_symlinks=False):
             yield entry
-        elif not any(os.path.exists(f"{entry.path}/{name}") for name in _WRITTEN):
+        elif not any(os.path.exists(f"{entry.path}/{name}") for name in _WRITTEN) and not _is_kept(entry):
             yield from walk_visible(entry.path)
+
+
+def _is_kept(entry: os.DirEntry[str]) -> bool:
+    """Whether a folder has what is kept of earlier versions of the dataset it lies in."""
+    return entry.name == manifest.VERSIONS and os.path.exists(f"{entry.path}/history.json")
 
 
 def link_or_copy(source: Path, target: Path) -> bool:
