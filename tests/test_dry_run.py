@@ -9,7 +9,7 @@ import pytest
 
 import made_up
 import small_loop
-from radloop import cli, options
+from radloop import cli, options, tree
 
 SIZES = "training=20,validation=4,test=4,staging=4,canary=4,production=4"
 DRY = [
@@ -28,6 +28,7 @@ OTHERWISE = {  # what a command needs beyond --out
     "demo": ["--images", "12"],
     "forget": ["IMAGE"],
     "ingest": ["--from", "FILMS"],
+    "rollback": ["--data", "VERSION"],
 }
 
 
@@ -50,6 +51,7 @@ def traces(place: Path) -> dict[str, Any]:
 def run(place: Path, command: str, out: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     image = next((place / "films" / "train").glob("*.png")).stem
     files = {"FILMS": str(place / "films"), "TASKS": str(place / "tasks.json"), "IMAGE": image}
+    files["VERSION"] = json.loads((place / "organized" / tree.SUMMARY).read_bytes())["version"]
     more = [files.get(word, word) for word in OTHERWISE.get(command, [])]
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, "--out", str(out), *more, "--dry-run", "--json"])
