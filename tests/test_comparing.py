@@ -11,7 +11,7 @@ import made_up
 from memory_store import KilledError, MemoryStore
 from radloop import storage, summaries
 from radloop.catalog import gates, models
-from radloop.errors import BusyError, StoreError, UsageError
+from radloop.errors import BusyError, DatasetError, StoreError, UsageError
 from radloop.options import Compare, Etl, Promote, Rollback, Simulate
 from radloop.pipelines import comparing, offline, online, promoting, registry
 from radloop.pipelines.registry import Registry
@@ -188,6 +188,17 @@ def test_model_with_a_file_is_kept_with_it_and_runs_from_there(out):
     shutil.rmtree(out / "models")
     named = promoting.named(Simulate(out=out, detector="champion"), storage.open_store(str(out / "store")))
     assert named.detector == f"onnx:{(out / 'models' / moved.model / 'tiny.onnx').absolute()}"
+
+
+def test_file_that_is_not_the_promoted_one_is_not_run_as_the_champion(out):
+    moved = first(out)
+    kept = out / "models" / moved.model / "classes.txt"
+    kept.unlink()  # the store's may be the same file
+    kept.write_text("another\n")
+    with pytest.raises(DatasetError, match=r"classes\.txt is not the file that was promoted\. Move .*models away"):
+        comparing.compare(options(out, champion="champion"))
+    shutil.rmtree(out / "models")
+    assert comparing.compare(options(out, champion="champion", dry_run=True)).passed
 
 
 def test_force_needs_a_reason_and_a_first_model_needs_force(out):

@@ -1,5 +1,6 @@
 """What is kept of a model that was promoted: its ONNX file, how its classes are read, its recipe and its verdict."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from radloop import tree
+from radloop import manifest, tree
 from radloop.catalog import models
 from radloop.catalog.models import Models
 from radloop.errors import UNDECODABLE, DatasetError, UsageError
@@ -76,3 +77,15 @@ def read(folder: Path, model: str) -> Card | None:
         return msgspec.json.decode(path.read_bytes(), type=Card)
     except UNDECODABLE as broken:
         raise DatasetError(f"{path} is damaged ({broken}). Promote the model again.") from broken
+
+
+def require_whole(folder: Path, model: str) -> None:
+    """Raise DatasetError where a file of a model below the models' `folder` is not the one that was promoted."""
+    listed = manifest.read(folder)
+    for key, md5 in () if listed is None else listed.select("key", "md5").iter_rows():
+        path = folder / key
+        if key.startswith(f"{model}/") and not (path.is_file() and hashlib.md5(path.read_bytes()).hexdigest() == md5):
+            raise DatasetError(
+                f"{path} is not the file that was promoted. Move {folder} away, and run the same command again: it "
+                "brings what the store holds."
+            )

@@ -48,9 +48,10 @@ def known_as(options: S, text: str, known: Models, folder: Path) -> tuple[str, S
     """The detector that an alias or the id of a kept model means, and the options with what is known of it.
 
     What the options themselves say of its classes and recipe goes first. Another text stays as it is. Raises UsageError
-    for an unknown alias, and for a model that is known by its name alone.
+    for an unknown alias, and for a model that is known by its name alone; DatasetError where a file of it is damaged.
     """
     model = cards.model_of(known, text)
+    cards.require_whole(folder, text if model is None else model)
     card = cards.read(folder, text if model is None else model)
     if card is None:
         if model is None:
