@@ -116,10 +116,15 @@ def test_a_model_that_has_said_nothing_is_an_error_that_names_the_others(out):
         look(out, model="lungs-1")
 
 
-@pytest.mark.parametrize("since", ["yesterday", "2026-13-01"])
+@pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "0001-01-01T00:00+14:00"])
 def test_a_reference_that_is_no_date_is_refused(since):
     with pytest.raises(UsageError, match="2026-11-30"):
         settings.load(Monitor, {"since": since})
+
+
+def test_a_block_of_no_time_is_refused():
+    with pytest.raises(UsageError, match="holds no image"):
+        settings.load(Monitor, {"block": "0s"})
 
 
 @pytest.mark.parametrize(("since", "status"), [("first", Exit.DUE), ("2026-01-26", Exit.DONE)])

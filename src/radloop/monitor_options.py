@@ -25,9 +25,16 @@ def moment(text: str) -> datetime:
     """The time that a date tells, in UTC where it names no zone. Raises UsageError."""
     try:
         told = datetime.fromisoformat(text)
-    except ValueError:
+        return told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise UsageError(f"{text[:60]!r} is not a date. Give one such as 2026-11-30 or 2026-11-30T12:00.") from None
-    return told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)
+
+
+def _block(text: str) -> Duration:
+    told = Duration.parse(text)
+    if not told.seconds:
+        raise UsageError(f"{text[:60]!r} holds no image. Give a time such as 24h.")
+    return told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +63,7 @@ class Monitor(Json, DryRun, Jobs, Seeded, DatasetFolder, ReviewsFolder, ReadFeed
         About(
             "The least time whose images are taken together, for they resemble each other.",
             shown="24h",
-            parse=Duration.parse,
+            parse=_block,
             ours=False,
         ),
     )
