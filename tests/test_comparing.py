@@ -201,6 +201,18 @@ def test_file_that_is_not_the_promoted_one_is_not_run_as_the_champion(out):
     assert comparing.compare(options(out, champion="champion", dry_run=True)).passed
 
 
+@pytest.mark.parametrize("alias", ["random", "onnx:a.onnx", "../up", "", "a b"])
+def test_alias_that_could_not_be_named_as_a_detector_is_refused(alias, tmp_path):
+    with pytest.raises(UsageError, match="cannot name a model"):
+        promoting.promote(Promote(out=tmp_path, model="oracle:0", alias=alias, force=True, reason="tried"))
+
+
+def test_model_that_is_the_champion_already_is_not_sent_to_compare_with_itself(out):
+    first(out)
+    with pytest.raises(UsageError, match=r"champion means oracle-noise-0\.5 already"):
+        promoting.promote(Promote(out=out, model="oracle:0.5"))
+
+
 def test_force_needs_a_reason_and_a_first_model_needs_force(out):
     with pytest.raises(UsageError, match="--force needs --reason"):
         promoting.promote(Promote(out=out, model="oracle:0", force=True))

@@ -1,6 +1,7 @@
 """An alias comes to mean another model: one that has passed its gates, or the one that it meant before."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from radloop.taxonomy import Taxonomy
 
 S = TypeVar("S", Simulate, Watch)
 
+_ALIAS: Final = re.compile(r"\w[\w.-]*", re.ASCII)
 PREVIOUS: Final = "previous"
 FORCED: Final = "forced"  # in a verdict: why a model was promoted without one
 
@@ -53,6 +55,11 @@ def promote(options: Promote, *, progress: Progress = silent) -> Moved:
     del progress
     if options.force and not options.reason.strip():
         raise UsageError("--force needs --reason TEXT: why the model is promoted without a passed comparison.")
+    if cards.is_detector(options.alias) or not _ALIAS.fullmatch(options.alias):
+        raise UsageError(
+            f"--alias {options.alias[:60]!r} cannot name a model: it takes letters, digits and ._- and is no kind of "
+            "detector (random, oracle, onnx, triton)."
+        )
     dataset = version.read(options.dataset_folder)
     with closing(storage.open_store(options.store_address)) as store:
         store.preflight()
@@ -96,10 +103,10 @@ def _promote(options: Promote, dataset: Version, kept: Registry, store: Store) -
         )
     model = contestants.make(told, text, dataset)
     whole = layout.summary_version(dataset.content(tree.SUMMARY) or b"{}") or dataset.id
-    verdict = _verdict(options, kept, model, whole)
     previous = kept.models.aliases.get(options.alias)
     if previous == model.model:
         raise UsageError(f"{options.alias} means {model.model} already.")
+    verdict = _verdict(options, kept, model, whole)
     moved = Moved(
         options.alias, model.model, previous, "promote", verdict, kept.folder, store.address, model.notes, done=False
     )
