@@ -279,6 +279,8 @@ def play(out: Path, store: MemoryStore) -> None:
         ("map: {margin: 2}", "margin"),
         ("[map]", "There are map"),
         ("latency_p95: {}", "needs `ratio` or `ms`"),
+        ("latency_p95: {ms: .inf}", "ms"),
+        ("recall: off", "recall"),
         ("map: [", "is no YAML"),
     ],
 )

@@ -19,6 +19,7 @@ from radloop.measures.power import Plan
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Some = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Limit = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 Gate = Literal["map", "recall", "calibration", "latency_p95", "audit"]
 
 ALPHA: Final = 0.025  # one-sided: the lower end of a 95 % interval
@@ -51,8 +52,8 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Latency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """latency_p95: at most so many times the champion's, at most so many milliseconds."""
 
-    ratio: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    ratio: Limit | None = None
+    ms: Limit | None = None
 
 
 class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,7 +109,7 @@ def read(path: Path | None) -> Gates:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as broken:
         raise UsageError(f"--gates {path} is no YAML: {' '.join(str(broken).split())}.") from broken
     try:
-        gates = msgspec.convert({name: gate or {} for name, gate in (told or {}).items()}, Gates)
+        gates = msgspec.convert({name: {} if gate is None else gate for name, gate in (told or {}).items()}, Gates)
     except (msgspec.ValidationError, AttributeError) as wrong:
         raise UsageError(f"--gates {path}: {wrong}. {_known()}") from wrong
     if not gates.document():
