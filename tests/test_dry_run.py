@@ -29,6 +29,8 @@ OTHERWISE = {  # what a command needs beyond --out
     "forget": ["IMAGE"],
     "ingest": ["--from", "FILMS"],
     "rollback": ["--data", "VERSION"],
+    "compare": ["oracle:1", "oracle:2"],
+    "promote": ["oracle:1", "--force", "--reason", "the first"],
 }
 
 

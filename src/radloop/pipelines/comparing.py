@@ -73,7 +73,7 @@ def compare(options: Compare, *, progress: Progress = silent) -> Compared:
     dataset = version.read(options.dataset_folder)
     with closing(storage.open_store(options.store_address)) as store:
         store.preflight()
-        with registry.opened(options.out, store) as kept:
+        with registry.opened(options.out, store, writing=not options.dry_run) as kept:
             ring = _ring(options, dataset, wanted, store, progress)
             first, second = (_contestant(ring, text, kept) for text in (options.champion, options.challenger))
             if first.model == second.model:
@@ -86,7 +86,10 @@ def compare(options: Compare, *, progress: Progress = silent) -> Compared:
                     break
                 told.append(_on_split(ring, kept, split, first, second))
             return Compared(
-                tuple(told), kept.folder / "comparisons", all(one["passed"] for one in told), done=not options.dry_run
+                tuple(told),
+                options.out / manifest.MODELS / "comparisons",
+                all(one["passed"] for one in told),
+                done=not options.dry_run,
             )
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from radloop import storage, tree
+from radloop import manifest, storage, tree
 from radloop.catalog import cards, models, version
 from radloop.catalog.cards import Card
 from radloop.catalog.version import Version
@@ -63,7 +63,7 @@ def promote(options: Promote, *, progress: Progress = silent) -> Moved:
     dataset = version.read(options.dataset_folder)
     with closing(storage.open_store(options.store_address)) as store:
         store.preflight()
-        with registry.opened(options.out, store) as kept:
+        with registry.opened(options.out, store, writing=not options.dry_run) as kept:
             return _promote(options, dataset, kept, store)
 
 
@@ -77,7 +77,7 @@ def rollback(options: Rollback, *, progress: Progress = silent) -> Moved:
         raise UsageError("rollback takes --data or --model, one at a time: name one.")
     with closing(storage.open_store(options.store_address)) as store:
         store.preflight()
-        with registry.opened(options.out, store) as kept:
+        with registry.opened(options.out, store, writing=not options.dry_run) as kept:
             asked = None if options.model in (None, PREVIOUS) else options.model
             model, current = models.before(kept.models, options.alias, asked), kept.models.aliases.get(options.alias)
             if model is None or model == current:
@@ -90,8 +90,15 @@ def rollback(options: Rollback, *, progress: Progress = silent) -> Moved:
                 )
             card = cards.read(kept.folder, model)
             verdict = {} if card is None else card.verdict
-            moved = Moved(options.alias, model, current, "rollback", verdict, kept.folder, store.address, done=False)
+            moved = Moved(
+                options.alias, model, current, "rollback", verdict, _folder(options), store.address, done=False
+            )
             return moved if options.dry_run else _move(moved, kept, {}, {}, options.reason)
+
+
+def _folder(options: Promote | Rollback) -> Path:
+    """Where the models lie; with --dry-run also if they do not yet."""
+    return options.out / manifest.MODELS
 
 
 def _promote(options: Promote, dataset: Version, kept: Registry, store: Store) -> Moved:
@@ -108,7 +115,15 @@ def _promote(options: Promote, dataset: Version, kept: Registry, store: Store) -
         raise UsageError(f"{options.alias} means {model.model} already.")
     verdict = _verdict(options, kept, model, whole)
     moved = Moved(
-        options.alias, model.model, previous, "promote", verdict, kept.folder, store.address, model.notes, done=False
+        options.alias,
+        model.model,
+        previous,
+        "promote",
+        verdict,
+        _folder(options),
+        store.address,
+        model.notes,
+        done=False,
     )
     if options.dry_run:
         return moved

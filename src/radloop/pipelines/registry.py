@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -94,8 +95,17 @@ class Registry:
 
 
 @contextmanager
-def opened(out: Path, store: Store) -> Iterator[Registry]:
-    """The registry as the store holds it. Raises BusyError where another run here holds it."""
+def opened(out: Path, store: Store, *, writing: bool = True) -> Iterator[Registry]:
+    """The registry as the store holds it. Raises BusyError where another run here holds it.
+
+    Who only looks (not `writing`) holds nothing and leaves nothing in OUT.
+    """
+    if not writing:
+        with tempfile.TemporaryDirectory() as scratch:
+            registry = Registry(Path(scratch), store)
+            registry.bring()
+            yield registry
+        return
     registry = Registry(out, store)
     with files.locked(out / manifest.MODELS):
         registry.bring()
