@@ -1,10 +1,7 @@
 """Make the lock files anew: `make lock`. One resolution for all (dev.txt); the others are parts of it, or agree."""
 
-import json
-import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -12,7 +9,6 @@ WHOLE = "requirements/dev.txt"
 DASHBOARD = "data-pipeline/streamlit-dashboard/requirements.txt"
 OPPONENTS = "benchmarks/requirements.txt"
 LABEL_STUDIO = "benchmarks/label-studio.txt"
-STUDY = "study/requirements.txt"
 PARTS = {
     WHOLE: ["--extra=dev"],
     "requirements/base.txt": [],
@@ -49,31 +45,6 @@ def main() -> None:
             cwd=ROOT,
             check=True,
         )
-    study()
-
-
-def study() -> None:
-    """Lock torch for CPUs as pip finds it for this machine: uv would take the build with gigabytes of CUDA."""
-    whole = (ROOT / WHOLE).read_text()
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as known:
-        known.writelines(f"{line}\n" for line in re.findall(r"^[a-z0-9-]+==[^\\\n]+", whole, re.MULTILINE))
-        known.flush()
-        report = subprocess.run(
-            [
-                *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--dry-run"),
-                *("--ignore-installed", "--report", "-", "--constraint", known.name),
-                *("--requirement", "study/requirements.in"),
-            ],
-            cwd=ROOT,
-            check=True,
-            stdout=subprocess.PIPE,
-        )
-    lines = [
-        f"{one['metadata']['name'].lower().replace('_', '-')}=={one['metadata']['version']} \\\n"
-        f"    --hash=sha256:{one['download_info']['archive_info']['hashes']['sha256']}\n"
-        for one in json.loads(report.stdout)["install"]
-    ]
-    (ROOT / STUDY).write_text("".join(sorted(lines)))
 
 
 if __name__ == "__main__":
