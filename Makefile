@@ -11,13 +11,16 @@ WORKERS ?= auto
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-peers check docs format bench study faults fuzz lock clean machine
+.PHONY: help demo demo-loop test test-fast test-peers check docs format bench study faults fuzz lock clean machine
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/base ## the whole job on made-up data: no account, no server
 	$(BIN)/radloop demo
+
+demo-loop: .venv-study/installed ## the whole story: a round, a second model, its gates, drift, an alarm, the way back
+	PATH="$(CURDIR)/.venv-study/bin:$$PATH" examples/loop/loop.sh radloop-demo-loop
 
 test: $(VENV)/dev machine ## every test; installs what the machine lacks
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 20 --durations-min 1
@@ -60,7 +63,7 @@ lock: $(VENV)/dev ## make the lock files anew (hashes, no index address)
 	$(BIN)/python requirements/lock.py
 
 clean: ## remove what make has made
-	rm -rf .venv .venv-swift .venv-triton .venv-containers .venv-bench .venv-label-studio .venv-peers .venv-study study/runs radloop-demo
+	rm -rf .venv .venv-swift .venv-triton .venv-containers .venv-bench .venv-label-studio .venv-peers .venv-study study/runs radloop-demo radloop-demo-loop
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -79,10 +82,10 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
-.venv-study/installed: requirements/base.txt study/requirements.txt
+.venv-study/installed: requirements/pipeline.txt study/requirements.txt
 	@echo "installing torch into .venv-study …"
 	@$(PYTHON) -m venv --clear .venv-study
-	@for list in $^; do .venv-study/bin/pip --disable-pip-version-check --quiet install --require-hashes -r $$list; done
+	@for list in $^; do .venv-study/bin/pip --disable-pip-version-check --quiet install -r $$list; done
 	@.venv-study/bin/pip --disable-pip-version-check --quiet install --no-deps --editable .
 	@touch $@
 
