@@ -48,6 +48,8 @@ PARSED = {
     "public_name": st.sampled_from(["reads.hospital.org", "desk"]),
     "adjudicators": st.sampled_from(["ann", "reader-7"]),
     "reader": st.sampled_from(["ann", "reader-7"]),
+    "block": st.builds(Duration, st.integers(1, 9_999).map(float)),  # 0 s hold no image
+    "since": st.sampled_from(["promotion", "round", "first", "2026-11-30"]),
 }
 
 few = hypothesis.settings(max_examples=10)
@@ -64,7 +66,7 @@ def values(setting: Setting) -> st.SearchStrategy[Any]:
         return st.lists(one, min_size=1, max_size=3).map(tuple)
     if setting.boolean:
         return st.booleans()
-    if isinstance(default, Duration):
+    if isinstance(default, Duration) and setting.name not in PARSED:
         return st.builds(Duration, st.integers(0, 9_999).map(float))
     if about.parse:
         return PARSED[setting.name]

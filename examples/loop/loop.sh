@@ -43,11 +43,11 @@ say "The other way round the gates hold"
 ends_with 4 radloop compare champion "onnx:$out/first.onnx" --splits staging
 
 say "In use: new patients come in, then a tube fails and all pictures are darker"
-run radloop extract --source "synthetic:${NEW:-600}" --seed 1 --out "$out/new-patients"
+run radloop extract --source "synthetic:${NEW:-900}" --seed 1 --out "$out/new-patients"
 run radloop ingest --from "$out/new-patients/raw/train"
-run radloop simulate --detector champion --splits incoming --arrival poisson:20 --load-pattern 1 --stage-seconds 40
+run radloop simulate --detector champion --splits incoming --arrival poisson:20 --load-pattern 1 --stage-seconds 55
 ends_with 0 radloop monitor --block 1s
-run radloop simulate --detector champion --splits incoming --arrival poisson:20 --load-pattern 1 --stage-seconds 40 --drift brightness:-0.3@1
+run radloop simulate --detector champion --splits incoming --arrival poisson:20 --load-pattern 1 --stage-seconds 55 --drift brightness:-0.3@1
 ends_with 5 radloop monitor --block 1s
 
 say "The way back"

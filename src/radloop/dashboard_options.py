@@ -7,7 +7,8 @@ from typing import Final
 
 from radloop.errors import UsageError
 from radloop.option import About, option
-from radloop.parts import DatasetFolder, LogFile, ReadFeedback, Reading, ReviewsFolder, Seeded, Stored
+from radloop.parts import DatasetFolder, LogFile, ReadFeedback, ReviewsFolder, Seeded, Stored
+from radloop.reading_parts import Reading
 
 TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")  # RFC 6750, section 2.1
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]+")

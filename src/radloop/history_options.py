@@ -22,7 +22,7 @@ class Versions(Json, Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class Rollback(Json, DryRun, Stored):
-    """Make an earlier version, or an earlier model, the current one again. What was held out stays so."""
+    """Bring back an earlier version, or an earlier model. What was held out stays so."""
 
     data: str | None = option(
         None, About("The version of the dataset, by the beginning of its id.", shown="none", ours=False)

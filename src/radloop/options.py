@@ -24,7 +24,6 @@ from radloop.model_options import Compare as Compare
 from radloop.model_options import Promote as Promote
 from radloop.monitor_options import Monitor as Monitor
 from radloop.option import About, option, switch
-from radloop.parts import READER_ID as READER_ID
 from radloop.parts import (
     Audited,
     ClassNames,
@@ -41,7 +40,6 @@ from radloop.parts import (
     PacsAuth,
     Parallel,
     ReadFeedback,
-    Reading,
     Renamed,
     ReviewsFolder,
     Ruled,
@@ -51,8 +49,9 @@ from radloop.parts import (
     Strict,
     ToPacs,
     Waiting,
-    reader_id,
 )
+from radloop.reading_parts import READER_ID as READER_ID
+from radloop.reading_parts import Ordered, Reading, reader_id
 from radloop.split_sizes import SplitSizes
 from radloop.words import Boxes, Format, LabelKind, Part, PictureNames, Worklist
 
@@ -321,7 +320,7 @@ class Evaluate(Json, Jobs, Seeded, DatasetFolder, ReviewsFolder, ReadFeedback):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explain(Json, Jobs, Seeded, Reading, Ruled, Stored, DatasetFolder, ReviewsFolder, ReadFeedback):
+class Explain(Json, Jobs, Seeded, Ordered, Ruled, Stored, DatasetFolder, ReviewsFolder, ReadFeedback):
     """Tell where every box of an image comes from and where it went. A tree, from source row to re-training row."""
 
     asked: Annotated[str, About("An image, or a feedback on it.", argument="IMAGE_ID|FEEDBACK_ID")]

@@ -4,31 +4,18 @@ None means that nobody said; a property says what follows from that.
 """
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from radloop.catalog.rule import Rule
 from radloop.durations import Duration
-from radloop.errors import UsageError
-from radloop.feedback.places import Places
 from radloop.option import ABOUT, About, option, switch
 from radloop.recipe import Recipe
-from radloop.words import ConfidenceUnit, Order, Policy, TimeUnit
+from radloop.words import ConfidenceUnit, Policy, TimeUnit
 
 if TYPE_CHECKING:
     from radloop.feedback.conventions import Convention
-
-
-READER_ID: Final = re.compile(r"[A-Za-z0-9-]{1,50}")  # as in a review
-
-
-def reader_id(text: str) -> str:
-    """The text, where it may be a Reader ID. Raises UsageError where not."""
-    if not READER_ID.fullmatch(text):
-        raise UsageError(f"{text[:60]!r} is no Reader ID: letters, digits and hyphens, at most 50.")
-    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,32 +160,6 @@ class Seeded(Step):
     """A command that chooses at random."""
 
     seed: int = option(0, About("Seed of every random choice.", ge=0))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading(Step):
-    """A command that says which images wait for which reader, and in which order."""
-
-    order: Order = option(
-        Places.order,
-        "By what images wait: queue (readers differ, the model is unsure, the class is rare), random, uncertainty, "
-        "yield (most findings in the reading time).",
-    )
-    suspect_share: float = option(Places.suspect_share, About("Share of places for labels in doubt.", ge=0, le=0.5))
-    read_twice: float = option(0.1, About("Share of the images, drawn by lot, that two readers read.", ge=0, le=1))
-    adjudicators: tuple[str, ...] = option(
-        (),
-        About("Reader IDs that may give a final read.", shown="everybody", commas=True, parse=reader_id),
-    )
-
-    def may_adjudicate(self, reader: str) -> bool:
-        """Whether `reader` may give a final (adjudicated) read."""
-        return not self.adjudicators or reader in self.adjudicators
-
-    @property
-    def places(self) -> Places:
-        """What the places of the queue go by."""
-        return Places(order=self.order, suspect_share=self.suspect_share)
 
 
 @dataclass(frozen=True, kw_only=True)
