@@ -14,6 +14,7 @@ import traces
 from memory_store import KilledError, MemoryStore
 from radloop import cli, manifest, storage, tree
 from radloop.catalog import heldout, history, version
+from radloop.dataset import plan
 from radloop.errors import StoreError, UsageError
 from radloop.options import Etl, Extract, Forget, Load, Prune, Pull, Rollback, Transform, Versions
 from radloop.pipelines import checking, forgetting, offline, versioning
@@ -172,6 +173,16 @@ def test_load_of_what_followed_the_version_before_is_refused_after_a_rollback(ou
     versioning.rollback(Rollback(out=out, data=id_of(built[0])))
     with pytest.raises(StoreError, match="follows"):
         offline.load(Load(out=other, store=str(out / "store")))
+
+
+def test_load_that_remembers_less_as_held_out_than_the_store_is_refused(out):
+    root = out / "organized"
+    memory = heldout.encode(version.read(out).memory[1:])  # as of before the store was rolled back
+    listed = pl.concat([manifest.read(root).filter(pl.col("key") != tree.HELDOUT), plan.listed({tree.HELDOUT: memory})])
+    (root / tree.HELDOUT).write_bytes(memory)
+    (root / manifest.NAME).write_bytes(manifest.encode(listed))
+    with pytest.raises(StoreError, match="remembers 1 image as held out"):
+        offline.load(Load(out=out))
 
 
 @pytest.mark.slow

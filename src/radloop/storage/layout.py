@@ -93,6 +93,11 @@ def summary_continues(data: bytes) -> tuple[object, ...] | None:
     return (told["previous"], told.get("replaces")) if "previous" in told else None
 
 
+def summary_lineage(data: bytes) -> object:
+    """The lineage of the version of a summary.json; None where it does not tell."""
+    return _summary(data).get("lineage")
+
+
 def _summary(data: bytes) -> dict[str, object]:
     try:
         return msgspec.json.decode(data, type=dict[str, object])

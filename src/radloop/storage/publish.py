@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from radloop import manifest, tree
-from radloop.catalog import history
+from radloop.catalog import heldout, history, tombstones
 from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
 from radloop.storage import Store, keeping, shrinking
@@ -26,10 +26,12 @@ from radloop.storage.layout import (
     require_quiet,
     rows_of,
     summary_continues,
+    summary_lineage,
     summary_version,
     within,
 )
 from radloop.tables import MANIFEST
+from radloop.words import several
 
 # what a killed rclone leaves of a key in a remote that is a file system
 _PARTIAL: Final = re.compile(r"(.+)\.[0-9a-f]{8}\.partial")
@@ -118,6 +120,8 @@ def publish(
         _refuse_overtaken(manifest_file, held, after, f"{store.address}/{prefix}")
     if not (isinstance(versions, Keep) and versions.action == ROLLBACK):
         _refuse_another(root, table, held, store.address)
+        if isinstance(versions, Keep):
+            _refuse_forgetful(root, table, held, store, prefix)
     if not allow_shrink:
         _refuse_shrunken(root, table, held, store, prefix)
     change = _compare(root, prefix, manifest_file, table, held, keep_old=keep_old, purged=purged)
@@ -212,6 +216,35 @@ def _refuse_another(root: Path, table: pl.DataFrame, held: _Held, address: str) 
             f"{address} holds version {standing}, and {root} follows {continues[0] or 'none'}: what "
             "was held out there could train here. Run `radloop transform` with this --store, which continues its "
             "version, or begin anew with --fresh."
+        )
+
+
+def _refuse_forgetful(root: Path, table: pl.DataFrame, held: _Held, store: Store, prefix: str) -> None:
+    """Raise StoreError where the store remembers images of this lineage as held out that the dataset does not."""
+    md5s = [listed.filter(key=tree.HELDOUT)["md5"].first() for listed in (held.last, table)]
+    if None in md5s or md5s[0] == md5s[1]:
+        return
+    known, told = (store.get(key_in(prefix, key)) for key in (tree.HELDOUT, tree.SUMMARY))
+    own, here, stones = (
+        path.read_bytes() if (path := root / key).is_file() else None
+        for key in (tree.HELDOUT, tree.SUMMARY, tree.TOMBSTONES)
+    )
+    sound = known is not None and hashlib.md5(known).hexdigest() == md5s[0]
+    previous, replaces = summary_continues(here or b"") or (None, None)
+    if previous is None and replaces is not None:  # --fresh
+        return
+    if not sound or own is None or summary_lineage(here or b"") != summary_lineage(told or b""):
+        return
+    memory = tombstones.remain(
+        heldout.decode(known or b"", name=f"{store.address}: {tree.HELDOUT}"),
+        tombstones.decode(stones, name=str(root / tree.TOMBSTONES)),
+    )
+    now = heldout.decode(own, name=str(root / tree.HELDOUT))
+    if lost := memory.join(now, on=["image_id", "md5"], how="anti").height:
+        raise StoreError(
+            f"{store.address} remembers {several(lost, 'image')} as held out that {root} does not know of, so that "
+            "what was measured on could train: the store was rolled back after this was pulled or built. Run `radloop "
+            "pull`, which brings the version as it is now, or `radloop rollback --data` to make another one current."
         )
 
 
