@@ -90,9 +90,7 @@ def test_page_with_damaged_files_says_that_they_are_refused(page, copied):
         path.write_bytes(b"{")
     for path in copied.reviews.iterdir():
         path.write_bytes(b"[]")
-    test = opened(page, copied)
-    assert "Refused" in said(test)
-    assert list(every_view(test))
+    assert any("Refused" in said(test) for test in every_view(opened(page, copied)))
 
 
 @pytest.mark.slow
