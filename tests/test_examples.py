@@ -1,12 +1,13 @@
 """The examples do with a dataset what their pages say; `make test-peers` runs them with the trainers themselves."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from radloop import tree
+from radloop import options, settings, tree
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,3 +55,13 @@ def test_the_page_of_the_recipe_names_the_command_as_it_is():
     assert "python examples/ultralytics/train.py data/organized" in page
     code = (ROOT / "examples/ultralytics/train.py").read_text(encoding="utf-8")
     assert all(f"`{word}=0`" in page and f"{word}=0.0" in code for word in ("fliplr", "hsv_h", "hsv_s"))
+
+
+def test_every_command_of_the_story_is_one_of_radloop_with_flags_that_it_has():
+    script = (ROOT / "examples/loop/loop.sh").read_text(encoding="utf-8")
+    commands = re.findall(r"^(?:run|ends_with \d) radloop (\w+)(.*)$", script, re.MULTILINE)
+    assert len(commands) > 15
+    steps = {step.__name__.lower(): step for step in options.STEPS}
+    for name, rest in commands:
+        known = {setting.flag for setting in settings.of(steps[name])}
+        assert set(re.findall(r"--[a-z-]+", rest)) - {"--sizes", "--source"} <= known
