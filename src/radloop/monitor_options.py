@@ -72,7 +72,7 @@ class Monitor(Json, DryRun, Jobs, Seeded, DatasetFolder, ReviewsFolder, ReadFeed
     )
     due_reviews: int = option(200, About("Reviewed images since the last round that make the next one due.", ge=1))
     due_days: float = option(
-        90.0, About("Days since the last round that make the next one due, if there is new feedback.", gt=0)
+        90.0, About("Days since the last round that make the next one due, if there is new feedback.", gt=0, le=36_500)
     )
 
     @property
