@@ -37,6 +37,12 @@ class Version:
     synthetic: bool = False  # made up, so that what was simulated on it may train
     recipe: str | None = None  # that its pictures were made by; None where they came as pictures
     incoming: pl.DataFrame = field(default_factory=INCOMING.to_frame)  # INCOMING: of the unit beside it
+    summary: Mapping[str, Any] = field(default_factory=dict)  # all that summary.json tells
+
+    @property
+    def whole_id(self) -> str:
+        """The id of the whole version, as its summary tells it: a part that was pulled lists less."""
+        return str(self.summary.get("version") or self.id)
 
     @property
     def own_images(self) -> pl.DataFrame:
@@ -114,7 +120,9 @@ def read(folder: Path) -> Version:
     get(tree.PROOF)  # of no use here, but a changed one tells of a hand in the dataset
     made_up = str(summary.get("source", "")).startswith("synthetic:")
     recipe, unit = recipe_of(summary), unlabelled.read(root)
-    return Version(root, manifest.version(files), classes, annotations, files, settings, memory, made_up, recipe, unit)
+    return Version(
+        root, manifest.version(files), classes, annotations, files, settings, memory, made_up, recipe, unit, summary
+    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from radloop import manifest, storage, tree
+from radloop import manifest, storage
 from radloop.catalog import cards, gates, judging, truth, version
 from radloop.catalog.gates import Figures, Gates
 from radloop.catalog.rule import Rule, standing
@@ -51,7 +51,6 @@ class _Ring:
 
     options: Compare
     dataset: Version
-    dataset_id: str  # of the whole version, also where a part of it was pulled
     gates: Gates
     rule: Rule
     records: Records | None  # where a side is read from feedback
@@ -94,7 +93,6 @@ def compare(options: Compare, *, progress: Progress = silent) -> Compared:
 
 
 def _ring(options: Compare, dataset: Version, wanted: Gates, store: Store, progress: Progress) -> _Ring:
-    summary = dataset.content(tree.SUMMARY) or b"{}"
     records, newest, audited = None, pl.DataFrame(), dataset.readings.clear()
     if options.feedback_folder.is_dir():
         records = coming_back.feedback(options, dataset, keep=not options.dry_run, jobs=options.jobs, progress=progress)
@@ -106,7 +104,6 @@ def _ring(options: Compare, dataset: Version, wanted: Gates, store: Store, progr
     return _Ring(
         options=options,
         dataset=dataset,
-        dataset_id=layout.summary_version(summary) or dataset.id,
         gates=wanted,
         rule=standing(dataset.root / manifest.RETRAIN) or Rule(),
         records=records,
@@ -133,10 +130,10 @@ def _contestant(ring: _Ring, text: str, kept: Registry) -> Contestant:
 
 def _require_staged(kept: Registry, ring: _Ring, first: Contestant, second: Contestant) -> None:
     pair = {"champion": first.model, "challenger": second.model}
-    if kept.models.passed("staging", ring.dataset_id, **pair) is None:
+    if kept.models.passed("staging", ring.dataset.whole_id, **pair) is None:
         raise UsageError(
             f"canary is asked once {second.full_name} has passed staging against {first.full_name} on version "
-            f"{ring.dataset_id}, and it has not: run `radloop compare '{ring.options.champion}' "
+            f"{ring.dataset.whole_id}, and it has not: run `radloop compare '{ring.options.champion}' "
             f"'{ring.options.challenger}' --splits staging` first."
         )
 
@@ -156,7 +153,7 @@ def _on_split(ring: _Ring, kept: Registry, split: Gated, first: Contestant, seco
     plan = _plan(ring, sides[0], readings)
     base = documents.Base(
         split=split,
-        dataset=ring.dataset_id,
+        dataset=ring.dataset.whole_id,
         gates=ring.gates,
         plan=plan,
         cut=cut,
@@ -174,7 +171,7 @@ def _on_split(ring: _Ring, kept: Registry, split: Gated, first: Contestant, seco
     audit = _audit(ring, first, second)
     verdicts = gates.judge(ring.gates, plan, figures, None if audit is None else audit["compared"])
     name = _id(base, ring.options.seed)
-    before = kept.models.comparisons.filter(split=split, dataset=ring.dataset_id)["comparison"].to_list()
+    before = kept.models.comparisons.filter(split=split, dataset=ring.dataset.whole_id)["comparison"].to_list()
     document = documents.whole(base, name, figures, audit, verdicts, uses=len({*before, name}), at=datetime.now(UTC))
     kept.change(documents.files(document))
     return document

@@ -20,7 +20,7 @@ from radloop.pipelines.comparisons import contestants
 from radloop.pipelines.comparisons.contestants import Contestant
 from radloop.pipelines.registry import Registry
 from radloop.progress import Progress, silent
-from radloop.storage import Store, layout
+from radloop.storage import Store
 from radloop.taxonomy import Taxonomy
 
 S = TypeVar("S", Simulate, Watch)
@@ -109,7 +109,7 @@ def _promote(options: Promote, dataset: Version, kept: Registry, store: Store) -
             "by its server, triton:http://HOST:8000/MODEL."
         )
     model = contestants.make(told, text, dataset)
-    whole = layout.summary_version(dataset.content(tree.SUMMARY) or b"{}") or dataset.id
+    whole = dataset.whole_id
     previous = kept.models.aliases.get(options.alias)
     if previous == model.model:
         raise UsageError(f"{options.alias} means {model.model} already.")

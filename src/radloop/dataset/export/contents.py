@@ -1,6 +1,5 @@
 """What every export is made of: each image of a dataset once, and the boxes on it, by reader or fused."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +94,6 @@ def read(
     consensus. Every picture has to be there in the size that the manifest lists; its bytes are not read but for the
     header. Raises DatasetError.
     """
-    summary = json.loads(known.content(tree.SUMMARY) or b"{}")
     kinds: dict[str, LabelKind] = {split: labels or _own(known.settings, split) for split in SPLITS}
     used = known.annotations.filter("used").with_columns(pl.col(EDGES).clip(0, 1))
     boxes = _boxes(known, used, kinds)
@@ -105,8 +103,8 @@ def read(
     chosen = _chosen(known, pictures if to_read else decided, splits)
     return Contents(
         root=known.root,
-        version=str(summary.get("version") or known.id),  # a part that was pulled lists less
-        source=str(summary.get("source", "")),
+        version=known.whole_id,
+        source=str(known.summary.get("source", "")),
         license=license,
         classes=known.taxonomy,
         labels=kinds,

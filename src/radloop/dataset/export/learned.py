@@ -1,11 +1,9 @@
 """The re-training data as a part of an export: the rows that train, and the doubtful boxes beside them."""
 
-import json
 from typing import Final
 
 import polars as pl
 
-from radloop import tree
 from radloop.catalog.version import Version
 from radloop.dataset import retrain
 from radloop.dataset.export.contents import BOXES, IMAGES, Contents
@@ -58,11 +56,10 @@ def read(
         )
         .select(BOXES.names())
     )
-    summary = json.loads(known.content(tree.SUMMARY) or b"{}")
     return Contents(
         root=known.root,
-        version=str(summary.get("version") or known.id),
-        source=str(summary.get("source", "")),
+        version=known.whole_id,
+        source=str(known.summary.get("source", "")),
         license=license,
         classes=known.taxonomy,
         labels={RETRAIN: "per-reader"},
