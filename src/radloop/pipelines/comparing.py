@@ -1,10 +1,11 @@
 """Two models on the same held-out images -> their paired differences, and whether the second may follow the first."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,11 +80,12 @@ def compare(options: Compare, *, progress: Progress = silent) -> Compared:
                 raise UsageError(f"CHAMPION and CHALLENGER are one model, {first.full_name}: name two.")
             if asked[0] == "canary":
                 _require_staged(kept, ring, first, second)
+            audit = cache(lambda: _audit(ring, first, second))  # the same for every split
             told: list[Mapping[str, Any]] = []
             for split in asked:
                 if told and not (told[-1]["passed"] or options.dry_run):
                     break
-                told.append(_on_split(ring, kept, split, first, second))
+                told.append(_on_split(ring, kept, split, (first, second), audit))
             return Compared(
                 tuple(told),
                 options.out / manifest.MODELS / "comparisons",
@@ -138,25 +140,36 @@ def _require_staged(kept: Registry, ring: _Ring, first: Contestant, second: Cont
         )
 
 
-def _on_split(ring: _Ring, kept: Registry, split: Gated, first: Contestant, second: Contestant) -> Mapping[str, Any]:
+def _on_split(
+    ring: _Ring,
+    kept: Registry,
+    split: Gated,
+    pair: tuple[Contestant, Contestant],
+    audit_of_both: Callable[[], Mapping[str, Any] | None],
+) -> Mapping[str, Any]:
     """The document of one comparison, kept in the store before anybody sees a figure of it."""
+    first, second = pair
     images = ring.dataset.own_images.filter(split=split).join(ring.dataset.readings, on="image_id", how="semi")
     if images.is_empty():
         raise DatasetError(f"{ring.dataset.root} has no image of {split} that anybody has read. Choose other --splits.")
-    asked = (first,) if ring.options.dry_run else (first, second)
+    asked = (first,) if ring.options.dry_run else pair
     paths = _paths(ring, split)
     said, lost = _answers(ring, asked, images["image_id"].to_list(), paths)
-    cut = max((one.cut for one in said if one.cut is not None), default=None)
     common = _common(said, images)
+    if common.is_empty():
+        raise FeedbackError(
+            "there is no image of the split that both have answered: `radloop simulate --splits staging` with each of "
+            "them, or name both as detectors (onnx:MODEL.onnx, triton:…)."
+        )
     readings = ring.dataset.readings.join(common, on="image_id", how="semi")
-    sides = _sides(said, cut, readings)
+    sides = _sides(said, readings)
     plan = _plan(ring, sides[0], readings)
     base = documents.Base(
         split=split,
         dataset=ring.dataset.whole_id,
         gates=ring.gates,
         plan=plan,
-        cut=cut,
+        cut=sides[0].cut,
         confidence=_working_point(ring),
         images=common.height,
         groups=common["group"].n_unique(),
@@ -168,7 +181,7 @@ def _on_split(ring: _Ring, kept: Registry, split: Gated, first: Contestant, seco
     if ring.options.dry_run:
         return documents.planned(base)
     figures = _figures(ring, sides, said, common)
-    audit = _audit(ring, first, second)
+    audit = audit_of_both()
     verdicts = gates.judge(ring.gates, plan, figures, None if audit is None else audit["compared"])
     name = _id(base, ring.options.seed)
     before = kept.models.comparisons.filter(split=split, dataset=ring.dataset.whole_id)["comparison"].to_list()
@@ -206,19 +219,15 @@ def _paths(ring: _Ring, split: str) -> Mapping[str, Path]:
 
 
 def _common(said: Sequence[Answers], images: pl.DataFrame) -> pl.DataFrame:
-    """image_id, group: the images that all have answered. Raises FeedbackError where there is none."""
+    """image_id, group: the images that all have answered."""
     for one in said:
         images = images.join(one.latencies, on="image_id", how="semi")
-    if images.is_empty():
-        raise FeedbackError(
-            "there is no image of the split that both have answered: `radloop simulate --splits staging` with each of "
-            "them, or name both as detectors (onnx:MODEL.onnx, triton:…)."
-        )
     return images.select("image_id", "group").sort("image_id")
 
 
-def _sides(said: Sequence[Answers], cut: float | None, readings: pl.DataFrame) -> list[Side]:
-    known = truth.of(readings)
+def _sides(said: Sequence[Answers], readings: pl.DataFrame) -> list[Side]:
+    """Each on the images of `readings`, all cut at the highest of their cuts."""
+    known, cut = truth.of(readings), max((one.cut for one in said if one.cut is not None), default=None)
     sides = []
     for one in said:
         boxes = one.from_confidence(cut).join(readings, on="image_id", how="semi")
@@ -283,14 +292,10 @@ def _audit(ring: _Ring, first: Contestant, second: Contestant) -> Mapping[str, A
     paths = {image_id: unit / key for image_id, key in rows}
     there = [image_id for image_id in image_ids if image_id in paths and paths[image_id].is_file()]
     said, _ = _answers(ring, (first, second), there, paths)
-    images = ring.audited.select("image_id", "group").unique()
-    for one in said:
-        images = images.join(one.latencies, on="image_id", how="semi")
+    images = _common(said, ring.audited.select("image_id", "group").unique())
     if images.is_empty():
         return None
-    cut = max((one.cut for one in said if one.cut is not None), default=None)
-    readings = ring.audited.join(images, on="image_id", how="semi")
-    sides = _sides(said, cut, readings)
+    sides = _sides(said, ring.audited.join(images, on="image_id", how="semi"))
     point, classes = _working_point(ring), ring.dataset.taxonomy
     found = compared.compare(sides[0], sides[1], images, classes, min_confidence=point, seed=ring.options.seed)
     return {"images": images.height, "truth": sides[0].truth.height, "compared": found}
