@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import polars as pl
 from radloop import files, manifest, monitor_options
 from radloop.catalog import models, rounds, version
 from radloop.catalog import monitor as reports
+from radloop.catalog.models import Models
 from radloop.catalog.monitor import Alarm, Due, Figure, Reference, Report
 from radloop.catalog.version import Version
 from radloop.errors import FeedbackError
@@ -52,6 +54,12 @@ class _Stream:
     looks: pl.DataFrame  # `stream.looks` of every model
     reviewed: Reviews
     said: pl.DataFrame  # `stream.usable`
+    out: Path
+
+    @cached_property
+    def models(self) -> Models:
+        """Which model is the champion, and since when."""
+        return models.read(self.out / manifest.MODELS)
 
 
 def monitor(options: Monitor, *, now: datetime | None = None, progress: Progress = silent) -> Monitored:
@@ -62,7 +70,7 @@ def monitor(options: Monitor, *, now: datetime | None = None, progress: Progress
     """
     now = now or datetime.now(UTC)
     there = _read(options, now, progress)
-    name, notes = _watched(options, there.looks)
+    name, notes = _watched(options, there)
     reference = _reference(options, name, there)
     seen = there.looks.filter(name=name)
     figures = list(_figures(options, there, seen, reference.since, now))
@@ -92,22 +100,22 @@ def _read(options: Monitor, now: datetime, progress: Progress) -> _Stream:
     reviewed = reviews.read(options.reviews_folder, known.taxonomy, convention=options.convention, now=now)
     looks = stream.looks(judged, records.feedback["split"], known.images)
     said = stream.usable(reviewed, judged, records.detections, simulated=known.synthetic)
-    return _Stream(known, records, judged, looks, reviewed, said)
+    return _Stream(known, records, judged, looks, reviewed, said, options.out)
 
 
-def _watched(options: Monitor, looks: pl.DataFrame) -> tuple[str, tuple[str, ...]]:
+def _watched(options: Monitor, there: _Stream) -> tuple[str, tuple[str, ...]]:
     """The model whose feedback is looked at, and what there is to say of that."""
-    there = looks["name"].unique().sort().to_list()
+    names = there.looks["name"].unique().sort().to_list()
     if options.model is not None:
-        if options.model not in there:
+        if options.model not in names:
             raise FeedbackError(
                 f"there is no feedback of model {options.model!r} on images at work. It is of: "
-                f"{', '.join(there) or 'none'}."
+                f"{', '.join(names) or 'none'}."
             )
         return options.model, ()
-    newest = str(looks["name"][-1]) if there else ""
-    champion = models.read(options.out / manifest.MODELS).aliases.get(models.CHAMPION)
-    if champion in there:
+    newest = str(there.looks["name"][-1]) if names else ""
+    champion = there.models.aliases.get(models.CHAMPION)
+    if champion in names:
         return str(champion), ()
     notes = (f"the champion {champion} has given no feedback: {newest} is watched",) if champion and newest else ()
     return newest, notes
@@ -117,7 +125,7 @@ def _reference(options: Monitor, name: str, there: _Stream) -> Reference:
     first = there.looks.filter(name=name)["timestamp"].min()
     since, why = first, "the first feedback of the model"
     if options.since == "promotion":
-        history = models.read(options.out / manifest.MODELS).history.filter(alias=models.CHAMPION, model=name)
+        history = there.models.history.filter(alias=models.CHAMPION, model=name)
         if not history.is_empty():
             since, why = history["at"][-1], "the model became the champion"
     elif options.since == "round":
