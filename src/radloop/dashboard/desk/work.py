@@ -1,6 +1,5 @@
 """Whose desk it is, what is on it, and what comes next: one reader's work in one browser window."""
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from radloop.feedback import listing
 from radloop.feedback.worklists import Claims
 from radloop.words import Worklist
 
-READER_ID: Final = re.compile(r"[A-Za-z0-9-]{1,50}")
 NO_READER_ID: Final = "A Reader ID has 1 to 50 letters, digits and -; it is part of a file's name."
 _ON_DESK: Final = 2  # the image that is read, and the next
 _REMEMBERED: Final = 10_000  # messages whose answer is kept, so that one that comes again does nothing again

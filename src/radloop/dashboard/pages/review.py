@@ -11,12 +11,12 @@ import streamlit as st
 
 from radloop.dashboard import drafts, identity, layout, loading, loop
 from radloop.dashboard.desk import component, items
-from radloop.dashboard.desk.work import NO_READER_ID, READER_ID, Answers, Work
+from radloop.dashboard.desk.work import NO_READER_ID, Answers, Work
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.errors import RadloopError
 from radloop.feedback import reviews, worklists
 from radloop.feedback.orders import ORDERS
-from radloop.options import Dashboard
+from radloop.options import READER_ID, Dashboard
 from radloop.words import Worklist
 
 READER: Final = "reader"  # in st.session_state: the Reader ID that was given
