@@ -1,17 +1,11 @@
-"""Seconds that a review costs: published means, spread as simulated readers are.
-
-Shin et al. 2023 (npj Digital Medicine 6:82; 11 radiologists, while they did not see the AI): a mean of 13.1 s for chest
-radiographs on which an AI found nothing and of 18.4 s for the others. A box drawn by its four extreme points takes
-7.0 s (Papadopoulos et al. 2017, ICCV).
-"""
+"""Seconds of a review: the published means of `radloop.feedback.reading_times`, spread as simulated readers are."""
 
 from typing import Final
 
 import numpy as np
 
-NORMAL_S: Final = 13.1
-ABNORMAL_S: Final = 18.4
-BOX_S: Final = 7.0
+from radloop.feedback.reading_times import ABNORMAL_S, BOX_S, NORMAL_S
+
 SPREAD: Final = 0.5  # of the logarithm; `radloop.feedback.radiologists` spreads its own seconds so
 
 

@@ -8,7 +8,10 @@ LEAST: Final = 20  # reads of a kind: fewer do not tell its median
 # Reading a chest radiograph: 13.1 s where software found nothing, 18.4 s where it found something, of 11 radiologists
 # who did not see its answer (Shin et al. 2023, npj Digital Medicine 6:82). Drawing: 7 s a box (Papadopoulos et al.
 # 2017, ICCV). Several: three boxes.
-PUBLISHED: Final = (13.1, 18.4 + 7, 18.4 + 3 * 7)  # of no box, of one, of several
+NORMAL_S: Final = 13.1
+ABNORMAL_S: Final = 18.4
+BOX_S: Final = 7.0
+PUBLISHED: Final = (NORMAL_S, ABNORMAL_S + BOX_S, ABNORMAL_S + 3 * BOX_S)  # of no box, of one, of several
 _KINDS: Final = len(PUBLISHED)
 
 
