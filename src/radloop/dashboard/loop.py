@@ -100,7 +100,10 @@ def queued(
 ) -> pl.DataFrame:
     """WORKLIST of all that waits for anybody now; `worklists.worklist` says what of it is one reader's."""
     known, waits = _waits(dataset, said, reviewed, seed, read_twice)
-    return worklists.ordered(waits, said.records, dataset.readings, known=known, places=places, seed=seed)
+    doubted = suspected(dataset, said, reviewed, seed, read_twice, places)
+    return worklists.ordered(
+        waits, said.records, dataset.readings, known=known, places=places, seed=seed, doubted=doubted
+    )
 
 
 @measured

@@ -116,9 +116,14 @@ def ordered(
     known: Measured = _UNKNOWN,
     places: Places = _PLACES,
     seed: int,
+    doubted: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """WORKLIST of all that `waiting` says, by the order and the shares of `places` (`queue.order`)."""
-    doubted = suspected(waits, records, readings, known, seed=seed, audit_share=places.audit_share)
+    """WORKLIST of all that `waiting` says, by the order and the shares of `places` (`queue.order`).
+
+    doubted: what `suspected` says of the same, where that is known already.
+    """
+    if doubted is None:
+        doubted = suspected(waits, records, readings, known, seed=seed, audit_share=places.audit_share)
     queued = queue.order(
         waits,
         records.detections,
