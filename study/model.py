@@ -7,9 +7,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 from scipy.special import expit
-from study import calibration, net
+from study import net
 from study.loop import LEAST
 from study.patients import Cohort
+from training.small_net import Floats, platt
 
 from radloop.measures import evaluation
 from radloop.tables import DETECTIONS, EDGES
@@ -22,7 +23,7 @@ class Model:
     """A trained net and its calibration."""
 
     net: net.Detector
-    scale: calibration.Floats  # slope and shift, by class
+    scale: Floats  # slope and shift, by class
 
     def predict(self, cohort: Cohort) -> pl.DataFrame:
         """DETECTIONS of every box above LEAST; the feedback's id is the image's."""
@@ -53,7 +54,7 @@ def calibrated(trained: net.Detector, validation: Cohort) -> Model:
     identity = np.stack([np.ones(net.CLASSES), np.zeros(net.CLASSES)])
     ranked = evaluation.match(_table(_calibrated(found, identity, least=0.0), validation), validation.consensus())
     confidence = ranked["confidence"].to_numpy().clip(1e-7, 1 - 1e-7)
-    scale = calibration.platt(
+    scale = platt(
         np.log(confidence / (1 - confidence)),
         ranked["correct"].to_numpy(),
         ranked["class_id"].to_numpy().astype(np.int64),
@@ -62,7 +63,7 @@ def calibrated(trained: net.Detector, validation: Cohort) -> Model:
     return Model(trained, scale)
 
 
-def _calibrated(found: net.Found, scale: calibration.Floats, least: float = LEAST) -> net.Found:
+def _calibrated(found: net.Found, scale: Floats, least: float = LEAST) -> net.Found:
     """Boxes with their confidence in the place of the logit; those above `least`."""
     places, logits, corners = found
     slope, shift = scale[:, places[:, 1]]

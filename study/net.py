@@ -9,6 +9,7 @@ from study.patients import SIDE
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from training.small_net import Pyramid, exposed, ious
 
 from radloop import boxes
 from radloop.sources import synthetic
@@ -19,6 +20,7 @@ CLASSES: Final = len(TAXONOMY)
 STRIDES: Final = (8, 16)
 LARGE: Final = 0.16  # boxes with a longer side are the coarse grid's
 REACH: Final = 1.5  # cells from a box's middle that learn to find it
+WIDTHS: Final = (12, 24, 40, 64, 80, 40)  # of the pyramid
 TYPICAL: Final = 3.0  # cells: the size of a box that the untrained net proposes
 BATCH: Final = 16
 ILL_SHARE: Final = 0.75  # of a batch, as far as there are pictures with a box
@@ -47,66 +49,21 @@ class Found(NamedTuple):
     corners: Floats
 
 
-class Block(nn.Module):
-    """A residual block with a narrow waist."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.narrow = convolution(channels, channels // 2, size=1)
-        self.wide = convolution(channels // 2, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.wide(self.narrow(x))
-
-
-class Detector(nn.Module):
-    """A pyramid of two grids that knows where in the picture it is."""
+class Detector(Pyramid):
+    """The pyramid with its boxes in fractions of the picture."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(convolution(1, 12, stride=2), convolution(12, 24, stride=2))
-        self.fine = nn.Sequential(convolution(24 + 2, 40, stride=2), Block(40), Block(40))
-        self.coarse = nn.Sequential(convolution(40, 64, stride=2), Block(64), Block(64))
-        self.whole = nn.Sequential(convolution(64, 80, stride=2), Block(80))
-        self.lateral = nn.ModuleList(convolution(channels, 40, size=1) for channels in (40, 64, 80))
-        self.smooth = nn.ModuleList(convolution(40, 40) for _ in STRIDES)
-        self.heads = nn.ModuleList(nn.Conv2d(40, 4 + CLASSES, 1) for _ in STRIDES)
-        for head in self.heads:
-            nn.init.normal_(head.weight, std=0.01)
-            nn.init.zeros_(head.bias)
-            nn.init.constant_(head.bias[4:], -4.6)  # one cell in a hundred, as focal losses like it
-        across = (torch.arange(SIDE // 4) + 0.5) / (SIDE // 4) * 2 - 1
-        self.register_buffer("where", torch.stack(torch.meshgrid(across, across, indexing="xy"))[None])
+        super().__init__(WIDTHS, side=SIDE, classes=CLASSES)
         middles, strides = cells()
         self.register_buffer("middles", torch.from_numpy(middles.T[None]))
         self.register_buffer("strides", torch.from_numpy(strides[None, None]))
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes (n, cells, 4) as cxcywh in fractions and logits (n, cells, classes) of pictures in [0, 1]."""
-        middle = pictures.mean(dim=(2, 3), keepdim=True)
-        spread = (pictures - middle).square().mean(dim=(2, 3), keepdim=True).sqrt() + 0.02
-        x = self.stem((pictures - middle) / spread)
-        fine = self.fine(torch.cat([x, self.where.expand(len(pictures), -1, -1, -1)], dim=1))
-        coarse = self.coarse(fine)
-        whole = self.whole(coarse)
-        top = self.lateral[1](coarse) + functional.interpolate(self.lateral[2](whole), scale_factor=2.0)
-        low = self.lateral[0](fine) + functional.interpolate(top, scale_factor=2.0)
-        raw = torch.cat(
-            [
-                head(smooth(level)).flatten(2)
-                for head, smooth, level in zip(self.heads, self.smooth, (low, top), strict=True)
-            ],
-            dim=2,
-        )
+        raw = self.numbers(pictures)
         centres = self.middles + raw[:, :2] * self.strides
         sizes = TYPICAL * self.strides * raw[:, 2:4].clamp(-4, 3).exp()
         return torch.cat([centres, sizes], dim=1).transpose(1, 2), raw[:, 4:].transpose(1, 2)
-
-
-def convolution(channels: int, out: int, *, size: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, out, size, stride, size // 2, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
-    )
 
 
 def cells() -> tuple[Floats, Floats]:
@@ -166,16 +123,6 @@ def loss(found: Tensor, logits: Tensor, box: Tensor, labels: Tensor, weights: Te
     return (focal * weights).sum() / number * 2 + ((1 - generalised) * of_box).sum() / number
 
 
-def ious(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and generalised IoU of boxes (n, 4) cxcywh, pairwise."""
-    a_low, a_high = a[:, :2] - a[:, 2:] / 2, a[:, :2] + a[:, 2:] / 2
-    b_low, b_high = b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2
-    shared = (torch.minimum(a_high, b_high) - torch.maximum(a_low, b_low)).clamp(min=0).prod(dim=1)
-    union = a[:, 2:].prod(dim=1) + b[:, 2:].prod(dim=1) - shared
-    hull = (torch.maximum(a_high, b_high) - torch.minimum(a_low, b_low)).prod(dim=1)
-    return shared / union, shared / union - (hull - union) / hull
-
-
 def fit(detector: Detector, pictures: Pictures, wanted: Targets, *, steps: int, rate: float, seed: int) -> None:
     """Train in place: `steps` batches of BATCH pictures, ILL_SHARE of them with a box.
 
@@ -191,12 +138,7 @@ def fit(detector: Detector, pictures: Pictures, wanted: Targets, *, steps: int, 
     averaged = AveragedModel(detector, multi_avg_fn=get_ema_multi_avg_fn(EMA), use_buffers=True)
     for _ in range(steps):
         chosen = np.concatenate([rng.choice(ill, ill_places), rng.choice(normal, BATCH - ill_places)])
-        shown = torch.from_numpy(pictures[chosen])[:, None].float() / 255
-        gamma, gain, lift, grain = torch.from_numpy(
-            rng.uniform([0.8, 0.85, -0.08, 0.0], [1.25, 1.1, 0.08, 0.02], (BATCH, 4)).astype(np.float32)
-        ).T[:, :, None, None, None]
-        noise = torch.from_numpy(rng.standard_normal(shown.shape, dtype=np.float32))
-        shown = (shown**gamma * gain + lift + grain * noise).clamp(0, 1)
+        shown = exposed(pictures[chosen], rng)
         found, logits = detector(shown.to(memory_format=torch.channels_last))
         value = loss(found, logits, *(torch.from_numpy(part[chosen]) for part in wanted))
         optimizer.zero_grad()

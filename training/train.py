@@ -15,8 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import onnx
 import torch
-from scipy.optimize import minimize
-from scipy.special import expit
+from small_net import Pyramid, exposed, ious, platt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,6 +30,7 @@ CLASSES: Final = len(TAXONOMY)
 STRIDES: Final = (8, 16)
 LARGE: Final = 0.16  # boxes with a longer side are the coarse grid's
 REACH: Final = 1.5  # cells from a box's middle that learn to find it
+WIDTHS: Final = (16, 32, 48, 80, 112, 56)  # of the pyramid
 TYPICAL: Final = 4.0  # cells: the size of a box that the untrained net proposes
 
 # No seed of the demo (0), the tests or measure.py.
@@ -39,7 +39,6 @@ ILL, NORMAL = 3000, 500
 CALIBRATION_ILL, CALIBRATION_NORMAL = 500, 500
 NORMAL_WEIGHT: Final = (1 - 4394 / 15_000) / (4394 / 15_000)  # of a normal picture, where half the pictures are ill
 CANDIDATES: Final = 60  # of a class on one picture that calibration looks at, the best
-OWN_COST: Final = 10.0  # of a class that wants a slope and a shift of its own
 EPOCHS, BATCH, RATE = 6, 16, 4e-3
 
 
@@ -52,36 +51,11 @@ class Drawings(NamedTuple):
     owners: np.ndarray
 
 
-class Block(nn.Module):
-    """A residual block with a narrow waist."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.narrow = convolution(channels, channels // 2, size=1)
-        self.wide = convolution(channels // 2, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.wide(self.narrow(x))
-
-
-class Detector(nn.Module):
-    """A small pyramid that knows where in the picture it is: two grids of cells, each with a box and 14 scores."""
+class Detector(Pyramid):
+    """The pyramid with its boxes in pixels, and a slope and a shift of each class's score."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(convolution(1, 16, stride=2), convolution(16, 32, stride=2))
-        self.fine = nn.Sequential(convolution(32 + 2, 48, stride=2), Block(48), Block(48))
-        self.coarse = nn.Sequential(convolution(48, 80, stride=2), Block(80), Block(80))
-        self.whole = nn.Sequential(convolution(80, 112, stride=2), Block(112))
-        self.lateral = nn.ModuleList(convolution(channels, 56, size=1) for channels in (48, 80, 112))
-        self.smooth = nn.ModuleList(convolution(56, 56) for _ in STRIDES)
-        self.heads = nn.ModuleList(nn.Conv2d(56, 4 + CLASSES, 1) for _ in STRIDES)
-        for head in self.heads:
-            nn.init.normal_(head.weight, std=0.01)
-            nn.init.zeros_(head.bias)
-            nn.init.constant_(head.bias[4:], -4.6)  # one cell in a hundred, as focal losses like it
-        across = (torch.arange(SIDE // 4) + 0.5) / (SIDE // 4) * 2 - 1
-        self.register_buffer("where", torch.stack(torch.meshgrid(across, across, indexing="xy"))[None])
+        super().__init__(WIDTHS, side=SIDE, classes=CLASSES)
         middles, strides = cells()
         self.register_buffer("middles", middles.T[None])
         self.register_buffer("strides", strides[None, None])
@@ -90,19 +64,7 @@ class Detector(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes (n, 4, anchors) as cxcywh in pixels and logits (n, classes, anchors) of pictures in [0, 1]."""
-        middle = pictures.mean(dim=(2, 3), keepdim=True)
-        spread = (pictures - middle).square().mean(dim=(2, 3), keepdim=True).sqrt() + 0.02
-        x = self.stem((pictures - middle) / spread)
-        fine = self.fine(torch.cat([x, self.where.expand(len(pictures), -1, -1, -1)], dim=1))
-        coarse = self.coarse(fine)
-        whole = self.whole(coarse)
-        top = self.lateral[1](coarse) + functional.interpolate(self.lateral[2](whole), scale_factor=2.0)
-        low = self.lateral[0](fine) + functional.interpolate(top, scale_factor=2.0)
-        answers = [
-            head(smooth(level)).flatten(2)
-            for head, smooth, level in zip(self.heads, self.smooth, (low, top), strict=True)
-        ]
-        raw, logits = torch.cat(answers, dim=2).split([4, CLASSES], dim=1)
+        raw, logits = self.numbers(pictures).split([4, CLASSES], dim=1)
         centres = self.middles + raw[:, :2] * self.strides
         sizes = TYPICAL * self.strides * raw[:, 2:].clamp(-4, 3).exp()
         return torch.cat([centres, sizes], dim=1), logits
@@ -118,12 +80,6 @@ class Exported(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         found, logits = self.detector(images)
         return torch.cat([found, (self.detector.slope * logits + self.detector.shift).sigmoid()], dim=1)
-
-
-def convolution(channels: int, out: int, *, size: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, out, size, stride, size // 2, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
-    )
 
 
 def cells() -> tuple[Tensor, Tensor]:
@@ -191,27 +147,12 @@ def loss(found: Tensor, logits: Tensor, wanted: list[tuple[np.ndarray, np.ndarra
     return focal.sum() / number * 2 + (1 - generalised).sum() / number
 
 
-def ious(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and generalised IoU of boxes (n, 4) cxcywh, pairwise."""
-    a_low, a_high = a[:, :2] - a[:, 2:] / 2, a[:, :2] + a[:, 2:] / 2
-    b_low, b_high = b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2
-    shared = (torch.minimum(a_high, b_high) - torch.maximum(a_low, b_low)).clamp(min=0).prod(dim=1)
-    union = a[:, 2:].prod(dim=1) + b[:, 2:].prod(dim=1) - shared
-    hull = (torch.maximum(a_high, b_high) - torch.minimum(a_low, b_low)).prod(dim=1)
-    return shared / union, shared / union - (hull - union) / hull
-
-
 def batches(drawings: Drawings, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, Tensor]]:
     """One epoch: which pictures, and how they look in another exposure."""
     order = rng.permutation(len(drawings.pictures))
     for start in range(0, len(order) - BATCH + 1, BATCH):
         chosen = order[start : start + BATCH]
-        pictures = torch.from_numpy(drawings.pictures[chosen])[:, None].float() / 255
-        gamma, gain, lift, grain = torch.from_numpy(
-            rng.uniform([0.8, 0.85, -0.08, 0.0], [1.25, 1.1, 0.08, 0.02], (BATCH, 4)).astype(np.float32)
-        ).T[:, :, None, None, None]
-        noise = torch.from_numpy(rng.standard_normal((BATCH, 1, SIDE, SIDE), dtype=np.float32))
-        yield chosen, (pictures**gamma * gain + lift + grain * noise).clamp(0, 1)
+        yield chosen, exposed(drawings.pictures[chosen], rng)
 
 
 def train(detector: Detector, drawings: Drawings, *, seed: int) -> None:
@@ -263,31 +204,9 @@ def calibrate(detector: Detector, drawings: Drawings) -> None:
                 right.append(hit)
                 classes.append(class_id)
                 weights.append(weight)
-    slope, shift = platt(np.array(logits), np.array(right), np.array(classes), np.array(weights))
+    slope, shift = platt(np.array(logits), np.array(right), np.array(classes), CLASSES, np.array(weights)).astype("f4")
     detector.slope.copy_(torch.from_numpy(slope[:, None]))
     detector.shift.copy_(torch.from_numpy(shift[:, None]))
-
-
-def platt(
-    logits: np.ndarray, right: np.ndarray, classes: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Slope and shift per class; rare classes lean on the slope and shift of all."""
-    sign = np.where(right, 1.0, -1.0)
-
-    def of_classes(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return numbers[0] + numbers[2 : 2 + CLASSES], numbers[1] + numbers[2 + CLASSES :]
-
-    def cost(numbers: np.ndarray) -> tuple[float, np.ndarray]:
-        slope, shift = of_classes(numbers)
-        margin = sign * (slope[classes] * logits + shift[classes])
-        pull = -weights * sign * expit(-margin)
-        by_slope, by_shift = (np.bincount(classes, each, minlength=CLASSES) for each in (pull * logits, pull))
-        lean = OWN_COST * numbers[2:]
-        value = (weights * np.logaddexp(0, -margin)).sum() + (lean * numbers[2:]).sum() / 2
-        return value, np.r_[by_slope.sum(), by_shift.sum(), np.r_[by_slope, by_shift] + lean]
-
-    slope, shift = of_classes(minimize(cost, np.r_[1.0, np.zeros(1 + 2 * CLASSES)], jac=True, method="L-BFGS-B").x)
-    return slope.astype(np.float32), shift.astype(np.float32)
 
 
 def main() -> None:
