@@ -224,19 +224,21 @@ def _refuse_forgetful(root: Path, table: pl.DataFrame, held: _Held, store: Store
     md5s = [listed.filter(key=tree.HELDOUT)["md5"].first() for listed in (held.last, table)]
     if None in md5s or md5s[0] == md5s[1]:
         return
-    known, told = (store.get(key_in(prefix, key)) for key in (tree.HELDOUT, tree.SUMMARY))
     own, here, stones = (
         path.read_bytes() if (path := root / key).is_file() else None
         for key in (tree.HELDOUT, tree.SUMMARY, tree.TOMBSTONES)
     )
-    sound = known is not None and hashlib.md5(known).hexdigest() == md5s[0]
     previous, replaces = summary_continues(here or b"") or (None, None)
-    if previous is None and replaces is not None:  # --fresh
+    is_fresh = previous is None and replaces is not None
+    if own is None or is_fresh:
         return
-    if not sound or own is None or summary_lineage(here or b"") != summary_lineage(told or b""):
+    known, told = (store.get(key_in(prefix, key)) for key in (tree.HELDOUT, tree.SUMMARY))
+    if known is None or hashlib.md5(known).hexdigest() != md5s[0]:
+        return
+    if summary_lineage(here or b"") != summary_lineage(told or b""):
         return
     memory = tombstones.remain(
-        heldout.decode(known or b"", name=f"{store.address}: {tree.HELDOUT}"),
+        heldout.decode(known, name=f"{store.address}: {tree.HELDOUT}"),
         tombstones.decode(stones, name=str(root / tree.TOMBSTONES)),
     )
     now = heldout.decode(own, name=str(root / tree.HELDOUT))
