@@ -1,15 +1,19 @@
-"""docs/benchmarks.md from docs/benchmarks.json: what was measured last, and how the run before judged."""
+"""docs/benchmarks.md and docs/speed.svg from docs/benchmarks.json: what was measured last, and the run before."""
 
 import json
 import math
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import speed
 from benchmarks.harness import BUSY, ROOT, Growth, Point, Result, Section, Verdict, as_json, from_json
+from benchmarks.speed import Stage, number, table
 
 DATA = ROOT / "docs" / "benchmarks.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
+CHART = ROOT / "docs" / "speed.svg"
 STRAIGHT = 1.1  # the slope in log-log from which on a cost is said to bend
 
 HEAD = """\
@@ -31,22 +35,24 @@ def read(path: Path = DATA) -> dict[str, list[Section]]:
     return {stage: [from_json(one) for one in kept] for stage, kept in json.loads(path.read_text()).items()}
 
 
-def write(measured: list[Section], *, order: list[str], data: Path = DATA, page: Path = PAGE) -> None:
-    """Put what was measured before what was there, and write the page."""
-    kept = read(data)
+def write(measured: list[Section], *, stages: Mapping[str, Stage], folder: Path = DATA.parent) -> None:
+    """Put what was measured before what was there, and make the page and its chart of it."""
+    kept = read(folder / DATA.name)
     for section in measured:
         kept[section.stage] = [section, *kept.get(section.stage, [])][:2]
-    kept = {stage: kept[stage] for stage in order if stage in kept}
+    kept = {stage: kept[stage] for stage in stages if stage in kept}
     content = {stage: [as_json(section) for section in sections] for stage, sections in kept.items()}
-    data.write_text(json.dumps(content, indent=1) + "\n")
-    page.write_text(render(kept))
+    (folder / DATA.name).write_text(json.dumps(content, indent=1) + "\n")
+    (folder / PAGE.name).write_text(render(kept, stages))
+    (folder / CHART.name).write_text(speed.chart(speed.lines(stages, kept)))
 
 
-def render(kept: dict[str, list[Section]]) -> str:
+def render(kept: dict[str, list[Section]], stages: Mapping[str, Stage]) -> str:
     """The whole page."""
     rows = [row for sections in kept.values() for row in _limits(sections)]
-    limits = ["## The limits", "", *_table(["stage", "what", "measured", "limit", "", "run before"], rows)]
-    return "\n".join([HEAD, *limits, *(line for sections in kept.values() for line in section_lines(sections[0]))])
+    limits = ["## The limits", "", *table(["stage", "what", "measured", "limit", "", "run before"], rows)]
+    each = (line for sections in kept.values() for line in section_lines(sections[0]))
+    return "\n".join([HEAD, *speed.section_lines(stages, kept), *limits, *each])
 
 
 def section_lines(section: Section) -> list[str]:
@@ -58,13 +64,13 @@ def section_lines(section: Section) -> list[str]:
         lines += [f"**{growth.title}**", "", *_growth(growth), ""]
     for title, (header, *rows) in section.tables.items():
         named = [f"**{title}**", ""] if title else []
-        lines += [*named, *_table(header, [[_shown(cell) for cell in row] for row in rows]), ""]
+        lines += [*named, *table(header, [[_shown(cell) for cell in row] for row in rows]), ""]
     return [*lines, f"{_machine(section.machine)} `{section.command}`"]
 
 
 def verdict_lines(section: Section) -> list[str]:
     """The limits of one stage, for the terminal."""
-    return _table(["what", "measured", "limit", ""], [row[1:-1] for row in _limits([section])])
+    return table(["what", "measured", "limit", ""], [row[1:-1] for row in _limits([section])])
 
 
 def _limits(sections: list[Section]) -> list[list[str]]:
@@ -86,8 +92,8 @@ def verdicts(section: Section) -> list[Verdict]:
 
 
 def _spread(one: Verdict) -> str:
-    spread = "" if one.low == one.high else f" ({_number(one.low)}–{_number(one.high)})"
-    return f"{_number(one.measured)} {one.unit}{spread}"
+    spread = "" if one.low == one.high else f" ({number(one.low)}–{number(one.high)})"
+    return f"{number(one.measured)} {one.unit}{spread}"
 
 
 def _contest(result: Result) -> list[str]:
@@ -105,13 +111,13 @@ def _contest(result: Result) -> list[str]:
     for name, turns in result.turns.items():
         walls, cpus = ([getattr(turn, of) for turn in turns] for of in ("wall_s", "cpu_s"))
         ratios = [
-            _number(statistics.median(a.per_unit(of) / b.per_unit(of) for a, b in zip(turns, base, strict=False)))
+            number(statistics.median(a.per_unit(of) / b.per_unit(of) for a, b in zip(turns, base, strict=False)))
             for of in ("wall_s", "cpu_s")
         ]
         each = statistics.median(1e6 * turn.per_unit("wall_s") for turn in turns)
         peak = max(turn.peak_mb for turn in turns)
-        rows.append([name, _number(each), _middle(walls), ratios[0], _middle(cpus), ratios[1], _number(peak)])
-    return _table(header, rows)
+        rows.append([name, number(each), _middle(walls), ratios[0], _middle(cpus), ratios[1], number(peak)])
+    return table(header, rows)
 
 
 def _growth(growth: Growth) -> list[str]:
@@ -120,17 +126,17 @@ def _growth(growth: Growth) -> list[str]:
     rows = []
     for name, points in growth.points.items():
         at = {point.number: point for point in points}
-        each = [_number(1e6 * at[size].cpu_s / size) if size in at else "" for size in sizes]
+        each = [number(1e6 * at[size].cpu_s / size) if size in at else "" for size in sizes]
         slope = slope_of(points)
         bends = growth.reasons.get(name, "not explained yet") if slope > STRAIGHT and at[max(at)].cpu_s >= 1 else ""
         last = points[-1]
-        rows.append([name, *each, f"{slope:.2f}", _number(last.wall_s), _number(last.peak_mb), bends])
+        rows.append([name, *each, f"{slope:.2f}", number(last.wall_s), number(last.peak_mb), bends])
     unit = growth.unit.removesuffix("s")
     return [
         f"Processor µs per {unit}; slope in log-log between the two largest, 1 is linear; seconds and memory of the "
         "largest.",
         "",
-        *_table(header, rows),
+        *table(header, rows),
     ]
 
 
@@ -154,22 +160,9 @@ def _machine(machine: dict[str, Any]) -> str:
 
 
 def _middle(values: list[float]) -> str:
-    middle = _number(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} ({_number(min(values))}–{_number(max(values))})"
+    middle = number(statistics.median(values))
+    return middle if len(values) == 1 else f"{middle} ({number(min(values))}–{number(max(values))})"
 
 
 def _shown(cell: Any) -> str:
-    return _number(cell) if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else str(cell)
-
-
-def _number(value: float) -> str:
-    """Three digits that count."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
-
-
-def _table(header: list[str], rows: list[list[str]]) -> list[str]:
-    right = [i > 0 and all(row[i][:1].isdigit() or not row[i] for row in rows) for i in range(len(header))]
-    rule = ["--:" if each else "---" for each in right]
-    return [f"| {' | '.join(line)} |" for line in (header, rule, *rows)]
+    return number(cell) if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else str(cell)

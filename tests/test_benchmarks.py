@@ -11,9 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import annotations_csv, harness, missed, page, policies, rounds, suspects  # noqa: E402
+from benchmarks import annotations_csv, harness, missed, page, policies, rounds, speed, suspects  # noqa: E402
 from benchmarks.__main__ import STAGES  # noqa: E402
 from benchmarks.harness import Growth, Limit, Point, Result, Section, Turn  # noqa: E402
+from benchmarks.speed import Cells, Row, Stage  # noqa: E402
 
 from radloop.catalog import truth  # noqa: E402
 from radloop.sources import synthetic  # noqa: E402
@@ -74,13 +75,62 @@ def test_contestants_that_do_different_work_are_no_contest(tmp_path, monkeypatch
 
 
 def test_the_page_tells_what_was_measured_now_and_the_run_before(tmp_path):
-    data, written = tmp_path / "b.json", tmp_path / "b.md"
     for wall_s in (9, 1.2, 1.7):
-        page.write([section(wall_s)], order=["labels"], data=data, page=written)
+        page.write([section(wall_s)], stages={"labels": Stage(1)}, folder=tmp_path)
 
-    assert [one.results[0].turns["ours"][0].wall_s for one in page.read(data)["labels"]] == [1.7, 1.2]
-    row = next(line for line in written.read_text().splitlines() if "ours / floor" in line)
+    kept = page.read(tmp_path / "benchmarks.json")["labels"]
+    assert [one.results[0].turns["ours"][0].wall_s for one in kept] == [1.7, 1.2]
+    row = next(line for line in (tmp_path / "benchmarks.md").read_text().splitlines() if "ours / floor" in line)
     assert row == "| labels | ours / floor: time | 1.70 × | ≤ 1.5 × | **not held**: the disk is slow | 1.20 × |"
+
+
+def test_page_and_chart_are_what_the_figures_give():
+    kept = page.read()
+
+    assert page.PAGE.read_text() == page.render(kept, STAGES)
+    assert page.CHART.read_text() == speed.chart(speed.lines(STAGES, kept))
+
+
+def test_whatever_is_missed_or_behind_has_its_reason():
+    assert "not explained yet" not in page.PAGE.read_text()
+
+
+def test_every_stage_stands_beside_its_peers_or_says_why_not():
+    kept = page.read()
+    shown = {line.stage for line in speed.lines(STAGES, kept)}
+
+    assert shown == {name for name in kept if STAGES[name].rows}
+    assert [name for name, stage in STAGES.items() if bool(stage.rows) == bool(stage.without)] == []
+    for name, stage in STAGES.items():
+        code = (ROOT / "benchmarks" / f"{name}.py").read_text()
+        for row in (row for row in stage.rows if isinstance(row, Row)):  # of `Cells` the table is asked above
+            named = [row.contest, row.ours, *row.peers, row.floor]
+            assert [one for one in named if one not in code] == [], f"{name}.py has no such contest or contestant"
+
+
+def beside(*ours: float, reason: str = "") -> str:
+    """The table's row of one contest beside a peer that takes 2, 2, 2 and a slower one."""
+    taken = {"floor": turns(0.5, 0.5), "slow": turns(9), "peer": turns(2, 2, 2), "ours": turns(*ours)}
+    one = Section("labels", "Labels", "", results=[Result("Files", "files", "floor", taken, [])])
+    stage = Stage(1, (Row("files", "Files", "ours", ("slow", "peer", "absent"), "floor", reason=reason),))
+    return next(line for line in speed.section_lines({"labels": stage}, {"labels": [one]}) if "files, per file" in line)
+
+
+def test_the_best_of_the_peers_is_shown_with_the_floor_and_who_is_ahead():
+    assert beside(1, 1, 3) == (
+        "| labels | files, per file | 100 ms | 200 ms · peer | 50.0 ms | 0.500 × | 2.00 × | level |"
+    )
+    assert beside(1, 1, 1).endswith("| 0.500 × | 2.00 × | radloop |")
+    assert beside(4, 4, 4).endswith("| **peer**: not explained yet |")
+    assert beside(4, 4, 4, reason="it may").endswith("| **peer**: it may |")
+
+
+def test_of_a_table_the_worst_row_is_shown():
+    rows = [["", "ours", "theirs"], ["a", 1.0, 9.0], ["b", 3.0, 4.0], ["c", 1.0, "–"]]
+    one = Section("desk", "Desk", "", tables={"": rows})
+
+    (line,) = speed.lines({"desk": Stage(1, (Cells("slowest", "", "ours", "theirs", "ms"),))}, {"desk": [one]})
+    assert (line.what, line.ratio, line.ours_s, line.ahead) == ("slowest: b", 0.75, 0.003, "radloop")
 
 
 def test_a_slope_of_two_is_quadratic_and_has_to_be_explained():
