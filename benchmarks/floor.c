@@ -63,9 +63,13 @@ static int write_all(const char *list_path, const char *target, const char *sour
             uint32_t length;
             memcpy(&length, at, sizeof length);
             at += sizeof length;
-            int file = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
-            if (file < 0 || (length && write(file, at, length) != (ssize_t)length) || close(file) != 0)
+            if (length) {
+                int file = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
+                if (file < 0 || write(file, at, length) != (ssize_t)length || close(file) != 0)
+                    fail(name);
+            } else if (mknodat(folder, name, S_IFREG | 0666, 0) != 0) { /* one call instead of two */
                 fail(name);
+            }
             at += length;
         } else {
             if (linkat(pictures, at, folder, name, 0) != 0)

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import zlib
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +198,55 @@ def test_source_with_too_many_links_is_copied(tmp_path: Path, monkeypatch: pytes
     assert [found[f"training/images/a_R{number}.png"] for number in range(1, 9)] == [b"a" * 1000] * 8
 
 
+def calls(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> Counter[str]:
+    """How often `work` asks the system, by the functions of `os` that do so."""
+    counted: Counter[str] = Counter()
+
+    def counting(name: str) -> Callable[..., object]:
+        call = getattr(os, name)
+
+        def counts(*arguments: object, **options: object) -> object:
+            counted[name] += 1
+            return call(*arguments, **options)
+
+        return counts
+
+    with monkeypatch.context() as patched:
+        for name in CALLS:
+            patched.setattr(os, name, counting(name))
+        work()
+    return counted
+
+
+CALLS = (
+    *("open", "close", "read", "write", "mknod", "link", "stat", "lstat", "fstat", "mkdir", "listdir", "scandir"),
+    *("chmod", "fchmod", "chown", "utime", "fsync", "ftruncate", "rename", "replace", "unlink", "readlink"),
+)
+
+
+def test_a_file_more_costs_no_more_calls_than_the_floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine: three calls a label, one if it is empty, one a link, and a look at each picture."""
+    text = "0 0.5 0.5 0.1 0.1\n"
+
+    def written(images: int, *, again: bool) -> Counter[str]:
+        readings = {f"i{i}_R{reader}": text if reader == 1 else "" for i in range(images) for reader in (1, 2, 3)}
+        made, raw = plan(tmp_path / f"raw{images}", readings), tmp_path / f"raw{images}"
+        target = tmp_path / f"organized{images}"
+        return calls(monkeypatch, lambda: yolo.write(made, target, pictures=raw) is again or pytest.fail("not so"))
+
+    more = written(30, again=True) - written(10, again=True)
+    labels, empty, links, pictures = 20, 40, 60, 20
+    assert more == Counter(open=labels, write=labels, close=labels, mknod=empty, link=links, stat=pictures)
+    more = written(30, again=False) - written(10, again=False)
+    assert more == Counter(open=labels, read=labels, close=labels, stat=empty + links + pictures)
+
+
+def test_where_no_file_can_be_made_by_one_call_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "mknod", refuse(errno.EPERM))
+    yolo.write(plan(tmp_path / "raw", ONE), tmp_path / "organized", pictures=tmp_path / "raw")
+    assert (tmp_path / "organized/training/labels/a_R2.txt").read_bytes() == b""
+
+
 def test_second_write_of_the_same_touches_nothing(tmp_path: Path) -> None:
     made = plan(tmp_path / "raw", ONE)
     yolo.write(made, tmp_path / "organized", pictures=tmp_path / "raw")
@@ -300,7 +351,7 @@ def test_picture_that_changed_since_it_was_inspected_is_an_error(tmp_path: Path,
     assert not (tmp_path / "organized").exists()
 
 
-@pytest.mark.parametrize("call", ["write", "link", "mkdir", "replace", "open"])
+@pytest.mark.parametrize("call", ["write", "link", "mkdir", "mknod", "replace", "open"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_refusing_disk_is_one_sentence_and_leaves_the_old_tree(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
@@ -362,7 +413,7 @@ def counted(call):
         return call(*arguments, **options)
     return wrapper
 
-for name in ("write", "link", "mkdir", "replace", "rename", "unlink", "rmdir"):
+for name in ("write", "link", "mkdir", "mknod", "replace", "rename", "unlink", "rmdir"):
     setattr(os, name, counted(getattr(os, name)))
 look, create = os.open, counted(os.open)
 os.open = lambda path, flags, *arguments, **options: (create if flags & os.O_CREAT else look)(

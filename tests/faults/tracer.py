@@ -45,6 +45,8 @@ CALLS = {
     2: ("open", None, 0),
     85: ("open", None, 0),  # creat
     257: ("open", 0, 1),  # openat
+    133: ("open", None, 0),  # mknod: an empty file
+    259: ("open", 0, 1),  # mknodat
     82: ("rename", None, 1),
     264: ("rename", 2, 3),
     316: ("rename", 2, 3),  # renameat2: an exchange, too
