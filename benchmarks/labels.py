@@ -17,7 +17,8 @@ from PIL import Image
 
 from benchmarks.harness import Bench, Contestant, Limit, Section, Verdict, verdict
 from radloop.dataset import plan, yolo
-from radloop.dataset.plan import Account, Labelling, Plan
+from radloop.dataset.labelling import Labelling
+from radloop.dataset.plan import Account, Plan
 from radloop.sources import synthetic
 from radloop.tables import ANNOTATION_COLUMNS, ASSIGNMENT, CLASS_ID, EDGES, FINDINGS, PICTURES, REJECTED
 from radloop.vindr.classes import TAXONOMY
@@ -244,7 +245,8 @@ def write_list(made: Plan, path: Path) -> None:
     """What floor.c reads."""
     parts = []
     for table, kind, column in ((made.labels, b"F", "text"), (made.images, b"L", "source")):
-        names = table.select(pl.col("key").str.extract_groups(r"^(?<folder>.*)/(?<name>[^/]*)$"), pl.col(column))
+        key = pl.col("key").str.extract_groups(r"^(?<folder>.*)/(?<name>[^/]*)$")
+        names = table.select(key, pl.col(column)).collect()
         for (folder,), files in names.unnest("key").partition_by("folder", as_dict=True, maintain_order=True).items():
             parts.append(b"D" + str(folder).encode() + b"\0")
             for _, name, value in files.iter_rows():

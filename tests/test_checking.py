@@ -14,7 +14,8 @@ from PIL import Image
 from memory_store import MemoryStore
 from radloop import manifest, sealed, storage, tree
 from radloop.dataset import doubles, plan, proof, splits, trainer_pictures, trainer_rules, yolo
-from radloop.dataset.plan import Account, Labelling, Plan
+from radloop.dataset.labelling import Labelling
+from radloop.dataset.plan import Account, Plan
 from radloop.errors import DatasetError
 from radloop.pipelines import checking
 from radloop.split_sizes import SplitSizes

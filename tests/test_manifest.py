@@ -34,6 +34,13 @@ def test_same_rows_in_any_order_are_the_same_bytes_and_version() -> None:
     assert manifest.version(THREE.reverse()) == manifest.version(THREE)
 
 
+def test_a_manifest_that_is_read_bit_by_bit_has_the_same_bytes_and_version() -> None:
+    halves = [part.sort("key").lazy() for part in (THREE.head(1), THREE.tail(2))]
+    by_key = halves[0].merge_sorted(halves[1], key="key")
+    assert manifest.encode(by_key) == manifest.encode(THREE)
+    assert manifest.version(by_key) == manifest.version(THREE)
+
+
 def test_version_is_the_hash_that_its_docstring_says() -> None:
     lines = b"data.yaml\0aa\ntest/labels/a_R1.txt\0d41d8cd98f00b204e9800998ecf8427e\n"
     assert manifest.version(THREE) == hashlib.sha256(lines).hexdigest()[:16]

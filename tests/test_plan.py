@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from radloop import manifest
 from radloop.boxes import xyxy_to_cxcywh
 from radloop.dataset import plan, trainer_labels
-from radloop.dataset.plan import Account, Labelling
+from radloop.dataset.labelling import Labelling
+from radloop.dataset.plan import Account
 from radloop.errors import DatasetError, UsageError
 from radloop.tables import (
     ANNOTATION_COLUMNS,
@@ -78,7 +79,7 @@ def build(
 
 
 def labels_of(built: plan.Plan) -> dict[str, str]:
-    return dict(built.labels.select("key", "text").iter_rows())
+    return dict(built.labels.select("key", "text").collect().iter_rows())
 
 
 def summary_of(built: plan.Plan) -> dict:
@@ -98,7 +99,7 @@ def test_each_reader_has_a_picture_and_a_label_of_the_same_name():
         "test/labels/a1_R8.txt": "3 0.500000 0.700000 0.400000 0.400000\n",
         "test/labels/a1_R9.txt": "",
     }
-    assert built.images.select("key", "source", "bytes").rows() == [
+    assert built.images.select("key", "source", "bytes").collect().rows() == [
         ("test/images/a1_R8.png", "train/a1.png", 700),
         ("test/images/a1_R9.png", "train/a1.png", 700),
     ]
@@ -115,13 +116,16 @@ def test_lines_are_sorted_by_class_and_box_and_none_is_there_twice():
 
 def test_a_jpeg_keeps_its_suffix():
     built = build(table(finding("a1"), finding("b2")), pictures=[picture_of("a1", ".JPEG"), picture_of("b2", ".jpg")])
-    assert built.images["key"].to_list() == ["training/images/a1_R8.jpeg", "training/images/b2_R8.jpg"]
+    assert built.images.collect()["key"].to_list() == ["training/images/a1_R8.jpeg", "training/images/b2_R8.jpg"]
 
 
 def test_a_name_with_dots_keeps_all_of_them():
     built = build(table(finding("1.2.840")), pictures=[picture_of("1.2.840")])
     assert (
-        built.manifest["key"].str.contains(r"training/(images/1\.2\.840_R8\.png|labels/1\.2\.840_R8\.txt)").sum() == 2
+        built.manifest.collect()["key"]
+        .str.contains(r"training/(images/1\.2\.840_R8\.png|labels/1\.2\.840_R8\.txt)")
+        .sum()
+        == 2
     )
 
 
@@ -191,11 +195,11 @@ def test_labels_pass_the_trainers_rules_and_do_not_depend_on_the_order_of_rows(
         for image_id, rad_id, class_id, (x1, y1, x2, y2) in rows
     ]
     built = build(table(*findings), split=split, classes=classes, **kind, no_finding=no_finding)
-    texts = [text.encode() for text in built.labels["text"]]
+    texts = [text.encode() for text in built.labels.collect()["text"]]
     number = len(classes) + (no_finding == "class")
-    assert trainer_labels.judge_labels(built.labels["key"].to_list(), texts, number) == []
-    assert built.labels["md5"].to_list() == [hashlib.md5(text).hexdigest() for text in texts]
-    assert built.labels["bytes"].to_list() == [len(text) for text in texts]
+    assert trainer_labels.judge_labels(built.labels.collect()["key"].to_list(), texts, number) == []
+    assert built.labels.collect()["md5"].to_list() == [hashlib.md5(text).hexdigest() for text in texts]
+    assert built.labels.collect()["bytes"].to_list() == [len(text) for text in texts]
 
     shuffler.shuffle(findings)
     again = build(table(*findings), split=split, classes=classes, **kind, no_finding=no_finding)
@@ -209,7 +213,7 @@ def test_every_number_of_a_label_is_rounded_exactly(corners):
     boxes = [(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)) for x1, y1, x2, y2 in corners]
     built = build(table(*(finding(box=box) for box in boxes)))
     expected = {"3 " + " ".join(f"{number:.6f}" for number in xyxy_to_cxcywh(box)) for box in boxes}
-    assert built.labels["text"][0].splitlines() == sorted(expected)
+    assert built.labels.collect()["text"][0].splitlines() == sorted(expected)
 
 
 # re-training data
@@ -239,8 +243,8 @@ def consensus_of(built: plan.Plan) -> list[dict]:
 def test_a_consensus_has_one_label_for_each_image_and_no_reader():
     built = build(three_readers(3, 3, 3), labels="consensus", min_readers=2)
     assert labels_of(built) == {"training/labels/a1.txt": "3 0.500000 0.700000 0.400000 0.400000\n"}
-    assert built.images["key"].to_list() == ["training/images/a1.png"]
-    assert built.labels["rad_id"].to_list() == [None]
+    assert built.images.collect()["key"].to_list() == ["training/images/a1.png"]
+    assert built.labels.collect()["rad_id"].to_list() == [None]
     assert summary_of(built)["total_image_radiologist_combinations"] == 3
 
 
@@ -282,7 +286,7 @@ def test_a_lost_reading_never_makes_a_normal_consensus():
     lost = pl.DataFrame({"image_id": ["a1", "b2"], "rad_id": ["R9", "R9"]})
     built = build(table(normal("a1"), finding("b2"), normal("c3")), labels="consensus", lost=lost)
     assert list(labels_of(built)) == ["training/labels/b2.txt", "training/labels/c3.txt"]
-    assert built.images["image_id"].to_list() == ["b2", "c3"]
+    assert built.images.collect()["image_id"].to_list() == ["b2", "c3"]
     assert summary_of(built)["readings_lost"] == 2
 
 
@@ -335,7 +339,7 @@ def test_judging_by_what_trains_changes_no_byte(labels):
     one = build(read_by_three(), split=SIX, labels=labels)
     other = build(read_by_three(), split=SIX, labels=labels, judge=labels)
     assert (one.version, one.documents) == (other.version, other.documents)
-    assert one.manifest.equals(other.manifest)
+    assert one.manifest.collect().equals(other.manifest.collect())
 
 
 def test_version_without_a_judge_is_the_one_that_it_was_before_there_was_any():
@@ -393,8 +397,10 @@ def test_each_kind_of_files_is_what_it_is_alone(rows, min_readers, no_finding, g
     )
 
     def files(built: plan.Plan) -> dict:
-        texts = {key: (md5, text) for key, md5, text in built.labels.select("key", "md5", "text").iter_rows()}
-        return texts | {key: (md5, source) for key, md5, source in built.images.select("key", "md5", "source").rows()}
+        texts = {key: (md5, text) for key, md5, text in built.labels.select("key", "md5", "text").collect().iter_rows()}
+        return texts | {
+            key: (md5, source) for key, md5, source in built.images.select("key", "md5", "source").collect().rows()
+        }
 
     judged = {key.replace("/", "-consensus/", 1): told for key, told in files(consensus).items()}
     judged = {key: told for key, told in judged.items() if not key.startswith("training")}
@@ -506,13 +512,14 @@ def test_rejected_rows_come_back_as_they_were():
 
 def test_the_manifest_lists_every_file_once_with_size_and_sum():
     built = build(table(finding(), normal(rad_id="R9")), labels="consensus")
-    assert built.manifest.schema == MANIFEST
-    assert set(built.manifest["key"]) == {*built.images["key"], *built.labels["key"], *built.documents}
-    assert not built.manifest["key"].is_duplicated().any()
+    listed = built.manifest.collect()
+    assert listed.schema == MANIFEST
+    keys = [*built.images.collect()["key"], *built.labels.collect()["key"], *built.documents]
+    assert listed["key"].to_list() == sorted(keys)
     for key, data in built.documents.items():
-        (row,) = built.manifest.filter(key=key).to_dicts()
+        (row,) = listed.filter(key=key).to_dicts()
         assert (row["bytes"], row["md5"]) == (len(data), hashlib.md5(data).hexdigest())
-    kinds = dict(built.manifest.select("key", "kind").iter_rows())
+    kinds = dict(listed.select("key", "kind").iter_rows())
     assert kinds["training/images/a1.png"] == "image"
     assert kinds["training/labels/a1.txt"] == "label"
     assert kinds["data.yaml"] == "yaml"

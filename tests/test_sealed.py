@@ -24,6 +24,14 @@ def test_bytes_do_not_depend_on_how_the_table_was_put_together() -> None:
     assert sealed.encode(pl.concat([TABLE[:1], TABLE[1:]], rechunk=False)) == SEALED
 
 
+@pytest.mark.parametrize("rows", [0, 1, 122_881, 150_000, 184_319, 300_000, 1_000_003])
+def test_table_given_in_parts_has_the_bytes_that_it_has_as_a_whole(rows: int) -> None:
+    table = pl.DataFrame({"number": pl.int_range(rows, eager=True, dtype=pl.Int32)})
+    for cut in (1, 999, rows) if rows < 2 else (9_973, 200_000, rows):
+        parts = table.iter_slices(cut) if rows else iter([table])
+        assert sealed.encode_parts(parts, rows, table.schema) == sealed.encode(table)
+
+
 @given(place=st.integers(0, len(SEALED) - 1), bits=st.integers(1, 255))
 def test_changed_byte_is_seen_wherever_it_is(place: int, bits: int) -> None:
     assert sealed.decode(SEALED[:place] + bytes([SEALED[place] ^ bits]) + SEALED[place + 1 :]) is None

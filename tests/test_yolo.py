@@ -60,7 +60,8 @@ def plan(
     listed = pl.concat(
         [image_table.drop("source"), label_table.drop("text"), pl.DataFrame([document], schema=MANIFEST)]
     ).sort("key")
-    return Plan(image_table, label_table, {"data.yaml": yaml}, listed, manifest.version(listed))
+    lists = image_table.sort("key").lazy(), label_table.sort("key").lazy()
+    return Plan(*lists, {"data.yaml": yaml}, listed.lazy(), manifest.version(listed))
 
 
 ONE = {"a_R1": "0 0.500000 0.500000 0.100000 0.100000\n", "a_R2": "", "b_R1": "3 0.4 0.4 0.1 0.1\n"}

@@ -34,9 +34,15 @@ _EMPTY_PART: Final = r"(^|/)\.{0,2}(/|$)"  # or `.` or `..`
 _FORBIDDEN: Final = r"[\\\x00-\x1f]"
 
 
-def encode(table: pl.DataFrame) -> bytes:
-    """The bytes of a manifest file: sorted by key, sealed, the same for the same rows."""
-    return sealed.encode(table.select(MANIFEST.names()).sort("key"))
+def encode(table: pl.DataFrame | pl.LazyFrame) -> bytes:
+    """The bytes of a manifest file: sorted by key, sealed, the same for the same rows.
+
+    A LazyFrame is in that order already, and is never held as a whole.
+    """
+    if isinstance(table, pl.DataFrame):
+        return sealed.encode(table.select(MANIFEST.names()).sort("key"))
+    rows = table.select(pl.len()).collect().item()
+    return sealed.encode_parts(table.select(MANIFEST.names()).collect_batches(), rows, MANIFEST)
 
 
 def decode(data: bytes, *, name: str) -> pl.DataFrame:
@@ -86,11 +92,18 @@ def unsafe_keys(keys: pl.Series) -> pl.Series:
     return (keys.str.contains(_EMPTY_PART) | keys.str.contains(_FORBIDDEN)).fill_null(value=True)
 
 
-def version(table: pl.DataFrame) -> str:
-    """The version id: a hash over the sorted (key, md5) of images, labels and yaml; 16 hex digits."""
-    listed = table.filter(pl.col("kind").is_in(VERSIONED)).sort("key")
-    lines = listed.select(pl.format("{}\0{}\n", "key", "md5")).to_series()
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
+def version(table: pl.DataFrame | pl.LazyFrame) -> str:
+    """The version id: a hash over the sorted (key, md5) of images, labels and yaml; 16 hex digits.
+
+    A LazyFrame is in that order already, and is never held as a whole.
+    """
+    listed = table.filter(pl.col("kind").is_in(VERSIONED)).select("key", "md5")
+    parts = listed.collect_batches() if isinstance(listed, pl.LazyFrame) else [listed.sort("key")]
+    found = hashlib.sha256()
+    for part in parts:
+        lines = part.select(pl.format("{}\0{}\n", "key", "md5")).to_series()
+        found.update("".join(lines).encode())
+    return found.hexdigest()[:16]
 
 
 def unit_root(folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -266,7 +266,13 @@ def lineage_of_summary(data: bytes) -> str | None:
 
 def encode(annotations: pl.DataFrame, classes: Taxonomy) -> bytes:
     """The bytes of annotations.parquet: ANNOTATIONS with "No finding" as files have it, in the order of the table."""
-    return sealed.encode(annotations.with_columns(classes.to_file(pl.col("class_id"))))
+    return encode_parts([annotations], annotations.height, classes)
+
+
+def encode_parts(parts: Iterable[pl.DataFrame], rows: int, classes: Taxonomy) -> bytes:
+    """The same of a table that is given in parts, which have so many rows together."""
+    as_in_files = (part.with_columns(classes.to_file(pl.col("class_id"))) for part in parts)
+    return sealed.encode_parts(as_in_files, rows, ANNOTATIONS)
 
 
 def decode(data: bytes, classes: Taxonomy, *, name: str) -> pl.DataFrame:

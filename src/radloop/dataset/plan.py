@@ -1,16 +1,21 @@
 """Every file of a dataset version, with its bytes or its source: all is decided here, nothing is written."""
 
 import hashlib
-import os
-from collections.abc import Mapping
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from radloop import manifest, sealed, tree
-from radloop.catalog import heldout, tombstones, truth, version
-from radloop.errors import DatasetError, UsageError
+from radloop.catalog import heldout, tombstones, version
+from radloop.dataset import reading_files
+from radloop.dataset.labelling import Labelling
+from radloop.dataset.labelling import labels as labels_of
+from radloop.dataset.reading_files import Part, Parts
+from radloop.errors import DatasetError
 from radloop.tables import (
     ANNOTATION_COLUMNS,
     ANNOTATIONS,
@@ -23,47 +28,6 @@ from radloop.tables import (
     Split,
 )
 from radloop.taxonomy import Taxonomy
-from radloop.words import LabelKind
-
-
-@dataclass(frozen=True)
-class Labelling:
-    """How labels are made of what the readers drew.
-
-    With labels per reader and `judge` "consensus" every split but training has its consensus in a folder of its own
-    beside its readers' files, and the trainer's files name that folder. Raises UsageError for the other way round.
-    """
-
-    labels: LabelKind = "per-reader"
-    judge: LabelKind | None = None  # what is not training is judged by; None: by `labels`
-    min_readers: int = 1  # of a consensus box; as many as have read the image, where those are fewer
-    no_finding: Literal["background", "class"] = "background"
-
-    def __post_init__(self) -> None:
-        """Refuse what would judge by opinions what has learned the consensus."""
-        if self.labels == "consensus" and self.judge == "per-reader":
-            raise UsageError(
-                "--labels consensus with --judge per-reader would show a trainer each picture of validation once for "
-                "each of its readers, and score the consensus against opinions. Leave --judge out, or train per "
-                "reader: --labels per-reader, with --judge consensus."
-            )
-
-    @property
-    def judged_apart(self) -> bool:
-        """Whether what is not training has its consensus beside its readers' files."""
-        return self.labels == "per-reader" and self.judge == "consensus"
-
-    def folder(self, split: str) -> str:
-        """The folder that a trainer's file names for a split."""
-        return tree.folder(split, consensus=self.judged_apart and split != "training")
-
-    def names(self, classes: Taxonomy) -> tuple[str, ...]:
-        """The classes that the detector is taught."""
-        return classes.file_names(with_nothing=self.no_finding == "class")
-
-    def empty(self, classes: Taxonomy) -> str:
-        """The text of a label without a box."""
-        return tree.whole_picture(classes.nothing) if self.no_finding == "class" else ""
 
 
 @dataclass(frozen=True)
@@ -101,10 +65,10 @@ class Account:
 class Plan:
     """One dataset version: what to link, what to write, and the list of all."""
 
-    images: pl.DataFrame  # MANIFEST, and source: the picture's path in the folder of pictures
-    labels: pl.DataFrame  # MANIFEST, and text
+    images: pl.LazyFrame  # MANIFEST, and source: the picture's path in the folder of pictures; by key
+    labels: pl.LazyFrame  # MANIFEST, and text; by key
     documents: dict[str, bytes]  # by key: every other file but the manifest
-    manifest: pl.DataFrame  # MANIFEST: all of the above
+    manifest: pl.LazyFrame  # MANIFEST: all of the above, by key
     version: str
 
 
@@ -131,43 +95,69 @@ def build(
 
     Raises DatasetError where two readings would have one file name, or where training or validation would be empty.
     """
-    findings = _marked(findings)
-    used = findings.filter("used").with_columns(pl.col(EDGES).clip(0, 1))
-    files, documents = _labelled(used, assignment, labelling, account)
-    _require_distinct(files)
-    image_files = _images(files, pictures)
-    label_files = _labels(files, empty=labelling.empty(classes))
-    yamls = _yamls(labelling, classes, files, assignment, account.recipe)
-    version_id = manifest.version(pl.concat([image_files, label_files, listed(yamls)], how="diagonal"))
+    parts = Parts(_marked(findings), assignment, pictures)
+    files, documents, counted = _readings(parts, labelling, account, empty=labelling.empty(classes))
+    yamls = _yamls(labelling, classes, set(files["folder"].unique()), assignment, account.recipe)
+    image_files, label_files = reading_files.lists(files)
+    version_id = manifest.version(_all_of(image_files, label_files, yamls))
     ancestry = account.ancestry_of(version_id)
     documents |= yamls | {
         tree.CLASSES: tree.classes_txt(labelling.names(classes)),
-        tree.ANNOTATIONS: version.encode(_annotations(findings, assignment, pictures, classes), classes),
-        tree.BOXES: _csv(_scaled(used, assignment, classes)),
-        tree.REJECTED: _csv(account.rejected.sort(pl.all(), nulls_last=True)),
+        tree.ANNOTATIONS: version.encode_parts(
+            (_annotations(part, classes) for part in parts), findings.height, classes
+        ),
+        tree.BOXES: _csv(_scaled(part, classes) for part in parts),
+        tree.REJECTED: _csv([account.rejected.sort(pl.all(), nulls_last=True)]),
         tree.PROOF: tree.json_file({**account.proof, **(ancestry.proof if ancestry else {})}),
     }
     documents |= _remembered(ancestry) | _of_radiographs(account, files)
     documents[tree.SUMMARY] = tree.json_file(
         {
-            **_files_counted(findings, files, image_files, label_files),
+            **_files_counted(counted, files.height),
             "version": version_id,
             **_descent(ancestry),
             **_origin(account),
             "classes": classes.names,
             "settings": account.settings,
-            **_boxes_counted(files),
-            **_rows_counted(findings, account),
+            **_boxes_counted(counted),
+            **_rows_counted(findings.height, counted, account),
             **tombstones.counted(ancestry.stones if ancestry else tombstones.NOTHING),
         }
     )
-    return Plan(
-        images=image_files,
-        labels=label_files,
-        documents=documents,
-        manifest=_all_of(image_files, label_files, documents),
-        version=version_id,
-    )
+    return Plan(image_files, label_files, documents, _all_of(image_files, label_files, documents), version_id)
+
+
+def _readings(
+    parts: Parts, labelling: Labelling, account: Account, *, empty: str
+) -> tuple[pl.DataFrame, dict[str, bytes], Counter[str]]:
+    """The files of all readings (`reading_files.of`), the document that explains a consensus, and what to count."""
+    files, consensus, counted = [], [], Counter[str]()
+    for part in parts:
+        used = _used(part)
+        made, fused = labels_of(used, part.assignment, labelling, account.lost)
+        files.append(reading_files.of(made, part.pictures, empty=empty))
+        consensus += [] if fused is None else [fused]
+        counted.update(_counted(part, used, made))
+    documents = {tree.CONSENSUS: sealed.encode(pl.concat(consensus))} if consensus else {}
+    return pl.concat(files), documents, counted
+
+
+def _used(part: Part) -> pl.DataFrame:
+    """The findings that make labels, boxes inside the picture."""
+    return part.findings.filter("used").with_columns(pl.col(EDGES).clip(0, 1))
+
+
+def _counted(part: Part, used: pl.DataFrame, labels: pl.DataFrame) -> dict[str, int]:
+    judged = labels.filter(pl.col("folder") != pl.col("split"))
+    outside = pl.any_horizontal((pl.col(EDGES) < 0) | (pl.col(EDGES) > 1))
+    return {
+        "readings": used.select("image_id", "rad_id").n_unique(),
+        "boxes": int(labels["boxes"].sum()),
+        "judged": judged.height,
+        "judged boxes": int(judged["boxes"].sum()),
+        "cut": part.findings.filter(outside, "used").height,
+        **dict(labels.group_by("split").agg(pl.col("image_id").n_unique()).iter_rows()),
+    }
 
 
 def _marked(findings: pl.DataFrame) -> pl.DataFrame:
@@ -203,141 +193,57 @@ def _descent(ancestry: Ancestry | None) -> dict[str, str | None]:
     return {"lineage": ancestry.lineage, "previous": ancestry.previous, "replaces": ancestry.replaces}
 
 
-def _labelled(
-    used: pl.DataFrame, assignment: pl.DataFrame, labelling: Labelling, account: Account
-) -> tuple[pl.DataFrame, dict[str, bytes]]:
-    """The files to be (image_id, rad_id, split, folder, stem, text and boxes), and the documents that explain them.
-
-    text and boxes are null of a file without boxes.
-    """
-    split = assignment.select("image_id", "split")
-    beside = pl.format(tree.folder("{}", consensus=True), "split")
-    if labelling.labels == "consensus":
-        files, fused = _by_consensus(used, labelling, account.lost)
-        return files.join(split, on="image_id").with_columns(folder="split"), {tree.CONSENSUS: sealed.encode(fused)}
-    files = _by_reader(used).join(split, on="image_id").with_columns(folder="split")
-    if not labelling.judged_apart:
-        return files, {}
-    held = used.join(split.filter(pl.col("split") != "training"), on="image_id", how="semi", maintain_order="left")
-    judged, fused = _by_consensus(held, labelling, account.lost)
-    judged = judged.join(split, on="image_id").with_columns(folder=beside)
-    return pl.concat([files, judged]), {tree.CONSENSUS: sealed.encode(fused)}
-
-
-def _by_reader(used: pl.DataFrame) -> pl.DataFrame:
-    """image_id, rad_id, stem of every reading; text and boxes of those that found something."""
-    named = used.with_columns(stem=pl.format("{}_{}", "image_id", "rad_id"))
-    texts = tree.texts(named.filter(pl.col("class_id").is_not_null()))
-    return named.select("image_id", "rad_id", "stem").unique().join(texts, on="stem", how="left")
-
-
-def _by_consensus(used: pl.DataFrame, labelling: Labelling, lost: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The same of every image that has a consensus, without a reader; and CONSENSUS."""
-    fused = truth.fuse(used, min_readers=labelling.min_readers)
-    kept = fused.filter("kept")
-    doubtful = lost.join(kept, on="image_id", how="anti")
-    images = used.select("image_id", pl.lit(None, pl.String).alias("rad_id"), stem="image_id").unique()
-    named = images.join(doubtful, on="image_id", how="anti")
-    return named.join(tree.texts(kept.with_columns(stem="image_id")), on="stem", how="left"), fused
-
-
-def _boxes_counted(files: pl.DataFrame) -> dict[str, Any]:
+def _boxes_counted(counted: Counter[str]) -> dict[str, Any]:
     """How many boxes all labels hold, and what of the files is a consensus beside its readers' files."""
-    judged = files.filter(pl.col("folder") != pl.col("split"))
-    apart = {"images": judged.height, "labels": judged.height, "boxes": judged["boxes"].sum()}
-    return {"boxes_written": files["boxes"].sum()} | ({"judged": apart} if judged.height else {})
+    apart = {"images": counted["judged"], "labels": counted["judged"], "boxes": counted["judged boxes"]}
+    return {"boxes_written": counted["boxes"]} | ({"judged": apart} if counted["judged"] else {})
 
 
-def _files_counted(
-    findings: pl.DataFrame, files: pl.DataFrame, images: pl.DataFrame, labels: pl.DataFrame
-) -> dict[str, Any]:
+def _files_counted(counted: Counter[str], files: int) -> dict[str, Any]:
+    splits = {split: counted[split] for split in SPLITS}
     return {
-        "total_unique_images": files["image_id"].n_unique(),
-        "total_image_radiologist_combinations": findings.filter("used").select("image_id", "rad_id").n_unique(),
-        "labels_created": labels.height,
-        "images_copied": images.height,
-        "splits": {split: files.filter(split=split)["image_id"].n_unique() for split in SPLITS},
+        "total_unique_images": sum(splits.values()),
+        "total_image_radiologist_combinations": counted["readings"],
+        "labels_created": files,
+        "images_copied": files,
+        "splits": splits,
     }
 
 
-def _rows_counted(findings: pl.DataFrame, account: Account) -> dict[str, int]:
-    outside = pl.any_horizontal((pl.col(EDGES) < 0) | (pl.col(EDGES) > 1))
+def _rows_counted(kept: int, counted: Counter[str], account: Account) -> dict[str, int]:
     return {
-        "boxes_cut_at_the_edge": findings.filter(outside, "used").height,
-        "rows_kept": findings.height,
+        "boxes_cut_at_the_edge": counted["cut"],
+        "rows_kept": kept,
         "rows_refused": account.rejected.height,
         "readings_lost": account.lost.height,
     }
 
 
-def _require_distinct(files: pl.DataFrame) -> None:
-    twice = files.filter(pl.struct("folder", "stem").is_duplicated()).sort("stem", "folder", "image_id").head(2)
-    if twice.height:
-        both = " and ".join(
-            f"image {image_id!r} of {rad_id!r}" for image_id, rad_id in twice["image_id", "rad_id"].rows()
-        )
-        raise DatasetError(f"{both} would both be the file {twice['stem'][0]}. Rename one in the annotations.")
+def _all_of(images: pl.LazyFrame, labels: pl.LazyFrame, documents: Mapping[str, bytes]) -> pl.LazyFrame:
+    """MANIFEST of all files, by key: put together as it is read."""
+    readings = images.select(MANIFEST.names()).merge_sorted(labels.select(MANIFEST.names()), key="key")
+    return readings.merge_sorted(listed(documents).sort("key").lazy(), key="key")
 
 
-def _require_filled(files: pl.DataFrame, assignment: pl.DataFrame, labelling: Labelling) -> None:
+def _require_filled(folders: set[str], assignment: pl.DataFrame, labelling: Labelling) -> None:
     """A trainer stops at an empty folder; an image of which a reading was lost may have no consensus."""
     for split in ("training", "validation"):
-        if split in assignment["split"] and labelling.folder(split) not in files["folder"]:
+        if split in assignment["split"] and labelling.folder(split) not in folders:
             raise DatasetError(
                 f"No image of {split} has a consensus: of each a reading was refused, and those that are left found "
                 "nothing. Mend the rows in rejected.csv, or label and judge per reader."
             )
 
 
-def _all_of(images: pl.DataFrame, labels: pl.DataFrame, documents: Mapping[str, bytes]) -> pl.DataFrame:
-    """MANIFEST of all files."""
-    kinds = [images.select(MANIFEST.names()), labels.select(MANIFEST.names()), listed(documents)]
-    return pl.concat(kinds).sort("key")
-
-
-def _images(files: pl.DataFrame, pictures: pl.DataFrame) -> pl.DataFrame:
-    """MANIFEST and source of every picture file. A picture has one key for each of its readers."""
-    sources = {path: os.path.splitext(path)[1].lower() for path in pictures["path"]}
-    return (
-        files.join(pictures.select("image_id", "bytes", "md5", source="path"), on="image_id")
-        .with_columns(
-            key=pl.format(
-                "{}/images/{}{}", "folder", "stem", pl.col("source").replace_strict(sources, return_dtype=pl.String)
-            ),
-            kind=pl.lit("image"),
-        )
-        .select(*MANIFEST.names(), "source")
-        .sort("key")
-    )
-
-
-def _labels(files: pl.DataFrame, *, empty: str) -> pl.DataFrame:
-    """MANIFEST and text of every label file."""
-    filled = files.with_columns(pl.col("text").fill_null(empty))
-    distinct = filled["text"].unique()
-    sums = pl.DataFrame({"text": distinct, "md5": [hashlib.md5(text.encode()).hexdigest() for text in distinct]})
-    return (
-        filled.join(sums, on="text")
-        .with_columns(
-            key=pl.format("{}/labels/{}.txt", "folder", "stem"),
-            kind=pl.lit("label"),
-            bytes=pl.col("text").str.len_bytes().cast(pl.Int64),
-        )
-        .select(*MANIFEST.names(), "text")
-        .sort("key")
-    )
-
-
 def _yamls(
-    labelling: Labelling, classes: Taxonomy, files: pl.DataFrame, assignment: pl.DataFrame, recipe: str | None
+    labelling: Labelling, classes: Taxonomy, filled: set[str], assignment: pl.DataFrame, recipe: str | None
 ) -> dict[str, bytes]:
     """The trainer's files, for its own three splits and one for each other split as `val`.
 
     A comment names the recipe of the pictures, so that it is part of the version id.
     A split without images has none: the trainer stops at an empty folder.
     """
-    _require_filled(files, assignment, labelling)
-    filled = set(files["folder"])
+    _require_filled(filled, assignment, labelling)
     place = {split: f"{labelling.folder(split)}/images" for split in SPLITS}
     others = [split for split in SPLITS if labelling.folder(split) in filled and split not in tree.TRAINERS_OWN]
     keys: dict[Split, str] = {"validation": tree.DATA, **{split: tree.data_of(split) for split in others}}
@@ -351,27 +257,26 @@ def _yamls(
     }
 
 
-def _annotations(
-    findings: pl.DataFrame, assignment: pl.DataFrame, pictures: pl.DataFrame, classes: Taxonomy
-) -> pl.DataFrame:
+def _annotations(part: Part, classes: Taxonomy) -> pl.DataFrame:
     """Every finding with its class's name, its split, group and picture (ANNOTATIONS)."""
     class_id = classes.to_file(pl.col("class_id"))
     order = [
         class_id if name == "class_id" else pl.col(name) for name in (*FINDINGS.names(), "used", "source", "final")
     ]
     return (
-        findings.join(assignment, on="image_id", how="left")
-        .join(pictures.select("image_id", "phash", "md5"), on="image_id", how="left")
+        part.findings.join(part.assignment, on="image_id", how="left")
+        .join(part.pictures.select("image_id", "phash", "md5"), on="image_id", how="left")
         .with_columns(class_name=classes.named(pl.col("class_id")))
         .select(ANNOTATIONS.names())
         .sort(order)
     )
 
 
-def _scaled(used: pl.DataFrame, assignment: pl.DataFrame, classes: Taxonomy) -> pl.DataFrame:
+def _scaled(part: Part, classes: Taxonomy) -> pl.DataFrame:
     """train.csv's columns and split. A power of two as side: divided by it again, the very same boxes come out."""
     return (
-        used.join(assignment, on="image_id")
+        _used(part)
+        .join(part.assignment, on="image_id")
         .select(
             "image_id",
             "rad_id",
@@ -385,8 +290,12 @@ def _scaled(used: pl.DataFrame, assignment: pl.DataFrame, classes: Taxonomy) -> 
     )
 
 
-def _csv(table: pl.DataFrame) -> bytes:
-    return table.write_csv().encode()
+def _csv(parts: Iterable[pl.DataFrame]) -> bytes:
+    """One table, given in parts, of which there is at least one."""
+    data = io.BytesIO()
+    for part in parts:
+        part.write_csv(data, include_header=not data.tell())
+    return data.getvalue()
 
 
 def listed(documents: Mapping[str, bytes]) -> pl.DataFrame:

@@ -9,7 +9,8 @@ import polars as pl
 
 from radloop import manifest, tree
 from radloop.catalog.version import Version
-from radloop.dataset.plan import Labelling, Plan, listed
+from radloop.dataset.labelling import Labelling
+from radloop.dataset.plan import Plan, listed
 from radloop.errors import DatasetError
 from radloop.tables import MANIFEST
 
@@ -51,14 +52,12 @@ def build(
         )
         labels.append(_label(f"labels/{stem}.txt", text) | common)
 
-    image_files = pl.DataFrame(images, schema={**MANIFEST, "source": pl.String})
-    label_files = pl.DataFrame(labels, schema={**MANIFEST, "text": pl.String})
+    image_files = pl.DataFrame(images, schema={**MANIFEST, "source": pl.String}).sort("key")
+    label_files = pl.DataFrame(labels, schema={**MANIFEST, "text": pl.String}).sort("key")
     files = pl.concat([image_files.select(MANIFEST.names()), label_files.select(MANIFEST.names()), listed(every)]).sort(
         "key"
     )
-    return Plan(
-        images=image_files, labels=label_files, documents=every, manifest=files, version=manifest.version(files)
-    )
+    return Plan(image_files.lazy(), label_files.lazy(), every, files.lazy(), manifest.version(files))
 
 
 def pictures(dataset: Version) -> pl.DataFrame:

@@ -81,21 +81,21 @@ def write(plan: Plan, organized: Path, *, pictures: Path, progress: Progress = s
 
 def _write_tree(plan: Plan, new: Path, *, pictures: Path, tagged: set[str], progress: Progress) -> None:
     new.mkdir()
-    for folder in plan.manifest.select(_FOLDER).unique().to_series().sort():
-        (new / folder).mkdir(parents=True, exist_ok=True)
     _write_labels(plan.labels, new, progress)
     _link_pictures(plan.images, new, pictures, tagged, progress)
     for key, data in plan.documents.items():
+        (new / key).parent.mkdir(parents=True, exist_ok=True)
         (new / key).write_bytes(data)
 
 
-def _write_labels(labels: pl.DataFrame, new: Path, progress: Progress) -> None:
-    done = 0
+def _write_labels(labels: pl.LazyFrame, new: Path, progress: Progress) -> None:
+    done, number = 0, _number(labels)
     for folder, names, texts in _batches(labels, pl.col("text").cast(pl.Binary)):
+        (new / folder).mkdir(parents=True, exist_ok=True)
         with files.opened_folder(new / folder) as there:
             for name, text in zip(names, texts, strict=True):
                 _create(name, text, there)
-        progress("labels", done := done + len(names), labels.height)
+        progress("labels", done := done + len(names), number)
 
 
 def _create(name: str, data: bytes, folder: int) -> None:
@@ -115,12 +115,13 @@ def _create(name: str, data: bytes, folder: int) -> None:
         os.close(descriptor)
 
 
-def _link_pictures(images: pl.DataFrame, new: Path, pictures: Path, tagged: set[str], progress: Progress) -> None:
-    done = 0
+def _link_pictures(images: pl.LazyFrame, new: Path, pictures: Path, tagged: set[str], progress: Progress) -> None:
+    done, number = 0, _number(images)
     # of a source that cannot be linked, or has tags: its next file is a link to its last copy
     copies: dict[str, Path] = {}
     with files.opened_folder(pictures) as origin:
         for folder, names, sources in _batches(images, pl.col("source")):
+            (new / folder).mkdir(parents=True, exist_ok=True)
             with files.opened_folder(new / folder) as there:
                 for name, source in zip(names, sources, strict=True):
                     if source in tagged and source not in copies:
@@ -138,24 +139,29 @@ def _link_pictures(images: pl.DataFrame, new: Path, pictures: Path, tagged: set[
                         target = new / folder / name
                         if not files.link_or_copy(copies.get(source, pictures / source), target):
                             copies[source] = target
-            progress("pictures", done := done + len(names), images.height)
+            progress("pictures", done := done + len(names), number)
 
 
-def _batches(table: pl.DataFrame, values: pl.Expr) -> Iterator[tuple[str, list[str], list[Any]]]:
+def _number(rows: pl.LazyFrame) -> int:
+    return int(rows.select(pl.len()).collect().item())
+
+
+def _batches(table: pl.LazyFrame, *values: pl.Expr) -> Iterator[tuple[Any, ...]]:
     """The folder, the names in it and their values, for at most `_BATCH` files at a time."""
-    parts = table.select(folder=_FOLDER, name=pl.col("key").str.extract(r"([^/]*)$"), value=values)
-    for folder in parts.partition_by("folder", maintain_order=True):
-        for part in folder.iter_slices(_BATCH):
-            yield part["folder"][0], part["name"].to_list(), part["value"].to_list()
+    parts = table.select(_FOLDER.alias("folder"), pl.col("key").str.extract(r"([^/]*)$").alias("name"), *values)
+    for start in range(0, _number(table), _BATCH):
+        for part in parts.slice(start, _BATCH).collect().partition_by("folder", maintain_order=True):
+            folder, *lists = part
+            yield folder[0], *(one.to_list() for one in lists)
 
 
-def _require_unchanged(images: pl.DataFrame, pictures: Path) -> set[str]:
+def _require_unchanged(images: pl.LazyFrame, pictures: Path) -> set[str]:
     """Raise DatasetError where a picture is no longer the file that was inspected, as far as its size tells.
 
     The sources with tags, which are published without them and so as smaller files, are returned.
     """
     tagged = set()
-    distinct = images.select("source", "bytes", "md5").unique("source", maintain_order=True)
+    distinct = images.select("source", "bytes", "md5").unique("source", maintain_order=True).collect()
     with files.opened_folder(pictures) as origin:
         for source, size, md5 in distinct.iter_rows():
             try:
@@ -230,7 +236,7 @@ def _is_written(plan: Plan, organized: Path, pictures: Path) -> bool:
         return False
 
 
-def _labels_are_written(labels: pl.DataFrame, organized: Path) -> bool:
+def _labels_are_written(labels: pl.LazyFrame, organized: Path) -> bool:
     for folder, names, texts in _batches(labels, pl.col("text").cast(pl.Binary)):
         with files.opened_folder(organized / folder) as there:
             for name, text in zip(names, texts, strict=True):
@@ -248,24 +254,23 @@ def _labels_are_written(labels: pl.DataFrame, organized: Path) -> bool:
     return True
 
 
-def _pictures_are_linked(images: pl.DataFrame, organized: Path, pictures: Path) -> bool:
+def _pictures_are_linked(images: pl.LazyFrame, organized: Path, pictures: Path) -> bool:
     """Whether each picture is the very file that was inspected, or (across file systems) has its bytes."""
-    expected = dict(images.select("source", "md5").iter_rows())
-    with files.opened_folder(pictures) as origin:
-        inspected = {source: os.stat(source, dir_fd=origin) for source in expected}
     sums: dict[tuple[int, int], str] = {}
-    for folder, names, sources in _batches(images, pl.col("source")):
-        with files.opened_folder(organized / folder) as there:
-            for name, source in zip(names, sources, strict=True):
-                file = os.stat(name, dir_fd=there)
-                if os.path.samestat(file, inspected[source]):
-                    continue
-                inode = (file.st_dev, file.st_ino)
-                if inode not in sums:
-                    with (organized / folder / name).open("rb") as opened:
-                        sums[inode] = hashlib.file_digest(opened, "md5").hexdigest()
-                if sums[inode] != expected[source]:
-                    return False
+    with files.opened_folder(pictures) as origin:
+        for folder, names, sources, expected in _batches(images, pl.col("source"), pl.col("md5")):
+            inspected = {source: os.stat(source, dir_fd=origin) for source in dict.fromkeys(sources)}
+            with files.opened_folder(organized / folder) as there:
+                for name, source, md5 in zip(names, sources, expected, strict=True):
+                    file = os.stat(name, dir_fd=there)
+                    if os.path.samestat(file, inspected[source]):
+                        continue
+                    inode = (file.st_dev, file.st_ino)
+                    if inode not in sums:
+                        with (organized / folder / name).open("rb") as opened:
+                            sums[inode] = hashlib.file_digest(opened, "md5").hexdigest()
+                    if sums[inode] != md5:
+                        return False
     return True
 
 

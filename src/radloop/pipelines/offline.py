@@ -182,8 +182,8 @@ def transform(
             organized=organized,
             version=built.version,
             images={split: int((assignment["split"] == split).sum()) for split in SPLITS},
-            labels=built.labels.height,
-            judged=built.labels.filter(pl.col("rad_id").is_null()).height if labelling.judged_apart else 0,
+            labels=_number(built.labels),
+            judged=_number(built.labels.filter(pl.col("rad_id").is_null())) if labelling.judged_apart else 0,
             rows_in=gathered.number,
             rows_out=valid.findings.height,
             rows_refused=valid.rejected.height,
@@ -336,9 +336,14 @@ def _wanted(options: Transform, assignment: pl.DataFrame) -> SplitSizes:
     return SplitSizes(*(counts.get(split, 0) for split in SPLITS)) if options.keep_splits else options.sizes
 
 
+def _number(rows: pl.LazyFrame) -> int:
+    return int(rows.select(pl.len()).collect().item())
+
+
 def _refuse_shrunken(built: Plan, held: Size | None, address: str) -> None:
     if held:
-        shrinking.refuse(shrinking.size(built.manifest, built.documents[tree.SUMMARY]), held, address=address)
+        counted = built.manifest.select("kind", "image_id").collect()
+        shrinking.refuse(shrinking.size(counted, built.documents[tree.SUMMARY]), held, address=address)
 
 
 def _proven(

@@ -8,7 +8,8 @@ import polars as pl
 
 from radloop.catalog.classes import Wishes
 from radloop.dataset.findings import Validated
-from radloop.dataset.plan import Account, Ancestry, Labelling
+from radloop.dataset.labelling import Labelling
+from radloop.dataset.plan import Account, Ancestry
 from radloop.options import Transform
 from radloop.sources import raw
 from radloop.sources.raw import RawData
