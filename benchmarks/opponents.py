@@ -5,6 +5,7 @@ program that is started from here is not that of a large Python process.
 """
 
 import csv
+import dataclasses
 import hashlib
 import io
 import itertools
@@ -212,35 +213,100 @@ DETECTIONS = [
 ]
 
 
-def show(path: Path, folder: Path) -> tuple[float, int]:
-    """One request: read a picture, ask the detector, write the feedback; milliseconds and bytes."""
-    data = path.read_bytes()
-    started = time.perf_counter()
-    detections = DETECTIONS
-    elapsed_ms = (time.perf_counter() - started) * 1000
-    feedback = {
-        "image_id": path.stem,
-        **{name: detections[0][name] for name in ("class_id", "confidence", "bbox")},
-        "timestamp": datetime.now(UTC).isoformat(),
-        "detections": detections,
-        "latency_ms": elapsed_ms,
-        "feedback_id": uuid.uuid4().hex,
-    }
-    with open(folder / f"{path.stem}.{feedback['feedback_id']}.json", "w") as file:
-        json.dump(feedback, file, indent=2)
-    return elapsed_ms, len(data)
+# What radloop's feedback says of each picture and of the run.
+OF_A_PICTURE = {
+    "split": "test",
+    "image_md5": 32 * "0",
+    "image_phash": 16 * "0",
+    "picture": {"mean": 127.5, "std": 73.9, "sharpness": 54321.0},
+    "model": {"name": "at-once", "version": "1"},
+}
+OF_A_RUN = {
+    "run_id": "20261130T000000-00000000",
+    "simulated": {"site": "north", "view": "PA", "device": "DX-1"},
+    "schema_version": 1,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Ward:
+    """Where the loops of Locust and of plain threads write: as a careful script would, with the standard library."""
+
+    feedback: Path
+    log: int  # a descriptor that appends: a line is one write
+    pictures: dict[Path, bytes] = dataclasses.field(default_factory=dict)  # each is read once
+
+    @classmethod
+    def open(cls, fresh: Path) -> "Ward":
+        """The folder of feedback, and the log beside it."""
+        (fresh / "feedback").mkdir(parents=True)
+        return cls(fresh / "feedback", os.open(fresh / "log.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT))
+
+    def show(self, path: Path) -> tuple[float, int]:
+        """One request: take a picture, ask the detector, write the feedback, then its line; milliseconds and bytes."""
+        data = self.pictures.get(path) or self.pictures.setdefault(path, path.read_bytes())
+        arrived, started = datetime.now(UTC), time.perf_counter()
+        detections = DETECTIONS
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        feedback = {
+            "image_id": path.stem,
+            **{name: detections[0][name] for name in ("class_id", "confidence", "bbox")},
+            "timestamp": datetime.now(UTC).isoformat(),
+            "class_name": detections[0]["class_name"],
+            "detections": detections,
+            **OF_A_PICTURE,
+            "latency_ms": elapsed_ms,
+            "stage": 1,
+            "arrived_at": arrived.isoformat(),
+            "feedback_id": uuid.uuid4().hex,
+            **OF_A_RUN,
+        }
+        name = self.write(feedback)
+        line = {
+            "time": datetime.now(UTC).isoformat(),
+            "event": "request",
+            "stage": 1,
+            **{name: feedback[name] for name in ("run_id", "image_id", "latency_ms", "class_id", "confidence")},
+            "file": name,
+        }
+        os.write(self.log, json.dumps(line).encode() + b"\n")
+        return elapsed_ms, len(data)
+
+    def write(self, feedback: dict[str, Any]) -> str:
+        """Write the feedback whole or not at all, and over no other: a temporary file, and a link to its name."""
+        image_id, feedback_id = feedback["image_id"], feedback["feedback_id"]
+        temporary = f"{self.feedback}/.{feedback_id}.tmp"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            os.write(descriptor, json.dumps(feedback, indent=2).encode())
+        finally:
+            os.close(descriptor)
+        try:
+            for name in (f"{image_id}.json", f"{image_id}.{feedback_id}.json"):
+                try:
+                    os.link(temporary, f"{self.feedback}/{name}")
+                except FileExistsError:
+                    continue
+                return name
+            raise FileExistsError(feedback_id)
+        finally:
+            os.unlink(temporary)
+
+    def count(self) -> int:
+        """How many feedback files there are."""
+        return len(os.listdir(self.feedback))
 
 
 def threads(given: Path, fresh: Path, *, seconds: float, workers: int) -> Callable[[], int]:
     """A thread for each worker, which shows one picture after the other."""
     pictures = sorted((given / "store" / "test" / "images").iterdir())
-    fresh.mkdir()
+    ward = Ward.open(fresh)
 
     def worker(end: float) -> None:
         for path in itertools.cycle(pictures):
             if time.perf_counter() >= end:
                 break
-            show(path, fresh)
+            ward.show(path)
 
     def work() -> int:
         end = time.perf_counter() + seconds
@@ -249,7 +315,7 @@ def threads(given: Path, fresh: Path, *, seconds: float, workers: int) -> Callab
             thread.start()
         for thread in started:
             thread.join()
-        return len(os.listdir(fresh))
+        return ward.count()
 
     return work
 
@@ -261,14 +327,14 @@ def locust(given: Path, fresh: Path, *, seconds: float, workers: int) -> Callabl
     from locust.env import Environment
 
     turns = itertools.cycle(sorted((given / "store" / "test" / "images").iterdir()))
-    fresh.mkdir()
+    ward = Ward.open(fresh)
 
     class Hospital(User):
         wait_time = constant(0)
 
         @task
         def request(self) -> None:
-            elapsed_ms, size = show(next(turns), fresh)
+            elapsed_ms, size = ward.show(next(turns))
             self.environment.events.request.fire(
                 request_type="infer", name="detector", response_time=elapsed_ms, response_length=size, context={}
             )
@@ -280,7 +346,7 @@ def locust(given: Path, fresh: Path, *, seconds: float, workers: int) -> Callabl
         runner.start(workers, spawn_rate=workers)
         gevent.spawn_later(seconds, runner.quit)
         runner.greenlet.join()
-        return len(os.listdir(fresh))
+        return ward.count()
 
     return work
 

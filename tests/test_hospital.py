@@ -299,14 +299,6 @@ def test_share_of_a_kind_that_is_not_there_changes_nothing(found):
     assert sorted(choose(1) for _ in range(5)) == [0, 1, 2, 3, 4]
 
 
-def test_hospital_is_made_up_the_same_way_for_the_same_seed():
-    places = [hospital.made_up(f"i{number}", seed=1) for number in range(200)]
-    assert places == [hospital.made_up(f"i{number}", seed=1) for number in range(200)]
-    assert places != [hospital.made_up(f"i{number}", seed=2) for number in range(200)]
-    assert {site for site, _, _ in places} == {"north", "south", "clinic"}
-    assert {view for _, view, _ in places} == {"PA", "AP"}
-
-
 @pytest.mark.parametrize(("started", "ended", "late"), [(10.0, 99.0, 0), (10.009, 10.5, 0), (10.011, 10.012, 1)])
 def test_late_is_what_was_sent_late_not_what_took_long(started, ended, late):
     tally = Tally(1, 1)
@@ -318,3 +310,30 @@ def test_late_is_what_was_sent_late_not_what_took_long(started, ended, late):
 def test_seconds_of_a_run_are_those_of_its_stages_together():
     whole = hospital.total([Tally(1, 1, seconds=2.0, late=1), Tally(2, 3, seconds=1.5, late=2, dropped=4)])
     assert (whole.seconds, whole.late, whole.dropped) == (3.5, 3, 4)
+
+
+def test_what_came_of_visits_is_told_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(hospital, "_TURN_SECONDS", 60.0)
+    telling, most, stop = threading.Semaphore(1), [], threading.Event()
+
+    def tell(answer: Answer) -> None:
+        most.append(telling.acquire(blocking=False))
+        if len(most) > 200:
+            stop.set()
+        telling.release()
+
+    play(Plan([20], 60.0), stop=stop, tell=tell)
+    assert len(most) > 200
+    assert all(most)
+
+
+def test_nobody_waits_for_a_disk_that_another_waits_for(monkeypatch):
+    monkeypatch.setattr(hospital, "_TURN_SECONDS", 0.01)
+    both, stop = threading.Barrier(2), threading.Event()
+
+    def tell(answer: Answer) -> None:
+        both.wait(60)  # passes only when two are here at once
+        stop.set()
+
+    tallies, _ = play(Plan([2], 60.0), stop=stop, tell=tell)
+    assert tallies[0].answered == 2

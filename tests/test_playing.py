@@ -178,3 +178,20 @@ def test_feedback_holds_the_less_sure_boxes_in_a_part_of_their_own(tmp_path):
         assert written.low_detections[-1].class_name == SPINE.names[4]
         assert written.low_detections[-1].bbox == (0.1, 0.2, 0.1, 0.1)
         assert written.kept_from == 0.05
+
+
+def test_pictures_stay_in_memory_as_far_as_there_is_room(tmp_path):
+    first, second, third = whole(tmp_path, Plan([1], 1.0), 3).shown[0]
+    first, second, third = first._replace(md5="1" * 32), second._replace(md5="2" * 32), third._replace(md5="3" * 32)
+    kept = playing._Kept(room=2 * len(b"picture") - 1)
+    for _ in range(2):
+        assert kept.show(first) == Picture("i0", b"picture")
+        assert kept.show(second) == Picture("i1", b"picture")
+    for shown in (first, second):
+        shown.path.write_bytes(b"longer than there is room")
+    assert kept.show(first) == Picture("i0", b"picture")
+    assert kept.show(second).data == b"longer than there is room"
+    third.path.write_bytes(b"small")
+    assert kept.show(third).data == b"small"
+    third.path.unlink()
+    assert kept.show(third).data == b"small"

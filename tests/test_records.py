@@ -1,5 +1,6 @@
 """Feedback files: writing that loses nothing, and what a file may be."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -39,6 +40,26 @@ def test_nothing_found_says_so_with_an_empty_bbox(classes):
     assert written["detections"] == []
 
 
+def refuse_nameless_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a file system does that knows none."""
+    real = os.open
+
+    def refuse(path: str, flags: int, mode: int = 0o777, **place: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return real(path, flags, mode, **place)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+@pytest.fixture(params=["nameless files", "temporary names"])
+def file_system(request, monkeypatch):
+    """One that knows files without a name, and one that does not."""
+    if request.param == "temporary names":
+        refuse_nameless_files(monkeypatch)
+
+
+@pytest.mark.usefixtures("file_system")
 def test_second_feedback_on_an_image_stands_beside_the_first(tmp_path):
     first = records.write(tmp_path, rich(feedback_id="f1"))
     second = records.write(tmp_path, rich(feedback_id="f2"), durable=True)
@@ -47,10 +68,12 @@ def test_second_feedback_on_an_image_stands_beside_the_first(tmp_path):
     assert names(tmp_path) == ["a1.f2.json", "a1.json"]
 
 
+@pytest.mark.usefixtures("file_system")
 def test_feedback_is_closed_to_other_users(tmp_path):
     assert oct(records.write(tmp_path, rich()).stat().st_mode & 0o777) == "0o640"
 
 
+@pytest.mark.usefixtures("file_system")
 def test_the_same_feedback_is_not_written_twice(tmp_path):
     records.write(tmp_path, rich())
     records.write(tmp_path, rich())
@@ -65,6 +88,7 @@ def test_feedback_without_an_id_is_not_written(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.usefixtures("file_system")
 def test_failed_write_leaves_nothing(tmp_path, monkeypatch):
     def full(descriptor: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
@@ -75,6 +99,7 @@ def test_failed_write_leaves_nothing(tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
+@pytest.mark.usefixtures("file_system")
 def test_short_writes_are_gone_on_with(tmp_path, monkeypatch):
     real = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:7]))
@@ -84,17 +109,47 @@ def test_short_writes_are_gone_on_with(tmp_path, monkeypatch):
 def test_writer_whose_temporary_file_was_taken_away_writes_again(tmp_path, monkeypatch):
     real, taken = os.link, []
 
-    def link(source: str, target: str) -> None:
+    def link(source: str, target: str, **places: int) -> None:
         if not taken:
             taken.append(source)
             os.unlink(source)
-        real(source, target)
+        real(source, target, **places)
 
+    refuse_nameless_files(monkeypatch)
     monkeypatch.setattr(os, "link", link)
     assert records.write(tmp_path, rich()).name == "a1.json"
+    assert len(taken) == 1
     assert names(tmp_path) == ["a1.json"]
 
 
+def test_without_proc_a_temporary_name_is_used(tmp_path, monkeypatch):
+    real, sources = os.link, []
+
+    def link(source: str, target: str, **places: int) -> None:
+        sources.append(source)
+        if source.startswith("/proc/"):
+            raise FileNotFoundError(source)
+        real(source, target, **places)
+
+    monkeypatch.setattr(os, "link", link)
+    writer = records.Writer(tmp_path)
+    assert [writer.write(rich(feedback_id=one)) for one in ("f1", "f2")] == ["a1.json", "a1.f2.json"]
+    assert [source.startswith("/proc/") for source in sources] == [True, False, False]
+    assert names(tmp_path) == ["a1.f2.json", "a1.json"]
+
+
+def test_writer_of_one_folder_overwrites_nothing_that_others_put_there(tmp_path):
+    writer = records.Writer(tmp_path)
+    put(tmp_path, "a1.json", b"of another")
+    assert writer.write(rich(feedback_id="f1")) == "a1.f1.json"
+    put(tmp_path, "a1.f2.json", b"of another")
+    with pytest.raises(FeedbackError, match="f2"):
+        writer.write(rich(feedback_id="f2"))
+    assert (tmp_path / "a1.json").read_bytes() == b"of another"
+    assert (tmp_path / "a1.f2.json").read_bytes() == b"of another"
+
+
+@pytest.mark.usefixtures("file_system")
 def test_missing_folder_is_an_error_and_no_endless_try(tmp_path):
     with pytest.raises(FileNotFoundError):
         records.write(tmp_path / "absent", rich())
@@ -125,6 +180,7 @@ def test_any_number_of_processes_lose_nothing(tmp_path):
     assert set(found.feedback["feedback_id"]) == {f"{writer}-{number}" for writer in range(3) for number in range(20)}
 
 
+@pytest.mark.usefixtures("file_system")
 def test_any_number_of_threads_lose_nothing(tmp_path):
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(lambda writer: write_many(tmp_path, writer), range(20)))

@@ -147,47 +147,88 @@ def encode(feedback: Feedback) -> bytes:
 
 
 def write(folder: Path, feedback: Feedback, *, durable: bool = False) -> Path:
-    """Write `<image_id>.json`, or `<image_id>.<feedback_id>.json` where that name is taken; returns the path.
-
-    Never overwrites and never shows a part of a file, with any number of writers and a kill at any moment: the bytes
-    are complete under a temporary name before they get their own, by a link that fails where the name exists. With
-    `durable` they have reached the disk before this returns. Raises FeedbackError where the feedback has no id, and
-    where it has been written already.
-    """
-    if not feedback.feedback_id:
-        raise FeedbackError(f"feedback on image {feedback.image_id} has no feedback_id: give it one before writing.")
-    data = encode(feedback)
-    while (path := _publish(folder, feedback, data, durable=durable)) is None:
-        pass  # somebody took the temporary file away
-    if durable:
-        flush_folder(folder)
-    return path
+    """Write one feedback, as `Writer.write`; returns the path."""
+    return folder / Writer(folder, durable=durable).write(feedback)
 
 
-def _publish(folder: Path, feedback: Feedback, data: bytes, *, durable: bool) -> Path | None:
-    temporary = f"{folder}/.{feedback.feedback_id}.{uuid4().hex}{_TEMPORARY}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWN_FILE)
-    try:
-        with suppress(OSError):  # not every file system has locks; then nobody can reclaim either
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        write_all(descriptor, data)
-        if durable:
-            os.fsync(descriptor)
-        for name in (f"{feedback.image_id}.json", f"{feedback.image_id}.{feedback.feedback_id}.json"):
+class Writer:
+    """Writes to one folder, from any number of threads."""
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        """With `durable` the bytes of a file and its name have reached the disk before `write` returns."""
+        self._folder, self._durable = os.path.abspath(folder), durable
+        self._nameless = True  # files without a name, until the file system refuses them
+        self._taken: set[str] = set()  # images whose `<image_id>.json` is there
+
+    def write(self, feedback: Feedback) -> str:
+        """Write `<image_id>.json`, or `<image_id>.<feedback_id>.json` where that name is taken; returns the name.
+
+        Never overwrites and never shows a part of a file, with any number of writers and a kill at any moment: the
+        bytes are complete before they get their name, by a link that fails where the name exists. Until then they have
+        none (O_TMPFILE), or a temporary one where the file system knows no such files. Raises FeedbackError where the
+        feedback has no id, and where it has been written already.
+        """
+        if not feedback.feedback_id:
+            raise FeedbackError(f"feedback on image {feedback.image_id} has no feedback_id: give it one before.")
+        data = encode(feedback)
+        name = self._without_name(feedback, data) if self._nameless else None
+        while name is None:
+            name = self._with_temporary_name(feedback, data)  # None: somebody took the temporary file away
+        if self._durable:
+            flush_folder(Path(self._folder))
+        return name
+
+    def _without_name(self, feedback: Feedback, data: bytes) -> str | None:
+        """By a file that has no name until it is whole, so that nothing is left of it; None where there is no such."""
+        try:
+            descriptor = os.open(self._folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, OWN_FILE)
+        except OSError:
+            self._nameless = False
+            return None
+        try:
+            self._fill(descriptor, data)
+            with suppress(OSError):  # no /proc, or no folder: the other way tells which
+                return self._link(feedback, f"/proc/self/fd/{descriptor}", descriptor)
+            self._nameless = False
+            return None
+        finally:
+            os.close(descriptor)
+
+    def _with_temporary_name(self, feedback: Feedback, data: bytes) -> str | None:
+        temporary = f"{self._folder}/.{feedback.feedback_id}.{uuid4().hex}{_TEMPORARY}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWN_FILE)
+        try:
+            with suppress(OSError):  # not every file system has locks; then nobody can reclaim either
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._fill(descriptor, data)
             try:
-                os.link(temporary, f"{folder}/{name}")
-            except FileExistsError:
-                continue
+                return self._link(feedback, temporary, descriptor)
             except FileNotFoundError:
-                if folder.is_dir():
+                if os.path.isdir(self._folder):
                     return None
                 raise
-            return folder / name
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        os.close(descriptor)
-    raise FeedbackError(f"feedback {feedback.feedback_id} on image {feedback.image_id} has been written already.")
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            os.close(descriptor)
+
+    def _fill(self, descriptor: int, data: bytes) -> None:
+        write_all(descriptor, data)
+        if self._durable:
+            os.fsync(descriptor)
+
+    def _link(self, feedback: Feedback, source: str, descriptor: int) -> str:
+        """Give the file its name. A descriptor makes of `os.link` one that follows /proc; both paths are absolute."""
+        names = [f"{feedback.image_id}.json", f"{feedback.image_id}.{feedback.feedback_id}.json"]
+        for name in names[feedback.image_id in self._taken :]:
+            try:
+                os.link(source, f"{self._folder}/{name}", dst_dir_fd=descriptor)
+            except FileExistsError:
+                self._taken.add(feedback.image_id)
+                continue
+            self._taken.add(feedback.image_id)
+            return name
+        raise FeedbackError(f"feedback {feedback.feedback_id} on image {feedback.image_id} has been written already.")
 
 
 def find(folder: Path, image_id: str, feedback_id: str) -> Path | None:

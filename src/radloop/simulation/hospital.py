@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from types import FrameType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -32,10 +31,11 @@ BACKOFF_SECONDS: Final = 0.1  # doubled with each try, give or take half of it
 MOST_AT_ONCE: Final = 256  # open requests where arrivals come on a clock
 LATE_SECONDS: Final = 0.01  # an arrival that is sent later than this after its moment counts as late
 _LOOK_SECONDS: Final = 0.1  # how often progress is told
+_TURN_SECONDS: Final = 0.05  # how long a thread waits for the others' own work before it does its own beside them
 _LOOK_AGAIN_SECONDS: Final = 1.0  # how often a detector that is not there yet is looked for, at the latest
 
-_DEVICES: Final = {"north": ("DX-1", "DX-2"), "south": ("DX-3",), "clinic": ("CR-1",)}
-_SITE_SHARES: Final = (0.5, 0.3, 0.2)
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 
 class Visit(NamedTuple):
@@ -120,7 +120,7 @@ class _Run:
         self._plan, self._detector = plan, detector
         self._choose, self._show, self._tell = choose, show, tell
         self._stop, self._progress = stop, progress
-        self._lock = threading.Lock()
+        self._lock, self._turn = threading.Lock(), threading.Lock()
         self._number = 0
         self._begin = time.monotonic() - plan.elapsed_seconds
         self._failure: BaseException | None = None
@@ -224,10 +224,26 @@ class _Run:
                 break
         moment = started if intended is None else intended
         answer = Answer(visit, predictions, error, moment, started, time.monotonic(), tries)
+        self._in_turn(self._told, answer)
+        return answer
+
+    def _told(self, answer: Answer) -> None:
         self._tell(answer)
         with self._lock:
-            self.tallies[visit.stage - 1].add(answer)
-        return answer
+            self.tallies[answer.visit.stage - 1].add(answer)
+
+    def _in_turn(self, work: Callable[[_Given], _Made], given: _Given) -> _Made:
+        """Do what is the hospital's own work, not the detector's, one thread after the other.
+
+        Threads that all work at once wait for the interpreter at each call of the system, which costs more than the
+        work. A disk that is slow is better asked by many: nobody waits longer than _TURN_SECONDS.
+        """
+        mine = self._turn.acquire(timeout=_TURN_SECONDS)
+        try:
+            return work(given)
+        finally:
+            if mine:
+                self._turn.release()
 
     def _pause(self, visit: Visit, tries: int, end: float) -> bool:
         """Wait before the next try; False where the stage ends, or the run is stopped, before that."""
@@ -378,12 +394,3 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(listened, handler)
         arrived.put(False)
         follower.join()
-
-
-@lru_cache(maxsize=2**16)
-def made_up(image_id: str, *, seed: int) -> tuple[str, str, str]:
-    """Site, view and device of an image in a hospital group that does not exist: the same for the same seed."""
-    chance = random.Random(f"{seed} {image_id}")
-    site = chance.choices(list(_DEVICES), weights=_SITE_SHARES)[0]
-    view = chance.choices(("PA", "AP"), weights=(0.8, 0.2))[0]
-    return site, view, chance.choice(_DEVICES[site])

@@ -21,6 +21,7 @@ from radloop.progress import Progress, silent
 _FRESH_SECONDS: Final = 120.0  # where a file system has no locks: a log that was written to since belongs to a run;
 # and so long a run that was announced may take to start
 _LOOK_SECONDS: Final = 1.0  # how often it is looked whether a run has ended
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 _CREDENTIALS: Final = re.compile(r"//[^/\s\"]+@")  # a password may hold an @
 
 
@@ -44,7 +45,9 @@ class Journal:
     def write(self, event: str, **fields: Any) -> None:
         """One line: the time, the event, the run, and `fields`; user names and passwords in addresses are left out."""
         line = {"time": datetime.now(UTC).isoformat(), "event": event, "run_id": self._run_id, **fields}
-        text = _CREDENTIALS.sub("//", json.dumps(line, ensure_ascii=False))
+        text = _encode(line)
+        if "//" in text:
+            text = _CREDENTIALS.sub("//", text)
         files.write_all(self._descriptor, text.encode(errors="replace") + b"\n")  # of a path that is not UTF-8
 
     def adopt(self, log: Path) -> None:

@@ -28,7 +28,7 @@ from radloop.feedback import answers, records
 from radloop.feedback.records import Feedback, Model, PictureMeasures, Simulated
 from radloop.predictions import Detector, Picture
 from radloop.progress import Progress, silent
-from radloop.simulation import drifting, hospital
+from radloop.simulation import drifting, hospital, metadata
 from radloop.simulation.drifting import Drift
 from radloop.simulation.hospital import Answer, Plan, Tally, Visit
 from radloop.simulation.journal import Journal, new_run_id
@@ -38,6 +38,7 @@ from radloop.words import Seen
 _RUNNING: Final = "running"  # the file that says that nobody has stopped the run
 _LOOK_SECONDS: Final = 0.5  # how often it is looked for
 _LEAD_SECONDS: Final = 5.0  # from dealing out to the first picture: what nodes need to start Python
+_ROOM_BYTES: Final = 256 << 20  # of pictures that a process keeps in memory
 _CPUS: Final = 0.5  # of a share: so that the shares of a lost node find room on the others at once
 
 
@@ -61,6 +62,26 @@ class Shown(NamedTuple):
     def read(self) -> Picture:
         """The picture, as a detector takes it."""
         return Picture(self.image_id, self.path.read_bytes())
+
+
+class _Kept:
+    """The pictures that came first stay in memory, as many as have room; reading one costs more than the rest."""
+
+    def __init__(self, room: int = _ROOM_BYTES) -> None:
+        self._lock, self._room = threading.Lock(), room
+        self._by_md5: dict[str, bytes] = {}
+
+    def show(self, shown: Shown) -> Picture:
+        """The picture, as a detector takes it."""
+        data = self._by_md5.get(shown.md5)
+        if data is not None:
+            return Picture(shown.image_id, data)
+        picture = shown.read()
+        with self._lock:
+            if shown.md5 not in self._by_md5 and len(picture.data) <= self._room:
+                self._room -= len(picture.data)
+                self._by_md5[shown.md5] = picture.data
+        return picture
 
 
 @dataclass(frozen=True)
@@ -107,14 +128,14 @@ def play(
     progress: Progress = silent,
 ) -> list[Tally]:
     """Play a share in this process. `attempt` is a name, where the share may be played more than once."""
-    clerk = _Clerk(share.run, journal, attempt)
+    clerk, kept = _Clerk(share.run, journal, attempt), _Kept()
     return hospital.run(
         share.plan,
         detector,
         choose=hospital.choices(
             share.with_finding, seed=share.plan.seed, share=partial(drifting.share_with_finding, share.drifts)
         ),
-        show=lambda visit: share.shown_on(visit).read(),
+        show=lambda visit: kept.show(share.shown_on(visit)),
         tell=lambda answer: clerk.tell(answer, share.shown_on(answer.visit)),
         stop=stop,
         progress=progress,
@@ -203,6 +224,8 @@ class _Clerk:
 
     def __init__(self, run: Run, journal: Journal, attempt: str) -> None:
         self._run, self._journal, self._attempt = run, journal, attempt
+        self._writer = records.Writer(run.feedback, durable=run.durable)
+        self._simulated: dict[str, Simulated] = {}  # by image
         self._epoch = datetime.now(UTC) - timedelta(seconds=time.monotonic())
 
     def tell(self, answer: Answer, shown: Shown) -> None:
@@ -212,16 +235,13 @@ class _Clerk:
             self._journal.write("error", **told)
             return
         feedback = self._as_feedback(answer, shown)
-        path = records.write(self._run.feedback, feedback, durable=self._run.durable)
-        self._journal.write(
-            "request", **told, class_id=feedback.class_id, confidence=feedback.confidence, file=path.name
-        )
+        name = self._writer.write(feedback)
+        self._journal.write("request", **told, class_id=feedback.class_id, confidence=feedback.confidence, file=name)
 
     def _as_feedback(self, answer: Answer, shown: Shown) -> Feedback:
         """The rich form. Its id follows from the run, the attempt, the image and the number of the visit."""
         if answer.predictions is None:
             raise ValueError("an answer without predictions gives no feedback")
-        site, view, device = hospital.made_up(shown.image_id, seed=self._run.seed)
         key = f"{self._run.id}{self._attempt} {shown.image_id} {answer.visit.number}"
         return answers.feedback(
             shown.image_id,
@@ -239,8 +259,14 @@ class _Clerk:
             feedback_id=hashlib.md5(key.encode()).hexdigest(),
             run_id=self._run.id,
             recipe=shown.recipe,
-            simulated=Simulated(site=site, view=view, device=device),
+            simulated=self._metadata(shown.image_id),
         )
+
+    def _metadata(self, image_id: str) -> Simulated:
+        if (simulated := self._simulated.get(image_id)) is None:
+            site, view, device = metadata.of(image_id, seed=self._run.seed)
+            simulated = self._simulated[image_id] = Simulated(site=site, view=view, device=device)
+        return simulated
 
     def _time(self, moment: float) -> str:
         return (self._epoch + timedelta(seconds=moment)).isoformat()

@@ -19,7 +19,7 @@ from radloop.pipelines.simulator import playing
 from radloop.pipelines.simulator.playing import Share
 from radloop.predictions import Picture, Predictions
 from radloop.progress import Progress, silent
-from radloop.simulation import hospital, load
+from radloop.simulation import hospital, load, metadata
 from radloop.simulation.hospital import Answer, Tally
 from radloop.simulation.journal import Journal
 from radloop.words import several
@@ -69,7 +69,7 @@ class Modality:
 
     def predict(self, picture: Picture) -> Predictions:
         """Send the picture as DICOM; what answers is a PACS, which predicts nothing."""
-        site, view, device = hospital.made_up(picture.image_id, seed=self._seed)
+        site, view, device = metadata.of(picture.image_id, seed=self._seed)
         original = self._originals.get(picture.image_id)
         data = wrapping.wrap(
             picture.gray,
