@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from radloop.progress import Progress, silent
-from radloop.storage.change import Stored
+from radloop.storage.change import Outcome, Stored
 from radloop.storage.layout import key_in
-from radloop.storage.objects import ObjectStore, Outcome
+from radloop.storage.objects import ObjectStore
 
 
 class KilledError(BaseException):

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Self
 from urllib.parse import urlsplit
 
-_PIECE = 4096  # what leaves at once: small, so that connections take turns
+_PIECE = 4096  # bytes that leave at once: few, so that connections take turns
+_LATE_S = 0.01  # a piece is asked for that much before its time: the line does not rest while its program wakes up
 
 
 class Way:
@@ -19,6 +20,7 @@ class Way:
 
     def __init__(self, bytes_per_s: float, delay_s: float) -> None:
         self.bytes_per_s, self.delay_s = bytes_per_s, delay_s
+        self._piece = max(_PIECE, int(bytes_per_s / 500))  # a fast line carries larger ones
         self.carried = 0  # bytes so far, of all connections
         self._free_at = 0.0  # when the last byte so far has left
 
@@ -28,10 +30,10 @@ class Way:
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         arriving = asyncio.create_task(_arrive(under_way, sink))
         with suppress(ConnectionError):
-            while piece := await source.read(_PIECE):
+            while piece := await source.read(self._piece):
                 self.carried += len(piece)
                 self._free_at = max(self._free_at, clock()) + len(piece) / self.bytes_per_s
-                await asyncio.sleep(self._free_at - clock())
+                await asyncio.sleep(self._free_at - _LATE_S - clock())
                 under_way.put_nowait((self._free_at + self.delay_s, piece))
         under_way.put_nowait((clock() + self.delay_s, b""))
         await arriving

@@ -81,6 +81,11 @@ class Swift:
             if f"/{container}" in words[4]
         ]
 
+    def cpu_s(self) -> float:
+        """Processor time of its processes so far."""
+        told = [Path(f"/proc/{process.pid}/stat").read_text().split() for process in self._processes.values()]
+        return sum(int(words[13]) + int(words[14]) for words in told) / os.sysconf("SC_CLK_TCK")
+
     def request(self, method: str, path: str, data: bytes | None = None, **headers: str) -> bytes:
         """What a user could do beside radloop; by tempauth."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

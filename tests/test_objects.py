@@ -16,8 +16,7 @@ from radloop import manifest
 from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
 from radloop.storage import publish, verify
-from radloop.storage.change import Stored
-from radloop.storage.objects import Outcome
+from radloop.storage.change import Outcome, Stored
 from tiny_unit import NEW, OLD, picture, version, write_unit
 
 

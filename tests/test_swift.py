@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from radloop.errors import DatasetError, StoreError
-from radloop.storage import layout, publish, pull, verify
+from radloop.storage import layout, publish, pull, quickest, verify
 from radloop.storage.rclone import RcloneStore
 from tiny_unit import contents, picture, version, write_unit
 
@@ -32,12 +32,13 @@ LOAD = """
 import sys
 from pathlib import Path
 from radloop.errors import RadloopError
-from radloop.storage import publish
+from radloop.storage import publish, quickest
 from radloop.storage.rclone import RcloneStore
 print("ready", flush=True)
 input()
 store = RcloneStore(sys.argv[2])
 store.settle_seconds = float(sys.argv[3])
+quickest.FEWEST = int(sys.argv[4])
 try:
     publish.publish(Path(sys.argv[1]), store)
 except RadloopError as error:
@@ -48,8 +49,9 @@ except RadloopError as error:
 class Load:
     """`radloop load` in a process of its own, held until it is told to begin."""
 
-    def __init__(self, root: Path, container: str, *, settle_seconds: float = 10) -> None:
-        command = [sys.executable, "-c", LOAD, str(root), f"chi_tacc:{container}", str(settle_seconds)]
+    def __init__(self, root: Path, container: str, *, settle_seconds: float = 10, fewest: int = 16) -> None:
+        arguments = [str(root), f"chi_tacc:{container}", str(settle_seconds), str(fewest)]
+        command = [sys.executable, "-c", LOAD, *arguments]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -177,6 +179,34 @@ def test_kill_at_twenty_random_moments_and_a_second_run_end_in_the_same_bytes(
         swift.faults()
         run(root, container)
         assert swift.objects(container) == as_listed(root)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("copies", [True, False], ids=["copied", "sent"])
+def test_objects_are_the_same_whichever_way_was_quicker(
+    swift: Swift, store: RcloneStore, container: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copies: bool
+) -> None:
+    monkeypatch.setattr(quickest, "FEWEST", 2)
+    root = write_unit(tmp_path / "organized", version(24))
+    store.clock = iter([0.0, 1.0, 1.0, 9.0] if copies else [0.0, 9.0, 9.0, 10.0]).__next__
+    done = publish.publish(root, store)
+    assert swift.objects(container) == as_listed(root)
+    asked = Counter(method for method, path, _, _ in swift.requests(container) if "/images/" in path)
+    assert (asked["COPY"], asked["PUT"]) == ((44, 28) if copies else (4, 68))
+    assert done.copied == asked["COPY"]
+
+
+@pytest.mark.slow
+def test_load_killed_while_it_finds_out_the_quickest_way_goes_on(swift: Swift, container: str, tmp_path: Path) -> None:
+    root = write_unit(tmp_path / "organized", version(24))
+    for moment in (4, 12, 24):
+        load = Load(root, container, fewest=2)
+        swift.faults({"path": f"{container}/.*images", "skip": moment, "kill": load.pid})
+        load.begin()
+        assert load.end()[0] == -9
+        swift.faults()
+    run(root, container)
+    assert swift.objects(container) == as_listed(root)
 
 
 @pytest.mark.slow

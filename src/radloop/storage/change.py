@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from radloop.errors import DatasetError
+from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
 from radloop.storage.digests import Digests
 
@@ -40,6 +40,19 @@ class Transfers:
     sent_files: int = 0  # whose bytes travel
     sent_bytes: int = 0
     copied: int = 0  # keys made of bytes that the store has, or by links
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a batch ended: the last error in the store's words, None where there was none; and the keys whose
+    source was gone."""
+
+    error: str | None = None
+    gone: frozenset[str] = frozenset()
+
+
+class EndedError(StoreError):
+    """The program that talks to the store has ended, and what was under way with it."""
 
 
 @dataclass(frozen=True)

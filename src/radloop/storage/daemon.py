@@ -22,12 +22,13 @@ from typing import Any, Final
 
 from radloop.errors import StoreError
 from radloop.storage import environment
+from radloop.storage.change import EndedError
 
 MINIMUM: Final = (1, 61)  # the first to serve its remote control on a Unix socket
 
 _FLAGS: Final = (
     "--transfers=8",
-    "--checkers=16",
+    "--checkers=64",  # with the transfers, how many connections are kept open
     "--low-level-retries=2",  # rclone spaces failing requests 2 s apart, all together
     "--timeout=60s",
     "--contimeout=10s",
@@ -84,14 +85,14 @@ class Daemon:
             raise
 
     def call(self, command: str, parameters: Mapping[str, object]) -> dict[str, Any]:
-        """What rclone answers; raise RcloneError where it says no, StoreError where it is gone."""
+        """What rclone answers; raise RcloneError where it says no, EndedError where it is gone."""
         connection = _Connection(self._socket)
         try:
             connection.request("POST", f"/{command}", json.dumps(parameters), {"Content-Type": "application/json"})
             response = connection.getresponse()
             answer = json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError) as lost:
-            raise StoreError(f"rclone ended in the middle of its work ({self._last_words() or lost}).") from lost
+            raise EndedError(f"rclone ended in the middle of its work ({self._last_words() or lost}).") from lost
         finally:
             connection.close()
         if response.status != 200:

@@ -15,8 +15,7 @@ import hashlib
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,23 +24,15 @@ import polars as pl
 from radloop import manifest
 from radloop.catalog.history import NAME as HISTORY
 from radloop.errors import DatasetError, StoreError
-from radloop.progress import Progress, silent
-from radloop.storage.change import Change, Stored, Transfers
+from radloop.progress import Parts, Progress, silent
+from radloop.storage.change import Change, Outcome, Stored, Transfers
 from radloop.storage.layout import JOURNAL, MARKER, key_in, of_versions, within
+from radloop.storage.quickest import Sender
 from radloop.tables import MANIFEST
 
 _TRIES: Final = 3  # in a row that bring little
 _MUCH: Final = 20  # a twentieth of what was missing
 _MARKER_TEXT: Final = b"A publish is in progress, or was cut off: then run `radloop load` again.\n"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a batch ended: the last error in the store's words, None where there was none; and the keys whose
-    source was gone."""
-
-    error: str | None = None
-    gone: frozenset[str] = frozenset()
 
 
 class ObjectStore(ABC):
@@ -53,6 +44,8 @@ class ObjectStore(ABC):
 
     address: str
     settle_seconds: float = 60.0  # how long a listing may lag behind what was written
+    finds_quickest: bool = False  # whether `upload` and `copy` may be timed, and called at the same time
+    clock: Callable[[], float] = staticmethod(time.monotonic)
 
     @property
     @abstractmethod
@@ -140,7 +133,7 @@ class ObjectStore(ABC):
         commit.require_alone(change.manifest_file)
         self.delete(change.prefix, [JOURNAL])
         self.delete(change.prefix, [MARKER])
-        return Transfers(*_with_objects(change, commit.sent_files, commit.sent_bytes), commit.copied)
+        return commit.transfers
 
 
 class _Commit:
@@ -148,10 +141,25 @@ class _Commit:
 
     def __init__(self, store: ObjectStore, change: Change, progress: Progress) -> None:
         self.journal = manifest.encode(change.journal)
-        self.sent_files = self.sent_bytes = self.copied = 0
+        self._carried: list[str] = []
+        self._kept = 0  # pictures that no file of the new version shows, copied
         self._store = store
         self._change = change
         self._progress = progress
+        parts = Parts(progress)
+        self._sender = Sender(
+            lambda keys: store.upload(change.root, change.prefix, keys, progress=parts.part()),
+            lambda sources: store.copy(change.prefix, sources, progress=parts.part()),
+            tries=store.finds_quickest,
+            clock=store.clock,
+        )
+
+    @property
+    def transfers(self) -> Transfers:
+        """What was done so far."""
+        sent = [*self._sender.uploaded, *self._carried]
+        sent_bytes = sum(self._change.row(key).bytes for key in sent)
+        return Transfers(*_with_objects(self._change, len(sent), sent_bytes), self._sender.copied + self._kept)
 
     def put(self, name: str, data: bytes) -> None:
         self._store.put(key_in(self._change.prefix, name), data)
@@ -183,20 +191,23 @@ class _Commit:
     def _send_once(self, keys: Collection[str], listing: Mapping[str, Stored], no_source: Collection[str]) -> Outcome:
         change, store = self._change, self._store
         uploads, copies = _route(change, keys, listing, can_copy=store.can_copy, no_source=no_source)
-        own = [key for key in uploads if key in change.rows]
-        uploaded = store.upload(change.root, change.prefix, own, progress=self._progress)
-        if len(own) < len(uploads):
-            carried = self._carry([key for key in uploads if key not in change.rows])
-            uploaded = uploaded if uploaded.error else carried
-        self.sent_files += len(uploads)
-        self.sent_bytes += sum(change.row(key).bytes for key in uploads)
-        if uploaded.error:  # not every source of a copy may have arrived
-            copies = {target: source for target, source in copies.items() if source in listing}
-        if not copies:
-            return Outcome(uploaded.error)
-        copied = store.copy(change.prefix, copies, progress=self._progress)
-        self.copied += len(copies)
-        return Outcome(uploaded.error or copied.error, copied.gone)
+        carried = [key for key in uploads if key not in change.rows]
+        kept = {target: source for target, source in copies.items() if target not in change.rows}
+        if carried:
+            self._carried += carried
+            if (outcome := self._carry(carried)).error:
+                return outcome
+        outcome = self._sender.send(
+            [key for key in uploads if key in change.rows],
+            {target: source for target, source in copies.items() if target in change.rows},
+        )
+        if outcome.error:  # not every source of a copy may have arrived
+            kept = {target: source for target, source in kept.items() if source in listing}
+        if not kept:
+            return outcome
+        self._kept += len(kept)
+        copied = store.copy(change.prefix, kept, progress=self._progress)
+        return Outcome(outcome.error or copied.error, outcome.gone | copied.gone)
 
     def _carry(self, keys: Sequence[str]) -> Outcome:
         """Keep pictures that the store cannot copy by itself: bring them here, verify them, send them."""

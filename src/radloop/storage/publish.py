@@ -104,8 +104,9 @@ def publish(
 ) -> Published:
     """Make the unit `prefix` of `store` the dataset in the folder `root`, and verify it by size and MD5.
 
-    Sends only what the store does not hold; of each distinct picture one copy. Raises DatasetError where `root` is
-    not what its manifest says, StoreError where the store refuses or fails; the same command then goes on from there.
+    Sends only what the store does not hold; of each distinct picture one copy, unless to send more is quicker. Raises
+    DatasetError where `root` is not what its manifest says, StoreError where the store refuses or fails; the same
+    command then goes on from there.
     Raises StoreError, too, where a dataset has over a tenth less than the store's, unless `allow_shrink`. `purged` keys
     go, although no manifest lists them. `versions` says how the dataset's history goes on; None leaves it as it is.
     `after` is the MD5 of the manifest that this one was made to follow ("": none):

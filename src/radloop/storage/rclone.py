@@ -1,6 +1,5 @@
 """Any remote of rclone as an object store, through one `rclone rcd` that lives as long as the store is used."""
 
-import re
 import tempfile
 import threading
 import time
@@ -12,53 +11,21 @@ from typing import Any, Final
 
 from radloop.errors import StoreError
 from radloop.progress import Progress, silent
-from radloop.storage.change import Stored
+from radloop.storage.change import Outcome, Stored
 from radloop.storage.daemon import Daemon, RcloneError
 from radloop.storage.layout import key_in
-from radloop.storage.objects import ObjectStore, Outcome
+from radloop.storage.objects import ObjectStore
+from radloop.storage.refusals import is_forbidden, way_out, with_way_out
 
-_PARALLEL: Final = 16  # small requests at once: over a long line their number hides its delay
+# Files on their way at once: over a long line their number hides its delay. So many answers a second would come in, if
+# each took as long as the quickest so far; of files of 50 KiB that is 250 Mbit/s.
+_ANSWERS_PER_S: Final = 600
+_FEWEST: Final = 8
+_MOST: Final = 64
 _PATIENCE: Final = 6  # failures without a success between them: then the server is down, not busy
 
 _OF_SERVER: Final = frozenset({"operations/list", "operations/copyfile", "operations/deletefile"})
 
-_HTTP: Final = r"(http error|status ?code)\W*"
-# What another try cannot mend, and the way out. The patterns are of rclone's errors, in any case.
-_FINAL: Final = {
-    "rclone knows no such remote. `rclone listremotes` names those it knows.": ["didn't find section in config file"],
-    "rclone's configuration is encrypted. Set RCLONE_CONFIG_PASS.": ["decrypt config", "config(uration)? password"],
-    "the server refused user or password. Correct the remote with `rclone config`.": [
-        f"{_HTTP}401",
-        "unauthori[sz]ed",
-        "authori[sz]ation failed",
-        "authentication failed",
-        "invalid.{0,20}credential",
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-    ],
-    "the quota is used up. Remove something there or ask for more, then run the same command again.": [
-        f"{_HTTP}(413|507)",
-        "too ?large ?object",
-        "insufficient storage",
-        "quota exceeded",
-    ],
-    "the password of crypt is another than that of what lies there. Correct the remote with `rclone config` (password "
-    "and password2); where files that are not encrypted lie beside it, set RCLONE_CRYPT_STRICT_NAMES=false.": [
-        "bad password\\?",
-        "undecryptable",
-        "not an encrypted file",
-    ],
-    "the disk is full. Free some space and run the same command again.": ["no space left on device"],
-    "no permission to write there, or it is read-only.": ["permission denied", "read-only file system"],
-    "a name is too long for it.": ["name too long", "KeyTooLong"],
-}
-# A server that logged us in may forbid what it allowed before when the token has expired: Ceph's does. rclone logs in
-# anew after a 401 only.
-_FORBIDDEN: Final = f"{_HTTP}403|operation forbidden|access ?denied"
-_MAY_NOT: Final = (
-    "the server forbids it, also to a new login: this user may not write there, or may not make the container. Ask for "
-    "the right, or correct the remote with `rclone config`."
-)
 # What a listing says of a large object in parts is not what its bytes are. Who asks for bytes compares them himself, by
 # the manifest's MD5s or by the seal in them.
 _UNCHECKED: Final = {"IgnoreSize": True, "IgnoreChecksum": True}
@@ -67,11 +34,14 @@ _UNCHECKED: Final = {"IgnoreSize": True, "IgnoreChecksum": True}
 class RcloneStore(ObjectStore):
     """The remote and path `address`, as rclone writes it: `chi_tacc:object-persist-project19`."""
 
+    finds_quickest = True
+
     def __init__(self, address: str) -> None:
         """Start nothing yet."""
         self.address = address.rstrip("/")
         self._daemon: Daemon | None = None
         self._starting = threading.RLock()
+        self._quickest_s = 0.0  # of all answers to one small question
 
     def preflight(self) -> None:
         """Raise StoreError where rclone, the remote, the credentials or the container's name do not work."""
@@ -85,12 +55,19 @@ class RcloneStore(ObjectStore):
         return bool(self._features.get("Copy"))
 
     @cached_property
-    def _features(self) -> dict[str, Any]:
-        return self._features_of(self._started())
+    def _info(self) -> dict[str, Any]:
+        return self._info_of(self._started())
 
-    def _features_of(self, daemon: Daemon) -> dict[str, Any]:
-        features: dict[str, Any] = daemon.call("operations/fsinfo", {"fs": self.address})["Features"]
-        return features
+    def _info_of(self, daemon: Daemon) -> dict[str, Any]:
+        return daemon.call("operations/fsinfo", {"fs": self.address})
+
+    @property
+    def _features(self) -> dict[str, Any]:
+        return dict(self._info["Features"])
+
+    @property
+    def _at_once(self) -> int:
+        return min(max(_FEWEST, round(self._quickest_s * _ANSWERS_PER_S)), _MOST)
 
     def list(self, prefix: str = "", *, progress: Progress = silent) -> dict[str, Stored]:
         """Every object under `prefix`, from one listing."""
@@ -160,8 +137,12 @@ class RcloneStore(ObjectStore):
                 raise self._explained(error, key) from error
 
     def upload(self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent) -> Outcome:
-        """Send the files `root`/key, one request each, nothing asked before."""
-        return self._batch("upload", str(root.absolute()), self._at(prefix), keys, progress)
+        """Send the files `root`/key, one request each, nothing asked before.
+
+        Where the store keeps MD5s, its listing is compared with the manifest's: rclone need not work them out, too.
+        """
+        known = {"IgnoreChecksum": "md5" in (self._info["Hashes"] or ())}
+        return self._batch("upload", str(root.absolute()), self._at(prefix), keys, progress, NoTraverse=True, **known)
 
     def fetch(self, prefix: str, keys: Iterable[str], into: Path, *, progress: Progress = silent) -> dict[str, Path]:
         """Bring the objects below `into`: first as one listing shows them, what it does not show by name."""
@@ -175,7 +156,7 @@ class RcloneStore(ObjectStore):
             outcome = self._batch("download", self._at(prefix), str(into), missing, progress, **config)
             before, missing = len(missing), [key for key in missing if not paths[key].is_file()]
             arrived = len(missing) < before
-            if _is_forbidden(outcome.error or "") and (arrived or not logged_in_anew):
+            if is_forbidden(outcome.error or "") and (arrived or not logged_in_anew):
                 logged_in_anew = not arrived  # the next batch logs in anew, and may then go on as this one did
             elif by_name:
                 break
@@ -201,7 +182,7 @@ class RcloneStore(ObjectStore):
 
         failed = self._each("server copies", sources, copy, progress)
         return Outcome(
-            error=next((_with_way_out(str(error)) for error in failed.values()), None),
+            error=next((with_way_out(str(error)) for error in failed.values()), None),
             gone=frozenset(key for key, error in failed.items() if error.is_missing),
         )
 
@@ -217,7 +198,13 @@ class RcloneStore(ObjectStore):
         """End rclone."""
         with self._starting:
             if self._daemon is not None:
-                self._daemon.end()
+                self._leave(self._daemon)
+
+    def _leave(self, daemon: Daemon) -> None:
+        """End `daemon`, with all that is still under way there; the next request starts another."""
+        with self._starting:
+            daemon.end()
+            if self._daemon is daemon:
                 self._daemon = None
 
     def _at(self, prefix: str) -> str:
@@ -241,7 +228,7 @@ class RcloneStore(ObjectStore):
                     f"{self.address}: rclone knows no remote {name}. `rclone listremotes` names those it knows, "
                     "`rclone config` makes one."
                 )
-            if path and self._features_of(daemon).get("Overlay"):
+            if path and self._info_of(daemon)["Features"].get("Overlay"):
                 # with a wrong password the names on the way there lead nowhere, and the store would seem empty
                 daemon.call("operations/list", {"fs": f"{name}:", "remote": ""})
         except RcloneError as error:
@@ -256,15 +243,23 @@ class RcloneStore(ObjectStore):
 
     def _rc(self, command: str, **parameters: object) -> dict[str, Any]:
         daemon = self._started()
+        begin = time.monotonic()
         try:
             answer = daemon.call(command, parameters)
         except RcloneError as error:
-            if not (_is_forbidden(str(error)) and self._log_in_anew(daemon)):
+            if error.is_missing:
+                self._note(time.monotonic() - begin)
+            if not (is_forbidden(str(error)) and self._log_in_anew(daemon)):
                 raise
             daemon = self._started()
             answer = daemon.call(command, parameters)
-        daemon.was_allowed |= command in _OF_SERVER
+        if command in _OF_SERVER:
+            daemon.was_allowed = True
+            self._note(time.monotonic() - begin)
         return answer
+
+    def _note(self, seconds: float) -> None:
+        self._quickest_s = min(self._quickest_s or seconds, seconds)
 
     def _log_in_anew(self, daemon: Daemon) -> bool:
         """Leave `daemon` to those who still ask it, unless it never was allowed anything; whether to ask again."""
@@ -275,21 +270,14 @@ class RcloneStore(ObjectStore):
                 self._daemon = None
             return True
 
-    def _call(self, command: str, **parameters: object) -> dict[str, Any]:
-        try:
-            return self._rc(command, **parameters)
-        except RcloneError as error:
-            raise self._explained(error) from error
-
     def _explained(self, error: RcloneError | str, key: str = "") -> StoreError:
         place = key_in(self.address, key) if key else self.address
-        way_out = _way_out(str(error))
-        if way_out:
-            return StoreError(f"{place}: {_with_way_out(str(error))}")
+        if way_out(str(error)):
+            return StoreError(f"{place}: {with_way_out(str(error))}")
         return StoreError(f"{place}: {error}. Run the same command again when it answers.")
 
     def _raise_if_final(self, error: str) -> None:
-        if _way_out(error) and not _is_forbidden(error):
+        if way_out(error) and not is_forbidden(error):
             raise self._explained(error)
 
     def _batch(
@@ -303,35 +291,36 @@ class RcloneStore(ObjectStore):
         group = daemon.group()
         listed = daemon.folder / f"{group}.keys"
         listed.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-        job = self._call(
-            "sync/copy",
-            srcFs=source,
-            dstFs=target,
-            _async=True,
-            _group=group,
-            _filter={"FilesFromRaw": [str(listed)]},
-            _config={"NoCheckDest": True, "IgnoreTimes": True, **config},
-        )["jobid"]
+        command = {
+            "srcFs": source,
+            "dstFs": target,
+            "_async": True,
+            "_group": group,
+            "_filter": {"FilesFromRaw": [str(listed)]},
+            "_config": {"NoCheckDest": True, "IgnoreTimes": True, "Transfers": self._at_once, **config},
+        }
         try:
-            error = self._watch(what, job, group, len(names), progress)
+            error = self._watch(what, daemon, daemon.call("sync/copy", command)["jobid"], group, len(names), progress)
+        except RcloneError as refused:
+            raise self._explained(refused) from refused
         except BaseException:
-            self.close()
+            self._leave(daemon)
             raise
         listed.unlink(missing_ok=True)
         if error is None:
             return Outcome()
-        self.close()  # what still runs of it ends, and who comes next logs in anew
+        self._leave(daemon)  # what still runs of it ends, and who comes next logs in anew
         self._raise_if_final(error)
-        return Outcome(_with_way_out(error))
+        return Outcome(with_way_out(error))
 
-    def _watch(self, what: str, job: int, group: str, total: int, progress: Progress) -> str | None:
+    def _watch(self, what: str, daemon: Daemon, job: int, group: str, total: int, progress: Progress) -> str | None:
         """Wait for a job, tell how far it is; its last error, also before its end where nothing but errors come."""
         done = errors = errors_then = 0
         in_the_air: set[str] | None = None  # what was under way when the server first forbade something
-        pause = 0.02
+        begin = time.monotonic()
         while True:
-            status = self._call("job/status", jobid=job)
-            stats = self._call("core/stats", group=group)
+            status = daemon.call("job/status", {"jobid": job})
+            stats = daemon.call("core/stats", {"group": group})
             if stats["transfers"] > done:
                 done, errors_then = stats["transfers"], stats["errors"]
             errors = stats["errors"]
@@ -342,13 +331,12 @@ class RcloneStore(ObjectStore):
                 return None if status["success"] and not errors else last
             if errors:
                 self._raise_if_final(last)
-            if errors and _is_forbidden(last):
+            if errors and is_forbidden(last):
                 under_way = {transfer["name"] for transfer in stats.get("transferring") or ()}
                 in_the_air = under_way if in_the_air is None else in_the_air & under_way
             if in_the_air == set() or (in_the_air is None and errors - errors_then >= _PATIENCE):
                 return last
-            time.sleep(pause)  # rclone has no call that waits
-            pause = min(2 * pause, 0.25)
+            time.sleep(min(max((time.monotonic() - begin) / 16, 0.02), 0.25))  # rclone has no call that waits
 
     def _each(
         self, what: str, keys: Iterable[str], act: Callable[[str], object], progress: Progress
@@ -356,7 +344,7 @@ class RcloneStore(ObjectStore):
         """Act on every key, many at once; what failed. Gives up where nothing but failures come."""
         failed: dict[str, RcloneError] = {}
         streak = 0
-        pool = ThreadPoolExecutor(_PARALLEL)
+        pool = ThreadPoolExecutor(min(2 * self._at_once, _MOST))  # of small requests as many again
         try:
             futures = {pool.submit(act, key): key for key in keys}
             for done, future in enumerate(as_completed(futures), 1):
@@ -377,22 +365,3 @@ class RcloneStore(ObjectStore):
         finally:
             pool.shutdown(cancel_futures=True)
         return failed
-
-
-def _way_out(error: str) -> str | None:
-    """The sentence for an error that another try cannot mend, or not without a new login."""
-    if _is_forbidden(error):
-        return _MAY_NOT
-    for sentence, patterns in _FINAL.items():
-        if any(re.search(pattern, error, re.IGNORECASE) for pattern in patterns):
-            return sentence
-    return None
-
-
-def _is_forbidden(error: str) -> bool:
-    return re.search(_FORBIDDEN, error, re.IGNORECASE) is not None
-
-
-def _with_way_out(error: str) -> str:
-    way_out = _way_out(error)
-    return f"{way_out} ({error})" if way_out and way_out not in error else error

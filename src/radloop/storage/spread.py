@@ -10,7 +10,7 @@ from radloop import engines, manifest
 from radloop.engines import Engine
 from radloop.errors import StoreError
 from radloop.progress import Progress, silent
-from radloop.storage.objects import Outcome
+from radloop.storage.change import Outcome
 from radloop.storage.rclone import RcloneStore
 
 _SHARD: Final = 512  # files: some seconds of work for a node, beside a fifth of a second for starting its rclone
@@ -19,6 +19,8 @@ _PATIENCE: Final = 6  # shards in a row that failed: then the server is down, no
 
 class SpreadStore(RcloneStore):
     """A remote of rclone's. A file that is sent twice, because a node was lost, is the same object twice."""
+
+    finds_quickest = False  # each node has a line of its own
 
     def __init__(self, address: str, engine: Engine) -> None:
         """Start nothing yet."""
