@@ -1,3 +1,4 @@
+import gzip
 import io
 import json
 import threading
@@ -19,6 +20,7 @@ from radloop.recipe import Recipe
 from radloop.sources import synthetic
 from radloop.taxonomy import Taxonomy
 from radloop.vindr import film as films
+from rude_server import reply, rude_server
 from taxonomies import SPINE, VINDR
 
 pytest_plugins = ("triton_server",)
@@ -266,6 +268,53 @@ def test_server_that_accepts_and_never_answers_is_timed_out(server):
         detector.predict(picture())
     assert failed.value.kind == "timeout"
     assert time.monotonic() - began < 30  # and not the minute that the server would take
+
+
+def endless(connection):
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n")
+    while True:
+        connection.sendall(bytes(1 << 20))
+
+
+def packed(connection):
+    connection.sendall(reply(gzip.compress(bytes(1 << 20)), content_encoding="gzip"))
+
+
+def dripping(connection):
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+def closing(connection):
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nx")
+
+
+@pytest.mark.parametrize(
+    ("infer", "kind", "passes", "says"),
+    [
+        pytest.param(endless, "too large", False, "more than 67,108,864 bytes", id="endless"),
+        pytest.param(packed, "packed", False, "answered packed", id="packed"),
+        pytest.param(dripping, "timeout", True, r"did not answer within 0\.5 s", id="dripping"),
+        pytest.param(closing, "connection", True, "cannot be reached: IncompleteRead", id="closing early"),
+    ],
+)
+def test_answer_without_an_end_is_an_error_of_its_kind(server, infer, kind, passes, says):
+    def answer(connection, request):
+        path = request.split()[1].decode()
+        if path.endswith("/infer"):
+            infer(connection)
+        else:
+            status, body = server.answers.get(path, (404, b""))
+            connection.sendall(reply(body, status))
+
+    with rude_server(answer) as rude:
+        detector = Triton(f"http://127.0.0.1:{rude.port}", VINDR, model="mine", timeout_s=0.5 if passes else 30)
+        with pytest.raises(DetectorError, match=says) as failed:
+            detector.predict(picture())
+    assert failed.value.kind == kind
+    assert isinstance(failed.value, TransientDetectorError) == passes
 
 
 def test_picture_that_cannot_be_decoded_is_never_sent(server):

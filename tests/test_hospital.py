@@ -1,7 +1,5 @@
 """The run: who is served when, what is tried again, and that a stop loses nothing."""
 
-import os
-import signal
 import threading
 from collections import Counter
 from itertools import count
@@ -253,37 +251,6 @@ def test_stop_lets_what_is_in_flight_end_and_be_told(plan):
     assert len(told) >= 8
 
 
-def test_first_signal_stops_and_the_second_is_nobodys():
-    before = signal.getsignal(signal.SIGTERM)
-    stop = threading.Event()
-    with hospital.stopped_by_signals(stop):
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.wait(60)
-        assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL
-    assert signal.getsignal(signal.SIGTERM) == before
-
-
-def test_without_a_signal_nothing_is_stopped():
-    stop = threading.Event()
-    with hospital.stopped_by_signals(stop):
-        pass
-    assert not stop.is_set()
-    with hospital.stopped_by_signals(threading.Event()):
-        pass
-
-
-def test_only_the_main_thread_listens():
-    def other() -> None:
-        with hospital.stopped_by_signals(threading.Event()):
-            heard.append(signal.getsignal(signal.SIGTERM))
-
-    heard: list[object] = []
-    thread = threading.Thread(target=other)
-    thread.start()
-    thread.join()
-    assert heard == [signal.getsignal(signal.SIGTERM)]
-
-
 def test_share_of_pictures_with_a_finding_holds_from_its_stage_on():
     drifts = drifting.parse("mix:0.8@2")
     choose = hospital.choices(
@@ -337,3 +304,21 @@ def test_nobody_waits_for_a_disk_that_another_waits_for(monkeypatch):
 
     tallies, _ = play(Plan([2], 60.0), stop=stop, tell=tell)
     assert tallies[0].answered == 2
+
+
+def test_detector_that_keeps_a_stopped_run_waiting_is_told_to_give_up(monkeypatch):
+    monkeypatch.setattr(hospital, "_GRACE_SECONDS", 0.01)
+    stop, given_up = threading.Event(), threading.Event()
+
+    class Held(Scripted):
+        give_up = given_up.set
+
+    def script(call: int) -> None:
+        stop.set()
+        if not given_up.wait(60):
+            raise AssertionError("nobody gave up")
+        raise TransientDetectorError("late", kind="timeout")
+
+    (tally,), _ = play(Plan([3], 60.0), Held(script), stop=stop)
+    assert set(tally.errors) == {"timeout"}
+    assert tally.retries == 0

@@ -2,16 +2,23 @@
 
 import json
 import signal
+import subprocess
+import sys
+import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from radloop import summaries
 from radloop.errors import MisreadDetectorError, TransientDetectorError
 from radloop.feedback import reading
 from radloop.options import Simulate
 from radloop.pipelines import online
 from radloop.progress import silent
+from radloop.words import Exit, several
+from rude_server import reply, rude_server
 from taxonomies import VINDR
 from test_detectors_triton import Server, film, heart, numbers
 
@@ -104,6 +111,59 @@ def test_model_in_fractions_stops_the_run_before_any_feedback(store, tmp_path, s
     assert list((tmp_path / "feedback").iterdir()) == []
     (failed,) = journal(log, "failed")
     assert "boxes as fractions" in failed["message"]
+
+
+def test_run_whose_every_request_failed_is_no_success(store, tmp_path, server):
+    server.infers(503, b'{"error": "out of memory"}')
+    done = play(store, tmp_path, f"triton:{server.url}/mine", load_pattern="2", stage_seconds=0.3)
+    requests = done.total["requests"]
+    assert summaries.status(done) == Exit.FAILED
+    assert done.failure == (
+        f"mine 10 answered none of {several(requests, 'request')}; the most frequent error is status 503 "
+        f"({requests:,}×). Its own log may say why; {done.log} has every error."
+    )
+    assert summaries.of(done).notes[0] == done.failure
+    assert len(journal(done.log, "error")) == requests
+    assert journal(done.log, "end")
+
+    server.infers(*ANSWER)
+    again = play(store, tmp_path, f"triton:{server.url}/mine", load_pattern="2", stage_seconds=0.3)
+    assert again.failure is None
+    assert summaries.status(again) == Exit.DONE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arrival", ["workers", "poisson:20"])
+def test_sigterm_ends_a_run_against_a_server_that_drips(store, tmp_path, server, arrival):
+    def drip(connection, request):
+        path = request.split()[1].decode()
+        if not path.endswith("/infer"):
+            status, body = server.answers.get(path, (404, b""))
+            connection.sendall(reply(body, status))
+            return
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        asked.release()
+        while True:
+            connection.sendall(b"x")
+            time.sleep(0.1)
+
+    asked = threading.Semaphore(0)
+    with rude_server(drip) as rude:
+        told = ("--out", tmp_path, "--store", store, "--detector", f"triton:http://127.0.0.1:{rude.port}/mine")
+        load = ("--load-pattern", 5, "--arrival", arrival, "--stage-seconds", 600, "--request-timeout", 600)
+        command = [sys.executable, "-m", "radloop.cli", "simulate", "--json", *map(str, (*told, *load))]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
+            for _ in range(5):
+                assert asked.acquire(timeout=120)
+            run.send_signal(signal.SIGTERM)
+            stopped = time.monotonic()
+            said, _ = run.communicate(timeout=60)
+            assert time.monotonic() - stopped < 10
+    done = json.loads(said)
+    assert run.returncode == Exit.FAILED
+    assert done["failure"].startswith("mine 10 answered none of ")
+    assert done["errors"] == {"timeout": done["total"]["requests"]}
+    assert done["total"]["requests"] >= 5
 
 
 @pytest.mark.slow

@@ -2,25 +2,29 @@
 
 import json
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 
+from radloop import transport
 from radloop.detectors import names, recipes, yolo
 from radloop.detectors.conventions import Conventions
 from radloop.detectors.names import Wishes
 from radloop.errors import DetectorError, TransientDetectorError
 from radloop.predictions import MIN_CONFIDENCE, Picture, Predictions
 from radloop.taxonomy import Taxonomy
+from radloop.transport import Server, Transport
 
 MODEL: Final = "chest_xray_detector"  # where an address names none
 _PASSING: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _NOT_READY: Final = re.compile(r"not ready|no available versions|unavailable|stopping|shutting down", re.IGNORECASE)
-_CONNECTIONS: Final = 256  # kept open for as many callers at once; more are opened and closed
+_MOST_BYTES: Final = 64 << 20  # of an answer: a YOLO head of 80 classes for 1280 × 1280 pixels has 11 MB
 _LONGEST: Final = 300  # of a server's words in an error
 _LENGTH: Final = "Inference-Header-Content-Length"
 
@@ -52,7 +56,12 @@ class Triton:
         self._timeout_s, self._min_confidence = timeout_s, min_confidence
         self._scores = names.match(classes, None, wishes or Wishes(), model=self._model)
         self.notes = () if self._scores.note is None else (self._scores.note,)
-        self._codec, self._pool = _client()
+        self._codec = _codec()
+        parts = urlsplit(self._url)
+        context = ssl.create_default_context() if parts.scheme == "https" else None
+        server = Server(parts.hostname or "", parts.port or (443 if context else 80), context)
+        self._path = parts.path
+        self._transport = Transport(server, seconds=timeout_s, most_bytes=_MOST_BYTES)
         told = self._metadata()
         self.recipe = self._recipe()
         self.version = str(max(told.get("versions") or ["1"], key=_number))
@@ -74,6 +83,10 @@ class Triton:
         self._conventions_of(version).require(output, min_confidence=self._min_confidence)
         return replace(predictions, model_version=version)
 
+    def give_up(self) -> None:
+        """End all requests that wait for an answer: they are late."""
+        self._transport.give_up()
+
     def _conventions_of(self, version: str) -> Conventions:
         """Those of the version that answered: a server may load another in the middle of a run."""
         return self._conventions.setdefault(version, Conventions(self._model, self._shape, self._scores))
@@ -92,7 +105,7 @@ class Triton:
         data, answered = self._request("POST", f"/v2/models/{self.name}/infer", body, headers)
         try:
             result = codec.InferenceServerClient.parse_response_body(
-                data, header_length=int(answered[_LENGTH]) if _LENGTH in answered else None
+                data, header_length=int(answered[_LENGTH.lower()]) if _LENGTH.lower() in answered else None
             )
             output: npt.NDArray[np.floating[Any]] | None = result.as_numpy(self._output)
         except Exception as garbled:
@@ -141,31 +154,27 @@ class Triton:
 
     def _request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> tuple[bytes, Mapping[str, str]]:
-        """Body and headers of the answer."""
-        import urllib3
-
+    ) -> tuple[bytearray, Mapping[str, str]]:
+        """Body and headers of the answer; names of headers are in lower case."""
+        told = {"Content-Length": str(len(body)), **(headers or {})} if body is not None else {}
         try:
-            answer = self._pool.request(
-                method,
-                self._url + path,
-                body=body,
-                headers=headers,
-                timeout=urllib3.Timeout(total=self._timeout_s),
-                retries=False,
-                redirect=False,
-            )
-        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ProtocolError) as broken:
-            reason = str(broken).rpartition("] ")[2]
-            raise TransientDetectorError(f"{self._url} cannot be reached: {reason}.", kind="connection") from broken
-        except urllib3.exceptions.TimeoutError as late:
+            answer = self._transport.request(method, self._path + path, [body] if body else [], told)
+        except transport.LateError as late:
             sentence = f"{self._url} did not answer within {self._timeout_s:g} s."
             raise TransientDetectorError(sentence, kind="timeout") from late
-        except urllib3.exceptions.HTTPError as wrong:
-            raise DetectorError(f"{self._url} cannot be asked: {wrong}.", kind="connection") from wrong
+        except transport.UnreachableError as broken:
+            raise TransientDetectorError(f"{self._url} cannot be reached: {broken}.", kind="connection") from broken
+        except transport.UntrustedError as unproven:
+            raise DetectorError(f"{self._url} cannot be trusted: {unproven}.", kind="connection") from unproven
+        except transport.TooLargeError as large:
+            sentence = f"{self._url} answered with more than {_MOST_BYTES:,} bytes, which is not taken."
+            raise DetectorError(sentence, kind="too large") from large
+        except transport.PackedError as packed:
+            sentence = f"{self._url} answered packed (Content-Encoding), which was not asked for and is not taken."
+            raise DetectorError(sentence, kind="packed") from packed
         if answer.status == HTTPStatus.OK:
-            return answer.data, answer.headers
-        said = _said(answer.data)
+            return answer.body, answer.headers
+        said = _said(answer.body)
         sentence = f"{self._model} answered {answer.status}{said and ': ' + said}."
         kind = f"status {answer.status}"
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in _PASSING or _NOT_READY.search(said):
@@ -173,17 +182,16 @@ class Triton:
         raise DetectorError(sentence, kind=kind)
 
 
-def _client() -> tuple[Any, Any]:
-    """Triton's own codec, and connections that threads may share: its own client's may not be."""
+def _codec() -> Any:
+    """Triton's own codec; its client bounds neither the time of a request nor the size of an answer."""
     try:
-        import urllib3
-        from tritonclient import http as codec
+        from tritonclient import http
     except ImportError as missing:
         raise DetectorError("--detector triton needs Triton's client: pip install 'radloop[triton]'.") from missing
-    return codec, urllib3.PoolManager(maxsize=_CONNECTIONS)
+    return http
 
 
-def _said(body: bytes) -> str:
+def _said(body: bytearray) -> str:
     """The server's own words, on one line."""
     try:
         said = json.loads(body)["error"]

@@ -12,8 +12,9 @@ from urllib.parse import urlencode
 
 from radloop.errors import PacsError
 from radloop.pacs import Instance, Study, multipart
-from radloop.pacs.connection import Connection, Limits, Reply
+from radloop.pacs.connection import Connection, Limits
 from radloop.pacs.credentials import Address, Credentials
+from radloop.transport import Reply
 
 PAGE: Final = 200  # studies or instances that are asked for at once
 

@@ -31,7 +31,7 @@ from radloop.pipelines.simulator.sending import Modality, Original
 from radloop.pipelines.simulator.showing import Chosen
 from radloop.predictions import Detector
 from radloop.progress import Progress, silent
-from radloop.simulation import drifting, hospital, load
+from radloop.simulation import drifting, hospital, load, stopping
 from radloop.simulation.drifting import Drift
 from radloop.simulation.hospital import Tally
 from radloop.simulation.journal import Journal
@@ -62,6 +62,14 @@ STAGES: Final = pl.Schema(
 )
 
 
+_WAYS_OUT: Final = {
+    "timeout": "Is it overloaded? Give it longer (--request-timeout) or less to do (--load-pattern)",
+    "connection": "Is it running, and is its address right (--detector)?",
+    "answer": "Does it serve a detection model (docs/detectors.md)?",
+    "picture": "Can the pictures be decoded? `radloop check` tells",
+}
+
+
 @dataclass(frozen=True)
 class Simulation:
     """What a run did, or with --dry-run would do."""
@@ -79,6 +87,7 @@ class Simulation:
     ran: bool
     notes: tuple[str, ...]
     pacs: str | None = None  # where the pictures were sent, in the place of a detector
+    failure: str | None = None  # why nothing came of it: every request failed
 
 
 class _Known(NamedTuple):
@@ -173,7 +182,7 @@ def _play(
     if modality is None:
         run.feedback.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
         records.reclaim(run.feedback)
-    with hospital.stopped_by_signals(stop):
+    with stopping.by_signals(stop):
         if modality is not None:
             tallies = sending.play(share, modality, journal, stop=stop, progress=progress)
         elif engine.many_machines:
@@ -236,6 +245,19 @@ def _summary(
         stopped=stopped,
         ran=ran,
         notes=notes,
+        failure=_failure(run, whole),
+    )
+
+
+def _failure(run: Run, whole: Tally) -> str | None:
+    """The sentence about a run whose every request failed; None where there was an answer, or no request."""
+    if whole.answered or not whole.errors:
+        return None
+    (kind, times), *_ = whole.errors.most_common(1)
+    way = _WAYS_OUT.get(kind, "Its own log may say why")
+    return (
+        f"{run.model.full_name} answered none of {several(whole.requests, 'request')}; the most frequent error is "
+        f"{kind} ({times:,}×). {way}; {run.log} has every error."
     )
 
 

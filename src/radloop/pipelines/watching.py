@@ -38,7 +38,7 @@ from radloop.pipelines.studies.picturing import Maker
 from radloop.predictions import Detector
 from radloop.progress import Progress, silent
 from radloop.recipe import Recipe
-from radloop.simulation import hospital
+from radloop.simulation import stopping
 from radloop.simulation.journal import Journal, new_run_id
 from radloop.taxonomy import Taxonomy
 
@@ -98,7 +98,7 @@ def watch(
         register.require_key(store)
         pseudonyms = Pseudonyms.open(options.out)
         enter(files.locked(options.out / FOLDER / _OWN))
-        enter(hospital.stopped_by_signals(stop))
+        enter(stopping.by_signals(stop))
         journal = enter(Journal(options.watch_log, run_id))
         pacs = pacs or Client.of(options.pacs, options.pacs_auth)
         ledger = enter(Ledger(_ledger(options, pseudonyms, pacs)))

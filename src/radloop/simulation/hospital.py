@@ -6,17 +6,14 @@ shows in the latency of all that had to wait (coordinated omission; Tene, "How N
 """
 
 import math
-import queue
 import random
-import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from types import FrameType
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -31,6 +28,7 @@ BACKOFF_SECONDS: Final = 0.1  # doubled with each try, give or take half of it
 MOST_AT_ONCE: Final = 256  # open requests where arrivals come on a clock
 LATE_SECONDS: Final = 0.01  # an arrival that is sent later than this after its moment counts as late
 _LOOK_SECONDS: Final = 0.1  # how often progress is told
+_GRACE_SECONDS: Final = 5.0  # that requests in flight have when a run is stopped; then a detector is told to give up
 _TURN_SECONDS: Final = 0.05  # how long a thread waits for the others' own work before it does its own beside them
 _LOOK_AGAIN_SECONDS: Final = 1.0  # how often a detector that is not there yet is looked for, at the latest
 
@@ -130,7 +128,7 @@ class _Run:
         """All stages, then the requests in flight."""
         on_clock = self._plan.per_second is not None
         places = MOST_AT_ONCE if on_clock else max(self._plan.loads)
-        with ThreadPoolExecutor(places, thread_name_prefix="hospital") as pool:
+        with ExitStack() as after, ThreadPoolExecutor(places, thread_name_prefix="hospital") as pool:
             try:
                 for worker in range(0 if on_clock else places):
                     pool.submit(self._guarded, self._work, worker)
@@ -143,9 +141,19 @@ class _Run:
             except BaseException:
                 self._stop.set()
                 raise
+            finally:
+                if self._stop.is_set():
+                    after.callback(self._end_soon().cancel)
         if self._failure is not None:
             raise self._failure
         return self.tallies
+
+    def _end_soon(self) -> threading.Timer:
+        """Who stops a run is not kept for as long as a request may take."""
+        timer = threading.Timer(_GRACE_SECONDS, getattr(self._detector, "give_up", lambda: None))
+        timer.daemon = True
+        timer.start()
+        return timer
 
     def _seconds(self, tally: Tally) -> float:
         """How long a stage has been going on, or went on."""
@@ -359,38 +367,3 @@ def choices(
         return kinds[kind][next(orders[kind])]
 
     return choose
-
-
-@contextmanager
-def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and Ctrl-C set `stop`; a second one ends the process as if nobody had listened."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may listen to signals
-        return
-    # A handler runs in the middle of anything, also of `stop.wait`, whose lock `stop.set` needs: another thread sets
-    # it. Putting into a SimpleQueue is allowed there.
-    arrived: queue.SimpleQueue[bool] = queue.SimpleQueue()
-
-    def follow() -> None:
-        if arrived.get():
-            stop.set()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        for listened in before:
-            signal.signal(listened, signal.SIG_DFL)
-        arrived.put(True)
-
-    follower = threading.Thread(target=follow, daemon=True)
-    follower.start()
-    before = {}
-    for listened in (signal.SIGINT, signal.SIGTERM):
-        before[listened] = signal.getsignal(listened)
-    for listened in before:
-        signal.signal(listened, handle)
-    try:
-        yield
-    finally:
-        for listened, handler in before.items():
-            signal.signal(listened, handler)
-        arrived.put(False)
-        follower.join()

@@ -18,9 +18,9 @@ from radloop.pipelines.online import Simulation
 from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Queued, Reviewed
 from radloop.summaries.figures import interval
-from radloop.summaries.registry import of
+from radloop.summaries.registry import of, status
 from radloop.tables import DETECTOR
-from radloop.words import Order, several
+from radloop.words import Exit, Order, several
 
 MOST_IN_QUEUE = 20
 _LABEL_FIGURES = ("precision", "recall", "ap")
@@ -64,8 +64,13 @@ def _simulated(record: Simulation) -> Summary:
             ("log", str(record.log)),
         ),
         grids=(Grid("requests; latencies in ms", (head, *cells)),),
-        notes=record.notes,
+        notes=(*([record.failure] if record.failure else []), *record.notes),
     )
+
+
+@status.register
+def _answered(record: Simulation) -> Exit:
+    return Exit.FAILED if record.failure else Exit.DONE
 
 
 def _short(value: float | None) -> str:
