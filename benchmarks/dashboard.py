@@ -75,10 +75,7 @@ def make(given: Path, fresh: Path, *, tables: str, files: int) -> Callable[[], i
         labels.write(Path(tables), given / "organized")()
         names = labels.load(Path(tables))[1][1]["image_id"].to_list()
         folder = given / "feedback"
-        folder.mkdir()
-        for number in range(files):
-            image_id = names[number % len(names)]
-            (folder / f"{image_id}.{number}.json").write_text(json.dumps(said(image_id, number), indent=2))
+        write(folder, names, range(files))
         cache.read(folder, TAXONOMY, cache.path(given, folder, TAXONOMY))
         for number in range(files // 100):
             image_id = names[number % len(names)]
@@ -86,6 +83,19 @@ def make(given: Path, fresh: Path, *, tables: str, files: int) -> Callable[[], i
         return files
 
     return work
+
+
+def write(folder: Path, names: list[str], numbers: range) -> None:
+    """Feedback files under the names that `records.write` gives them, in turn on the images of these names."""
+    folder.mkdir(exist_ok=True)
+    directory = os.open(folder, os.O_RDONLY)
+    for number in numbers:
+        image_id = names[number % len(names)]
+        name = f"{image_id}.json" if number < len(names) else f"{image_id}.{number:032x}.json"
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=directory)
+        os.write(descriptor, json.dumps(said(image_id, number), indent=2).encode())
+        os.close(descriptor)
+    os.close(directory)
 
 
 def said(image_id: str, number: int) -> dict[str, Any]:
@@ -106,9 +116,15 @@ def said(image_id: str, number: int) -> dict[str, Any]:
         **first,
         "timestamp": f"2026-01-{1 + number % 28:02}T{hour:02}:{minute:02}:{second:02}+00:00",
         "detections": detections,
-        "latency_ms": 90 + number % 50,
+        "kept_from": 0.05,
+        "picture": {"mean": 120.0 + number % 9, "std": 60.0 + number % 7, "sharpness": 1.0 + number % 5},
         "model": {"name": "oracle", "version": f"noise-0.{3 + number % 2}"},
+        "latency_ms": 90 + number % 50,
+        "stage": number % 7,
         "feedback_id": f"{number:032x}",
+        "run_id": f"run-{number // 100_000}",
+        "simulated": {"site": f"site-{number % 3}", "view": "PA", "device": "CR"},
+        "schema_version": 1,
     }
 
 

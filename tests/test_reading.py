@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from feedback_files import bare, names, put, rich
 from radloop.errors import FeedbackError
-from radloop.feedback import cache, documents, listing, reading, records
+from radloop.feedback import cache, documents, listing, reading, records, rows
 from radloop.feedback.records import Detection
 from radloop.tables import DETECTIONS, FEEDBACK, REFUSED_FILES
 from taxonomies import EVERY, VINDR
@@ -286,7 +286,7 @@ def test_feedback_id_of_another_file_is_refused_with_its_boxes(tmp_path):
     put(tmp_path, "b.json", records.encode(rich(low_detections=low)))
     put(tmp_path, "a.json", records.encode(rich(image_id="other", detections=None, low_detections=low)))
     apart = [reading.read(tmp_path, VINDR, [name]) for name in ("b.json", "a.json")]
-    for found in (reading.read(tmp_path, VINDR), reading.combine(apart)):
+    for found in (reading.read(tmp_path, VINDR), rows.combine(apart)):
         assert found.feedback["image_id"].to_list() == ["other"]
         assert found.detections["image_id"].to_list() == ["other"]
         assert found.low["image_id"].to_list() == ["other"]
@@ -325,7 +325,7 @@ def test_parts_combined_are_one_reading_of_all(tmp_path, seed, monkeypatch):
     cut = random.Random(seed).randrange(len(files))
     old, new = reading.read(tmp_path, VINDR, files[:cut]), reading.read(tmp_path, VINDR, files[cut:])
     monkeypatch.setattr(reading, "CHUNK", 7)
-    for again in (reading.combine([old, new]), reading.combine([new, old]), reading.read(tmp_path, VINDR, files)):
+    for again in (rows.combine([old, new]), rows.combine([new, old]), reading.read(tmp_path, VINDR, files)):
         assert again.feedback.equals(whole.feedback)
         assert again.detections.equals(whole.detections)
         assert again.low.equals(whole.low)

@@ -50,6 +50,7 @@ from radloop.errors import (
 from radloop.feedback import cache as feedback_cache
 from radloop.feedback import reading, records, reviews, weighing
 from radloop.feedback.conventions import OWN
+from radloop.feedback.rows import combine
 from radloop.pipelines import exporting, importing
 from radloop.predictions import MIN_CONFIDENCE
 from radloop.recipe import Recipe
@@ -370,7 +371,7 @@ def feedback(data: bytes) -> None:
     assert sorted(found.low.rows()) == sorted(low)
 
     parts = [reading.read(folder, TAXONOMY, [name]) for name in reversed(contents)]
-    together = reading.combine(parts)
+    together = combine(parts)
     assert together.feedback.equals(found.feedback)
     assert together.detections.equals(found.detections)
     assert together.low.equals(found.low)

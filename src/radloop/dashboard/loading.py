@@ -26,8 +26,8 @@ from radloop.errors import UNDECODABLE, DatasetError, FeedbackError
 from radloop.feedback import cache, documents, listing, reading
 from radloop.feedback import reviews as reviewing
 from radloop.feedback.conventions import OWN, Convention
-from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import Records, combine
 from radloop.tables import INCOMING, SPLITS
 from radloop.taxonomy import Taxonomy
 
@@ -326,7 +326,7 @@ def _grow(classes: Taxonomy, convention: Convention, folder: Path, before: _Know
     if not new:
         return before
     more = reading.read(folder, classes, new, convention=convention, now=datetime.now(UTC))
-    return _Known(listed, reading.combine([before.records, more]))
+    return _Known(listed, combine([before.records, more]))
 
 
 def _read_all(folder: Path, classes: Taxonomy, convention: Convention) -> Records:

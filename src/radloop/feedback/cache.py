@@ -3,11 +3,12 @@
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,8 @@ import polars as pl
 from radloop import files, sealed
 from radloop.feedback import documents, evidence, listing, reading
 from radloop.feedback.conventions import OWN, Convention
-from radloop.feedback.reading import Manner, Records
+from radloop.feedback.reading import Manner
+from radloop.feedback.rows import Records, combine, shared
 from radloop.progress import Progress, silent
 from radloop.tables import DETECTIONS, FEEDBACK, REFUSED_FILES
 from radloop.taxonomy import Taxonomy
@@ -35,6 +37,7 @@ _REQUIRED: Final = {"pass", "classes", *DETECTIONS, "low"}
 _NOTHING: Final = Records(FEEDBACK.to_frame(), DETECTIONS.to_frame(), REFUSED_FILES.to_frame())
 _TIMED: Final = 500  # files of a part whose time is kept,
 _LOOKED_AT: Final = 1_000  # and files in all whose time is compared: this sees 0.5 % replaced, all but surely
+_LISTED: Final = 50_000  # names at one time
 _WORTH_A_PART: Final = 50  # one fiftieth of what is known; reading fewer files again costs less than many small parts
 
 
@@ -54,10 +57,13 @@ def read(
     convention: Convention = OWN,
     readings: pl.DataFrame | None = None,
     now: datetime | None = None,
+    columns: Collection[str] = FEEDBACK,
     jobs: int = 1,
     progress: Progress = silent,
 ) -> Records:
     """Every feedback in `folder`, as `reading.read` gives it; of what the folder `cache` knows nothing is opened.
+
+    `columns` of FEEDBACK are kept.
 
     Feedback is never changed, so a file is known by its name; some are looked at, and where one is another than it was
     all are read again. Refused files always are: somebody may have mended them; and so are files of many lines, which
@@ -68,22 +74,25 @@ def read(
     manner = Manner(classes, convention, now)
     if cache is None:
         names = listing.names(folder)
-        found = reading.combine(list(reading.parts(folder, names, manner, jobs=jobs, progress=progress)))
+        found = combine(reading.parts(folder, names, manner, jobs=jobs, progress=progress), columns)
     else:
-        found = reading.combine(_parts(folder, manner, cache, jobs, progress))
+        found = combine(_parts(folder, manner, cache, columns, jobs, progress), columns)
     evidence.check(found, classes, convention, readings=readings, now=now, name=str(folder))
     return found
 
 
-def _parts(folder: Path, manner: Manner, cache: Path, jobs: int, progress: Progress) -> list[Records]:
+def _parts(
+    folder: Path, manner: Manner, cache: Path, columns: Collection[str], jobs: int, progress: Progress
+) -> Iterator[Records]:
     with _locked(cache) as ours:
-        parts, new = _known_and_new(cache, folder, manner.classes)
+        parts, new = _known_and_new(cache, folder, manner.classes, columns)
         worth_keeping = ours and len(new) * _WORTH_A_PART > sum(part.feedback.height for part in parts)
+        while parts:
+            yield parts.pop()
         for part in reading.parts(folder, new, manner, jobs=jobs, progress=progress):
             if worth_keeping and part.feedback.height and listing.is_document(part.feedback["file"][0]):
                 _write(cache, part, folder, manner.classes)
-            parts.append(part)
-        return parts
+            yield part
 
 
 @contextmanager
@@ -102,20 +111,22 @@ def _locked(cache: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _known_and_new(cache: Path, folder: Path, classes: Taxonomy) -> tuple[list[Records], list[str]]:
+def _known_and_new(
+    cache: Path, folder: Path, classes: Taxonomy, columns: Collection[str]
+) -> tuple[list[Records], list[str]]:
     """What the cache knows of the files that are there, and the names that it does not know."""
     places = sorted(cache.glob("*.parquet"))
     if not places:
         return [], listing.names(folder)
     with ThreadPoolExecutor(2) as pool:  # listing 200,000 names takes as long as reading what is known of them
-        read = pool.map(partial(_part, len(classes)), places)
+        read = pool.map(partial(_part, len(classes), columns), places)
         listed, others = _listed(folder)
-        tables = [table for table in read if table is not None]
-    if not _looks_as_it_did(folder, tables):
+        kept = [part for part in read if part is not None]
+    if not _looks_as_it_did(folder, [times for _, times in kept]):
         for place in places:
             place.unlink(missing_ok=True)
         return [], listing.names(folder)
-    parts = [_records(table) for table in tables]
+    parts = [part for part, _ in kept]
     known = pl.concat([part.feedback.select("file") for part in parts] or [pl.DataFrame(schema=listed.schema)])
     new = listed.join(known, on="file", how="anti", maintain_order="left")["file"].to_list()
     if listed.height - len(new) < known.height:
@@ -125,8 +136,12 @@ def _known_and_new(cache: Path, folder: Path, classes: Taxonomy) -> tuple[list[R
 
 def _listed(folder: Path) -> tuple[pl.DataFrame, list[str]]:
     """The names of all files in `folder` as a table, and those that are not UTF-8."""
-    found = os.listdir(os.fsencode(folder)) if folder.is_dir() else []
-    names = pl.Series("file", found, pl.Binary)
+    chunks = [pl.Series("file", [], pl.Binary)]
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(os.fsencode(folder)) as entries:
+        while some := [entry.name for entry in islice(entries, _LISTED)]:  # a million would be 100 MB of Python's
+            chunks.append(pl.Series("file", some, pl.Binary))
+    names = pl.concat(chunks)
+    del chunks
     document = names.bin.ends_with(b".json")
     if any(listing.is_visible(os.fsdecode(name)) for name in names.filter(~document)):  # folders, or other endings
         names = pl.Series("file", [os.fsencode(name) for name in listing.names(folder)], pl.Binary)
@@ -150,8 +165,8 @@ def _still_there(part: Records, listed: pl.DataFrame) -> Records:
     return Records(feedback, detections, part.refused, low=low)
 
 
-def _part(classes: int, place: Path) -> pl.DataFrame | None:
-    """The rows that `_write` put there; a part that is damaged or of other classes knows nothing and is removed."""
+def _part(classes: int, columns: Collection[str], place: Path) -> tuple[Records, pl.DataFrame] | None:
+    """What `_write` put there, and file and mtime_ns of some; a part that is damaged or of other classes is removed."""
     try:
         rows = sealed.decode(place.read_bytes())
     except FileNotFoundError:  # another process has just removed it
@@ -159,7 +174,10 @@ def _part(classes: int, place: Path) -> pl.DataFrame | None:
     if rows is None or not _fits(rows, classes):
         place.unlink(missing_ok=True)
         return None
-    return rows
+    times = (
+        rows.select("file", "mtime_ns") if "mtime_ns" in rows.columns else _ROWS.to_frame().select("file", "mtime_ns")
+    )
+    return _records(rows, columns), times.drop_nulls()
 
 
 def _fits(rows: pl.DataFrame, classes: int) -> bool:
@@ -171,17 +189,19 @@ def _fits(rows: pl.DataFrame, classes: int) -> bool:
 
 def _looks_as_it_did(folder: Path, tables: list[pl.DataFrame]) -> bool:
     """Whether those files that are looked at are the ones that were read; one that is gone says nothing."""
-    times = pl.concat([rows.select("file", "mtime_ns").drop_nulls() for rows in tables] or [_ROWS.to_frame()])
+    times = pl.concat([*tables, pl.DataFrame(schema={name: _ROWS[name] for name in ("file", "mtime_ns")})])
     some = times.gather_every(-(-times.height // _LOOKED_AT) or 1)
-    return all(_mtime(folder, file) in (None, mtime) for file, mtime in some.select("file", "mtime_ns").iter_rows())
+    return all(_mtime(folder, file) in (None, mtime) for file, mtime in some.iter_rows())
 
 
-def _records(rows: pl.DataFrame) -> Records:
+def _records(rows: pl.DataFrame, columns: Collection[str]) -> Records:
+    """The rows of files and those of boxes apart; gathered, for a slice would hold the empty fields of both."""
     files = rows.height - rows["file"].null_count()
-    feedback = rows.head(files).select(name for name in FEEDBACK if name in rows.columns)
-    boxes = rows[files:].select(*DETECTIONS.names(), "low")
+    place = pl.int_range(rows.height, dtype=pl.UInt32, eager=True)
+    feedback = rows.select(name for name in FEEDBACK if name in columns and name in rows.columns)[place[:files]]
+    boxes = rows.select(*DETECTIONS.names(), "low")[place[files:]]
     detections, low = boxes.filter(pl.col("low").is_null()), boxes.filter("low")
-    return Records(feedback, detections.drop("low"), _NOTHING.refused, low=low.drop("low"))
+    return shared(Records(feedback, detections.drop("low"), _NOTHING.refused, low=low.drop("low")))
 
 
 def _write(cache: Path, part: Records, folder: Path, classes: Taxonomy) -> None:

@@ -73,7 +73,8 @@ def check(
 
     `readings` has the boxes that readers drew (image_id, class_id, EDGES). What radloop wrote is never looked at.
     """
-    foreign = found.feedback.filter(pl.col("schema_version").is_null())
+    needed = found.feedback.select("feedback_id", "confidence", "schema_version")  # a filter copies what it keeps
+    foreign = needed.filter(pl.col("schema_version").is_null())
     files = foreign.height + len(found.doubts)
     if files < ENOUGH:
         return

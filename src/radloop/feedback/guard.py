@@ -25,7 +25,8 @@ UNKNOWN: Final = ("image-unknown", "the dataset has no image of this id")
 READER: Final = r"_[a-z0-9-]{1,50}$"
 ENDINGS: Final = r"(\.(png|jpe?g|dcm|dicom|tiff?|bmp|webp|gz|nii|json|txt))+$"
 
-_AT_ONCE: Final = 2**22
+_AT_ONCE: Final = 2**22  # pairs of hashes
+_ROWS_AT_ONCE: Final = 250_000  # feedbacks: the joins take ten times the memory of what they come to
 
 
 def judge(feedback: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
@@ -35,10 +36,16 @@ def judge(feedback: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
     feedback itself says of its split never clears it, but it can hold it out: it may have been given on another
     version.
     """
+    told = feedback.select("image_id", "image_md5", "image_phash", said="split")
     images = images.unique("image_id", keep="first", maintain_order=True).sort("image_id")
+    judged = [_judged(some, images) for some in told.iter_slices(_ROWS_AT_ONCE)]
+    return feedback.drop("split").hstack(pl.concat(judged or [_judged(told, images)]))
+
+
+def _judged(told: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
+    """JUDGED of each row of `told`: image_id, image_md5, image_phash and said, the split that the feedback names."""
     held = images.filter(pl.col("split").is_in(WITHHELD))
     own = images.select("image_id", "group", own_split="split", own_md5="md5")
-    told = feedback.select("image_id", "image_md5", "image_phash", said="split")
     table = (
         told.unique()
         .join(own, on="image_id", how="left", maintain_order="left")
@@ -83,8 +90,7 @@ def judge(feedback: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
         evidence=pl.coalesce(pl.when(holds).then(pl.lit(sentence)) for holds, _, sentence in known_by),
         other_picture=(pl.col("image_md5") != pl.col("own_md5")).fill_null(value=False),
     )
-    of_each = told.join(judged, on=told.columns, how="left", nulls_equal=True, maintain_order="left").select(JUDGED)
-    return feedback.drop("split").hstack(of_each)
+    return told.join(judged, on=told.columns, how="left", nulls_equal=True, maintain_order="left").select(JUDGED)
 
 
 def _plain(image_id: pl.Expr) -> pl.Expr:

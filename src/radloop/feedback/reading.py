@@ -8,9 +8,9 @@ about every other file.
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -25,6 +25,8 @@ from radloop.feedback import documents, listing, records
 from radloop.feedback.conventions import FIRST_YEAR, MOST_AHEAD, OWN, Convention
 from radloop.feedback.doubts import Doubt, doubt
 from radloop.feedback.records import TOLERANCE, Box, Fraction, Parsed
+from radloop.feedback.rows import Records as Records
+from radloop.feedback.rows import combine, first_by_name, refused_twins, shared, without
 from radloop.progress import Progress, silent
 from radloop.tables import CLASS_ID, DETECTIONS, FEEDBACK, REFUSED_FILES
 from radloop.taxonomy import MOST_CLASSES, Taxonomy
@@ -58,23 +60,8 @@ _BOX_COLUMNS: Final = pl.Schema(
         "file": pl.String(),
     }
 )
+_BETWEEN: Final = "\0"  # names: no name holds one
 _Refused = list[tuple[str, str, str]]  # name, code, sentence
-
-
-@dataclass(frozen=True)
-class Records:
-    """What a folder of feedback holds. Independent of the order of files: sorted by time and id, or by file."""
-
-    feedback: pl.DataFrame  # FEEDBACK
-    detections: pl.DataFrame  # DETECTIONS
-    refused: pl.DataFrame  # REFUSED_FILES
-    doubts: tuple[Doubt, ...] = ()  # what those refused files hold that may be in another convention
-    low: pl.DataFrame = field(default_factory=DETECTIONS.to_frame)  # DETECTIONS: boxes below those, for measures alone
-
-    @cached_property
-    def every_box(self) -> pl.DataFrame:
-        """DETECTIONS: the detections of each feedback, then its low boxes; whole above `catalog.kept.cut`."""
-        return pl.concat([self.detections, self.low]).sort("feedback_id", maintain_order=True)
 
 
 @dataclass(frozen=True)
@@ -102,23 +89,27 @@ def read(
     itself.
     """
     wanted = listing.names(folder) if wanted is None else list(wanted)
-    return combine(list(parts(folder, wanted, Manner(classes, convention, now), progress=progress)))
+    return combine(parts(folder, wanted, Manner(classes, convention, now), progress=progress))
 
 
 def parts(
-    folder: Path, names: Sequence[str], manner: Manner, *, jobs: int = 1, progress: Progress = silent
+    folder: Path, names: list[str], manner: Manner, *, jobs: int = 1, progress: Progress = silent
 ) -> Iterator[Records]:
-    """What is in these files of `folder`, for `combine`, CHUNK by CHUNK; many of them are read by `jobs` processes."""
-    whole = names if all(map(listing.is_document, names)) else [name for name in names if listing.is_document(name)]
-    chunks = [whole[start : start + CHUNK] for start in range(0, len(whole), CHUNK)]
+    """What is in these files of `folder`, for `combine`, CHUNK by CHUNK; many of them are read by `jobs` processes.
+
+    `names` is emptied: a million of them take 130 MB, in texts of a CHUNK half of that.
+    """
+    others, many = [name for name in names if not listing.is_document(name)], len(names)
+    whole = [name for name in names if listing.is_document(name)] if others else names
+    chunks = [_BETWEEN.join(whole[start : start + CHUNK]) for start in range(0, len(whole), CHUNK)]
     engine = engines.Local(jobs if len(whole) >= _WORTH_PROCESSES else 1)
-    done = 0
-    for chunk, part in zip(chunks, engine.map(partial(read_some, folder, manner), chunks), strict=True):
-        yield part
-        done += len(chunk)
-        progress("feedback", done, len(names))
-    if len(whole) < len(names):
-        yield from _of_other_names(folder, [name for name in names if not listing.is_document(name)], manner)
+    names.clear()
+    whole.clear()
+    for number, part in enumerate(engine.map(partial(_read_chunk, folder, manner), chunks), 1):
+        yield shared(part)
+        progress("feedback", min(number * CHUNK, many - len(others)), many)
+    if others:
+        yield from _of_other_names(folder, others, manner)
 
 
 def _of_other_names(folder: Path, names: Sequence[str], manner: Manner) -> Iterator[Records]:
@@ -139,27 +130,8 @@ def _of_other_names(folder: Path, names: Sequence[str], manner: Manner) -> Itera
         yield _decoded([], manner, refused)
 
 
-def combine(parts: Sequence[Records]) -> Records:
-    """What one reading of all their files would have given; no file may be in two of the parts."""
-    feedback = pl.concat([part.feedback for part in parts] or [FEEDBACK.to_frame()], how="diagonal")
-    detections, low = [part.detections for part in parts], [part.low for part in parts]
-    refused = [part.refused for part in parts]
-    if feedback["feedback_id"].n_unique() < feedback.height:
-        feedback, lost = _first_by_name(feedback)
-        # within a part an id is unique, so that it says whose boxes these are
-        theirs = [part.feedback.join(lost, on="file", how="semi") for part in parts]
-        detections, low = (
-            [_without(boxes, gone, "feedback_id") for boxes, gone in zip(tables, theirs, strict=True)]
-            for tables in (detections, low)
-        )
-        refused.append(_refused_twins(lost))
-    return Records(
-        _complete(feedback.sort("timestamp", "feedback_id")),
-        pl.concat([DETECTIONS.to_frame(), *detections]).sort("feedback_id", maintain_order=True),
-        pl.concat(refused or [REFUSED_FILES.to_frame()]).sort("file", "reason"),
-        tuple(sorted((one for part in parts for one in part.doubts), key=lambda one: one.file)),
-        pl.concat([DETECTIONS.to_frame(), *low]).sort("feedback_id", maintain_order=True),
-    )
+def _read_chunk(folder: Path, manner: Manner, names: str) -> Records:
+    return read_some(folder, manner, names.split(_BETWEEN))
 
 
 def read_some(folder: Path, manner: Manner, names: Sequence[str]) -> Records:
@@ -310,9 +282,9 @@ def _tables(
     refusals = [pl.DataFrame(refused, schema=REFUSED_FILES, orient="row")]
     feedback = feedback.with_columns(pl.col("timestamp").dt.replace_time_zone("UTC"))
     if feedback["feedback_id"].is_duplicated().any():
-        feedback, lost = _first_by_name(feedback)
-        boxes, low = _without(boxes, lost, "file"), _without(low, lost, "file")
-        refusals.append(_refused_twins(lost))
+        feedback, lost = first_by_name(feedback)
+        boxes, low = without(boxes, lost, "file"), without(low, lost, "file")
+        refusals.append(refused_twins(lost))
     return Records(feedback, _corners(boxes), pl.concat(refusals), doubts, _corners(low))
 
 
@@ -334,24 +306,3 @@ def _corners(boxes: pl.DataFrame) -> pl.DataFrame:
         for end, sign in (("min", -1), ("max", 1))
     }
     return boxes.with_columns(**corners).select(DETECTIONS.names())
-
-
-def _complete(feedback: pl.DataFrame) -> pl.DataFrame:
-    """With those columns of FEEDBACK, too, that nobody filled."""
-    absent = {name: pl.lit(None, dtype=kind) for name, kind in FEEDBACK.items() if name not in feedback.columns}
-    return feedback.with_columns(**absent).select(FEEDBACK.names())
-
-
-def _first_by_name(feedback: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that count where several files have one feedback_id, and those that do not."""
-    kept = feedback.sort("file").unique("feedback_id", keep="first", maintain_order=True)
-    return kept, feedback.join(kept, on="file", how="anti")
-
-
-def _without(boxes: pl.DataFrame, lost: pl.DataFrame, key: str) -> pl.DataFrame:
-    return boxes.join(lost, on=key, how="anti", maintain_order="left")
-
-
-def _refused_twins(lost: pl.DataFrame) -> pl.DataFrame:
-    reason = pl.format("feedback_id {} is also that of a file which comes before this one by name", "feedback_id")
-    return lost.select("file", code=pl.lit("feedback-id-twice"), reason=reason)

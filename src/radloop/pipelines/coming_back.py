@@ -1,5 +1,6 @@
 """What comes back to a dataset, read as the options declare it."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from radloop import parts
@@ -8,10 +9,19 @@ from radloop.feedback import cache
 from radloop.feedback.reading import Records
 from radloop.progress import Progress
 from radloop.simulation import journal
+from radloop.tables import FEEDBACK
 
 
-def feedback(options: parts.ReadFeedback, known: Version, *, keep: bool, jobs: int, progress: Progress) -> Records:
-    """Every feedback; with `keep` what was read is kept under OUT.
+def feedback(
+    options: parts.ReadFeedback,
+    known: Version,
+    *,
+    keep: bool,
+    columns: Collection[str] = FEEDBACK,
+    jobs: int,
+    progress: Progress,
+) -> Records:
+    """Every feedback, with `columns` of FEEDBACK; with `keep` what was read is kept under OUT.
 
     Raises FeedbackError where the folder as a whole is in another convention than the options declare.
     """
@@ -23,6 +33,7 @@ def feedback(options: parts.ReadFeedback, known: Version, *, keep: bool, jobs: i
         convention=convention,
         readings=known.readings,
         now=datetime.now(UTC),
+        columns=columns,
         jobs=jobs,
         progress=progress,
     )

@@ -13,6 +13,7 @@ from radloop.catalog.judging import Judged, LeftOut
 from radloop.catalog.rule import Rule, standing
 from radloop.errors import FeedbackError
 from radloop.feedback import guard, months, reads, reviews
+from radloop.feedback.rows import NEEDED
 from radloop.measures import evaluation
 from radloop.measures.curves import Froc
 from radloop.options import Evaluate
@@ -70,7 +71,7 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     Raises FeedbackError where there is nothing to judge.
     """
     known, feedback = version.read(options.dataset_folder), options.feedback_folder
-    records = coming_back.feedback(options, known, keep=True, jobs=options.jobs, progress=progress)
+    records = coming_back.feedback(options, known, keep=True, columns=NEEDED, jobs=options.jobs, progress=progress)
     judged = guard.judge(records.feedback, known.images)
     newest = judging.newest(judged)
     rest = judging.left_out(judged, newest, known.annotations)

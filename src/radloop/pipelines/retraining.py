@@ -18,9 +18,9 @@ from radloop.dataset import retrain as unit
 from radloop.dataset import yolo
 from radloop.errors import DatasetError, StrictError
 from radloop.feedback import arrivals, documents, guard, retraining, reviews
-from radloop.feedback.reading import Records
 from radloop.feedback.retraining import Decided
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import NEEDED, Records
 from radloop.options import Retrain
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
@@ -59,7 +59,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         target.preflight()
         known = version.read(options.dataset_folder)
         classes = known.taxonomy
-        found = coming_back.feedback(options, known, keep=writing, jobs=options.jobs, progress=progress)
+        found = coming_back.feedback(options, known, keep=writing, columns=NEEDED, jobs=options.jobs, progress=progress)
         now = datetime.now(UTC)
         reviewed = reviews.read(options.reviews_folder, classes, convention=options.convention, now=now)
         stones = _stones(options.out, target)

@@ -16,8 +16,8 @@ from radloop.catalog.version import Version
 from radloop.errors import UsageError
 from radloop.feedback import audit, guard, matching, queue, radiologists, reliability, reviews, worklists
 from radloop.feedback.queue import Measured
-from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import NEEDED, Records
 from radloop.options import Review
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent
@@ -201,6 +201,8 @@ def _truth(readings: pl.DataFrame) -> pl.DataFrame:
 def _look(options: Review, progress: Progress) -> tuple[Version, Records, Reviews, pl.DataFrame]:
     known = version.read(options.dataset_folder)
     classes = known.taxonomy
-    found = coming_back.feedback(options, known, keep=not options.dry_run, jobs=options.jobs, progress=progress)
+    found = coming_back.feedback(
+        options, known, keep=not options.dry_run, columns=NEEDED, jobs=options.jobs, progress=progress
+    )
     said = reviews.read(options.reviews_folder, classes, convention=options.convention, now=datetime.now(UTC))
     return known, found, said, guard.judge(found.feedback, known.images)
