@@ -84,19 +84,3 @@ def test_every_picture_comes_once_before_any_twice(count, seed):
 
 def test_order_of_no_pictures_is_empty():
     assert list(load.order(0, seed=0)) == []
-
-
-def test_percentiles_are_values_that_were_measured():
-    values = [float(value) for value in range(1, 101)]
-    assert [load.percentile(values, share) for share in (0.5, 0.95, 0.99, 1.0)] == [50, 95, 99, 100]
-    assert load.percentile([7.0], 0.99) == 7.0
-    assert load.percentile(values[:20], 0.95) == 19
-    assert math.isnan(load.percentile([], 0.5))
-
-
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.sampled_from([0.5, 0.95, 0.99, 1.0]))
-def test_percentile_is_the_smallest_value_with_that_share_at_or_below(values, share):
-    values.sort()
-    found = load.percentile(values, share)
-    assert sum(value <= found for value in values) >= share * len(values) - 1e-6
-    assert sum(value < found for value in values) < share * len(values) + 1e-6

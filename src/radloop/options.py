@@ -26,6 +26,7 @@ from radloop.monitor_options import Monitor as Monitor
 from radloop.option import About, option, switch
 from radloop.parts import (
     Audited,
+    Capacity,
     ClassNames,
     DatasetFolder,
     DicomPictures,
@@ -169,7 +170,7 @@ class Pull(Json, DryRun, Stored):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Simulate(Json, DryRun, Parallel, Durable, Seeded, Asking, LogFile, FeedbackFolder, ToPacs, Stored):
+class Simulate(Json, DryRun, Parallel, Durable, Seeded, Asking, LogFile, FeedbackFolder, ToPacs, Capacity, Stored):
     """Play a hospital: show a detector pictures, keep its feedback. The store's pictures come under a staged load."""
 
     splits: tuple[Part, ...] = option(

@@ -156,6 +156,22 @@ class ToPacs(PacsAuth):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Capacity(Step):
+    """A command that may look for how much a detector takes."""
+
+    find_capacity: bool = switch(
+        "Find the largest rate of Poisson arrivals that keeps --p99-ms, instead of stages; writes no feedback."
+    )
+    p99_ms: float | None = option(
+        None,
+        About("With --find-capacity: milliseconds that 99 % of requests must keep.", shown="none", ours=False, gt=0),
+    )
+    max_minutes: float = option(
+        60.0, About("With --find-capacity: minutes that it may take at most.", ours=False, gt=0, le=10_080)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Seeded(Step):
     """A command that chooses at random."""
 

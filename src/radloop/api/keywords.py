@@ -177,6 +177,9 @@ class SimulateKeywords(TypedDict, total=False):
 
     out: Text
     store: Text | None
+    find_capacity: bool
+    p99_ms: float | None
+    max_minutes: float
     pacs_auth: Text | None
     pacs: Text | None
     feedback: Text | None

@@ -30,7 +30,7 @@ from radloop.feedback.places import Places
 from radloop.feedback.queue import Measured
 from radloop.feedback.reliability import Detector, Reliable
 from radloop.feedback.retraining import Decided
-from radloop.measures import confusion, counts, curves, evaluation
+from radloop.measures import confusion, counts, curves, evaluation, latency
 from radloop.measures.curves import Froc
 from radloop.tables import DETECTOR, EDGES, HELD_OUT, PREDICTION, TIME
 
@@ -362,7 +362,8 @@ LOG: Final = pl.Schema(
         "kind": pl.String,
         "message": pl.String,
         **dict.fromkeys(("requests", "feedback", "errors", "retries", "late", "dropped"), pl.Int64),
-        **dict.fromkeys(("seconds", "per_second", "p50_ms", "p95_ms", "p99_ms", "max_ms"), pl.Float64),
+        **dict.fromkeys(("seconds", "per_second", "max_ms"), pl.Float64),
+        **latency.PERCENTILES,
     }
 )
 
@@ -375,6 +376,18 @@ def runs(log: pl.DataFrame) -> pl.DataFrame:
         .select("run_id", begun.alias("begun"), "detector", "arrival", "drift")
         .sort("begun", "run_id", descending=True)
     )
+
+
+def stages(log: pl.DataFrame) -> pl.DataFrame:
+    """One row for each `stage` line; a percentile without its interval, as older logs have it, is none."""
+    known = [
+        pl.when(pl.col(name.replace("_ms", "_low_ms")).is_not_null()).then(pl.col(name)).alias(name)
+        for name in ("p50_ms", "p95_ms", "p99_ms")
+    ]
+    return log.drop_nulls("stage").select(
+        "stage", "load", "requests", "feedback", "errors", "retries", "late", "dropped", "seconds", "per_second",
+        *latency.PERCENTILES, "max_ms",
+    ).with_columns(known)  # fmt: skip
 
 
 def errors(log: pl.DataFrame, run_id: str) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import polars as pl
 from PIL import Image
 
@@ -23,9 +24,11 @@ from radloop.engines import HERE, Engine
 from radloop.errors import StoreError, UsageError
 from radloop.feedback import records
 from radloop.feedback.records import PictureMeasures
+from radloop.measures import latency
 from radloop.options import Simulate
 from radloop.pipelines import promoting
-from radloop.pipelines.simulator import playing, sending, showing
+from radloop.pipelines.simulator import measuring, playing, sending, showing
+from radloop.pipelines.simulator.measuring import Measured
 from radloop.pipelines.simulator.playing import Making, Run, Share, Shown
 from radloop.pipelines.simulator.sending import Modality, Original
 from radloop.pipelines.simulator.showing import Chosen
@@ -41,7 +44,8 @@ from radloop.taxonomy import Taxonomy
 from radloop.words import Seen, several
 
 # One stage: requests are those that were sent and ended, feedback those that were answered and written.
-# per_second: answers. Latencies: of answers and errors, from the intended moment, tries and waiting included.
+# per_second: answers. Latencies: of answers and errors, from the intended moment, tries and waiting included; a
+# percentile has its interval, and is null where there is too little to say.
 STAGES: Final = pl.Schema(
     {
         "stage": pl.Int32,
@@ -54,9 +58,7 @@ STAGES: Final = pl.Schema(
         "late": pl.Int64,
         "dropped": pl.Int64,
         "per_second": pl.Float64,
-        "p50_ms": pl.Float64,
-        "p95_ms": pl.Float64,
-        "p99_ms": pl.Float64,
+        **latency.PERCENTILES,
         "max_ms": pl.Float64,
     }
 )
@@ -88,6 +90,7 @@ class Simulation:
     notes: tuple[str, ...]
     pacs: str | None = None  # where the pictures were sent, in the place of a detector
     failure: str | None = None  # why nothing came of it: every request failed
+    capacity: Measured | None = None  # with --find-capacity, in the place of stages
 
 
 class _Known(NamedTuple):
@@ -137,6 +140,8 @@ def simulate(
             notes = (*heard, *chosen.notes, *known.notes, *_without_truth(options, chosen), *detectors.notes(ready))
             summary = partial(_summary, run, options.store_address, notes=notes)
             if options.dry_run:
+                notes = (*notes, *measuring.notes(options))
+                summary = partial(summary, notes=notes)
                 nothing = [Tally(stage, loaded) for stage, loaded in enumerate(plan.loads, 1)]
                 return summary(rows.height, nothing, ran=False, stopped=False)
             journal = until_the_end.enter_context(Journal(run.log, run.id))
@@ -154,11 +159,15 @@ def simulate(
         if lost:
             notes = (*notes, f"{lost} pictures cannot be decoded and were left out")
         summary = partial(summary, len(plain), notes=notes)
+        if options.find_capacity:
+            measured = measuring.find(options, share, ready, journal, stop=stop, progress=progress)
+            return replace(summary([], ran=True, stopped=stop.is_set()), capacity=measured)
         return _play(share, ready, summary, engine, journal, stop=stop, progress=progress)
 
 
 def _plan(options: Simulate) -> tuple[hospital.Plan, tuple[Drift, ...]]:
     """What the hospital does, and what changes about its pictures. Raises UsageError."""
+    measuring.require(options)
     loads, per_second = load.parse_pattern(options.load_pattern), load.parse_arrival(options.arrival)
     drifts = drifting.parse(options.drift)
     _require_stages(drifts, len(loads))
@@ -231,6 +240,8 @@ def _summary(
     notes: tuple[str, ...],
 ) -> Simulation:
     whole = hospital.total(tallies)
+    independent = sum(latency.worth(np.array(tally.latencies_ms)) for tally in tallies)
+    total = _row(whole, independent=independent)
     return Simulation(
         run_id=run.id,
         address=address,
@@ -240,7 +251,7 @@ def _summary(
         feedback=run.feedback,
         log=run.log,
         stages=pl.DataFrame([_row(tally) for tally in tallies], schema=STAGES),
-        total={name: value for name, value in _row(whole).items() if name not in ("stage", "load")},
+        total={name: value for name, value in total.items() if name not in ("stage", "load")},
         errors=dict(whole.errors.most_common()),
         stopped=stopped,
         ran=ran,
@@ -261,9 +272,7 @@ def _failure(run: Run, whole: Tally) -> str | None:
     )
 
 
-def _row(tally: Tally) -> dict[str, Any]:
-    latencies = sorted(tally.latencies_ms)
-    shares = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99, "max_ms": 1.0}
+def _row(tally: Tally, *, independent: float | None = None) -> dict[str, Any]:
     return {
         "stage": tally.stage,
         "load": tally.load,
@@ -275,7 +284,8 @@ def _row(tally: Tally) -> dict[str, Any]:
         "late": tally.late,
         "dropped": tally.dropped,
         "per_second": round(tally.answered / tally.seconds, 3) if tally.seconds else 0.0,
-        **{name: round(load.percentile(latencies, share), 3) if latencies else None for name, share in shares.items()},
+        **latency.percentiles(tally.latencies_ms, independent=independent),
+        "max_ms": round(max(tally.latencies_ms), 3) if tally.latencies_ms else None,
     }
 
 

@@ -1,8 +1,7 @@
-"""How much arrives when: the stages, the arrivals on a clock, the order of the pictures, and percentiles. Pure."""
+"""How much arrives when: the stages, the arrivals on a clock and the order of the pictures. Pure."""
 
-import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -67,15 +66,3 @@ def order(count: int, *, seed: int) -> Iterator[int]:
     rng = np.random.default_rng(seed)
     while count:
         yield from rng.permutation(count).tolist()
-
-
-def percentile(ascending: Sequence[float], share: float) -> float:
-    """The smallest value that at least `share` of all do not exceed (the nearest rank); NaN where there is none.
-
-    >>> percentile([1.0, 2.0, 3.0, 4.0], 0.5)
-    2.0
-    """
-    if not ascending:
-        return math.nan
-    # tell 0.95 × 20 = 19 from the 19.000000000000004 that it may be
-    return ascending[max(math.ceil(round(share * len(ascending), 9)), 1) - 1]

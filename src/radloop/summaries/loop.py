@@ -17,7 +17,8 @@ from radloop.pipelines.explaining import Explanation
 from radloop.pipelines.online import Simulation
 from radloop.pipelines.retraining import Retrained
 from radloop.pipelines.reviewing import Queued, Reviewed
-from radloop.summaries.figures import interval
+from radloop.summaries import capacity
+from radloop.summaries.figures import interval, percentile, short
 from radloop.summaries.registry import of, status
 from radloop.tables import DETECTOR
 from radloop.words import Exit, Order, several
@@ -25,7 +26,6 @@ from radloop.words import Exit, Order, several
 MOST_IN_QUEUE = 20
 _LABEL_FIGURES = ("precision", "recall", "ap")
 _SURE = f" above {rule.Rule().doubtful:g}"  # of the boxes that calibration takes
-LARGE = 100  # from here on a measure is shown without decimals
 
 _COLUMNS = {
     "requests": "sent",
@@ -46,12 +46,17 @@ def _simulated(record: Simulation) -> Summary:
     show, showed = ("send", "sent") if record.pacs else ("show", "showed")
     if not record.ran:
         return Summary(f"would {show} {shown}; nothing was sent", notes=record.notes)
+    if record.capacity is not None:
+        return capacity.summary(record, record.capacity)
     stages = [(f"{row['stage']} × {row['load']}", row) for row in record.stages.iter_rows(named=True)]
     rows: list[tuple[str, Mapping[str, Any]]] = [*stages, ("all", record.total)]
     # late and dropped are for arrivals on a clock
     columns = [name for name in _COLUMNS if name not in ("late", "dropped") or record.total[name]]
     head = ("stage × load", *(_COLUMNS[name] for name in columns))
-    cells = [(stage, *(_short(row[name]) for name in columns)) for stage, row in rows]
+    cells = [
+        (stage, *(percentile(row, name) if f"{name[:3]}_low_ms" in row else short(row[name]) for name in columns))
+        for stage, row in rows
+    ]
     return Summary(
         f"{showed} {shown}{', stopped by a signal' if record.stopped else ''}",
         facts=(
@@ -71,13 +76,6 @@ def _simulated(record: Simulation) -> Summary:
 @status.register
 def _answered(record: Simulation) -> Exit:
     return Exit.FAILED if record.failure else Exit.DONE
-
-
-def _short(value: float | None) -> str:
-    """A count, or a measure as far as a person reads it."""
-    if value is None:
-        return ""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if value < LARGE else f"{value:,.0f}"
 
 
 @of.register

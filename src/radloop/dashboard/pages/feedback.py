@@ -150,15 +150,17 @@ def _log(path: Path) -> None:
 
 
 def _stages(stages: pl.DataFrame) -> None:
-    numbers = stages.drop_nulls("stage").select(
-        "stage", "load", "requests", "feedback", "errors", "retries", "late", "dropped", "seconds", "per_second",
-        "p50_ms", "p95_ms", "p99_ms", "max_ms",
-    )  # fmt: skip
+    numbers = loop.stages(stages)
     long = numbers.unpivot(["p50_ms", "p95_ms", "p99_ms", "max_ms"], index="stage", variable_name="quantile")
     figure = figures.lines(
         long, x="stage", y="value", by="quantile", x_title="stage", y_title="latency, ms (log scale)", log=True
     )
     layout.chart("Latency in each stage of the load", figure, numbers, key="latency")
+    if numbers["p99_ms"].null_count():
+        st.caption(
+            "A percentile is shown where there are enough requests for its 95 % interval (in the table): p99 from 368 "
+            "on, and from more where requests waited for each other. Elsewhere: too few to say."
+        )
     figure = figures.empty(x="stage", y="requests a second")
     figure.add_bar(x=numbers["stage"].to_list(), y=numbers["per_second"].to_list(), name="requests a second")
     figure.update_traces(marker_color=figures.SKY)

@@ -1,0 +1,103 @@
+"""How much a detector takes, as a user asks it: on the real clock, with nothing written but the log."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from radloop import cli
+from radloop.errors import DetectorError, UsageError
+from radloop.options import Simulate
+from radloop.pipelines import online
+from radloop.predictions import Picture, Predictions
+from test_detectors_triton import film
+
+
+class Counter:
+    """A detector with so many places, each of which takes so long for a picture."""
+
+    name, version = "counter", "1"
+
+    def __init__(self, places: int = 1, seconds: float = 0.005) -> None:
+        self._places, self._seconds = threading.Semaphore(places), seconds
+
+    def predict(self, picture: Picture) -> Predictions:
+        with self._places:
+            time.sleep(self._seconds)
+        return Predictions.sorted([], [], [])
+
+
+class Broken:
+    name, version = "broken", "1"
+
+    def predict(self, picture: Picture) -> Predictions:
+        raise DetectorError("it answered 404.", kind="status 404")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    root = tmp_path_factory.mktemp("store")
+    images = root / "test" / "images"
+    images.mkdir(parents=True)
+    for one in map(film, range(4)):
+        (images / f"{one.image_id}_R1.png").write_bytes(one.data)
+    return root
+
+
+def measure(store, out, detector, **changes):
+    told = {"p99_ms": 80.0, "max_minutes": 0.05} | changes
+    options = Simulate(out=out, store=str(store), splits=("test",), find_capacity=True, **told)
+    return online.simulate(options, detector=detector)
+
+
+@pytest.mark.slow
+def test_search_that_has_no_time_says_below_what_the_rate_is_and_writes_no_feedback(store, tmp_path):
+    done = measure(store, tmp_path, Counter())
+    found = done.capacity
+    assert found is not None
+    assert found.rate is None
+    assert found.missed > 100  # one place of 5 ms bears 200 a second and no more
+    assert not found.is_found
+    assert not found.is_valid
+    assert found.alone_ms >= 5
+    assert found.trials["requests"].sum() > 0
+    assert not (tmp_path / "feedback").exists()
+    events = [json.loads(line)["event"] for line in done.log.read_text().splitlines()]
+    assert events == ["start", *["trial"] * found.trials.height, "end"]
+
+
+@pytest.mark.slow
+def test_search_that_is_stopped_says_nothing_where_it_knows_nothing(store, tmp_path):
+    with pytest.raises(DetectorError, match=r"nothing can be said .* Raise --max-minutes"):
+        measure(store, tmp_path, Counter(places=100), max_minutes=0.005)
+
+
+def test_detector_that_fails_has_no_capacity(store, tmp_path):
+    with pytest.raises(DetectorError, match="404"):
+        measure(store, tmp_path, Broken())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        pytest.param({"p99_ms": None}, "needs a bound", id="no bound"),
+        pytest.param({"find_capacity": False}, "give both", id="bound alone"),
+        pytest.param({"p99_ms": 5000.0}, "longer --request-timeout", id="bound above the timeout"),
+        pytest.param({"drift": "mix:0.5@1"}, "leave --drift out", id="drift"),
+        pytest.param({"engine": "ray"}, "leave --engine ray out", id="cluster"),
+        pytest.param({"pacs": "dicomweb:http://127.0.0.1:1"}, "leave --pacs out", id="PACS"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_is_asked(tmp_path, changes, says):
+    told = {"find_capacity": True, "p99_ms": 100.0} | changes
+    with pytest.raises(UsageError, match=says):
+        online.simulate(Simulate(out=tmp_path, store=str(tmp_path / "none"), **told))
+
+
+def test_dry_run_says_how_long_it_may_take(store, tmp_path, capsys):
+    command = ["simulate", "--out", str(tmp_path), "--store", str(store), "--splits", "test", "--dry-run"]
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([*command, "--find-capacity", "--p99-ms", "200", "--max-minutes", "5"])
+    assert not stopped.value.code
+    assert "5 minutes at most" in " ".join(capsys.readouterr().out.split())
