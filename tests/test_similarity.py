@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from radloop import alignment, pixels, similarity
+from radloop import alignment, comparison, neighbors, pixels, similarity
 from radloop.sources import synthetic
 from radloop.tables import GROUPS, PICTURES
 
@@ -138,8 +138,8 @@ def test_the_groups_do_not_depend_on_row_order(films):
 def test_the_groups_do_not_depend_on_the_tiles_in_which_pairs_are_compared(films, monkeypatch):
     images = films | {f"{name}-copy": ImageOps.mirror(recompressed(image, 50)) for name, image in films.items()}
     whole = groups(images)
-    monkeypatch.setattr(similarity, "_ROWS", 5)
-    monkeypatch.setattr(similarity, "_COLUMNS", 7)
+    monkeypatch.setattr(neighbors, "ROWS", 5)
+    monkeypatch.setattr(comparison, "_COLUMNS", 7)
     assert groups(images) == whole
     assert len(whole) == len(films)
 
@@ -170,7 +170,7 @@ def test_pictures_with_a_problem_belong_to_no_group():
 def test_likeness_is_high_for_a_copy_and_low_for_another_patient(films):
     first, second = (similarity.thumbnail(np.asarray(films[name])) for name in ("film00", "film01"))
     turned = similarity.thumbnail(np.asarray(COPIES["turned by 3°"](films["film00"])))
-    assert similarity.likeness(first, turned) > similarity.LIKENESS > similarity.likeness(first, second)
+    assert similarity.likeness(first, turned) > comparison.LIKENESS > similarity.likeness(first, second)
     assert similarity.likeness(first, turned) == similarity.likeness(turned, first)
     assert similarity.likeness(first, np.zeros_like(first)) < 0.1
 
@@ -182,7 +182,7 @@ def random_thumbnail(seed):
 @given(st.integers(0, 2**32))
 def test_likeness_is_a_share(seed):
     small = random_thumbnail(seed)
-    assert 0 <= similarity.likeness(small, small[::-1]) < similarity.LIKENESS
+    assert 0 <= similarity.likeness(small, small[::-1]) < comparison.LIKENESS
     assert 0.999 < similarity.likeness(small, small) < 1.001
 
 
@@ -347,3 +347,12 @@ def test_known_thumbnails_are_found_as_if_all_were_compared_at_once():
         == [[0, 5], [3, 0], [4, 1], [5, 2], [20, 3], [21, 4]]
     )
     assert known.find(small[:0]).tolist() == []
+
+
+def test_an_index_is_recorded_by_the_number_of_distinct_pictures(monkeypatch):
+    monkeypatch.setattr(neighbors, "EXACT", 2)
+    rows = [{"image_id": name, "pixels_md5": name[0]} for name in ("a1", "a2", "b1")]
+    bad = {"image_id": "c1", "problem": "cut off"}
+    assert similarity.recorded(pl.DataFrame([*rows, bad], PICTURES)) == {}
+    more = pl.DataFrame([*rows, {"image_id": "d1", "pixels_md5": "d"}], PICTURES)
+    assert similarity.recorded(more)["near_duplicates"]["probes"] == 16

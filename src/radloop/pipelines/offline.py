@@ -164,13 +164,14 @@ def transform(
         gathered, inspected = gathering.without_forgotten(gathered, inspected, continued.stones)
         valid = refusing.with_pictures(options, gathered.valid, inspected, name=data.title)
 
-        duplicates = similarity.near_duplicates(inspected, thumbnails)
+        duplicates = similarity.near_duplicates(inspected, thumbnails, engine=engine)
         patients = pl.concat([valid.patients, incoming.patients])
         grouping = splits.group(valid.findings["image_id"], patients=patients, duplicates=duplicates)
         recognized = continuing.recognize(continued, inspected, thumbnails, incoming.remembered)
         links = [grouping.groups, *continuing.links(continued, recognized, patients), incoming.groups]
         assignment = _assigned(options, valid.findings, links, gathered, incoming.assignment(continued))
         proven = _proven(options, valid, assignment, gathered.taxonomy, continued, incoming)
+        proven |= similarity.recorded(inspected)
         ancestry = continuing.ancestry(continued, inspected, assignment, patients, proven, thumbnails)
         account = accounting.account(data, options, wishes, valid, proven, ancestry, incoming.table)
         built = plan.build(valid.findings, inspected, assignment, gathered.taxonomy, labelling, account)

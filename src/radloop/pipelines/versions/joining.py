@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from radloop import files, manifest, similarity, storage, values
+from radloop import comparison, files, manifest, storage, values
 from radloop.catalog import incoming, version
 from radloop.dataset import patients
 from radloop.dataset.recognition import Thumbnails
@@ -163,7 +163,7 @@ class Joining:
 def _is_same(small: bytes, now: npt.NDArray[np.uint8]) -> bool:
     """Whether two thumbnails are of one picture as it lies, whatever its gray scale and compression."""
     before = np.frombuffer(small, np.uint8)
-    return bool(np.corrcoef(before, now.ravel())[0, 1] ** 2 >= similarity.LIKENESS)
+    return bool(np.corrcoef(before, now.ravel())[0, 1] ** 2 >= comparison.LIKENESS)
 
 
 @contextmanager

@@ -1,0 +1,215 @@
+"""The pairs of thumbnails that show one radiograph, among all of a dataset, shard by shard.
+
+Up to `EXACT` thumbnails each is compared with each other. Beyond, an index of FAISS proposes the pairs: an inverted
+file over the lowest frequencies of each whole thumbnail, in which what common movements change counts less; every view
+of every thumbnail asks it. What is proposed is confirmed by `comparison` in both cases.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from radloop import alignment, comparison
+from radloop.alignment import Floats
+from radloop.comparison import CORRELATION, ROWS, Pairs, Seen
+from radloop.engines import HERE, Engine
+
+EXACT: Final = 200_000  # thumbnails, up to which no index chooses what is compared
+_SHARDS: Final = 4  # for each place of an engine, so that a quick one does more of them
+_SAMPLE: Final = 4_096  # thumbnails whose movements are looked at
+_NOISE: Final = 0.05  # in each direction, beside what is moved: of the variance, in a basis of unit vectors
+_HALF_PRECISION: Final = 0.002  # by which what is kept in half precision may err
+_AT_ONCE: Final = 16_384  # pairs looked at
+_OF_EITHER_SIGN: Final = float(np.sqrt(1 - CORRELATION**2))  # nearer to nothing a sign may differ within a pair
+
+Thumbnails = npt.NDArray[np.uint8]  # n×32×32
+Search = Callable[[range], Pairs]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How an index is made and asked: what splits.json says of it."""
+
+    lists: int  # that the thumbnails are spread over, by k-means
+    probes: int = 16  # of the lists, the nearest, in which a view is sought
+    radius: float = 0.8  # around it
+    seed: int = 1
+
+
+def setup(count: int) -> Setup | None:
+    """How pairs are proposed among so many thumbnails; None where each is compared with each other."""
+    return None if count <= EXACT else Setup(lists=min(count // 64, 16_384))
+
+
+def recorded(count: int) -> dict[str, Any]:
+    """What the proof of a dataset with so many distinct pictures says of an index; nothing where there is none."""
+    made = setup(count)
+    return {} if made is None else {"near_duplicates": {"index": "faiss.IndexIVFFlat", **asdict(made)}}
+
+
+def pairs(small: Thumbnails, *, engine: Engine = HERE) -> Pairs:
+    """The pairs among thumbnails that are confirmed, m×2 numbers: in either order, perhaps in both.
+
+    By threads of this machine, or in shards by the nodes of a cluster.
+    """
+    if len(small) < 2:
+        return np.empty((0, 2), np.intp)
+    made = setup(len(small))
+    compared: _Compared = _Each(small) if made is None else _index(small, made)
+    if not engine.many_machines:
+        return comparison.joined(comparison.in_threads(compared.opened(), comparison.ranges(len(small), ROWS)))
+    size = ROWS * max(1, -(-len(small) // (ROWS * _SHARDS * max(engine.places, 1))))
+    shards = comparison.ranges(len(small), size)
+    return comparison.joined(engine.map(partial(_shard, compared, secrets.token_hex()), shards))
+
+
+class _Compared(Protocol):
+    def opened(self) -> Search:
+        """What finds the pairs of a range of thumbnails; takes time, once in a process."""
+
+
+_opened: dict[str, Search] = {}  # the last one of this process
+
+
+def _shard(compared: _Compared, name: str, numbers: range) -> Pairs:
+    if name not in _opened:
+        _opened.clear()
+        _opened[name] = compared.opened()
+    blocks = [numbers[start : start + ROWS] for start in range(0, len(numbers), ROWS)]
+    with threadpool_limits(1, "blas"):
+        return comparison.joined(map(_opened[name], blocks))
+
+
+@dataclass(frozen=True)
+class _Each:
+    """All thumbnails, each to be compared with each other."""
+
+    small: Thumbnails
+
+    def opened(self) -> Search:
+        seen = comparison.look(self.small)
+        return partial(comparison.explained_by, seen, seen, themselves=True)
+
+
+@dataclass(frozen=True)
+class _Index:
+    """All thumbnails, and an index that proposes pairs of them."""
+
+    setup: Setup
+    small: Thumbnails
+    low: Floats  # of the whole thumbnails: n×36, as unit vectors, all on one side of `middle`
+    bases: npt.NDArray[np.float16]  # n×36×10: what each explains of the lowest frequencies
+    middle: Floats  # 36: their mean
+    turned: Floats  # 36×36, from the lowest frequencies to what the index holds
+    lists: npt.NDArray[np.uint8]  # of FAISS, serialized
+
+    def opened(self) -> Search:
+        import faiss
+
+        index: Any = faiss.deserialize_index(self.lists)
+        index.nprobe = self.setup.probes
+        return partial(self._pairs, index)
+
+    def _pairs(self, index: Any, numbers: range) -> Pairs:
+        """Which thumbnails explain those of these numbers, in any view."""
+        seen = comparison.look(self.small[numbers.start : numbers.stop])
+        pairs = []
+        for mirrored in (False, True):
+            low = seen.low.copy()
+            if mirrored:
+                low[:, alignment.ODD] *= -1
+            picture, asked = self._proposed(index, low)
+            other = picture != numbers.start + asked % len(numbers)
+            pairs.append(self._confirmed(seen, picture[other], asked[other], low, mirrored=mirrored))
+        found = comparison.joined(pairs)
+        found[:, 1] += numbers.start
+        return found
+
+    def _proposed(self, index: Any, low: Floats) -> tuple[Pairs, Pairs]:
+        """Numbers of thumbnails, and for each the row of `low` that it may explain."""
+        import faiss
+
+        faiss.omp_set_num_threads(1)  # of this thread: threads are ours
+        side = low @ self.middle
+        either = np.flatnonzero(np.abs(side) <= _OF_EITHER_SIGN)
+        rows = np.concatenate([np.arange(len(low)), either])
+        sides = np.concatenate([np.where(side < 0, -1, 1), np.where(side[either] < 0, 1, -1)]).astype(np.float32)
+        ends, _, found = index.range_search((low[rows] * sides[:, None]) @ self.turned, self.setup.radius**2)
+        return found, np.repeat(rows, np.diff(ends.astype(np.intp)))
+
+    def _confirmed(self, seen: Seen, picture: Pairs, asked: Pairs, low: Floats, *, mirrored: bool) -> Pairs:
+        possible = np.concatenate(
+            [
+                self._possible(seen, picture[some], asked[some], low)
+                for start in range(0, len(picture), _AT_ONCE)
+                for some in [slice(start, start + _AT_ONCE)]
+            ]
+            or [np.empty(0, bool)]
+        )
+        picture, asked = picture[possible], asked[possible]
+        order = np.lexsort((asked, picture))
+        explaining, starts = np.unique(picture[order], return_index=True)
+        pairs = []
+        for start in range(0, len(explaining), ROWS):
+            some = explaining[start : start + ROWS]
+            bases = alignment.bases(self.small[some])
+            parts = np.split(asked[order], starts[1:])[start : start + ROWS]
+            for number, basis, low_basis, rows in zip(some, bases, alignment.low_bases(bases), parts, strict=True):
+                pairs += [
+                    (number, other) for other in comparison.confirmed(seen, basis, low_basis, rows, mirrored=mirrored)
+                ]
+        return np.array(pairs, np.intp).reshape(-1, 2)
+
+    def _possible(self, seen: Seen, picture: Pairs, asked: Pairs, low: Floats) -> npt.NDArray[np.bool_]:
+        """Whether pairs correlate, and what is left unexplained of their lowest frequencies may be little enough."""
+        some = low[asked]
+        explained = np.einsum("ni,nij->nj", some, self.bases[picture].astype(np.float32))
+        correlated = np.abs(np.einsum("ni,ni->n", some, self.low[picture])) >= CORRELATION
+        least = seen.lengths[asked] * (1 - alignment.squares(explained))
+        allowed = np.where(asked < len(seen.small), 1 - comparison.NEAR, 1 - comparison.LIKENESS) + _HALF_PRECISION
+        possible: npt.NDArray[np.bool_] = correlated & (least <= allowed)
+        return possible
+
+
+def _index(small: Thumbnails, setup: Setup) -> _Index:
+    """The index over all thumbnails, in one thread, so that it is the same however many there are."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    rng = np.random.default_rng(setup.seed)
+    sample = np.sort(rng.permutation(len(small))[:_SAMPLE])
+    with threadpool_limits(1, "blas"):
+        parts = [_of_wholes(small[block.start : block.stop]) for block in comparison.ranges(len(small), 1024)]
+        low, bases = (np.concatenate(part) for part in zip(*parts, strict=True))
+        middle = low[sample].mean(axis=0)
+        middle /= max(float(np.linalg.norm(middle)), 1e-3)
+        low *= np.where(low @ middle < 0, -1, 1).astype(np.float32)[:, None]
+        turned = _turned(small[sample])
+        held = low @ turned
+        index = faiss.IndexIVFFlat(faiss.IndexFlatL2(held.shape[1]), held.shape[1], setup.lists)
+        index.cp.seed, index.cp.niter, index.cp.min_points_per_centroid = setup.seed, 6, 1
+        index.cp.max_points_per_centroid = 32
+        index.train(held)
+        index.add(held)
+    return _Index(setup, small, low, bases, middle, turned, faiss.serialize_index(index))
+
+
+def _of_wholes(small: Thumbnails) -> tuple[Floats, npt.NDArray[np.float16]]:
+    low, _ = comparison.lowest(alignment.vectors(small))
+    return low, alignment.low_bases(alignment.bases(small)).astype(np.float16)
+
+
+def _turned(sample: Thumbnails) -> Floats:
+    """36×36: divides by what movements and gray scales, mirrored or not, change in each direction."""
+    moved = np.concatenate([alignment.bases(some)[:, :, 2:] for some in (sample, sample[:, :, ::-1])])
+    changes = alignment.low_frequencies(np.ascontiguousarray(moved.transpose(0, 2, 1)))
+    flat = changes.reshape(-1, changes.shape[2]).astype(np.float64)
+    lengths, directions = np.linalg.eigh(flat.T @ flat / len(moved) + _NOISE * np.eye(flat.shape[1]))
+    turned: Floats = (directions / np.sqrt(lengths)).astype(np.float32)
+    return turned
