@@ -7,11 +7,10 @@ connections share its rate, in each direction. No program can be quicker than th
 
     distinct bytes / rate + round trips that have to follow each other * round trip
 
-The server is on this machine, too, and takes its time for every name, in whatever way it comes by it. So beside it
-stands a second bound, *with the server*: the longer of the bytes' time and the server's, where the server's is the
-processor time that it took for all names, by whichever of the two programs it took less, on all cores. What rclone and
-radloop take on the same cores is not in it. rclone sends every name; it is given a tenth of the pictures, and its time
-counts ten times.
+Server, line and program share the cores of this machine, and a Swift takes its time for every name, in whatever way it
+comes by it. So beside it stands a second bound, *of this machine*: the longer of the bytes' time and the processor time
+of all of them on all cores, of whichever of the two programs it was less. rclone sends every name; it is given a tenth
+of the pictures, and its times count ten times.
 """
 
 import argparse
@@ -48,9 +47,9 @@ class Wire:
     round_trip_s: float
     bytes_per_s: float
 
-    def bound_s(self, trips: int, server_s: float = 0.0) -> float:
-        """The least time for the distinct pictures, where the server takes `server_s` for them."""
-        return max(self.pictures * self.kib * 1024 / self.bytes_per_s, server_s) + trips * self.round_trip_s
+    def bound_s(self, trips: int, machine_s: float = 0.0) -> float:
+        """The least time for the distinct pictures, where this machine is at work for `machine_s`."""
+        return max(self.pictures * self.kib * 1024 / self.bytes_per_s, machine_s) + trips * self.round_trip_s
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Run:
 
     wall_s: float
     cpu_s: float  # its own and its rclone's
-    server_s: float  # processor time of the server
+    server_s: float  # processor time of the server and the line
 
 
 def main(words: list[str] | None = None) -> int:
@@ -91,14 +90,7 @@ def measure(wire: Wire, folder: Path) -> dict[str, Run]:
 
     make(folder / "given", folder, pictures=wire.pictures, kib=wire.kib)()
     make(folder / "tenth", folder, pictures=_tenth(wire), kib=wire.kib)()
-    server = Swift(folder / "swift")
     runs: dict[str, Run] = {}
-
-    def run(name: str, work: Callable[[], object]) -> None:
-        print(f"  {name} …", file=sys.stderr, flush=True)
-        begin = time.perf_counter(), cpu_s(), server.cpu_s()
-        work()
-        runs[name] = Run(time.perf_counter() - begin[0], cpu_s() - begin[1], server.cpu_s() - begin[2])
 
     def load() -> None:
         with closing(RcloneStore("chi_tacc:ours")) as store:
@@ -108,15 +100,24 @@ def measure(wire: Wire, folder: Path) -> dict[str, Run]:
         with closing(RcloneStore("chi_tacc:ours")) as store:
             pull.pull(store, folder / "pulled")
 
+    server = Swift(folder / "swift")
+    direct = server.state["ports"]["proxy"]
     try:
-        with _line(server.state["ports"]["proxy"], wire) as port:
-            config = server.config.read_text().replace(f":{server.state['ports']['proxy']}/", f":{port}/")
-            (folder / "rclone.conf").write_text(config)
+        with _line(direct, wire) as (port, line_cpu_s):
+            (folder / "rclone.conf").write_text(server.config.read_text().replace(f":{direct}/", f":{port}/"))
             os.environ["RCLONE_CONFIG"] = str(folder / "rclone.conf")
-            run("rclone copy", lambda: _rclone(folder / "tenth", "chi_tacc:theirs"))
-            run("load", load)
-            run("rclone copy, back", lambda: _rclone("chi_tacc:theirs", folder / "theirs"))
-            run("pull", bring)
+            work: dict[str, Callable[[], object]] = {
+                "rclone copy": lambda: _rclone(folder / "tenth", "chi_tacc:theirs"),
+                "load": load,
+                "rclone copy, back": lambda: _rclone("chi_tacc:theirs", folder / "theirs"),
+                "pull": bring,
+            }
+            for name, act in work.items():
+                print(f"  {name} …", file=sys.stderr, flush=True)
+                begin = time.perf_counter(), cpu_s(), server.cpu_s() + line_cpu_s()
+                act()
+                end = time.perf_counter(), cpu_s(), server.cpu_s() + line_cpu_s()
+                runs[name] = Run(*(after - before for before, after in zip(begin, end, strict=True)))
     finally:
         server.stop()
     return runs
@@ -131,7 +132,7 @@ def report(wire: Wire, runs: dict[str, Run]) -> tuple[list[str], bool]:
     lines = [
         f"{wire.pictures:,} pictures of {wire.kib} KiB, {READERS} readers; {wire.round_trip_s * 1000:g} ms, "
         f"{wire.bytes_per_s * 8e-6:g} Mbit/s; {cores} cores",
-        "| | seconds | processor s | of the server |",
+        "| | seconds | processor s | of server and line |",
         "| --- | --: | --: | --: |",
     ]
     for name, run in runs.items():
@@ -140,12 +141,16 @@ def report(wire: Wire, runs: dict[str, Run]) -> tuple[list[str], bool]:
     held = True
     for name, peer in peers.items():
         took, files = runs[name].wall_s, names if name == "load" else wire.pictures
-        server_s = min(runs[name].server_s, runs[peer].server_s * scale * files / names) / cores
-        bound, with_server = wire.bound_s(trips[name]), wire.bound_s(trips[name], server_s)
-        held &= with_server / took >= LEAST
+        machine_s = [
+            runs[who].cpu_s * times + runs[who].server_s * times
+            for who, times in ((name, 1), (peer, scale * files / names))
+        ]
+        bound, machine = wire.bound_s(trips[name]), wire.bound_s(trips[name], min(machine_s) / cores)
+        is_held = machine / took >= LEAST
+        held &= is_held
         lines.append(
-            f"{name}: {bound / took:.2f} of the bound ({bound:.1f} s), {with_server / took:.2f} of the bound with the "
-            f"server ({with_server:.1f} s; ≥ {LEAST}: {'held' if with_server / took >= LEAST else 'NOT HELD'}), "
+            f"{name}: {bound / took:.2f} of the bound ({bound:.1f} s), {machine / took:.2f} of that of this machine "
+            f"({machine:.1f} s; ≥ {LEAST}: {'held' if is_held else 'NOT HELD'}), "
             f"{runs[peer].wall_s * scale / took:.2f} times as fast as {peer}"
         )
     return lines, held
@@ -160,18 +165,23 @@ def _rclone(source: Path | str, target: Path | str) -> None:
 
 
 @contextmanager
-def _line(port: int, wire: Wire) -> Iterator[int]:
-    """The line to `port` of this machine, in a process of its own; it ends with the block."""
+def _line(port: int, wire: Wire) -> Iterator[tuple[int, Callable[[], float]]]:
+    """The port of a line to `port` of this machine, and its processor time; its process ends with the block."""
     command = [sys.executable, "-c", LINE, str(port), str(wire.round_trip_s), str(wire.bytes_per_s)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield int(process.stdout.readline())
-    finally:
-        process.stdin.close()
-        process.wait(10)
+    piped = subprocess.PIPE
+    with subprocess.Popen(command, stdin=piped, stdout=piped, text=True, env=environment) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def line_cpu_s() -> float:
+            words = Path(f"/proc/{process.pid}/stat").read_text().split()
+            return (int(words[13]) + int(words[14])) / os.sysconf("SC_CLK_TCK")
+
+        try:
+            yield int(process.stdout.readline()), line_cpu_s
+        finally:
+            process.stdin.close()
 
 
 LINE = """

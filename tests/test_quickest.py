@@ -92,7 +92,7 @@ def test_an_upload_that_fails_is_the_last_and_nothing_of_it_is_copied(number: in
 
 
 def test_pictures_that_the_store_has_already_are_copied_or_sent() -> None:
-    for copying_s, sent in ((0.001, 16 * 2), (1.0, len(COPIES) - 16 * 2)):
+    for copying_s, sent in ((0.001, 8 * 2), (1.0, len(COPIES) - 16 * 2)):
         line = Line(sending_s=0.01, copying_s=copying_s)
         line.uploads = [[*COPIES.values()]]  # an earlier load's
         line.sender().send([], COPIES)

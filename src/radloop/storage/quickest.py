@@ -11,6 +11,7 @@ Copies are made beside the next upload, since one keeps the line busy and the ot
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from itertools import pairwise
 from typing import Final
 
 from radloop.storage.change import EndedError, Outcome
@@ -99,7 +100,8 @@ class Sender:
             yield [], copies
             return
         if self.copies is None:
-            first, second, third, rest = rest[:few], rest[few : 2 * few], rest[2 * few : 3 * few], rest[3 * few :]
+            begins = [0, few, 2 * few, 2 * few + few // 2]  # what is sent under every name costs the most bytes
+            first, second, third = (rest[begin:end] for begin, end in pairwise(begins))
             yield new(first), {}
             begin, sent = self._clock(), new(second)
             yield sent, shared(first)
@@ -108,7 +110,7 @@ class Sender:
             begin, sent = self._clock(), [*new(third), *shared(third)]
             yield sent, {}
             self.copies = (self._clock() - begin) / len(sent) > _LESS * copying_s
-            rest = [*second, *rest]
+            rest = [*second, *rest[begins[-1] :]]
         arrived: list[str] = []
         while self.copies and rest:
             size = max(few, len(rest) // _LEFT)

@@ -336,7 +336,7 @@ class RcloneStore(ObjectStore):
                 in_the_air = under_way if in_the_air is None else in_the_air & under_way
             if in_the_air == set() or (in_the_air is None and errors - errors_then >= _PATIENCE):
                 return last
-            time.sleep(min(max((time.monotonic() - begin) / 16, 0.02), 0.25))  # rclone has no call that waits
+            time.sleep(min(max((time.monotonic() - begin) / 16, 0.02), 0.15))  # rclone has no call that waits
 
     def _each(
         self, what: str, keys: Iterable[str], act: Callable[[str], object], progress: Progress
