@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # two test processes on two cores; a bigger machine takes more
 WORKERS ?= auto
+# what is compiled once is not compiled again by each of the programs that tests start
+unexport PYTHONDONTWRITEBYTECODE
+# a test process for each core: threads of numpy's would only wait for each other
+test test-fast: export OPENBLAS_NUM_THREADS := 1
 # options of `python -m benchmarks`, such as --annotations train.csv
 BENCH ?=
 

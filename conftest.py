@@ -1,5 +1,6 @@
-"""Where the examples of the API run: in a folder with some radiographs, and a loop made of them."""
+"""Where the examples of the API run, in a folder with some radiographs and a loop made of them; and collecting."""
 
+import gc
 import json
 import shutil
 from datetime import UTC, datetime
@@ -10,6 +11,18 @@ import made_up
 import radloop
 
 SIZES = "training=18,validation=4,test=6,staging=4,canary=2,production=6"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Spare the garbage collector what stays until the end: thousands of tests and all modules."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def damaged(draw, name):
     "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in targets.TARGETS]
 )
 def test_damaged_input_breaks_no_promise(name):
-    @settings(max_examples=40 if name in SLOW else 200)
+    @settings(max_examples=40 if name in SLOW else 100)
     @given(damaged(name))
     def run(data):
         targets.TARGETS[name](data)

@@ -19,11 +19,7 @@ PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 CLASSES = {
     name: kind for name, kind in vars(options).items() if isinstance(kind, type) and issubclass(kind, options.Step)
 }
-EVERY = [
-    pytest.param(step, setting, id=f"{step.__name__.lower()}-{setting.name}")
-    for step in options.STEPS
-    for setting in settings.of(step)
-]
+EVERY = [(step, setting) for step in options.STEPS for setting in settings.of(step)]
 
 
 def test_every_step_is_a_command_and_every_command_a_step():
@@ -37,16 +33,16 @@ def test_every_step_is_a_command_and_every_command_a_step():
     assert [step.__name__.lower() for step in options.STEPS] == [one.name for one in cli.app.registered_commands]
 
 
-@pytest.mark.parametrize(("step", "setting"), EVERY)
-def test_option_has_a_help_of_whole_sentences_and_is_in_the_settings_page(step, setting):
-    assert re.fullmatch(r".+[^.]\.", setting.about.help, re.DOTALL)
-    flag, command = setting.declared or setting.about.argument, step.__name__.lower()
+def test_option_has_a_help_of_whole_sentences_and_is_in_the_settings_page():
     rows = [row.split(" | ") for row in PAGE.replace("\\|", "¦").splitlines() if row.startswith("| ")]
-    mine = [row for row in rows if setting.about.help.replace("|", "¦") in row]
-    assert [row for row in mine if command in row[-1].strip(" |").split(", ")]
-    for row in mine:
-        assert not flag or flag.replace("|", "¦") in row[0]
-        assert all(variable in row[1] for variable in setting.variables)
+    for step, setting in EVERY:
+        assert re.fullmatch(r".+[^.]\.", setting.about.help, re.DOTALL), (step, setting.name)
+        flag, command = setting.declared or setting.about.argument, step.__name__.lower()
+        mine = [row for row in rows if setting.about.help.replace("|", "¦") in row]
+        assert [row for row in mine if command in row[-1].strip(" |").split(", ")], (step, setting.name)
+        for row in mine:
+            assert not flag or flag.replace("|", "¦") in row[0]
+            assert all(variable in row[1] for variable in setting.variables)
 
 
 @pytest.mark.parametrize("step", options.STEPS, ids=lambda step: step.__name__.lower())
@@ -61,12 +57,15 @@ def test_command_that_writes_can_be_asked_what_it_would_do(step):
     assert issubclass(step, options.DryRun) == (step not in reading)
 
 
-@pytest.mark.parametrize(("step", "setting"), EVERY)
-def test_option_is_read_by_what_its_step_is_given_to(step, setting):
+def test_option_is_read_by_what_its_step_is_given_to():
     """Read of a parameter or field of this step's class or of a part of it, or by a property or method that is."""
-    assert any(setting.name in READ[kind.__name__] for kind in step.__mro__), (
-        f"nothing in src reads {setting.name} of options.{step.__name__}"
-    )
+    read = _read()
+    unread = [
+        f"{step.__name__}.{setting.name}"
+        for step, setting in EVERY
+        if not any(setting.name in read[kind.__name__] for kind in step.__mro__)
+    ]
+    assert unread == [], "nothing in src reads these of options"
 
 
 def _read() -> dict[str, set[str]]:
@@ -101,9 +100,6 @@ def _attributes(tree: ast.AST, name: str) -> set[str]:
     """What is read of a variable or of a field of this name."""
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
     return {node.attr for node in nodes if f".{ast.unparse(node.value)}".endswith(f".{name}")}
-
-
-READ = _read()
 
 
 def test_start_of_a_command_imports_nothing_heavy():

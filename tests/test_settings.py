@@ -1,12 +1,14 @@
 """Each option is read from its flag, else the environment, else its default, and a bad value is one sentence."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import hypothesis
 import pytest
+import typer.main
 from hypothesis import strategies as st
 
 from radloop import cli, options, settings
@@ -19,11 +21,6 @@ from radloop.split_sizes import SplitSizes
 from radloop.words import SPLITS
 
 STEPS = [pytest.param(step, id=step.__name__.lower()) for step in options.STEPS]
-EVERY = [
-    pytest.param(step, setting, id=f"{step.__name__.lower()}-{setting.name}")
-    for step in options.STEPS
-    for setting in settings.of(step)
-]
 REQUIRED = {
     "source": "synthetic:9",
     "asked": "a1",
@@ -166,6 +163,9 @@ def test_what_nobody_said_is_a_flag_without_a_value(monkeypatch):
     assert settings.parse(options.Transform, settings.words(options.Transform())) == options.Transform()
 
 
+built = cache(typer.main.get_command)  # all commands, of which each call would make its own
+
+
 def through_the_shell(step: type[Step], arguments: list[str]) -> Step:
     """What `radloop COMMAND ARGUMENTS` hands to its pipeline."""
     caught: list[Step] = []
@@ -177,6 +177,7 @@ def through_the_shell(step: type[Step], arguments: list[str]) -> Step:
     original = settings.load
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(settings, "load", load)
+        patch.setattr(typer.main, "get_command", built)
         with pytest.raises(SystemExit):
             cli.main([step.__name__.lower(), *arguments])
     return caught[0]
@@ -185,25 +186,31 @@ def through_the_shell(step: type[Step], arguments: list[str]) -> Step:
 BAD = {"N": ["several", "1.5", "nan", "", "-1"], "X": ["fast", "nan", "inf", "-1", "", "1e999"], "PATH": [""]}
 
 
-@pytest.mark.parametrize(("step", "setting"), EVERY)
-def test_bad_value_is_one_sentence_that_names_flag_or_variable_and_what_it_may_be(step, setting, monkeypatch, capsys):
-    kind = setting.kind.placeholder
-    bad = BAD.get(kind, ["no sense!"] if "|" in kind or setting.about.parse else [])
-    for text in ["maybe"] if setting.boolean else bad:
-        for name in (*([setting.flag] if setting.flag and not setting.boolean else []), *setting.variables):
-            if not text and (setting.optional or name in setting.variables):
-                continue  # as if it were not set
-            told = given(step)
-            if name == setting.flag:
-                told |= {setting.name: text}
-            else:
-                monkeypatch.setenv(name, text)
-            with pytest.raises(UsageError, match=re.escape(name)) as wrong:
-                settings.load(step, told)
-            monkeypatch.delenv(name, raising=False)
-            assert (repr(text) in str(wrong.value)) != setting.about.secret
-            assert setting.kind.expected in str(wrong.value)
-            assert "\n" not in str(wrong.value)
+def bad_values(step: type[Step]) -> Iterator[tuple[Setting, str, str]]:
+    """Every setting, each flag or variable of it, and texts that it may not be."""
+    for setting in settings.of(step):
+        kind = setting.kind.placeholder
+        bad = BAD.get(kind, ["no sense!"] if "|" in kind or setting.about.parse else [])
+        for text in ["maybe"] if setting.boolean else bad:
+            for name in (*([setting.flag] if setting.flag and not setting.boolean else []), *setting.variables):
+                if text or not (setting.optional or name in setting.variables):  # else as if it were not set
+                    yield setting, name, text
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_bad_value_is_one_sentence_that_names_flag_or_variable_and_what_it_may_be(step, monkeypatch):
+    for setting, name, text in bad_values(step):
+        told = given(step)
+        if name == setting.flag:
+            told |= {setting.name: text}
+        else:
+            monkeypatch.setenv(name, text)
+        with pytest.raises(UsageError, match=re.escape(name)) as wrong:
+            settings.load(step, told)
+        monkeypatch.delenv(name, raising=False)
+        assert (repr(text) in str(wrong.value)) != setting.about.secret
+        assert setting.kind.expected in str(wrong.value)
+        assert "\n" not in str(wrong.value)
 
 
 @pytest.mark.parametrize(
@@ -287,7 +294,7 @@ def test_known_rclone_names_make_the_store(monkeypatch):
 
 
 def test_every_kind_of_value_that_options_have_is_tested_here():
-    kinds = {setting.kind.placeholder for _, setting in (case.values for case in EVERY)}
+    kinds = {setting.kind.placeholder for step in options.STEPS for setting in settings.of(step)}
     assert {kind for kind in kinds if "|" not in kind} == {"", "N", "X", "PATH", "TEXT"}
 
 
