@@ -12,7 +12,7 @@ SCHEMA = {"image_id": pl.String} | dict.fromkeys(SIZES, pl.Int32)
 
 def require(*images):
     """Each as image_id, width and height of the original, width and height of the picture."""
-    shapes.require(pl.DataFrame(images, schema=SCHEMA, orient="row"), "train.csv")
+    shapes.require(shapes.of(pl.DataFrame(images, schema=SCHEMA, orient="row")), "train.csv")
 
 
 @given(

@@ -148,7 +148,7 @@ def _sorted_out(part: Added, base: Validated, barred: Mapping[str, str], picture
         .otherwise(pl.format("the image is held out ({}) and never trains", "held_out")),
     )
     stays = table["code"].is_null()
-    refused = table.filter(~stays).select(part.valid.rejected.columns)
+    refused = table.filter(~stays).select(pl.col(name).cast(kind) for name, kind in part.valid.rejected.schema.items())
     marks = part.marks.select("source", "final").get_columns()
     return replace(
         part.valid,

@@ -13,10 +13,9 @@ from typing import Final
 import polars as pl
 
 from radloop import tree
+from radloop.dataset.portions import Portions, by_image, of_images
 from radloop.errors import DatasetError
 from radloop.tables import MANIFEST, SPLITS
-
-IMAGES_AT_ONCE: Final = 16_384
 
 _SPLIT: Final = pl.Enum(SPLITS)
 _FOLDER: Final = pl.Enum([tree.folder(split, consensus=beside) for split in SPLITS for beside in (False, True)])
@@ -38,25 +37,14 @@ class Parts:
 
     def __init__(self, findings: pl.DataFrame, assignment: pl.DataFrame, pictures: pl.DataFrame):
         """Tables of the same images; pictures of others are passed over."""
-        self._tables = [_sorted(table) for table in (findings, assignment, pictures)]
-        ids = self._tables[0]["image_id"]
-        firsts = (ids != ids.shift()).fill_null(value=True).arg_true()
-        bounds = ids.gather(firsts.gather_every(IMAGES_AT_ONCE, IMAGES_AT_ONCE))
-        self._ends = [[0, *table["image_id"].search_sorted(bounds).to_list(), table.height] for table in self._tables]
+        self._findings = Portions(findings)
+        self._assignment, self._pictures = by_image(assignment), by_image(pictures)
 
     def __iter__(self) -> Iterator[Part]:
         """From the first image again, each time."""
-        for *starts, at in zip(*self._ends, range(len(self._ends[0]) - 1), strict=False):
-            yield Part(
-                *(
-                    table.slice(start, ends[at + 1] - start)
-                    for table, start, ends in zip(self._tables, starts, self._ends, strict=True)
-                )
-            )
-
-
-def _sorted(table: pl.DataFrame) -> pl.DataFrame:
-    return table if table["image_id"].is_sorted() else table.sort("image_id")
+        for findings in self._findings:
+            ids = findings["image_id"]
+            yield Part(findings, of_images(self._assignment, ids), of_images(self._pictures, ids))
 
 
 def of(labels: pl.DataFrame, pictures: pl.DataFrame, *, empty: str) -> pl.DataFrame:

@@ -11,18 +11,21 @@ _LEAST: Final = 0.01  # of the proportion
 _EXAMPLES: Final = 3
 
 
-def require(table: pl.DataFrame, name: str) -> None:
-    """Raise AnnotationError, with some image ids, where pictures have another shape than the sizes say.
+def of(table: pl.DataFrame) -> pl.DataFrame:
+    """Of each image whose shape can tell anything: what `require` asks for. Squares cannot: pictures are stretched.
 
     table: image_id, the original's width_px and height_px, picture_width and picture_height, null where not known.
-    Squares tell nothing: pictures are stretched to them.
     """
-    known = (
+    return (
         table.select("image_id", "width_px", "height_px", "picture_width", "picture_height")
         .drop_nulls()
         .unique("image_id")
         .filter(~_square("width_px", "height_px"), ~_square("picture_width", "picture_height"))
     )
+
+
+def require(known: pl.DataFrame, name: str) -> None:
+    """Raise AnnotationError, with some image ids, where pictures have another shape than the sizes say (`of`)."""
     wrong = known.filter(_ratio("width_px", "height_px") > _tolerance()).sort("image_id")
     if wrong.is_empty():
         return
