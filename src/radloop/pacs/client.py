@@ -111,6 +111,10 @@ class Client:
         """Close the connection of this thread."""
         self._connection.close()
 
+    def give_up(self) -> None:
+        """End what all threads wait for: their requests are late."""
+        self._connection.give_up()
+
     def _search(self, path: str, key: str, filters: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """What a search finds, each once, in the server's order, each with a UID as `key`; asked for as needed.
 

@@ -86,6 +86,10 @@ class Connection:
         """Close the connection of this thread."""
         self._transport.close()
 
+    def give_up(self) -> None:
+        """End what all threads wait for: their requests are late."""
+        self._transport.give_up()
+
     def _judged(self, reply: Reply, what: str) -> Reply:
         sentence = f"{self.address} answered {reply.status} to {what}"
         if reply.status in _PASSING:

@@ -65,10 +65,11 @@ STAGES: Final = pl.Schema(
 
 
 _WAYS_OUT: Final = {
-    "timeout": "Is it overloaded? Give it longer (--request-timeout) or less to do (--load-pattern)",
+    "timeout": "Is it overloaded? Give it longer (--request-timeout) or less to do (--load-pattern).",
     "connection": "Is it running, and is its address right (--detector)?",
+    "unavailable": "Is it running, and is its address right (--pacs)?",
     "answer": "Does it serve a detection model (docs/detectors.md)?",
-    "picture": "Can the pictures be decoded? `radloop check` tells",
+    "picture": "Can the pictures be decoded? `radloop check` tells.",
 }
 
 
@@ -265,10 +266,10 @@ def _failure(run: Run, whole: Tally) -> str | None:
     if whole.answered or not whole.errors:
         return None
     (kind, times), *_ = whole.errors.most_common(1)
-    way = _WAYS_OUT.get(kind, "Its own log may say why")
+    way = _WAYS_OUT.get(kind, "Its own log may say why.")
     return (
         f"{run.model.full_name} answered none of {several(whole.requests, 'request')}; the most frequent error is "
-        f"{kind} ({times:,}×). {way}; {run.log} has every error."
+        f"{kind} ({times:,}×). {way} Every error is in {run.log}."
     )
 
 

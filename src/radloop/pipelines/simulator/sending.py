@@ -67,6 +67,10 @@ class Modality:
         left = several(len(self.unsent), "picture")
         return (f"the load ended before {left} could be sent",) if self.unsent else ()
 
+    def give_up(self) -> None:
+        """End all requests that wait for an answer."""
+        self._pacs.give_up()
+
     def predict(self, picture: Picture) -> Predictions:
         """Send the picture as DICOM; what answers is a PACS, which predicts nothing."""
         site, view, device = metadata.of(picture.image_id, seed=self._seed)
