@@ -108,6 +108,49 @@ def test_every_stage_stands_beside_its_peers_or_says_why_not():
             assert [one for one in named if one not in code] == [], f"{name}.py has no such contest or contestant"
 
 
+def processor_s(stage: str, contest: str, name: str) -> float:
+    """Of one unit of work, as docs/benchmarks.json has it."""
+    result = next(one for one in page.read()[stage][0].results if one.title == contest)
+    return float(np.median([turn.per_unit("cpu_s") for turn in result.turns[name]]))
+
+
+def seconds_of_measures(question: str, column: str) -> float:
+    header, *rows = page.read()["measures"][0].tables[""]
+    return next(row[header.index(column)] for row in rows if row[0] == question)
+
+
+@pytest.mark.parametrize(
+    ("written", "quoted", "measured"),
+    [
+        (
+            "scaling.md",
+            r"picture pass.*?\| ([\d.]+) ms a picture",
+            lambda: 1e3 * processor_s("pictures", "One process", "radloop, all"),
+        ),
+        (
+            "scaling.md",
+            r"`retrain`.*?\| ([\d.]+) µs a feedback file",
+            lambda: 1e6 * processor_s("retrain", "Everything is new", "radloop, one process"),
+        ),
+        (
+            "measures.md",
+            r"([\d.]+) s of processor time in loops",
+            lambda: seconds_of_measures("these questions", "loops"),
+        ),
+        ("measures.md", r"in loops, ([\d.]+) s here", lambda: seconds_of_measures("these questions", "radloop")),
+        (
+            "measures.md",
+            r"drift tests: ([\d.]+) s",
+            lambda: seconds_of_measures("all measures of the pages", "radloop"),
+        ),
+    ],
+    ids=["picture pass", "feedback", "loops", "the same questions", "all measures"],
+)
+def test_a_figure_that_other_pages_quote_is_about_what_was_measured_last(written, quoted, measured):
+    text = " ".join((ROOT / "docs" / written).read_text().split())
+    assert float(re.search(quoted, text)[1]) == pytest.approx(measured(), rel=0.5)
+
+
 def beside(*ours: float, reason: str = "") -> str:
     """The table's row of one contest beside a peer that takes 2, 2, 2 and a slower one."""
     taken = {"floor": turns(0.5, 0.5), "slow": turns(9), "peer": turns(2, 2, 2), "ours": turns(*ours)}
