@@ -9,6 +9,7 @@ from radloop.progress import Progress, silent
 from radloop.storage.change import Outcome, Stored
 from radloop.storage.layout import key_in
 from radloop.storage.objects import ObjectStore
+from radloop.storage.quickest import Arrived, ignored
 
 
 class KilledError(BaseException):
@@ -75,7 +76,9 @@ class MemoryStore(ObjectStore):
         self._request(f"PUT {key}")
         self.objects[key] = data
 
-    def upload(self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent) -> Outcome:
+    def upload(
+        self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent, arrived: Arrived = ignored
+    ) -> Outcome:
         error = None
         for key in keys:
             self._request(f"PUT {prefix}/{key}")
@@ -85,6 +88,7 @@ class MemoryStore(ObjectStore):
             else:
                 self.objects[key_in(prefix, key)] = (root / key).read_bytes()
                 self.uploaded.append(key)
+                arrived([key])
         return Outcome(error)
 
     def copy(self, prefix: str, sources: Mapping[str, str], *, progress: Progress = silent) -> Outcome:

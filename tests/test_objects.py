@@ -17,6 +17,7 @@ from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
 from radloop.storage import publish, verify
 from radloop.storage.change import Outcome, Stored
+from radloop.storage.quickest import Arrived, ignored
 from tiny_unit import NEW, OLD, picture, version, write_unit
 
 
@@ -353,8 +354,10 @@ class Shared(MemoryStore):
         super().put(key, data)
         self._strike(f"PUT {key}")
 
-    def upload(self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent) -> Outcome:
-        outcome = super().upload(root, prefix, keys, progress=progress)
+    def upload(
+        self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent, arrived: Arrived = ignored
+    ) -> Outcome:
+        outcome = super().upload(root, prefix, keys, progress=progress, arrived=arrived)
         if "organized/publishing" in self.objects:
             self._strike("changed keys")
         return outcome

@@ -1,5 +1,6 @@
 """Which way names get into a store is found out on a line whose times are known, and never changes what lies there."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from memory_store import KilledError, MemoryStore
 from radloop.errors import StoreError
 from radloop.storage import publish, quickest
 from radloop.storage.change import EndedError, Outcome
-from radloop.storage.quickest import Sender
+from radloop.storage.quickest import Arrived, Sender
 from tiny_unit import version, write_unit
 
 PICTURES = [f"i{number:04}" for number in range(400)]
@@ -27,13 +28,14 @@ class Line:
         self.copied: dict[str, str] = {}
         self.fails_at = ""  # the upload with this file
 
-    def upload(self, keys: Sequence[str]) -> Outcome:
+    def upload(self, keys: Sequence[str], arrived: Arrived) -> Outcome:
         self.uploads.append(list(keys))
         self.now += self.sending_s * len(keys)
         return Outcome("503" if self.fails_at in keys else None)
 
     def copy(self, sources: Mapping[str, str]) -> Outcome:
         assert set(sources.values()) <= {key for batch in self.uploads for key in batch}
+        assert sources
         self.now += self.copying_s * len(sources)
         self.copied |= sources
         return Outcome()
@@ -91,6 +93,28 @@ def test_an_upload_that_fails_is_the_last_and_nothing_of_it_is_copied(number: in
     assert not set(line.copied.values()) & set(line.uploads[-1])
 
 
+def test_copies_are_made_while_their_sources_upload_goes_on() -> None:
+    line = Line(sending_s=0.04, copying_s=0.01)
+    copied = threading.Event()
+
+    def copy(sources: Mapping[str, str]) -> Outcome:
+        if f"{PICTURES[399]}_R1.png" in sources.values():
+            copied.set()
+        return line.copy(sources)
+
+    def upload(keys: Sequence[str], arrived: Arrived) -> Outcome:
+        outcome = line.upload(keys, arrived)
+        if f"{PICTURES[399]}_R1.png" in keys:
+            arrived(["data.yaml", f"{PICTURES[399]}_R1.png"])
+            assert copied.wait(60)
+        return outcome
+
+    sender = Sender(upload, copy, clock=lambda: line.now)
+    assert sender.send(UPLOADS, COPIES) == Outcome()
+    assert sorted([*line.sent, *line.copied]) == sorted([*UPLOADS, *COPIES])
+    assert sender.copied == len(line.copied)
+
+
 def test_pictures_that_the_store_has_already_are_copied_or_sent() -> None:
     for copying_s, sent in ((0.001, 8 * 2), (1.0, len(COPIES) - 16 * 2)):
         line = Line(sending_s=0.01, copying_s=copying_s)
@@ -101,20 +125,20 @@ def test_pictures_that_the_store_has_already_are_copied_or_sent() -> None:
 
 
 def test_the_one_who_failed_is_told_and_not_that_the_program_ended_for_the_other() -> None:
-    def ended(_: object) -> Outcome:
+    def ended(*_: object) -> Outcome:
         raise EndedError("rclone ended")
 
-    def refused(_: object) -> Outcome:
+    def refused(*_: object) -> Outcome:
         raise StoreError("the quota is used up")
 
-    def failed(_: object) -> Outcome:
+    def failed(*_: object) -> Outcome:
         return Outcome("503")
 
     with pytest.raises(StoreError, match="quota"):
-        Sender(lambda _: Outcome(), refused).send(UPLOADS, COPIES)
+        Sender(lambda *_: Outcome(), refused).send(UPLOADS, COPIES)
     with pytest.raises(EndedError):
-        Sender(lambda _: Outcome(), ended).send(UPLOADS, COPIES)
-    assert Sender(lambda _: Outcome(), failed).send(UPLOADS, COPIES).error == "503"
+        Sender(lambda *_: Outcome(), ended).send(UPLOADS, COPIES)
+    assert Sender(lambda *_: Outcome(), failed).send(UPLOADS, COPIES).error == "503"
     in_the_store = dict.fromkeys(COPIES, "elsewhere")
     assert Sender(failed, ended).send(UPLOADS, in_the_store).error == "503"
 

@@ -27,7 +27,7 @@ from radloop.errors import DatasetError, StoreError
 from radloop.progress import Parts, Progress, silent
 from radloop.storage.change import Change, Outcome, Stored, Transfers
 from radloop.storage.layout import JOURNAL, MARKER, key_in, of_versions, within
-from radloop.storage.quickest import Sender
+from radloop.storage.quickest import Arrived, Sender, ignored
 from radloop.tables import MANIFEST
 
 _TRIES: Final = 3  # in a row that bring little
@@ -74,8 +74,10 @@ class ObjectStore(ABC):
         """Write one small object; it is there when this returns."""
 
     @abstractmethod
-    def upload(self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent) -> Outcome:
-        """Send the files `root`/key."""
+    def upload(
+        self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent, arrived: Arrived = ignored
+    ) -> Outcome:
+        """Send the files `root`/key; `arrived` may be told of those that are there, in this thread."""
 
     @abstractmethod
     def copy(self, prefix: str, sources: Mapping[str, str], *, progress: Progress = silent) -> Outcome:
@@ -148,7 +150,9 @@ class _Commit:
         self._progress = progress
         parts = Parts(progress)
         self._sender = Sender(
-            lambda keys: store.upload(change.root, change.prefix, keys, progress=parts.part()),
+            lambda keys, arrived: store.upload(
+                change.root, change.prefix, keys, progress=parts.part(), arrived=arrived
+            ),
             lambda sources: store.copy(change.prefix, sources, progress=parts.part()),
             tries=store.finds_quickest,
             clock=store.clock,

@@ -5,11 +5,13 @@ names. The first costs bytes on the line, the second requests of the server, and
 so a few pictures go each way first, and the rest goes the way that took less time for a name. What lies in the store in
 the end is the same either way.
 
-Copies are made beside the next upload, since one keeps the line busy and the other the server.
+Copies are made beside the uploads, as soon as their sources have arrived: one keeps the line busy, the other the
+server.
 """
 
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from itertools import pairwise
 from typing import Final
@@ -20,7 +22,12 @@ FEWEST: Final = 16  # pictures that tell how long a way takes
 _SHARE: Final = 50  # of so many pictures one tells
 _WORTH: Final = 10  # of so many parts all others have to be left, or there is nothing to gain
 _LESS: Final = 0.9  # of the time of copying: what is sent more often has to save a tenth
-_LEFT: Final = 4  # an upload is a quarter of what is left: few copies remain when the last one has ended
+
+Arrived = Callable[[Iterable[str]], None]  # told of files that have arrived while others are on their way
+
+
+def ignored(sources: Iterable[str]) -> None:
+    """Nobody waits for them."""
 
 
 class Sender:
@@ -31,7 +38,7 @@ class Sender:
 
     def __init__(
         self,
-        upload: Callable[[Sequence[str]], Outcome],
+        upload: Callable[[Sequence[str], Arrived], Outcome],
         copy: Callable[[Mapping[str, str]], Outcome],
         *,
         tries: bool = True,
@@ -43,39 +50,54 @@ class Sender:
         self.copied = 0
         self._upload, self._copy, self._tries, self._clock = upload, copy, tries, clock
         self._copying: list[Future[Outcome]] = []
+        self._waiting: dict[str, list[str]] = {}  # targets by the source that is on its way
+        self._ready: dict[str, str] = {}
+        self._lock = threading.Lock()  # of what is ready
 
     def send(self, uploads: Sequence[str], copies: Mapping[str, str]) -> Outcome:
         """Bring `uploads` and {target: source} into the store, up to the first error.
 
         Every source lies in the store already, or is among the uploads.
         """
-        beside, self._copying = ThreadPoolExecutor(1), []
+        self._beside, self._copying, self._waiting, self._ready = ThreadPoolExecutor(1), [], {}, {}
         new, asked = frozenset(uploads), set[str]()
         error: str | None = None
         ended: EndedError | None = None
-
-        def copy(sources: Mapping[str, str]) -> None:
-            if sources:
-                self.copied += len(sources)
-                self._copying.append(beside.submit(self._copy, sources))
-
         try:
             for names, meanwhile in self._parts(uploads, copies):
-                copy(meanwhile)
+                asked |= {*names, *meanwhile}
+                self._copy_beside(meanwhile)
                 if names:
                     self.uploaded += names
-                    error = self._upload(names).error
-                asked |= {*names, *meanwhile}
+                    error = self._upload(names, self._have_arrived).error
                 if error or self._has_failed_copies():
                     break
+                self._have_arrived(names)
             if error:
-                copy({target: source for target, source in copies.items() if target not in asked and source not in new})
-            beside.shutdown(cancel_futures=self._has_failed_copies())
+                left = {target: source for target, source in copies.items() if target not in asked}
+                self._copy_beside({target: source for target, source in left.items() if source not in new})
+            self._beside.shutdown(cancel_futures=self._has_failed_copies())
         except EndedError as gone:  # perhaps because a copy failed: then that is what is told
             ended = gone
         finally:
-            beside.shutdown(cancel_futures=True)
+            self._beside.shutdown(cancel_futures=True)
         return self._gathered(error, ended)
+
+    def _have_arrived(self, sources: Iterable[str]) -> None:
+        self._copy_beside({target: source for source in sources for target in self._waiting.pop(source, ())})
+
+    def _copy_beside(self, sources: Mapping[str, str]) -> None:
+        if sources:
+            self.copied += len(sources)
+            with self._lock:
+                self._ready |= sources
+            self._copying.append(self._beside.submit(self._copy_ready))
+
+    def _copy_ready(self) -> Outcome:
+        """Copy all that has become ready since the last call."""
+        with self._lock:
+            ready, self._ready = self._ready, {}
+        return self._copy(ready) if ready else Outcome()
 
     def _parts(
         self, uploads: Sequence[str], copies: Mapping[str, str]
@@ -111,13 +133,12 @@ class Sender:
             yield sent, {}
             self.copies = (self._clock() - begin) / len(sent) > _LESS * copying_s
             rest = [*second, *rest[begins[-1] :]]
-        arrived: list[str] = []
-        while self.copies and rest:
-            size = max(few, len(rest) // _LEFT)
-            part, rest = rest[:size], rest[size:]
-            yield new(part), shared(arrived)
-            arrived = part
-        yield [*new(rest), *shared(rest), *to_send], shared(arrived)
+        if self.copies:
+            there = [source for source in rest if source not in to_send]
+            self._waiting = {source: pictures[source] for source in rest if source in to_send}
+            yield new(rest), shared(there)
+            rest = []
+        yield [*new(rest), *shared(rest), *to_send], {}
 
     def _await_copies(self) -> None:
         for one in self._copying:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from radloop.errors import StoreError
 from radloop.progress import Progress, silent
@@ -15,6 +15,7 @@ from radloop.storage.change import Outcome, Stored
 from radloop.storage.daemon import Daemon, RcloneError
 from radloop.storage.layout import key_in
 from radloop.storage.objects import ObjectStore
+from radloop.storage.quickest import Arrived, ignored
 from radloop.storage.refusals import is_forbidden, way_out, with_way_out
 
 # Files on their way at once: over a long line their number hides its delay. So many answers a second would come in, if
@@ -29,6 +30,18 @@ _OF_SERVER: Final = frozenset({"operations/list", "operations/copyfile", "operat
 # What a listing says of a large object in parts is not what its bytes are. Who asks for bytes compares them himself, by
 # the manifest's MD5s or by the seal in them.
 _UNCHECKED: Final = {"IgnoreSize": True, "IgnoreChecksum": True}
+
+
+class _Job(NamedTuple):
+    daemon: Daemon
+    number: int
+    group: str  # of its statistics
+
+    def status(self) -> dict[str, Any]:
+        return self.daemon.call("job/status", {"jobid": self.number})
+
+    def ask(self, command: str) -> dict[str, Any]:
+        return self.daemon.call(command, {"group": self.group})
 
 
 class RcloneStore(ObjectStore):
@@ -136,13 +149,15 @@ class RcloneStore(ObjectStore):
             except RcloneError as error:
                 raise self._explained(error, key) from error
 
-    def upload(self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent) -> Outcome:
+    def upload(
+        self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent, arrived: Arrived = ignored
+    ) -> Outcome:
         """Send the files `root`/key, one request each, nothing asked before.
 
         Where the store keeps MD5s, its listing is compared with the manifest's: rclone need not work them out, too.
         """
-        known = {"IgnoreChecksum": "md5" in (self._info["Hashes"] or ())}
-        return self._batch("upload", str(root.absolute()), self._at(prefix), keys, progress, NoTraverse=True, **known)
+        config = {"NoTraverse": True, "IgnoreChecksum": "md5" in (self._info["Hashes"] or ())}
+        return self._batch("upload", str(root.absolute()), self._at(prefix), keys, config, progress, arrived)
 
     def fetch(self, prefix: str, keys: Iterable[str], into: Path, *, progress: Progress = silent) -> dict[str, Path]:
         """Bring the objects below `into`: first as one listing shows them, what it does not show by name."""
@@ -153,7 +168,7 @@ class RcloneStore(ObjectStore):
         missing = [key for key, path in paths.items() if not path.is_file()]
         while missing:
             config = {"NoTraverse": by_name, **_UNCHECKED}
-            outcome = self._batch("download", self._at(prefix), str(into), missing, progress, **config)
+            outcome = self._batch("download", self._at(prefix), str(into), missing, config, progress)
             before, missing = len(missing), [key for key in missing if not paths[key].is_file()]
             arrived = len(missing) < before
             if is_forbidden(outcome.error or "") and (arrived or not logged_in_anew):
@@ -281,7 +296,14 @@ class RcloneStore(ObjectStore):
             raise self._explained(error)
 
     def _batch(
-        self, what: str, source: str, target: str, keys: Iterable[str], progress: Progress, **config: bool
+        self,
+        what: str,
+        source: str,
+        target: str,
+        keys: Iterable[str],
+        config: Mapping[str, bool],
+        progress: Progress,
+        arrived: Arrived = ignored,
     ) -> Outcome:
         """Copy the named files in one job of rclone's."""
         names = list(keys)
@@ -300,8 +322,10 @@ class RcloneStore(ObjectStore):
             "_config": {"NoCheckDest": True, "IgnoreTimes": True, "Transfers": self._at_once, **config},
         }
         try:
-            error = self._watch(what, daemon, daemon.call("sync/copy", command)["jobid"], group, len(names), progress)
+            job = _Job(daemon, daemon.call("sync/copy", command)["jobid"], group)
+            error = self._watch(what, job, len(names), progress, arrived)
         except RcloneError as refused:
+            self._leave(daemon)
             raise self._explained(refused) from refused
         except BaseException:
             self._leave(daemon)
@@ -313,19 +337,20 @@ class RcloneStore(ObjectStore):
         self._raise_if_final(error)
         return Outcome(with_way_out(error))
 
-    def _watch(self, what: str, daemon: Daemon, job: int, group: str, total: int, progress: Progress) -> str | None:
+    def _watch(self, what: str, job: _Job, total: int, progress: Progress, arrived: Arrived) -> str | None:
         """Wait for a job, tell how far it is; its last error, also before its end where nothing but errors come."""
         done = errors = errors_then = 0
         in_the_air: set[str] | None = None  # what was under way when the server first forbade something
         begin = time.monotonic()
         while True:
-            status = daemon.call("job/status", {"jobid": job})
-            stats = daemon.call("core/stats", {"group": group})
+            status, stats = job.status(), job.ask("core/stats")
             if stats["transfers"] > done:
                 done, errors_then = stats["transfers"], stats["errors"]
             errors = stats["errors"]
             progress(what, stats["bytes"], stats["totalBytes"], "bytes")
             progress(f"{what}ed files", done, max(total, done))
+            if arrived is not ignored:  # the last hundred; who asks knows of all in the end
+                arrived(each["name"] for each in job.ask("core/transferred")["transferred"] if not each["error"])
             last: str = stats.get("lastError") or status["error"] or "rclone gave no reason"
             if status["finished"]:
                 return None if status["success"] and not errors else last

@@ -11,6 +11,7 @@ from radloop.engines import Engine
 from radloop.errors import StoreError
 from radloop.progress import Progress, silent
 from radloop.storage.change import Outcome
+from radloop.storage.quickest import Arrived, ignored
 from radloop.storage.rclone import RcloneStore
 
 _SHARD: Final = 512  # files: some seconds of work for a node, beside a fifth of a second for starting its rclone
@@ -27,11 +28,13 @@ class SpreadStore(RcloneStore):
         super().__init__(address)
         self._engine = engine
 
-    def upload(self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent) -> Outcome:
+    def upload(
+        self, root: Path, prefix: str, keys: Iterable[str], *, progress: Progress = silent, arrived: Arrived = ignored
+    ) -> Outcome:
         """Send the files `root`/key from all nodes, a shard of them at a time; a few of them from here."""
         names, root = list(keys), root.absolute()
         if len(names) <= _SHARD:
-            return super().upload(root, prefix, names, progress=progress)
+            return super().upload(root, prefix, names, progress=progress, arrived=arrived)
         self._engine.require(engines.same_files([root / manifest.NAME, root / names[0], root / names[-1]]))
         return self._spread("uploaded files", partial(upload_shard, self.address, root, prefix), names, progress)
 
