@@ -154,6 +154,10 @@ def main() -> int:
     for stage in stages:
         try:
             section = measure(stage, given)
+        except KeyboardInterrupt:
+            left = " ".join([*failed, *stages[stages.index(stage) :]])
+            print(f"\nGo on with `python -m benchmarks {left} --write`.", file=sys.stderr)
+            return 130
         except (Exception, SystemExit):  # noqa: BLE001 - the other stages still have something to say
             traceback.print_exc()
             failed.append(stage)

@@ -9,13 +9,14 @@ import json
 import struct
 import subprocess
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from PIL import Image
 
-from benchmarks.harness import Bench, Contestant, Limit, Section, Verdict, verdict
+from benchmarks.harness import Bench, Contestant, Limit, Result, Section, Verdict, judge, verdict
 from radloop.dataset import plan, yolo
 from radloop.dataset.labelling import Labelling
 from radloop.dataset.plan import Account, Plan
@@ -25,7 +26,8 @@ from radloop.vindr.classes import TAXONOMY
 
 SPLITS = {"training": 11_500, "validation": 750, "test": 750, "staging": 1_000, "canary": 500, "production": 500}
 REAL_PICTURE_BYTES = 747_000  # the mean of VinBigData's 1024×1024 PNG
-DATUMARO = "told the sizes, Datumaro takes some four times the floor: a fifth of that is below the floor"
+DATUMARO = "Datumaro, told the sizes"
+FIFTH = 5
 
 
 def run(bench: Bench) -> Section:
@@ -56,14 +58,14 @@ def run(bench: Bench) -> Section:
         [
             Contestant("yolo.write", "benchmarks.labels:write"),
             Contestant("floor in C", "benchmarks.opponents:floor"),
-            Contestant("Datumaro, told the sizes", "benchmarks.opponents:datumaro", opponent=True),
+            Contestant(DATUMARO, "benchmarks.opponents:datumaro", opponent=True),
             Contestant("Datumaro", "benchmarks.opponents:datumaro", opponent=True, options={"sized": False}),
             Contestant("supervision", "benchmarks.opponents:supervision", opponent=True, rounds=1),
         ],
         given=part,
         unit="images",
         limits=[
-            Limit("Datumaro, told the sizes", "wall_s", "yolo.write", least=5, otherwise=DATUMARO),
+            Limit(DATUMARO, "wall_s", "yolo.write", least=FIFTH),
             Limit("Datumaro", "wall_s", "yolo.write"),
             Limit("supervision", "wall_s", "yolo.write", least=50),
         ],
@@ -75,9 +77,20 @@ def run(bench: Bench) -> Section:
         f"{images:,} images read by three each, {rows}: a label file and a link per reading, on one file system. The "
         f"floor is a C program that only makes these files with their bytes, and the links. Labels alone: "
         f"{few:,} images.",
-        results=[all_of_it, labels],
+        results=[all_of_it, explained(labels)],
         verdicts=[grown(given)],
     )
+
+
+def explained(labels: Result) -> Result:
+    """With the reason why Datumaro is not beaten five times, where the floor of the same run does not do it either."""
+    times = judge(Limit(DATUMARO, "wall_s", "floor in C"), labels.turns).measured
+    if times >= FIFTH:
+        return labels
+    reason = f"told the sizes, Datumaro takes {times:.1f} times the floor of the same run: a fifth of that is below it"
+    missed = [not one.held and one.what.startswith(DATUMARO) for one in labels.verdicts]
+    verdicts = [replace(one, reason=reason) if m else one for m, one in zip(missed, labels.verdicts, strict=True)]
+    return replace(labels, verdicts=verdicts)
 
 
 def make(given: Path, fresh: Path, *, images: int, annotations: str | None) -> Callable[[], int]:

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import annotations_csv, harness, missed, page, policies, rounds, speed, suspects  # noqa: E402
+from benchmarks import __main__ as command  # noqa: E402
+from benchmarks import annotations_csv, harness, labels, missed, page, policies, rounds, speed, suspects  # noqa: E402
 from benchmarks.__main__ import STAGES  # noqa: E402
 from benchmarks.harness import Growth, Limit, Point, Result, Section, Turn  # noqa: E402
 from benchmarks.speed import Cells, Row, Stage  # noqa: E402
@@ -168,6 +169,17 @@ def test_the_best_of_the_peers_is_shown_with_the_floor_and_who_is_ahead():
     assert beside(4, 4, 4, reason="it may").endswith("| **peer**: it may |")
 
 
+def test_reason_of_a_missed_limit_holds_in_its_own_run():
+    def judged(floor: float) -> str:
+        taken = {labels.DATUMARO: turns(4), "yolo.write": turns(1), "floor in C": turns(floor)}
+        limit = harness.judge(Limit(labels.DATUMARO, "wall_s", "yolo.write", least=labels.FIFTH), taken)
+        (verdict,) = labels.explained(Result("Labels", "images", "yolo.write", taken, [limit])).verdicts
+        return verdict.reason
+
+    assert "takes 4.0 times the floor" in judged(floor=1)
+    assert judged(floor=0.5) == ""
+
+
 def test_of_a_table_the_worst_row_is_shown():
     rows = [["", "ours", "theirs"], ["a", 1.0, 9.0], ["b", 3.0, 4.0], ["c", 1.0, "–"]]
     one = Section("desk", "Desk", "", tables={"": rows})
@@ -184,6 +196,17 @@ def test_a_slope_of_two_is_quadratic_and_has_to_be_explained():
     assert "| compare | 1,000 | 10,000 | 2.00 | 100 | 50.0 | each with each |" in page.section_lines(
         Section("growth", "Growth", "", growths=[growth])
     )
+
+
+def test_a_run_says_how_long_it_takes_and_one_that_is_ended_how_to_go_on(monkeypatch, capsys):
+    def ended(*_given):
+        raise KeyboardInterrupt
+
+    assert "This takes about 5 minutes" in command.told_before(["labels", "pictures"])
+    monkeypatch.setattr(command, "measure", ended)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "pictures", "labels", "--quick"])
+    assert command.main() == 130
+    assert "python -m benchmarks labels pictures --write" in capsys.readouterr().err
 
 
 def test_a_busy_machine_is_told():
