@@ -9,12 +9,14 @@ of the largest rate that theory gives. With --real: three searches, so many minu
 
 import argparse
 import json
+import multiprocessing
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +31,7 @@ from radloop.simulation import capacity
 
 NEAR: Final = 0.05
 # name, workers, seconds of a request, bound in ms
-REAL: Final = (("M/D/1, 20 ms", 1, 0.020, 200.0), ("M/D/4, 40 ms", 4, 0.040, 200.0), ("M/D/2, 30 ms", 2, 0.030, 400.0))
+REAL: Final = (("M/D/1, 20 ms", 1, 0.020, 200.0), ("M/D/4, 50 ms", 4, 0.050, 300.0), ("M/D/2, 40 ms", 2, 0.040, 500.0))
 
 
 def main() -> int:
@@ -103,20 +105,31 @@ def _pictures(store: Path) -> None:
 
 @contextmanager
 def kserve(workers: int, seconds: float) -> Iterator[str]:
-    """The address of a server that answers after `seconds`, as many requests at a time as it has workers."""
+    """The address of a server, in a process of its own."""
+    spawning = multiprocessing.get_context("spawn")
+    here, there = spawning.Pipe()
+    process = spawning.Process(target=serve, args=(workers, seconds, there), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{here.recv()}"
+    finally:
+        process.terminate()
+        process.join()
+
+
+def serve(workers: int, seconds: float, told: Connection) -> None:
+    """Answer each request after `seconds`, as many at a time as there are workers; the port is told."""
     tensor = {"name": "output0", "datatype": "FP32", "shape": [1, 18, 2], "data": [0.0] * 36}
+    model = {
+        "name": "mine",
+        "versions": ["1"],
+        "inputs": [{"name": "images", "datatype": "FP32", "shape": [-1, 3, 64, 64]}],
+        "outputs": [{"name": "output0", "datatype": "FP32", "shape": [-1, 18, -1]}],
+    }
     answers = {
         "/v2/health/ready": b"",
         "/v2/models/mine/ready": b"",
-        "/v2/models/mine": json.dumps(
-            {
-                "name": "mine",
-                "versions": ["1"],
-                "platform": "",
-                "inputs": [{"name": "images", "datatype": "FP32", "shape": [-1, 3, 64, 64]}],
-                "outputs": [{"name": "output0", "datatype": "FP32", "shape": [-1, 18, -1]}],
-            }
-        ).encode(),
+        "/v2/models/mine": json.dumps(model).encode(),
         "/v2/models/mine/infer": json.dumps({"model_name": "mine", "outputs": [tensor]}).encode(),
     }
     free = threading.Semaphore(workers)
@@ -143,14 +156,8 @@ def kserve(workers: int, seconds: float) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    serving = threading.Thread(target=server.serve_forever)
-    serving.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        serving.join()
+    told.send(server.server_port)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ _LOOKS: Final = (*(int(64 * 1.25**look) for look in range(38)), ENOUGH)
 _ERROR: Final = (1 - CONFIDENCE) / len(_LOOKS)  # of one look (Bonferroni)
 _BUDGETS: Final = (2_048, 8_192, 32_768, 131_072, ENOUGH)  # requests a rate may take, from coarse to fine
 _GLANCE: Final = 4.0  # times the bound that a rate is sent for while it is doubled: a backlog has grown over it by then
+_BOUNDS: Final = 100  # times the bound that a stream lasts before it says anything, unless half of it is over
 _LOWEST: Final = 1 / 256  # of the first rate: below it no rate is looked for
 
 Verdict = Literal["kept", "missed", "unclear", "late"]
@@ -79,7 +80,7 @@ class Trial:
     @cached_property
     def worth(self) -> float:
         """How many independent requests they are worth."""
-        return latency.worth(np.minimum(self.latencies_ms, self.bound_ms))
+        return _worth(self.latencies_ms, self.bound_ms)
 
 
 @dataclass(frozen=True)
@@ -173,13 +174,22 @@ def judge(latencies_ms: Floats, rate: float, bound_ms: float) -> Verdict | None:
 
     By the binomial distribution (LoadGen's `early_stopping.cc`), of as many requests as they are worth.
     """
-    worth = latency.worth(np.minimum(latencies_ms, bound_ms))
+    seconds, worth = len(latencies_ms) / rate, _worth(latencies_ms, bound_ms)
     over = worth * np.count_nonzero(latencies_ms > bound_ms) / len(latencies_ms)
-    if special.betainc(worth - over, over + 1, SHARE) <= _ERROR and len(latencies_ms) >= rate * LEAST_SECONDS:
+    is_long = seconds >= _BOUNDS * bound_ms / 1000
+    if is_long and seconds >= LEAST_SECONDS and special.betainc(worth - over, over + 1, SHARE) <= _ERROR:
         return "kept"
-    if over and special.betainc(over, worth - over + 1, 1 - SHARE) <= _ERROR:
+    if over and (is_long or over >= worth / 2) and special.betainc(over, worth - over + 1, 1 - SHARE) <= _ERROR:
         return "missed"
     return None
+
+
+def _worth(latencies_ms: Floats, bound_ms: float) -> float:
+    """How many independent requests they are worth for the share over the bound: by how near to it neighbours come.
+
+    Those over it are few at first, and come together; those over half of it come together before them.
+    """
+    return latency.worth(np.clip(latencies_ms, bound_ms / 2, bound_ms))
 
 
 def _between(low: float, high: float) -> float:
