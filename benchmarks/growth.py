@@ -30,7 +30,7 @@ OUTSIDE = 0.5  # seconds between two looks at the memory of all processes
 
 REASONS = {
     "extract and transform": "the sum of its steps",
-    "near-duplicates": "every picture is compared with every other",
+    "near-duplicates": "up to 200,000 each picture is compared with each other, so that no index decides",
     **dict.fromkeys(("validate", "group", "assign", "proof", "plan"), "tables larger than the processor's caches"),
     "write": "folders of many files: the file system's, see the floor",
     "the same files by the floor in C": "folders of many files: the file system's",

@@ -64,6 +64,7 @@ def test_copies_are_found_by_each_way_alike(monkeypatch):
     assert {(first, 200 + 8 * kind + first) for first in range(8) for kind in range(4)} <= set(pairs)
     assert found(small, engine=Cluster(2)) == pairs
     monkeypatch.setattr(neighbors, "ROWS", 17)
+    monkeypatch.setattr(comparison, "ROWS", 17)
     assert found(small, engine=Cluster(3)) == pairs
     monkeypatch.setattr(neighbors, "EXACT", 10)
     assert found(small) == found(small, engine=Cluster(2)) == pairs

@@ -138,7 +138,7 @@ def test_the_groups_do_not_depend_on_row_order(films):
 def test_the_groups_do_not_depend_on_the_tiles_in_which_pairs_are_compared(films, monkeypatch):
     images = films | {f"{name}-copy": ImageOps.mirror(recompressed(image, 50)) for name, image in films.items()}
     whole = groups(images)
-    monkeypatch.setattr(neighbors, "ROWS", 5)
+    monkeypatch.setattr(comparison, "ROWS", 5)
     monkeypatch.setattr(comparison, "_COLUMNS", 7)
     assert groups(images) == whole
     assert len(whole) == len(films)

@@ -3,10 +3,11 @@
 A pair does not depend on what else is compared, nor on tiles, threads or the order of rows.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,13 @@ from radloop.alignment import VIEWS, WHOLE, Floats, View
 CORRELATION: Final = 0.965  # of the lowest frequencies, before any alignment, in a pair that is looked at
 LIKENESS: Final = 0.993  # the share of variance explained from which on two thumbnails show one radiograph
 NEAR: Final = 0.94  # and from which on a fit is tried that leaves a covered patch or margin out
-ROWS: Final = 256  # of a tile of pairs,
+ROWS: Final = 256  # at most, of a tile of pairs,
 _COLUMNS: Final = 512  # that with its 1 MB stays in a processor's cache
 _ROUNDING: Final = 1e-4  # what single precision may err by
-_BLOCK: Final = 1024  # thumbnails worked on at a time
+_BLOCK: Final = 256  # thumbnails worked on at a time
+_ALONG: Final = (5, 4)  # directions, of what a mirror leaves and of what it negates, by which most are passed over
 
+Part = TypeVar("Part")
 Pairs = npt.NDArray[np.intp]  # m×2 numbers of thumbnails
 
 
@@ -52,14 +55,15 @@ class Seen:
 def look(small: npt.NDArray[np.uint8]) -> Seen:
     """Thumbnails (n×32×32) in every view."""
     low, lengths, whole = [], [], []
-    for view in VIEWS:
-        for start in range(0, len(small), _BLOCK):
-            values = alignment.vectors(small[start : start + _BLOCK], view)
-            units, squares = lowest(values)
-            low.append(units)
-            lengths.append(squares)
-            if view == WHOLE:
-                whole.append(values)
+    with threadpool_limits(1, "blas"):  # threads that share such small products mostly wait, and their waiting costs
+        for view in VIEWS:
+            for block in ranges(len(small), _BLOCK):
+                values = alignment.vectors(small[block.start : block.stop], view)
+                units, squares = lowest(values)
+                low.append(units)
+                lengths.append(squares)
+                if view == WHOLE:
+                    whole.append(values)
     return Seen(small, np.concatenate(low), np.concatenate(lengths), np.concatenate(whole))
 
 
@@ -71,19 +75,100 @@ def lowest(values: Floats) -> tuple[Floats, Floats]:
     return low, squares
 
 
+@dataclass(frozen=True)
+class Axes:
+    """Directions in which thumbnails differ most, so that most pairs that do not correlate are seen by few numbers."""
+
+    middle: Floats  # 36: between all, and its own mirror picture
+    even: Floats  # 18×5, orthonormal
+    odd: Floats  # 18×4
+
+    @classmethod
+    def of(cls, low: Floats) -> "Axes":
+        """Of unit vectors of low frequencies (n×36). Whatever they are, no pair is lost by them."""
+        middle = np.concatenate([low[:, alignment.EVEN].mean(axis=0), np.zeros_like(low[0, alignment.ODD])])
+        middle /= max(float(np.linalg.norm(middle)), 1e-3)
+        upright = low * _sides(low @ middle)[:, None]
+        parts = (upright[:, part] - upright[:, part].mean(axis=0) for part in (alignment.EVEN, alignment.ODD))
+        even, odd = (np.linalg.eigh(part.T @ part)[1][:, -k:] for part, k in zip(parts, _ALONG, strict=True))
+        return cls(middle, even, odd)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where thumbnails lie along the axes, an inverted one where it would lie if it were not."""
+
+    axes: Axes
+    even: Floats  # 5×m
+    odd: Floats  # 4×m
+    either: npt.NDArray[np.intp]  # those of them that may correlate with an inverted one across nothing
+
+    @classmethod
+    def of(cls, low: Floats, axes: Axes) -> "Places":
+        """Of unit vectors of low frequencies (m×36)."""
+        side = low @ axes.middle
+        signs = _sides(side)
+        either = np.flatnonzero(np.abs(side) <= math.sqrt(1 - CORRELATION**2) + _ROUNDING)
+        even, odd = axes.even.T @ low[:, alignment.EVEN].T, axes.odd.T @ low[:, alignment.ODD].T
+        return cls(axes, even * signs, odd * signs, either)
+
+    def near(self, low: Floats, *, mirrored: bool) -> Pairs:
+        """Those that may correlate by `CORRELATION` with any of these few, as they are or mirrored; others cannot."""
+        few = Places.of(low, self.axes)
+        if len(few.either):
+            return np.arange(self.even.shape[1])
+        away = np.zeros(self.even.shape[1], np.float32)
+        for places, box in ((self.even, few.even), (self.odd, -few.odd if mirrored else few.odd)):
+            for along, least, most in zip(places, box.min(axis=1), box.max(axis=1), strict=True):
+                away += np.square(along - np.clip(along, least, most))
+        near = away <= 2 - 2 * CORRELATION + _ROUNDING  # the square of the distance of unit vectors
+        near[self.either] = True
+        return np.flatnonzero(near)
+
+
+def _sides(values: Floats) -> Floats:
+    return np.where(values < 0, -1, 1).astype(np.float32)
+
+
 def compared(these: Seen, others: Seen, *, themselves: bool = False) -> Pairs:
     """Which thumbnails explain which of the others, in any view of those. `themselves`: they are the others."""
-    blocks = ranges(len(these.small), ROWS)
-    return joined(in_threads(lambda block: explained_by(others, these, block, themselves=themselves), blocks))
+    if not len(these.small):
+        return joined([])
+    axes = Axes.of(these.low[: len(these.small)])
+    places = Places.of(others.low, axes)
+    return joined(
+        in_threads(
+            lambda block: explained_by(others, places, these, block, themselves=themselves), together(these, axes)
+        )
+    )
 
 
-def in_threads(function: Callable[[range], Pairs], ranges: Sequence[range]) -> list[Pairs]:
-    """The result of each range, by as many threads as Polars has.
+def together(seen: Seen, axes: Axes) -> list[Pairs]:
+    """The numbers of all thumbnails in blocks of at most `ROWS` whose low frequencies are near to each other's.
+
+    Any blocks lead to the same pairs; of these, most others can be passed over by the block.
+    """
+    places = Places.of(seen.low[: len(seen.small)], axes)
+    where = np.concatenate([places.even, places.odd]).T
+    waiting, blocks = [np.arange(len(where))], []
+    while waiting:
+        some = waiting.pop()
+        if len(some) <= ROWS:
+            blocks.append(some)
+        else:
+            along = where[some]
+            order = np.argsort(along[:, along.var(axis=0).argmax()], kind="stable")
+            waiting += np.array_split(some[order], 2)
+    return blocks
+
+
+def in_threads(function: Callable[[Part], Pairs], parts: Iterable[Part]) -> list[Pairs]:
+    """The result of each part, by as many threads as Polars has.
 
     Our threads, not those of BLAS: shared among threads, such small products take more time than alone.
     """
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-        return list(pool.map(function, ranges))
+        return list(pool.map(function, parts))
 
 
 def ranges(count: int, size: int) -> list[range]:
@@ -96,19 +181,21 @@ def joined(pairs: Iterable[Pairs]) -> Pairs:
     return np.concatenate([np.empty((0, 2), np.intp), *pairs])
 
 
-def explained_by(others: Seen, these: Seen, block: range, *, themselves: bool) -> Pairs:
-    """Each thumbnail of a block with those that it explains, but not with itself."""
-    rows = slice(block.start, block.stop)
-    proposed = _proposed(others, these.low[rows])
+def explained_by(others: Seen, places: Places, these: Seen, block: Pairs, *, themselves: bool) -> Pairs:
+    """Each thumbnail of a block (numbers) with those of the others, which lie there, that it explains.
+
+    `themselves`: these are the others, and none is compared with itself.
+    """
+    proposed = [_proposed(others, places, these.low[block], mirrored=mirrored) for mirrored in (False, True)]
     promising = [row for row in range(len(block)) if any(len(candidates[row]) for candidates in proposed)]
     if not promising:
         return np.empty((0, 2), np.intp)
-    bases = alignment.bases(these.small[rows][promising])
+    bases = alignment.bases(these.small[block[promising]])
     low_bases = alignment.low_bases(bases)
     pairs = []
     for mirrored, candidates_of in zip((False, True), proposed, strict=True):
         for row, basis, low_basis in zip(promising, bases, low_bases, strict=True):
-            number, candidates = block.start + row, candidates_of[row]
+            number, candidates = int(block[row]), candidates_of[row]
             if themselves:
                 candidates = candidates[candidates % len(others.small) != number]
             if len(candidates):
@@ -144,24 +231,21 @@ def shares(basis: Floats, values: Floats, view: View) -> Floats:
     return share
 
 
-def _proposed(seen: Seen, low: Floats) -> tuple[list[Pairs], list[Pairs]]:
-    """For each of these few, by low frequencies, the rows of what is seen that are worth a look; and so if mirrored.
+def _proposed(seen: Seen, places: Places, low: Floats, *, mirrored: bool) -> list[Pairs]:
+    """For each of these few, by low frequencies, the rows of what is seen that are worth a look, perhaps mirrored.
 
-    In tiles that stay in the processor's cache. The frequencies that a mirror changes the sign of are multiplied apart,
-    so that one product serves for both. Of an inverted picture all correlate by as much below zero.
+    In tiles that stay in the processor's cache. Of an inverted picture all correlate by as much below zero.
     """
-    found: tuple[list[tuple[Pairs, Pairs]], ...] = ([], [])
-    for left in range(0, len(seen.low), _COLUMNS):
-        tile = seen.low[left : left + _COLUMNS]
-        even = low[:, alignment.EVEN] @ tile[:, alignment.EVEN].T
-        odd = low[:, alignment.ODD] @ tile[:, alignment.ODD].T
-        near = np.flatnonzero(np.abs(even) + np.abs(odd) >= CORRELATION)
-        row, column = np.divmod(near, len(tile))
-        even, odd = even.ravel()[near], odd.ravel()[near]
-        for kept, correlation in zip(found, (even + odd, even - odd), strict=True):
-            chosen = np.abs(correlation) >= CORRELATION
-            kept.append((row[chosen], column[chosen] + left))
-    return _by_row(found[0], len(low)), _by_row(found[1], len(low))
+    near = places.near(low, mirrored=mirrored)
+    if mirrored:
+        low = np.concatenate([low[:, alignment.EVEN], -low[:, alignment.ODD]], axis=1)
+    found = [(np.empty(0, np.intp), np.empty(0, np.intp))]
+    for start in range(0, len(near), _COLUMNS):
+        rows = near[start : start + _COLUMNS]
+        correlation = low @ seen.low[rows].T
+        few, column = np.divmod(np.flatnonzero(np.abs(correlation, out=correlation) >= CORRELATION), len(rows))
+        found.append((few, rows[column]))
+    return _by_row(found, len(low))
 
 
 def _by_row(found: list[tuple[Pairs, Pairs]], count: int) -> list[Pairs]:

@@ -29,7 +29,7 @@ _AT_ONCE: Final = 16_384  # pairs looked at
 _OF_EITHER_SIGN: Final = float(np.sqrt(1 - CORRELATION**2))  # nearer to nothing a sign may differ within a pair
 
 Thumbnails = npt.NDArray[np.uint8]  # n×32×32
-Search = Callable[[range], Pairs]
+Search = Callable[[int], Pairs]
 
 
 @dataclass(frozen=True)
@@ -61,29 +61,35 @@ def pairs(small: Thumbnails, *, engine: Engine = HERE) -> Pairs:
     if len(small) < 2:
         return np.empty((0, 2), np.intp)
     made = setup(len(small))
-    compared: _Compared = _Each(small) if made is None else _index(small, made)
-    if not engine.many_machines:
-        return comparison.joined(comparison.in_threads(compared.opened(), comparison.ranges(len(small), ROWS)))
-    size = ROWS * max(1, -(-len(small) // (ROWS * _SHARDS * max(engine.places, 1))))
-    shards = comparison.ranges(len(small), size)
-    return comparison.joined(engine.map(partial(_shard, compared, secrets.token_hex()), shards))
+    if engine.many_machines:
+        compared: _Compared = _each(small) if made is None else _index(small, made)
+        shards = comparison.ranges(compared.parts, -(-compared.parts // (_SHARDS * max(engine.places, 1))))
+        return comparison.joined(engine.map(partial(_shard, compared, secrets.token_hex()), shards))
+    if made is None:
+        seen = comparison.look(small)
+        return comparison.compared(seen, seen, themselves=True)
+    index = _index(small, made)
+    return comparison.joined(comparison.in_threads(index.opened(), range(index.parts)))
 
 
 class _Compared(Protocol):
+    @property
+    def parts(self) -> int:
+        """How many parts the work has."""
+
     def opened(self) -> Search:
-        """What finds the pairs of a range of thumbnails; takes time, once in a process."""
+        """What finds the pairs of a part, by its number; takes time, once in a process."""
 
 
 _opened: dict[str, Search] = {}  # the last one of this process
 
 
-def _shard(compared: _Compared, name: str, numbers: range) -> Pairs:
+def _shard(compared: _Compared, name: str, parts: range) -> Pairs:
     if name not in _opened:
         _opened.clear()
         _opened[name] = compared.opened()
-    blocks = [numbers[start : start + ROWS] for start in range(0, len(numbers), ROWS)]
     with threadpool_limits(1, "blas"):
-        return comparison.joined(map(_opened[name], blocks))
+        return comparison.joined(map(_opened[name], parts))
 
 
 @dataclass(frozen=True)
@@ -91,10 +97,21 @@ class _Each:
     """All thumbnails, each to be compared with each other."""
 
     small: Thumbnails
+    blocks: list[Pairs]  # the same for all nodes, whatever their last digits
+
+    @property
+    def parts(self) -> int:
+        return len(self.blocks)
 
     def opened(self) -> Search:
         seen = comparison.look(self.small)
-        return partial(comparison.explained_by, seen, seen, themselves=True)
+        places = comparison.Places.of(seen.low, comparison.Axes.of(seen.low[: len(self.small)]))
+        return lambda part: comparison.explained_by(seen, places, seen, self.blocks[part], themselves=True)
+
+
+def _each(small: Thumbnails) -> _Each:
+    seen = comparison.look(small)
+    return _Each(small, comparison.together(seen, comparison.Axes.of(seen.low[: len(small)])))
 
 
 @dataclass(frozen=True)
@@ -109,6 +126,10 @@ class _Index:
     turned: Floats  # 36×36, from the lowest frequencies to what the index holds
     lists: npt.NDArray[np.uint8]  # of FAISS, serialized
 
+    @property
+    def parts(self) -> int:
+        return -(-len(self.small) // ROWS)
+
     def opened(self) -> Search:
         import faiss
 
@@ -116,8 +137,9 @@ class _Index:
         index.nprobe = self.setup.probes
         return partial(self._pairs, index)
 
-    def _pairs(self, index: Any, numbers: range) -> Pairs:
-        """Which thumbnails explain those of these numbers, in any view."""
+    def _pairs(self, index: Any, part: int) -> Pairs:
+        """Which thumbnails explain those of a part, in any view."""
+        numbers = range(len(self.small))[part * ROWS : (part + 1) * ROWS]
         seen = comparison.look(self.small[numbers.start : numbers.stop])
         pairs = []
         for mirrored in (False, True):
