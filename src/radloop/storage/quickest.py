@@ -69,7 +69,7 @@ class Sender:
                 self._copy_beside(meanwhile)
                 if names:
                     self.uploaded += names
-                    error = self._upload(names, self._have_arrived).error
+                    error = self._upload(names, self._have_arrived if self._waiting else ignored).error
                 if error or self._has_failed_copies():
                     break
                 self._have_arrived(names)
