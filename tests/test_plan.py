@@ -87,7 +87,7 @@ def summary_of(built: plan.Plan) -> dict:
 
 
 def scaled_rows(built: plan.Plan) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(built.documents["scaled_bounding_boxes.csv"].decode())))
+    return list(csv.DictReader(io.StringIO(b"".join(built.large["scaled_bounding_boxes.csv"].parts()).decode())))
 
 
 # labels and images
@@ -408,8 +408,9 @@ def test_each_kind_of_files_is_what_it_is_alone(rows, min_readers, no_finding, g
     every = pl.read_parquet(io.BytesIO(consensus.documents["consensus.parquet"]))
     kept = pl.read_parquet(io.BytesIO(both.documents["consensus.parquet"]))
     assert kept.equals(every.filter(pl.col("image_id") != "a"))
-    for name in ("annotations.parquet", "scaled_bounding_boxes.csv", "classes.txt", "splits.json"):
+    for name in ("annotations.parquet", "classes.txt", "splits.json"):
         assert both.documents[name] == own_readers.documents[name]
+    assert scaled_rows(both) == scaled_rows(own_readers)
 
 
 # documents
@@ -514,7 +515,7 @@ def test_the_manifest_lists_every_file_once_with_size_and_sum():
     built = build(table(finding(), normal(rad_id="R9")), labels="consensus")
     listed = built.manifest.collect()
     assert listed.schema == MANIFEST
-    keys = [*built.images.collect()["key"], *built.labels.collect()["key"], *built.documents]
+    keys = [*built.images.collect()["key"], *built.labels.collect()["key"], *built.documents, *built.large]
     assert listed["key"].to_list() == sorted(keys)
     for key, data in built.documents.items():
         (row,) = listed.filter(key=key).to_dicts()

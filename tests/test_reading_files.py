@@ -80,6 +80,7 @@ def test_a_dataset_made_of_few_images_at_a_time_is_the_same(kind: dict, of_few: 
     again = built()
     assert again.version == whole.version
     assert again.documents == whole.documents
+    assert [list(one.large) for one in (whole, again)] == [["scaled_bounding_boxes.csv"]] * 2
     assert manifest.encode(again.manifest) == manifest.encode(whole.manifest)
 
 

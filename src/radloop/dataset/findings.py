@@ -41,6 +41,11 @@ class Validated:
     # the row that each finding was, in the findings' order: REJECTED, but code and reason are null
     origins: pl.DataFrame  # and source, place and class are categories
 
+    @property
+    def without_origins(self) -> "Validated":
+        """The same, once no row can be refused any more: they are the largest part of it."""
+        return replace(self, origins=self.origins.clear())
+
 
 def validate(
     rows: pl.DataFrame,

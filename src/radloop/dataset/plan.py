@@ -1,9 +1,8 @@
 """Every file of a dataset version, with its bytes or its source: all is decided here, nothing is written."""
 
 import hashlib
-import io
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from radloop.catalog import heldout, tombstones, version
 from radloop.dataset import reading_files
 from radloop.dataset.labelling import Labelling
 from radloop.dataset.labelling import labels as labels_of
+from radloop.dataset.made import Made
 from radloop.dataset.reading_files import Part, Parts
 from radloop.errors import DatasetError
 from radloop.tables import (
@@ -67,9 +67,10 @@ class Plan:
 
     images: pl.LazyFrame  # MANIFEST, and source: the picture's path in the folder of pictures; by key
     labels: pl.LazyFrame  # MANIFEST, and text; by key
-    documents: dict[str, bytes]  # by key: every other file but the manifest
-    manifest: pl.LazyFrame  # MANIFEST: all of the above, by key
+    documents: dict[str, bytes]  # by key: every other file but the manifest and what is `large`
+    manifest: pl.LazyFrame  # MANIFEST: all of the others, by key
     version: str
+    large: Mapping[str, Made] = field(default_factory=dict)  # by key: documents that no memory need hold
 
 
 def build(
@@ -99,6 +100,7 @@ def build(
     files, documents, counted = _readings(parts, labelling, account, empty=labelling.empty(classes))
     yamls = _yamls(labelling, classes, set(files["folder"].unique()), assignment, account.recipe)
     image_files, label_files = reading_files.lists(files)
+    del files  # the lists hold what is left of them
     version_id = manifest.version(_all_of(image_files, label_files, yamls))
     ancestry = account.ancestry_of(version_id)
     documents |= yamls | {
@@ -106,25 +108,14 @@ def build(
         tree.ANNOTATIONS: version.encode_parts(
             (_annotations(part, classes) for part in parts), findings.height, classes
         ),
-        tree.BOXES: _csv(_scaled(part, classes) for part in parts),
-        tree.REJECTED: _csv([account.rejected.sort(pl.all(), nulls_last=True)]),
+        tree.REJECTED: account.rejected.sort(pl.all(), nulls_last=True).write_csv().encode(),
         tree.PROOF: tree.json_file({**account.proof, **(ancestry.proof if ancestry else {})}),
     }
-    documents |= _remembered(ancestry) | _of_radiographs(account, files)
-    documents[tree.SUMMARY] = tree.json_file(
-        {
-            **_files_counted(counted, files.height),
-            "version": version_id,
-            **_descent(ancestry),
-            **_origin(account),
-            "classes": classes.names,
-            "settings": account.settings,
-            **_boxes_counted(counted),
-            **_rows_counted(findings.height, counted, account),
-            **tombstones.counted(ancestry.stones if ancestry else tombstones.NOTHING),
-        }
-    )
-    return Plan(image_files, label_files, documents, _all_of(image_files, label_files, documents), version_id)
+    documents |= _remembered(ancestry) | _of_radiographs(account, image_files)
+    documents[tree.SUMMARY] = _summary(version_id, ancestry, account, classes, counted, findings.height)
+    large = {tree.BOXES: Made.of(lambda: _boxes_csv(parts, classes))}
+    every = _all_of(image_files, label_files, documents, large)
+    return Plan(image_files, label_files, documents, every, version_id, large)
 
 
 def _readings(
@@ -142,6 +133,29 @@ def _readings(
     return pl.concat(files), documents, counted
 
 
+def _summary(
+    version_id: str,
+    ancestry: Ancestry | None,
+    account: Account,
+    classes: Taxonomy,
+    counted: Counter[str],
+    rows_kept: int,
+) -> bytes:
+    return tree.json_file(
+        {
+            **_files_counted(counted),
+            "version": version_id,
+            **_descent(ancestry),
+            **_origin(account),
+            "classes": classes.names,
+            "settings": account.settings,
+            **_boxes_counted(counted),
+            **_rows_counted(rows_kept, counted, account),
+            **tombstones.counted(ancestry.stones if ancestry else tombstones.NOTHING),
+        }
+    )
+
+
 def _used(part: Part) -> pl.DataFrame:
     """The findings that make labels, boxes inside the picture."""
     return part.findings.filter("used").with_columns(pl.col(EDGES).clip(0, 1))
@@ -152,6 +166,7 @@ def _counted(part: Part, used: pl.DataFrame, labels: pl.DataFrame) -> dict[str, 
     outside = pl.any_horizontal((pl.col(EDGES) < 0) | (pl.col(EDGES) > 1))
     return {
         "readings": used.select("image_id", "rad_id").n_unique(),
+        "files": labels.height,
         "boxes": int(labels["boxes"].sum()),
         "judged": judged.height,
         "judged boxes": int(judged["boxes"].sum()),
@@ -174,11 +189,11 @@ def _remembered(ancestry: Ancestry | None) -> dict[str, bytes]:
     return {tree.HELDOUT: heldout.encode(ancestry.memory), **stones}
 
 
-def _of_radiographs(account: Account, files: pl.DataFrame) -> dict[str, bytes]:
+def _of_radiographs(account: Account, images: pl.LazyFrame) -> dict[str, bytes]:
     """What the DICOM files of the dataset's pictures tell, where they were made of some."""
     if account.radiographs is None:
         return {}
-    told = account.radiographs.join(files, on="image_id", how="semi").sort("image_id")
+    told = account.radiographs.join(images.select("image_id").collect(), on="image_id", how="semi").sort("image_id")
     return {tree.RADIOGRAPHS: sealed.encode(told)}
 
 
@@ -199,13 +214,13 @@ def _boxes_counted(counted: Counter[str]) -> dict[str, Any]:
     return {"boxes_written": counted["boxes"]} | ({"judged": apart} if counted["judged"] else {})
 
 
-def _files_counted(counted: Counter[str], files: int) -> dict[str, Any]:
+def _files_counted(counted: Counter[str]) -> dict[str, Any]:
     splits = {split: counted[split] for split in SPLITS}
     return {
         "total_unique_images": sum(splits.values()),
         "total_image_radiologist_combinations": counted["readings"],
-        "labels_created": files,
-        "images_copied": files,
+        "labels_created": counted["files"],
+        "images_copied": counted["files"],
         "splits": splits,
     }
 
@@ -219,10 +234,12 @@ def _rows_counted(kept: int, counted: Counter[str], account: Account) -> dict[st
     }
 
 
-def _all_of(images: pl.LazyFrame, labels: pl.LazyFrame, documents: Mapping[str, bytes]) -> pl.LazyFrame:
+def _all_of(
+    images: pl.LazyFrame, labels: pl.LazyFrame, documents: Mapping[str, bytes], large: Mapping[str, Made] | None = None
+) -> pl.LazyFrame:
     """MANIFEST of all files, by key: put together as it is read."""
     readings = images.select(MANIFEST.names()).merge_sorted(labels.select(MANIFEST.names()), key="key")
-    return readings.merge_sorted(listed(documents).sort("key").lazy(), key="key")
+    return readings.merge_sorted(listed(documents, large).sort("key").lazy(), key="key")
 
 
 def _require_filled(folders: set[str], assignment: pl.DataFrame, labelling: Labelling) -> None:
@@ -290,18 +307,14 @@ def _scaled(part: Part, classes: Taxonomy) -> pl.DataFrame:
     )
 
 
-def _csv(parts: Iterable[pl.DataFrame]) -> bytes:
-    """One table, given in parts, of which there is at least one."""
-    data = io.BytesIO()
-    for part in parts:
-        part.write_csv(data, include_header=not data.tell())
-    return data.getvalue()
+def _boxes_csv(parts: Parts, classes: Taxonomy) -> Iterator[bytes]:
+    for number, part in enumerate(parts):
+        yield _scaled(part, classes).write_csv(include_header=number == 0).encode()
 
 
-def listed(documents: Mapping[str, bytes]) -> pl.DataFrame:
+def listed(documents: Mapping[str, bytes], large: Mapping[str, Made] | None = None) -> pl.DataFrame:
     """MANIFEST of files that are neither pictures nor labels."""
-    rows = [
-        (key, tree.document_kind(key), None, None, None, len(data), hashlib.md5(data).hexdigest())
-        for key, data in documents.items()
-    ]
+    told = [(key, len(data), hashlib.md5(data).hexdigest()) for key, data in documents.items()]
+    told += [(key, made.size, made.md5) for key, made in (large or {}).items()]
+    rows = [(key, tree.document_kind(key), None, None, None, size, md5) for key, size, md5 in told]
     return pl.DataFrame(rows, schema=MANIFEST, orient="row")

@@ -86,6 +86,8 @@ def _write_tree(plan: Plan, new: Path, *, pictures: Path, tagged: set[str], prog
     for key, data in plan.documents.items():
         (new / key).parent.mkdir(parents=True, exist_ok=True)
         (new / key).write_bytes(data)
+    for key, made in plan.large.items():
+        made.write(new / key)
 
 
 def _write_labels(labels: pl.LazyFrame, new: Path, progress: Progress) -> None:
@@ -229,6 +231,7 @@ def _is_written(plan: Plan, organized: Path, pictures: Path) -> bool:
         return (
             (organized / manifest.NAME).read_bytes() == manifest.encode(plan.manifest)
             and all((organized / key).read_bytes() == data for key, data in plan.documents.items())
+            and all(made.is_in(organized / key) for key, made in plan.large.items())
             and _labels_are_written(plan.labels, organized)
             and _pictures_are_linked(plan.images, organized, pictures)
         )

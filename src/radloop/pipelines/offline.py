@@ -162,7 +162,8 @@ def transform(
         thumbnails = pictures.Thumbnails(folder_of_pictures, inspected, engine=engine, cache=cache)
         inspected = incoming.checked(pictures.require_upright(inspected), thumbnails)
         gathered, inspected = gathering.without_forgotten(gathered, inspected, continued.stones)
-        valid = refusing.with_pictures(options, gathered.valid, inspected, name=data.title)
+        valid = refusing.with_pictures(options, gathered.valid, inspected, name=data.title).without_origins
+        gathered = replace(gathered, valid=valid)  # nothing else is kept of the rows
 
         duplicates = similarity.near_duplicates(inspected, thumbnails, engine=engine)
         patients = pl.concat([valid.patients, incoming.patients])
@@ -175,7 +176,6 @@ def transform(
         ancestry = continuing.ancestry(continued, inspected, assignment, patients, proven, thumbnails)
         account = accounting.account(data, options, wishes, valid, proven, ancestry, incoming.table)
         built = plan.build(valid.findings, inspected, assignment, gathered.taxonomy, labelling, account)
-
         _refuse_shrunken(built, held, options.store_address)
         organized = options.out / manifest.UNIT
         written = writing and yolo.write(built, organized, pictures=folder_of_pictures, progress=progress)
