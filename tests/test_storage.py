@@ -12,7 +12,7 @@ import pytest
 
 from radloop.errors import StoreError
 from radloop.progress import silent
-from radloop.storage import daemon, environment, is_remote, open_store, publish, pull, rclone, verify
+from radloop.storage import daemon, environment, is_remote, open_store, publish, pull, rclone, refusals, verify
 from radloop.storage.daemon import RcloneError
 from radloop.storage.folder import FolderStore
 from radloop.storage.rclone import RcloneStore
@@ -147,7 +147,7 @@ def test_credentials_in_an_address_do_not_reach_the_message() -> None:
     ],
 )
 def test_what_another_try_cannot_mend_is_told_apart(error: str, sentence: str | None) -> None:
-    told = rclone._way_out(error)
+    told = refusals.way_out(error)
     assert (sentence in told) if told and sentence else told is sentence
 
 
