@@ -1,5 +1,9 @@
 """A Ray cluster beside one machine: `python benchmarks/ray_cluster.py [--pictures 300] [--names 3000] [--rounds 3]`.
 
+With `--many 20000` as many small, distinct pictures as well: their version id by one machine and by two workers, and
+the search for near-duplicates among them by one thread of this process, one worker and two.
+
+
 The nodes are processes of this machine, on 127.0.0.1: a head without CPUs, and one or two workers of one CPU each. So
 two workers need two cores to themselves, and what is told of networks is nothing. Printed are
 
@@ -18,10 +22,15 @@ from collections.abc import Callable
 from functools import partial
 from math import sqrt
 from pathlib import Path
+from unittest import mock
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import polars as pl
+
 import ray_cluster
-from radloop import engines
+from benchmarks import copies, growth
+from radloop import engines, neighbors
 from radloop.dataset import pictures
 from radloop.engines import HERE, Engine
 from radloop.options import Extract, Transform
@@ -113,6 +122,42 @@ def show_speed(cluster: ray_cluster.Cluster, folder: Path, count: int, rounds: i
     )
 
 
+def show_many(cluster: ray_cluster.Cluster, scratch: Path, count: int, rounds: int) -> bool:
+    """Print version ids of many small pictures, and the search among them; whether both are the same everywhere."""
+    growth.make_folder(given := scratch / "given", scratch, images=count, base=min(count, growth.DRAWN))()
+    versions, walls = {}, {}
+    for name in ("one machine", "two workers"):
+        with engines.opened("local" if name == "one machine" else "ray", address=cluster.address) as engine:
+            start = time.perf_counter()
+            versions[name] = version(scratch / f"many-{name}", given, engine=engine)
+            print(f"\n{count:,} pictures, {name}: {versions[name]}, {time.perf_counter() - start:.1f} s", end="")
+    small = copies.mixed(count)
+    small[-count // 10 :] = small[: count // 10, :, ::-1]  # a tenth are mirrored copies
+    found = {}
+
+    def search(name: str, engine: Engine) -> None:
+        start = time.perf_counter()
+        found[name] = {(min(pair), max(pair)) for pair in neighbors.pairs(small, engine=engine).tolist()}
+        walls.setdefault(name, []).append(time.perf_counter() - start)
+
+    for _ in range(rounds):
+        with mock.patch.object(pl, "thread_pool_size", return_value=1):
+            search("this process", HERE)
+        for name in ("two workers", "one worker"):
+            if name == "one worker":
+                cluster.kill()
+            with engines.opened("ray", address=cluster.address) as engine:
+                list(engine.map(sqrt, range(8)))
+                search(name, engine)
+        cluster.restore()
+    print(f"\nnear-duplicates among {count:,}: {len(found['this process']):,} pairs")
+    for name, values in walls.items():
+        print(f"{name:14} {statistics.median(values):6.2f} s ({min(values):.2f} to {max(values):.2f})")
+    ratio = statistics.median(walls["one worker"]) / statistics.median(walls["two workers"])
+    print(f"one worker / two workers: {ratio:.2f}×")
+    return len(set(versions.values())) == 1 and len(set(map(frozenset, found.values()))) == 1
+
+
 def few_of(folder: Path) -> list[Path]:
     """What starts Python on every worker and imports what it needs."""
     return sorted(folder.iterdir())[:8]
@@ -126,6 +171,7 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=300)
     parser.add_argument("--names", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--many", type=int, default=0, help="small pictures, for version id and near-duplicates")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
@@ -136,6 +182,9 @@ def main() -> int:
             same = show_versions(cluster, made / "made" / "raw", made)
             cluster.restore()
             show_speed(cluster, names, given.names, given.rounds)
+            if given.many:
+                cluster.restore()
+                same = show_many(cluster, made, given.many, given.rounds) and same
     print(f"\nversion ids equal: {'yes' if same else 'NO'}")
     return 0 if same else 1
 

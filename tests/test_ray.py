@@ -14,7 +14,7 @@ import pytest
 
 import made_up
 import ray_cluster
-from radloop import cli, engines
+from radloop import cli, engines, neighbors
 from radloop.dataset import pictures
 from radloop.engines import Engine
 from radloop.errors import EngineError
@@ -24,6 +24,7 @@ from radloop.pipelines import offline, online
 from radloop.split_sizes import SplitSizes
 from radloop.storage import spread
 from radloop.vindr.classes import TAXONOMY as VINDR
+from test_neighbors import varied, with_copies
 
 pytest_plugins = ("swift_server",)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -102,6 +103,16 @@ def test_version_and_bytes_are_those_of_one_machine(local, cluster, tmp_path, mo
     summary = json.loads((local / "organized" / "summary.json").read_text())
     assert json.loads(capsys.readouterr().out)["published"]["version"] == summary["version"]
     assert tree(tmp_path / "organized") == tree(local / "organized")
+
+
+def test_two_nodes_find_the_near_duplicates_that_one_machine_finds(engine, monkeypatch):
+    small = with_copies(varied(600))
+    here = sorted({tuple(sorted(pair)) for pair in neighbors.pairs(small).tolist()})
+    assert len(here) >= 32
+    for exact in (neighbors.EXACT, 10):  # each with each, and by an index
+        monkeypatch.setattr(neighbors, "EXACT", exact)
+        there = neighbors.pairs(small, engine=engine)
+        assert sorted({tuple(sorted(pair)) for pair in there.tolist()}) == here
 
 
 def test_node_killed_among_the_pictures_changes_nothing(local, cluster, tmp_path, monkeypatch, capsys):
