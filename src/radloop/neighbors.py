@@ -207,8 +207,11 @@ def _index(small: Thumbnails, setup: Setup) -> _Index:
     rng = np.random.default_rng(setup.seed)
     sample = np.sort(rng.permutation(len(small))[:_SAMPLE])
     with threadpool_limits(1, "blas"):
-        parts = [_of_wholes(small[block.start : block.stop]) for block in comparison.ranges(len(small), 1024)]
-        low, bases = (np.concatenate(part) for part in zip(*parts, strict=True))
+        low, bases = np.empty((len(small), 36), np.float32), np.empty((len(small), 36, 10), np.float16)
+        for block in comparison.ranges(len(small), ROWS):
+            rows = slice(block.start, block.stop)
+            low[rows], _ = comparison.lowest(alignment.vectors(small[rows]))
+            bases[rows] = alignment.low_bases(alignment.bases(small[rows]))
         middle = low[sample].mean(axis=0)
         middle /= max(float(np.linalg.norm(middle)), 1e-3)
         low *= np.where(low @ middle < 0, -1, 1).astype(np.float32)[:, None]
@@ -219,12 +222,8 @@ def _index(small: Thumbnails, setup: Setup) -> _Index:
         index.cp.max_points_per_centroid = 32
         index.train(held)
         index.add(held)
+        del held
     return _Index(setup, small, low, bases, middle, turned, faiss.serialize_index(index))
-
-
-def _of_wholes(small: Thumbnails) -> tuple[Floats, npt.NDArray[np.float16]]:
-    low, _ = comparison.lowest(alignment.vectors(small))
-    return low, alignment.low_bases(alignment.bases(small)).astype(np.float16)
 
 
 def _turned(sample: Thumbnails) -> Floats:
