@@ -95,5 +95,6 @@ def test_a_load_that_is_not_sent_on_time_finds_nothing():
         late_share = 0.02
 
     found = capacity.search(Late(one_server(same), seed=0), bound_ms=5 * SERVICE_MS, start=0.5)
-    assert found.kept is None
+    assert (found.kept, found.missed, found.is_found) == (None, None, False)
+    assert found.late is not None
     assert {trial.verdict for trial in found.trials} <= {"late", "unclear"}

@@ -12,6 +12,7 @@ from radloop.errors import DetectorError, UsageError
 from radloop.options import Simulate
 from radloop.pipelines import online
 from radloop.predictions import Picture, Predictions
+from radloop.simulation import capacity
 from test_detectors_triton import film
 
 
@@ -52,7 +53,8 @@ def measure(store, out, detector, **changes):
 
 
 @pytest.mark.slow
-def test_search_that_has_no_time_says_below_what_the_rate_is_and_writes_no_feedback(store, tmp_path):
+def test_search_that_has_no_time_says_below_what_the_rate_is_and_writes_no_feedback(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(capacity, "LATE_SHARE", 1.0)  # tests share their machine
     done = measure(store, tmp_path, Tiring(), p99_ms=40.0, max_minutes=0.1)
     found = done.capacity
     assert found is not None
@@ -63,6 +65,13 @@ def test_search_that_has_no_time_says_below_what_the_rate_is_and_writes_no_feedb
     assert not (tmp_path / "feedback").exists()
     events = [json.loads(line)["event"] for line in done.log.read_text().splitlines()]
     assert events == ["start", *["trial"] * found.trials.height, "end"]
+
+
+@pytest.mark.slow
+def test_nothing_is_said_of_a_detector_where_the_load_could_not_be_sent(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(capacity, "LATE_SHARE", -1.0)
+    with pytest.raises(DetectorError, match="were sent late"):
+        measure(store, tmp_path, Tiring(), p99_ms=40.0, max_minutes=0.04)
 
 
 @pytest.mark.slow

@@ -96,8 +96,13 @@ class Capacity:
 
     @property
     def missed(self) -> Trial | None:
-        """The smallest rate that misses it, or that could not be sent."""
-        return min((trial for trial in self.trials if trial.verdict in ("missed", "late")), key=_rate, default=None)
+        """The smallest rate that misses it."""
+        return min((trial for trial in self.trials if trial.verdict == "missed"), key=_rate, default=None)
+
+    @property
+    def late(self) -> Trial | None:
+        """The smallest rate of which nothing is known, for its requests were not sent at their moments."""
+        return min((trial for trial in self.trials if trial.verdict == "late"), key=_rate, default=None)
 
     @property
     def is_found(self) -> bool:

@@ -40,7 +40,10 @@ def _known(measured: Measured) -> str:
         *([f"at least {_rate(measured.rate)}"] if measured.rate else []),
         *([f"below {_rate(measured.missed)}"] if measured.missed else []),
     ]
-    return f"{bound}: {', '.join(ends)} requests a second; not enough requests to say more"
+    why = "not enough requests to say more"
+    if measured.late is not None:
+        why = f"from {_rate(measured.late)} on this machine sent them late"
+    return f"{bound}: {', '.join(ends)} requests a second; {why}"
 
 
 def _at(best: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -55,7 +58,7 @@ def _at(best: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 def _validity(measured: Measured) -> str:
     if measured.is_valid:
         return "yes"
-    if "late" in measured.trials["verdict"]:
+    if measured.late is not None:
         return (
             f"no: over {capacity.LATE_SHARE:.0%} of the requests of a rate were sent late, so that another load was "
             "measured. Use a machine that has nothing else to do, or a longer --p99-ms"

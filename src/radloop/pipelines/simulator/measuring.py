@@ -52,6 +52,7 @@ class Measured:
     p99_ms: float  # the bound
     rate: float | None  # requests a second: the largest that kept the bound
     missed: float | None  # the smallest that did not
+    late: float | None  # the smallest that this machine could not send at its moments: nothing is known of the detector
     is_found: bool  # the two are close to each other
     is_valid: bool  # the rate is found, and no rate was given up because the load could not be sent
     alone_ms: float  # a request without others, the median
@@ -106,6 +107,11 @@ def find(
         clock.say(ended=True)
     kept, missed = found.kept, found.missed
     errors: Counter[str] = sum((stream.errors for stream in clock.streams), Counter())
+    if kept is None and missed is None and found.late is not None:
+        raise DetectorError(
+            f"nothing can be said of the largest rate: over {capacity.LATE_SHARE:.0%} of "
+            f"{found.late.rate:.3g} requests a second were sent late. Use a machine that has nothing else to do, or a longer --p99-ms."
+        )
     if kept is None and missed is None:
         raise DetectorError(
             f"nothing can be said of the largest rate: {options.max_minutes:g} minutes were too short for the "
@@ -114,14 +120,15 @@ def find(
     if kept is None and errors and errors.total() == sum(len(stream.latencies) for stream in clock.streams):
         raise DetectorError(f"every request failed: {', '.join(f'{n}× {kind}' for kind, n in errors.most_common())}.")
     rows = [_row(trial, stream) for trial, stream in zip(found.trials, clock.streams, strict=True)]
-    rate, below = kept.rate if kept else None, missed.rate if missed else None
-    journal.write("end", rate=rate, missed=below, p99_ms=bound_ms, stopped=stop.is_set())
+    rate, below, late = (trial.rate if trial else None for trial in (kept, missed, found.late))
+    journal.write("end", rate=rate, missed=below, late=late, p99_ms=bound_ms, stopped=stop.is_set())
     return Measured(
         p99_ms=bound_ms,
         rate=rate,
         missed=below,
+        late=late,
         is_found=found.is_found,
-        is_valid=found.is_found and all(trial.verdict != "late" for trial in found.trials),
+        is_valid=found.is_found and late is None,
         alone_ms=alone_ms,
         trials=pl.DataFrame(rows, schema=TRIALS),
         errors=dict(errors.most_common()),
