@@ -1,5 +1,7 @@
 """How the cost grows: images through `radloop extract` and `transform`, annotations alone, and feedback.
 
+    python -m benchmarks.growth [IMAGES …]     annotations alone, of 15,000, 150,000 and 1,500,000 images by default
+
 The pictures are small and distinct (benchmarks/many.py). A step's seconds and processor time are those of its function
 in the pipeline; its memory is the peak of that process; a limit stands on what all processes have together at one time.
 The rows of more than 15,000 images are those of 15,000 with other names and boxes that are a little smaller.
@@ -11,6 +13,7 @@ import io
 import os
 import re
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,10 +23,13 @@ from unittest import mock
 
 import polars as pl
 
-from benchmarks import feedback, many, turn
-from benchmarks.harness import Bench, Contestant, Growth, Point, Section, Turn, verdict
+from benchmarks import feedback, many, page, turn
+from benchmarks.harness import Bench, Contestant, Growth, Point, Section, Turn, Verdict, machine, verdict
 
 LARGEST_MB = 2_048
+ANNOTATIONS_MB = 4_096  # of any step, of the largest number of annotations
+STEEPEST = 1.1  # slope of a step's processor time, from the smallest number of annotations to the largest
+ROWS = (15_000, 150_000, 1_500_000)
 DEARER = 1.3  # what an image may cost of 150,000, times its cost of 15,000
 DRAWN = 15_000  # images whose rows are made up; more are these again
 OUTSIDE = 0.5  # seconds between two looks at the memory of all processes
@@ -43,9 +49,10 @@ REASONS = {
 def run(bench: Bench) -> Section:
     """All three."""
     images = (150, 300) if bench.quick else (1_500, 15_000, 150_000)
-    rows = (150, 300) if bench.quick else (15_000, 150_000, 1_500_000)
+    rows = (150, 300) if bench.quick else ROWS
     files = (100,) if bench.quick else (1_000, 10_000, 100_000, 1_000_000)
     points, largest_mb = of_images(bench, images)
+    by_rows = of_annotations(bench, rows)
     whole = points["extract and transform"]
     dearer = {
         of: getattr(whole[-1], of) / whole[-1].number / (getattr(whole[-2], of) / whole[-2].number) for of in COSTS
@@ -57,7 +64,7 @@ def run(bench: Bench) -> Section:
         "two processes look at them.",
         growths=[
             Growth("Images, through extract and transform", "images", points, REASONS),
-            Growth("Images, annotations alone", "images", of_annotations(bench, rows), REASONS),
+            Growth("Images, annotations alone", "images", by_rows, REASONS),
             Growth("Feedback files, through retrain", "files", of_feedback(bench, files), REASONS),
         ],
         verdicts=[
@@ -71,8 +78,32 @@ def run(bench: Bench) -> Section:
                 )
                 for of, ratio in dearer.items()
             ),
+            *straight(by_rows),
         ],
     )
+
+
+def straight(points: dict[str, list[Point]]) -> list[Verdict]:
+    """Whether annotations alone need no more memory and time than they may."""
+    first, last = (next(iter(points.values()))[at].number for at in (0, -1))
+    largest = max(points, key=lambda step: points[step][-1].peak_mb)
+    steepest = max(points, key=lambda step: page.slope_of([points[step][0], points[step][-1]]))
+    slope = page.slope_of([points[steepest][0], points[steepest][-1]])
+    return [
+        verdict(
+            f"memory, annotations of {last:,} images ({largest})",
+            [points[largest][-1].peak_mb],
+            most=ANNOTATIONS_MB,
+            unit="MB",
+        ),
+        verdict(
+            f"slope, annotations of {first:,} to {last:,} images ({steepest})",
+            [slope],
+            most=STEEPEST,
+            unit="",
+            otherwise=REASONS.get(steepest, ""),
+        ),
+    ]
 
 
 COSTS = {"wall_s": "time", "cpu_s": "processor time"}
@@ -365,3 +396,25 @@ def imagined(image_ids: pl.Series) -> pl.DataFrame:
         )
         .select(pl.col(name).cast(kind) for name, kind in PICTURES.items())
     )
+
+
+def main() -> int:
+    """Annotations alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        points = of_annotations(bench, tuple(map(int, sys.argv[1:])) or ROWS)
+        section = Section(
+            "growth",
+            "How it grows",
+            "Annotations alone.",
+            growths=[Growth("Images, annotations alone", "images", points, REASONS)],
+            verdicts=straight(points),
+            command="python -m benchmarks.growth",
+            machine=machine(bench.folder),
+        )
+    print("\n".join([*page.section_lines(section), *page.verdict_lines(section)]))
+    return 0 if all(one.held for one in section.verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
