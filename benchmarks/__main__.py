@@ -108,6 +108,7 @@ STAGES = {
         ),
     ),
     "dashboard": Stage(minutes=10, opponents=False, without="whose pages have limits of their own"),
+    "million": Stage(minutes=6, opponents=False, without="which is set beside the file system"),
     "desk": Stage(
         minutes=8,
         opponents=False,

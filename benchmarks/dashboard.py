@@ -145,8 +145,8 @@ def review(feedback: dict[str, Any], reader: str) -> Review:
     )
 
 
-def look(given: Path, fresh: Path, *, page: str) -> Callable[[], dict[str, float]]:
-    """Seconds of each view of a page, as `view|cold` and the like."""
+def test_of(given: Path, page: str) -> Any:
+    """Streamlit's test of a page."""
     os.environ["STREAMLIT_BROWSER_GATHER_USAGE_STATS"] = "false"
     logging.disable(logging.CRITICAL)
     from streamlit.testing.v1 import AppTest
@@ -163,6 +163,22 @@ def look(given: Path, fresh: Path, *, page: str) -> Callable[[], dict[str, float
     inputs = Dashboard(dataset=given, feedback=given / "feedback", reviews=given / "reviews")
     test = AppTest.from_function(script, args=(page, inputs), default_timeout=600)
     test.session_state["reader"] = READER
+    return test
+
+
+def opened(given: Path, page: str) -> None:
+    """Let each view of a page be shown once."""
+    test = test_of(given, page)
+    test.run()
+    for view in list(test.segmented_control[0].options)[1:] if test.segmented_control else []:
+        test.segmented_control[0].set_value(view).run()
+    if test.exception:
+        raise SystemExit(f"{page}: {test.exception[0].message}")
+
+
+def look(given: Path, fresh: Path, *, page: str) -> Callable[[], dict[str, float]]:
+    """Seconds of each view of a page, as `view|cold` and the like."""
+    test = test_of(given, page)
 
     def work() -> dict[str, float]:
         cold = timed(test.run)

@@ -214,8 +214,8 @@ def own_peak_mb() -> float:
 class Together:
     """The peak memory of this process and all below it at one time, pages that they share counted once."""
 
-    def __init__(self) -> None:
-        self.peak_mb = 0.0
+    def __init__(self, every_s: float = OUTSIDE) -> None:
+        self.peak_mb, self._every_s = 0.0, every_s
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -228,7 +228,7 @@ class Together:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._end.wait(OUTSIDE):
+        while not self._end.wait(self._every_s):
             self.peak_mb = max(self.peak_mb, sum(map(_share_mb, _family(os.getpid()))))
 
 

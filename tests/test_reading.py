@@ -302,6 +302,21 @@ def test_listing_names_what_is_new_without_touching_a_file(tmp_path):
     assert now["b1.json"] == (tmp_path / "b1.json").stat().st_ino
 
 
+def test_listing_tells_by_keys_what_came_and_what_went(tmp_path):
+    for name in ("b.json", "a.json", "day/c.json", "d.tmp"):
+        put(tmp_path / Path(name).parent, Path(name).name, bare())
+    (tmp_path / os.fsdecode(b"\xff.json")).write_bytes(b"{")
+    known = listing.keys(tmp_path, ["a.json", "\N{REPLACEMENT CHARACTER}.json", "gone.json"], documents.shown)
+    assert len(known) == 2
+    found, new = listing.since(tmp_path, known)
+    assert (len(found), sorted(new)) == (4, ["b.json", "day/c.json"])
+    assert listing.since(tmp_path, found)[1] == []
+    (tmp_path / "a.json").rename(tmp_path / "e.json")
+    after, new = listing.since(tmp_path, found)
+    assert (len(after), new) == (4, ["e.json"])  # as many as before, and one is new: one went
+    assert listing.since(tmp_path / "none", found)[0].size == 0
+
+
 def some_files(folder: Path, count: int) -> list[str]:
     """Bare and rich ones, broken ones, and copies under other names."""
     rng = random.Random(0)

@@ -16,6 +16,7 @@ from radloop.taxonomy import Taxonomy
 from radloop.words import AUDIT
 
 # What is judged apart: test tells how good a detector is, production how good what may train would be.
+_ROWS_AT_ONCE: Final = 250_000  # feedbacks: sorting all of a million would copy them
 SPLITS: Final = ("test", "production", "validation", "staging", "canary")
 
 
@@ -68,25 +69,35 @@ def usable(judged: pl.DataFrame) -> pl.DataFrame:
 
 def newest(judged: pl.DataFrame) -> pl.DataFrame:
     """The newest usable feedback of each detector on each image, by time; of one time, that of the larger id."""
-    by_time = usable(judged).sort("timestamp", "feedback_id", maintain_order=True)
+    needed = judged.select("image_id", *DETECTOR, "timestamp", "feedback_id", "split", "other_picture")
+    rows = needed.with_row_index("place")
+    parts = [_last_each(usable(some)) for some in rows.iter_slices(_ROWS_AT_ONCE)]
+    last = _last_each(pl.concat([usable(rows.clear()), *parts]))
+    return judged[last["place"]].with_columns(pl.col(DETECTOR).fill_null(""))
+
+
+def _last_each(rows: pl.DataFrame) -> pl.DataFrame:
+    by_time = rows.sort("timestamp", "feedback_id", maintain_order=True)
     return by_time.unique(["image_id", *DETECTOR], keep="last", maintain_order=True)
 
 
 def left_out(judged: pl.DataFrame, newest: pl.DataFrame, own: pl.DataFrame) -> tuple[LeftOut, ...]:
     """What became of the rest of the feedback of a table with JUDGED. own: rows of the dataset."""
-    older = usable(judged).join(newest, on="feedback_id", how="anti")
+    judged = judged.select("image_id", *DETECTOR, "feedback_id", "split", "other_picture")
+    older = usable(judged).select("feedback_id", "image_id").join(newest, on="feedback_id", how="anti")
     incoming = newest.filter(pl.col("split") != AUDIT).join(own, on="image_id", how="anti")
     counted = (
-        ("the dataset does not know the image", judged.filter(pl.col("split").is_null())),
-        ("the image is of training now: a detector may have learned from it", judged.filter(split="training")),
+        ("the dataset does not know the image", judged.lazy().filter(pl.col("split").is_null())),
+        ("the image is of training now: a detector may have learned from it", judged.lazy().filter(split="training")),
         (
             "it was given on another picture than the dataset has of the image (MD5)",
-            judged.filter(pl.col("split") != "training", pl.col("other_picture")),
+            judged.lazy().filter(pl.col("split") != "training", pl.col("other_picture")),
         ),
-        ("a newer one of the detector is on the image", older),
-        ("the image came in from production, and no reader of the source has read it", incoming),
+        ("a newer one of the detector is on the image", older.lazy()),
+        ("the image came in from production, and no reader of the source has read it", incoming.lazy()),
     )
-    return tuple(LeftOut(reason, rows.height, rows["image_id"].n_unique()) for reason, rows in counted if rows.height)
+    told = ((why, *rows.select(pl.len(), pl.col("image_id").n_unique()).collect().row(0)) for why, rows in counted)
+    return tuple(LeftOut(reason, feedback, images) for reason, feedback, images in told if feedback)
 
 
 def parts(newest: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """What every page is made of: its head, charts with their data, and sentences for what is missing or refused."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -191,9 +191,13 @@ def table(data: pl.DataFrame, *, key: str, opened: bool = False, opens: links.Op
         download(data, key=key)
 
 
-def download(data: pl.DataFrame, *, key: str) -> None:
+def download(data: pl.DataFrame | Callable[[], pl.DataFrame], *, key: str) -> None:
     """A button that gives the table as a CSV file; it is made when somebody clicks."""
-    st.download_button("Download CSV", data.write_csv, f"{key}.csv", "text/csv", key=f"{key}-csv", on_click="ignore")
+
+    def csv() -> str:
+        return (data if isinstance(data, pl.DataFrame) else data()).write_csv()
+
+    st.download_button("Download CSV", csv, f"{key}.csv", "text/csv", key=f"{key}-csv", on_click="ignore")
 
 
 def cannot_tell(why: str) -> None:

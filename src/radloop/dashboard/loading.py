@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -27,11 +28,13 @@ from radloop.feedback import cache, documents, listing, reading
 from radloop.feedback import reviews as reviewing
 from radloop.feedback.conventions import OWN, Convention
 from radloop.feedback.reviews import Reviews
-from radloop.feedback.rows import Records, combine
+from radloop.feedback.rows import Records, combine, packed
 from radloop.tables import INCOMING, SPLITS
 from radloop.taxonomy import Taxonomy
 
 Stamp = tuple[str, int, int]  # path, mtime in ns, bytes
+_DOCUMENT: Final = r"(?i)\.json$"  # `listing.is_document` for a column
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -282,7 +285,8 @@ def _places(listed: pl.DataFrame | None) -> dict[str, str]:
 class _Known:
     """The feedback of the files that were read."""
 
-    names: Mapping[str, int]
+    files: listing.Keys
+    grows: bool  # not all are documents, which are never changed
     records: Records
 
 
@@ -312,21 +316,18 @@ def _more_reviews(
 
 def _grow(classes: Taxonomy, convention: Convention, folder: Path, before: _Known | None) -> _Known:
     """A file that is known is not opened again, neither by this server nor after another command kept its rows."""
-    listed = listing.inodes(folder) if before else {}
-    if before is None or not listed.items() >= before.names.items() or not all(map(listing.is_document, listed)):
+    listed, new = listing.since(folder, before.files) if before else (listing.NO_KEYS, [])
+    gone = before is None or len(listed) - len(new) < len(before.files)
+    if before is None or gone or before.grows or not all(map(listing.is_document, new)):
         found = _read_all(folder, classes, convention)
-        read = {*found.feedback["file"], *found.refused["file"]}  # perhaps more, or less, than was listed
-        listed = {
-            name: inode
-            for name, inode in listing.inodes(folder).items()
-            if name in read or documents.shown(name) in read
-        }
-        return _Known(listed, found)
-    new = {name: inode for name, inode in listed.items() if name not in before.names}
+        read = chain(found.feedback["file"], found.refused["file"])  # perhaps more, or less, than was listed
+        grows = any(not table["file"].str.contains(_DOCUMENT).all() for table in (found.feedback, found.refused))
+        return _Known(listing.keys(folder, read, documents.shown), grows, packed(found, pl.Categorical()))
     if not new:
         return before
     more = reading.read(folder, classes, new, convention=convention, now=datetime.now(UTC))
-    return _Known(listed, combine([before.records, more]))
+    together = combine([packed(before.records, pl.String()), more])
+    return _Known(listed, grows=False, records=packed(together, pl.Categorical()))
 
 
 def _read_all(folder: Path, classes: Taxonomy, convention: Convention) -> Records:

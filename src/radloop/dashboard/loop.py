@@ -47,6 +47,9 @@ class Curve:
     precision: pl.DataFrame  # `curves.precision_recall`
 
 
+LOOKED_AT: Final = ("site", "device", "timestamp")  # by Where, of FEEDBACK
+
+
 @dataclass(frozen=True)
 class Where:
     """Which feedback: from where, and from when to when; None asks for nothing."""

@@ -7,9 +7,9 @@ from radloop.catalog.rule import Rule
 from radloop.dashboard import loop, samples
 from radloop.dashboard.filters import Filters
 from radloop.dashboard.loading import Dataset, Feedback, measured
-from radloop.dashboard.loop import Where
+from radloop.dashboard.loop import LOOKED_AT, Where
 from radloop.measures import drift
-from radloop.tables import CLASS_ID, EDGES
+from radloop.tables import CLASS_ID, DETECTOR, EDGES
 from radloop.taxonomy import NOTHING, Taxonomy
 
 MISSED = "missed"
@@ -89,7 +89,8 @@ def _of_feedback(listed: pl.DataFrame, found: Dataset, said: Feedback | None, as
     """By what a detector said, where that is asked; else by the labels of images that have such feedback."""
     if said is None:
         return listed.clear()
-    given = where(asked).of(said.records.feedback)
+    needed = said.records.feedback.select(*DETECTOR, *LOOKED_AT, "feedback_id", "image_id", "class_id", "confidence")
+    given = where(asked).of(needed)
     if asked.model is not None:
         detector = {"model": asked.model, "model_version": asked.version or ""}
         given = given.with_columns(pl.col(tuple(detector)).fill_null("")).filter(**detector)
@@ -139,7 +140,7 @@ def boxes(found: Dataset, said: Feedback, asked: Filters) -> pl.DataFrame:
 
 def detector(asked: Filters, said: Feedback) -> tuple[str, str]:
     """Whose boxes are meant: those of the one that is asked for, else of the newest feedback."""
-    newest = said.records.feedback.sort("timestamp", "feedback_id").tail(1)
+    newest = said.records.feedback.tail(1)  # the table is by time
     first = (newest["model"][0] or "", newest["model_version"][0] or "") if newest.height else ("", "")
     return first if asked.model is None else (asked.model, asked.version or "")
 
@@ -168,7 +169,8 @@ def _judged(found: Dataset, said: Feedback, own: tuple[str, str], here: Where) -
 
 def _unjudged(said: Feedback, own: tuple[str, str], here: Where) -> pl.DataFrame:
     """BOXES of the newest feedback on each image, whether they are right or not is not asked."""
-    given = here.of(said.records.feedback).with_columns(pl.col("model", "model_version").fill_null(""))
+    needed = said.records.feedback.select(*DETECTOR, *LOOKED_AT, "feedback_id", "image_id")
+    given = here.of(needed).with_columns(pl.col(DETECTOR).fill_null(""))
     newest = given.filter(model=own[0], model_version=own[1]).sort("timestamp", "feedback_id")
     newest = newest.unique("image_id", keep="last")
     told = said.records.every_box.join(newest, on="feedback_id", how="semi")
@@ -196,7 +198,8 @@ def _labels(found: Dataset) -> pl.DataFrame:
 
 @measured
 def _summaries(found: Dataset, said: Feedback, own: tuple[str, str], here: Where) -> pl.DataFrame:
-    given = here.of(said.records.feedback).with_columns(pl.col("model", "model_version").fill_null(""))
+    needed = said.records.feedback.select(*DETECTOR, *LOOKED_AT, "feedback_id", "image_id", "mean", "std", "sharpness")
+    given = here.of(needed).with_columns(pl.col(DETECTOR).fill_null(""))
     return drift.of_feedback(given.filter(model=own[0], model_version=own[1]), said.records.detections, said.taxonomy)
 
 

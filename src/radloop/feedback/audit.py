@@ -21,6 +21,7 @@ from radloop.feedback.reviews import Reviews
 from radloop.tables import DETECTOR, EDGES
 
 SHARE: Final = Places.audit_share
+_LOOKED_AT: Final = ("class_id", "complete", "split", "held_out", "other_picture")
 _DEFAULT: Final = Rule()
 _NO_BOX: Final = (np.empty(0, dtype=np.int16), np.empty((0, 4)))
 
@@ -77,9 +78,11 @@ def audited(
     (`weighing.same_findings`): a class too many or too few, or a box elsewhere. The newest review of an image counts,
     whatever feedback it was given on, and whatever way its reviewer came to it.
     """
-    known = judged.with_columns(told=records.feedback["split"], lot=lots(judged["image_id"], seed)).filter(
+    needed = judged.select("feedback_id", "image_id", "timestamp", *DETECTOR, *_LOOKED_AT)
+    known = needed.with_columns(told=records.feedback["split"]).filter(
         pl.col("split").is_not_null() & pl.col("held_out").is_null() & ~pl.col("other_picture")
     )
+    known = known.with_columns(lot=lots(known["image_id"], seed))
     standing, _, waiting = matching.match(reviewed, judged, records.detections, rule)
     settled = standing.join(waiting, on="feedback_id", how="anti").join(known, on="feedback_id", how="semi")
     drawn = (

@@ -21,7 +21,7 @@ def match(
     Refused are those, too, of feedback that is not there, or of another image, and those that contradict theirs.
     """
     named = pl.col("feedback_id").is_in(reviewed.reviews["feedback_id"].implode())
-    about = judged.filter(named).select("feedback_id", about="image_id", given="timestamp")
+    about = judged.select("feedback_id", about="image_id", given="timestamp").filter(named)
     told = reviewed.reviews.join(about, on="feedback_id", how="left", maintain_order="left")
     told = _in_one_case(told, judged).join(
         _false_accepts(told, reviewed, detections, rule), on="file", how="left", maintain_order="left"
@@ -84,8 +84,8 @@ def _false_accepts(told: pl.DataFrame, reviewed: Reviews, detections: pl.DataFra
     key = ["file", "class_id"]
     ours = reviewed.findings.join(accepts, on="file", how="semi").with_row_index("finding")
     every = (
-        detections.filter(pl.col("confidence") >= rule.doubtful)
-        .join(accepts.join(some, on="file", how="anti"), on="feedback_id", how="inner")
+        detections.join(accepts.join(some, on="file", how="anti"), on="feedback_id", how="inner")
+        .filter(pl.col("confidence") >= rule.doubtful)
         .select("file", "class_id", *EDGES)
     )
     shown = pl.concat([every, reviewed.shown.join(some, on="file", how="semi").select(every.columns)])

@@ -47,21 +47,28 @@ def candidates(
     the newest stands, the disputed one before all, and then one that was read. What is `waiting` for a review that can
     be read is disputed.
     """
-    known = judged.filter(
-        pl.lit(held_out) | pl.col("held_out").is_null() | (pl.col("split") == AUDIT),
-        pl.col("split").is_not_null(),
-        ~pl.col("other_picture").fill_null(value=False),
+    needed = judged.select("feedback_id", "image_id", "timestamp", "held_out", "split", "other_picture")
+    known = (
+        needed.lazy()
+        .with_row_index("row")
+        .filter(
+            pl.lit(held_out) | pl.col("held_out").is_null() | (pl.col("split") == AUDIT),
+            pl.col("split").is_not_null(),
+            ~pl.col("other_picture").fill_null(value=False),
+        )
+        .select("row", "feedback_id", "image_id", "timestamp")
+        .collect()
     )
     said = known.join(standing.select("feedback_id", "disputed"), on="feedback_id", how="left", maintain_order="left")
     waits = pl.col("feedback_id").is_in(waiting["feedback_id"].implode())
     said = said.with_columns(disputed=pl.when(waits).then(pl.lit(value=True)).otherwise("disputed"))
     settled = said.filter(~pl.col("disputed"), ~pl.col("image_id").is_in(pl.Series(again, dtype=pl.String).implode()))
-    return (
+    counts = (
         said.join(settled, on="image_id", how="anti", maintain_order="left")
         .sort(pl.col("disputed").cast(pl.Int8).fill_null(-1), "timestamp", "feedback_id")
         .unique("image_id", keep="last", maintain_order=True)
-        .with_columns(pl.col("disputed").fill_null(value=False))
     )
+    return judged[counts["row"]].with_columns(disputed=counts["disputed"].fill_null(value=False))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import polars as pl
 from radloop.feedback.doubts import Doubt
 from radloop.tables import DETECTIONS, FEEDBACK, REFUSED_FILES
 
+_FEW: Final = ("recipe", "run_id", "site", "view", "device")
 _OF_THE_PICTURE: Final = ("recipe", "mean", "std", "sharpness", "site", "view", "device")
 _OF_THE_RUN: Final = ("latency_ms", "stage", "run_id")
 # The columns that tell what a feedback is worth: not those of its picture and its run, a quarter of the memory.
@@ -42,6 +43,14 @@ def shared(part: Records) -> Records:
         for boxes in (part.detections, part.low)
     )
     return replace(part, detections=detections, low=low)
+
+
+def packed(found: Records, kind: pl.DataType) -> Records:
+    """With texts of few values, which pages only filter by and show, as `kind`: a Categorical is a quarter of a String.
+
+    Only such of String can be combined with others.
+    """
+    return replace(found, feedback=found.feedback.with_columns(pl.col(_FEW).cast(kind)))
 
 
 def combine(parts: Iterable[Records], columns: Collection[str] = FEEDBACK) -> Records:
@@ -90,7 +99,7 @@ def _joined(tables: list[pl.DataFrame], schema: pl.Schema, *by: str) -> pl.DataF
     order = pl.concat([table.select(by) for table in tables]).select(pl.arg_sort_by(by, maintain_order=True))
     heights, columns = [table.height for table in tables], []
     for name, kind in schema.items():
-        if any(name in table.columns for table in tables[1:]):
+        if any(name in table.columns and table[name].null_count() < table.height for table in tables):
             pieces = [
                 table[name] if name in table.columns else pl.Series(name, dtype=kind).extend_constant(None, height)
                 for table, height in zip(tables, heights, strict=True)

@@ -56,7 +56,8 @@ def of_feedback(feedback: pl.DataFrame, detections: pl.DataFrame, classes: Taxon
     one image the middle one in time counts: asked twice, it is still one image, and no likelier to show a finding; and
     what changed at an end of a window does not stand for all of it.
     """
-    by_time = feedback.sort("timestamp", "feedback_id")
+    needed = feedback.select("feedback_id", "image_id", "timestamp", "mean", "std", "sharpness")
+    by_time = needed.sort("timestamp", "feedback_id")
     place, last = pl.int_range(pl.len()).over("image_id"), pl.len().over("image_id") - 1
     middle = by_time.filter(place == last // 2)
     images = middle.select("image_id", picture_mean="mean", picture_std="std", picture_sharpness="sharpness")

@@ -10,7 +10,7 @@ import polars as pl
 import streamlit as st
 
 from radloop.catalog import judging
-from radloop.dashboard import alarms, axes, figures, layout, loading
+from radloop.dashboard import alarms, axes, figures, filters, layout, loading
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.measures import drift
 from radloop.measures.drift import Permuted, Sets
@@ -187,14 +187,14 @@ def _windows(said: Feedback) -> None:
 
 
 def _of_detector(said: Feedback, detector: Detector) -> pl.DataFrame:
-    named = said.records.feedback.with_columns(pl.col(DETECTOR).fill_null(""))
+    needed = said.records.feedback.select(*DETECTOR, "feedback_id", "image_id", "timestamp", "mean", "std", "sharpness")
+    named = needed.with_columns(pl.col(DETECTOR).fill_null(""))
     return named.filter(model=detector[0], model_version=detector[1])
 
 
 def _detector(said: Feedback) -> Detector:
     """The one to look at, that of the newest feedback first: another one answers otherwise without any drift."""
-    newest = said.records.feedback.sort("timestamp", "feedback_id", descending=True)
-    detectors = newest.select(pl.col(DETECTOR).fill_null("")).unique(maintain_order=True).rows()
+    detectors = filters.detectors(said)
     if len(detectors) == 1:
         return detectors[0]
     chosen = st.selectbox("Detector", range(len(detectors)), format_func=lambda at: judging.name(*detectors[at]))

@@ -85,21 +85,26 @@ def _in_bin(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _table(said: Feedback) -> None:
-    listed = said.records.feedback.with_columns(class_name=said.taxonomy.named(pl.col("class_id")))
+    feedback = said.records.feedback
     columns = st.columns(4)
     name = columns[0].selectbox("Top class", [_ANY, *said.taxonomy.file_names(with_nothing=True)])
-    split = columns[1].selectbox("Split", [_ANY, *listed["split"].unique().drop_nulls().sort()])
+    split = columns[1].selectbox("Split", [_ANY, *feedback["split"].unique().drop_nulls().sort()])
     least, most = columns[2].slider("Confidence", 0.0, 1.0, (0.0, 1.0), 0.01)
     text = columns[3].text_input("Image id contains")
-    listed = listed.filter(pl.col("confidence").is_between(least, most))
+    asked = pl.col("confidence").is_between(least, most)
     if name != _ANY:
-        listed = listed.filter(pl.col("class_name") == name)
+        asked &= said.taxonomy.named(pl.col("class_id")) == name
     if split != _ANY:
-        listed = listed.filter(pl.col("split") == split)
+        asked &= pl.col("split") == split
     if text:
-        listed = listed.filter(pl.col("image_id").str.contains(text, literal=True))
-    newest = listed.sort("timestamp", "feedback_id", descending=True).head(MOST_LISTED)
-    st.caption(f"{listed.height:,} feedbacks, the newest {newest.height:,} listed. Choose one to review it.")
+        asked &= pl.col("image_id").str.contains(text, literal=True)
+    rows = feedback.select(asked.arg_true()).to_series()  # whole rows of all would be all of them again
+
+    def listed(places: pl.Series) -> pl.DataFrame:
+        return feedback[places].with_columns(class_name=said.taxonomy.named(pl.col("class_id")))
+
+    newest = listed(rows.tail(MOST_LISTED).reverse())  # the table is by time
+    st.caption(f"{len(rows):,} feedbacks, the newest {newest.height:,} listed. Choose one to review it.")
     first = ["timestamp", "image_id", "class_name", "confidence", "split", "model", "latency_ms", "simulated"]
     event = st.dataframe(
         newest.select(*first, pl.exclude(*first, "class_id")),
@@ -113,7 +118,7 @@ def _table(said: Feedback) -> None:
             "latency_ms": st.column_config.NumberColumn(format="%.1f"),
         },
     )
-    layout.download(listed, key="feedback")
+    layout.download(lambda: listed(rows), key="feedback")
     for row in event["selection"]["rows"]:
         layout.open_review(newest["feedback_id"][row])
 
