@@ -26,6 +26,7 @@ SCHEMA_VERSION: Final = 1
 TOLERANCE: Final = 0.01  # how far a box may reach over the picture's edge, as the trainer allows
 LONGEST_ID: Final = 200
 
+_NAMELESS: Final = getattr(os, "O_TMPFILE", 0)  # of Linux; without it a folder cannot be opened to write
 _TEMPORARY: Final = ".tmp"
 _WHOLE: Final = 2**31 - 1
 
@@ -181,7 +182,7 @@ class Writer:
     def _without_name(self, feedback: Feedback, data: bytes) -> str | None:
         """By a file that has no name until it is whole, so that nothing is left of it; None where there is no such."""
         try:
-            descriptor = os.open(self._folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, OWN_FILE)
+            descriptor = os.open(self._folder, os.O_WRONLY | _NAMELESS | os.O_CLOEXEC, OWN_FILE)
         except OSError:
             self._nameless = False
             return None
