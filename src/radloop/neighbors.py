@@ -190,12 +190,13 @@ class _Index:
 
     def _possible(self, seen: Seen, picture: Pairs, asked: Pairs, low: Floats) -> npt.NDArray[np.bool_]:
         """Whether pairs correlate, and what is left unexplained of their lowest frequencies may be little enough."""
-        some = low[asked]
-        explained = np.einsum("ni,nij->nj", some, self.bases[picture].astype(np.float32))
-        correlated = np.abs(np.einsum("ni,ni->n", some, self.low[picture])) >= CORRELATION
+        possible: npt.NDArray[np.bool_]
+        possible = np.abs(np.einsum("ni,ni->n", low[asked], self.low[picture])) >= CORRELATION
+        picture, asked = picture[possible], asked[possible]
+        explained = np.einsum("ni,nij->nj", low[asked], self.bases[picture].astype(np.float32))
         least = seen.lengths[asked] * (1 - alignment.squares(explained))
         allowed = np.where(asked < len(seen.small), 1 - comparison.NEAR, 1 - comparison.LIKENESS) + _HALF_PRECISION
-        possible: npt.NDArray[np.bool_] = correlated & (least <= allowed)
+        possible[possible] = least <= allowed
         return possible
 
 
