@@ -57,7 +57,9 @@ def match(
     sound = checked.filter(pl.col("code").is_null()).select(reviewed.reviews.columns)
     unsound = checked.filter(pl.col("code").is_not_null())
     standing = weighing.standing(Reviews(sound, reviewed.findings, reviewed.refused))
-    waiting = _waiting(reviewed.waiting, unsound, sound).join(judged, on="feedback_id", how="semi")
+    waiting = _waiting(reviewed.waiting, unsound, sound)
+    there = judged.select("feedback_id").filter(pl.col("feedback_id").is_in(waiting["feedback_id"].implode()))
+    waiting = waiting.join(there, on="feedback_id", how="semi")  # of all, a table of their ids
     refused = pl.concat([reviewed.refused, unsound.select(reviewed.refused.columns)]).sort("file")
     return standing, refused, waiting
 
