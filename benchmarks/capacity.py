@@ -159,7 +159,11 @@ def serve(workers: int, seconds: float, told: Connection) -> None:
         def log_message(self, *words: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Let go of who gave up waiting."""
+
+    server = Quiet(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     told.send(server.server_port)
     server.serve_forever()

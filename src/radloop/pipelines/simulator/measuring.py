@@ -109,8 +109,8 @@ def find(
     errors: Counter[str] = sum((stream.errors for stream in clock.streams), Counter())
     if kept is None and missed is None and found.late is not None:
         raise DetectorError(
-            f"nothing can be said of the largest rate: over {capacity.LATE_SHARE:.0%} of "
-            f"{found.late.rate:.3g} requests a second were sent late. Use a machine that has nothing else to do, or a longer --p99-ms."
+            f"nothing can be said of the largest rate: over {capacity.LATE_SHARE:.0%} of {found.late.rate:.3g} "
+            "requests a second were sent late. Use a machine that has nothing else to do, or a longer --p99-ms."
         )
     if kept is None and missed is None:
         raise DetectorError(
