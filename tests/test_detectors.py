@@ -35,6 +35,9 @@ def test_each_detector_is_named_by_its_spec(tmp_path):
         "oracle:nan",
         "oracle:4",
         "triton:ftp://host/m",
+        "triton:http://host:99999/m",
+        "triton:http://host:eight/m",
+        "triton:http://[::1/m",
     ],
 )
 def test_another_spec_is_a_usage_error_that_shows_one(spec):
@@ -68,6 +71,12 @@ def test_address_of_a_triton_names_server_and_model(monkeypatch, address, expect
     create(f"triton:{address}", VINDR)
     create("triton", VINDR, triton_url=address)
     assert asked == [expected, expected]
+
+
+def test_credentials_in_the_address_of_a_triton_are_neither_taken_nor_shown():
+    with pytest.raises(UsageError, match="credentials in the address") as refused:
+        create("triton:http://me:secret@127.0.0.1:1/mine", VINDR)
+    assert "secret" not in str(refused.value)
 
 
 def test_server_that_is_not_there_yet_is_worth_another_try():

@@ -125,6 +125,14 @@ def test_version_is_the_newest_that_the_server_tells(server):
 
 
 @pytest.mark.parametrize(
+    ("model", "path"), [("my model", "my%20model"), ("a%20b", "a%20b"), ("Röntgen", "R%C3%B6ntgen")]
+)
+def test_name_of_a_model_may_have_any_letters(server, model, path):
+    server.answers |= {name.replace("mine", path): answer for name, answer in server.answers.items()}
+    assert Triton(server.url, VINDR, model=model).name == model
+
+
+@pytest.mark.parametrize(
     ("configuration", "recipe"),
     [
         pytest.param({"parameters": {"radloop_recipe": {"string_value": "minmax"}}}, str(Recipe("minmax")), id="told"),

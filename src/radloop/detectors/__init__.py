@@ -93,8 +93,15 @@ def _address(spec: str, address: str) -> tuple[str, str]:
         raise UsageError(
             f"--detector {spec}: name the server, as in triton:http://localhost:8000/{MODEL}, or TRITON_URL."
         )
-    parts = urlsplit(address if "://" in address else f"http://{address}")
+    unreadable = UsageError(f"--detector {spec}: {address} is no address such as http://localhost:8000/{MODEL}.")
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        _ = parts.port  # may be none
+    except ValueError:
+        raise unreadable from None
+    if "@" in parts.netloc:  # neither sent nor shown
+        raise UsageError("credentials in the address of a Triton are not taken: leave them out of --detector.")
     path, _, model = parts.path.rstrip("/").rpartition("/")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise UsageError(f"--detector {spec}: {address} is no address such as http://localhost:8000/{MODEL}.")
+        raise unreadable
     return f"{parts.scheme}://{parts.netloc}{path}", model or MODEL

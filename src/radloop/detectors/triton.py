@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ _PASSING: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _NOT_READY: Final = re.compile(r"not ready|no available versions|unavailable|stopping|shutting down", re.IGNORECASE)
 _MOST_BYTES: Final = 64 << 20  # of an answer: a YOLO head of 80 classes for 1280 × 1280 pixels has 11 MB
 _LONGEST: Final = 300  # of a server's words in an error
+_SAFE: Final = "%/:@!$&'()*+,;=~"  # in a path
 _LENGTH: Final = "Inference-Header-Content-Length"
 
 
@@ -158,7 +159,7 @@ class Triton:
         """Body and headers of the answer; names of headers are in lower case."""
         told = {"Content-Length": str(len(body)), **(headers or {})} if body is not None else {}
         try:
-            answer = self._transport.request(method, self._path + path, [body] if body else [], told)
+            answer = self._transport.request(method, quote(self._path + path, _SAFE), [body] if body else [], told)
         except transport.LateError as late:
             sentence = f"{self._url} did not answer within {self._timeout_s:g} s."
             raise TransientDetectorError(sentence, kind="timeout") from late
