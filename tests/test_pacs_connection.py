@@ -237,6 +237,18 @@ def test_server_is_trusted_by_the_ca_that_is_named_and_by_no_other(certificates,
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("says_so", [True, False], ids=["says so", "does not say so"])
+def test_connection_over_tls_that_the_server_has_closed_is_opened_again(certificates, tls, says_so):
+    def once(connection, request):
+        connection.sendall(reply(b"a"))
+        if says_so:
+            connection.unwrap()
+
+    with rude_server(once, tls) as server:
+        asking = connection(server, credentials=Credentials(ca=certificates / "ca.pem"), tls=True, tries=1)
+        assert [ask(asking, body=[b"x"], headers={"Content-Length": "1"}).body for _ in range(3)] == [b"a"] * 3
+
+
 def test_client_is_known_by_its_certificate(certificates, tls):
     import ssl
 

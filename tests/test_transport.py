@@ -1,13 +1,15 @@
 """What a request may take, whatever the server does; tests/test_pacs_connection.py has more of it, and TLS."""
 
 import itertools
+import socket
+import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from radloop.transport import LateError, PackedError, Server, TooLargeError, Transport, UnreachableError
+from radloop.transport import LateError, PackedError, Server, TooLargeError, Transport, UnreachableError, _Channel
 from rude_server import reply, rude_server
 
 MOST = 1 << 20
@@ -140,8 +142,46 @@ def test_server_that_reads_nothing_is_left_after_the_time_of_a_request():
         over.set()
 
 
+@pytest.mark.parametrize("head", [b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n"])
+def test_answer_without_a_body_needs_no_length(head):
+    with rude_server(lambda connection, request: connection.sendall(head)) as server:
+        assert ask(transport(server)).body == b""
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nX: y\r\n", b"HTTP/1.1 200 OK\r\nX: y"])
+def test_head_that_is_cut_off_is_no_answer(head):
+    with (
+        rude_server(lambda connection, request: connection.sendall(head)) as server,
+        pytest.raises(UnreachableError, match="IncompleteRead"),
+    ):
+        ask(transport(server))
+
+
+def test_address_of_a_kind_that_the_system_does_not_know_is_passed_over(monkeypatch):
+    known = socket.getaddrinfo
+    unknown = (socket.AF_APPLETALK, socket.SOCK_STREAM, 0, "", ("::1", 0))
+    monkeypatch.setattr("socket.getaddrinfo", lambda *given, **named: [unknown, *known(*given, **named)])
+    with rude_server(lambda request: reply(b"there")) as server:
+        assert ask(transport(server)).body == b"there"
+
+
+@pytest.mark.parametrize("name", ["..", "a" * 70])
+def test_name_that_no_server_can_have_cannot_be_reached(name):
+    with pytest.raises(UnreachableError, match="no server can have this name"):
+        Transport(Server(name, 80), seconds=30, most_bytes=MOST).request("GET", "/", (), {})
+
+
 def test_port_where_nobody_listens_cannot_be_reached():
     with rude_server(lambda request: reply()) as server:
         port = server.port
     with pytest.raises(UnreachableError, match="Connection refused"):
         Transport(Server("localhost", port), seconds=30, most_bytes=MOST).request("GET", "/", (), {})
+
+
+def test_header_host_leaves_out_the_port_that_everybody_knows():
+    hosts = {443: ssl.create_default_context(), 80: None, 8000: None}
+    asked = {port: _Channel(Server("localhost", port, context)) for port, context in hosts.items()}
+    for channel in asked.values():
+        channel.putrequest("GET", "/")
+    told = [line for channel in asked.values() for line in channel._buffer if line.startswith(b"Host")]
+    assert told == [b"Host: localhost", b"Host: localhost", b"Host: localhost:8000"]

@@ -5,8 +5,10 @@ for ever. Here every wait on a socket gets what is left of the time of its reque
 our body, the head of the answer, and the answer. A name server alone has the time that the system gives it.
 """
 
+import errno
 import http.client
 import io
+import select
 import socket
 import ssl
 import threading
@@ -19,7 +21,8 @@ from typing import Any, Final
 from weakref import WeakSet
 
 _PIECE: Final = 1 << 20
-_STALE: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)  # closed while it lay idle
+_HUNG_UP: Final = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_STALE: Final = (http.client.RemoteDisconnected, *_HUNG_UP)  # closed while it lay idle
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Transport:
         A `body` has to come with its Content-Length.
         """
         channel: _Channel | None = getattr(self._mine, "channel", None)
-        if channel is not None and channel.sock is not None:
+        if channel is not None and channel.is_quiet:
             with suppress(_StaleError):
                 return self._exchange(channel, method, path, body, headers)
         self._mine.channel = channel = _Channel(self._server)
@@ -109,7 +112,7 @@ class Transport:
         try:
             if not reused:
                 channel.connect()
-            with suppress(BrokenPipeError, ConnectionResetError):  # it may have said why before it hung up
+            with suppress(*_HUNG_UP):  # it may have said why before it hung up
                 channel.request(method, path, body=body or None, headers={"Accept-Encoding": "identity", **headers})
             with channel.getresponse() as answer:
                 told = {name.lower(): value for name, value in answer.getheaders()}
@@ -145,7 +148,7 @@ class Transport:
             if len(body) > most:
                 raise TooLargeError
         if not body and length is None and not answer.chunked and answer.status != HTTPStatus.NO_CONTENT:
-            raise http.client.IncompleteRead(b"")  # a head that is cut off looks like this
+            self._mine.channel.require_whole_head()
         return body
 
 
@@ -167,18 +170,38 @@ class _Channel(http.client.HTTPConnection):
     """One connection whose every wait ends at `deadline`, of the monotonic clock."""
 
     def __init__(self, server: Server) -> None:
+        if server.context is not None:
+            self.default_port = http.client.HTTPS_PORT  # which the header Host leaves out: gateways compare it
         super().__init__(server.host, server.port)
         self._context = server.context
+        self.last = b""  # bytes that were read
         self._handle: socket.socket | None = None  # TLS takes the socket itself away, and so does a last answer
         self.deadline = 0.0
         self.ended = False
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is open, and nothing came that nobody asked for, such as the server's farewell."""
+        if self.sock is None:
+            return False
+        waiting = select.poll()
+        waiting.register(self.sock, select.POLLIN)
+        return not waiting.poll(0)
+
     def connect(self) -> None:
         """Connect, and verify the server; each of its addresses has what the one before has left of the time."""
         refused: OSError | None = None
-        for family, kind, protocol, _, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
-            reached = socket.socket(family, kind, protocol)
+        try:
+            addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except UnicodeError:
+            raise OSError(errno.EINVAL, "no server can have this name") from None
+        for family, kind, protocol, _, address in addresses:
             self.discard()
+            try:
+                reached = socket.socket(family, kind, protocol)
+            except OSError as unknown:  # an address of IPv6, where the system has none
+                refused = unknown
+                continue
             self._handle = reached.dup()
             try:
                 self._bound(reached)
@@ -208,6 +231,11 @@ class _Channel(http.client.HTTPConnection):
     def response_class(self, sock: socket.socket, **told: Any) -> http.client.HTTPResponse:  # type: ignore[override]
         """The answer, read through `_Reader`."""
         return http.client.HTTPResponse(_Readable(sock, self), **told)  # type: ignore[arg-type]
+
+    def require_whole_head(self) -> None:
+        """Raise IncompleteRead where the head of an answer without a body was cut off: `http.client` does not tell."""
+        if not self.last.endswith((b"\r\n\r\n", b"\n\n")):
+            raise http.client.IncompleteRead(b"")
 
     def give_up(self) -> None:
         """Wake whoever waits for this connection, with an error."""
@@ -255,7 +283,10 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         self._channel._bound(self._sock)
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        if count:
+            self._channel.last = (self._channel.last + bytes(buffer[max(count - 4, 0) : count]))[-4:]
+        return count
 
     def close(self) -> None:
         self._raw.close()
