@@ -356,3 +356,16 @@ def test_an_index_is_recorded_by_the_number_of_distinct_pictures(monkeypatch):
     assert similarity.recorded(pl.DataFrame([*rows, bad], PICTURES)) == {}
     more = pl.DataFrame([*rows, {"image_id": "d1", "pixels_md5": "d"}], PICTURES)
     assert similarity.recorded(more)["near_duplicates"]["probes"] == 16
+
+
+def test_a_picture_that_is_nearly_blank_stops_no_search_and_changes_no_other():
+    nearly = np.zeros((2, 32, 32), np.uint8)
+    nearly[:, :1] = 1
+    nearly[1, -1, -1] = 1
+    known = np.stack([similarity.thumbnail(np.asarray(film(index))) for index in range(3)])
+    among = np.concatenate([known, nearly])
+    bases = alignment.bases(among)
+    assert np.isfinite(bases).all()
+    assert (alignment.explained(bases[3], alignment.vectors(among)) <= 1.001).all()
+    np.testing.assert_array_equal(bases[:3], alignment.bases(known))
+    assert set(neighbors.pairs(among).ravel().tolist()) <= {3, 4}

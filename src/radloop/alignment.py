@@ -56,6 +56,7 @@ _LOW: Final = 6  # the lowest frequencies by which pairs are proposed, across an
 EVEN: Final = slice(0, _LOW * _LOW // 2)
 ODD: Final = slice(_LOW * _LOW // 2, _LOW * _LOW)
 _PATCHES: Final = ((5, 7), (7, 5))  # points: a text over 15 % × 5 % blurs into 4×6, which lie within at any place
+_NEARLY_BLANK: Final = 1e-4  # above what single precision errs by in a product of unit vectors
 _TO_LEAVE_OUT: Final = 0.015  # of the variance may lie outside of a patch or margin, before the fit without it
 
 
@@ -88,9 +89,19 @@ def bases(small: Thumbnails) -> Floats:
     columns = np.stack([one, smooth, smooth**2, smooth**3, *moved], axis=1).reshape(len(gray), 10, -1)
     columns /= np.maximum(np.linalg.norm(columns, axis=2, keepdims=True), 1e-3)  # a blank picture's are rounding errors
     products = (columns @ columns.transpose(0, 2, 1)).astype(np.float64) + 1e-6 * np.eye(10)  # a blank one is singular
-    to_orthonormal = np.linalg.inv(np.linalg.cholesky(products)).astype(np.float32)
+    to_orthonormal = np.linalg.inv(_roots(products)).astype(np.float32)
     found: Floats = np.ascontiguousarray((to_orthonormal @ columns).transpose(0, 2, 1))
     return found
+
+
+def _roots(products: Exact) -> npt.NDArray[np.floating]:
+    """Of each matrix its Cholesky factor, whatever the others are; of a picture that is nearly blank a nearby one."""
+    try:
+        return np.linalg.cholesky(products)
+    except np.linalg.LinAlgError:  # some are no more than rounding errors
+        if len(products) == 1:
+            return np.linalg.cholesky(products + _NEARLY_BLANK * np.eye(products.shape[1]))
+        return np.concatenate([_roots(one[None]) for one in products])
 
 
 def low_frequencies(values: Floats) -> Floats:
