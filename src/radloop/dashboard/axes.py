@@ -4,9 +4,13 @@ import math
 from collections.abc import Iterable
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 MOST_TICKS: Final = 7
 _ROOM: Final = 0.04  # of the axis, beyond the last value
 _STEPS: Final = (1.0, 2.0, 5.0, 10.0)
+_EQUAL: Final = 1e-9  # of the largest value: values that differ by no more are equal but for rounding
 
 
 def linear(values: Iterable[float | None], *, whole: bool = False, percent: bool = False) -> dict[str, Any]:
@@ -29,6 +33,21 @@ def linear(values: Iterable[float | None], *, whole: bool = False, percent: bool
     decimals = max(-math.floor(math.log10(step) + (2 if percent else 0)), 0)
     form = f".{decimals}%" if percent else ",d" if whole else f",.{decimals}f"
     return {"range": ends, "tick0": 0, "dtick": step, "tickformat": form}
+
+
+def edges(values: npt.NDArray[np.float64], *, bins: int) -> npt.NDArray[np.float64]:
+    """The `bins` + 1 edges of equal bins over all values; around values that are equal, but for rounding, as over one.
+
+    >>> edges(np.array([0.0, 1.0]), bins=2).tolist()
+    [0.0, 0.5, 1.0]
+    >>> edges(np.array([0.3, 0.1 + 0.2]), bins=2).round(3).tolist()
+    [-0.2, 0.3, 0.8]
+    """
+    if len(values) and np.ptp(values) <= (most := float(np.abs(values).max())) * _EQUAL:
+        middle, half = float(values[0]), max(0.5, most * _EQUAL)
+        return np.linspace(middle - half, middle + half, bins + 1)
+    found: npt.NDArray[np.float64] = np.histogram_bin_edges(values, bins=bins)
+    return found
 
 
 def logarithmic(values: Iterable[float | None], *, percent: bool = False) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
 import streamlit as st
 
@@ -353,7 +352,7 @@ def _bins(sets: Sets, summary: str) -> pl.DataFrame:
     values = pl.concat([table[summary] for table in sets]).drop_nulls()
     if values.dtype == pl.Boolean:
         return pl.DataFrame({"low": [0.5, -0.5], "high": [1.5, 0.5], "place": ["yes", "no"]})
-    edges = np.histogram_bin_edges(values.to_numpy(), bins=min(max(math.isqrt(len(values)), 5), _MOST_BINS))
+    edges = axes.edges(values.to_numpy(), bins=min(max(math.isqrt(len(values)), 5), _MOST_BINS))
     held = pl.DataFrame({"low": edges[:-1], "high": [*edges[1:-1], None], "place": (edges[:-1] + edges[1:]) / 2})
     return held.with_columns(pl.col("high").cast(pl.Float64))
 
