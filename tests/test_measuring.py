@@ -1,6 +1,8 @@
 """How much a detector takes, as a user asks it: on the real clock, with nothing written but the log."""
 
 import json
+import os
+import signal
 import time
 from itertools import count
 
@@ -26,6 +28,26 @@ class Tiring:
 
     def predict(self, picture: Picture) -> Predictions:
         time.sleep(0.005 if next(self._calls) <= 11 else self._seconds)
+        return Predictions.sorted([], [], [])
+
+
+class Failing(Tiring):
+    """A detector that answers the eleven requests that come alone, and no other."""
+
+    def predict(self, picture: Picture) -> Predictions:
+        if next(self._calls) > 11:
+            raise DetectorError("it answered 404.", kind="status 404")
+        time.sleep(0.005)
+        return Predictions.sorted([], [], [])
+
+
+class Stopped(Tiring):
+    """A detector whose user presses Ctrl-C at the twelfth request."""
+
+    def predict(self, picture: Picture) -> Predictions:
+        if next(self._calls) == 12:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.005)
         return Predictions.sorted([], [], [])
 
 
@@ -72,6 +94,19 @@ def test_nothing_is_said_of_a_detector_where_the_load_could_not_be_sent(store, t
     monkeypatch.setattr(capacity, "LATE_SHARE", -1.0)
     with pytest.raises(DetectorError, match="were sent late"):
         measure(store, tmp_path, Tiring(), p99_ms=40.0, max_minutes=0.04)
+
+
+@pytest.mark.slow
+def test_detector_that_fails_under_every_load_is_named_before_a_load_that_was_late(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(capacity, "LATE_SHARE", -1.0)
+    with pytest.raises(DetectorError, match=r"every request failed: \d+× status 404\."):
+        measure(store, tmp_path, Failing(), p99_ms=40.0, max_minutes=0.03)
+
+
+@pytest.mark.slow
+def test_search_that_a_signal_stops_does_not_blame_its_minutes(store, tmp_path):
+    with pytest.raises(DetectorError, match=r"stopped by a signal, too early for the \d+ requests"):
+        measure(store, tmp_path, Stopped(), max_minutes=60.0)
 
 
 @pytest.mark.slow

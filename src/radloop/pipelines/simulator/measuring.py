@@ -107,18 +107,14 @@ def find(
         clock.say(ended=True)
     kept, missed = found.kept, found.missed
     errors: Counter[str] = sum((stream.errors for stream in clock.streams), Counter())
-    if kept is None and missed is None and found.late is not None:
-        raise DetectorError(
-            f"nothing can be said of the largest rate: over {capacity.LATE_SHARE:.0%} of {found.late.rate:.3g} "
-            "requests a second were sent late. Use a machine that has nothing else to do, or a longer --p99-ms."
-        )
-    if kept is None and missed is None:
-        raise DetectorError(
-            f"nothing can be said of the largest rate: {options.max_minutes:g} minutes were too short for the "
-            f"{sum(trial.queries for trial in found.trials):,} requests that came. Raise --max-minutes."
-        )
-    if kept is None and errors and errors.total() == sum(len(stream.latencies) for stream in clock.streams):
-        raise DetectorError(f"every request failed: {', '.join(f'{n}× {kind}' for kind, n in errors.most_common())}.")
+    if kept is None:
+        failed = sum(len(stream.latencies) for stream in clock.streams) == errors.total() > 0
+        if failed:
+            raise DetectorError(
+                f"every request failed: {', '.join(f'{n}× {kind}' for kind, n in errors.most_common())}."
+            )
+        if missed is None:
+            raise DetectorError(f"nothing can be said of the largest rate: {_nothing(found, options, stop)}")
     rows = [_row(trial, stream) for trial, stream in zip(found.trials, clock.streams, strict=True)]
     rate, below, late = (trial.rate if trial else None for trial in (kept, missed, found.late))
     journal.write("end", rate=rate, missed=below, late=late, p99_ms=bound_ms, stopped=stop.is_set())
@@ -133,6 +129,19 @@ def find(
         trials=pl.DataFrame(rows, schema=TRIALS),
         errors=dict(errors.most_common()),
     )
+
+
+def _nothing(found: capacity.Capacity, options: Simulate, stop: threading.Event) -> str:
+    """Why no rate is known to keep or to miss the bound, and the way out."""
+    if found.late is not None:
+        return (
+            f"over {capacity.LATE_SHARE:.0%} of {found.late.rate:.3g} requests a second were sent late. Use a machine "
+            "that has nothing else to do, or a longer --p99-ms."
+        )
+    came = f"the {sum(trial.queries for trial in found.trials):,} requests that came"
+    if stop.is_set():
+        return f"it was stopped by a signal, too early for {came}. Let it run, or set --max-minutes."
+    return f"{options.max_minutes:g} minutes were too short for {came}. Raise --max-minutes."
 
 
 def _alone(share: Share, detector: Detector) -> float:
