@@ -25,7 +25,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.harness import ROOT
+from benchmarks.harness import ROOT, environment
 from benchmarks.load import READERS, make
 from benchmarks.turn import cpu_s
 
@@ -161,16 +161,16 @@ def _tenth(wire: Wire) -> int:
 
 
 def _rclone(source: Path | str, target: Path | str) -> None:
-    subprocess.run(["rclone", "copy", source, target], check=True)
+    subprocess.run(["rclone", "copy", source, target], check=True, env=environment())
 
 
 @contextmanager
 def _line(port: int, wire: Wire) -> Iterator[tuple[int, Callable[[], float]]]:
     """The port of a line to `port` of this machine, and its processor time; its process ends with the block."""
     command = [sys.executable, "-c", LINE, str(port), str(wire.round_trip_s), str(wire.bytes_per_s)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    proxied = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
     piped = subprocess.PIPE
-    with subprocess.Popen(command, stdin=piped, stdout=piped, text=True, env=environment) as process:
+    with subprocess.Popen(command, stdin=piped, stdout=piped, text=True, env=proxied) as process:
         assert process.stdin is not None
         assert process.stdout is not None
 
