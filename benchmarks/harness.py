@@ -219,7 +219,7 @@ def verdict(
 def environment() -> dict[str, str]:
     """With the programs of radloop's own environment (rclone, radloop) on the path."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    return {**os.environ, "PATH": path, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
 
 
 def install_opponents() -> None:

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from math import log
 from pathlib import Path
 from unittest import mock
@@ -43,8 +44,14 @@ def main() -> int:
 
 def many(count: int) -> Thumbnails:
     """Thumbnails like radiographs: the later ones lie between two of the first."""
+    return np.concatenate([small for _, small in batches(count)])
+
+
+def batches(count: int) -> Iterator[tuple[int, Thumbnails]]:
+    """The same, some at a time, with the number of the first."""
     first = copies.mixed(min(count, MIXED))
-    rng, parts = np.random.default_rng(7), [first]
+    yield 0, first
+    rng = np.random.default_rng(7)
     for start in range(len(first), count, MIXED):
         size = min(MIXED, count - start)
         one, other = (first[rng.integers(len(first), size=size)].astype(np.float32) for _ in range(2))
@@ -53,8 +60,7 @@ def many(count: int) -> Thumbnails:
         apart = np.sqrt(share**2 + (1 - share) ** 2)  # as far from the mean as those that it is mixed of
         mixed = mean + (share * (one - mean) + (1 - share) * (other - mean)) / apart
         noise = rng.standard_normal(mixed.shape, dtype=np.float32)
-        parts.append(np.clip(mixed + noise, 0, 255).astype(np.uint8))
-    return np.concatenate(parts)
+        yield start, np.clip(mixed + noise, 0, 255).astype(np.uint8)
 
 
 def growth(sizes: list[int], before: Path | None) -> None:

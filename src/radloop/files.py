@@ -30,12 +30,19 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 
     The temporary name ends in `.tmp`, and is the same every time: what a killed writer left is used again. Writers of
     one file wait for each other. With `durable`, file and folder are flushed to the disk before it returns.
     """
+    with replaced(path, durable=durable, mode=mode) as descriptor:
+        write_all(descriptor, data)
+
+
+@contextmanager
+def replaced(path: Path, *, durable: bool = False, mode: int = 0o666) -> Iterator[int]:
+    """The descriptor of an empty file, to write and read, that takes the place of `path` at the end: `write_atomic`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     descriptor = _open_alone(temporary, mode)
     try:
         os.ftruncate(descriptor, 0)
-        write_all(descriptor, data)
+        yield descriptor
         if durable:
             os.fsync(descriptor)
         os.replace(temporary, path)
@@ -63,7 +70,7 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o666) -> None:
 def _open_alone(path: Path, mode: int) -> int:
     """A descriptor of the file `path`, held against other writers; what a killed one has written may be in it."""
     while True:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
         with suppress(OSError):  # not every file system has locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         with suppress(FileNotFoundError):

@@ -2,8 +2,10 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -11,6 +13,7 @@ from polars.io.plugins import register_io_source
 _SEAL: Final = b"radloop md5 "
 _MD5_BYTES: Final = 16
 _ROW_GROUP: Final = 122_880  # rows; polars's own
+_AT_ONCE: Final = 2**20  # bytes
 
 
 def encode(table: pl.DataFrame, *, compression: Literal["zstd", "lz4"] = "zstd") -> bytes:
@@ -21,12 +24,18 @@ def encode(table: pl.DataFrame, *, compression: Literal["zstd", "lz4"] = "zstd")
     buffer = io.BytesIO()
     # Chunks become row groups, and how many there are may depend on the number of threads.
     table.rechunk().write_parquet(buffer, compression=compression, statistics=False)
-    return _sealed(buffer)
+    _seal(buffer)
+    return buffer.getvalue()
 
 
 def encode_parts(parts: Iterable[pl.DataFrame], rows: int, schema: pl.Schema) -> bytes:
     """The bytes that `encode` gives for the whole table, of which no more than some rows are held at one time."""
-    buffer = io.BytesIO()
+    write_parts(buffer := io.BytesIO(), parts, rows, schema)
+    return buffer.getvalue()
+
+
+def write_parts(file: BinaryIO, parts: Iterable[pl.DataFrame], rows: int, schema: pl.Schema) -> None:
+    """Write the bytes that `encode_parts` gives into an empty file that can be read, too."""
 
     def row_groups(*_: object) -> Iterator[pl.DataFrame]:
         waiting, coming = schema.to_frame(), iter(parts)
@@ -38,8 +47,8 @@ def encode_parts(parts: Iterable[pl.DataFrame], rows: int, schema: pl.Schema) ->
             yield waiting.head(size).rechunk()
             waiting = waiting.tail(-size)
 
-    register_io_source(row_groups, schema=schema).sink_parquet(buffer, compression="zstd", statistics=False)
-    return _sealed(buffer)
+    register_io_source(row_groups, schema=schema).sink_parquet(file, compression="zstd", statistics=False)
+    _seal(file)
 
 
 def _row_groups(rows: int) -> Iterator[int]:
@@ -49,26 +58,9 @@ def _row_groups(rows: int) -> Iterator[int]:
     yield from (rows // number + (place < rows % number) for place in range(number))
 
 
-def _sealed(buffer: io.BytesIO) -> bytes:
-    """The Parquet file in the buffer with its seal; the file is not copied."""
-    with buffer.getbuffer() as parquet:
-        place = _footer(parquet)
-        seal, footer = _SEAL + hashlib.md5(parquet).digest(), bytes(parquet[place:])
-    buffer.seek(place)
-    buffer.write(seal + footer)
-    return buffer.getvalue()
-
-
 def decode(data: bytes) -> pl.DataFrame | None:
     """The table in the bytes that `encode` made; None for any other bytes."""
-    place = _footer(data)
-    seal = place - _MD5_BYTES - len(_SEAL)
-    told = data[place - _MD5_BYTES : place]
-    if seal < 0 or not data.startswith(_SEAL, seal):
-        return None
-    computed = hashlib.md5(memoryview(data)[:seal])
-    computed.update(memoryview(data)[place:])
-    if computed.digest() != told:
+    if not _is_sealed(io.BytesIO(data)):
         return None
     try:
         return pl.read_parquet(io.BytesIO(data), use_pyarrow=False)
@@ -76,6 +68,56 @@ def decode(data: bytes) -> pl.DataFrame | None:
         return None  # a seal that somebody else made
 
 
-def _footer(parquet: bytes | memoryview) -> int:
+def scan(path: Path, schema: pl.Schema) -> pl.LazyFrame | None:
+    """The table of a schema in a file that `encode` made, of which only what is asked for is read; else None.
+
+    Raises OSError where it cannot be read.
+    """
+    with path.open("rb") as file:
+        if not _is_sealed(file):
+            return None
+    try:
+        table = pl.scan_parquet(path)
+        return table if table.collect_schema() == schema else None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError):
+        return None
+
+
+def _seal(file: BinaryIO) -> None:
+    place = _footer(file)
+    computed = _md5(file, place)
+    footer = file.read()
+    computed.update(footer)
+    file.seek(place)
+    file.write(_SEAL + computed.digest() + footer)
+
+
+def _is_sealed(file: BinaryIO) -> bool:
+    place = _footer(file)
+    left = place - _MD5_BYTES - len(_SEAL)
+    if left < 0:
+        return False
+    file.seek(left)
+    seal, told, footer = file.read(len(_SEAL)), file.read(_MD5_BYTES), file.read()
+    if seal != _SEAL:
+        return False
+    computed = _md5(file, left)
+    computed.update(footer)
+    return computed.digest() == told
+
+
+def _md5(file: BinaryIO, size: int) -> "hashlib._Hash":
+    """Of the first bytes of a file, read a little at a time."""
+    computed = hashlib.md5()
+    file.seek(0)
+    while size and (data := file.read(min(size, _AT_ONCE))):
+        computed.update(data)
+        size -= len(data)
+    return computed
+
+
+def _footer(file: BinaryIO) -> int:
     """Where the footer begins: it ends with its own length and `PAR1`."""
-    return max(0, len(parquet) - 8 - int.from_bytes(parquet[-8:-4], "little"))
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 8))
+    return max(0, size - 8 - int.from_bytes(file.read(4), "little"))

@@ -6,7 +6,7 @@ the thresholds were chosen and what they cost.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +23,7 @@ from radloop.tables import GROUPS
 SIDE_PX: Final = alignment.SIDE_PX
 HASH_ONLY_RADIUS: Final = 2  # bits, where there is no picture to confirm by
 
-Thumbnails = Callable[[list[str]], npt.NDArray[np.uint8]]  # image ids -> n×32×32 gray values
+Thumbnails = Callable[[pl.Series], npt.NDArray[np.uint8]]  # image ids -> n×32×32 gray values
 
 _LOW: Final = 8  # the hash looks at the 8×8 lowest frequencies
 _DCT: Final = np.rint(2**20 * np.cos(np.pi / SIDE_PX * np.outer(np.arange(_LOW), np.arange(SIDE_PX) + 0.5))).astype(
@@ -60,22 +60,22 @@ def near_duplicates(pictures: pl.DataFrame, thumbnails: Thumbnails, *, engine: E
     joins two that are not alike. Pictures with a problem belong to no group. The result does not depend on row order,
     nor on the engine; beyond `neighbors.EXACT` pictures a pair in some thousands may be missed.
     """
-    distinct = (
-        pictures.filter(pl.col("problem").is_null())
+    representing = distinct(pictures)
+    stars = _stars(_partners(thumbnails(representing["image_id"]), engine), representing.height)
+    sound = pictures.filter(pl.col("problem").is_null()).select("image_id", "pixels_md5")
+    return (
+        sound.join(representing.select("pixels_md5", star=pl.Series(stars)), on="pixels_md5")
+        .filter(pl.len().over("star") > 1)
+        .select("image_id", group=pl.col("image_id").min().over("star"))
+        .match_to_schema(GROUPS)
         .sort("image_id")
-        .group_by("pixels_md5", maintain_order=True)
-        .agg(pl.col("image_id"))
     )
-    members = distinct["image_id"].to_list()
-    stars = _stars(_partners(thumbnails([ids[0] for ids in members]), engine), len(distinct))
-    rows = [
-        (image_id, group)
-        for star in stars
-        if len(ids := [image_id for number in star for image_id in members[number]]) > 1
-        for group in [min(ids)]
-        for image_id in ids
-    ]
-    return pl.DataFrame(rows, schema=GROUPS, orient="row").sort("image_id")
+
+
+def distinct(pictures: pl.DataFrame) -> pl.DataFrame:
+    """Of the pictures (PICTURES) without a problem the first of each that have equal pixels: image_id, pixels_md5."""
+    sound = pictures.filter(pl.col("problem").is_null()).select("image_id", "pixels_md5")
+    return sound.sort("image_id").unique("pixels_md5", keep="first", maintain_order=True)
 
 
 def recorded(pictures: pl.DataFrame) -> dict[str, Any]:
@@ -151,14 +151,18 @@ def _partners(small: npt.NDArray[np.uint8], engine: Engine) -> dict[int, set[int
     return partners
 
 
-def _stars(partners: dict[int, set[int]], count: int) -> Iterator[list[int]]:
-    """Each picture once: with its partners that are still free, those with most partners first."""
-    free = set(range(count))
-    for centre in sorted(range(count), key=lambda number: (-len(partners.get(number, ())), number)):
+def _stars(partners: dict[int, set[int]], count: int) -> npt.NDArray[np.intp]:
+    """For each picture the centre that it is with: one with its partners that are free, those with most of them first.
+
+    A picture without a partner is its own.
+    """
+    centres, free = np.arange(count), set(partners)
+    for centre in sorted(partners, key=lambda number: (-len(partners[number]), number)):
         if centre in free:
-            star = [centre, *sorted(partners.get(centre, set()) & free)]
+            star = [centre, *(partners[centre] & free)]
             free.difference_update(star)
-            yield star
+            centres[star] = centre
+    return centres
 
 
 def _hashes(digits: list[str]) -> npt.NDArray[np.uint64]:

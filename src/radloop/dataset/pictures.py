@@ -7,10 +7,11 @@ never an exception. What was found is kept in a cache, so that only new and chan
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from radloop import engines, files, manifest, pixels, sealed, similarity, tags
+from radloop import engines, files, manifest, pixels, similarity, tags
+from radloop.dataset import picture_cache
+from radloop.dataset.picture_cache import INSPECTED, MEASURED, PASS
 from radloop.engines import HERE, Engine
 from radloop.errors import SourceError
 from radloop.progress import Progress, silent
@@ -29,20 +32,6 @@ MAX_BYTES: Final = 2**28  # no radiograph is larger; what is, is not read
 
 _FOUND: Final = pl.Schema({"image_id": pl.String, "path": pl.String, "problem": pl.String})
 _SIZES: Final = pl.Schema({"image_id": pl.String, "width": pl.Int32, "height": pl.Int32})
-_PASS: Final = 3  # raise it when what is measured changes: a cache of another pass is not used
-_INSPECTED: Final = pl.Schema(
-    {
-        **PICTURES,  # type: ignore[arg-type]  # bytes and md5 are the file's, with its tags
-        "bare_bytes": pl.Int64,  # without its tags; null where it has none
-        "bare_md5": pl.String,
-        "spread": pl.Int16,  # how many of 256 gray values it uses; null where they are many
-        "mtime_ns": pl.Int64,
-        "ctime_ns": pl.Int64,
-        "inode": pl.UInt64,
-        "thumbnail": pl.Binary,
-        "pass": pl.Int16,
-    }
-)
 _NEXT_TO_NOTHING: Final = 16  # of 256 gray values: 12 bits in 16
 _LOW_STD: Final = 20.0  # no picture of so small a spread has a larger one
 _HEADER_BYTES: Final = (4096, 2**16)  # enough for almost all headers; else the whole file
@@ -123,22 +112,21 @@ def inspect(
     known, touched = _unchanged(folder, sound["path"], cache)
     paths = _missing(sound["path"], known["path"])
 
-    tables, unsaved, done = [known], list[pl.DataFrame](), len(known)
+    saved, new, done = [known], list[pl.DataFrame](), len(known)
     progress("pictures", done, len(sound))
     for table in _inspect_shards(folder, paths, engine):
-        unsaved.append(table)
+        new.append(table)
         done += len(table)
         progress("pictures", done, len(sound))
-        if sum(map(len, unsaved)) >= max(_SAVE_EVERY, len(sound) // 50):
-            tables.append(pl.concat(unsaved, rechunk=True))
-            unsaved = []
+        if sum(map(len, new)) >= max(_SAVE_EVERY, len(sound) // 50):
+            some, new = pl.concat(new, rechunk=True), []
             if cache:
-                _write_cache(cache.with_suffix(f".{len(_parts(cache))}{cache.suffix}"), tables[-1])
-    inspected = pl.concat([*tables, *unsaved])
-    if cache and (paths or touched or _parts(cache)):
-        _write_cache(cache, inspected.sort("path"))
-        for part in _parts(cache):
-            part.unlink()
+                picture_cache.add(cache, some)
+            saved.append(some.drop("thumbnail"))
+    rest = pl.concat([INSPECTED.to_frame(), *new])
+    if cache and (paths or touched or picture_cache.has_parts(cache)):
+        picture_cache.put(cache, pl.concat(saved), rest)
+    inspected = pl.concat([*saved, rest.drop("thumbnail")], rechunk=True)
     if to_publish:
         inspected = _as_published(inspected)
     refused = found.filter(pl.col("problem").is_not_null())
@@ -158,38 +146,49 @@ def require_upright(pictures: pl.DataFrame) -> pl.DataFrame:
 
 
 def thumbnails(
-    folder: Path, pictures: pl.DataFrame, image_ids: list[str], *, engine: Engine = HERE, cache: Path | None = None
+    folder: Path, pictures: pl.DataFrame, image_ids: pl.Series, *, engine: Engine = HERE, cache: Path | None = None
 ) -> npt.NDArray[np.uint8]:
     """The 32×32 thumbnails that `similarity.near_duplicates` asks for, n×32×32, from the cache where there is one.
 
     Raises SourceError for a picture that changed since it was inspected.
     """
-    wanted = pictures.filter(pl.col("image_id").is_in(image_ids))
+    places = pl.DataFrame({"image_id": image_ids}).with_row_index("place")
+    wanted = pictures.select("image_id", "path", "pixels_md5").join(places, on="image_id")
     known, _ = _unchanged(folder, wanted["path"], cache)
-    tables = [known, *_inspect_shards(folder, _missing(wanted["path"], known["path"]), engine)]
-    sound = pl.concat(tables).join(wanted, on=["image_id", "pixels_md5"], how="semi")
-    by_id = dict(sound.select("image_id", "thumbnail").iter_rows())
-    if changed := [image_id for image_id in image_ids if image_id not in by_id]:
-        raise SourceError(f"{folder}: the picture {changed[0]} changed while it was worked on. Run it again.")
-    shape = (len(image_ids), similarity.SIDE_PX, similarity.SIDE_PX)
-    return np.frombuffer(b"".join(by_id[image_id] for image_id in image_ids), np.uint8).reshape(shape)
+    small = np.empty((len(image_ids), similarity.SIDE_PX, similarity.SIDE_PX), np.uint8)
+    missing = np.ones(len(image_ids), bool)
+    looked = _inspect_shards(folder, _missing(wanted["path"], known["path"]), engine)
+    for table in chain(picture_cache.with_thumbnails(cache, known) if cache else (), looked):
+        sound = table.join(wanted, on=["image_id", "pixels_md5"])
+        small[sound["place"]] = similarity.unpacked(sound["thumbnail"])
+        missing[sound["place"]] = False
+    if missing.any():
+        changed = image_ids[int(missing.argmax())]
+        raise SourceError(f"{folder}: the picture {changed} changed while it was worked on. Run it again.")
+    return small
 
 
 class Thumbnails:
-    """The thumbnails of all sound `pictures`, fetched when the first is asked for (`thumbnails`)."""
+    """The thumbnails of all sound `pictures`, fetched when the first is asked for.
 
-    def __init__(self, folder: Path, pictures: pl.DataFrame, *, engine: Engine = HERE, cache: Path | None = None):
-        """Look at nothing yet."""
-        self._ids = pictures.filter(pl.col("problem").is_null())["image_id"].unique().sort().to_list()
-        self._fetch = partial(thumbnails, folder, pictures, self._ids, engine=engine, cache=cache)
-        self._place = {image_id: place for place, image_id in enumerate(self._ids)}
+    Of pictures with equal pixels one is kept, in the order of their first image_ids: whoever asks for just these gets
+    them without a copy.
+    """
+
+    def __init__(self, pictures: pl.DataFrame, fetch: Callable[[pl.DataFrame, pl.Series], npt.NDArray[np.uint8]]):
+        """Look at nothing yet. fetch: `thumbnails` of their folder."""
+        distinct = similarity.distinct(pictures)
+        sound = pictures.filter(pl.col("problem").is_null()).select("image_id", "pixels_md5")
+        self._places = sound.join(distinct.with_row_index("place"), on="pixels_md5").select("image_id", "place")
+        self._fetch = partial(fetch, pictures, distinct["image_id"])
         self._all: npt.NDArray[np.uint8] | None = None
 
-    def __call__(self, image_ids: list[str]) -> npt.NDArray[np.uint8]:
+    def __call__(self, image_ids: pl.Series) -> npt.NDArray[np.uint8]:
         """n×32×32 gray values."""
         if self._all is None:
             self._all = self._fetch()
-        return self._all[[self._place[image_id] for image_id in image_ids]]
+        asked = pl.DataFrame({"image_id": image_ids}).join(self._places, on="image_id", maintain_order="left")["place"]
+        return self._all if asked.equals(pl.arange(len(self._all), dtype=pl.UInt32, eager=True)) else self._all[asked]
 
 
 def measured(
@@ -205,27 +204,30 @@ def measured(
 
     What any of the `caches` knows by its MD5 is not opened; what none does is looked at, and kept in the first of them.
     """
-    known = _recalled([table for cache in caches for table in _read_cache(cache)])
+    known = _recalled([table for cache in caches for table in picture_cache.scan(cache)], files)
     new = files.join(known, on="md5", how="anti")
     looked, done = list[pl.DataFrame](), files.height - new.height
     for table in _inspect_shards(folder, new["path"].to_list(), engine):
         looked.append(table)
         progress("known pictures", done := done + table.height, files.height)
     if caching and looked:
-        _write_cache(caches[0], pl.concat([*_read_cache(caches[0]), *looked], rechunk=True))
-    found = pl.concat([known, _recalled(looked)]).drop_nulls().unique("md5", keep="first")
+        before = picture_cache.measured(caches[0]).unique([*picture_cache.FILE, "md5"])
+        picture_cache.put(caches[0], before, pl.concat(looked))
+    new = _recalled([table.lazy() for table in looked], files)
+    found = pl.concat([known, new]).drop_nulls().unique("md5", keep="first")
     return files.select("image_id", "md5").join(found, on="md5")
 
 
-def _recalled(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def _recalled(tables: Sequence[pl.LazyFrame], files: pl.DataFrame) -> pl.DataFrame:
     """What the caches know of published pictures, by their MD5."""
-    every = pl.concat([_INSPECTED.to_frame(), *tables]).filter(pl.col("pass") == _PASS)
-    return every.select(pl.coalesce("bare_md5", "md5").alias("md5"), "pixels_md5", "phash", "thumbnail")
+    every = pl.concat([INSPECTED.to_frame().lazy(), *tables]).filter(pl.col("pass") == PASS)
+    found = every.select(pl.coalesce("bare_md5", "md5").alias("md5"), "pixels_md5", "phash", "thumbnail")
+    return found.join(files.lazy(), on="md5", how="semi").collect()
 
 
 def inspect_shard(folder: Path, paths: list[str]) -> pl.DataFrame:
     """Look at the pictures at `paths` in `folder`, in this process: PICTURES and what the cache keeps beside it."""
-    return pl.DataFrame([_inspect_one(folder, path) for path in paths], schema=_INSPECTED)
+    return pl.DataFrame([_inspect_one(folder, path) for path in paths], schema=INSPECTED)
 
 
 def _as_published(inspected: pl.DataFrame) -> pl.DataFrame:
@@ -269,7 +271,7 @@ def _header_size(path: Path) -> tuple[int, int] | None:
 
 
 def _inspect_one(folder: Path, path: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"image_id": os.path.splitext(os.path.basename(path))[0], "path": path, "pass": _PASS}
+    row: dict[str, Any] = {"image_id": os.path.splitext(os.path.basename(path))[0], "path": path, "pass": PASS}
     try:
         with (folder / path).open("rb", buffering=0) as file:
             status = os.fstat(file.fileno())
@@ -329,28 +331,29 @@ def _unchanged(folder: Path, paths: pl.Series, cache: Path | None) -> tuple[pl.D
     A link to a file, as in a dataset, changes its inode's time, and so does new content under the old size and time of
     writing: such a file is read once more, and known by its MD5.
     """
-    nothing = _INSPECTED.to_frame()
-    if cache is None:
-        return nothing, False
-    known = pl.concat([nothing, *_read_cache(cache)])
+    known = picture_cache.measured(cache) if cache else MEASURED.to_frame()
     if known.is_empty():
-        return nothing, False
-    now = []
-    for path in paths:
-        try:
-            status = os.stat(folder / path)
-        except OSError:
-            continue  # gone: looking at it will say so
-        now.append({"path": path, "bytes": status.st_size, "pass": _PASS, **_times(status)})
-    key = ["path", "bytes", "mtime_ns", "inode", "pass"]
-    there = pl.DataFrame(now, schema={name: _INSPECTED[name] for name in [*key, "ctime_ns"]})
-    same = known.join(there, on=key, suffix="_now").unique("path")
+        return known, False
+    now = _statuses(folder, paths).with_columns(pl.lit(PASS, MEASURED["pass"]).alias("pass"))
+    same = known.join(now, on=picture_cache.FILE, suffix="_now").unique("path")
     is_touched = pl.col("ctime_ns") != pl.col("ctime_ns_now")
     touched = same.filter(is_touched)
     with ThreadPoolExecutor() as pool:
         md5s = list(pool.map(_md5_of, [folder / path for path in touched["path"]]))
     again = touched.filter(pl.Series(md5s, dtype=pl.String) == touched["md5"]).with_columns(ctime_ns="ctime_ns_now")
-    return pl.concat([same.filter(~is_touched), again]).select(_INSPECTED.names()), not touched.is_empty()
+    return pl.concat([same.filter(~is_touched), again]).select(MEASURED.names()), not touched.is_empty()
+
+
+def _statuses(folder: Path, paths: pl.Series) -> pl.DataFrame:
+    """Size, inode and times of the files that are there; of one that is gone, looking at it will say so."""
+    rows = np.zeros(len(paths), [("bytes", "i8"), ("mtime_ns", "i8"), ("ctime_ns", "i8"), ("inode", "u8")])
+    there = np.zeros(len(paths), bool)
+    for place, path in enumerate(paths):
+        with suppress(OSError):
+            status = os.stat(os.path.join(folder, path))
+            rows[place] = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+            there[place] = True
+    return pl.DataFrame(rows).with_columns(path=paths).filter(there)
 
 
 def _md5_of(path: Path) -> str | None:
@@ -363,22 +366,3 @@ def _md5_of(path: Path) -> str | None:
 
 def _missing(paths: pl.Series, known: pl.Series) -> list[str]:
     return paths.filter(~paths.is_in(known.implode())).to_list()
-
-
-def _parts(cache: Path) -> list[Path]:
-    """What a run has saved so far, or a killed one left."""
-    return list(cache.parent.glob(f"{cache.stem}.*{cache.suffix}"))
-
-
-def _read_cache(cache: Path) -> Iterator[pl.DataFrame]:
-    """Its tables; one that is not ours or is damaged is passed over: it is only a cache."""
-    for place in (cache, *_parts(cache)):
-        with suppress(OSError):  # none yet
-            known = sealed.decode(place.read_bytes())
-            if known is not None and known.schema == _INSPECTED:
-                yield known
-
-
-def _write_cache(cache: Path, table: pl.DataFrame) -> None:
-    """Keep what follows from a file's bytes; one that could not be read may be readable the next time."""
-    files.write_atomic(cache, sealed.encode(table.filter(pl.col("md5").is_not_null())))

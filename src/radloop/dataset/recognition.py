@@ -17,7 +17,7 @@ from radloop.tables import ASSIGNMENT, GROUPS
 # image_id: of a picture of the new version; remembered, split: of the held-out one that it is; by: how that was seen.
 RECOGNIZED: Final = pl.Schema({"image_id": pl.String, "remembered": pl.String, "split": pl.String, "by": pl.String})
 
-Thumbnails = Callable[[list[str]], npt.NDArray[np.uint8]]  # image ids -> n×32×32 gray values
+Thumbnails = Callable[[pl.Series], npt.NDArray[np.uint8]]  # image ids -> n×32×32 gray values
 
 
 def recognize(
@@ -75,9 +75,9 @@ def _alike(pictures: pl.DataFrame, memory: pl.DataFrame, thumbnails: Thumbnails)
     if pictures.is_empty() or seen.is_empty():
         return RECOGNIZED.to_frame()
     ids = pictures["image_id"].to_list()
-    small = similarity.unpacked(seen["thumbnail"])
+    pairs = similarity.find(similarity.unpacked(seen["thumbnail"]), thumbnails(pictures["image_id"]))
     names = seen.select("image_id", "split").rows()
-    rows = [(ids[picture], *names[other], "likeness") for other, picture in similarity.find(small, thumbnails(ids))]
+    rows = [(ids[picture], *names[other], "likeness") for other, picture in pairs]
     return pl.DataFrame(rows, schema=RECOGNIZED, orient="row")
 
 

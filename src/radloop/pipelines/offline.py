@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,20 +160,20 @@ def transform(
         gathered = gathering.gather(data, pictures.find(folder_of_pictures), wishes, continued, options, incoming)
         labelled = gathered.found.join(gathered.valid.findings, on="image_id", how="semi")
         inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
-        thumbnails = pictures.Thumbnails(folder_of_pictures, inspected, engine=engine, cache=cache)
-        inspected = incoming.checked(pictures.require_upright(inspected), thumbnails)
+        some = partial(pictures.thumbnails, folder_of_pictures, engine=engine, cache=cache)
+        inspected = incoming.checked(pictures.require_upright(inspected), partial(some, inspected))
         gathered, inspected = gathering.without_forgotten(gathered, inspected, continued.stones)
         valid = refusing.with_pictures(options, gathered.valid, inspected, name=data.title).without_origins
         gathered = replace(gathered, valid=valid)  # nothing else is kept of the rows
 
+        thumbnails = pictures.Thumbnails(inspected, some)
         duplicates = similarity.near_duplicates(inspected, thumbnails, engine=engine)
         patients = pl.concat([valid.patients, incoming.patients])
         grouping = splits.group(valid.findings["image_id"], patients=patients, duplicates=duplicates)
         recognized = continuing.recognize(continued, inspected, thumbnails, incoming.remembered)
         links = [grouping.groups, *continuing.links(continued, recognized, patients), incoming.groups]
         assignment = _assigned(options, valid.findings, links, gathered, incoming.assignment(continued))
-        proven = _proven(options, valid, assignment, gathered.taxonomy, continued, incoming)
-        proven |= similarity.recorded(inspected)
+        proven = _proven(options, valid, assignment, gathered.taxonomy, continued, incoming, inspected)
         ancestry = continuing.ancestry(continued, inspected, assignment, patients, proven, thumbnails)
         account = accounting.account(data, options, wishes, valid, proven, ancestry, incoming.table)
         built = plan.build(valid.findings, inspected, assignment, gathered.taxonomy, labelling, account)
@@ -354,8 +355,9 @@ def _proven(
     taxonomy: Taxonomy,
     continued: Continued,
     incoming: Joining,
+    inspected: pl.DataFrame,
 ) -> dict[str, Any]:
-    return proof.of(
+    told = proof.of(
         valid.findings,
         assignment,
         _wanted(options, assignment),
@@ -364,6 +366,7 @@ def _proven(
         previous=incoming.before(continued),
         before=continued.proof,
     )
+    return told | similarity.recorded(inspected)
 
 
 def _difference(earlier: Earlier | None, built: Plan, taxonomy: Taxonomy) -> Difference | None:

@@ -183,8 +183,9 @@ def ancestry(
     earlier = continued.earlier
     lineage = earlier.lineage if earlier else heldout.lineage_of(inspected.join(assignment, on="image_id", how="semi"))
     held_out = splits.held_out(assignment)
+    images = thumbnails(pl.Series(held_out)) if held_out else ()
     small = pl.DataFrame(
-        {"image_id": held_out, "thumbnail": [one.tobytes() for one in thumbnails(held_out)] if held_out else []},
+        {"image_id": held_out, "thumbnail": [one.tobytes() for one in images]},
         schema={"image_id": pl.String, "thumbnail": pl.Binary},
     )
     grown = heldout.grow(continued.memory, assignment, inspected, small, heldout.patients_of(patients, lineage))

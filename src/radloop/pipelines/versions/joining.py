@@ -117,7 +117,7 @@ class Joining:
             pl.col("told").is_null(),
             pl.col("pixels_md5") != pl.col("came_pixels"),
         )
-        smaller = thumbnails(maybe["image_id"].to_list()) if maybe.height else ()
+        smaller = thumbnails(maybe["image_id"]) if maybe.height else ()
         pairs = zip(maybe["image_id"], maybe["small"], smaller, strict=True)
         others = [image_id for image_id, small, now in pairs if not _is_same(small, now)]
         problem = (
