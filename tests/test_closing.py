@@ -283,6 +283,18 @@ def test_refusals_are_counted_by_their_code_and_never_by_their_words(place):
     assert dict(done.reasons.filter(fate="refused").select("code", "feedback").iter_rows()) == expected
 
 
+def test_reasons_are_the_same_counted_in_parts(place, monkeypatch):
+    for name, confidence in (("b", "high"), ("a", "low"), ("c", "none"), ("d", None)):
+        put(place / "out" / "feedback", f"{name}.json", bare(confidence=confidence))
+    give(place, images(place, "test")[0], (3, 0.5, HEART))
+    give(place, images(place, "production")[0], (3, 0.5, HEART))
+    whole = retrain(place).reasons
+    assert whole.row(0) == ("refused", "bad-confidence", 4, 'confidence "low": expected a number')
+    assert "kept" not in whole["fate"]
+    monkeypatch.setattr(retraining, "_ROWS_AT_ONCE", 1)
+    assert retrain(place).reasons.equals(whole)
+
+
 def test_summary_names_each_reason_with_an_example(place, capsys):
     put(place / "out" / "feedback", "x.json", bare(confidence="high"))
     give(place, images(place, "production")[0], (3, 0.5, HEART))

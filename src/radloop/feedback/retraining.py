@@ -209,11 +209,13 @@ def _flags(seen: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     inside = [pl.col(edge).clip(0, 1) for edge in EDGES]
     flat = (inside[2] - inside[0] < reviews.SMALLEST_SIDE) | (inside[3] - inside[1] < reviews.SMALLEST_SIDE)
     drawn = pl.col("sure") if rule.policy == "threshold" else pl.lit(value=True)
-    return seen.group_by("feedback_id").agg(
-        sure=pl.col("sure").any(),
-        doubtful=((pl.col("confidence") >= rule.doubtful) & ~pl.col("sure")).any(),
-        flat=(flat & drawn).any(),
-    )
+    flags = {
+        "sure": pl.col("sure"),
+        "doubtful": (pl.col("confidence") >= rule.doubtful) & ~pl.col("sure"),
+        "flat": flat & drawn,
+    }
+    told = seen.select("feedback_id", **flags)  # of each box first: the edges are not needed while these are grouped
+    return told.group_by("feedback_id").agg(pl.col(*flags).any())
 
 
 def _reasons(rule: Rule, idle: _Idle) -> list[_Reason]:

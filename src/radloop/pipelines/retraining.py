@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -29,6 +30,8 @@ from radloop.storage.publish import Published
 from radloop.tables import HELD_OUT, PREDICTION
 from radloop.taxonomy import Taxonomy
 from radloop.words import AUDIT, INCOMING, SPLITS, WITHHELD, several
+
+_ROWS_AT_ONCE: Final = 250_000  # feedbacks: sorting or grouping all of a million would copy them
 
 
 @dataclass(frozen=True)
@@ -251,13 +254,17 @@ def _by_class(rows: pl.DataFrame, classes: Taxonomy) -> dict[str, int]:
 
 def _reasons(decided: Decided) -> pl.DataFrame:
     """Why feedback does not train, the most frequent reason first; what is disputed is one reason."""
-    return (
-        decided.fates.filter(pl.col("fate") != "kept")
-        .sort("file")
-        .group_by("fate", "code", maintain_order=True)
-        .agg(pl.len().alias("feedback"), example=pl.col("reason").first())
-        .sort("feedback", "code", descending=[True, False])
-    )
+    why = decided.fates.select("fate", "code", "reason", "file")
+    parts = [_by_reason(some, pl.len()) for some in (why.clear(), *why.iter_slices(_ROWS_AT_ONCE))]
+    counted = _by_reason(pl.concat(parts), pl.col("feedback").sum()).filter(pl.col("fate") != "kept")
+    ordered = counted.sort("feedback", "code", "file", descending=[True, False, False])
+    return ordered.select("fate", "code", "feedback", example="reason")
+
+
+def _by_reason(rows: pl.DataFrame, count: pl.Expr) -> pl.DataFrame:
+    """One row for each fate and code, with the first file that met it."""
+    first = pl.col("reason").get(pl.col("file").arg_min())
+    return rows.group_by("fate", "code").agg(first, pl.col("file").min(), feedback=count.cast(pl.UInt32))
 
 
 def _refused(decided: Decided) -> pl.DataFrame:
@@ -286,20 +293,24 @@ def _documents(
     said = {name: (reviewed / name).read_bytes() for name in decided.reviews["file"].sort()}
     round_id = hashlib.sha256(b"\0".join([table, *(name.encode() for name in said)])).hexdigest()[:12]
     told = tree.json_file(report)
-    held_out = decided.fates.filter(pl.col("split").is_in(WITHHELD)).sort("file")
     documents = {
         tree.RETRAIN_TABLE: table,
         tree.REPORT: told,
         tree.REFUSED: _refused(decided).write_csv().encode(),
-        tree.WITHHELD: held_out.select(
-            "file", "feedback_id", "image_id", "split", "code", "reason", included=pl.col("fate") != "withheld"
-        )
-        .write_csv()
-        .encode(),
+        tree.WITHHELD: _withheld(decided),
     }
     return round_id, documents | {
         f"{tree.ROUNDS}{round_id}/{name}": data for name, data in {tree.REPORT: told, **said}.items()
     }
+
+
+def _withheld(decided: Decided) -> bytes:
+    """withheld.csv: the feedback on held-out images, and whether it trains all the same."""
+    said = ("file", "feedback_id", "image_id", "split", "code", "reason")
+    held_out = decided.fates.filter(pl.col("split").is_in(WITHHELD))
+    written = BytesIO()  # a text would be there twice
+    held_out.select(*said, included=pl.col("fate") != "withheld").sort("file").write_csv(written)
+    return written.getvalue()
 
 
 def _earlier_rounds(folder: Path, store: Store, stones: pl.DataFrame) -> dict[str, bytes]:

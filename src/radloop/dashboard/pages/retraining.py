@@ -28,6 +28,7 @@ _FATES = {
     "refused": "cannot be used",
 }
 
+_ROWS_AT_ONCE: Final = 250_000  # feedbacks: grouping all of a million would copy them
 _CALIBRATED: Final = "their class's threshold"
 _ONE: Final = "one threshold"
 _THRESHOLDS: Final = pl.Schema(
@@ -169,7 +170,7 @@ def _counted_rows(rows: pl.DataFrame) -> str:
 
 
 def _why(decided: Decided) -> None:
-    why = _counted(decided.fates.filter(pl.col("code").is_not_null()))
+    why = _counted(decided.fates)
     st.markdown("**Why the rest does not train**")
     st.dataframe(why, hide_index=True, key="why")
     held = decided.fates.filter(pl.col("fate").is_in(["withheld", "disputed", "refused"]))
@@ -183,9 +184,16 @@ def _why(decided: Decided) -> None:
 
 
 def _counted(fates: pl.DataFrame) -> pl.DataFrame:
-    """fate, code, reason (the first of its kind), split, feedbacks: the most frequent first."""
-    counted = fates.group_by("fate", "code", "split").agg(pl.col("reason").min(), feedbacks=pl.len())
-    ordered = counted.sort("feedbacks", "fate", "code", "split", descending=[True, False, False, False])
+    """fate, code, reason (the first of its kind), split, feedbacks: of those with a code, the most frequent first."""
+    by, needed = ["fate", "code", "split"], fates.select("fate", "code", "split", "reason")
+    parts = [
+        some.group_by(by).agg(pl.col("reason").min(), feedbacks=pl.len())
+        for some in (needed.clear(), *needed.iter_slices(_ROWS_AT_ONCE))
+    ]
+    whole = pl.concat(parts).group_by(by).agg(pl.col("reason").min(), pl.col("feedbacks").sum())
+    ordered = whole.drop_nulls("code").sort(
+        "feedbacks", "fate", "code", "split", descending=[True, False, False, False]
+    )
     return ordered.select("fate", "code", "reason", "split", "feedbacks")
 
 
