@@ -53,8 +53,8 @@ def of(
 
 def _moved_before(before: Mapping[str, Any], assignment: pl.DataFrame) -> list[dict[str, str]]:
     """The moves of all versions before, by image."""
-    here = set(assignment["image_id"])
     told = [*before.get("moved_before", []), *before.get("moves", [])]
+    here = set(assignment["image_id"]) if told else set()
     return sorted((move for move in told if move["image_id"] in here), key=lambda move: str(move["image_id"]))
 
 
@@ -136,12 +136,17 @@ def _measure(findings: pl.DataFrame, assignment: pl.DataFrame, classes: Taxonomy
 
 
 def _groups(images: pl.DataFrame) -> dict[str, int]:
-    members = images.group_by("group").agg(images=pl.len(), splits=pl.col("split").n_unique())
+    split = pl.Series("split", splits.numbers(images["split"]))
+    members = (
+        images.select("group", split)
+        .group_by("group")
+        .agg(images=pl.len(), splits=pl.col("split").min() != pl.col("split").max())
+    )
     return {
         "number": members.height,
         "of_several_images": int((members["images"] > 1).sum()),
         "largest": int(members["images"].max() or 0),  # type: ignore[arg-type]
-        "in_two_splits": int((members["splits"] > 1).sum()),
+        "in_two_splits": int(members["splits"].sum()),
     }
 
 

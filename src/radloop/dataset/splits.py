@@ -52,7 +52,7 @@ def group(image_ids: pl.Series, *, patients: pl.DataFrame, duplicates: pl.DataFr
     over and over or pictures with nothing on them, and would go to one split together. A patient may well have that
     many pictures: a warning.
     """
-    ids = image_ids.unique().sort()
+    ids = unique(image_ids)
     limit = max(LARGE_GROUP_IMAGES, int(LARGE_GROUP_SHARE * len(ids)))
     for name, images in _large(duplicates.filter(pl.col("image_id").is_in(ids.implode())), limit):
         raise SplitError(
@@ -70,8 +70,9 @@ def group(image_ids: pl.Series, *, patients: pl.DataFrame, duplicates: pl.DataFr
 
 
 def _large(groups: pl.DataFrame, limit: int) -> list[tuple[str, list[str]]]:
-    members = groups.unique().group_by("group").agg(pl.col("image_id").sort()).sort("group")
-    return list(members.filter(pl.col("image_id").list.len() > limit).iter_rows())
+    some = groups.group_by("group").len().filter(pl.col("len") > limit)
+    members = groups.join(some, on="group", how="semi").unique().group_by("group").agg(pl.col("image_id").sort())
+    return list(members.filter(pl.col("image_id").list.len() > limit).sort("group").iter_rows())
 
 
 def _named(images: Sequence[str]) -> str:
@@ -86,22 +87,28 @@ def join(ids: pl.Series, links: Sequence[pl.DataFrame]) -> pl.DataFrame:
     edges = pl.concat(
         link.select("image_id", value=pl.nth(1), kind=pl.lit(kind, dtype=pl.Int8)) for kind, link in enumerate(links)
     ).drop_nulls()
-    nodes = pl.concat([ids, edges["image_id"]]).unique().sort()
-    number = pl.DataFrame({"image_id": nodes}).with_row_index("image")
+    nodes = pl.concat([ids, edges["image_id"].filter(~edges["image_id"].is_in(ids.implode()))])
+    number = pl.DataFrame({"image_id": nodes}).unique(maintain_order=True).with_row_index("image")
     edges = edges.join(number, on="image_id").select("image", value=pl.struct("kind", "value").rank("dense"))
     image, value = edges["image"].to_numpy().astype(np.int64), edges["value"].to_numpy().astype(np.int64)
-    size = len(nodes) + (int(value.max()) if value.size else 0)
+    size = number.height + (int(value.max()) if value.size else 0)
     _, component = connected_components(
-        coo_array((np.ones(image.size, dtype=np.int8), (image, len(nodes) + value - 1)), shape=(size, size)),
+        coo_array((np.ones(image.size, dtype=np.int8), (image, number.height + value - 1)), shape=(size, size)),
         directed=False,
     )
-    found = number.with_columns(component=pl.Series(component[: len(nodes)]))
-    return (
-        found.filter(pl.col("image_id").is_in(ids.implode()))
-        .select("image_id", group=pl.col("image_id").min().over("component"))
-        .sort("image_id")
-        .match_to_schema(GROUPS)
-    )
+    own = component[: len(ids)]
+    first = np.zeros(size, dtype=np.int64)
+    first[own[::-1]] = np.arange(len(ids))[::-1]  # of several the last counts: the smallest
+    return pl.DataFrame({"image_id": ids, "group": ids.gather(first[own])}).match_to_schema(GROUPS)
+
+
+def unique(image_ids: pl.Series) -> pl.Series:
+    """Each once, sorted."""
+    if image_ids.is_sorted():
+        return image_ids.filter(
+            image_ids.ne_missing(image_ids.shift()) | (pl.int_range(len(image_ids), eager=True) == 0)
+        )
+    return image_ids.unique().sort()
 
 
 def assign(
@@ -240,8 +247,8 @@ def held_out(assignment: pl.DataFrame) -> list[str]:
 
 def numbers(names: pl.Series) -> Ints:
     """0..5 in the order of SPLITS; -1 for null."""
-    numbers = dict(zip(SPLITS, range(len(SPLITS)), strict=True))
-    return np.array([numbers.get(name, -1) for name in names], dtype=np.int64)
+    found = names.replace_strict(SPLITS, range(len(SPLITS)), default=-1, return_dtype=pl.Int64)
+    return found.fill_null(-1).to_numpy().copy()
 
 
 def count(findings: pl.DataFrame, images: pl.DataFrame, classes: Taxonomy) -> Ints:
@@ -250,16 +257,17 @@ def count(findings: pl.DataFrame, images: pl.DataFrame, classes: Taxonomy) -> In
     """
     used = findings.filter("used") if "used" in findings.columns else findings
     width = len(classes) + 3
-    seen = used.join(images, on="image_id").select(
-        "number", "image_id", "class_id", column=classes.to_file(pl.col("class_id"))
-    )
-    boxes = seen.filter(pl.col("class_id").is_not_null()).with_columns(column=width + BOXES)
-    one = images.select("number", "image_id", column=width + IMAGES)
-    labelled = seen.drop("class_id").unique()
-    cells = pl.concat([frame.select("number", pl.col("column").cast(pl.Int64)) for frame in (labelled, one, boxes)])
-    counts = np.zeros((images["number"].n_unique(), width), dtype=np.int64)
-    np.add.at(counts, (cells["number"].to_numpy(), cells["column"].to_numpy()), 1)
-    return counts
+    numbered = images.select("image_id", "number").with_row_index("image")
+    seen = used.select("image_id", "class_id").join(numbered, on="image_id", maintain_order="none")
+    seen = seen.select("image", "number", "class_id", column=classes.to_file(pl.col("class_id")).cast(pl.Int64))
+    once = seen.select(place=pl.col("image").cast(pl.Int64) * width + pl.col("column"), number="number").unique("place")
+    cells = [
+        once.select(cell=pl.col("number") * width + pl.col("place") % width),
+        numbered.select(cell=pl.col("number") * width + width + IMAGES),
+        seen.filter(pl.col("class_id").is_not_null()).select(cell=pl.col("number") * width + width + BOXES),
+    ]
+    counts = np.bincount(pl.concat(cells)["cell"].to_numpy(), minlength=images["number"].n_unique() * width)
+    return counts.reshape(-1, width).astype(np.int64, copy=False)
 
 
 def sums(counts: Ints, split: Ints) -> Ints:
