@@ -24,7 +24,8 @@ EXACT: Final = 200_000  # thumbnails, up to which no index chooses what is compa
 _SHARDS: Final = 4  # for each place of an engine, so that a quick one does more of them
 _SAMPLE: Final = 4_096  # thumbnails whose movements are looked at
 _NOISE: Final = 0.05  # in each direction, beside what is moved: of the variance, in a basis of unit vectors
-_HALF_PRECISION: Final = 0.002  # by which what is kept in half precision may err
+_STEPS: Final = 127  # of one, in which bases are kept in a byte for each number
+_COARSE: Final = 0.02  # by which the variance that they explain may err: five standard deviations of that
 _AT_ONCE: Final = 16_384  # pairs looked at
 _OF_EITHER_SIGN: Final = float(np.sqrt(1 - CORRELATION**2))  # nearer to nothing a sign may differ within a pair
 
@@ -121,23 +122,20 @@ class _Index:
     setup: Setup
     small: Thumbnails
     low: Floats  # of the whole thumbnails: n×36, as unit vectors, all on one side of `middle`
-    bases: npt.NDArray[np.float16]  # n×36×10: what each explains of the lowest frequencies
+    bases: npt.NDArray[np.int8]  # n×36×10: what each explains of the lowest frequencies, in `_STEPS`
     middle: Floats  # 36: their mean
     turned: Floats  # 36×36, from the lowest frequencies to what the index holds
-    lists: npt.NDArray[np.uint8]  # of FAISS, serialized
+    index: Any  # of FAISS
 
     @property
     def parts(self) -> int:
         return -(-len(self.small) // ROWS)
 
     def opened(self) -> Search:
-        import faiss
+        self.index.nprobe = self.setup.probes
+        return self._pairs
 
-        index: Any = faiss.deserialize_index(self.lists)
-        index.nprobe = self.setup.probes
-        return partial(self._pairs, index)
-
-    def _pairs(self, index: Any, part: int) -> Pairs:
+    def _pairs(self, part: int) -> Pairs:
         """Which thumbnails explain those of a part, in any view."""
         numbers = range(len(self.small))[part * ROWS : (part + 1) * ROWS]
         seen = comparison.look(self.small[numbers.start : numbers.stop])
@@ -146,14 +144,14 @@ class _Index:
             low = seen.low.copy()
             if mirrored:
                 low[:, alignment.ODD] *= -1
-            picture, asked = self._proposed(index, low)
+            picture, asked = self._proposed(low)
             other = picture != numbers.start + asked % len(numbers)
             pairs.append(self._confirmed(seen, picture[other], asked[other], low, mirrored=mirrored))
         found = comparison.joined(pairs)
         found[:, 1] += numbers.start
         return found
 
-    def _proposed(self, index: Any, low: Floats) -> tuple[Pairs, Pairs]:
+    def _proposed(self, low: Floats) -> tuple[Pairs, Pairs]:
         """Numbers of thumbnails, and for each the row of `low` that it may explain."""
         import faiss
 
@@ -162,7 +160,7 @@ class _Index:
         either = np.flatnonzero(np.abs(side) <= _OF_EITHER_SIGN)
         rows = np.concatenate([np.arange(len(low)), either])
         sides = np.concatenate([np.where(side < 0, -1, 1), np.where(side[either] < 0, 1, -1)]).astype(np.float32)
-        ends, _, found = index.range_search((low[rows] * sides[:, None]) @ self.turned, self.setup.radius**2)
+        ends, _, found = self.index.range_search((low[rows] * sides[:, None]) @ self.turned, self.setup.radius**2)
         return found, np.repeat(rows, np.diff(ends.astype(np.intp)))
 
     def _confirmed(self, seen: Seen, picture: Pairs, asked: Pairs, low: Floats, *, mirrored: bool) -> Pairs:
@@ -194,8 +192,8 @@ class _Index:
         possible = np.abs(np.einsum("ni,ni->n", low[asked], self.low[picture])) >= CORRELATION
         picture, asked = picture[possible], asked[possible]
         explained = np.einsum("ni,nij->nj", low[asked], self.bases[picture].astype(np.float32))
-        least = seen.lengths[asked] * (1 - alignment.squares(explained))
-        allowed = np.where(asked < len(seen.small), 1 - comparison.NEAR, 1 - comparison.LIKENESS) + _HALF_PRECISION
+        least = seen.lengths[asked] * (1 - alignment.squares(explained) / _STEPS**2)
+        allowed = np.where(asked < len(seen.small), 1 - comparison.NEAR, 1 - comparison.LIKENESS) + _COARSE
         possible[possible] = least <= allowed
         return possible
 
@@ -208,11 +206,10 @@ def _index(small: Thumbnails, setup: Setup) -> _Index:
     rng = np.random.default_rng(setup.seed)
     sample = np.sort(rng.permutation(len(small))[:_SAMPLE])
     with threadpool_limits(1, "blas"):
-        low, bases = np.empty((len(small), 36), np.float32), np.empty((len(small), 36, 10), np.float16)
+        low = np.empty((len(small), 36), np.float32)
         for block in comparison.ranges(len(small), ROWS):
             rows = slice(block.start, block.stop)
             low[rows], _ = comparison.lowest(alignment.vectors(small[rows]))
-            bases[rows] = alignment.low_bases(alignment.bases(small[rows]))
         middle = low[sample].mean(axis=0)
         middle /= max(float(np.linalg.norm(middle)), 1e-3)
         low *= np.where(low @ middle < 0, -1, 1).astype(np.float32)[:, None]
@@ -224,7 +221,11 @@ def _index(small: Thumbnails, setup: Setup) -> _Index:
         index.train(held)
         index.add(held)
         del held
-    return _Index(setup, small, low, bases, middle, turned, faiss.serialize_index(index))
+        bases = np.empty((len(small), 36, 10), np.int8)
+        for block in comparison.ranges(len(small), ROWS):
+            rows = slice(block.start, block.stop)
+            bases[rows] = np.rint(_STEPS * alignment.low_bases(alignment.bases(small[rows])))
+    return _Index(setup, small, low, bases, middle, turned, index)
 
 
 def _turned(sample: Thumbnails) -> Floats:
