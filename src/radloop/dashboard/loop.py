@@ -1,7 +1,7 @@
 """What dataset, feedback and reviews say together: the numbers of the commands, by the same functions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -141,9 +141,9 @@ def claims() -> worklists.Claims:
 
 @measured
 def decided(dataset: Dataset, said: Feedback, reviewed: Reviewed, rule: Rule) -> Decided:
-    """What `radloop retrain` would do now by `rule`."""
-    synthetic = dataset.simulated
-    return retraining.decide(said.records, judged(dataset, said), reviewed.reviews, rule, synthetic=synthetic)
+    """What `radloop retrain` would do now by `rule`; texts of few values in its fates are Categorical."""
+    now = retraining.decide(said.records, judged(dataset, said), reviewed.reviews, rule, synthetic=dataset.simulated)
+    return replace(now, fates=now.fates.with_columns(pl.col("split", "fate", "code", "reason").cast(pl.Categorical())))
 
 
 @measured

@@ -16,7 +16,7 @@ from radloop.errors import RadloopError
 from radloop.feedback import arrivals, retraining
 from radloop.feedback.retraining import Decided
 from radloop.options import Dashboard
-from radloop.tables import CLASS_ID, DETECTOR
+from radloop.tables import CLASS_ID, DETECTOR, FATES
 from radloop.taxonomy import NOTHING, Taxonomy
 from radloop.words import several
 
@@ -174,7 +174,7 @@ def _why(decided: Decided) -> None:
     st.markdown("**Why the rest does not train**")
     st.dataframe(why, hide_index=True, key="why")
     held = decided.fates.filter(pl.col("fate").is_in(["withheld", "disputed", "refused"]))
-    layout.table(held, key="withheld", opens=links.image_of)
+    layout.table(held.cast(FATES), key="withheld", opens=links.image_of)
     if decided.refused_reviews.height:
         waits = decided.waiting["feedback_id"].n_unique()
         st.error(
@@ -187,7 +187,7 @@ def _counted(fates: pl.DataFrame) -> pl.DataFrame:
     """fate, code, reason (the first of its kind), split, feedbacks: of those with a code, the most frequent first."""
     by, needed = ["fate", "code", "split"], fates.select("fate", "code", "split", "reason")
     parts = [
-        some.group_by(by).agg(pl.col("reason").min(), feedbacks=pl.len())
+        some.cast(pl.String).group_by(by).agg(pl.col("reason").min(), feedbacks=pl.len())
         for some in (needed.clear(), *needed.iter_slices(_ROWS_AT_ONCE))
     ]
     whole = pl.concat(parts).group_by(by).agg(pl.col("reason").min(), pl.col("feedbacks").sum())
