@@ -120,8 +120,10 @@ def test_two_images_of_a_window_cannot_tell(images, tmp_path):
 def test_answers_that_none_changed_are_said_not_to_have(tmp_path):
     feedback(tmp_path / "feedback", named(60), hour=9, mean=100.0)
     feedback(tmp_path / "feedback", named(60), hour=11, mean=100.0)
-    text = plain(windows(tmp_path))
-    assert "On no image of both did an answer change. That is no proof" in text
+    test = windows(tmp_path)
+    assert "On no image of both did an answer change. That is no proof" in plain(test)
+    shifts = json.loads(test.get("plotly_chart")[0].proto.spec)["layout"]["xaxis"]
+    assert (shifts["range"], shifts["dtick"]) == ([-1.05, 1.05], 0.25)  # where all points are at 0, too
 
 
 def test_what_is_not_found_is_no_proof_and_says_what_would_be_missed(tmp_path):

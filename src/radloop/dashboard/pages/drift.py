@@ -278,7 +278,7 @@ def _shifts(compared: pl.DataFrame, tested: pl.DataFrame, first: str, second: st
     figure = figures.dots(
         shown, of="question", value="shift", by="says", title=f"shift of {second} against {first} (−1 … 1)"
     )
-    figure.update_xaxes(range=[-1.05, 1.05])
+    figure.update_xaxes(range=[-1.05, 1.05], dtick=0.25)  # ticks of the whole range, not of the points
     figure.add_vline(x=0, line_width=1, line_color=figures.GREY)
     layout.chart(
         f"How far {second} lies from {first}, question by question",
