@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -29,11 +29,8 @@ MOST_AT_ONCE: Final = 256  # open requests where arrivals come on a clock
 LATE_SECONDS: Final = 0.01  # an arrival that is sent later than this after its moment counts as late
 _LOOK_SECONDS: Final = 0.1  # how often progress is told
 _GRACE_SECONDS: Final = 5.0  # that requests in flight have when a run is stopped; then a detector is told to give up
-_TURN_SECONDS: Final = 0.05  # how long a thread waits for the others' own work before it does its own beside them
+_TURN_SECONDS: Final = 0.05  # how long a thread waits for its turn to tell before it tells beside the others
 _LOOK_AGAIN_SECONDS: Final = 1.0  # how often a detector that is not there yet is looked for, at the latest
-
-_Given = TypeVar("_Given")
-_Made = TypeVar("_Made")
 
 
 class Visit(NamedTuple):
@@ -232,23 +229,20 @@ class _Run:
                 break
         moment = started if intended is None else intended
         answer = Answer(visit, predictions, error, moment, started, time.monotonic(), tries)
-        self._in_turn(self._told, answer)
+        self._told(answer)
         return answer
 
     def _told(self, answer: Answer) -> None:
-        self._tell(answer)
-        with self._lock:
-            self.tallies[answer.visit.stage - 1].add(answer)
-
-    def _in_turn(self, work: Callable[[_Given], _Made], given: _Given) -> _Made:
-        """Do what is the hospital's own work, not the detector's, one thread after the other.
+        """Tell what came of a visit, and count it: one thread after the other, unless that takes long.
 
         Threads that all work at once wait for the interpreter at each call of the system, which costs more than the
         work. A disk that is slow is better asked by many: nobody waits longer than _TURN_SECONDS.
         """
         mine = self._turn.acquire(timeout=_TURN_SECONDS)
         try:
-            return work(given)
+            self._tell(answer)
+            with self._lock:
+                self.tallies[answer.visit.stage - 1].add(answer)
         finally:
             if mine:
                 self._turn.release()
