@@ -149,7 +149,7 @@ def apart(small: Thumbnails, pairs: set[tuple[int, int]]) -> npt.NDArray[np.floa
     ends = np.array(sorted(pairs))
     least = np.full(len(ends), np.inf, np.float32)
     seen = comparison.look(small)
-    for low in (seen.low, np.concatenate([seen.low[:, alignment.EVEN], -seen.low[:, alignment.ODD]], axis=1)):
+    for low in (seen.low, alignment.low_mirrored(seen.low)):
         views = low.reshape(len(alignment.VIEWS), len(small), -1)
         for whole, viewed in (ends.T, ends.T[::-1]):
             for view in views:

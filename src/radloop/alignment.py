@@ -114,6 +114,11 @@ def low_frequencies(values: Floats) -> Floats:
     return low
 
 
+def low_mirrored(low: Floats) -> Floats:
+    """The lowest frequencies of the same views, mirrored left to right."""
+    return np.concatenate([low[:, EVEN], -low[:, ODD]], axis=1)
+
+
 def low_bases(whole: Floats) -> Floats:
     """Orthonormal n×36×10: what bases span within the lowest frequencies."""
     spanned: Floats = np.linalg.qr(_low() @ whole)[0]

@@ -57,8 +57,8 @@ def look(small: npt.NDArray[np.uint8]) -> Seen:
     low, lengths, whole = [], [], []
     with threadpool_limits(1, "blas"):  # threads that share such small products mostly wait, and their waiting costs
         for view in VIEWS:
-            for block in ranges(len(small), _BLOCK):
-                values = alignment.vectors(small[block.start : block.stop], view)
+            for block in slices(len(small), _BLOCK):
+                values = alignment.vectors(small[block], view)
                 units, squares = lowest(values)
                 low.append(units)
                 lengths.append(squares)
@@ -88,7 +88,7 @@ class Axes:
         """Of unit vectors of low frequencies (n×36). Whatever they are, no pair is lost by them."""
         middle = np.concatenate([low[:, alignment.EVEN].mean(axis=0), np.zeros_like(low[0, alignment.ODD])])
         middle /= max(float(np.linalg.norm(middle)), 1e-3)
-        upright = low * _sides(low @ middle)[:, None]
+        upright = low * sides(low @ middle)[:, None]
         parts = (upright[:, part] - upright[:, part].mean(axis=0) for part in (alignment.EVEN, alignment.ODD))
         even, odd = (np.linalg.eigh(part.T @ part)[1][:, -k:] for part, k in zip(parts, _ALONG, strict=True))
         return cls(middle, even, odd)
@@ -107,7 +107,7 @@ class Places:
     def of(cls, low: Floats, axes: Axes) -> "Places":
         """Of unit vectors of low frequencies (m×36)."""
         side = low @ axes.middle
-        signs = _sides(side)
+        signs = sides(side)
         either = np.flatnonzero(np.abs(side) <= math.sqrt(1 - CORRELATION**2) + _ROUNDING)
         even, odd = axes.even.T @ low[:, alignment.EVEN].T, axes.odd.T @ low[:, alignment.ODD].T
         return cls(axes, even * signs, odd * signs, either)
@@ -126,7 +126,8 @@ class Places:
         return np.flatnonzero(near)
 
 
-def _sides(values: Floats) -> Floats:
+def sides(values: Floats) -> Floats:
+    """-1 below nothing, else 1."""
     return np.where(values < 0, -1, 1).astype(np.float32)
 
 
@@ -171,9 +172,9 @@ def in_threads(function: Callable[[Part], Pairs], parts: Iterable[Part]) -> list
         return list(pool.map(function, parts))
 
 
-def ranges(count: int, size: int) -> list[range]:
-    """`count` numbers in ranges of `size`, the last one perhaps smaller."""
-    return [range(start, min(start + size, count)) for start in range(0, count, size)]
+def slices(count: int, size: int) -> list[slice]:
+    """`count` rows in blocks of `size`, the last one perhaps smaller."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def joined(pairs: Iterable[Pairs]) -> Pairs:
@@ -238,7 +239,7 @@ def _proposed(seen: Seen, places: Places, low: Floats, *, mirrored: bool) -> lis
     """
     near = places.near(low, mirrored=mirrored)
     if mirrored:
-        low = np.concatenate([low[:, alignment.EVEN], -low[:, alignment.ODD]], axis=1)
+        low = alignment.low_mirrored(low)
     found = [(np.empty(0, np.intp), np.empty(0, np.intp))]
     for start in range(0, len(near), _COLUMNS):
         rows = near[start : start + _COLUMNS]

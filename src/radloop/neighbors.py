@@ -64,7 +64,8 @@ def pairs(small: Thumbnails, *, engine: Engine = HERE) -> Pairs:
     made = setup(len(small))
     if engine.many_machines:
         compared: _Compared = _each(small) if made is None else _index(small, made)
-        shards = comparison.ranges(compared.parts, -(-compared.parts // (_SHARDS * max(engine.places, 1))))
+        size = -(-compared.parts // (_SHARDS * max(engine.places, 1)))
+        shards = [range(compared.parts)[block] for block in comparison.slices(compared.parts, size)]
         return comparison.joined(engine.map(partial(_shard, compared, secrets.token_hex()), shards))
     if made is None:
         seen = comparison.look(small)
@@ -141,9 +142,7 @@ class _Index:
         seen = comparison.look(self.small[numbers.start : numbers.stop])
         pairs = []
         for mirrored in (False, True):
-            low = seen.low.copy()
-            if mirrored:
-                low[:, alignment.ODD] *= -1
+            low = alignment.low_mirrored(seen.low) if mirrored else seen.low
             picture, asked = self._proposed(low)
             other = picture != numbers.start + asked % len(numbers)
             pairs.append(self._confirmed(seen, picture[other], asked[other], low, mirrored=mirrored))
@@ -159,28 +158,24 @@ class _Index:
         side = low @ self.middle
         either = np.flatnonzero(np.abs(side) <= _OF_EITHER_SIGN)
         rows = np.concatenate([np.arange(len(low)), either])
-        sides = np.concatenate([np.where(side < 0, -1, 1), np.where(side[either] < 0, 1, -1)]).astype(np.float32)
+        sides = comparison.sides(side)
+        sides = np.concatenate([sides, -sides[either]])
         ends, _, found = self.index.range_search((low[rows] * sides[:, None]) @ self.turned, self.setup.radius**2)
         return found, np.repeat(rows, np.diff(ends.astype(np.intp)))
 
     def _confirmed(self, seen: Seen, picture: Pairs, asked: Pairs, low: Floats, *, mirrored: bool) -> Pairs:
-        possible = np.concatenate(
-            [
-                self._possible(seen, picture[some], asked[some], low)
-                for start in range(0, len(picture), _AT_ONCE)
-                for some in [slice(start, start + _AT_ONCE)]
-            ]
-            or [np.empty(0, bool)]
-        )
+        blocks = comparison.slices(len(picture), _AT_ONCE)
+        looked = (self._possible(seen, picture[block], asked[block], low) for block in blocks)
+        possible = np.concatenate([np.empty(0, bool), *looked])
         picture, asked = picture[possible], asked[possible]
         order = np.lexsort((asked, picture))
         explaining, starts = np.unique(picture[order], return_index=True)
+        candidates = np.split(asked[order], starts[1:])
         pairs = []
-        for start in range(0, len(explaining), ROWS):
-            some = explaining[start : start + ROWS]
+        for block in comparison.slices(len(explaining), ROWS):
+            some, of_each = explaining[block], candidates[block]
             bases = alignment.bases(self.small[some])
-            parts = np.split(asked[order], starts[1:])[start : start + ROWS]
-            for number, basis, low_basis, rows in zip(some, bases, alignment.low_bases(bases), parts, strict=True):
+            for number, basis, low_basis, rows in zip(some, bases, alignment.low_bases(bases), of_each, strict=True):
                 pairs += [
                     (number, other) for other in comparison.confirmed(seen, basis, low_basis, rows, mirrored=mirrored)
                 ]
@@ -207,12 +202,11 @@ def _index(small: Thumbnails, setup: Setup) -> _Index:
     sample = np.sort(rng.permutation(len(small))[:_SAMPLE])
     with threadpool_limits(1, "blas"):
         low = np.empty((len(small), 36), np.float32)
-        for block in comparison.ranges(len(small), ROWS):
-            rows = slice(block.start, block.stop)
+        for rows in comparison.slices(len(small), ROWS):
             low[rows], _ = comparison.lowest(alignment.vectors(small[rows]))
         middle = low[sample].mean(axis=0)
         middle /= max(float(np.linalg.norm(middle)), 1e-3)
-        low *= np.where(low @ middle < 0, -1, 1).astype(np.float32)[:, None]
+        low *= comparison.sides(low @ middle)[:, None]
         turned = _turned(small[sample])
         held = low @ turned
         index = faiss.IndexIVFFlat(faiss.IndexFlatL2(held.shape[1]), held.shape[1], setup.lists)
@@ -222,8 +216,7 @@ def _index(small: Thumbnails, setup: Setup) -> _Index:
         index.add(held)
         del held
         bases = np.empty((len(small), 36, 10), np.int8)
-        for block in comparison.ranges(len(small), ROWS):
-            rows = slice(block.start, block.stop)
+        for rows in comparison.slices(len(small), ROWS):
             bases[rows] = np.rint(_STEPS * alignment.low_bases(alignment.bases(small[rows])))
     return _Index(setup, small, low, bases, middle, turned, index)
 
