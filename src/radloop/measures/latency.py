@@ -12,9 +12,10 @@ from radloop.measures import intervals
 from radloop.measures.bootstrap import RESAMPLES
 from radloop.measures.intervals import Floats
 
-SHARES: Final = {"p50": 0.5, "p95": 0.95}
+SHARES: Final = {"p50": 0.5, "p95": 0.95}  # of two detectors
+_OF_ONE: Final = {**SHARES, "p99": 0.99}
 # of one detector, each with its interval; null where there is too little to say
-PERCENTILES: Final = {f"{name}{end}_ms": pl.Float64 for name in ("p50", "p95", "p99") for end in ("", "_low", "_high")}
+PERCENTILES: Final = {f"{name}{end}_ms": pl.Float64 for name in _OF_ONE for end in ("", "_low", "_high")}
 _TAIL: Final = 0.025
 _LEAST_BLOCKS: Final = 10  # of fewer the scatter of their means says little
 
@@ -29,8 +30,7 @@ def percentiles(latencies_ms: Sequence[float] | Floats, *, independent: float | 
     longest = ascending[np.isfinite(ascending)].max(initial=0.0)
     count = worth(np.minimum(values, longest)) if independent is None else independent
     told: dict[str, float | None] = {}
-    for name in ("p50", "p95", "p99"):
-        share = int(name[1:]) / 100
+    for name, share in _OF_ONE.items():
         ends = interval(ascending, share, worth=count)
         known = (None, None, None) if ends is None else (percentile(ascending, share), *ends)
         for end, value in zip(("", "_low", "_high"), known, strict=True):

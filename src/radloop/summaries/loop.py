@@ -12,6 +12,7 @@ from radloop.feedback import arrivals
 from radloop.feedback.orders import ORDERS
 from radloop.measures import calibration
 from radloop.measures.intervals import LEAST_FOR_DRAWS
+from radloop.measures.latency import PERCENTILES
 from radloop.pipelines.evaluating import Evaluated, Evaluation
 from radloop.pipelines.explaining import Explanation
 from radloop.pipelines.online import Simulation
@@ -54,7 +55,7 @@ def _simulated(record: Simulation) -> Summary:
     columns = [name for name in _COLUMNS if name not in ("late", "dropped") or record.total[name]]
     head = ("stage × load", *(_COLUMNS[name] for name in columns))
     cells = [
-        (stage, *(percentile(row, name) if f"{name[:3]}_low_ms" in row else short(row[name]) for name in columns))
+        (stage, *(percentile(row, name) if name in PERCENTILES else short(row[name]) for name in columns))
         for stage, row in rows
     ]
     return Summary(
