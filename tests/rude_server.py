@@ -1,7 +1,7 @@
 """A server on 127.0.0.1 that answers each connection by a function: for answers that no honest server gives.
 
     with rude_server(lambda request: b"HTTP/1.1 200 OK\r\n…") as server: server.port, server.requests
-    with rude_server(dripping) as server:                          `dripping(connection, request)` sends itself
+    with rude_server(sending) as server:                           `sending(connection, request)` sends itself
 
 A request is its head and what came with its length, as bytes; with a header X-Deaf the body is not read.
 """
@@ -10,6 +10,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -89,6 +90,14 @@ def reply(body: bytes = b"", status: int = 200, **headers: str) -> bytes:
     lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def drip(connection: socket.socket, begin: bytes, drop: bytes = b"x") -> None:
+    """Send the begin of an answer, and then a drop now and then, until the other hangs up."""
+    connection.sendall(begin)
+    while True:
+        connection.sendall(drop)
+        time.sleep(0.02)  # the pace of a slow server; no test waits by it
 
 
 @contextmanager

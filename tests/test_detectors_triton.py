@@ -20,7 +20,7 @@ from radloop.recipe import Recipe
 from radloop.sources import synthetic
 from radloop.taxonomy import Taxonomy
 from radloop.vindr import film as films
-from rude_server import reply, rude_server
+from rude_server import drip, reply, rude_server
 from taxonomies import SPINE, VINDR
 
 pytest_plugins = ("triton_server",)
@@ -42,6 +42,15 @@ def picture():
 def film(index):
     known = synthetic.patient(index, seed=52)
     return Picture(known.image_id, films.encode(synthetic.picture(known, side_px=320)))
+
+
+def store_of_films(root, count):
+    """A store as an older pipeline leaves it: pictures, and no manifest."""
+    images = root / "test" / "images"
+    images.mkdir(parents=True)
+    for one in map(film, range(count)):
+        (images / f"{one.image_id}_R1.png").write_bytes(one.data)
+    return root
 
 
 def by_place(said):
@@ -289,10 +298,7 @@ def packed(connection):
 
 
 def dripping(connection):
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-    while True:
-        connection.sendall(b"x")
-        time.sleep(0.02)
+    drip(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
 
 
 def closing(connection):

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,9 +19,9 @@ from radloop.options import Simulate
 from radloop.pipelines import online
 from radloop.progress import silent
 from radloop.words import Exit, several
-from rude_server import reply, rude_server
+from rude_server import drip, reply, rude_server
 from taxonomies import VINDR
-from test_detectors_triton import Server, film, heart, numbers
+from test_detectors_triton import Server, heart, numbers, store_of_films
 
 pytest_plugins = ("triton_server",)
 ANSWER = 200, numbers(heart())
@@ -34,13 +33,7 @@ PASSING = {"connection", "timeout", "status 400", "status 404", "status 503"}
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """Eight pictures as an older pipeline leaves them: no manifest."""
-    root = tmp_path_factory.mktemp("store")
-    images = root / "test" / "images"
-    images.mkdir(parents=True)
-    for one in map(film, range(8)):
-        (images / f"{one.image_id}_R1.png").write_bytes(one.data)
-    return root
+    return store_of_films(tmp_path_factory.mktemp("store"), 8)
 
 
 @pytest.fixture
@@ -143,20 +136,17 @@ def test_run_whose_every_request_failed_is_no_success(store, tmp_path, server):
 @pytest.mark.slow
 @pytest.mark.parametrize("arrival", ["workers", "poisson:20"])
 def test_sigterm_ends_a_run_against_a_server_that_drips(store, tmp_path, server, arrival):
-    def drip(connection, request):
+    def dripping(connection, request):
         path = request.split()[1].decode()
         if not path.endswith("/infer"):
             status, body = server.answers.get(path, (404, b""))
             connection.sendall(reply(body, status))
             return
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
         asked.release()
-        while True:
-            connection.sendall(b"x")
-            time.sleep(0.1)
+        drip(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
 
     asked = threading.Semaphore(0)
-    with rude_server(drip) as rude:
+    with rude_server(dripping) as rude:
         told = ("--out", tmp_path, "--store", store, "--detector", f"triton:http://127.0.0.1:{rude.port}/mine")
         load = ("--load-pattern", 5, "--arrival", arrival, "--stage-seconds", 600, "--request-timeout", 600)
         command = [sys.executable, "-m", "radloop.cli", "simulate", "--json", *map(str, (*told, *load))]

@@ -15,7 +15,7 @@ from radloop.options import Simulate
 from radloop.pipelines import online
 from radloop.predictions import Picture, Predictions
 from radloop.simulation import capacity
-from test_detectors_triton import film
+from test_detectors_triton import store_of_films
 
 
 class Tiring:
@@ -60,12 +60,7 @@ class Broken:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    root = tmp_path_factory.mktemp("store")
-    images = root / "test" / "images"
-    images.mkdir(parents=True)
-    for one in map(film, range(4)):
-        (images / f"{one.image_id}_R1.png").write_bytes(one.data)
-    return root
+    return store_of_films(tmp_path_factory.mktemp("store"), 4)
 
 
 def measure(store, out, detector, **changes):
