@@ -4,7 +4,7 @@ Beside it, in parts, what a run has saved so far, or a killed one left; the end 
 million pictures the thumbnails take most of it: they are read some at a time, and only where they are asked for.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -68,19 +68,14 @@ def add(cache: Path, table: pl.DataFrame) -> None:
     files.write_atomic(cache.with_suffix(f".{len(_parts(cache))}{cache.suffix}"), sealed.encode(_kept(table)))
 
 
-def write(cache: Path, parts: Iterable[pl.DataFrame], height: int) -> None:
-    """Put these in the place of all that it knew: in parts (INSPECTED) of so many rows with an MD5 altogether."""
-    old = _parts(cache)
-    with files.replaced(cache) as descriptor, open(descriptor, "r+b", closefd=False) as file:
-        sealed.write_parts(file, map(_kept, parts), height, INSPECTED)
-    for part in old:
-        part.unlink()
-
-
 def put(cache: Path, known: pl.DataFrame, new: pl.DataFrame) -> None:
     """Keep of what is there the `known` pictures (MEASURED), and `new` ones (INSPECTED); parts become one file."""
-    kept = _kept(known)
-    write(cache, chain(with_thumbnails(cache, kept), [new]), kept.height + _kept(new).height)
+    old, known, new = _parts(cache), _kept(known), _kept(new)
+    with files.replaced(cache) as descriptor, open(descriptor, "r+b", closefd=False) as file:
+        some = chain(with_thumbnails(cache, known), [new])
+        sealed.write_parts(file, some, known.height + new.height, INSPECTED)
+    for part in old:
+        part.unlink()
 
 
 def has_parts(cache: Path) -> bool:
