@@ -140,9 +140,9 @@ def assign(
     into another. No split is right for it then: to move a held-out image spoils the comparison with earlier models, not
     to move it leaks. Only a person can say which pictures to leave out, so the message names them.
     """
-    present = findings["image_id"].unique().sort()
+    present = unique(findings["image_id"])
     earlier = pl.DataFrame(schema=ASSIGNMENT) if previous is None else previous.select(ASSIGNMENT.names()).unique()
-    every = pl.concat([present, earlier["image_id"]]).unique().sort()
+    every = unique(pl.concat([present, earlier["image_id"]]))
     together = join(every, [groups, earlier.select("image_id", "group"), *links])
     images = (
         together.join(_settled(together, earlier, move), on="group", how="left")
@@ -242,7 +242,7 @@ def require_trainable(assignment: pl.DataFrame, *, kept: bool = False) -> None:
 
 def held_out(assignment: pl.DataFrame) -> list[str]:
     """The images of ASSIGNMENT that are held out, sorted."""
-    return assignment.filter(pl.col("split").is_in(HELD_OUT))["image_id"].unique().sort().to_list()
+    return unique(assignment.filter(pl.col("split").is_in(HELD_OUT))["image_id"]).to_list()
 
 
 def numbers(names: pl.Series) -> Ints:
