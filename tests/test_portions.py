@@ -35,3 +35,12 @@ def test_rows_of_some_images_are_found_in_a_sorted_table(there: list[str], wante
     found = portions.of_images(table, pl.Series(sorted(wanted), dtype=pl.String))
     between = [one for one in sorted(there) if wanted and min(wanted) <= one <= max(wanted)]
     assert found["image_id"].to_list() == between
+
+
+@given(st.lists(st.integers(0, 9), max_size=9), st.integers(1, 4))
+def test_slices_of_a_lazy_table_are_its_rows_in_order_and_only_the_last_is_smaller(rows: list[int], size: int) -> None:
+    table = pl.DataFrame({"n": rows}, schema={"n": pl.Int64})
+    heights = [some.height for some in portions.slices(table.lazy(), size)]
+    assert portions.height(table.lazy()) == len(rows) == sum(heights)
+    assert set(heights[:-1]) <= {size}
+    assert pl.concat([table.clear(), *portions.slices(table.lazy(), size)]).equals(table)

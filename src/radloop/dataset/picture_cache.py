@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from radloop import files, sealed
+from radloop.dataset import portions
 from radloop.tables import PICTURES
 
 PASS: Final = 3  # raise it when what is measured changes: what another pass has found is not used
@@ -54,9 +55,7 @@ def with_thumbnails(cache: Path, known: pl.DataFrame) -> Iterator[pl.DataFrame]:
     numbered = known.with_row_index("number")
     new = np.ones(known.height, bool)
     for table in scan(cache):
-        height = table.select(pl.len()).collect().item()
-        for start in range(0, height, _AT_ONCE):
-            some = table.slice(start, _AT_ONCE).select(*FILE, "md5", "thumbnail").collect()
+        for some in portions.slices(table.select(*FILE, "md5", "thumbnail"), _AT_ONCE):
             found = some.join(numbered, on=[*FILE, "md5"]).unique("number")
             found = found.filter(pl.Series(new[found["number"].to_numpy()], dtype=pl.Boolean))
             new[found["number"].to_numpy()] = False

@@ -51,3 +51,14 @@ def of_images(table: pl.DataFrame, image_ids: pl.Series) -> pl.DataFrame:
     known, ids = table["image_id"], image_ids.drop_nulls()
     start, end = known.search_sorted(ids.head(1), side="left"), known.search_sorted(ids.tail(1), side="right")
     return table.slice(start[0], end[0] - start[0]) if len(ids) else table.clear()
+
+
+def height(table: pl.LazyFrame) -> int:
+    """How many rows it has."""
+    return int(table.select(pl.len()).collect().item())
+
+
+def slices(table: pl.LazyFrame, size: int) -> Iterator[pl.DataFrame]:
+    """Its rows, at most so many at a time, each slice made when it is asked for."""
+    for start in range(0, height(table), size):
+        yield table.slice(start, size).collect()

@@ -13,7 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from radloop import files, manifest, tree
-from radloop.dataset import trainer_yaml
+from radloop.dataset import portions, trainer_yaml
 from radloop.dataset.plan import Plan
 from radloop.errors import DatasetError, SourceError
 from radloop.progress import Progress, silent
@@ -91,7 +91,7 @@ def _write_tree(plan: Plan, new: Path, *, pictures: Path, tagged: set[str], prog
 
 
 def _write_labels(labels: pl.LazyFrame, new: Path, progress: Progress) -> None:
-    done, number = 0, _number(labels)
+    done, number = 0, portions.height(labels)
     for folder, names, texts in _batches(labels, pl.col("text").cast(pl.Binary)):
         (new / folder).mkdir(parents=True, exist_ok=True)
         with files.opened_folder(new / folder) as there:
@@ -118,7 +118,7 @@ def _create(name: str, data: bytes, folder: int) -> None:
 
 
 def _link_pictures(images: pl.LazyFrame, new: Path, pictures: Path, tagged: set[str], progress: Progress) -> None:
-    done, number = 0, _number(images)
+    done, number = 0, portions.height(images)
     # of a source that cannot be linked, or has tags: its next file is a link to its last copy
     copies: dict[str, Path] = {}
     with files.opened_folder(pictures) as origin:
@@ -144,15 +144,11 @@ def _link_pictures(images: pl.LazyFrame, new: Path, pictures: Path, tagged: set[
             progress("pictures", done := done + len(names), number)
 
 
-def _number(rows: pl.LazyFrame) -> int:
-    return int(rows.select(pl.len()).collect().item())
-
-
 def _batches(table: pl.LazyFrame, *values: pl.Expr) -> Iterator[tuple[Any, ...]]:
     """The folder, the names in it and their values, for at most `_BATCH` files at a time."""
     parts = table.select(_FOLDER.alias("folder"), pl.col("key").str.extract(r"([^/]*)$").alias("name"), *values)
-    for start in range(0, _number(table), _BATCH):
-        for part in parts.slice(start, _BATCH).collect().partition_by("folder", maintain_order=True):
+    for some in portions.slices(parts, _BATCH):
+        for part in some.partition_by("folder", maintain_order=True):
             folder, *lists = part
             yield folder[0], *(one.to_list() for one in lists)
 

@@ -14,7 +14,7 @@ from radloop import files, manifest, similarity, sources, storage, tree
 from radloop.catalog import classes, version
 from radloop.catalog.classes import Wishes
 from radloop.catalog.version import Difference, Earlier
-from radloop.dataset import kept_splits, pictures, plan, proof, refusal, splits, yolo
+from radloop.dataset import kept_splits, pictures, plan, portions, proof, refusal, splits, yolo
 from radloop.dataset.findings import Validated
 from radloop.dataset.plan import Plan
 from radloop.engines import HERE, Engine
@@ -184,8 +184,8 @@ def transform(
             organized=organized,
             version=built.version,
             images={split: int((assignment["split"] == split).sum()) for split in SPLITS},
-            labels=_number(built.labels),
-            judged=_number(built.labels.filter(pl.col("rad_id").is_null())) if labelling.judged_apart else 0,
+            labels=portions.height(built.labels),
+            judged=portions.height(built.labels.filter(pl.col("rad_id").is_null())) if labelling.judged_apart else 0,
             rows_in=gathered.number,
             rows_out=valid.findings.height,
             rows_refused=valid.rejected.height,
@@ -336,10 +336,6 @@ def _wanted(options: Transform, assignment: pl.DataFrame) -> SplitSizes:
     """The sizes that were asked for: with --keep-splits those that the source has."""
     counts = dict(assignment.group_by("split").len().iter_rows())
     return SplitSizes(*(counts.get(split, 0) for split in SPLITS)) if options.keep_splits else options.sizes
-
-
-def _number(rows: pl.LazyFrame) -> int:
-    return int(rows.select(pl.len()).collect().item())
 
 
 def _refuse_shrunken(built: Plan, held: Size | None, address: str) -> None:
