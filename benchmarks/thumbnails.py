@@ -90,9 +90,10 @@ def look(given: Path, fresh: Path, *, images: int) -> Callable[[], dict[str, Any
     in_threads = comparison.in_threads
 
     def some_of(search: Callable[[Any], comparison.Pairs], blocks: Iterable[Any]) -> list[comparison.Pairs]:
-        blocks, start = list(blocks), time.process_time()
-        pairs = in_threads(search, blocks[:BLOCKS])
-        took.append((time.process_time() - start) * len(blocks) / BLOCKS)
+        blocks = list(blocks)
+        some, start = blocks[:BLOCKS], time.process_time()
+        pairs = in_threads(search, some)
+        took.append((time.process_time() - start) * len(blocks) / len(some))
         return pairs
 
     def work() -> dict[str, Any]:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import __main__ as command  # noqa: E402
-from benchmarks import annotations_csv, harness, labels, missed, page, policies, rounds, speed, suspects  # noqa: E402
+from benchmarks import annotations_csv, harness, labels, missed, page, policies, rounds, speed, suspects, thumbnails  # noqa: E402
 from benchmarks.__main__ import STAGES  # noqa: E402
 from benchmarks.harness import Growth, Limit, Point, Result, Section, Turn  # noqa: E402
 from benchmarks.speed import Cells, Row, Stage  # noqa: E402
@@ -253,6 +253,15 @@ def test_planted_errors_are_of_the_kinds_that_they_are_said_to_be():
     same = drawn.join(known, on=["image_id", "class_id", *EDGES], how="semi").height
     assert same == known.height - 3 * each
     assert set(planted.labels["image_id"]) == set(image_ids)
+
+
+@pytest.mark.slow
+def test_memory_of_each_step_that_sees_pictures_is_told(tmp_path):
+    assert thumbnails.make(tmp_path, tmp_path, images=64)() == 64
+    figures = thumbnails.look(tmp_path, tmp_path, images=64)()
+    assert figures["done"] == 64
+    assert sum(name.endswith("|peak_mb") and peak > 0 for name, peak in figures.items()) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["pictures.parquet"]  # the parts are one file
 
 
 @pytest.mark.slow
