@@ -88,8 +88,10 @@ def explained(labels: Result) -> Result:
     if times >= FIFTH:
         return labels
     reason = f"told the sizes, Datumaro takes {times:.1f} times the floor of the same run: a fifth of that is below it"
-    missed = [not one.held and one.what.startswith(DATUMARO) for one in labels.verdicts]
-    verdicts = [replace(one, reason=reason) if m else one for m, one in zip(missed, labels.verdicts, strict=True)]
+    verdicts = [
+        replace(one, reason=reason) if not one.held and one.what.startswith(DATUMARO) else one
+        for one in labels.verdicts
+    ]
     return replace(labels, verdicts=verdicts)
 
 
