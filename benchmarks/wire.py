@@ -86,7 +86,7 @@ def measure(wire: Wire, folder: Path) -> dict[str, Run]:
     sys.path.insert(0, str(ROOT / "tests"))
     from radloop.storage import publish, pull
     from radloop.storage.rclone import RcloneStore
-    from swift_server import Swift
+    from swift_server import Swift, processor_s
 
     make(folder / "given", folder, pictures=wire.pictures, kib=wire.kib)()
     make(folder / "tenth", folder, pictures=_tenth(wire), kib=wire.kib)()
@@ -103,7 +103,7 @@ def measure(wire: Wire, folder: Path) -> dict[str, Run]:
     server = Swift(folder / "swift")
     direct = server.state["ports"]["proxy"]
     try:
-        with _line(direct, wire) as (port, line_cpu_s):
+        with _line(direct, wire) as (port, line):
             (folder / "rclone.conf").write_text(server.config.read_text().replace(f":{direct}/", f":{port}/"))
             os.environ["RCLONE_CONFIG"] = str(folder / "rclone.conf")
             work: dict[str, Callable[[], object]] = {
@@ -114,9 +114,9 @@ def measure(wire: Wire, folder: Path) -> dict[str, Run]:
             }
             for name, act in work.items():
                 print(f"  {name} …", file=sys.stderr, flush=True)
-                begin = time.perf_counter(), cpu_s(), server.cpu_s() + line_cpu_s()
+                begin = time.perf_counter(), cpu_s(), server.cpu_s() + processor_s(line)
                 act()
-                end = time.perf_counter(), cpu_s(), server.cpu_s() + line_cpu_s()
+                end = time.perf_counter(), cpu_s(), server.cpu_s() + processor_s(line)
                 runs[name] = Run(*(after - before for before, after in zip(begin, end, strict=True)))
     finally:
         server.stop()
@@ -165,21 +165,16 @@ def _rclone(source: Path | str, target: Path | str) -> None:
 
 
 @contextmanager
-def _line(port: int, wire: Wire) -> Iterator[tuple[int, Callable[[], float]]]:
-    """The port of a line to `port` of this machine, and its processor time; its process ends with the block."""
+def _line(port: int, wire: Wire) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """The port of a line to `port` of this machine, and its process, which ends with the block."""
     command = [sys.executable, "-c", LINE, str(port), str(wire.round_trip_s), str(wire.bytes_per_s)]
     proxied = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
     piped = subprocess.PIPE
     with subprocess.Popen(command, stdin=piped, stdout=piped, text=True, env=proxied) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-
-        def line_cpu_s() -> float:
-            words = Path(f"/proc/{process.pid}/stat").read_text().split()
-            return (int(words[13]) + int(words[14])) / os.sysconf("SC_CLK_TCK")
-
         try:
-            yield int(process.stdout.readline()), line_cpu_s
+            yield int(process.stdout.readline()), process
         finally:
             process.stdin.close()
 

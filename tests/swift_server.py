@@ -83,8 +83,7 @@ class Swift:
 
     def cpu_s(self) -> float:
         """Processor time of its processes so far."""
-        told = [Path(f"/proc/{process.pid}/stat").read_text().split() for process in self._processes.values()]
-        return sum(int(words[13]) + int(words[14]) for words in told) / os.sysconf("SC_CLK_TCK")
+        return sum(map(processor_s, self._processes.values()))
 
     def request(self, method: str, path: str, data: bytes | None = None, **headers: str) -> bytes:
         """What a user could do beside radloop; by tempauth."""
@@ -134,6 +133,12 @@ class Swift:
             assert self._processes[role].poll() is None, (self.home / "out.log").read_text()[-2000:]
             assert time.monotonic() < deadline, f"{role} does not listen"
             time.sleep(0.02)
+
+
+def processor_s(process: subprocess.Popen) -> float:
+    """Processor time of a process so far."""
+    words = Path(f"/proc/{process.pid}/stat").read_text().split()
+    return (int(words[13]) + int(words[14])) / os.sysconf("SC_CLK_TCK")
 
 
 def _environment() -> dict[str, str]:
