@@ -1,14 +1,12 @@
 """Synthetic metadata of a hospital group: where an image was taken, and by what."""
 
 import random
-from functools import lru_cache
 from typing import Final
 
 _DEVICES: Final = {"north": ("DX-1", "DX-2"), "south": ("DX-3",), "clinic": ("CR-1",)}
 _SITE_SHARES: Final = (0.5, 0.3, 0.2)
 
 
-@lru_cache(maxsize=2**16)
 def of(image_id: str, *, seed: int) -> tuple[str, str, str]:
     """Site, view and device of an image: the same for the same seed."""
     chance = random.Random(f"{seed} {image_id}")
