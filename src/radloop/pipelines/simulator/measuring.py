@@ -18,7 +18,7 @@ from radloop.measures.intervals import Floats
 from radloop.options import Simulate
 from radloop.pipelines.simulator.playing import Share
 from radloop.predictions import Detector
-from radloop.progress import Progress, silent
+from radloop.progress import Progress
 from radloop.simulation import capacity, hospital, stopping
 from radloop.simulation.capacity import Trial
 from radloop.simulation.hospital import Answer, Plan, Tally
@@ -234,7 +234,7 @@ class _Clock:
         bound_ms: float,
         seconds: float,
         stop: threading.Event,
-        progress: Progress = silent,
+        progress: Progress,
     ) -> None:
         self._share, self._detector, self._journal = share, _Asked(detector, stop), journal
         self._bound_seconds, self._seconds, self._stop, self._progress = bound_ms / 1000, seconds, stop, progress
