@@ -196,17 +196,20 @@ def costs(kind: str, drawn: Thumbnails, counts: tuple[int, ...], before: Path | 
 
 
 def group(thumbnails: Thumbnails, source: Path | None) -> tuple[int, float]:
-    """Groups and seconds of processor time, by the radloop in `source` in a process of its own."""
+    """Groups and seconds of processor time, by the radloop in `source`."""
+    number, seconds = apart(thumbnails, source, "-m", "benchmarks.copies", "--group")
+    return int(number), float(seconds)
+
+
+def apart(thumbnails: Thumbnails, source: Path | None, *program: str) -> list[str]:
+    """The words that a program answers to a file of thumbnails: with the radloop in `source`, alone, in one thread."""
     with tempfile.TemporaryDirectory() as folder:
         np.save(file := Path(folder) / "thumbnails.npy", thumbnails)
         place = source or Path(similarity.__file__).parents[1]
         environment = os.environ | {"PYTHONPATH": str(place.resolve()), "POLARS_MAX_THREADS": "1"}
-        command = [sys.executable, "-m", "benchmarks.copies", "--group", str(file)]
-        answer = subprocess.run(
-            command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True
-        ).stdout
-    number, seconds = answer.split()
-    return int(number), float(seconds)
+        command = [sys.executable, *program, str(file)]
+        answer = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return answer.stdout.split()
 
 
 def grouped(thumbnails: Thumbnails) -> tuple[int, float]:

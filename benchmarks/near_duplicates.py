@@ -9,10 +9,7 @@ how far apart they lie in it. `--before` measures another version of radloop bes
 """
 
 import argparse
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from math import log
 from pathlib import Path
@@ -23,9 +20,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks import copies
-from radloop import alignment, comparison, neighbors, similarity
+from radloop import alignment, comparison, neighbors
 
-ROOT = Path(__file__).parents[1]
 MIXED = 20_000  # thumbnails that all others are mixed of
 Thumbnails = npt.NDArray[np.uint8]
 
@@ -83,13 +79,7 @@ def growth(sizes: list[int], before: Path | None) -> None:
 
 def searched_apart(small: Thumbnails, source: Path | None) -> tuple[float, ...]:
     """Pairs, seconds and MB of the search by the radloop in `source`, in a process of its own and in one thread."""
-    with tempfile.TemporaryDirectory() as folder:
-        np.save(file := Path(folder) / "thumbnails.npy", small)
-        place = source or Path(similarity.__file__).parents[1]
-        environment = os.environ | {"PYTHONPATH": str(place.resolve()), "POLARS_MAX_THREADS": "1"}
-        command = [sys.executable, "-c", SEARCH, str(file)]
-        answer = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    return tuple(float(figure) for figure in answer.stdout.split())
+    return tuple(map(float, copies.apart(small, source, "-c", SEARCH)))
 
 
 # Without this module, which the other radloop cannot import.
