@@ -225,8 +225,8 @@ def _is_written(plan: Plan, organized: Path, pictures: Path) -> bool:
     """Whether every file of the plan is there, byte for byte; what was damaged since is then written again."""
     try:
         return (
-            (organized / manifest.NAME).read_bytes() == manifest.encode(plan.manifest)
-            and all((organized / key).read_bytes() == data for key, data in plan.documents.items())
+            all((organized / key).read_bytes() == data for key, data in plan.documents.items())
+            and (organized / manifest.NAME).read_bytes() == manifest.encode(plan.manifest)
             and all(made.is_in(organized / key) for key, made in plan.large.items())
             and _labels_are_written(plan.labels, organized)
             and _pictures_are_linked(plan.images, organized, pictures)
