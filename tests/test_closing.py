@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import made_up
 import written_loop
 from feedback_files import bare, put
-from radloop import boxes, cli, manifest, options, sealed
+from radloop import boxes, cli, manifest, options, sealed, slices
 from radloop.catalog import truth, version
 from radloop.catalog.rule import Rule
 from radloop.errors import DatasetError
@@ -291,7 +291,7 @@ def test_reasons_are_the_same_counted_in_parts(place, monkeypatch):
     whole = retrain(place).reasons
     assert whole.row(0) == ("refused", "bad-confidence", 4, 'confidence "low": expected a number')
     assert "kept" not in whole["fate"]
-    monkeypatch.setattr(retraining, "_ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(slices, "AT_ONCE", 1)
     assert retrain(place).reasons.equals(whole)
 
 

@@ -6,8 +6,8 @@ import pytest
 
 import written_loop
 from app_pages import choose, opened, said
+from radloop import slices
 from radloop.catalog.rule import Calibration, Rule, Threshold
-from radloop.dashboard.pages import retraining
 from radloop.vindr.classes import TAXONOMY as VINDR
 from test_dashboard_detector import table
 
@@ -60,6 +60,6 @@ def test_no_page_draws_one_threshold_where_the_rule_has_many(inputs):
 
 def test_why_is_the_same_counted_in_parts(inputs, monkeypatch):
     whole = table(opened("retraining", inputs), "code", "reason", "feedbacks")
-    monkeypatch.setattr(retraining, "_ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(slices, "AT_ONCE", 1)
     assert table(opened("retraining", inputs), "code", "reason", "feedbacks").equals(whole)
     assert whole["feedbacks"].sum() > whole.height > 1

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from radloop import slices
 from radloop.catalog import kept, truth
 from radloop.catalog.rule import Rule
 from radloop.measures import calibration, compared, curves, evaluation
@@ -16,7 +17,6 @@ from radloop.taxonomy import Taxonomy
 from radloop.words import AUDIT
 
 # What is judged apart: test tells how good a detector is, production how good what may train would be.
-_ROWS_AT_ONCE: Final = 250_000  # feedbacks: sorting all of a million would copy them
 SPLITS: Final = ("test", "production", "validation", "staging", "canary")
 
 
@@ -71,8 +71,7 @@ def newest(judged: pl.DataFrame) -> pl.DataFrame:
     """The newest usable feedback of each detector on each image, by time; of one time, that of the larger id."""
     needed = judged.select("image_id", *DETECTOR, "timestamp", "feedback_id", "split", "other_picture")
     rows = needed.with_row_index("place")
-    parts = [_last_each(usable(some)) for some in rows.iter_slices(_ROWS_AT_ONCE)]
-    last = _last_each(pl.concat([usable(rows.clear()), *parts]))
+    last = _last_each(pl.concat(_last_each(usable(some)) for some in slices.of(rows)))
     return judged[last["place"]].with_columns(pl.col(DETECTOR).fill_null(""))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from radloop import slices
 from radloop.similarity import HASH_ONLY_RADIUS
 from radloop.words import AUDIT, WITHHELD
 
@@ -26,7 +27,6 @@ READER: Final = r"_[a-z0-9-]{1,50}$"
 ENDINGS: Final = r"(\.(png|jpe?g|dcm|dicom|tiff?|bmp|webp|gz|nii|json|txt))+$"
 
 _AT_ONCE: Final = 2**22  # pairs of hashes
-_ROWS_AT_ONCE: Final = 250_000  # feedbacks: the joins take ten times the memory of what they come to
 
 
 def judge(feedback: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
@@ -38,8 +38,8 @@ def judge(feedback: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
     """
     told = feedback.select("image_id", "image_md5", "image_phash", said="split")
     images = images.unique("image_id", keep="first", maintain_order=True).sort("image_id")
-    judged = [_judged(some, images) for some in told.iter_slices(_ROWS_AT_ONCE)]
-    return feedback.drop("split").hstack(pl.concat(judged or [_judged(told, images)]))
+    judged = [_judged(some, images) for some in slices.of(told)]  # the joins take ten times the memory of these
+    return feedback.drop("split").hstack(pl.concat(judged))
 
 
 def _judged(told: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
-from radloop import files, manifest, storage, tree
+from radloop import files, manifest, slices, storage, tree
 from radloop.catalog import judging, proven, rounds, tombstones, truth, version
 from radloop.catalog.rule import KEY, Rule
 from radloop.catalog.version import Version
@@ -30,8 +30,6 @@ from radloop.storage.publish import Published
 from radloop.tables import HELD_OUT, PREDICTION
 from radloop.taxonomy import Taxonomy
 from radloop.words import AUDIT, INCOMING, SPLITS, WITHHELD, several
-
-_ROWS_AT_ONCE: Final = 250_000  # feedbacks: sorting or grouping all of a million would copy them
 
 
 @dataclass(frozen=True)
@@ -255,7 +253,7 @@ def _by_class(rows: pl.DataFrame, classes: Taxonomy) -> dict[str, int]:
 def _reasons(decided: Decided) -> pl.DataFrame:
     """Why feedback does not train, the most frequent reason first; what is disputed is one reason."""
     why = decided.fates.select("fate", "code", "reason", "file")
-    parts = [_by_reason(some, pl.len()) for some in (why.clear(), *why.iter_slices(_ROWS_AT_ONCE))]
+    parts = [_by_reason(some, pl.len()) for some in slices.of(why)]
     counted = _by_reason(pl.concat(parts), pl.col("feedback").sum()).filter(pl.col("fate") != "kept")
     ordered = counted.sort("feedback", "code", "file", descending=[True, False, False])
     return ordered.select("fate", "code", "feedback", example="reason")

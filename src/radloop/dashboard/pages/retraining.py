@@ -8,7 +8,7 @@ from typing import Any, Final
 import polars as pl
 import streamlit as st
 
-from radloop import tree
+from radloop import slices, tree
 from radloop.catalog.rule import Rule
 from radloop.dashboard import figures, layout, links, loading, loop
 from radloop.dashboard.loading import Dataset, Feedback, Reviewed
@@ -28,7 +28,6 @@ _FATES = {
     "refused": "cannot be used",
 }
 
-_ROWS_AT_ONCE: Final = 250_000  # feedbacks: grouping all of a million would copy them
 _CALIBRATED: Final = "their class's threshold"
 _ONE: Final = "one threshold"
 _THRESHOLDS: Final = pl.Schema(
@@ -187,8 +186,7 @@ def _counted(fates: pl.DataFrame) -> pl.DataFrame:
     """fate, code, reason (the first of its kind), split, feedbacks: of those with a code, the most frequent first."""
     by, needed = ["fate", "code", "split"], fates.select("fate", "code", "split", "reason")
     parts = [
-        some.cast(pl.String).group_by(by).agg(pl.col("reason").min(), feedbacks=pl.len())
-        for some in (needed.clear(), *needed.iter_slices(_ROWS_AT_ONCE))
+        some.cast(pl.String).group_by(by).agg(pl.col("reason").min(), feedbacks=pl.len()) for some in slices.of(needed)
     ]
     whole = pl.concat(parts).group_by(by).agg(pl.col("reason").min(), pl.col("feedbacks").sum())
     ordered = whole.drop_nulls("code").sort(
