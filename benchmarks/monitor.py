@@ -25,8 +25,8 @@ import polars as pl
 
 from radloop import pixels
 from radloop.feedback import stream
-from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import Records
 from radloop.feedback.stream import Watched
 from radloop.measures import drift
 from radloop.simulation import drifting

@@ -24,7 +24,7 @@ from radloop.catalog import judging, proven, version
 from radloop.catalog.rule import Rule
 from radloop.detectors.oracle import Oracle
 from radloop.feedback import guard, reading, retraining, reviews
-from radloop.feedback.reading import Records
+from radloop.feedback.rows import Records
 from radloop.options import Etl, Simulate
 from radloop.pipelines import demo, offline, online
 from radloop.predictions import Picture

@@ -10,7 +10,7 @@ from study.patients import Cohort
 
 from radloop.catalog import proven
 from radloop.catalog.rule import Rule
-from radloop.feedback.reading import Records
+from radloop.feedback.rows import Records
 from radloop.measures import evaluation
 from radloop.tables import EDGES
 from radloop.vindr.classes import TAXONOMY

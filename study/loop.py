@@ -14,7 +14,7 @@ from study.patients import Cohort
 
 from radloop.catalog.rule import Rule
 from radloop.feedback import guard, radiologists, retraining, reviews
-from radloop.feedback.reading import Records
+from radloop.feedback.rows import Records
 from radloop.tables import DETECTIONS, EDGES, FEEDBACK, REFUSED_FILES
 from radloop.vindr.classes import TAXONOMY
 

@@ -6,7 +6,7 @@ import polars as pl
 
 from radloop.feedback import queue
 from radloop.feedback.places import Places
-from radloop.feedback.reading import Records
+from radloop.feedback.rows import Records
 from radloop.predictions import LOW_CONFIDENCE
 from radloop.words import Order
 

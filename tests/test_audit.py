@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from radloop.catalog.rule import Rule
 from radloop.feedback import audit, matching, queue
 from radloop.feedback.audit import Audited
-from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import Records
 from radloop.tables import CLASS_ID, DETECTIONS, FEEDBACK, REFUSED_FILES, REVIEW_FINDINGS, REVIEWS, WAITING
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from radloop.catalog.rule import Calibration, Rule, Threshold
 from radloop.feedback import guard, looks, retraining, reviews
-from radloop.feedback.reading import Records
+from radloop.feedback.rows import Records
 from radloop.tables import DETECTIONS, RETRAINING
 from taxonomies import VINDR
 from test_retraining import FOUND, HEART, IMAGE_IDS, IMAGES, NOON, records, reviewed

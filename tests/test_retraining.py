@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import any_classes
 from radloop.catalog.rule import Rule
 from radloop.feedback import guard, retraining, reviews
-from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import Records
 from radloop.tables import DETECTIONS, EDGES, FEEDBACK, REFUSED_FILES, RETRAINING, REVIEW_FINDINGS, REVIEWS, WAITING
 from taxonomies import EVERY, VINDR
 

@@ -15,8 +15,8 @@ import written_loop
 from radloop import options
 from radloop.catalog import version
 from radloop.feedback import audit, reviews, suspects, worklists
-from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import Records
 from radloop.feedback.worklists import KINDS, Claims
 from radloop.pipelines import explaining, reviewing
 from radloop.tables import (

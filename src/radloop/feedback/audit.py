@@ -16,8 +16,8 @@ from radloop import boxes
 from radloop.catalog.rule import Rule
 from radloop.feedback import matching, weighing
 from radloop.feedback.places import Places
-from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import Records
 from radloop.tables import DETECTOR, EDGES
 
 SHARE: Final = Places.audit_share

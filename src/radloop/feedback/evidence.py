@@ -17,8 +17,8 @@ from radloop import boxes
 from radloop.boxes import Floats
 from radloop.errors import FeedbackError
 from radloop.feedback.conventions import FIRST_YEAR, MOST_AHEAD, OWN, PERCENT, Convention, Format, epoch
-from radloop.feedback.reading import Records
 from radloop.feedback.records import TOLERANCE
+from radloop.feedback.rows import Records
 from radloop.tables import EDGES, SCALED_SIDE_PX
 from radloop.taxonomy import Taxonomy, is_nothing
 

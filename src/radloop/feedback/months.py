@@ -12,8 +12,8 @@ import polars as pl
 from radloop.catalog import judging
 from radloop.catalog.rule import Rule
 from radloop.feedback import matching
-from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import Records
 from radloop.measures import evaluation
 from radloop.tables import CLASS_ID, DETECTOR, EDGES
 from radloop.taxonomy import Taxonomy

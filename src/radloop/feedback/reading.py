@@ -25,8 +25,7 @@ from radloop.feedback import documents, listing, records
 from radloop.feedback.conventions import FIRST_YEAR, MOST_AHEAD, OWN, Convention
 from radloop.feedback.doubts import Doubt, doubt
 from radloop.feedback.records import TOLERANCE, Box, Fraction, Parsed
-from radloop.feedback.rows import Records as Records
-from radloop.feedback.rows import combine, first_by_name, refused_twins, shared, without
+from radloop.feedback.rows import Records, combine, first_by_name, refused_twins, shared, without
 from radloop.progress import Progress, silent
 from radloop.tables import CLASS_ID, DETECTIONS, FEEDBACK, REFUSED_FILES
 from radloop.taxonomy import MOST_CLASSES, Taxonomy

@@ -18,8 +18,8 @@ from radloop import boxes, manifest, tree
 from radloop.catalog.rule import Rule
 from radloop.errors import DatasetError
 from radloop.feedback import guard, looks, matching, reviews, weighing
-from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import Records
 from radloop.tables import ANNOTATION_COLUMNS, DETECTOR, EDGES, FATES, HELD_OUT, RETRAINING, SCALED_SIDE_PX, Fate
 from radloop.taxonomy import Taxonomy
 from radloop.words import AUDIT, INCOMING

@@ -13,8 +13,8 @@ import polars as pl
 from radloop.catalog.models import model_id
 from radloop.catalog.rule import Rule
 from radloop.feedback import matching, weighing
-from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import Records
 from radloop.measures import sequential
 from radloop.measures.sequential import Day, Followed
 from radloop.tables import DETECTOR, HELD_OUT, TIME

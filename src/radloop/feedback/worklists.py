@@ -16,8 +16,8 @@ from radloop.catalog.rule import Rule
 from radloop.feedback import audit, matching, queue, reading_times, reliability, suspects, weighing
 from radloop.feedback.places import Places
 from radloop.feedback.queue import Measured
-from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import Records
 from radloop.tables import QUEUE, WORKLIST
 from radloop.words import AUDIT, Worklist
 

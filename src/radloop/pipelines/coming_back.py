@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from radloop import parts
 from radloop.catalog.version import Version
 from radloop.feedback import cache
-from radloop.feedback.reading import Records
+from radloop.feedback.rows import Records
 from radloop.progress import Progress
 from radloop.simulation import journal
 from radloop.tables import FEEDBACK

@@ -18,7 +18,7 @@ from radloop.catalog.rule import Rule, standing
 from radloop.catalog.version import Version
 from radloop.errors import DatasetError, FeedbackError, UsageError
 from radloop.feedback import guard, months, reviews
-from radloop.feedback.reading import Records
+from radloop.feedback.rows import Records
 from radloop.measures import bootstrap, calibration, compared, evaluation, intervals, latency, power
 from radloop.measures.compared import Side
 from radloop.measures.power import Plan

@@ -15,8 +15,8 @@ from radloop.catalog.rule import Rule, standing
 from radloop.catalog.version import Version
 from radloop.errors import DatasetError, RadloopError
 from radloop.feedback import guard, retraining, reviews, worklists
-from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import Records
 from radloop.options import Explain
 from radloop.pipelines import coming_back
 from radloop.progress import Progress, silent

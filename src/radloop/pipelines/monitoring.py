@@ -17,8 +17,8 @@ from radloop.catalog.monitor import Alarm, Due, Figure, Reference, Report
 from radloop.catalog.version import Version
 from radloop.errors import FeedbackError
 from radloop.feedback import guard, months, reviews, stream
-from radloop.feedback.reading import Records
 from radloop.feedback.reviews import Reviews
+from radloop.feedback.rows import Records
 from radloop.feedback.stream import Watched
 from radloop.measures import sequential
 from radloop.options import Monitor

@@ -11,7 +11,7 @@ import polars as pl
 from radloop import boxes
 from radloop.catalog import kept
 from radloop.errors import DetectorError, SourceError
-from radloop.feedback.reading import Records
+from radloop.feedback.rows import Records
 from radloop.pipelines.comparisons.contestants import LEAST, Contestant
 from radloop.predictions import Found, Picture, Predictions
 from radloop.progress import Progress
