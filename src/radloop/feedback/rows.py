@@ -62,13 +62,13 @@ def combine(parts: Iterable[Records], columns: Collection[str] = FEEDBACK) -> Re
     schema = pl.Schema({name: kind for name, kind in FEEDBACK.items() if name in columns})
     feedback, detections, low = [schema.to_frame()], [DETECTIONS.to_frame()], [DETECTIONS.to_frame()]
     refused, doubts = [REFUSED_FILES.to_frame()], list[Doubt]()
-    for part in iter(parts):
+    for part in parts:
         feedback.append(part.feedback.select(name for name in part.feedback.columns if name in schema))
         detections.append(part.detections)
         low.append(part.low)
         refused.append(part.refused)
         doubts += part.doubts
-        del part
+        del part  # else the last one would stay, and each while the next is read
     named = [table.select("feedback_id", "file") for table in feedback]
     ids = pl.concat(named)
     if ids["feedback_id"].n_unique() < ids.height:
@@ -107,11 +107,9 @@ def _joined(tables: list[pl.DataFrame], schema: pl.Schema, *by: str) -> pl.DataF
             columns.append(pl.concat(pieces).gather(order.to_series()))
             del pieces
             tables[:] = [table.drop(name, strict=False) for table in tables]
-    absent = [pl.lit(None, dtype=kind).alias(name) for name, kind in schema.items()]
     filled = pl.DataFrame(columns, height=order.height)
-    return filled.with_columns(one for one in absent if one.meta.output_name() not in filled.columns).select(
-        schema.names()
-    )
+    absent = {name: pl.lit(None, dtype=kind) for name, kind in schema.items() if name not in filled.columns}
+    return filled.with_columns(**absent).select(schema.names())
 
 
 def first_by_name(feedback: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
