@@ -169,12 +169,16 @@ def _judged(found: Dataset, said: Feedback, own: tuple[str, str], here: Where) -
 
 def _unjudged(said: Feedback, own: tuple[str, str], here: Where) -> pl.DataFrame:
     """BOXES of the newest feedback on each image, whether they are right or not is not asked."""
-    needed = said.records.feedback.select(*DETECTOR, *LOOKED_AT, "feedback_id", "image_id")
-    given = here.of(needed).with_columns(pl.col(DETECTOR).fill_null(""))
-    newest = given.filter(model=own[0], model_version=own[1]).sort("timestamp", "feedback_id")
-    newest = newest.unique("image_id", keep="last")
+    newest = _given(said, own, here).sort("timestamp", "feedback_id").unique("image_id", keep="last")
     told = said.records.every_box.join(newest, on="feedback_id", how="semi")
     return told.with_columns(outcome=pl.lit(None, pl.String))
+
+
+def _given(said: Feedback, own: tuple[str, str], here: Where, *columns: str) -> pl.DataFrame:
+    """The feedback of one detector from there: who gave it, LOOKED_AT, feedback_id, image_id and these columns."""
+    needed = said.records.feedback.select(*DETECTOR, *LOOKED_AT, "feedback_id", "image_id", *columns)
+    given = here.of(needed).with_columns(pl.col(DETECTOR).fill_null(""))
+    return given.filter(model=own[0], model_version=own[1])
 
 
 def _measured(found: Dataset, said: Feedback | None, asked: Filters) -> pl.DataFrame:
@@ -198,9 +202,8 @@ def _labels(found: Dataset) -> pl.DataFrame:
 
 @measured
 def _summaries(found: Dataset, said: Feedback, own: tuple[str, str], here: Where) -> pl.DataFrame:
-    needed = said.records.feedback.select(*DETECTOR, *LOOKED_AT, "feedback_id", "image_id", "mean", "std", "sharpness")
-    given = here.of(needed).with_columns(pl.col(DETECTOR).fill_null(""))
-    return drift.of_feedback(given.filter(model=own[0], model_version=own[1]), said.records.detections, said.taxonomy)
+    given = _given(said, own, here, "mean", "std", "sharpness")
+    return drift.of_feedback(given, said.records.detections, said.taxonomy)
 
 
 def _ordered(listed: pl.DataFrame, asked: Filters) -> pl.DataFrame:
