@@ -8,15 +8,14 @@ opens, reads and closes every file.
 
 import contextlib
 import io
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dashboard, labels, turn
+from benchmarks import dashboard, labels, page, turn
 from benchmarks.growth import Together
-from benchmarks.harness import Bench, Contestant, Section, Turn, verdict
+from benchmarks.harness import Bench, Contestant, Point, Section, Turn, verdict
 
 LARGEST_MB = 1024
 SLOPE = 1.1
@@ -42,11 +41,11 @@ def run(bench: Bench) -> Section:
         bench.turn(Contestant("made", "benchmarks.million:make"), out, **numbers)
         for name in (FLOOR, *names, *([PAGES] if files == sizes[-1] else [])):
             print(f"  million: {files:,} files, {name} …", flush=True)
-            work = "benchmarks.million:floor" if name == FLOOR else "benchmarks.million:command"
+            work = "benchmarks.opponents:floor_read" if name == FLOOR else "benchmarks.million:command"
             options: dict[str, Any] = {} if name == FLOOR else {"name": name, "pages": shown}
             taken.setdefault(name, []).append(bench.turn(Contestant(name, work), out, **options))
     first = names[0]
-    grows = {name: _slope(taken[name], sizes) for name in (FLOOR, *names)}
+    grows = {name: page.slope_of(_points(taken[name], sizes)) for name in (FLOOR, *names)}
     largest = {name: taken[name][-1].figures["together_mb"] for name in (*names, PAGES)}
     table: list[list[Any]] = [["", *(f"processor s of {files:,}" for files in sizes), "slope", "memory MB"]]
     for name, turns in taken.items():
@@ -70,8 +69,9 @@ def run(bench: Bench) -> Section:
     )
 
 
-def _slope(turns: list[Turn], sizes: tuple[int, ...]) -> float:
-    return math.log(turns[-1].cpu_s / turns[0].cpu_s) / math.log(sizes[-1] / sizes[0])
+def _points(turns: list[Turn], sizes: tuple[int, ...]) -> list[Point]:
+    both = zip(sizes, turns, strict=True)
+    return [Point(files, taken.wall_s, taken.cpu_s, taken.peak_mb) for files, taken in both]
 
 
 def make(given: Path, fresh: Path, *, tables: str, before: int, files: int) -> Callable[[], int]:
@@ -89,13 +89,6 @@ def make(given: Path, fresh: Path, *, tables: str, before: int, files: int) -> C
         return files
 
     return work
-
-
-def floor(given: Path, fresh: Path) -> Callable[[], int]:
-    """The program in C."""
-    from benchmarks import opponents
-
-    return opponents.floor_read(given, fresh)
 
 
 def command(given: Path, fresh: Path, *, name: str, pages: list[str]) -> Callable[[], dict[str, float]]:
