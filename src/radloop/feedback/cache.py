@@ -33,7 +33,7 @@ _ROWS: Final = pl.Schema(
         *(("low", pl.Boolean()), ("mtime_ns", pl.Int64())),
     ]
 )
-_REQUIRED: Final = {"pass", "classes", *DETECTIONS, "low"}
+_REQUIRED: Final = {"pass", "classes", "file", *DETECTIONS, "low", "mtime_ns"}
 _NOTHING: Final = Records(FEEDBACK.to_frame(), DETECTIONS.to_frame(), REFUSED_FILES.to_frame())
 _TIMED: Final = 500  # files of a part whose time is kept,
 _LOOKED_AT: Final = 1_000  # and files in all whose time is compared: this sees 0.5 % replaced, all but surely
@@ -174,10 +174,7 @@ def _part(classes: int, columns: Collection[str], place: Path) -> tuple[Records,
     if rows is None or not _fits(rows, classes):
         place.unlink(missing_ok=True)
         return None
-    times = (
-        rows.select("file", "mtime_ns") if "mtime_ns" in rows.columns else _ROWS.to_frame().select("file", "mtime_ns")
-    )
-    return _records(rows, columns), times.drop_nulls()
+    return _records(rows, columns), rows.select("file", "mtime_ns").drop_nulls()
 
 
 def _fits(rows: pl.DataFrame, classes: int) -> bool:
@@ -189,7 +186,7 @@ def _fits(rows: pl.DataFrame, classes: int) -> bool:
 
 def _looks_as_it_did(folder: Path, tables: list[pl.DataFrame]) -> bool:
     """Whether those files that are looked at are the ones that were read; one that is gone says nothing."""
-    times = pl.concat([*tables, pl.DataFrame(schema={name: _ROWS[name] for name in ("file", "mtime_ns")})])
+    times = pl.concat([_ROWS.to_frame().select("file", "mtime_ns"), *tables])
     some = times.gather_every(-(-times.height // _LOOKED_AT) or 1)
     return all(_mtime(folder, file) in (None, mtime) for file, mtime in some.iter_rows())
 
