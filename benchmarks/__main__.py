@@ -20,6 +20,7 @@ from pathlib import Path
 from benchmarks import harness, page
 from benchmarks.speed import Cells, Row, Stage
 
+UNCHECKED = "it does not look whether all arrived whole; with `rclone check` it takes longer"
 STAGES = {
     "labels": Stage(
         minutes=3,
@@ -69,14 +70,14 @@ STAGES = {
                 "A folder, as a remote of rclone",
                 "load",
                 peers=("rclone copy, every file", "rclone copy + check"),
-                reason="it does not look whether all arrived whole; with `rclone check` it takes longer",
+                reason=UNCHECKED,
             ),
             Row(
                 "to Swift",
                 "OpenStack Swift on this machine",
                 "load",
                 peers=("rclone copy, every file", "rclone copy + check", "rclone, by name", "rclone, by folder"),
-                reason="it does not look whether all arrived whole; with `rclone check` it takes longer",
+                reason=UNCHECKED,
             ),
         ),
     ),
