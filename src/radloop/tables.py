@@ -284,8 +284,8 @@ Verdict = Literal["accept", "correct", "normal", "reject"]
 WAITING: Final = pl.Schema({"feedback_id": pl.String, "file": pl.String})
 
 # One review: what a radiologist said of one feedback at one time. adjudicates: it ends a dispute of others.
-# blind_boxes: how many were drawn before the model's were shown; shown_boxes: how many were shown; null where the
-# review does not tell. seconds: before the reveal and in all. previous: the review_id of the one that it amends.
+# blind_boxes: how many were drawn before the model's were shown; shown_boxes: how many were shown; null: untold.
+# seconds: before the reveal and in all. previous: the id of the review before. sha256: of the file's bytes.
 REVIEWS: Final = pl.Schema(
     {
         "review_id": pl.String,
@@ -304,6 +304,7 @@ REVIEWS: Final = pl.Schema(
         "shown_boxes": pl.Int32,
         "previous": pl.String,
         "file": pl.String,
+        "sha256": pl.String,
     }
 )
 
@@ -389,8 +390,7 @@ QUEUE: Final = pl.Schema(
 WORKLIST: Final = pl.Schema(
     [
         *QUEUE.items(),
-        ("state", pl.String()),
-        ("held_out", pl.String()),
+        *dict.fromkeys(("state", "held_out"), pl.String()).items(),
         ("readers", pl.List(pl.String)),
         ("last", pl.String()),
         ("owed", pl.List(pl.String)),

@@ -82,7 +82,7 @@ class Review(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds_blind: Seconds | None = None
     seconds_total: Seconds | None = None
     shown: Annotated[list[Shown], msgspec.Meta(max_length=MOST_FINDINGS)] | None = None
-    previous: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")] | None = None  # the review that this one amends
+    previous: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")] | None = None  # this reviewer's review before
 
 
 @dataclass(frozen=True)
@@ -280,7 +280,7 @@ def read(
                 waiting += [(one, documents.shown(name)) for one in _spoken_of(name, data)]
                 continue
             zoneless += not zoned
-            rows.append(_row(review, name))
+            rows.append(_row(review, name, data))
             found += [(name, finding.class_id, *finding.bbox) for finding in review.findings or ()]
             blind += [(name, finding.class_id, *finding.bbox) for finding in review.blind_findings or ()]
             shown += [(name, box.class_id, *box.bbox, box.confidence) for box in review.shown or ()]
@@ -327,7 +327,7 @@ def _written_ns(directory: int, name: str) -> int:
         return 0
 
 
-def _row(review: Review, name: str) -> _Row:
+def _row(review: Review, name: str, data: bytes) -> _Row:
     return (
         os.path.basename(name).split(".")[2],
         review.feedback_id,
@@ -345,6 +345,7 @@ def _row(review: Review, name: str) -> _Row:
         None if review.shown is None else len(review.shown),
         review.previous,
         name,
+        hashlib.sha256(data).hexdigest(),
     )
 
 
