@@ -122,6 +122,10 @@ class Detecting(Step):
     request_timeout: float = option(
         5.0, About("Seconds after which a request has failed.", also=("REQUEST_TIMEOUT",), gt=0, le=3600)
     )
+    detector_memory: float = option(
+        4.0,
+        About("GB of memory that an onnx detector may take; what it wants beyond fails.", ge=0.25, le=10_000),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

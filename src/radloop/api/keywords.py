@@ -188,6 +188,7 @@ class SimulateKeywords(TypedDict, total=False):
     model_classes: Text | None
     model_recipe: Recipe | str | None
     request_timeout: float
+    detector_memory: float
     splits: Sequence[Part]
     detector: Text
     load_pattern: Text
@@ -217,6 +218,7 @@ class WatchKeywords(TypedDict, total=False):
     model_classes: Text | None
     model_recipe: Recipe | str | None
     request_timeout: float
+    detector_memory: float
     audit_share: float
     send_results: Literal["sr", "none"]
     remark: Text

@@ -25,6 +25,7 @@ def create(
     seed: int = 0,
     inference_ms: float = 0,
     timeout_s: float = 5.0,
+    memory_gb: float = 4.0,
     min_confidence: float = MIN_CONFIDENCE,
     truth: pl.DataFrame | None = None,
     triton_url: str | None = None,
@@ -33,10 +34,10 @@ def create(
     """The detector that `spec` names, ready to be asked from many threads; it answers in numbers of `classes`.
 
     random takes `inference_ms` an answer, until `stop` is set. oracle needs `truth` (TRUTH). onnx and triton follow
-    `wishes` about the names of their classes. triton waits `timeout_s` for the server; without an address it takes
-    `triton_url` (http://HOST:PORT, or with a model's name). Raises UsageError for another spec, DetectorError where the
-    detector cannot be used, TransientDetectorError where it cannot be used yet, TaxonomyError where its classes are
-    others.
+    `wishes` about the names of their classes, and have `timeout_s` for an answer; onnx may take `memory_gb`. triton
+    without an address takes `triton_url` (http://HOST:PORT, or with a model's name). Raises UsageError for another
+    spec, DetectorError where the detector cannot be used, TransientDetectorError where it cannot be used yet,
+    TaxonomyError where its classes are others.
     """
     kind, _, value = spec.partition(":")
     if kind == "random" and not value:
@@ -51,10 +52,12 @@ def create(
             raise UsageError(f"--detector {spec} needs the truth about the images: a dataset with its annotations.")
         return Oracle(truth, classes, noise=noise, seed=seed, min_confidence=min_confidence)
     if kind == "onnx" and value:
+        from radloop.detectors.apart import Limits
         from radloop.detectors.onnx import TINY, Onnx
 
         path = TINY if value == "tiny" else Path(value)
-        return Onnx(path, classes, wishes=wishes, min_confidence=min_confidence)
+        limits = Limits(timeout_s, memory_gb)
+        return Onnx(path, classes, wishes=wishes, min_confidence=min_confidence, limits=limits)
     if kind == "triton":
         from radloop.detectors.triton import Triton
 

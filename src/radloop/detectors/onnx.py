@@ -1,19 +1,20 @@
-"""A YOLO model in this process, run by ONNX Runtime."""
+"""A YOLO model on this machine, run by ONNX Runtime in a process of its own (`apart`)."""
 
-import hashlib
-import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from radloop.detectors import names, recipes, yolo
+from radloop.detectors.apart import Apart, Limits
 from radloop.detectors.conventions import Conventions
 from radloop.detectors.names import Wishes
+from radloop.detectors.onnx_worker import PICTURE_BYTES
 from radloop.errors import DetectorError
 from radloop.predictions import MIN_CONFIDENCE, Picture, Predictions
 from radloop.taxonomy import Taxonomy
 
 _NAMES: Final = "names"  # in the metadata, as Ultralytics writes it
-_ELSEWHERE: Final = "AzureExecutionProvider"  # asks a server for operators of its own, and runs no model here
+_MOST_PIXELS: Final = PICTURE_BYTES // 12  # in three channels of four bytes
+_MOST_SHOWN: Final = 8
 TINY: Final = Path(__file__).with_name("tiny.onnx")  # trained on synthetic pictures: training/train.py
 
 
@@ -31,64 +32,46 @@ class Onnx:
         *,
         wishes: Wishes | None = None,
         min_confidence: float = MIN_CONFIDENCE,
+        limits: Limits | None = None,
     ) -> None:
         """Load and check the model.
 
-        Raises DetectorError where it, or ONNX Runtime, cannot be used, TaxonomyError where its classes are others.
+        Raises DetectorError where it, or ONNX Runtime, cannot be used or takes more than `limits`, TaxonomyError where
+        its classes are others.
         """
         self.name = path.stem
-        try:
-            data = path.read_bytes()
-        except OSError as missing:
-            raise DetectorError(f"The model {path} cannot be read: {missing.strerror}.") from missing
-        self.version = hashlib.md5(data).hexdigest()[:12]
-        self._session = _session(path, data)
-        taken, given = self._session.get_inputs(), self._session.get_outputs()
-        if len(taken) != 1 or len(given) != 1 or taken[0].type != "tensor(float)":
+        self._session = Apart(path, limits or Limits())
+        about = self._session.about
+        self.version = about["md5"][:12]
+        taken, given = about["inputs"], about["outputs"]
+        if len(taken) != 1 or len(given) != 1 or taken[0][1] != "tensor(float)":
             raise DetectorError(
-                f"{path} has {len(taken)} inputs ({', '.join(tensor.type for tensor in taken)}) and {len(given)} "
-                "outputs, not one picture of 32-bit numbers in and one tensor out. Export a detection model "
-                "(Ultralytics: model.export(format='onnx'), without half)."
+                f"{path} has {len(taken)} inputs ({', '.join(kind for _, kind, _ in taken[:_MOST_SHOWN])}) and "
+                f"{len(given)} outputs, not one picture of 32-bit numbers in and one tensor out. Export a detection "
+                "model (Ultralytics: model.export(format='onnx'), without half)."
             )
-        self._input = taken[0].name
         asked = wishes or Wishes()
-        metadata = self._session.get_modelmeta().custom_metadata_map
+        metadata = about["metadata"]
         text = None if asked.declared else metadata.get(_NAMES)
         self.recipe = recipes.read(metadata.get(recipes.KEY))
         told = None if text is None else names.parse(text, model=str(path))
         self._scores = names.match(classes, told, asked, model=str(path))
-        self.provider: str = self._session.get_providers()[0]
+        self.provider: str = about["provider"]
         self.notes = () if self._scores.note is None else (self._scores.note,)
-        self._shape = yolo.check_shapes(str(path), taken[0].shape, given[0].shape, self._scores)
+        self._shape = yolo.check_shapes(str(path), taken[0][2], given[0][2], self._scores)
+        if (asked_pixels := self._shape.height * self._shape.width) > _MOST_PIXELS:
+            raise DetectorError(f"{path} takes pictures of {asked_pixels:,} pixels, and {_MOST_PIXELS:,} are the most.")
         self._conventions = Conventions(str(path), self._shape, self._scores)
         self._min_confidence = min_confidence
 
     def predict(self, picture: Picture) -> Predictions:
         """The boxes above the thresholds, after suppression within each class where the model has none."""
         tensor, frame = yolo.prepare(picture, self._shape)
-        try:
-            (output,) = self._session.run(None, {self._input: tensor})
-        except Exception as failed:
-            raise DetectorError(f"{self.name} failed on image {picture.image_id}: {failed}") from failed
+        output = self._session.run(tensor, image_id=picture.image_id)
         predictions = yolo.decode(output, frame, self._scores, min_confidence=self._min_confidence)
         self._conventions.require(output, min_confidence=self._min_confidence)
         return predictions
 
-
-def _session(path: Path, data: bytes) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as missing:
-        raise DetectorError("--detector onnx needs ONNX Runtime: pip install 'radloop[onnx]'.") from missing
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    # all callers share these threads; spinning ones would take the cores from those who decode pictures
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers = [name for name in onnxruntime.get_available_providers() if name != _ELSEWHERE]
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=providers)
-    except Exception as broken:
-        raise DetectorError(
-            f"{path} is no model that ONNX Runtime {onnxruntime.__version__} can run: {broken}"
-        ) from broken
+    def give_up(self) -> None:
+        """End all requests that wait for an answer: they are late."""
+        self._session.give_up()

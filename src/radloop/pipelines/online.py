@@ -220,6 +220,7 @@ def _making(options: Simulate, known: _Known) -> Making:
         seed=options.seed,
         inference_ms=options.inference_ms,
         timeout_s=options.request_timeout,
+        memory_gb=options.detector_memory,
         truth=known.truth,
         wishes=names.wishes(options.model_classes, wishes(None, options.map).renamed),
         triton_url=options.triton_url,

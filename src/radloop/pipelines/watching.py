@@ -241,6 +241,7 @@ def _detector(options: Watch, classes: Taxonomy, stop: threading.Event) -> Detec
         classes=classes,
         seed=options.seed,
         timeout_s=options.request_timeout,
+        memory_gb=options.detector_memory,
         wishes=names.wishes(options.model_classes, wishes(None, options.map).renamed),
         triton_url=options.triton_url,
         stop=stop,

@@ -82,6 +82,7 @@ def make(options: Asking, text: str, dataset: Version, *, seed: int = 0) -> Cont
         wishes=names.wishes(options.model_classes, wishes(None, options.map).renamed),
         seed=seed,
         timeout_s=options.request_timeout,
+        memory_gb=options.detector_memory,
         min_confidence=LEAST,
         truth=truth.of(dataset.readings) if text.startswith("oracle") else None,
         triton_url=options.triton_url,
