@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-import msgspec
 import numpy as np
 import polars as pl
 
@@ -114,31 +113,31 @@ def _findings(drawn: Drawn) -> list[Finding]:
     return [Finding(class_id=class_id, bbox=tuple(box)) for (class_id, _), box in zip(drawn, cxcywh, strict=True)]
 
 
-def new(planned: Iterable[Review], there: pl.DataFrame, load: Callable[[str], Review]) -> list[Review]:
-    """Those of `planned` that say something new, in the order of time, each naming the one that it amends.
+def new(
+    planned: Iterable[Review], there: pl.DataFrame, load: Callable[[str], Review], heads: Mapping[str, str]
+) -> list[Review]:
+    """Those of `planned` that say something new, in the order of time, each naming its reviewer's one before.
 
-    there: REVIEWS. load: the review in a file. Nothing new is what the reviewer has said already at that time, or what
-    the reviewer's newest review says.
+    there: REVIEWS. load: the review in a file. heads: as `catalog.chains.newest` has them. Nothing new is what the
+    reviewer has said already at that time, or what the reviewer's newest review says.
     """
     planned = sorted(planned, key=lambda one: datetime.fromisoformat(one.timestamp))
     asked = pl.DataFrame([(one.feedback_id, one.reviewer) for one in planned], schema=_WHOSE, orient="row")
-    chains: dict[tuple[str, str], list[tuple[str, Review]]] = {}
+    said: dict[tuple[str, str], list[Review]] = {}
     for row in there.join(asked, on=list(_WHOSE), how="semi").sort("timestamp", "review_id").iter_rows(named=True):
-        said = (row["review_id"], load(row["file"]))
-        chains.setdefault((row["feedback_id"], row["reviewer"]), []).append(said)
+        said.setdefault((row["feedback_id"], row["reviewer"]), []).append(load(row["file"]))
     found = []
     for one in planned:
-        chain = chains.setdefault((one.feedback_id, one.reviewer), [])
+        known = said.setdefault((one.feedback_id, one.reviewer), [])
         time = datetime.fromisoformat(one.timestamp)
-        if any(_says(one, said) for _, said in chain if datetime.fromisoformat(said.timestamp) == time):
+        times = [datetime.fromisoformat(each.timestamp) for each in known]
+        if any(_says(one, each) for each, at in zip(known, times, strict=True) if at == time):
             continue
-        if chain and _says(one, chain[-1][1]):
+        if known and _says(one, known[-1]):
             continue
-        earlier = [name for name, said in chain if datetime.fromisoformat(said.timestamp) <= time]
-        amending = msgspec.structs.replace(one, previous=earlier[-1] if earlier else None)
-        chain.insert(len(earlier), (reviews.file_name(amending).split(".")[2], amending))
-        found.append(amending)
-    return found
+        known.insert(sum(at <= time for at in times), one)
+        found.append(one)
+    return list(reviews.following(found, heads))
 
 
 _WHOSE: Final = {"feedback_id": pl.String, "reviewer": pl.String}

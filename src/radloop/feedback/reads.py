@@ -4,34 +4,13 @@ A read is a review seen as a piece of work. Of several that one reader wrote on 
 is said; for what tells of the reader (agreement, bias) the first does, for it alone was made without knowing better.
 """
 
-import re
-from typing import Final
-
-import msgspec
 import polars as pl
 
 from radloop.catalog import truth
 from radloop.feedback import weighing
-from radloop.feedback.reviews import Review, Reviews
+from radloop.feedback.reviews import Reviews
 from radloop.measures import bias, intervals
 from radloop.tables import READER
-
-_ID: Final = re.compile(r"[0-9a-f]{16}")
-
-
-def amending(review: Review, known: pl.DataFrame) -> Review:
-    """The review with the id of the one that it amends, of REVIEWS `known`: this reviewer's newest on this feedback.
-
-    Where there is none, or only one under a name that holds no id, it is as it was.
-    """
-    return msgspec.structs.replace(review, previous=previous(known, review.feedback_id, review.reviewer))
-
-
-def previous(known: pl.DataFrame, feedback_id: str, reader: str) -> str | None:
-    """The id of the reader's newest review of the feedback, among REVIEWS `known`; None where none has an id."""
-    mine = known.filter(feedback_id=feedback_id, reviewer=reader).sort("timestamp", "review_id", "file")
-    newest = mine["review_id"].tail(1).to_list()
-    return newest[0] if newest and _ID.fullmatch(newest[0]) else None
 
 
 def of(reviewed: Reviews, reader: str) -> pl.DataFrame:
@@ -67,12 +46,20 @@ def of(reviewed: Reviews, reader: str) -> pl.DataFrame:
     )
 
 
-def first(reviewed: pl.DataFrame) -> pl.DataFrame:
-    """REVIEWS of the first look of each reader at each feedback, without final reads, whose readers see the others'."""
-    ordered = reviewed.sort("timestamp", "review_id", "file")
-    return ordered.unique(["feedback_id", "reviewer"], keep="first", maintain_order=True).filter(
-        ~pl.col("adjudicates"), pl.col("previous").is_null()
-    )
+def first(reviewed: Reviews) -> pl.DataFrame:
+    """REVIEWS of the first look of each reader at each feedback, without final reads, whose readers see the others'.
+
+    Where a review of the same reader and feedback cannot be read, nobody knows which was the first.
+    """
+    whose = ["feedback_id", "reviewer"]
+    ordered = reviewed.reviews.sort("timestamp", "review_id", "file").unique(whose, keep="first", maintain_order=True)
+    return ordered.filter(~pl.col("adjudicates")).join(_unreadable(reviewed), on=whose, how="anti")
+
+
+def _unreadable(reviewed: Reviews) -> pl.DataFrame:
+    """feedback_id and reviewer of the files that were refused, by their names."""
+    parts = reviewed.refused["file"].str.split("/").list.last().str.splitn(".", 3).struct
+    return pl.DataFrame({"feedback_id": parts.field("field_0"), "reviewer": parts.field("field_1")})
 
 
 def following(reviewed: Reviews, readings: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
@@ -81,7 +68,7 @@ def following(reviewed: Reviews, readings: pl.DataFrame, images: pl.DataFrame) -
     A picture that its reader rejected tells nothing. The truth is what the source's readers drew (`catalog.truth` of
     `readings`, `Version.readings`), never a review; images: image_id, group.
     """
-    looked = first(reviewed.reviews).filter(
+    looked = first(reviewed).filter(
         "revealed",
         pl.col("blind_boxes").is_not_null(),
         pl.col("shown_boxes").is_not_null(),
@@ -105,7 +92,7 @@ def agreement(reviewed: Reviews, reader: str, images: pl.DataFrame) -> pl.DataFr
     intervals for which the groups of `images` (image_id, group) are the units; null where there is nothing to count or
     too little.
     """
-    looks = first(reviewed.reviews)
+    looks = first(reviewed)
     mine, theirs = (
         looks.filter(ours).select("feedback_id", "simulated", "image_id", "reviewer", "file", "verdict")
         for ours in (pl.col("reviewer") == reader, pl.col("reviewer") != reader)

@@ -7,7 +7,7 @@ be used waits: it may be a radiologist's no.
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +18,9 @@ import numpy as np
 import polars as pl
 
 from radloop import boxes, files
+from radloop.catalog import chains
 from radloop.errors import FeedbackError
-from radloop.feedback import documents, listing, records
+from radloop.feedback import chaining, documents, listing, records
 from radloop.feedback.conventions import OWN, Convention
 from radloop.feedback.records import Box, ClassId, FeedbackId, Fraction, ImageId
 from radloop.tables import (
@@ -36,7 +37,6 @@ from radloop.taxonomy import Taxonomy
 
 SMALLEST_SIDE: Final = 0.1 / SCALED_SIDE_PX  # of a label's box: below, its six decimals make it a line
 
-_OWN_ID: Final = re.compile(r"[0-9a-f]{16}")  # of a review that radloop wrote: the hash of its bytes
 _NAMED: Final = re.compile(rb'"feedback_id"\s*:\s*"([A-Za-z0-9][A-Za-z0-9_-]{0,63})"')
 _MOST_NAMED: Final = 10_000  # feedbacks that one file of refused reviews holds up
 _LONGEST_COMMENT: Final = 10_000
@@ -96,6 +96,18 @@ class Reviews:
     blind: pl.DataFrame = field(default_factory=REVIEW_FINDINGS.to_frame)  # what was drawn before the reveal
     shown: pl.DataFrame = field(default_factory=REVIEW_SHOWN.to_frame)  # the model's boxes, as they were shown
     zoneless: int = 0  # times without a zone, in those that were read
+    unread: pl.DataFrame = field(default_factory=chaining.LINK.to_frame)  # links of chains, of what was refused
+    forgotten: pl.DataFrame = field(default_factory=chains.FORGOTTEN_REVIEWS.to_frame)
+
+    @property
+    def links(self) -> pl.DataFrame:
+        """What `catalog.chains` looks at: chaining.LINK of every review, also of those that were refused."""
+        return pl.concat([self.reviews.select(chaining.LINK.names()), self.unread])
+
+    @property
+    def heads(self) -> pl.DataFrame:
+        """HEADS of all chains."""
+        return chains.heads(self.links, self.forgotten)
 
 
 NONE: Final = Reviews(REVIEWS.to_frame(), REVIEW_FINDINGS.to_frame(), REFUSED_FILES.to_frame())
@@ -123,6 +135,23 @@ def write(folder: Path, review: Review, classes: Taxonomy, *, durable: bool = Fa
     return path
 
 
+def following(reviews: Iterable[Review], heads: Mapping[str, str]) -> Iterator[Review]:
+    """The reviews in this order, each naming the one that its reviewer wrote before.
+
+    heads: {reviewer: id of the review that the first goes on from}, as `catalog.chains.newest` has them.
+    """
+    last = dict(heads)
+    for review in reviews:
+        chained = msgspec.structs.replace(review, previous=last.get(review.reviewer))
+        last[review.reviewer] = chaining.review_id(encode(chained))
+        yield chained
+
+
+def says_again(review: Review, before: Review) -> bool:
+    """Whether two reviews are one but for their places in the chain."""
+    return msgspec.structs.replace(review, previous=before.previous) == before
+
+
 def write_unusable(
     folder: Path, *, feedback_id: str, image_id: str, reviewer: str, why: str, durable: bool = False
 ) -> Path:
@@ -132,7 +161,7 @@ def write_unusable(
     """
     told = {"feedback_id": feedback_id, "image_id": image_id, "reviewer": reviewer, "comment": why}
     data = msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
-    path = folder / f"{feedback_id}.{reviewer}.{_review_id(data)}.json"
+    path = folder / f"{feedback_id}.{reviewer}.{chaining.review_id(data)}.json"
     if not path.exists():
         folder.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
         files.write_atomic(path, data, durable=durable, mode=files.OWN_FILE)
@@ -141,7 +170,7 @@ def write_unusable(
 
 def file_name(review: Review) -> str:
     """`<feedback_id>.<reviewer>.<review_id>.json`: the same for the same review."""
-    return f"{review.feedback_id}.{review.reviewer}.{_review_id(encode(review))}.json"
+    return f"{review.feedback_id}.{review.reviewer}.{chaining.review_id(encode(review))}.json"
 
 
 def decode(
@@ -187,9 +216,10 @@ def _of_any_case(data: bytes) -> Review:
 
 def _refuse_changed(data: bytes, name: str) -> None:
     own = name.split(".")[-2]
-    if _OWN_ID.fullmatch(own) and own != _review_id(data):
+    if chaining.OWN_ID.fullmatch(own) and own != chaining.review_id(data):
         raise FeedbackError(
-            f"it was changed after it was written: its name has the id {own}, its bytes have {_review_id(data)}",
+            f"it was changed after it was written: its name has the id {own}, its bytes have "
+            f"{chaining.review_id(data)}",
             code="review-changed",
         )
 
@@ -261,11 +291,12 @@ def read(
     blind: list[_Row] = []
     shown: list[_Row] = []
     refused: list[_Row] = []
+    unread: list[_Row | None] = []
     waiting: list[tuple[str, str]] = []
     zoneless = before.zoneless
     names = sorted(listing.names(folder) if names is None else names)
     if not names:
-        return replace(before, refused=NONE.refused, waiting=NONE.waiting)
+        return replace(before, refused=NONE.refused, waiting=NONE.waiting, unread=NONE.unread)
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in names:
@@ -277,6 +308,7 @@ def read(
                 review, zoned = _decode(data, os.path.basename(name), len(classes), convention, now)
             except FeedbackError as wrong:
                 refused.append((documents.shown(name), wrong.code, str(wrong)))
+                unread.append(chaining.link(documents.shown(name), data))
                 waiting += [(one, documents.shown(name)) for one in _spoken_of(name, data)]
                 continue
             zoneless += not zoned
@@ -296,6 +328,8 @@ def read(
         pl.concat([before.blind, _boxes(blind, REVIEW_FINDINGS)]),
         pl.concat([before.shown, _boxes(shown, REVIEW_SHOWN)]),
         zoneless,
+        pl.DataFrame([row for row in unread if row is not None], schema=chaining.LINK, orient="row"),
+        chaining.forgotten(folder),
     )
 
 
@@ -355,7 +389,3 @@ def _boxes(rows: Sequence[_Row], columns: pl.Schema) -> pl.DataFrame:
     told = {"file": [row[0] for row in rows], "class_id": [row[1] for row in rows]}
     behind = {name: [row[-1] for row in rows] for name in columns if name == "confidence"}
     return pl.DataFrame(told | dict(zip(EDGES, corners.T, strict=True)) | behind, schema=columns)
-
-
-def _review_id(data: bytes) -> str:
-    return hashlib.md5(data).hexdigest()[:16]

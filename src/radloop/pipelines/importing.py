@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 
 from radloop import files
-from radloop.catalog import version
+from radloop.catalog import chains, version
 from radloop.catalog.classes import wishes
 from radloop.dataset.export.cvat import FEEDBACK
 from radloop.errors import UNDECODABLE, AnnotationError, FeedbackError, StrictError
@@ -97,7 +97,8 @@ def import_reviews(options: Import, *, progress: Progress = silent) -> Imported:
         rejected = pl.DataFrame(refused, schema=REFUSED, orient="row")
         unusable = [one for one in export.readings if _leaves_waiting(one, about, there.reviews, options, now)]
         _require_any(options, export, len(planned) + untouched + len(unusable), rejected)
-        written = elsewhere.new(planned, there.reviews, lambda name: _load(folder / name, classes))
+        heads = chains.newest(there.links, there.forgotten)
+        written = elsewhere.new(planned, there.reviews, lambda name: _load(folder / name, classes), heads)
 
         if options.strict and rejected.height:
             raise StrictError(_strictly(rejected))

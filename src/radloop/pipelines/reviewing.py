@@ -1,21 +1,23 @@
 """Feedback -> what deserves a radiologist's look, or the reviews of simulated radiologists."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import polars as pl
 
 from radloop import files
-from radloop.catalog import truth, version
+from radloop.catalog import chains, truth, version
 from radloop.catalog.rule import Rule
 from radloop.catalog.version import Version
 from radloop.errors import UsageError
 from radloop.feedback import audit, guard, matching, queue, radiologists, reliability, reviews, worklists
 from radloop.feedback.queue import Measured
+from radloop.feedback.reviews import Review as Written
 from radloop.feedback.reviews import Reviews
 from radloop.feedback.rows import NEEDED, Records
 from radloop.options import Review
@@ -153,9 +155,7 @@ def simulate(
         wanted = pl.concat([open_feedback, begun])
         there_is = _truth(told.join(wanted, on="image_id", how="semi"))
         planned = list(radiologists.review(wanted, found.detections, there_is, known.taxonomy, seed=options.seed))
-        there = set(said.reviews["file"])
-        others = set(begun["feedback_id"]) - {one.feedback_id for one in planned if reviews.file_name(one) in there}
-        written = [one for one in planned if reviews.file_name(one) not in there and one.feedback_id not in others]
+        written = _new(planned, begun["feedback_id"], said, folder, known.taxonomy)
         for done, review in enumerate(written, 1):
             if writing:
                 reviews.write(folder, review, known.taxonomy, durable=options.durable)
@@ -172,6 +172,31 @@ def simulate(
         done=writing,
         notes=(*playing, *_of_unknown_truth(everything.height - open_feedback.height)),
     )
+
+
+def _new(planned: Sequence[Written], begun: pl.Series, said: Reviews, folder: Path, classes: Taxonomy) -> list[Written]:
+    """Those that are not there, as they follow their readers' last ones; in an order of their own, for a killed run.
+
+    begun: the feedbacks that one reader has read; where that was another than these, nobody reads on.
+    """
+    about = said.reviews.filter(pl.col("feedback_id").is_in([one.feedback_id for one in planned]))
+    there: dict[str, list[Written]] = {}
+    for feedback_id, file in about.select("feedback_id", "file").iter_rows():
+        written = reviews.decode((folder / file).read_bytes(), classes, name=Path(file).name)
+        there.setdefault(feedback_id, []).append(written)
+    again = {
+        id(one): any(reviews.says_again(_plain(one), each) for each in there.get(one.feedback_id, ()))
+        for one in planned
+    }
+    others = set(begun) - {one.feedback_id for one in planned if again[id(one)]}
+    left = [one for one in planned if not again[id(one)] and one.feedback_id not in others]
+    ordered = sorted(left, key=lambda one: (datetime.fromisoformat(one.timestamp), one.feedback_id, one.reviewer))
+    return list(reviews.following(ordered, chains.newest(said.links, said.forgotten)))
+
+
+def _plain(review: Written) -> Written:
+    """The review as it is read again."""
+    return msgspec.json.decode(reviews.encode(review), type=Written)
 
 
 def _of_unknown_truth(count: int) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """Review: a radiologist reads an image blind, then sees the AI findings, and says what is right."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, cast
 
 import polars as pl
@@ -15,13 +15,13 @@ from radloop.dashboard.desk.work import NO_READER_ID, Answers, Work
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.errors import RadloopError
 from radloop.feedback import reviews, worklists
+from radloop.feedback.chaining import Chain
 from radloop.feedback.orders import ORDERS
 from radloop.options import READER_ID, Dashboard
 from radloop.words import Worklist
 
 READER: Final = "reader"  # in st.session_state: the Reader ID that was given
 _WORK: Final = "desk-work"
-_OWN_ID: Final = re.compile(r"[0-9a-f]{16}")  # of a review that radloop wrote
 _KINDS: Final[Mapping[Worklist, str]] = {
     "next": "Worklist: next",
     "mine": "Mine",
@@ -241,6 +241,12 @@ def _verdict(here: _Loop, work: Work, name: str, message: Mapping[str, Any]) -> 
         work.open(feedback_id, items.image_of(here.feedback, feedback_id), loop.claims())
 
 
+@st.cache_resource(show_spinner=False)
+def _chain(folder: Path) -> Chain:
+    """Where each reader's next review goes on: one for all windows, which asks for it one at a time (`Answers`)."""
+    return Chain(folder)
+
+
 def _saved(here: _Loop, work: Work, message: Mapping[str, Any]) -> str | None:
     """None once the review is on the disk, else the sentence why it is not."""
     inputs, said, reader = here.inputs, here.feedback, work.reader or ""
@@ -255,7 +261,7 @@ def _saved(here: _Loop, work: Work, message: Mapping[str, Any]) -> str | None:
             reader=reader,
             ai=items.ai_findings(inputs, said, verdict.feedback_id)[0],
             may_adjudicate=identity.may_adjudicate(inputs, reader),
-            previous=before.review_id if before and _OWN_ID.fullmatch(before.review_id) else None,
+            previous=_chain(inputs.reviews_folder).previous(reader),
             now=datetime.now(UTC),
         )
         if not drafts.is_again(review, before.review if before else None):

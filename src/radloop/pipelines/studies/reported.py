@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from radloop.dicom.report import Observed, Person
 from radloop.dicom.report_reader import Report
 from radloop.errors import FeedbackError
 from radloop.feedback import elsewhere, records, reviews
+from radloop.feedback.chaining import Chain
 from radloop.feedback.elsewhere import Drawn, Opinion
 from radloop.feedback.records import Feedback
 from radloop.feedback.reviews import Review
@@ -38,6 +40,11 @@ class Desk:
     zone: tzinfo  # of a report that tells none
     sees_results: bool  # whether readers are sent the model's boxes
     durable: bool = False
+
+    @cached_property
+    def chain(self) -> Chain:
+        """Where the next review of each reader goes on."""
+        return Chain(self.reviews)
 
 
 @dataclass
@@ -80,7 +87,13 @@ def write(desk: Desk, reports: Sequence[Report]) -> Told:
         about_ids = {one.feedback_id for one in planned}
         names = [name for name in _names(desk.reviews) if name.split(".")[0] in about_ids]
         there = reviews.read(desk.reviews, desk.classes, names=names) if names else reviews.NONE
-        told.written = elsewhere.new(planned, there.reviews, lambda name: _load(desk.reviews / name, desk.classes))
+        heads = {one.reviewer: desk.chain.previous(one.reviewer) for one in planned}
+        told.written = elsewhere.new(
+            planned,
+            there.reviews,
+            lambda name: _load(desk.reviews / name, desk.classes),
+            {reviewer: head for reviewer, head in heads.items() if head is not None},
+        )
     for review in told.written:
         reviews.write(desk.reviews, review, desk.classes, durable=desk.durable)
     return told
