@@ -224,9 +224,9 @@ def evaluate(chosen: options.Evaluate, progress: Progress) -> object:
 
 @_command("Look")
 def monitor(chosen: options.Monitor, progress: Progress) -> object:
-    from radloop.pipelines import monitoring
+    from radloop.pipelines import exposing, monitoring
 
-    return monitoring.monitor(chosen, progress=progress)
+    return (exposing.expose if chosen.serve else monitoring.monitor)(chosen, progress=progress)
 
 
 @_command("Look")
