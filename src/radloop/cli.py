@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, ge
 import typer
 from typer.core import TyperGroup
 
-from radloop import options, parts, settings
+from radloop import options, parts, settings, visible
 from radloop.errors import RadloopError, StrictError, UsageError
 from radloop.progress import Progress
 from radloop.settings import Setting
@@ -352,7 +352,7 @@ def _in_one_line(wrong: typer.TyperException) -> str:
 
 
 def _stop(sentence: str, status: int) -> NoReturn:
-    print(f"radloop: {sentence}", file=sys.stderr)  # noqa: T201  the one line
+    print(f"radloop: {visible.line(sentence)}", file=sys.stderr)  # noqa: T201  the one line
     sys.exit(status)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from radloop import manifest, sealed, tree
+from radloop import manifest, sealed, spreadsheets, tree
 from radloop.catalog import heldout, tombstones, version
 from radloop.dataset import reading_files
 from radloop.dataset.labelling import Labelling
@@ -108,7 +108,7 @@ def build(
         tree.ANNOTATIONS: version.encode_parts(
             (_annotations(part, classes) for part in parts), findings.height, classes
         ),
-        tree.REJECTED: account.rejected.sort(pl.all(), nulls_last=True).write_csv().encode(),
+        tree.REJECTED: spreadsheets.csv(account.rejected.sort(pl.all(), nulls_last=True)),
         tree.PROOF: tree.json_file({**account.proof, **(ancestry.proof if ancestry else {})}),
     }
     documents |= _remembered(ancestry) | _of_radiographs(account, image_files)
