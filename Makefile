@@ -93,11 +93,10 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
 	@.venv-study/bin/pip --disable-pip-version-check --quiet install --no-deps --editable .
 	@touch $@
 
-machine: # what tests talk to: Swift, Triton, docker-compose, a browser, a proxy, a PACS, Prometheus
+machine: # what tests talk to: Swift, Triton, docker-compose, a browser, a proxy, a PACS
 	@PYTHON=$(PYTHON) tests/swift/install.sh
 	@tests/triton/install.sh
 	@PYTHON=$(PYTHON) tests/containers/install.sh
 	@tests/browser/install.sh
 	@tests/caddy/install.sh
 	@tests/pacs/install.sh
-	@tests/prometheus/install.sh

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import attested_loop
 import made_up
 import small_loop
 from radloop import cli, options, tree
@@ -30,6 +31,7 @@ OTHERWISE = {  # what a command needs beyond --out
     "ingest": ["--from", "FILMS"],
     "rollback": ["--data", "VERSION"],
     "compare": ["oracle:1", "oracle:2"],
+    "attest": ["--key", "KEY"],
     "promote": ["oracle:1", "--force", "--reason", "the first"],
 }
 
@@ -38,6 +40,7 @@ OTHERWISE = {  # what a command needs beyond --out
 def place(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("loop")
     small_loop.run(place)
+    attested_loop.keys(place)
     (place / "tasks.json").write_text('[{"data": {"image": "a.png"}, "annotations": []}]')
     return place
 
@@ -53,6 +56,7 @@ def traces(place: Path) -> dict[str, Any]:
 def run(place: Path, command: str, out: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     image = next((place / "films" / "train").glob("*.png")).stem
     files = {"FILMS": str(place / "films"), "TASKS": str(place / "tasks.json"), "IMAGE": image}
+    files["KEY"] = str(place / "key.pem")
     files["VERSION"] = json.loads((place / "organized" / tree.SUMMARY).read_bytes())["version"]
     more = [files.get(word, word) for word in OTHERWISE.get(command, [])]
     with pytest.raises(SystemExit) as stopped:

@@ -33,6 +33,7 @@ REQUIRED = {
     "champion": "champion",
     "challenger": "onnx:tiny",
     "model": "onnx:tiny",
+    "key": Path("key.pem"),
 }
 
 RECIPES = st.sampled_from([Recipe(), Recipe("minmax", None), Recipe("window:40/400", 512, keeps_ratio=True)])
@@ -46,7 +47,6 @@ PARSED = {
     "adjudicators": st.sampled_from(["ann", "reader-7"]),
     "reader": st.sampled_from(["ann", "reader-7"]),
     "block": st.builds(Duration, st.integers(1, 9_999).map(float)),  # 0 s hold no image
-    "every": st.builds(Duration, st.integers(1, 9_999).map(float)),
     "since": st.sampled_from(["promotion", "round", "first", "2026-11-30"]),
 }
 

@@ -11,6 +11,7 @@
     ├── TaxonomyError            the classes of a dataset or a model cannot be used
     ├── SplitError               groups and split sizes cannot both be kept
     ├── DatasetError             the dataset on disk is missing, damaged or not ours
+    ├── AttestationError         a signature does not hold, or what was signed cannot be read
     ├── StoreError               the object store refused, failed, or holds something else
     ├── BusyError                another run holds this folder
     ├── EngineError              processes or the cluster cannot do the work
@@ -23,11 +24,10 @@
 A message names the thing, the value and the way out.
 """
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-
-from radloop import visible
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,11 +35,14 @@ if TYPE_CHECKING:
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what msgspec raises on hostile bytes
 
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # in a path or a cell they would move the cursor
+
+
 class RadloopError(Exception):
     """The base of all: one sentence for a person, on one line, no traceback."""
 
     def __str__(self) -> str:
-        return visible.line(super().__str__())
+        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], super().__str__())
 
 
 class UsageError(RadloopError):
@@ -95,6 +98,10 @@ class SplitError(RadloopError):
 
 class DatasetError(RadloopError):
     """The dataset on disk is missing, damaged or not ours."""
+
+
+class AttestationError(RadloopError):
+    """A signature does not hold, or what was signed cannot be read."""
 
 
 class StoreError(RadloopError):

@@ -54,6 +54,8 @@ from radloop.parts import (
 from radloop.reading_parts import READER_ID as READER_ID
 from radloop.reading_parts import Ordered, Reading, reader_id
 from radloop.split_sizes import SplitSizes
+from radloop.trust_options import Attest as Attest
+from radloop.trust_options import Check as Check
 from radloop.words import Boxes, Format, LabelKind, Part, PictureNames, Worklist
 
 
@@ -255,6 +257,11 @@ class Watch(
     )
     time_zone: str = option("UTC", "The zone of times that tell none, such as Europe/Berlin.")
 
+    @property
+    def watch_log(self) -> Path:
+        """Where the log lies."""
+        return self.out / "logs" / "watch.log"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Review(Json, DryRun, Jobs, Durable, Seeded, Reading, DatasetFolder, Waiting, ReviewsFolder, ReadFeedback):
@@ -341,13 +348,6 @@ class Forget(Json, DryRun, LogFile, ReviewsFolder, FeedbackFolder, Stored):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check(Json, Jobs):
-    """Say what a trainer would drop, and what was changed or leaks. It is Ultralytics 8.4. Exit 1 if anything is."""
-
-    place: Annotated[str, About("A dataset's folder or a store (name:container).", argument="DIR|STORE")]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Demo(Json, DryRun, Jobs, Seeded):
     """Run the whole job on made-up data. No account, no server, no network."""
 
@@ -385,6 +385,7 @@ STEPS: Final[tuple[type[Step], ...]] = (
     Import,
     Forget,
     Check,
+    Attest,
     Dashboard,
     Demo,
 )

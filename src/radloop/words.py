@@ -45,6 +45,11 @@ ReviewFormat = Literal["label-studio", "cvat"]
 REVIEWED: Final = "Reviewed"
 UNREADABLE: Final = "Not readable"
 
+# What an attestation speaks of.
+AttestedPart = Literal[
+    "dataset", "retrain", "incoming", "versions", "models", "feedback", "reviews", "audit", "attestations"
+]
+
 # What the user says of the frame that the boxes are in; auto: nothing.
 Boxes = Literal["auto", "original", "picture", "scaled", "fraction", "percent"]
 

@@ -1,6 +1,7 @@
 """How each pipeline's result reads on a terminal, and whether it is one to be glad of."""
 
 from radloop.summaries import (
+    attesting,
     comparing,
     dataset,
     demo,
@@ -15,6 +16,7 @@ from radloop.summaries import (
 from radloop.summaries.registry import of, status
 
 __all__ = [
+    "attesting",
     "comparing",
     "dataset",
     "demo",

@@ -1,0 +1,241 @@
+"""What was attested can be verified offline, and whatever was changed since is named."""
+
+import base64
+import json
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import attested_loop
+from attested_loop import attest, check, keys, named
+from radloop.catalog import attestations
+from radloop.errors import AttestationError, DatasetError, UsageError
+from radloop.options import Check, Forget
+from radloop.pipelines import forgetting, verifying
+
+pytest.importorskip("securesystemslib")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """An attested loop that no test changes."""
+    return attested_loop.make(tmp_path_factory.mktemp("attested"))
+
+
+@pytest.fixture(scope="module")
+def key(whole) -> Path:
+    return whole.parent / "key.pem"
+
+
+@pytest.fixture
+def out(whole, tmp_path) -> Path:
+    """A copy to be changed; the store's links are links of the copy, too."""
+    subprocess.run(["cp", "-a", str(whole), str(tmp_path / "out")], check=True)
+    return tmp_path / "out"
+
+
+def envelope(out: Path) -> Path:
+    return next((out / "attestations").glob(f"*/{attestations.STATEMENT}"))
+
+
+def write(path: Path, data: bytes) -> None:
+    """In the place of a file, not into what other names link to."""
+    path.unlink()
+    path.write_bytes(data)
+
+
+def test_untouched_places_are_sound_and_everything_is_counted(whole, key):
+    report = check(whole, key)
+    assert report.sound, report.violations
+    assert report.counts["files that came since"] == 0
+    store = check(whole / "store", key)
+    assert store.sound, store.violations
+    assert store.counts["files attested"] > 50
+    assert any("not feedback, reviews" in sentence for sentence in store.checked)
+
+
+def test_statement_is_signed_as_openssl_and_in_toto_read_it(whole, key, tmp_path):
+    from google.protobuf import json_format
+    from in_toto_attestation.v1 import statement_pb2
+    from in_toto_attestation.v1.statement import Statement as InToto
+
+    told = json.loads(envelope(whole).read_bytes())
+    payload, signature = base64.b64decode(told["payload"]), told["signatures"][0]["sig"]
+    kind = told["payloadType"].encode()
+    (tmp_path / "pae").write_bytes(b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload))
+    (tmp_path / "sig").write_bytes(base64.b64decode(signature))
+    verified = attested_loop.openssl(
+        *("pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", str(key.with_suffix(".pub"))),
+        *("-in", str(tmp_path / "pae"), "-sigfile", str(tmp_path / "sig")),
+    )
+    assert "Verified Successfully" in verified
+    InToto.copy_from_pb(json_format.Parse(payload, statement_pb2.Statement())).validate()
+    assert b"patient" not in payload.lower()
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "EC"])
+def test_key_of_either_kind_signs(kind, out, tmp_path):
+    made = keys(tmp_path, kind=kind, name="other")
+    attest(out, made)
+    assert check(out, made).sound
+
+
+def test_wrong_key_altered_payload_altered_signature_and_other_type_are_told_apart(out, key, tmp_path):
+    path = envelope(out)
+    whole = json.loads(path.read_bytes())
+    with pytest.raises(AttestationError, match="signed with another key"):
+        check(out, keys(tmp_path, name="other"))
+
+    def refused(**changes: object) -> str:
+        write(path, (json.dumps(whole | changes, indent=2) + "\n").encode())
+        with pytest.raises(AttestationError) as stopped:
+            check(out, key, attestation=path)
+        return str(stopped.value)
+
+    payload = base64.b64decode(whole["payload"])
+    other = base64.b64encode(payload.replace(b'"sound":true', b'"sound":false')).decode()
+    assert "the payload was altered" in refused(payload=other)
+    signature = whole["signatures"][0]
+    zeros = base64.b64encode(bytes(64)).decode()
+    assert "the signature was altered" in refused(signatures=[signature | {"sig": zeros}])
+    assert "the key id in it is not" in refused(signatures=[signature | {"keyid": "0" * 64}])
+    assert "payload type is 'text/plain'" in refused(payloadType="text/plain")
+    assert "holds no signature" in refused(signatures=[])
+    assert "not a signed statement" in refused(payload=3)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "organized/training/labels/*.txt",
+        "organized/test/images/*.png",
+        "organized/manifest.parquet",
+        "organized/annotations.parquet",
+        "organized/retrain/rounds/*/*.json",
+        "organized/retrain/retrain.csv",
+        "feedback/*.json",
+        "reviews/*.json",
+        "store/organized/summary.json",
+        "store/organized/versions/*/*.parquet",
+    ],
+)
+def test_any_flipped_byte_is_named(pattern, out, key):
+    path = random.Random(pattern).choice([one for one in sorted(out.glob(pattern)) if one.stat().st_size])
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    write(path, bytes(data))
+    place = out / "store" if pattern.startswith("store") else out
+    assert ("file-changed", str(path.relative_to(place))) in named(check(place, key))
+
+
+def test_swapped_files_are_named_with_whose_bytes_they_have(out, key):
+    one, other = sorted((out / "feedback").glob("*.json"))[:2]
+    first, second = one.read_bytes(), other.read_bytes()
+    write(one, second)
+    write(other, first)
+    report = check(out, key)
+    assert named(report) >= {("file-swapped", f"feedback/{path.name}") for path in (one, other)}
+    assert f"its bytes are those that feedback/{other.name} had" in report.violations["detail"].to_list()
+
+
+def test_deleted_review_is_missing_and_cuts_its_chain(out, key):
+    gone = sorted((out / "reviews").glob("*.json"))[0]
+    gone.unlink()
+    found = named(check(out, key))
+    assert ("file-missing", f"reviews/{gone.name}") in found
+    assert ("chain-broken", f"reviews of {gone.name.split('.')[1]}") in found
+
+
+def test_whatever_was_deleted_before_this_attestation_and_lies_there_again_is_named(out, key):
+    gone = sorted((out / "feedback").glob("*.json"))[0]
+    data = gone.read_bytes()
+    gone.unlink()
+    attest(out, key)
+    assert check(out, key).sound
+    gone.write_bytes(data)
+    report = check(out, key)
+    assert named(report) == {("file-back", f"feedback/{gone.name}")}
+    assert "it was there in attestation" in report.violations["detail"][0]
+
+
+def test_older_state_of_a_file_is_brought_back_not_just_changed(out, key):
+    path = sorted((out / "feedback").glob("*.json"))[0]
+    older = path.read_bytes()
+    write(path, older.replace(b"{", b"{ ", 1))
+    attest(out, key)
+    write(path, older)
+    assert named(check(out, key)) == {("file-back", f"feedback/{path.name}")}
+
+
+def test_what_people_said_since_is_counted_and_legal(out, key):
+    said = sorted((out / "feedback").glob("*.json"))[0]
+    (out / "feedback" / "new.json").write_bytes(said.read_bytes().replace(b"{", b"{ ", 1))
+    report = check(out, key)
+    assert report.sound, report.violations
+    assert report.counts["files that came since"] == 1
+    shutil.copy(said, out / "feedback" / "copy.json")
+    assert named(check(out, key)) == {("file-copied", "feedback/copy.json")}
+
+
+def test_file_that_the_dataset_did_not_have_is_named(out, key):
+    (out / "organized" / "test" / "labels" / "planted.txt").write_text("")
+    assert named(check(out, key)) == {("file-unlisted", "organized/test/labels/planted.txt")}
+
+
+def test_listing_and_earlier_attestations_are_themselves_held_fast(out, key):
+    first = envelope(out)
+    second = attest(out, key)
+    assert second.previous == first.parent.name
+    data = first.read_bytes()
+    write(first, data.replace(b"}", b"} ", 1))
+    assert ("file-changed", f"attestations/{first.parent.name}/{first.name}") in named(check(out, key))
+    listing = second.folder / attestations.FILES
+    write(listing, listing.read_bytes()[:-1] + b"\0")
+    with pytest.raises(AttestationError, match=r"files\.parquet was altered"):
+        check(out, key)
+
+
+def test_what_forget_took_away_is_accepted_and_said(out, key):
+    image = next((out / "organized" / "training" / "images").glob("*.png")).name.rpartition("_")[0]
+    forgetting.forget(Forget(out=out, asked=image, reason="asked for"))
+    report = check(out, key)
+    assert report.sound, report.violations
+    assert any("went with a tombstone" in sentence for sentence in report.checked)
+    assert any("attest again" in sentence for sentence in report.checked)
+
+
+def test_unsound_dataset_is_not_attested_unless_told(out, key):
+    path = next((out / "organized" / "test" / "labels").glob("*.txt"))
+    write(path, b"0 0.5 0.5 0.1 0.1\n")
+    before = sorted((out / "attestations").iterdir())
+    with pytest.raises(DatasetError, match="is unsound, so that nothing was signed"):
+        attest(out, key)
+    assert sorted((out / "attestations").iterdir()) == before
+    assert attest(out, key, allow_unsound=True).notes
+
+
+def test_passphrase_comes_by_a_file_or_a_variable(out, tmp_path):
+    made = keys(tmp_path, name="plain")
+    locked = tmp_path / "locked.pem"
+    attested_loop.openssl("pkey", "-in", str(made), "-aes256", "-passout", "pass:secret", "-out", str(locked))
+    locked.with_suffix(".pub").write_bytes(made.with_suffix(".pub").read_bytes())
+    (tmp_path / "passphrase").write_text("secret\n")
+    with pytest.raises(UsageError, match="needs its passphrase"):
+        attest(out, locked)
+    with pytest.raises(UsageError, match="the passphrase is wrong"):
+        attest(out, locked, key_passphrase="wrong")
+    attest(out, locked, passphrase_file=tmp_path / "passphrase")
+    assert check(out, locked).sound
+
+
+def test_key_that_cannot_sign_is_refused_with_the_way_out(out, key, tmp_path):
+    with pytest.raises(UsageError, match="holds no private key"):
+        attest(out, key.with_suffix(".pub"))
+    with pytest.raises(UsageError, match="is a private key"):
+        verifying.verify(Check(place=str(out), attestation=out, key=key))
+    rsa = keys(tmp_path, kind="RSA", name="rsa")
+    with pytest.raises(UsageError, match="neither Ed25519 nor ECDSA P-256"):
+        attest(out, rsa)
