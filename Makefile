@@ -15,7 +15,7 @@ test test-fast: export OPENBLAS_NUM_THREADS := 1
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-loop test test-fast test-peers check docs format bench study faults fuzz lock clean machine
+.PHONY: help demo demo-loop test test-fast test-peers check docs format bench study faults fuzz lock release clean machine
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,7 @@ check: $(VENV)/dev ## lint, format, strict types, import contract, docs
 
 docs: $(VENV)/dev ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py
+	$(BIN)/python -m release --page
 
 format: $(VENV)/dev ## put the code into shape
 	$(BIN)/ruff check --fix .
@@ -65,6 +66,9 @@ fuzz: $(VENV)/dev ## attack every reader of files for SECONDS (600) each, guided
 
 lock: $(VENV)/dev ## make the lock files anew (hashes, no index address)
 	$(BIN)/python requirements/lock.py
+
+release: $(VENV)/dev ## wheel, sdist, SBOM and checksums of this commit in dist/; VERSION=1.2.3 first: prepare one
+	$(BIN)/python -m release $(VERSION)
 
 clean: ## remove what make has made
 	rm -rf .venv .venv-swift .venv-triton .venv-containers .venv-bench .venv-label-studio .venv-peers .venv-study study/runs radloop-demo radloop-demo-loop
