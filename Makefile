@@ -97,10 +97,11 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
 	@.venv-study/bin/pip --disable-pip-version-check --quiet install --no-deps --editable .
 	@touch $@
 
-machine: # what tests talk to: Swift, Triton, docker-compose, a browser, a proxy, a PACS
+machine: # what tests talk to: Swift, Triton, docker-compose, a browser, a proxy, a PACS, Prometheus
 	@PYTHON=$(PYTHON) tests/swift/install.sh
 	@tests/triton/install.sh
 	@PYTHON=$(PYTHON) tests/containers/install.sh
 	@tests/browser/install.sh
 	@tests/caddy/install.sh
 	@tests/pacs/install.sh
+	@tests/prometheus/install.sh

@@ -385,6 +385,7 @@ def imagined(image_ids: pl.Series) -> pl.DataFrame:
             path=image_id + ".png",
             bytes=4_000,
             md5=image_id,
+            sha256=image_id + image_id,
             pixels_md5=image_id,
             phash=image_id.str.head(16),
             width=1024,

@@ -17,6 +17,7 @@ import polars as pl
 from PIL import Image
 
 from benchmarks.harness import Bench, Contestant, Limit, Result, Section, Verdict, judge, verdict
+from radloop import sums
 from radloop.dataset import plan, yolo
 from radloop.dataset.labelling import Labelling
 from radloop.dataset.plan import Account, Plan
@@ -226,8 +227,8 @@ def make_pictures(folder: Path, image_ids: Iterable[str]) -> pl.DataFrame:
         (folder / f"{image_id}.png").write_bytes(data)
         md5 = hashlib.md5(data).hexdigest()
         measured = {"width": 1024, "height": 1024, "mean": 120.0, "std": 60.0, "sharpness": 1.0, "phash": md5[:16]}
-        named = {"image_id": image_id, "path": f"{image_id}.png", "bytes": len(data), "md5": md5, "pixels_md5": md5}
-        rows.append(named | measured | {"problem": None})
+        named = {"image_id": image_id, "path": f"{image_id}.png", "bytes": len(data), "pixels_md5": md5}
+        rows.append(named | sums.of(data)._asdict() | measured | {"problem": None})
     return pl.DataFrame(rows, schema=PICTURES)
 
 

@@ -8,7 +8,6 @@ the second), and "by folder", `rclone copy` from one folder of the container to 
 """
 
 import atexit
-import hashlib
 import os
 import random
 import shutil
@@ -21,7 +20,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.harness import ROOT, Bench, Contestant, Limit, Result, Section
-from radloop import manifest
+from radloop import manifest, sums
 from radloop.storage import publish
 from radloop.storage.rclone import RcloneStore
 from radloop.tables import MANIFEST
@@ -76,7 +75,7 @@ def make(given: Path, fresh: Path, *, pictures: int, kib: int) -> Callable[[], i
         folder.mkdir(parents=True)
         for number in range(pictures):
             data = random.Random(number).randbytes(kib * 1024)
-            md5 = hashlib.md5(data).hexdigest()
+            both = sums.of(data)
             first = folder / f"i{number:05d}_R1.png"
             first.write_bytes(data)
             for reader in range(1, READERS + 1):
@@ -84,7 +83,7 @@ def make(given: Path, fresh: Path, *, pictures: int, kib: int) -> Callable[[], i
                 if reader > 1:
                     os.link(first, folder / name)
                 rows.append(
-                    (f"training/images/{name}", "image", f"i{number:05d}", f"R{reader}", "training", len(data), md5)
+                    (f"training/images/{name}", "image", f"i{number:05d}", f"R{reader}", "training", len(data), *both)
                 )
         table = pl.DataFrame(rows, schema=MANIFEST, orient="row")
         (given / manifest.NAME).write_bytes(manifest.encode(table))

@@ -1,6 +1,5 @@
 """What the time line reads, as the commands write it: history, models, rounds."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import polars as pl
 
 import models_unit
 from monitor_report import day, report, watched
-from radloop import manifest, tree
+from radloop import manifest, sums, tree
 from radloop.catalog import history, models
 from radloop.catalog.history import Changed, Entry, History
 from radloop.tables import MANIFEST
@@ -70,7 +69,7 @@ def rounds(unit: Path, *days: float | None) -> None:
         data = json.dumps(told | ({} if at is None else {"newest": day(at).isoformat()})).encode()
         (unit / key).parent.mkdir(parents=True)
         (unit / key).write_bytes(data)
-        files.append((key, "document", None, None, None, len(data), hashlib.md5(data).hexdigest()))
+        files.append((key, "document", None, None, None, len(data), *sums.of(data)))
     (unit / manifest.NAME).write_bytes(manifest.encode(pl.DataFrame(files, schema=MANIFEST, orient="row")))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from radloop import files, manifest, pixels, similarity, tree
+from radloop import files, manifest, pixels, similarity, sums, tree
 from radloop.catalog import incoming
 from radloop.tables import INCOMING, MANIFEST
 
@@ -64,9 +64,9 @@ def write(root: Path, table: pl.DataFrame) -> pl.DataFrame:
     unit = root / manifest.INCOMING
     data = incoming.encode(table)
     files.write_atomic(unit / tree.INCOMING, data)
-    listed = [(tree.INCOMING, "table", None, None, None, len(data), hashlib.md5(data).hexdigest())]
+    listed = [(tree.INCOMING, "table", None, None, None, len(data), *sums.of(data))]
     for image_id, md5 in table.select("image_id", "md5").iter_rows():
         path = unit / "images" / f"{image_id}.png"
-        listed.append((f"images/{image_id}.png", "image", image_id, None, "incoming", path.stat().st_size, md5))
+        listed.append((f"images/{image_id}.png", "image", image_id, None, "incoming", path.stat().st_size, md5, None))
     files.write_atomic(unit / manifest.NAME, manifest.encode(pl.DataFrame(listed, schema=MANIFEST, orient="row")))
     return incoming.read(root)

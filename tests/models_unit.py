@@ -1,12 +1,11 @@
 """A models unit on disk, as `radloop compare` and `radloop promote` write it."""
 
-import hashlib
 import json
 from pathlib import Path
 
 import polars as pl
 
-from radloop import manifest
+from radloop import manifest, sums
 from radloop.catalog import models
 from radloop.tables import MANIFEST
 
@@ -34,6 +33,6 @@ def unit(folder: Path, *told: dict[str, object], aliases: bytes | None = None, *
     for key, data in documents.items():
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
         (folder / key).write_bytes(data)
-        rows.append((key, "document", None, None, None, len(data), hashlib.md5(data).hexdigest()))
+        rows.append((key, "document", None, None, None, len(data), *sums.of(data)))
     (folder / manifest.NAME).write_bytes(manifest.encode(pl.DataFrame(rows, schema=MANIFEST, orient="row")))
     return folder

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from memory_store import MemoryStore
-from radloop import manifest, sealed, storage, tree
+from radloop import manifest, sealed, storage, sums, tree
 from radloop.dataset import doubles, plan, proof, splits, trainer_pictures, trainer_rules, yolo
 from radloop.dataset.labelling import Labelling
 from radloop.dataset.plan import Account, Plan
@@ -44,7 +44,7 @@ def build(pictures: Path, classes: Taxonomy = VINDR, no_finding: str = "backgrou
         (pictures / f"{image_id}.png").write_bytes(data)
         md5 = hashlib.md5(data).hexdigest()
         measured = (16, 16, 120.0, 70.0, 9.0, md5[:16], None)
-        picture_rows.append((image_id, f"{image_id}.png", len(data), md5, md5, *measured))
+        picture_rows.append((image_id, f"{image_id}.png", len(data), *sums.of(data), md5, *measured))
         box = (number % 4, 0.25, 0.25, 0.75, 0.75) if number % 2 else (None,) * 5
         finding_rows += [(image_id, rad_id, *box, 1000, 1200) for rad_id in ("R8", "R9")]
     findings = pl.DataFrame(finding_rows, schema=FINDINGS, orient="row")
@@ -92,7 +92,10 @@ def relist(organized: Path, **changed: bytes) -> None:
         here = pl.col("key") == key
         listed = listed.with_columns(
             bytes=pl.when(here).then(pl.lit(len(data), pl.Int64)).otherwise("bytes"),
-            md5=pl.when(here).then(pl.lit(hashlib.md5(data).hexdigest())).otherwise("md5"),
+            **{
+                name: pl.when(here).then(pl.lit(digits)).otherwise(name)
+                for name, digits in sums.of(data)._asdict().items()
+            },
         )
     rewrite(organized / manifest.NAME, manifest.encode(listed))
 

@@ -1,6 +1,5 @@
 """What comes back is read as it was meant, waits, or is said: from the command line to the published table."""
 
-import hashlib
 import json
 import shutil
 import threading
@@ -12,7 +11,7 @@ import pytest
 
 import written_loop
 from feedback_files import bare, put
-from radloop import cli, manifest, tree
+from radloop import cli, manifest, sums, tree
 from radloop.catalog import version
 from radloop.feedback.conventions import of_flags
 from radloop.pipelines import checking
@@ -43,7 +42,10 @@ def rewrite_summary(root: Path, summary: dict) -> None:
     written = pl.col("key") == tree.SUMMARY
     files = manifest.read(root).with_columns(
         bytes=pl.when(written).then(len(data)).otherwise("bytes"),
-        md5=pl.when(written).then(pl.lit(hashlib.md5(data).hexdigest())).otherwise("md5"),
+        **{
+            name: pl.when(written).then(pl.lit(digits)).otherwise(name)
+            for name, digits in sums.of(data)._asdict().items()
+        },
     )
     (root / manifest.NAME).unlink()
     (root / manifest.NAME).write_bytes(manifest.encode(files))

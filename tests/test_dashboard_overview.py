@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ import made_up
 import taxonomies
 import written_loop
 from app_pages import OF_DATASET, choose, opened, said
-from radloop import manifest, tree
+from radloop import manifest, sums, tree
 from radloop.catalog import heldout, version
 from radloop.dashboard import layout, loading, soundness
 from radloop.dashboard.loading import Dataset
@@ -210,7 +209,7 @@ def write(out: Path, rows: tuple[dict[str, object], ...]) -> Dashboard:
     listed = []
     for name, data in files.items():
         (root / name).write_bytes(data)
-        listed.append((name, "table", None, None, None, len(data), hashlib.md5(data).hexdigest()))
+        listed.append((name, "table", None, None, None, len(data), *sums.of(data)))
     (root / manifest.NAME).write_bytes(manifest.encode(pl.DataFrame(listed, schema=MANIFEST, orient="row")))
     return Dashboard(out=out, dataset=root)
 

@@ -1,6 +1,5 @@
 """The page Versions: two versions side by side, what it did to the figures, and the rounds."""
 
-import hashlib
 import json
 from dataclasses import replace
 
@@ -11,7 +10,7 @@ import course_files
 import small_loop
 import written_loop
 from app_pages import choose, opened, said
-from radloop import manifest
+from radloop import manifest, sums
 from radloop.catalog import history, version
 from radloop.options import Dashboard
 from radloop.vindr.classes import TAXONOMY as VINDR
@@ -102,8 +101,9 @@ def store(made, out, *changes):
         summary = json.loads((root / "summary.json").read_text()) | {"version": name, "lineage": "l"}
         files = {key: (root / key).read_bytes() for key in listed.filter(kind="table")["key"]}
         files["summary.json"] = json.dumps(summary).encode()
-        md5s = pl.Series([hashlib.md5(files[key]).hexdigest() if key in files else None for key in listed["key"]])
-        objects = history.objects(listed.with_columns(md5=pl.coalesce(md5s, "md5")), files)
+        taken = [sums.of(files[key]) if key in files else (None, None) for key in listed["key"]]
+        both = pl.DataFrame(taken, schema=dict.fromkeys(sums.Sums._fields, pl.String), orient="row")
+        objects = history.objects(listed.with_columns(pl.coalesce(both[name], name) for name in both.columns), files)
         for key, data in objects.by_key(name).items():
             (unit / key).parent.mkdir(parents=True, exist_ok=True)
             (unit / key).write_bytes(data)

@@ -10,7 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 
 import exports
-from radloop import manifest, tree
+from radloop import manifest, sums, tree
 from radloop.catalog import version
 from radloop.dataset.export import coco, contents
 from radloop.errors import DatasetError, UsageError
@@ -38,7 +38,7 @@ def give(tmp_path) -> Callable[..., list[str]]:
         data = retraining.csv(pl.DataFrame(rows, schema=RETRAINING), VINDR)
         unit = root / manifest.RETRAIN
         (unit / tree.RETRAIN_TABLE).write_bytes(data)
-        listed = [(tree.RETRAIN_TABLE, "table", None, None, None, len(data), exports.md5(data))]
+        listed = [(tree.RETRAIN_TABLE, "table", None, None, None, len(data), *sums.of(data))]
         (unit / manifest.NAME).write_bytes(manifest.encode(pl.DataFrame(listed, schema=MANIFEST, orient="row")))
         return ids
 

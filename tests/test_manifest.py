@@ -29,6 +29,14 @@ def test_manifest_reads_back_sorted_by_key() -> None:
     assert manifest.decode(manifest.encode(THREE), name="m").rows() == THREE.sort("key").rows()
 
 
+def test_a_manifest_of_the_format_before_is_read_with_sha256_null_and_names_the_same_version() -> None:
+    before = manifest.decode(sealed.encode(THREE.drop("sha256").sort("key")), name="m")
+    assert before.schema == MANIFEST
+    assert before.equals(THREE.sort("key"))
+    filled = THREE.with_columns(sha256=pl.lit("0" * 64))
+    assert manifest.version(before) == manifest.version(filled)
+
+
 def test_same_rows_in_any_order_are_the_same_bytes_and_version() -> None:
     assert manifest.encode(THREE.reverse()) == manifest.encode(THREE)
     assert manifest.version(THREE.reverse()) == manifest.version(THREE)

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from PIL import Image, PngImagePlugin
 
-from radloop import pixels
+from radloop import pixels, sealed
 from radloop.dataset import pictures
 from radloop.engines import Local
 from radloop.errors import SourceError
@@ -190,6 +190,7 @@ def test_size_and_sum_are_those_of_the_picture_without_its_tags(folder, tmp_path
     Image.open(folder / "p0.png").save(folder / "q.png", exif=Image.Exif(), pnginfo=text("DOE^JOHN"))
     rows = inspect(folder, cache=tmp_path / "cache.parquet").filter(pl.col("image_id").is_in(["p0", "q"]))
     assert rows["md5"].to_list() == [hashlib.md5(whole).hexdigest()] * 2
+    assert rows["sha256"].to_list() == [hashlib.sha256(whole).hexdigest()] * 2
     assert rows["bytes"].to_list() == [len(whole)] * 2
     assert inspect(folder, cache=tmp_path / "cache.parquet").equals(inspect(folder))
     shown = pictures.inspect(folder, pictures.find(folder), to_publish=False).filter(image_id="q")
@@ -244,13 +245,25 @@ def test_pictures_that_only_got_a_link_are_read_once_more_and_not_decoded(folder
     for number in range(3):
         os.link(folder / f"p{number}.png", tmp_path / f"{number}.png")
     looked_at, read = [], []
-    plain = pictures._md5_of
+    plain = pictures._sums_of
     monkeypatch.setattr(pictures, "inspect_shard", lambda root, paths: looked_at.extend(paths))
-    monkeypatch.setattr(pictures, "_md5_of", lambda path: read.append(path.name) or plain(path))
+    monkeypatch.setattr(pictures, "_sums_of", lambda path, tagged: read.append(path.name) or plain(path, tagged))
     for _ in range(2):
         assert inspect(folder, cache=cache).equals(first)
     assert looked_at == []
     assert sorted(read) == ["p0.png", "p1.png", "p2.png"]
+
+
+def test_a_cache_without_sha256_is_completed_without_decoding(folder, tmp_path, monkeypatch):
+    Image.open(folder / "p0.png").save(folder / "q.png", pnginfo=text("DOE^JOHN"))
+    cache = tmp_path / "cache.parquet"
+    first = inspect(folder, cache=cache)
+    kept = sealed.decode(cache.read_bytes())
+    cache.write_bytes(sealed.encode(kept.drop("sha256", "bare_sha256")))  # as radloop wrote it before
+    monkeypatch.setattr(pictures, "inspect_shard", lambda *_: pytest.fail("a picture was decoded"))
+    assert inspect(folder, cache=cache).equals(first)
+    assert first["sha256"].null_count() == 0
+    assert sealed.decode(cache.read_bytes()).sort("path").equals(kept.sort("path"))
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):

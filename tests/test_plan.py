@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radloop import manifest
+from radloop import manifest, sums
 from radloop.boxes import xyxy_to_cxcywh
 from radloop.dataset import plan, trainer_labels
 from radloop.dataset.labelling import Labelling
@@ -519,7 +519,7 @@ def test_the_manifest_lists_every_file_once_with_size_and_sum():
     assert listed["key"].to_list() == sorted(keys)
     for key, data in built.documents.items():
         (row,) = listed.filter(key=key).to_dicts()
-        assert (row["bytes"], row["md5"]) == (len(data), hashlib.md5(data).hexdigest())
+        assert (row["bytes"], row["md5"], row["sha256"]) == (len(data), *sums.of(data))
     kinds = dict(listed.select("key", "kind").iter_rows())
     assert kinds["training/images/a1.png"] == "image"
     assert kinds["training/labels/a1.txt"] == "label"

@@ -1,6 +1,5 @@
 """The lists of pictures and labels, made of some images at a time."""
 
-import hashlib
 from collections.abc import Callable
 
 import polars as pl
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radloop import manifest
+from radloop import manifest, sums
 from radloop.dataset import labelling, plan, portions, reading_files
 from radloop.dataset.labelling import Labelling
 from radloop.dataset.plan import Account, Plan
@@ -17,6 +16,7 @@ from radloop.errors import DatasetError
 from radloop.tables import ASSIGNMENT, FINDINGS, MANIFEST, PICTURES, REJECTED
 from taxonomies import VINDR
 
+SHA256 = "0f" * 32
 HEART = (0.3, 0.5, 0.7, 0.9)
 NOTHING_LOST = pl.DataFrame(schema={"image_id": pl.String, "rad_id": pl.String})
 
@@ -24,7 +24,10 @@ NOTHING_LOST = pl.DataFrame(schema={"image_id": pl.String, "rad_id": pl.String})
 def tables(*readings: tuple[str, str]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """FINDINGS, ASSIGNMENT and PICTURES of these images and readers."""
     images = sorted({image_id for image_id, _ in readings})
-    pictures = [{"image_id": one, "path": f"x/{one}.PNG", "bytes": 7, "md5": one, "phash": one} for one in images]
+    pictures = [
+        {"image_id": one, "path": f"x/{one}.PNG", "bytes": 7, "md5": one, "sha256": SHA256, "phash": one}
+        for one in images
+    ]
     splits = ["training", "validation"]
     return (
         pl.DataFrame([(*one, 3, *HEART, 9, 9) for one in readings], schema=FINDINGS, orient="row"),
@@ -93,10 +96,11 @@ def test_a_picture_and_a_label_of_each_reading_are_listed_by_key() -> None:
     ]
     assert images.row(2, named=True) | {"key": ""} == {
         "key": "", "kind": "image", "image_id": "b", "rad_id": "R1", "split": "validation", "bytes": 7, "md5": "b",
-        "source": "x/b.PNG",
+        "sha256": SHA256, "source": "x/b.PNG",
     }  # fmt: skip
     text = labels["text"][0].encode()
-    assert (labels["bytes"][0], labels["md5"][0]) == (len(text), hashlib.md5(text).hexdigest())
+    assert labels.row(0, named=True)["bytes"] == len(text)
+    assert labels.select(sums.Sums._fields).row(0) == sums.of(text)
 
 
 def test_ids_with_dots_stand_in_the_order_of_their_whole_keys() -> None:

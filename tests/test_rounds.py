@@ -1,6 +1,5 @@
 """Every round that stands beside a dataset: what its report tells, in the order of what it knew."""
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from radloop import manifest, tree
+from radloop import manifest, sums, tree
 from radloop.catalog import rounds, truth, version
 from radloop.tables import MANIFEST, TIME
 from test_closing import HEART, films, give, images, look, place, published, retrain  # noqa: F401  fixtures
@@ -24,7 +23,7 @@ def unit(folder: Path, **reports: object) -> Path:
         data = report if isinstance(report, bytes) else json.dumps(report).encode()
         (folder / key).parent.mkdir(parents=True)
         (folder / key).write_bytes(data)
-        files.append((key, "document", None, None, None, len(data), hashlib.md5(data).hexdigest()))
+        files.append((key, "document", None, None, None, len(data), *sums.of(data)))
     (folder / manifest.NAME).write_bytes(manifest.encode(pl.DataFrame(files, schema=MANIFEST, orient="row")))
     return folder
 

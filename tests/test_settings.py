@@ -47,6 +47,7 @@ PARSED = {
     "adjudicators": st.sampled_from(["ann", "reader-7"]),
     "reader": st.sampled_from(["ann", "reader-7"]),
     "block": st.builds(Duration, st.integers(1, 9_999).map(float)),  # 0 s hold no image
+    "every": st.builds(Duration, st.integers(1, 9_999).map(float)),
     "since": st.sampled_from(["promotion", "round", "first", "2026-11-30"]),
 }
 

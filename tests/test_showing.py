@@ -1,14 +1,12 @@
 """What of a store is shown: of the dataset's splits, and of what came in."""
 
-import hashlib
-
 import polars as pl
 import pytest
 
 from dicom_files import gray
 from incoming_unit import png, row
 from memory_store import MemoryStore
-from radloop import manifest, tree
+from radloop import manifest, sums, tree
 from radloop.catalog import incoming
 from radloop.errors import StoreError
 from radloop.pipelines.simulator import showing
@@ -19,7 +17,7 @@ def store(*, changed: bool = False) -> MemoryStore:
     """One with two images of the dataset, and three that came in, of which it has one."""
     made = MemoryStore()
     own = [
-        (f"{split}/images/{one}_R1.png", "image", one, "R1", split, 3, "0" * 32)
+        (f"{split}/images/{one}_R1.png", "image", one, "R1", split, 3, "0" * 32, "0" * 64)
         for one, split in (("t", "test"), ("b", "training"))
     ]
     made.objects["organized/manifest.parquet"] = manifest.encode(pl.DataFrame(own, schema=MANIFEST, orient="row"))
@@ -31,10 +29,9 @@ def store(*, changed: bool = False) -> MemoryStore:
     ]
     table = incoming.encode(pl.DataFrame(rows, schema=INCOMING))
     listed = [
-        (f"images/{one}.png", "image", one, None, None, len(data), hashlib.md5(data).hexdigest())
-        for one, data in pictures.items()
+        (f"images/{one}.png", "image", one, None, None, len(data), *sums.of(data)) for one, data in pictures.items()
     ]
-    listed.append((tree.INCOMING, "table", None, None, None, len(table), hashlib.md5(table).hexdigest()))
+    listed.append((tree.INCOMING, "table", None, None, None, len(table), *sums.of(table)))
     made.objects["organized/incoming/incoming.parquet"] = table[:-1] if changed else table
     made.objects["organized/incoming/manifest.parquet"] = manifest.encode(
         pl.DataFrame(listed, schema=MANIFEST, orient="row")

@@ -1,6 +1,5 @@
 """A whole loop in one folder, its tables and files written directly: for any classes, also many, in a second."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from radloop import manifest, tree
+from radloop import manifest, sums, tree
 from radloop.catalog import version
 from radloop.catalog.rule import KEY, Rule
 from radloop.feedback import reading, records, retraining, reviews
@@ -64,12 +63,12 @@ def _box(rng: np.random.Generator) -> np.ndarray:
     return np.array([left, top, left + width, top + height])
 
 
-def _picture(path: Path, rng: np.random.Generator) -> tuple[int, str]:
-    """Bytes and MD5."""
+def _picture(path: Path, rng: np.random.Generator) -> tuple[int, str, str]:
+    """Bytes and sums."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(rng.integers(0, 255, (SIDE_PX, SIDE_PX), np.uint8)).save(path)
     data = path.read_bytes()
-    return len(data), hashlib.md5(data).hexdigest()
+    return len(data), *sums.of(data)
 
 
 def _documents(root: Path, classes: Taxonomy, annotations: pl.DataFrame, files: list) -> None:
@@ -90,7 +89,7 @@ def _documents(root: Path, classes: Taxonomy, annotations: pl.DataFrame, files: 
     (root / tree.SUMMARY).write_bytes(tree.json_file(told))
     for name in (tree.ANNOTATIONS, tree.PROOF, tree.BOXES, tree.SUMMARY):
         data = (root / name).read_bytes()
-        files.append((name, "table", None, None, None, len(data), hashlib.md5(data).hexdigest()))
+        files.append((name, "table", None, None, None, len(data), *sums.of(data)))
     (root / manifest.NAME).write_bytes(manifest.encode(pl.DataFrame(files, schema=MANIFEST, orient="row")))
 
 

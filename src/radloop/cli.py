@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, ge
 import typer
 from typer.core import TyperGroup
 
-from radloop import options, parts, settings
+from radloop import options, parts, settings, visible
 from radloop.errors import RadloopError, StrictError, UsageError
 from radloop.progress import Progress
 from radloop.settings import Setting
@@ -224,9 +224,9 @@ def evaluate(chosen: options.Evaluate, progress: Progress) -> object:
 
 @_command("Look")
 def monitor(chosen: options.Monitor, progress: Progress) -> object:
-    from radloop.pipelines import monitoring
+    from radloop.pipelines import exposing, monitoring
 
-    return monitoring.monitor(chosen, progress=progress)
+    return (exposing.expose if chosen.serve else monitoring.monitor)(chosen, progress=progress)
 
 
 @_command("Look")
@@ -363,7 +363,7 @@ def _in_one_line(wrong: typer.TyperException) -> str:
 
 
 def _stop(sentence: str, status: int) -> NoReturn:
-    print(f"radloop: {sentence}", file=sys.stderr)  # noqa: T201  the one line
+    print(f"radloop: {visible.line(sentence)}", file=sys.stderr)  # noqa: T201  the one line
     sys.exit(status)
 
 

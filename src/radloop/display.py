@@ -13,10 +13,12 @@ from typing import Any, Self
 import msgspec
 import polars as pl
 from rich import box
-from rich.console import Console
+from rich.console import Console, OverflowMethod
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from radloop import visible
 
 _LINE_EVERY_SECONDS = 10.0
 
@@ -48,6 +50,7 @@ class Display:
             self._bars.stop()
 
     def __call__(self, what: str, done: int, total: int, unit: str = "files") -> None:
+        what = visible.line(what)
         if self._bars:
             self._bars.start()  # not before there is something to show: a server takes the terminal over
             if what not in self._tasks:
@@ -121,36 +124,40 @@ class Summary:
 def print_summary(summary: Summary) -> None:
     """The summary on stdout."""
     console = Console(highlight=False, markup=False)
-    console.print(Text(summary.title, style="bold"))
+    console.print(_text(summary.title, style="bold"))
     if summary.facts:
         facts = Table.grid(padding=(0, 2))
         for name, value in summary.facts:
-            facts.add_row(Text(f"  {name}", style="dim"), Text(value, overflow="fold"))
+            facts.add_row(_text(f"  {name}", style="dim"), _text(value, overflow="fold"))
         console.print(facts)
     for line in summary.lines:
-        console.print(Text(line, overflow="ignore"), no_wrap=True, soft_wrap=True)
+        console.print(_text(line, overflow="ignore"), no_wrap=True, soft_wrap=True)
     for grid in summary.grids:
         console.print(_drawn(grid))
     for note in summary.notes:
-        console.print(Text(f"! {note}", style="yellow"))
+        console.print(_text(f"! {note}", style="yellow"))
     for line in summary.following:
-        console.print(Text(f"→ {line}"))
+        console.print(_text(f"→ {line}"))
+
+
+def _text(text: str, *, style: str = "", overflow: OverflowMethod | None = None) -> Text:
+    return Text(visible.line(text), style=style, overflow=overflow)
 
 
 def _drawn(grid: Grid) -> Table:
     head, *rows = grid.rows
-    table = Table(title=grid.title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    table = Table(title=_text(grid.title), title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
     for number, name in enumerate(head):
         numeric = bool(rows) and number > 0 and all(row[number][:1].isdigit() or not row[number] for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(_text(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(_text(cell) for cell in row))
     return table
 
 
 def print_json(record: Any) -> None:
     """One JSON object on stdout: a record's own fields by their own names."""
-    print(json.dumps(_plain(record), indent=2, ensure_ascii=False))  # noqa: T201  the command's output
+    print(visible.in_json(json.dumps(_plain(record), indent=2, ensure_ascii=False)))  # noqa: T201  the command's output
 
 
 def _plain(value: Any) -> Any:

@@ -24,10 +24,11 @@
 A message names the thing, the value and the way out.
 """
 
-import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from radloop import visible
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,14 +36,11 @@ if TYPE_CHECKING:
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what msgspec raises on hostile bytes
 
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # in a path or a cell they would move the cursor
-
-
 class RadloopError(Exception):
     """The base of all: one sentence for a person, on one line, no traceback."""
 
     def __str__(self) -> str:
-        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], super().__str__())
+        return visible.line(super().__str__())
 
 
 class UsageError(RadloopError):

@@ -1,4 +1,4 @@
-"""The list of every file of a dataset with its size and MD5: what publishing, pulling and checking trust.
+"""The list of every file of a dataset with its size, MD5 and SHA-256: what publishing, pulling and checking trust.
 
 A unit is a folder of keys with its own manifest: the dataset (`organized/`), the re-training data
 (`organized/retrain/`) and the pictures without labels (`organized/incoming/`), which lie inside it and which the
@@ -8,12 +8,13 @@ has no manifest of its own but a history (`radloop.catalog.history`).
 
 import hashlib
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from radloop import sealed
+from radloop import sealed, sums
 from radloop.errors import DatasetError
 from radloop.tables import MANIFEST
 
@@ -29,6 +30,7 @@ RETRAIN_UNIT: Final = f"{UNIT}/{RETRAIN}"  # in OUT, as in a store
 INCOMING_UNIT: Final = f"{UNIT}/{INCOMING}"
 VERSIONED: Final = ("image", "label", "yaml")  # the kinds that make the version id
 
+_WITHOUT_SHA256: Final = {name: kind for name, kind in MANIFEST.items() if name != "sha256"}  # as in format 1
 _PART: Final = r"(?!\.\.?(?:/|\Z))[^/\\\x00-\x1f]+"  # of a key: no `.` or `..`
 _SAFE_KEY: Final = re.compile(f"{_PART}(?:/{_PART})*")
 _EMPTY_PART: Final = r"(^|/)\.{0,2}(/|$)"  # or `.` or `..`
@@ -47,13 +49,15 @@ def encode(table: pl.DataFrame | pl.LazyFrame) -> bytes:
 
 
 def decode(data: bytes, *, name: str) -> pl.DataFrame:
-    """The table in a manifest file's bytes; `name` is what an error calls it.
+    """The table in a manifest file's bytes; `name` is what an error calls it. `sha256` is null where it has none.
 
     Raises DatasetError for anything but a manifest with safe, distinct keys.
     """
     table = sealed.decode(data)
     if table is None:
         raise DatasetError(f"{name} is not a manifest, or damaged ({len(data)} bytes). Write the dataset again.")
+    if dict(table.schema) == _WITHOUT_SHA256:
+        table = table.with_columns(sha256=pl.lit(None, pl.String))
     if dict(table.schema) != dict(MANIFEST):
         raise DatasetError(f"{name} is not a manifest of radloop: its columns are {', '.join(table.columns)}.")
     unsafe = table["key"].filter(unsafe_keys(table["key"]))
@@ -62,6 +66,17 @@ def decode(data: bytes, *, name: str) -> pl.DataFrame:
     if table["key"].is_duplicated().any():
         raise DatasetError(f"{name} lists a key twice: it was not written by radloop; do not use it.")
     return table
+
+
+def filled(table: pl.DataFrame, root: Path) -> pl.DataFrame:
+    """With the SHA-256 of what an earlier radloop listed without, as far as the file in `root` has the MD5 told."""
+    taken: dict[str, str] = {}
+    for key, md5 in table.filter(pl.col("sha256").is_null()).select("key", "md5").iter_rows():
+        with suppress(OSError):
+            found = sums.of_file(root / key)
+            taken |= {key: found.sha256} if found.md5 == md5 else {}
+    told = pl.col("key").replace_strict(taken, default=None, return_dtype=pl.String)
+    return table.with_columns(sha256=pl.coalesce("sha256", told)) if taken else table
 
 
 def is_inner(key: str) -> bool:

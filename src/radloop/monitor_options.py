@@ -7,8 +7,8 @@ from pathlib import Path
 
 from radloop.durations import Duration
 from radloop.errors import UsageError
-from radloop.option import About, option
-from radloop.parts import DatasetFolder, DryRun, Jobs, Json, ReadFeedback, ReviewsFolder, Seeded
+from radloop.option import About, option, switch
+from radloop.parts import DatasetFolder, DryRun, Jobs, Json, LogFile, ReadFeedback, ReviewsFolder, Seeded, Step
 
 _EVENTS = ("promotion", "round", "first")
 
@@ -37,8 +37,28 @@ def _block(text: str) -> Duration:
     return told
 
 
+def _every(text: str) -> Duration:
+    told = Duration.parse(text)
+    if told.seconds < 1:
+        raise UsageError(f"{text[:60]!r} is too often. Give a time such as 60s, one second at the least.")
+    return told
+
+
 @dataclass(frozen=True, kw_only=True)
-class Monitor(Json, DryRun, Jobs, Seeded, DatasetFolder, ReviewsFolder, ReadFeedback):
+class Served(Step):
+    """A command that may answer Prometheus."""
+
+    serve: bool = switch("Look again and again, and answer Prometheus at http://HOST:PORT/metrics until it is stopped.")
+    host: str = option("127.0.0.1", About("With --serve: the address that is listened on.", ours=False))
+    port: int = option(9469, About("With --serve: the port; 0: any that is free.", ours=False, ge=0, le=65_535))
+    every: Duration = option(
+        Duration(60),
+        About("With --serve: time between two looks at the files.", shown="60s", parse=_every, ours=False),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitor(Json, DryRun, Jobs, Seeded, Served, LogFile, DatasetFolder, ReviewsFolder, ReadFeedback):
     """Say whether anything has changed, or a round is due. Exit 5 where it is."""
 
     since: str = option(
@@ -79,3 +99,8 @@ class Monitor(Json, DryRun, Jobs, Seeded, DatasetFolder, ReviewsFolder, ReadFeed
     def monitor_folder(self) -> Path:
         """Where the report lies."""
         return self.out / "monitor"
+
+    @property
+    def logs(self) -> tuple[Path, ...]:
+        """The logs of whatever asks a detector: the simulator's, and the watcher's."""
+        return self.log_file, self.watch_log

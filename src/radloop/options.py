@@ -257,11 +257,6 @@ class Watch(
     )
     time_zone: str = option("UTC", "The zone of times that tell none, such as Europe/Berlin.")
 
-    @property
-    def watch_log(self) -> Path:
-        """Where the log lies."""
-        return self.out / "logs" / "watch.log"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Review(Json, DryRun, Jobs, Durable, Seeded, Reading, DatasetFolder, Waiting, ReviewsFolder, ReadFeedback):

@@ -197,6 +197,11 @@ class Out(Step):
         Path("./data"), About("Folder that every other default hangs on; made when absent.", shown="./data")
     )
 
+    @property
+    def watch_log(self) -> Path:
+        """Where the log of `radloop watch` lies."""
+        return self.out / "logs" / "watch.log"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stored(Out):

@@ -61,7 +61,7 @@ PICTURES: Final = pl.Schema(
         "image_id": pl.String,
         "path": pl.String,
         "bytes": pl.Int64,
-        "md5": pl.String,
+        **dict.fromkeys(("md5", "sha256"), pl.String),
         "pixels_md5": pl.String,  # of the decoded gray values: equal for the same picture in another file
         "width": pl.Int32,
         "height": pl.Int32,
@@ -188,16 +188,13 @@ TRUTH: Final = pl.Schema({"image_id": pl.String(), "class_id": CLASS_ID, **dict.
 Kind = Literal["image", "label", "yaml", "table", "document"]
 
 # organized/manifest.parquet: every file of the dataset but itself. key is relative to organized/, "/"-separated.
-# image_id, rad_id and split are null where they have no meaning; rad_id is null for a consensus label.
+# image_id, rad_id and split are null where they have no meaning; rad_id is null for a consensus label. sha256 is null
+# where the file was listed by a radloop that did not take it, until it is written again.
 MANIFEST: Final = pl.Schema(
     {
-        "key": pl.String,
-        "kind": pl.String,
-        "image_id": pl.String,
-        "rad_id": pl.String,
-        "split": pl.String,
-        "bytes": pl.Int64,
-        "md5": pl.String,
+        **dict.fromkeys(("key", "kind", "image_id", "rad_id", "split"), pl.String()),
+        "bytes": pl.Int64(),
+        **dict.fromkeys(("md5", "sha256"), pl.String()),
     }
 )
 

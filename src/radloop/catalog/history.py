@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import msgspec
 import polars as pl
 
-from radloop import manifest, sealed
+from radloop import manifest, sealed, sums
 from radloop.errors import UNDECODABLE, DatasetError, UsageError
 from radloop.tables import HISTORY
 
@@ -176,9 +176,9 @@ def unpacked(data: bytes | None, listed: pl.DataFrame, *, name: str) -> dict[str
     """The files in such an object. Raises DatasetError where they are not what the manifest (`listed`) says."""
     table = sealed.decode(data or b"")
     files = {} if table is None or table.columns != ["key", "data"] else dict(table.iter_rows())
-    wanted = listed.filter(pl.col("kind") != "image").select("key", "md5")
-    for key, md5 in wanted.iter_rows():
-        if key not in files or hashlib.md5(files[key]).hexdigest() != md5:
+    wanted = listed.filter(pl.col("kind") != "image").select("key", *sums.Sums._fields)
+    for key, md5, sha256 in wanted.iter_rows():
+        if key not in files or not sums.of(files[key]).agree(md5, sha256):
             raise DatasetError(f"{name} is damaged, or not of this version: {key} is not what its manifest says.")
     return {key: files[key] for key in wanted["key"]}
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
-from radloop import people
+from radloop import people, spreadsheets
 from radloop.dashboard import links, loading, loop
 from radloop.dashboard.links import open_image as open_image
 from radloop.dashboard.links import open_images as open_images
@@ -194,8 +194,8 @@ def table(data: pl.DataFrame, *, key: str, opened: bool = False, opens: links.Op
 def download(data: pl.DataFrame | Callable[[], pl.DataFrame], *, key: str) -> None:
     """A button that gives the table as a CSV file; it is made when somebody clicks."""
 
-    def csv() -> str:
-        return (data if isinstance(data, pl.DataFrame) else data()).write_csv()
+    def csv() -> bytes:
+        return spreadsheets.csv(data if isinstance(data, pl.DataFrame) else data())
 
     st.download_button("Download CSV", csv, f"{key}.csv", "text/csv", key=f"{key}-csv", on_click="ignore")
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from radloop import files
+from radloop import files, visible
 from radloop.errors import UsageError
 from radloop.options import TOKEN, Dashboard
 
@@ -38,7 +38,7 @@ def of(chosen: Dashboard) -> tuple[str | None, str]:
 
 def say(sentence: str) -> None:
     """Tell whoever started the dashboard."""
-    print(f"radloop: {sentence}", file=sys.stderr, flush=True)  # noqa: T201  where to look
+    print(f"radloop: {visible.line(sentence)}", file=sys.stderr, flush=True)  # noqa: T201  where to look
 
 
 def keep(folder: Path) -> tuple[str, str | None]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from radloop import manifest, sealed, tree
+from radloop import manifest, sealed, spreadsheets, tree
 from radloop.catalog import heldout, incoming, tombstones, version
 from radloop.catalog.tombstones import FORGOTTEN
 from radloop.catalog.version import Get
@@ -24,6 +24,7 @@ from radloop.split_sizes import SplitSizes
 from radloop.tables import ASSIGNMENT, SPLITS
 from radloop.taxonomy import Taxonomy
 
+_FOR_PEOPLE: Final = "reason"  # a column of the tables that `spreadsheets` writes, and of no other
 _TRAINERS_CACHES: Final = (".cache", ".npy")  # they name the pictures that were trained on
 
 
@@ -188,6 +189,8 @@ def _read(data: bytes) -> Iterator[tuple[dict[str, str], str]]:
     lines = list(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=""))
     reader, start, head = csv.reader(lines), 0, list[str]()
     for cells in reader:
+        if _FOR_PEOPLE in head:
+            cells = [spreadsheets.plain(cell) for cell in cells]
         row = dict(zip(head, cells, strict=False))
         head = head or [name.lstrip("\ufeff").strip() for name in cells]
         yield row, "".join(lines[start : reader.line_num])

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from radloop import files, manifest, sealed, tree
+from radloop import files, manifest, sealed, sums, tree
 from radloop.catalog import incoming
 from radloop.dataset import plan
 from radloop.dataset.incoming import Arrival
@@ -51,7 +51,7 @@ def add(unit: Path, arrivals: Sequence[Arrival], table: pl.DataFrame) -> None:
 
 def _write_manifest(unit: Path, arriving: pl.DataFrame) -> None:
     before = manifest.read(unit)
-    listed = MANIFEST.to_frame() if before is None else before.filter(kind="image")
+    listed = MANIFEST.to_frame() if before is None else manifest.filled(before.filter(kind="image"), unit)
     data = (unit / tree.INCOMING).read_bytes()
     every = pl.concat([listed, arriving, plan.listed({tree.INCOMING: data})]).unique("key", keep="last")
     files.write_atomic(unit / manifest.NAME, manifest.encode(every))
@@ -63,5 +63,5 @@ def _file(arrival: Arrival) -> dict[str, Any]:
         "kind": "image",
         "image_id": arrival.image_id,
         "bytes": len(arrival.picture),
-        "md5": arrival.md5,
+        **sums.of(arrival.picture)._asdict(),
     }

@@ -1,27 +1,24 @@
 """A document that is too large to be held: it is made anew, part by part, each time that it is read."""
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from radloop import sums
+
 
 @dataclass(frozen=True)
 class Made:
-    """Its parts, the same each time; its size and MD5."""
+    """Its parts, the same each time; its size and sums."""
 
     parts: Callable[[], Iterable[bytes]]
     size: int
-    md5: str
+    sums: sums.Sums
 
     @classmethod
     def of(cls, parts: Callable[[], Iterable[bytes]]) -> "Made":
-        """Make it once, to see its size and MD5."""
-        size, found = 0, hashlib.md5()
-        for part in parts():
-            size += len(part)
-            found.update(part)
-        return cls(parts, size, found.hexdigest())
+        """Make it once, to see its size and sums."""
+        return cls(parts, *sums.of_parts(parts()))
 
     def write(self, path: Path) -> None:
         """Write it to a new file."""
@@ -30,5 +27,4 @@ class Made:
 
     def is_in(self, path: Path) -> bool:
         """Whether the file holds it. Raises FileNotFoundError where there is none."""
-        with path.open("rb") as file:
-            return path.stat().st_size == self.size and hashlib.file_digest(file, "md5").hexdigest() == self.md5
+        return path.stat().st_size == self.size and sums.of_file(path) == self.sums

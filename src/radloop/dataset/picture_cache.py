@@ -23,6 +23,7 @@ INSPECTED: Final = pl.Schema(
         **PICTURES,  # type: ignore[arg-type]  # bytes and md5 are the file's, with its tags
         "bare_bytes": pl.Int64,  # without its tags; null where it has none
         "bare_md5": pl.String,
+        "bare_sha256": pl.String,
         "spread": pl.Int16,  # how many of 256 gray values it uses; null where they are many
         "mtime_ns": pl.Int64,
         "ctime_ns": pl.Int64,
@@ -31,18 +32,20 @@ INSPECTED: Final = pl.Schema(
         "pass": pl.Int16,
     }
 )
+_WITHOUT_SHA256: Final = pl.Schema({name: kind for name, kind in INSPECTED.items() if "sha256" not in name})
 MEASURED: Final = pl.Schema({name: kind for name, kind in INSPECTED.items() if name != "thumbnail"})
 FILE: Final = ("path", "bytes", "mtime_ns", "inode", "pass")  # by which a file is known again
 _AT_ONCE: Final = 65_536  # pictures: 64 MB of thumbnails
 
 
 def scan(cache: Path) -> Iterator[pl.LazyFrame]:
-    """Its tables (INSPECTED); one that is not ours or is damaged is passed over: it is only a cache."""
+    """Its tables (INSPECTED, sha256 perhaps null); one not ours, or damaged, is passed over: it is only a cache."""
     for place in (cache, *_parts(cache)):
         with suppress(OSError):  # none yet
-            table = sealed.scan(place, INSPECTED)
-            if table is not None:
+            if (table := sealed.scan(place, INSPECTED)) is not None:
                 yield table
+            elif (before := sealed.scan(place, _WITHOUT_SHA256)) is not None:  # of an earlier radloop
+                yield before.match_to_schema(INSPECTED, missing_columns="insert")
 
 
 def measured(cache: Path) -> pl.DataFrame:

@@ -4,7 +4,6 @@ Each file is read once; all else is done on its bytes. A picture that cannot be 
 never an exception. What was found is kept in a cache, so that only new and changed pictures are looked at again.
 """
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from radloop import engines, files, manifest, pixels, similarity, tags
+from radloop import engines, files, manifest, pixels, similarity, sums, tags
 from radloop.dataset import picture_cache
 from radloop.dataset.picture_cache import INSPECTED, MEASURED, PASS
 from radloop.engines import HERE, Engine
@@ -35,6 +34,7 @@ _SIZES: Final = pl.Schema({"image_id": pl.String, "width": pl.Int32, "height": p
 _NEXT_TO_NOTHING: Final = 16  # of 256 gray values: 12 bits in 16
 _LOW_STD: Final = 20.0  # no picture of so small a spread has a larger one
 _HEADER_BYTES: Final = (4096, 2**16)  # enough for almost all headers; else the whole file
+_READ_AGAIN: Final = pl.Schema(dict.fromkeys(("md5_now", "sha256", "bare_sha256"), pl.String()))
 _SHARD: Final = 64  # pictures: a quarter of a second; their rows fit into one message of Ray (100 kB)
 _FEW: Final = 256  # pictures: a worker takes as long to start
 _SAVE_EVERY: Final = 1000  # pictures, or a fiftieth of all: what a kill can cost
@@ -231,7 +231,7 @@ def inspect_shard(folder: Path, paths: list[str]) -> pl.DataFrame:
 
 
 def _as_published(inspected: pl.DataFrame) -> pl.DataFrame:
-    """With the size and MD5 that the published file has, and a problem where it would show nothing."""
+    """With the size and sums that the published file has, and a problem where it would show nothing."""
     pale = pl.format(
         "its values use {} of 256 steps, a sixteenth or less: next to nothing is to be seen. Stretch them to the "
         "range of their type (12 bits in 16: times 16)",
@@ -240,6 +240,7 @@ def _as_published(inspected: pl.DataFrame) -> pl.DataFrame:
     return inspected.with_columns(
         bytes=pl.coalesce("bare_bytes", "bytes"),
         md5=pl.coalesce("bare_md5", "md5"),
+        sha256=pl.coalesce("bare_sha256", "sha256"),
         problem=pl.coalesce("problem", pl.when(pl.col("spread") <= _NEXT_TO_NOTHING).then(pale)),
     )
 
@@ -279,7 +280,7 @@ def _inspect_one(folder: Path, path: str) -> dict[str, Any]:
             if status.st_size > MAX_BYTES:
                 raise SourceError(f"{status.st_size} bytes are more than any radiograph has ({MAX_BYTES}): not read")
             data = file.read()
-        row |= {"bytes": len(data), "md5": hashlib.md5(data).hexdigest()}
+        row |= {"bytes": len(data), **sums.of(data)._asdict()}
         if size := pixels.header_size(data):
             row |= {"width": min(size[0], 2**31 - 1), "height": min(size[1], 2**31 - 1)}
         gray = pixels.decode(data)
@@ -289,7 +290,7 @@ def _inspect_one(folder: Path, path: str) -> dict[str, Any]:
     except SourceError as error:
         return row | {"problem": str(error)}
     if bare is not data:
-        row |= {"bare_bytes": len(bare), "bare_md5": hashlib.md5(bare).hexdigest()}
+        row |= {"bare_bytes": len(bare), **_bare(sums.of(bare))}
     small = similarity.thumbnail(gray)
     statistics = pixels.statistics(gray)
     return (
@@ -302,6 +303,10 @@ def _inspect_one(folder: Path, path: str) -> dict[str, Any]:
             "thumbnail": small.tobytes(),
         }
     )
+
+
+def _bare(taken: sums.Sums) -> dict[str, str]:
+    return {f"bare_{name}": digits for name, digits in taken._asdict().items()}
 
 
 def _inspect_shards(folder: Path, paths: list[str], engine: Engine) -> Iterator[pl.DataFrame]:
@@ -329,19 +334,22 @@ def _unchanged(folder: Path, paths: pl.Series, cache: Path | None) -> tuple[pl.D
     """What the cache knows of those files that are as they were; and whether one was touched since.
 
     A link to a file, as in a dataset, changes its inode's time, and so does new content under the old size and time of
-    writing: such a file is read once more, and known by its MD5.
+    writing: such a file is read once more, and known by its MD5. So is one whose SHA-256 the cache lacks.
     """
     known = picture_cache.measured(cache) if cache else MEASURED.to_frame()
     if known.is_empty():
         return known, False
     now = _statuses(folder, paths).with_columns(pl.lit(PASS, MEASURED["pass"]).alias("pass"))
     same = known.join(now, on=picture_cache.FILE, suffix="_now").unique("path")
-    is_touched = pl.col("ctime_ns") != pl.col("ctime_ns_now")
+    is_touched = (pl.col("ctime_ns") != pl.col("ctime_ns_now")) | pl.col("sha256").is_null()
     touched = same.filter(is_touched)
     with ThreadPoolExecutor() as pool:
-        md5s = list(pool.map(_md5_of, [folder / path for path in touched["path"]]))
-    again = touched.filter(pl.Series(md5s, dtype=pl.String) == touched["md5"]).with_columns(ctime_ns="ctime_ns_now")
-    return pl.concat([same.filter(~is_touched), again]).select(MEASURED.names()), not touched.is_empty()
+        there = [folder / path for path in touched["path"]]
+        found = list(pool.map(_sums_of, there, touched["bare_md5"].is_not_null()))
+    read = pl.DataFrame(found, schema=_READ_AGAIN, orient="row")
+    again = touched.drop("ctime_ns", "sha256", "bare_sha256").with_columns(read, ctime_ns="ctime_ns_now")
+    again = again.filter(pl.col("md5_now") == pl.col("md5"))
+    return pl.concat([one.select(MEASURED.names()) for one in (same.filter(~is_touched), again)]), bool(len(touched))
 
 
 def _statuses(folder: Path, paths: pl.Series) -> pl.DataFrame:
@@ -356,12 +364,13 @@ def _statuses(folder: Path, paths: pl.Series) -> pl.DataFrame:
     return pl.DataFrame(rows).with_columns(path=paths).filter(there)
 
 
-def _md5_of(path: Path) -> str | None:
+def _sums_of(path: Path, is_tagged: bool) -> tuple[str | None, str | None, str | None]:
+    """A row of what is read of a file that is known; nulls where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest()
-    except OSError:
-        return None
+        taken = sums.of_file(path)
+        return *taken, sums.of(tags.without_tags(path.read_bytes())).sha256 if is_tagged else None
+    except (OSError, SourceError):
+        return None, None, None
 
 
 def _missing(paths: pl.Series, known: pl.Series) -> list[str]:

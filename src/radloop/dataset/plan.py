@@ -1,6 +1,5 @@
 """Every file of a dataset version, with its bytes or its source: all is decided here, nothing is written."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from radloop import manifest, sealed, tree
+from radloop import manifest, sealed, spreadsheets, sums, tree
 from radloop.catalog import heldout, tombstones, version
 from radloop.dataset import reading_files
 from radloop.dataset.labelling import Labelling
@@ -108,7 +107,7 @@ def build(
         tree.ANNOTATIONS: version.encode_parts(
             (_annotations(part, classes) for part in parts), findings.height, classes
         ),
-        tree.REJECTED: account.rejected.sort(pl.all(), nulls_last=True).write_csv().encode(),
+        tree.REJECTED: spreadsheets.csv(account.rejected.sort(pl.all(), nulls_last=True)),
         tree.PROOF: tree.json_file({**account.proof, **(ancestry.proof if ancestry else {})}),
     }
     documents |= _remembered(ancestry) | _of_radiographs(account, image_files)
@@ -314,7 +313,7 @@ def _boxes_csv(parts: Parts, classes: Taxonomy) -> Iterator[bytes]:
 
 def listed(documents: Mapping[str, bytes], large: Mapping[str, Made] | None = None) -> pl.DataFrame:
     """MANIFEST of files that are neither pictures nor labels."""
-    told = [(key, len(data), hashlib.md5(data).hexdigest()) for key, data in documents.items()]
-    told += [(key, made.size, made.md5) for key, made in (large or {}).items()]
-    rows = [(key, tree.document_kind(key), None, None, None, size, md5) for key, size, md5 in told]
+    told = [(key, len(data), sums.of(data)) for key, data in documents.items()]
+    told += [(key, made.size, made.sums) for key, made in (large or {}).items()]
+    rows = [(key, tree.document_kind(key), None, None, None, size, *both) for key, size, both in told]
     return pl.DataFrame(rows, schema=MANIFEST, orient="row")

@@ -4,7 +4,6 @@ A dataset of 1.5 million images has nine million such files. Of each only what i
 fixed words are put together when a part of the list is read, which is why the lists are `LazyFrame`s.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from radloop import tree
+from radloop import sums, tree
 from radloop.dataset.portions import Portions, by_image, of_images
 from radloop.errors import DatasetError
 from radloop.tables import MANIFEST, SPLITS
@@ -20,6 +19,8 @@ from radloop.tables import MANIFEST, SPLITS
 _SPLIT: Final = pl.Enum(SPLITS)
 _FOLDER: Final = pl.Enum([tree.folder(split, consensus=beside) for split in SPLITS for beside in (False, True)])
 _NAMED: Final = ("folder", "split", "image_id", "rad_id")
+_SUMS: Final = sums.Sums._fields
+_PACKED: Final = pl.col("sha256").str.decode("hex")  # half as large, of millions
 _STEM: Final = pl.concat_str("image_id", pl.col("rad_id").cast(pl.String), separator="_", ignore_nulls=True)
 
 
@@ -51,25 +52,27 @@ def of(labels: pl.DataFrame, pictures: pl.DataFrame, *, empty: str) -> pl.DataFr
     """What is kept of each file of `labelling.labels`: label and picture in one row. empty: a label without a box."""
     texts = labels["text"].fill_null(empty)
     distinct = texts.unique()
-    sums = pl.DataFrame({"text": distinct, "md5": [hashlib.md5(text.encode()).hexdigest() for text in distinct]})
+    both = [sums.of(text.encode()) for text in distinct]
+    summed = pl.DataFrame(both, schema=dict.fromkeys(_SUMS, pl.String), orient="row")
     suffixes = [os.path.splitext(path)[1].lower() for path in pictures["path"]]
     pictured = pictures.select(
         "image_id",
         picture_bytes="bytes",
         picture_md5="md5",
+        picture_sha256=_PACKED,
         source="path",
         suffix=pl.Series(suffixes, dtype=pl.Categorical),
     )
     return (
         labels.with_columns(text=texts)
-        .join(sums, on="text")
+        .join(summed.select(distinct, "md5", _PACKED), on="text")
         .join(pictured, on="image_id")
         .select(
             pl.col("folder").cast(_FOLDER),
             pl.col("split").cast(_SPLIT),
             "image_id",
             pl.col("rad_id").cast(pl.Categorical),
-            *("text", "md5", "picture_bytes", "picture_md5", "source", "suffix"),
+            *("text", *_SUMS, "picture_bytes", "picture_md5", "picture_sha256", "source", "suffix"),
         )
     )
 
@@ -80,15 +83,17 @@ def lists(files: pl.DataFrame) -> tuple[pl.LazyFrame, pl.LazyFrame]:
     Raises DatasetError where two would have one name.
     """
     label_key, image_key = _key("labels", pl.lit(".txt")), _key("images", pl.col("suffix").cast(pl.String))
-    labels = _ordered(files.select(*_NAMED, "text", "md5"), label_key)
+    labels = _ordered(files.select(*_NAMED, "text", *_SUMS), label_key)
     _require_distinct(labels, label_key)
-    images = _ordered(files.drop("text", "md5"), image_key)
+    images = _ordered(files.drop("text", *_SUMS), image_key)
     return (
         images.lazy().select(
-            *_listed("image", image_key, size=pl.col("picture_bytes"), md5=pl.col("picture_md5")), "source"
+            *_listed("image", image_key, pl.col("picture_bytes"), pl.col("picture_md5"), pl.col("picture_sha256")),
+            "source",
         ),
         labels.lazy().select(
-            *_listed("label", label_key, size=pl.col("text").str.len_bytes(), md5=pl.col("md5")), "text"
+            *_listed("label", label_key, pl.col("text").str.len_bytes(), pl.col("md5"), pl.col("sha256")),
+            "text",
         ),
     )
 
@@ -101,9 +106,9 @@ def _ordered(files: pl.DataFrame, key: pl.Expr) -> pl.DataFrame:
     return files[files.select(key).to_series().arg_sort()]
 
 
-def _listed(kind: str, key: pl.Expr, *, size: pl.Expr, md5: pl.Expr) -> Iterator[pl.Expr]:
+def _listed(kind: str, key: pl.Expr, size: pl.Expr, md5: pl.Expr, sha256: pl.Expr) -> Iterator[pl.Expr]:
     """MANIFEST's columns."""
-    made = {"key": key, "kind": pl.lit(kind), "bytes": size, "md5": md5}
+    made = {"key": key, "kind": pl.lit(kind), "bytes": size, "md5": md5, "sha256": sha256.bin.encode("hex")}
     for name, dtype in MANIFEST.items():
         yield made.get(name, pl.col(name)).cast(dtype).alias(name)
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import polars as pl
 
+from radloop import spreadsheets
 from radloop.dataset import ids
 from radloop.errors import RefusedError, StrictError
 from radloop.tables import REJECTED
@@ -94,4 +95,4 @@ def _question(rejected: pl.DataFrame) -> str:
 
 def file(rejected: pl.DataFrame) -> bytes:
     """The bytes of rejected.csv."""
-    return rejected.select(REJECTED.names()).sort(pl.all(), nulls_last=True).write_csv().encode()
+    return spreadsheets.csv(rejected.select(REJECTED.names()).sort(pl.all(), nulls_last=True))

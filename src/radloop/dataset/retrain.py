@@ -1,13 +1,12 @@
 """The re-training data as a unit of files inside the dataset: what to link, what to write, nothing written yet."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 import polars as pl
 
-from radloop import manifest, tree
+from radloop import manifest, sums, tree
 from radloop.catalog.version import Version
 from radloop.dataset.labelling import Labelling
 from radloop.dataset.plan import Plan, listed
@@ -37,7 +36,8 @@ def build(
     data = {tree.RETRAIN_DATA: tree.data_yaml(places, labelling.names(classes), comment=warning)}
     every = dict(documents) | (data if learned.height else {})
 
-    there = {row["image_id"]: row for row in pictures(dataset).iter_rows(named=True)}
+    shown = pictures(dataset).filter(pl.col("image_id").is_in(learned["image_id"].unique()))
+    there = {row["image_id"]: row for row in manifest.filled(shown, dataset.root).iter_rows(named=True)}
     images, labels = [], []
     for image_id, rad_id, split, text in _texts(learned, labelling.empty(classes)):
         picture = there.get(image_id)
@@ -47,7 +47,8 @@ def build(
         common = {"image_id": image_id, "rad_id": rad_id, "split": split}
         key = f"images/{stem}{PurePosixPath(picture['key']).suffix}"
         images.append(
-            {"key": key, "kind": "image", "bytes": picture["bytes"], "md5": picture["md5"], "source": picture["key"]}
+            {"key": key, "kind": "image", "source": picture["key"]}
+            | {name: picture[name] for name in ("bytes", *sums.Sums._fields)}
             | common
         )
         labels.append(_label(f"labels/{stem}.txt", text) | common)
@@ -61,13 +62,13 @@ def build(
 
 
 def pictures(dataset: Version) -> pl.DataFrame:
-    """image_id, key, bytes and md5 of a picture of each image, in the dataset's folder or the incoming unit in it."""
+    """image_id, key, bytes and sums of a picture of each image, in the dataset's folder or the incoming unit in it."""
     own, incoming = (
         files.filter(kind="image").sort("key").unique("image_id", keep="first", maintain_order=True)
         for files in (dataset.files, _of_incoming(dataset))
     )
     both = pl.concat([own, incoming.join(own, on="image_id", how="anti")])
-    return both.select("image_id", "key", "bytes", "md5")
+    return both.select("image_id", "key", "bytes", *sums.Sums._fields)
 
 
 def no_picture(dataset: Version, image_id: str) -> DatasetError:
@@ -101,4 +102,4 @@ def _texts(rows: pl.DataFrame, empty: str) -> list[tuple[str, str, str, str]]:
 
 def _label(key: str, text: str) -> dict[str, Any]:
     data = text.encode()
-    return {"key": key, "kind": "label", "bytes": len(data), "md5": hashlib.md5(data).hexdigest(), "text": text}
+    return {"key": key, "kind": "label", "bytes": len(data), **sums.of(data)._asdict(), "text": text}

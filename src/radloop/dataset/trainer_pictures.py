@@ -1,6 +1,5 @@
 """What the trainer makes of the bytes of a picture, and what a picture shows: nothing, or the same as another."""
 
-import hashlib
 import io
 import os
 import warnings
@@ -16,11 +15,12 @@ import numpy as np
 import polars as pl
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from radloop import pixels, similarity
+from radloop import pixels, similarity, sums
 from radloop.dataset import yolo
 from radloop.dataset.trainer_rules import Violation
 from radloop.errors import SourceError
 from radloop.progress import Progress
+from radloop.sums import Sums
 
 _SMALLEST_SIDE_PX: Final = 10
 _FORMATS: Final = yolo.PICTURE_SUFFIXES | {"jpeg2000"}
@@ -34,7 +34,7 @@ class Looked:
     """What one look at the bytes of a picture told. shows: equal for the same gray values in another file."""
 
     size: int
-    md5: str
+    sums: Sums
     shows: str
     violations: list[Violation]
     judged: bool = True  # False for a HEIC, which the trainer reads with a package of its own
@@ -71,13 +71,13 @@ def _look_at_file(path: Path) -> Looked | None:
 
 def look(key: str, data: bytes) -> Looked:
     """Judge a picture's bytes as the trainer does, and say what they show."""
-    md5 = hashlib.md5(data).hexdigest()
+    taken = sums.of(data)
     problem, gray = _judge(data)
     if problem and problem[0] == "picture-unreadable" and data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
-        return Looked(len(data), md5, md5, [], judged=False)
+        return Looked(len(data), taken, taken.md5, [], judged=False)
     violations = [] if problem is None else [Violation(problem[0], key, None, problem[1])]
-    shows = md5 if gray is None else pixels.fingerprint(gray)
-    return Looked(len(data), md5, shows, violations, turned=problem is None and _is_turned(data))
+    shows = taken.md5 if gray is None else pixels.fingerprint(gray)
+    return Looked(len(data), taken, shows, violations, turned=problem is None and _is_turned(data))
 
 
 def judge_thumbnails(listed: pl.DataFrame, memory: pl.DataFrame) -> Iterator[Violation]:

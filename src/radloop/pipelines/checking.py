@@ -1,6 +1,5 @@
 """Judge a dataset from its files alone: what the trainer would drop, what is damaged, what leaks."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
@@ -11,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from radloop import manifest, storage, tree
+from radloop import manifest, storage, sums, tree
 from radloop.catalog import heldout, history
 from radloop.dataset import (
     doubles,
@@ -238,7 +237,7 @@ def _check_unit(root: Path, *, jobs: int, judged_elsewhere: Path | None = None, 
         checked.append(f"no {manifest.NAME}: checksums, groups and splits could not be checked; same pictures were")
     else:
         violations += _judge_files(root, listed, pictures, texts)
-        checked.append(f"size and MD5 of {listed.height:,} files")
+        checked.append(_sums_checked(listed))
         checked += filter(None, [doubles.note(listed)])
         if tree.ANNOTATIONS in texts:
             violations += documents.judge(listed, texts)
@@ -303,19 +302,22 @@ def _judge_lost_splits(found: Found, dropped: set[str]) -> Iterator[Violation]:
 def _judge_files(
     root: Path, listed: pl.DataFrame, pictures: Mapping[str, Looked], texts: Mapping[str, bytes]
 ) -> Iterator[Violation]:
-    """Every listed file is there with its size and MD5, every picture has its label, and nothing else lies there."""
-    for key, kind, size, md5 in listed.select("key", "kind", "bytes", "md5").iter_rows():
+    """Every listed file is there with its size and sums, every picture has its label, and nothing else lies there."""
+    for key, kind, size, *told in listed.select("key", "kind", "bytes", *sums.Sums._fields).iter_rows():
         if kind == "image" and key in pictures:
-            found_size, found_md5 = pictures[key].size, pictures[key].md5
+            found_size, found = pictures[key].size, pictures[key].sums
         elif kind != "image" and key in texts:
-            found_size, found_md5 = len(texts[key]), hashlib.md5(texts[key]).hexdigest()
+            found_size, found = len(texts[key]), sums.of(texts[key])
         else:
             yield Violation("file-missing", key, None, "the manifest lists it; it is not there, or not to be read")
             continue
         if found_size != size:
             yield Violation("file-changed", key, None, f"{found_size} bytes instead of {size}")
-        elif found_md5 != md5:
-            yield Violation("file-changed", key, None, f"MD5 {found_md5} instead of {md5}")
+        else:
+            for name, is_so, should_be in zip(("MD5", "SHA-256"), found, told, strict=True):
+                if should_be is not None and is_so != should_be:
+                    yield Violation("file-changed", key, None, f"{name} {is_so} instead of {should_be}")
+                    break
 
     keys = {*listed["key"], manifest.NAME}
     for key in yolo.walk(root):
@@ -324,6 +326,18 @@ def _judge_files(
     for key in listed["key"]:
         if key.endswith(".cache"):
             yield Violation("cache-listed", key, None, "the trainer's cache is part of the dataset")
+
+
+def _sums_checked(listed: pl.DataFrame) -> str:
+    """By which sums the files were compared.
+
+    >>> _sums_checked(pl.DataFrame({"sha256": ["0" * 64, None]}))
+    'size and MD5 of 2 files, SHA-256 of 1: the others were listed by an earlier radloop'
+    """
+    whole, strong = listed.height, listed.height - listed["sha256"].null_count()
+    if strong == whole:
+        return f"size, MD5 and SHA-256 of {whole:,} files"
+    return f"size and MD5 of {whole:,} files, SHA-256 of {strong:,}: the others were listed by an earlier radloop"
 
 
 def _splits_left_out(listed: pl.DataFrame, texts: Mapping[str, bytes]) -> list[str]:

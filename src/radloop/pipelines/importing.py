@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
-from radloop import files
+from radloop import files, spreadsheets
 from radloop.catalog import chains, version
 from radloop.catalog.classes import wishes
 from radloop.dataset.export.cvat import FEEDBACK
@@ -265,7 +265,7 @@ def _beside(path: Path, refused: pl.DataFrame) -> None:
     if refused.is_empty():
         path.unlink(missing_ok=True)
     else:
-        files.write_atomic(path, refused.write_csv().encode())
+        files.write_atomic(path, spreadsheets.csv(refused))
 
 
 def _notes(unusable: Sequence[Reading], untouched: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from radloop import files, manifest, storage, tree
+from radloop import files, manifest, spreadsheets, storage, tree
 from radloop.catalog import version
 from radloop.dataset import incoming, incoming_files, patients
 from radloop.dataset.incoming import REASONS, REFUSED, Arrival, Refusal
@@ -230,7 +230,7 @@ def _beside(path: Path, refused: pl.DataFrame) -> None:
         path.unlink(missing_ok=True)
     else:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.write_atomic(path, refused.write_csv().encode(), mode=0o600)
+        files.write_atomic(path, spreadsheets.csv(refused), mode=0o600)
 
 
 def _other_version(register: Register, store: Store) -> Iterator[str]:

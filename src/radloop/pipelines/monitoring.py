@@ -45,7 +45,7 @@ class Monitored:
 
 
 @dataclass(frozen=True)
-class _Stream:
+class Stream:
     """What there is to look at."""
 
     known: Version
@@ -69,7 +69,11 @@ def monitor(options: Monitor, *, now: datetime | None = None, progress: Progress
     depend on how often it is asked. Raises FeedbackError where there is no feedback of the model that is named.
     """
     now = now or datetime.now(UTC)
-    there = _read(options, now, progress)
+    return of_stream(options, read(options, now, progress), now)
+
+
+def of_stream(options: Monitor, there: Stream, now: datetime) -> Monitored:
+    """The same of what was read."""
     name, notes = _watched(options, there)
     reference = _reference(options, name, there)
     seen = there.looks.filter(name=name)
@@ -93,17 +97,18 @@ def monitor(options: Monitor, *, now: datetime | None = None, progress: Progress
     return Monitored(report, path, not options.dry_run, notes)
 
 
-def _read(options: Monitor, now: datetime, progress: Progress) -> _Stream:
+def read(options: Monitor, now: datetime, progress: Progress = silent) -> Stream:
+    """All that there is to look at; of feedback only what is new is opened."""
     known = version.read(options.dataset_folder)
     records = coming_back.feedback(options, known, keep=not options.dry_run, jobs=options.jobs, progress=progress)
     judged = guard.judge(records.feedback, known.images)
     reviewed = reviews.read(options.reviews_folder, known.taxonomy, convention=options.convention, now=now)
     looks = stream.looks(judged, records.feedback["split"], known.images)
     said = stream.usable(reviewed, judged, records.detections, simulated=known.synthetic)
-    return _Stream(known, records, judged, looks, reviewed, said, options.out)
+    return Stream(known, records, judged, looks, reviewed, said, options.out)
 
 
-def _watched(options: Monitor, there: _Stream) -> tuple[str, tuple[str, ...]]:
+def _watched(options: Monitor, there: Stream) -> tuple[str, tuple[str, ...]]:
     """The model whose feedback is looked at, and what there is to say of that."""
     names = there.looks["name"].unique().sort().to_list()
     if options.model is not None:
@@ -121,7 +126,7 @@ def _watched(options: Monitor, there: _Stream) -> tuple[str, tuple[str, ...]]:
     return newest, notes
 
 
-def _reference(options: Monitor, name: str, there: _Stream) -> Reference:
+def _reference(options: Monitor, name: str, there: Stream) -> Reference:
     first = there.looks.filter(name=name)["timestamp"].min()
     since, why = first, "the first feedback of the model"
     if options.since == "promotion":
@@ -146,7 +151,7 @@ def _last_round(known: Version) -> datetime | None:
 
 
 def _figures(
-    options: Monitor, there: _Stream, seen: pl.DataFrame, since: datetime | None, now: datetime
+    options: Monitor, there: Stream, seen: pl.DataFrame, since: datetime | None, now: datetime
 ) -> Iterator[Figure]:
     """Every figure, up to the last day that has ended."""
     seconds, classes = options.block.seconds, there.known.taxonomy
@@ -193,7 +198,7 @@ def _short(time: datetime, seconds: float) -> str:
     return time.strftime("%Y-%m-%d" if seconds >= _DAY.total_seconds() else "%Y-%m-%d %H:%M:%S")
 
 
-def _of_rounds(options: Monitor, there: _Stream, now: datetime) -> tuple[Due, Due]:
+def _of_rounds(options: Monitor, there: Stream, now: datetime) -> tuple[Due, Due]:
     """Whether enough was reviewed since the last round, and whether it is long ago."""
     last = _last_round(there.known)
     after = pl.lit(True) if last is None else pl.col("timestamp") > last
@@ -226,7 +231,7 @@ def _of_drift(alarms: tuple[Alarm, ...]) -> Due:
     return Due(rule="drift", value=len(alarms), limit=1, due=True, says=f"{several(len(alarms), 'alarm')}: {named}")
 
 
-def _of_audit(options: Monitor, there: _Stream, name: str) -> Due:
+def _of_audit(options: Monitor, there: Stream, name: str) -> Due:
     """Whether the model has become worse on the audit images: of the first month and the newest, by their intervals."""
     read = months.readings(
         there.records, there.judged, there.reviewed, there.known.images, simulated=there.known.synthetic

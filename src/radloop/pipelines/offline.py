@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from radloop import files, manifest, similarity, sources, storage, tree
+from radloop import files, manifest, similarity, sources, spreadsheets, storage, tree
 from radloop.catalog import classes, version
 from radloop.catalog.classes import Wishes
 from radloop.catalog.version import Difference, Earlier
@@ -196,8 +196,14 @@ def transform(
             continues=continued.described,
             difference=_difference(continued.earlier, built, gathered.taxonomy),
             written=written,
-            notes=(*gathered.notes, *valid.notes, *grouping.warnings, *continuing.said(recognized)),
+            notes=(*gathered.notes, *_notes(valid, gathered), *grouping.warnings, *continuing.said(recognized)),
         )
+
+
+def _notes(valid: Validated, gathered: Gathered) -> tuple[str, ...]:
+    """What is to be said of the rows."""
+    ids = (valid.findings[name] for name in ("image_id", "rad_id"))
+    return (*valid.notes, *spreadsheets.warning(tree.BOXES, *ids, pl.Series(gathered.taxonomy.names)))
 
 
 def load(

@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from radloop import files, manifest
+from radloop import files, manifest, sums
 from radloop.catalog import models
 from radloop.catalog.models import Models
 from radloop.errors import StoreError
@@ -86,11 +86,12 @@ class Shared:
     def _listed(self, placed: Mapping[str, Path]) -> pl.DataFrame:
         """MANIFEST of the unit with these files."""
         rows = [
-            (key, "document", None, None, None, path.stat().st_size, hashlib.md5(path.read_bytes()).hexdigest())
+            (key, "document", None, None, None, path.stat().st_size, *sums.of_file(path))
             for key, path in placed.items()
         ]
         known = manifest.read(self.folder)
         before = MANIFEST.to_frame() if known is None else known.filter(~pl.col("key").is_in(list(placed)))
+        before = manifest.filled(before, self.folder)
         return pl.concat([before, pl.DataFrame(rows, schema=MANIFEST, orient="row")])
 
 

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from radloop import files, manifest, slices, storage, tree
+from radloop import files, manifest, slices, spreadsheets, storage, tree
 from radloop.catalog import judging, proven, rounds, tombstones, truth, version
 from radloop.catalog.rule import KEY, Rule
 from radloop.catalog.version import Version
@@ -85,6 +84,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
             *_idle(decided, rule, synthetic=known.synthetic),
             *_elsewhere(decided, found.feedback, known),
             *coming_back.zoneless(found, reviewed.zoneless, options.time_zone),
+            *spreadsheets.warning(tree.RETRAIN_TABLE, decided.rows["image_id"], pl.Series(classes.names)),
         )
         if decided.rows.is_empty():
             notes = (*notes, _why_nothing(decided, options.feedback_folder))
@@ -130,7 +130,7 @@ def _beside(out: Path, refused: pl.DataFrame) -> None:
     if refused.is_empty():
         path.unlink(missing_ok=True)
     else:
-        files.write_atomic(path, refused.write_csv().encode())
+        files.write_atomic(path, spreadsheets.csv(refused))
 
 
 def _require_strictly(options: Retrain, refused: pl.DataFrame) -> None:
@@ -294,7 +294,7 @@ def _documents(
     documents = {
         tree.RETRAIN_TABLE: table,
         tree.REPORT: told,
-        tree.REFUSED: _refused(decided).write_csv().encode(),
+        tree.REFUSED: spreadsheets.csv(_refused(decided)),
         tree.WITHHELD: _withheld(decided),
     }
     return round_id, documents | {
@@ -306,9 +306,7 @@ def _withheld(decided: Decided) -> bytes:
     """withheld.csv: the feedback on held-out images, and whether it trains all the same."""
     said = ("file", "feedback_id", "image_id", "split", "code", "reason")
     held_out = decided.fates.filter(pl.col("split").is_in(WITHHELD))
-    written = BytesIO()  # a text would be there twice
-    held_out.select(*said, included=pl.col("fate") != "withheld").sort("file").write_csv(written)
-    return written.getvalue()
+    return spreadsheets.csv(held_out.select(*said, included=pl.col("fate") != "withheld").sort("file"))
 
 
 def _earlier_rounds(folder: Path, store: Store, stones: pl.DataFrame) -> dict[str, bytes]:

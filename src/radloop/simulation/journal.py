@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from radloop import files
+from radloop import files, visible
 from radloop.progress import Progress, silent
 
 _FRESH_SECONDS: Final = 120.0  # where a file system has no locks: a log that was written to since belongs to a run;
@@ -48,7 +48,7 @@ class Journal:
         text = _encode(line)
         if "//" in text:
             text = _CREDENTIALS.sub("//", text)
-        files.write_all(self._descriptor, text.encode(errors="replace") + b"\n")  # of a path that is not UTF-8
+        files.write_all(self._descriptor, visible.in_json(text).encode() + b"\n")
 
     def adopt(self, log: Path) -> None:
         """Append the whole lines of another log, each in one piece."""

@@ -15,7 +15,7 @@ from typing import Final
 
 import polars as pl
 
-from radloop import files, sealed
+from radloop import files, sealed, spreadsheets
 from radloop.dicom import radiograph
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.engines import Local
@@ -147,6 +147,7 @@ def _write_private(made: Mapping[str, Made], own: Pseudonyms) -> None:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("file", "image_id", "code", "reason"))
     told = ((name, one) for name, one in made.items() if not one.is_forgotten)
-    rows.writerows((name, one.image_id, one.code, one.reason) for name, one in told)
+    texts = ((name, one.image_id, one.code, one.reason) for name, one in told)
+    rows.writerows([spreadsheets.cell(text or "") for text in row] for row in texts)
     data = text.getvalue().encode(errors="surrogateescape")
     files.write_atomic(own.folder / _PRIVATE, data, mode=0o600)

@@ -10,15 +10,25 @@ import polars as pl
 from radloop.errors import DatasetError, StoreError
 from radloop.progress import Progress, silent
 from radloop.storage.digests import Digests
+from radloop.sums import Sums
 
 
 class Row(NamedTuple):
-    """One file of a manifest. `md5` is None only where a store without a manifest keeps none either."""
+    """One file of a manifest.
+
+    `md5` is None only where a store without a manifest keeps none either, `sha256` also where a manifest of an earlier
+    radloop has none.
+    """
 
     key: str
     kind: str
     bytes: int
     md5: str | None
+    sha256: str | None = None
+
+    def agrees(self, sums: Sums) -> bool:
+        """Whether a file with these sums is this one, as far as the manifest tells."""
+        return self.md5 is not None and sums.agree(self.md5, self.sha256)
 
 
 @dataclass(frozen=True)
@@ -127,12 +137,12 @@ class Change:
     def require_sound(
         self, keys: Iterable[str], *, digests: Digests | None = None, progress: Progress = silent
     ) -> None:
-        """Raise DatasetError where a file of `root` is not what its manifest says, by size and MD5."""
+        """Raise DatasetError where a file of `root` is not what its manifest says, by size, MD5 and SHA-256."""
         rows = self._rows(keys)
         self.require_sizes(row.key for row in rows)
-        md5s = (digests or Digests()).of((self.root / row.key for row in rows), progress=progress)
+        found = (digests or Digests()).both((self.root / row.key for row in rows), progress=progress)
         for row in rows:
-            if md5s[self.root / row.key] != row.md5:
+            if not row.agrees(found[self.root / row.key]):
                 raise self._damaged(row)
 
     def _rows(self, keys: Iterable[str]) -> list[Row]:

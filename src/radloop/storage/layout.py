@@ -129,6 +129,7 @@ def listed(store: Store, *, prefix: str = manifest.UNIT) -> pl.DataFrame:
                 "split": part.split if part else None,
                 "bytes": stored.bytes,
                 "md5": stored.md5 or None,
+                "sha256": None,
             }
         )
     if not rows:

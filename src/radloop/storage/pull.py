@@ -1,4 +1,4 @@
-"""Bringing a published dataset to this machine: each distinct content once, verified by MD5, kept by it."""
+"""Bringing a published dataset to this machine: each distinct content once, verified by MD5 and SHA-256, kept by it."""
 
 import hashlib
 import shutil
@@ -111,12 +111,13 @@ def pull(
 
     earlier: a kept version, in place of the current one.
 
-    Each distinct content travels once and is verified by MD5; what `root` has already does not travel. The old
+    Each distinct content travels once and is verified by its sums; what `root` has already does not travel. The old
     folder or the new, by one rename; files in it that no manifest lists stay. With `splits` the manifest lists what
     was pulled. Killed, it goes on where it was. Raises StoreError while a publish is in progress, and where a data yaml
     has a `download` key, whose text a trainer would run.
     """
-    whole = read_manifest(store, prefix=prefix) if earlier is None else earlier.table
+    held = require_quiet(store, prefix) if earlier is None else manifest.encode(earlier.table)
+    whole = None if held is None else manifest.decode(held, name=f"{store.address}/{key_in(prefix, manifest.NAME)}")
     table, notes = _wanted(store, prefix, whole, splits)
     rows = list(rows_of(table))
     cache = root.parent / f".{root.name}.pull"
@@ -124,7 +125,7 @@ def pull(
         if not dry_run:
             files.recover_tree(root)
         old = _local(root)
-        reused = _sound_files(root, old, {row.md5 for row in rows})
+        reused = _sound_files(root, old, {row.md5: row for row in rows})
         travelling = [row for row in rows if row.md5 not in reused]
         packed = {} if earlier is None else earlier.documents
         received = {_content(row): row.bytes for row in travelling if row.key not in packed}
@@ -144,7 +145,7 @@ def pull(
         placed = bring(store, travelling, cache, prefix=prefix, progress=progress)
         placed |= {row.key: reused[row.md5] for row in rows if row.md5 in reused}
         _require_harmless(store, {key: placed[key].read_bytes() for key in yamls})
-        manifest_file = None if whole is None else manifest.encode(table)
+        manifest_file = held if whole is None or splits is None else manifest.encode(table)
         gone = set() if old is None else set(old["key"].to_list()) - placed.keys()
         replace_unit(
             root, root.parent / f".{root.name}.new", placed, manifest_file=manifest_file, gone=gone, progress=progress
@@ -203,12 +204,13 @@ def _local(root: Path) -> pl.DataFrame | None:
         return None
 
 
-def _sound_files(root: Path, old: pl.DataFrame | None, wanted: set[str | None]) -> dict[str | None, Path]:
-    """{md5: a file in `root` that has it}, as far as the old manifest leads there."""
+def _sound_files(root: Path, old: pl.DataFrame | None, wanted: Mapping[str | None, Row]) -> dict[str | None, Path]:
+    """{md5: a file in `root` that has what the row of that MD5 says}, as far as the old manifest leads there."""
     if old is None:
         return {}
     candidates = [root / row.key for row in rows_of(old) if row.md5 in wanted and (root / row.key).is_file()]
-    return {md5: path for path, md5 in Digests().of(candidates).items() if md5 in wanted}
+    found = Digests().both(candidates).items()
+    return {sums.md5: path for path, sums in found if sums.md5 in wanted and wanted[sums.md5].agrees(sums)}
 
 
 def fetch(
@@ -261,11 +263,11 @@ def _content(row: Row) -> str:
 def _adopt(rows: Mapping[str, Row], paths: Mapping[str, Path], progress: Progress = silent) -> dict[str, Path]:
     """Those of `paths` (by content) that hold what their row says; for a row without MD5, as many bytes."""
     present = {name: path for name, path in paths.items() if path.is_file()}
-    md5s = Digests().of(present.values(), progress=progress)
+    sums = Digests().both(present.values(), progress=progress)
     return {
         name: path
         for name, path in present.items()
-        if (rows[name].md5 == md5s[path] if rows[name].md5 else rows[name].bytes == path.stat().st_size)
+        if (rows[name].agrees(sums[path]) if rows[name].md5 else rows[name].bytes == path.stat().st_size)
     }
 
 

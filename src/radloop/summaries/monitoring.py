@@ -1,6 +1,7 @@
 """How it reads whether anything has changed, and whether a round is due."""
 
 from radloop.display import Grid, Summary
+from radloop.pipelines.exposing import Exposed
 from radloop.pipelines.monitoring import Monitored
 from radloop.summaries.registry import of, status
 from radloop.words import Exit
@@ -44,3 +45,12 @@ def _monitored(record: Monitored) -> Summary:
 @status.register
 def _ended(record: Monitored) -> Exit:
     return Exit.DUE if record.is_due else Exit.DONE
+
+
+@of.register
+def _exposed(record: Exposed) -> Summary:
+    return Summary(
+        f"Prometheus was answered at {record.address}",
+        facts=(("looks", f"{record.looks:,}"), ("failed", f"{record.failures:,}"), ("log", str(record.log))),
+        notes=record.notes,
+    )

@@ -7,7 +7,7 @@ from typing import Any, Final, get_args
 
 import polars as pl
 
-from radloop import manifest, tree
+from radloop import manifest, spreadsheets, tree
 from radloop.catalog import truth
 from radloop.catalog.version import Version
 from radloop.dataset.export.pictures import sizes
@@ -178,7 +178,9 @@ def _undecided(known: Version, boxes: pl.DataFrame, kinds: Mapping[str, LabelKin
     data = known.content(tree.REJECTED) if "consensus" in kinds.values() else None
     if data is None:
         return known.own_images.clear()
-    refused = pl.read_csv(data, columns=["image_id", "rad_id"], infer_schema=False)
+    refused = pl.read_csv(data, columns=["image_id", "rad_id"], infer_schema=False).with_columns(
+        spreadsheets.as_came(name) for name in ("image_id", "rad_id")
+    )
     lost = refused.join(known.annotations, on=["image_id", "rad_id"], how="anti").join(boxes, on="image_id", how="anti")
     fused = [split for split, kind in kinds.items() if kind == "consensus"]
     return known.own_images.filter(pl.col("split").is_in(fused)).join(lost, on="image_id", how="semi")
