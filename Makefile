@@ -58,8 +58,9 @@ bench: $(VENV)/dev ## measure every stage beside its peers and the floor; writes
 study: .venv-study/installed ## does a round make a better model, and which order is worth a look; QUICK=1: does it run; writes docs/loop.md
 	.venv-study/bin/python -m study $(if $(QUICK),--quick)
 
-faults: $(VENV)/dev ## kill, fill and refuse at every call of every step; writes docs/faults.md
+faults: $(VENV)/dev ## kill, fill, refuse and cut the power at every call of every step; writes docs/faults.md
 	$(BIN)/python tests/faults
+	$(BIN)/python tests/faults --power
 
 fuzz: $(VENV)/dev ## attack every reader of files for SECONDS (600) each, guided by coverage
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)

@@ -43,6 +43,18 @@ def test_step_struck_at_a_call_loses_nothing_and_a_second_run_ends_in_the_same_b
     assert all(step["faults"]["killed before it"]["points"] for step in told.values())
 
 
+def test_loss_of_power_takes_nothing_from_a_durable_step_and_a_second_run_ends_in_the_same_bytes():
+    steps = ["transform", "retrain to a folder", "ingest to a folder", "simulate from a folder"]
+    chosen = [part for step in steps for part in ("--step", step)]
+    command = [sys.executable, str(FAULTS), "--json", "--power", "--durable", "--every", "90", "--by-lot", "1", *chosen]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=590)
+    assert done.stdout, done.stderr
+    told = json.loads(done.stdout)
+    assert sorted(told) == sorted(steps)
+    assert [failure for step in told.values() for failure in step["faults"]["power"]["failures"]] == []
+    assert all(step["faults"]["power"]["points"] for step in told.values())
+
+
 def test_importing_what_the_campaign_forks_starts_no_thread_of_polars():
     asked = (
         "import os, campaign; tasks = '/proc/self/task'\n"

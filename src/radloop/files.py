@@ -28,7 +28,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 
     """Write `data` to `path` by a temporary name in the same folder and one rename; `mode` as far as the umask lets it.
 
     The temporary name ends in `.tmp`, and is the same every time: what a killed writer left is used again. Writers of
-    one file wait for each other. With `durable`, file and folder are flushed to the disk before it returns.
+    one file wait for each other. With `durable`, file, name and new folders are on the disk before it returns.
     """
     with replaced(path, durable=durable, mode=mode) as descriptor:
         write_all(descriptor, data)
@@ -37,7 +37,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 
 @contextmanager
 def replaced(path: Path, *, durable: bool = False, mode: int = 0o666) -> Iterator[int]:
     """The descriptor of an empty file, to write and read, that takes the place of `path` at the end: `write_atomic`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, durable=durable)
     temporary = path.with_name(f".{path.name}.tmp")
     descriptor = _open_alone(temporary, mode)
     try:
@@ -83,6 +83,39 @@ def write_all(descriptor: int, data: bytes) -> None:
     """Write `data` whole: a disk that gets full takes a part of it before it refuses."""
     while data:
         data = data[os.write(descriptor, data) :]
+
+
+def make_folder(folder: Path, *, durable: bool = False, mode: int = 0o777) -> None:
+    """Make `folder`, and what it lies in, where they are missing; with `durable` their names have reached the disk."""
+    missing = [one for one in (folder, *folder.parents) if durable and not one.exists()]
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    for one in missing:
+        flush_folder(one.parent)
+
+
+def flush_file_system(folder: Path) -> None:
+    """Make everything on the file system of `folder` survive a loss of power: one call for any number of files.
+
+    Where the C library has no syncfs, of all file systems. Raises OSError where the disk refuses.
+    """
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+        return
+    with opened_folder(folder) as descriptor:
+        if syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+
+
+@contextmanager
+def flushed(folder: Path, *, durable: bool) -> Iterator[None]:
+    """With `durable`, everything that is written to the file system of `folder` is on the disk when it is left."""
+    if durable:
+        make_folder(folder, durable=True)
+    yield
+    if durable:
+        flush_file_system(folder)
 
 
 def flush_folder(folder: Path) -> None:
@@ -150,15 +183,22 @@ def exchange(first: Path, second: Path) -> None:
         raise OSError(number, os.strerror(number), str(first), None, str(second))
 
 
-def replace_tree(new: Path, current: Path) -> None:
+def replace_tree(new: Path, current: Path, *, durable: bool = False) -> None:
     """Put the folder `new` in the place of `current` by one rename, then remove what `current` was.
 
     A kill leaves the old tree or the new one under `current`, and perhaps the other under `new`, which the next
     call of the same writer removes. Where the file system cannot swap two names, the old tree is moved aside
     first (`current` is then missing for an instant; `recover_tree` puts it back after a kill).
+
+    With `durable` the new tree has reached the disk before it takes the name, and the name before the old tree goes;
+    without, after a loss of power `current` may have files that are empty.
     """
+    if durable:
+        flush_file_system(new)
     if not current.exists():
         os.rename(new, current)
+        if durable:
+            flush_folder(current.parent)
         return
     try:
         exchange(new, current)
@@ -168,8 +208,9 @@ def replace_tree(new: Path, current: Path) -> None:
         aside = _aside(current)
         os.rename(current, aside)
         os.rename(new, current)
-        shutil.rmtree(aside)
-        return
+        new = aside
+    if durable:
+        flush_folder(current.parent)
     shutil.rmtree(new)
 
 
@@ -189,16 +230,17 @@ def _aside(current: Path) -> Path:
 
 
 @contextmanager
-def locked(folder: Path, *, writing: bool = True) -> Iterator[None]:
+def locked(folder: Path, *, writing: bool = True, durable: bool = False) -> Iterator[None]:
     """Hold `folder` against a second run of radloop. The lock ends with the process, however it ends.
 
-    Who only looks (not `writing`) holds nothing and leaves nothing. Raises BusyError at once where another process
-    holds the folder.
+    Who only looks (not `writing`) holds nothing and leaves nothing. With `durable` all that was written has reached the
+    disk before the lock is given up after work that ended well. Raises BusyError at once where another process holds
+    the folder.
     """
     if not writing:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, durable=durable)
     path = folder / ".radloop.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -211,6 +253,7 @@ def locked(folder: Path, *, writing: bool = True) -> Iterator[None]:
             ) from taken
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
+        with flushed(folder, durable=durable):
+            yield
     finally:
         os.close(descriptor)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from radloop.option import About, option
-from radloop.parts import DryRun, Json, Stored
+from radloop.parts import DryRun, Durable, Json, Stored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Versions(Json, Stored):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rollback(Json, DryRun, Stored):
+class Rollback(Json, DryRun, Durable, Stored):
     """Bring back an earlier version, or an earlier model. What was held out stays so."""
 
     data: str | None = option(
@@ -40,7 +40,7 @@ class Rollback(Json, DryRun, Stored):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prune(Json, DryRun, Stored):
+class Prune(Json, DryRun, Durable, Stored):
     """Keep only the newest versions in the store. The current one is always kept."""
 
     keep: int = option(10, About("How many versions to keep, the current one included.", ours=False, ge=1))

@@ -81,7 +81,7 @@ class Extract(Json, DryRun, Jobs, Seeded, ClassNames, DicomPictures, Out):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, ClassNames, Stored):
+class Transform(Json, Strict, DryRun, Parallel, Durable, Seeded, Renamed, ClassNames, Stored):
     """Turn OUT/raw into the YOLO dataset OUT/organized. Rows are validated, pictures inspected, images split."""
 
     keep_classes: tuple[str, ...] = option((), "A class to keep; all others are left out.")
@@ -137,7 +137,7 @@ class Transform(Json, Strict, DryRun, Parallel, Seeded, Renamed, ClassNames, Sto
 
 
 @dataclass(frozen=True, kw_only=True)
-class Load(Json, DryRun, Parallel, Stored):
+class Load(Json, DryRun, Parallel, Durable, Stored):
     """Publish OUT/organized to STORE/organized and verify it there."""
 
     keep_old: bool = option(False, "Do not remove from the store what the new version no longer lists.")
@@ -279,12 +279,12 @@ class Review(Json, DryRun, Jobs, Durable, Seeded, Reading, DatasetFolder, Waitin
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retrain(Json, Strict, DryRun, Jobs, Ruled, Stored, DatasetFolder, Waiting, ReviewsFolder, ReadFeedback):
+class Retrain(Json, Strict, DryRun, Jobs, Durable, Ruled, Stored, DatasetFolder, Waiting, ReviewsFolder, ReadFeedback):
     """Turn feedback and reviews into re-training data, and publish it. It lies at STORE/organized/retrain."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ingest(Json, Strict, DryRun, Jobs, Audited, DicomPictures, PacsAuth, Stored):
+class Ingest(Json, Strict, DryRun, Jobs, Durable, Audited, DicomPictures, PacsAuth, Stored):
     """Take in pictures that nobody has labelled. They lie at STORE/organized/incoming, kept from what is held out."""
 
     from_: Annotated[

@@ -184,9 +184,11 @@ class Seeded(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Durable(Step):
-    """A command that writes feedback or reviews."""
+    """A command whose work must survive a loss of power."""
 
-    durable: bool = option(False, "Flush every feedback and review file to the disk: safe against loss of power, too.")
+    durable: bool = option(
+        False, "Flush what is written to the disk before it counts: safe against loss of power, too."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import tracer
 from PIL import Image
+from power import Record, State
 from tracer import Fault, Run
 from typer.main import get_command
 
@@ -33,6 +35,8 @@ from radloop.vindr.classes import TAXONOMY
 
 SIZES = ("--sizes", "training=1,validation=1,test=1,production=3,staging=0,canary=0")
 HOSPITAL = ("--load-pattern", "1", "--arrival", "poisson:40", "--stage-seconds", "0.2", "--inference-ms", "5")
+VERSION = "VERSION"  # in a command: the version before the current one
+LOG = "out/logs/online_data.log"
 HOUR_NS = 3600 * 10**9
 
 Tree = dict[str, bytes]
@@ -40,13 +44,19 @@ Tree = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Step:
-    """One command on one state of the folder. `unit` is what it replaces: always the old one or the new one."""
+    """One command on one state of the folder. `units` are what it replaces: always the old one or the new one."""
 
     name: str
     start: str
-    arguments: tuple[str, ...]
-    unit: str | None = None
+    told: tuple[str, ...]
+    units: tuple[str, ...] = ()
     adds: bool = False  # a run does not repeat the last one, but adds to it
+    durable: bool = False  # with --durable
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The command line."""
+        return (*self.told, "--durable") if self.durable else self.told
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -59,6 +69,11 @@ class Step:
         return any(argument.startswith("disk:") for argument in self.arguments)
 
     @property
+    def loses_power(self) -> bool:
+        """Whether the power is cut in it: it knows --durable, and no other machine has what it writes."""
+        return self.durable and not self.remote
+
+    @property
     def journaled(self) -> bool:
         """Whether readers are kept away by a marker while the unit changes, as there is no rename."""
         return self.remote and not self.adds
@@ -66,22 +81,25 @@ class Step:
 
 _OUT, _STORE, _REMOTE = ("--out", "out"), ("--store", "store"), ("--store", "disk:remote")
 _TRANSFORM = ("transform", *_OUT, *SIZES, "--seed", "1")
-_SIMULATE = ("simulate", *_OUT, *HOSPITAL, "--drift", "brightness:0.3@1", "--durable")
+_SIMULATE = ("simulate", *_OUT, *HOSPITAL, "--drift", "brightness:0.3@1")
 _INGEST = ("ingest", *_OUT, "--from", "films/new")
+_ROLLBACK = ("rollback", *_OUT, "--data", VERSION, *_STORE)
 
 STEPS = (
-    Step("transform, the first", "extracted", _TRANSFORM, "out/organized"),
-    Step("transform", "old", _TRANSFORM, "out/organized"),
-    Step("load to a folder", "new", ("load", *_OUT, *_STORE), "store/organized"),
-    Step("load to a remote", "new", ("load", *_OUT, *_REMOTE), "remote/organized"),
-    Step("export", "new", ("export", *_OUT, "--format", "coco"), "out/export/coco"),
-    Step("simulate from a folder", "cold", (*_SIMULATE, *_STORE), adds=True),
-    Step("simulate from a remote", "cold", (*_SIMULATE, *_REMOTE), adds=True),
-    Step("review", "unreviewed", ("review", *_OUT, "--simulated", "--durable")),
-    Step("retrain to a folder", "reviewed", ("retrain", *_OUT, *_STORE), "store/organized/retrain"),
-    Step("retrain to a remote", "reviewed", ("retrain", *_OUT, *_REMOTE), "remote/organized/retrain"),
-    Step("ingest to a folder", "came", (*_INGEST, *_STORE), "store/organized/incoming"),
-    Step("ingest to a remote", "came", (*_INGEST, *_REMOTE), "remote/organized/incoming"),
+    Step("transform, the first", "extracted", _TRANSFORM, ("out/organized",), durable=True),
+    Step("transform", "old", _TRANSFORM, ("out/organized",), durable=True),
+    Step("load to a folder", "new", ("load", *_OUT, *_STORE), ("store/organized",), durable=True),
+    Step("load to a remote", "new", ("load", *_OUT, *_REMOTE), ("remote/organized",)),
+    Step("export", "new", ("export", *_OUT, "--format", "coco"), ("out/export/coco",)),
+    Step("simulate from a folder", "cold", (*_SIMULATE, *_STORE), adds=True, durable=True),
+    Step("simulate from a remote", "cold", (*_SIMULATE, *_REMOTE), adds=True, durable=True),
+    Step("review", "unreviewed", ("review", *_OUT, "--simulated"), durable=True),
+    Step("retrain to a folder", "reviewed", ("retrain", *_OUT, *_STORE), ("store/organized/retrain",), durable=True),
+    Step("retrain to a remote", "reviewed", ("retrain", *_OUT, *_REMOTE), ("remote/organized/retrain",)),
+    Step("ingest to a folder", "came", (*_INGEST, *_STORE), ("store/organized/incoming",), durable=True),
+    Step("ingest to a remote", "came", (*_INGEST, *_REMOTE), ("remote/organized/incoming",)),
+    Step("rollback", "loaded", _ROLLBACK, ("store/organized", "out/organized"), durable=True),
+    Step("prune", "loaded", ("prune", *_OUT, "--keep", "1", *_STORE), ("store/organized",), durable=True),
 )
 
 
@@ -120,6 +138,14 @@ KINDS = (
     Kind("killed, then the clock set back", lambda at: Fault(at, "kill"), every=5),
     Kind("a second run meanwhile", lambda at: Fault(at, "hold"), every=5),
 )
+# What one more run makes of a disk after a loss of power, where the first was without --durable.
+MENDED = "mended by the same command"
+REFUSED = "refused in a sentence"
+TOLD = "`check` tells"
+BROKEN = "not noticed"
+LOST = "what was there before is lost"
+OUTCOMES = (MENDED, REFUSED, TOLD, BROKEN, LOST)
+
 CLOCK, MEANWHILE = KINDS[-2].name, KINDS[-1].name
 
 
@@ -138,6 +164,28 @@ class Tally:
         self.right += not wrong
         self.lost += any("lost" in what for what in wrong)
         self.failures += wrong[:1]
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A run, and what was there before it."""
+
+    step: Step
+    before: Tree
+    calls: int
+    record: Record
+
+    def states(self, every: int, seed: int, number: int) -> Iterator[tuple[int, State]]:
+        """What the disk may hold after every so many calls, and after the last: each content once."""
+        seen = set()
+        for point in sorted({*range(1 + seed % every, self.calls, every), self.calls}):
+            for order in ("ordered", "any order"):
+                lot = random.Random(f"{self.step.name} {seed} {point} {order}")
+                for state in self.record.states(point, order, lot, number):
+                    known = (state.digest, point == self.calls)
+                    if known not in seen:
+                        seen.add(known)
+                        yield point, state
 
 
 class Campaign:
@@ -177,6 +225,9 @@ class Campaign:
         self._do("export", *_OUT, "--format", "coco")  # of the version before
         self._do("transform", *_OUT, *SIZES, "--seed", "1")
         self._keep("new")
+        self.version = json.loads((place / "store/organized/summary.json").read_bytes())["version"]
+        self._do("load", *_OUT, *_STORE)
+        self._keep("loaded")
         self._begin("old")
         for number, store in enumerate((_STORE, _REMOTE)):
             self._come(number)
@@ -228,6 +279,56 @@ class Campaign:
         return tracer.run(
             lambda: self._radloop(step.arguments), self.place, output=self.log, fault=fault, meanwhile=meanwhile
         )
+
+    def outage(self, step: Step) -> Outage:
+        """A run without a fault, with all that it changed: what a loss of power at any call may leave follows."""
+        self._begin(step.start, step.parts)
+        before, record = tree(self.place), Record(self.place)
+        done = tracer.run(lambda: self._radloop(step.arguments), self.place, output=self.log, watcher=record)
+        if done.status != 0:
+            raise RuntimeError(f"{step.name}: {self.log.read_text()}")
+        self._expected[step.name] = tree(self.place)
+        return Outage(step, before, len(done.calls), record)
+
+    def after_outage(self, outage: Outage, point: int, state: State) -> Iterator[str]:
+        """What is not as --durable promises when the power went after the call `point`, or is not after one more run.
+
+        What the log had told by then is there; all is, once the command had said that it was done.
+        """
+        step = outage.step
+        state.put(self.place)
+        yield from self._left(step, outage.before)
+        now = tree(self.place)
+        yield from _untrue(outage.record.holds(LOG, point), now)
+        if point == outage.calls and _without_cache(now) != _without_cache(self._expected[step.name]):
+            yield f"it had said that all was well, and lost: {self._differs(step)}"
+        wrong = list(self._again(step))
+        if step.adds or _without_cache(tree(self.place)) != _without_cache(self._expected[step.name]):
+            yield from wrong
+
+    def after_careless_outage(self, outage: Outage, point: int, state: State) -> tuple[str, str]:
+        """How a run without --durable ended up, a word of OUTCOMES: what one more run makes of it, and why so."""
+        step = outage.step
+        state.put(self.place)
+        now = tree(self.place)
+        lost = [key for key, data in outage.before.items() if _kept(key) and now.get(key) != data]
+        if lost:
+            return LOST, f"{lost[0]} is not what it was"
+        begun = sorted(_without_cache(now).items())
+        if point < outage.calls and begun == sorted(_without_cache(outage.before).items()):
+            return MENDED, ""
+        status = tracer.plainly(lambda: self._radloop(step.arguments), output=self.log)
+        said, after = self.log.read_text(), tree(self.place)
+        if status != 0:
+            return (REFUSED if status == 1 and not list(wrong_words(said)) else BROKEN), said[-400:]
+        wrong = list(_unsound(after, now)) if step.adds else []
+        if step.adds or _without_cache(after) == _without_cache(self._expected[step.name]):
+            return (BROKEN, wrong[0]) if wrong else (MENDED, "")
+        differs = self._differs(step)
+        for unit in step.units:
+            if tracer.plainly(lambda unit=unit: self._radloop(("check", unit)), output=self.log) == 1:
+                return TOLD, differs
+        return BROKEN, differs
 
     def trial(self, step: Step, kind: Kind, at: int) -> Iterator[str]:
         """One fault at the call number `at`: whatever was not as it must be."""
@@ -295,20 +396,18 @@ class Campaign:
         """What must hold at any moment: nothing is lost, nothing is half there."""
         now = tree(self.place)
         for key, data in before.items():
-            kept = key.startswith(("films/", "out/raw/", "out/feedback/", "out/reviews/")) or key.endswith("notes.txt")
-            if kept and now.get(key) != data:
+            if _kept(key) and now.get(key) != data:
                 yield f"{key} was {'changed' if key in now else 'lost'}"
         yield from _unsound(now, before)
-        if step.unit is not None:
-            expected = self._expected[step.name]
-            wanted = [_unit(whole, step.unit) for whole in (before, expected)]
-            there = _unit(now, step.unit)
-            yield from _torn_versions(now, step.unit)
+        for unit in step.units:
+            wanted = [_unit(whole, unit) for whole in (before, self._expected[step.name])]
+            there = _unit(now, unit)
+            yield from _torn_versions(now, unit)
             if step.journaled:
                 if "publishing" not in there and not any(whole.items() <= there.items() for whole in wanted):
-                    yield f"{step.unit} is neither the old nor the new, and nothing tells readers to wait"
+                    yield f"{unit} is neither the old nor the new, and nothing tells readers to wait"
             elif there not in wanted:
-                yield f"{step.unit} is neither the old nor the new"
+                yield f"{unit} is neither the old nor the new"
 
     def _added(self, before: Tree) -> Iterator[str]:
         """After one more simulation: it has added what it says, and everything is sound."""
@@ -317,9 +416,8 @@ class Campaign:
         lost = [key for key in before if key.startswith("out/feedback/") and key not in now and "/." not in key]
         if lost:
             yield f"the second run lost {lost[0]}"
-        log = "out/logs/online_data.log"
         try:
-            lines = [json.loads(line) for line in now[log].removeprefix(before.get(log, b"")).splitlines() if line]
+            lines = [json.loads(line) for line in now[LOG].removeprefix(before.get(LOG, b"")).splitlines() if line]
         except ValueError as broken:
             yield f"the log of the second run is not whole lines: {broken}"
             return
@@ -337,7 +435,7 @@ class Campaign:
             for module in [module for name, module in sys.modules.items() if name.startswith("radloop.")]:
                 if getattr(module, "datetime", None) is datetime:
                     module.datetime = _Earlier
-        cli.main(list(arguments))
+        cli.main([self.version if argument == VERSION else argument for argument in arguments])
         return 0
 
     def _differs(self, step: Step) -> str:
@@ -370,6 +468,16 @@ def _content(path: Path) -> bytes:
 _PUBLISHED_AT = re.compile(rb'"published_at": "[^"]*"')
 
 
+def _without_cache(whole: Tree) -> Tree:
+    """But for what is only there to be quicker: its names tell when a file was made."""
+    return {key: data for key, data in whole.items() if not key.startswith("out/cache/")}
+
+
+def _kept(key: str) -> bool:
+    """Whether no step may touch this once it is there."""
+    return key.startswith(("films/", "out/raw/", "out/feedback/", "out/reviews/")) or key.endswith("notes.txt")
+
+
 def _unit(whole: Tree, prefix: str) -> Tree:
     """The files of a unit, without the units inside it, which are others'."""
     inside = {key.removeprefix(f"{prefix}/"): data for key, data in whole.items() if key.startswith(f"{prefix}/")}
@@ -399,13 +507,18 @@ def _unsound(now: Tree, before: Tree) -> Iterator[str]:
                 reviews.decode(data, TAXONOMY, name=name)
         except FeedbackError as wrong:
             yield f"half a file: {wrong}"
-    for line in now.get("out/logs/online_data.log", b"").splitlines():
+    yield from _untrue(now.get(LOG, b""), now)
+
+
+def _untrue(log: bytes, now: Tree) -> Iterator[str]:
+    """What a log tells of is there."""
+    for line in log.splitlines():
         try:
             told = json.loads(line)
         except ValueError:
             continue  # the line that was being written
-        if told["event"] == "request" and f"out/feedback/{told['file']}" not in now:
-            yield f"the log tells of {told['file']}, which is not there"
+        if isinstance(told, dict) and told.get("event") == "request" and f"out/feedback/{told['file']}" not in now:
+            yield f"the log tells of {told['file']}, which is lost"
 
 
 _PROGRESS = re.compile(r"[^:]+: [\d.,]+( [kMG]?B)? of [\d.,]+ \S+")

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 USABLE = sys.platform == "linux" and platform.machine() == "x86_64"
 
@@ -61,6 +61,8 @@ CALLS = {
     258: ("mkdir", 0, 1),
     44: ("ask rclone", 0, None),  # sendto on the socket of `rclone rcd`
 }
+_FROM = {82: (None, 0), 264: (0, 1), 316: (0, 1)}  # of a rename: the same of the name before
+_EVERYTHING = (162, 306)  # flushes that are of no one file
 _FLAGS_OF_OPEN = {2: 1, 257: 2}  # which argument; only what creates or cuts a file is stopped at
 _CREATING = os.O_CREAT | os.O_TRUNC
 _CUTTABLE = (1, 18)
@@ -89,9 +91,17 @@ class Call:
     path: str  # relative to the folder that is watched; of `ask rclone` the command
     program: str
     size: int = 0  # of a write that can be cut
+    everything: bool = False  # of a flush: of the whole file system
 
     def __str__(self) -> str:
         return f"{self.program}: {self.name} {self.path}"
+
+
+class Watcher(Protocol):
+    """Looks at what a call has done, when it has ended."""
+
+    def after(self, number: int, call: Call, descriptor: Path | None, paths: Iterable[Path], ok: bool) -> None:
+        """The call `number`, from 1: the file that it was made on or has opened, the names that it was given."""
 
 
 @dataclass(frozen=True)
@@ -122,16 +132,18 @@ def run(
     output: Path,
     fault: Fault | None = None,
     meanwhile: Callable[[], None] | None = None,
+    watcher: Watcher | None = None,
     seconds: int = 120,
 ) -> Run:
     """Run `function` (its value is the exit status) and count the calls below `folder`; `output` gets what it says.
 
-    `meanwhile` is called at a fault of the kind "hold", while everything stands still.
+    `meanwhile` is called at a fault of the kind "hold", while everything stands still; `watcher` after every call that
+    was let through.
     """
     pid, release = _fork(function, output, traced=True)
     _ptrace(_SEIZE, pid, 0, _OPTIONS)
     os.close(release)
-    tracer = _Tracer(pid, os.fsencode(folder), fault, meanwhile)
+    tracer = _Tracer(pid, os.fsencode(folder), fault, meanwhile, watcher)
     return tracer.follow(seconds)
 
 
@@ -142,8 +154,17 @@ def plainly(function: Callable[[], int], *, output: Path) -> int:
 
 
 class _Tracer:
-    def __init__(self, pid: int, folder: bytes, fault: Fault | None, meanwhile: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        pid: int,
+        folder: bytes,
+        fault: Fault | None,
+        meanwhile: Callable[[], None] | None,
+        watcher: Watcher | None,
+    ) -> None:
         self._main, self._folder, self._fault, self._meanwhile = pid, folder, fault, meanwhile
+        self._watcher = watcher
+        self._under_way: dict[int, tuple[int, Call, Path | None, list[Path]]] = {}  # by thread: what is watched
         self._alive = {pid}
         self._cut: set[int] = set()  # threads that are inside a call after which all is to be killed
         self._count = 0
@@ -173,10 +194,12 @@ class _Tracer:
         self._kill(self._alive)
 
     def _stopped(self, pid: int, number: int, event: int) -> None:
-        if number == signal.SIGTRAP | 0x80:  # the end of a call that was cut in half
+        if number == signal.SIGTRAP | 0x80:  # the end of a call that was cut in half, or is watched
             if pid in self._cut:
                 self._cut.discard(pid)
                 self._kill(self._alive)
+            if pid in self._under_way:
+                self._ended(pid, *self._under_way.pop(pid))
             _ptrace(_CONT, pid, 0, 0)
         elif event == _EVENT_SECCOMP:
             self._called(pid)
@@ -198,7 +221,29 @@ class _Tracer:
             if self._count == fault.at:
                 self._run.struck = call
             go_on = self._strike(fault, pid, call, registers)
+        elif self._watcher is not None:
+            self._under_way[pid] = (self._count, call, *self._concerned(pid, registers))
+            go_on = _SYSCALL
         _ptrace(go_on, pid, 0, 0)
+
+    def _concerned(self, pid: int, registers: "ctypes.Array[ctypes.c_ulonglong]") -> tuple[Path | None, list[Path]]:
+        """The descriptor that a call is made on, and the names that it is given."""
+        number = registers[_ORIG_RAX]
+        arguments = [registers[place] for place in _ARGUMENTS]
+        _, descriptor, path = CALLS[number]
+        if path is None:
+            return None if descriptor is None else Path(f"/proc/{pid}/fd/{arguments[descriptor]}"), []
+        named = [(descriptor, path), *([_FROM[number]] if number in _FROM else [])]
+        return None, [Path(os.fsdecode(self._place(pid, arguments, *one))) for one in named]
+
+    def _ended(self, pid: int, number: int, call: Call, descriptor: Path | None, paths: list[Path]) -> None:
+        registers = (ctypes.c_ulonglong * 27)()
+        _ptrace(_GETREGS, pid, 0, ctypes.addressof(registers))
+        came = ctypes.c_longlong(registers[_RAX]).value
+        if call.name == "open" and came >= 0 and registers[_ORIG_RAX] not in (133, 259):
+            descriptor = Path(f"/proc/{pid}/fd/{came}")
+        if self._watcher is not None and call.name != "ask rclone":
+            self._watcher.after(number, call, descriptor, paths, came >= 0)
 
     def _strike(self, fault: Fault, pid: int, call: Call, registers: "ctypes.Array[ctypes.c_ulonglong]") -> int:
         first = self._count == fault.at
@@ -241,12 +286,12 @@ class _Tracer:
                 return None
             return Call(name, asked.split(b" ")[1].decode(), program)
         if number == 162:
-            return Call(name, "everything", program)
+            return Call(name, "everything", program, everything=True)
         at = self._place(pid, arguments, descriptor, path)
         if not (at + b"/").startswith(self._folder + b"/"):
             return None
         size = arguments[_LENGTH] if number in _CUTTABLE else 0
-        return Call(name, os.fsdecode(at[len(self._folder) + 1 :]), program, size)
+        return Call(name, os.fsdecode(at[len(self._folder) + 1 :]), program, size, number in _EVERYTHING)
 
     def _place(self, pid: int, arguments: list[int], descriptor: int | None, path: int | None) -> bytes:
         named = b"" if path is None or not arguments[path] else _memory(pid, arguments[path], 4096).split(b"\0")[0]

@@ -61,6 +61,7 @@ class TransformKeywords(TypedDict, total=False):
     add: Text | None
     blind_production: bool
     seed: int
+    durable: bool
     jobs: int
     engine: Literal["local", "ray"]
     ray_address: Text
@@ -76,6 +77,7 @@ class LoadKeywords(TypedDict, total=False):
     keep_old: bool
     keep_versions: int
     allow_shrink: bool
+    durable: bool
     jobs: int
     engine: Literal["local", "ray"]
     ray_address: Text
@@ -111,6 +113,7 @@ class EtlKeywords(TypedDict, total=False):
     keep_versions: int
     allow_shrink: bool
     seed: int
+    durable: bool
     jobs: int
     engine: Literal["local", "ray"]
     ray_address: Text
@@ -144,6 +147,7 @@ class RollbackKeywords(TypedDict, total=False):
     model: Text | None
     alias: Text
     reason: Text
+    durable: bool
     dry_run: bool
 
 
@@ -153,6 +157,7 @@ class PruneKeywords(TypedDict, total=False):
     out: Text
     store: Text | None
     keep: int
+    durable: bool
     dry_run: bool
 
 
@@ -167,6 +172,7 @@ class IngestKeywords(TypedDict, total=False):
     audit_share: float
     patients: Text | None
     names: PictureNames | None
+    durable: bool
     jobs: int
     dry_run: bool
     strict: bool
@@ -282,6 +288,7 @@ class RetrainKeywords(TypedDict, total=False):
     allow_simulated: bool
     policy: Policy
     precision: float
+    durable: bool
     jobs: int
     dry_run: bool
     strict: bool

@@ -33,28 +33,33 @@ def recover(unit: Path) -> None:
             temporary = (unit / key).with_name(f".{Path(key).name}.tmp")
             temporary.unlink(missing_ok=True)
     if table is not None:
-        _write_manifest(unit, arriving.filter(pl.col("image_id").is_in(list(there))))
+        _write_manifest(unit, arriving.filter(pl.col("image_id").is_in(list(there))), durable=True)
     journal.unlink()
 
 
-def add(unit: Path, arrivals: Sequence[Arrival], table: pl.DataFrame) -> None:
-    """Make the unit what `table` (INCOMING, all of it) says, with the pictures of the `arrivals` beside those there."""
+def add(unit: Path, arrivals: Sequence[Arrival], table: pl.DataFrame, *, durable: bool = False) -> None:
+    """Make the unit what `table` (INCOMING, all of it) says, with the pictures of the `arrivals` beside those there.
+
+    With `durable` the pictures have reached the disk before the table names them, and the table before this returns.
+    """
     recover(unit)  # of a call before that failed
     arriving = pl.DataFrame([_file(one) for one in arrivals], schema=MANIFEST)
     files.write_atomic(unit / ARRIVING, manifest.encode(arriving))
     for one in arrivals:
         files.write_atomic(unit / one.key, one.picture)
-    files.write_atomic(unit / tree.INCOMING, incoming.encode(table))
-    _write_manifest(unit, arriving)
+    if durable:
+        files.flush_file_system(unit)
+    files.write_atomic(unit / tree.INCOMING, incoming.encode(table), durable=durable)
+    _write_manifest(unit, arriving, durable=durable)
     (unit / ARRIVING).unlink()
 
 
-def _write_manifest(unit: Path, arriving: pl.DataFrame) -> None:
+def _write_manifest(unit: Path, arriving: pl.DataFrame, *, durable: bool) -> None:
     before = manifest.read(unit)
     listed = MANIFEST.to_frame() if before is None else manifest.filled(before.filter(kind="image"), unit)
     data = (unit / tree.INCOMING).read_bytes()
     every = pl.concat([listed, arriving, plan.listed({tree.INCOMING: data})]).unique("key", keep="last")
-    files.write_atomic(unit / manifest.NAME, manifest.encode(every))
+    files.write_atomic(unit / manifest.NAME, manifest.encode(every), durable=durable)
 
 
 def _file(arrival: Arrival) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def write(plan: Plan, organized: Path, *, pictures: Path, progress: Progress = s
     the one or the other. Pictures are hard links to their source under `pictures`, or copies on another file
     system; nothing may edit them in place. What lies in the old tree and no manifest lists, all of the units
     inside it included, is linked into the new one, but for the trainer's caches, which would outlive their labels. With
-    `durable` the tree is on the disk before the rename.
+    `durable` the tree is on the disk before the rename, and the rename before this returns.
 
     Raises DatasetError where `organized` holds something else, a picture has changed since it was inspected, or
     the file system refuses; the old tree then stands as it was.
@@ -51,7 +51,7 @@ def write(plan: Plan, organized: Path, *, pictures: Path, progress: Progress = s
     organized = organized.resolve()
     new = organized.with_name(f".{organized.name}.new")
     try:
-        organized.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(organized.parent, durable=durable)
         files.recover_tree(organized)
         if new.exists():  # a killed run left it
             shutil.rmtree(new)
@@ -63,14 +63,10 @@ def write(plan: Plan, organized: Path, *, pictures: Path, progress: Progress = s
             _write_tree(plan, new, pictures=pictures, tagged=tagged, progress=progress)
             _keep(kept, organized, new)
             files.write_atomic(new / manifest.NAME, manifest.encode(plan.manifest))
-            if durable:
-                os.sync()  # one for all: an fsync for each of 45,000 files takes minutes
-            files.replace_tree(new, organized)
+            files.replace_tree(new, organized, durable=durable)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise
-        if durable:
-            files.flush_folder(organized.parent)
     except OSError as error:
         way_out = _WAYS_OUT.get(error.errno or 0, "Mend that")
         raise DatasetError(

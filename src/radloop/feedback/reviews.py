@@ -130,7 +130,7 @@ def write(folder: Path, review: Review, classes: Taxonomy, *, durable: bool = Fa
     path = folder / file_name(review)
     decode(data, classes, name=path.name)
     if not path.exists():
-        folder.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
+        files.make_folder(folder, durable=durable, mode=files.OWN_FOLDER)
         files.write_atomic(path, data, durable=durable, mode=files.OWN_FILE)
     return path
 
@@ -163,7 +163,7 @@ def write_unusable(
     data = msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
     path = folder / f"{feedback_id}.{reviewer}.{chaining.review_id(data)}.json"
     if not path.exists():
-        folder.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
+        files.make_folder(folder, durable=durable, mode=files.OWN_FOLDER)
         files.write_atomic(path, data, durable=durable, mode=files.OWN_FILE)
     return path
 

@@ -68,7 +68,7 @@ def import_reviews(options: Import, *, progress: Progress = silent) -> Imported:
     nothing in it speaks of this dataset's feedback, and StrictError where anything is refused and --strict was given.
     """
     folder, writing = options.reviews_folder, not options.dry_run
-    with files.locked(options.out, writing=writing):
+    with files.locked(options.out, writing=writing, durable=options.durable):
         known = version.read(options.dataset_folder)
         classes, now = known.taxonomy, datetime.now(UTC)
         export = _export(options)

@@ -83,7 +83,11 @@ def ingest(options: Ingest, *, pacs: Pacs | None = None, progress: Progress = si
     writing = not options.dry_run
     if pacs is None and options.from_.startswith(PACS):
         pacs = Client.of(options.from_, options.pacs_auth)
-    with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as store:
+    durable = options.durable
+    with (
+        files.locked(options.out, writing=writing, durable=durable),
+        closing(storage.open_store(options.store_address, durable=durable)) as store,
+    ):
         store.preflight()
         if options.strict and writing:
             _require_none(_take_all(replace(options, dry_run=True), store, pacs, progress).refused)
@@ -145,7 +149,7 @@ def take_in(register: Register, arrivals: Sequence[Arrival], *, audit_share: flo
         new = pl.DataFrame(rows, schema=INCOMING)
         table = register.decided(new, [*fresh, *named], audit_share=audit_share)
         if writing:
-            incoming_files.add(register.unit, fresh, table)
+            incoming_files.add(register.unit, fresh, table, durable=register.durable)
         register.committed(table, new)
     added = tuple(one.image_id for one in fresh)
     return TakenIn(added, tuple(known), register.images([*added, *known]), _table(refused))
@@ -154,7 +158,7 @@ def take_in(register: Register, arrivals: Sequence[Arrival], *, audit_share: flo
 def _take_all(options: Ingest, store: Store, pacs: Pacs | None, progress: Progress) -> _Ward:
     """Every file looked at and taken in, batch by batch."""
     writing = not options.dry_run
-    register = Register(options.out, jobs=options.jobs, caching=writing, progress=progress)
+    register = Register(options.out, jobs=options.jobs, caching=writing, progress=progress, durable=options.durable)
     register.refresh()
     if writing:
         register.bring(store)

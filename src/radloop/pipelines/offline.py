@@ -152,15 +152,16 @@ def transform(
     of a dataset is left where one of them does.
     """
     labelling, wishes, writing = accounting.labelling(options), _wishes(options), not options.dry_run
-    with files.locked(options.out, writing=writing), refusing.kept_beside(options), joining.opened(options) as incoming:
+    locked = files.locked(options.out, writing=writing, durable=options.durable)
+    with locked, refusing.kept_beside(options), joining.opened(options) as incoming:
         data = data or raw.read(options.out)
-        folder_of_pictures = _require_pictures(data)
+        origin = _require_pictures(data)
         continued = _continued(options, data.recipe)
-        cache = options.out / "cache" / "pictures.parquet" if writing else None
-        gathered = gathering.gather(data, pictures.find(folder_of_pictures), wishes, continued, options, incoming)
+        organized, cache = options.out / manifest.UNIT, options.out / "cache" / "pictures.parquet" if writing else None
+        gathered = gathering.gather(data, pictures.find(origin), wishes, continued, options, incoming)
         labelled = gathered.found.join(gathered.valid.findings, on="image_id", how="semi")
-        inspected = pictures.inspect(folder_of_pictures, labelled, engine=engine, cache=cache, progress=progress)
-        some = partial(pictures.thumbnails, folder_of_pictures, engine=engine, cache=cache)
+        inspected = pictures.inspect(origin, labelled, engine=engine, cache=cache, progress=progress)
+        some = partial(pictures.thumbnails, origin, engine=engine, cache=cache)
         inspected = incoming.checked(pictures.require_upright(inspected), partial(some, inspected))
         gathered, inspected = gathering.without_forgotten(gathered, inspected, continued.stones)
         valid = refusing.with_pictures(options, gathered.valid, inspected, name=data.title).without_origins
@@ -178,8 +179,7 @@ def transform(
         account = accounting.account(data, options, wishes, valid, proven, ancestry, incoming.table)
         built = plan.build(valid.findings, inspected, assignment, gathered.taxonomy, labelling, account)
         _refuse_shrunken(built, held, options.store_address)
-        organized = options.out / manifest.UNIT
-        written = writing and yolo.write(built, organized, pictures=folder_of_pictures, progress=progress)
+        written = writing and yolo.write(built, organized, pictures=origin, progress=progress, durable=options.durable)
         return Transformed(
             organized=organized,
             version=built.version,
@@ -212,8 +212,8 @@ def load(
     """Publish OUT/organized to STORE/organized and verify it there; the store keeps what versions were before."""
     root = manifest.unit_root(options.out)
     with (
-        files.locked(options.out, writing=not options.dry_run),
-        closing(storage.open_store(options.store_address, engine=engine)) as store,
+        files.locked(options.out, writing=not options.dry_run, durable=options.durable),
+        closing(storage.open_store(options.store_address, engine=engine, durable=options.durable)) as store,
     ):
         done = publish.publish(
             root,
@@ -225,7 +225,7 @@ def load(
             progress=progress,
         )
         if not options.dry_run:
-            versioning.note(store, manifest.UNIT, root)
+            versioning.note(store, manifest.UNIT, root, durable=options.durable)
         return done
 
 

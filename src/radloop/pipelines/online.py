@@ -118,8 +118,7 @@ def simulate(
     Raises UsageError, StoreError, DetectorError or TaxonomyError before anything is sent.
     """
     plan, drifts = _plan(options)
-    stop, stages = threading.Event(), len(plan.loads)
-    cache = options.out / "cache"
+    stop, stages, cache = threading.Event(), len(plan.loads), options.out / "cache"
 
     with ExitStack() as until_the_end:
         with closing(storage.open_store(options.store_address)) as store:
@@ -145,6 +144,7 @@ def simulate(
                 summary = partial(summary, notes=notes)
                 nothing = [Tally(stage, loaded) for stage, loaded in enumerate(plan.loads, 1)]
                 return summary(rows.height, nothing, ran=False, stopped=False)
+            until_the_end.enter_context(files.flushed(options.out, durable=run.durable))
             journal = until_the_end.enter_context(Journal(run.log, run.id))
             start = {"load": plan.loads, "arrival": options.arrival, "drift": options.drift, "pictures": rows.height}
             provider = detectors.provider(ready)
@@ -190,7 +190,7 @@ def _play(
     run = share.run
     modality = detector if isinstance(detector, Modality) else None
     if modality is None:
-        run.feedback.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
+        files.make_folder(run.feedback, durable=run.durable, mode=files.OWN_FOLDER)
         records.reclaim(run.feedback)
     with stopping.by_signals(stop):
         if modality is not None:
@@ -374,6 +374,8 @@ def _changed(
     name = "-".join(f"{drift.kind}{drift.amount:g}" for drift in changes)
     distinct = {picture.md5: picture.path for picture in plain}
     paths = {md5: folder.absolute() / name / f"{md5}.png" for md5 in distinct}
+    named = [(picture.image_id, picture.split, paths[picture.md5]) for picture in plain]
+    made = {picture.image_id: picture.recipe for picture in plain}
 
     def make(md5: str) -> None:
         if not paths[md5].exists():
@@ -382,10 +384,15 @@ def _changed(
             Image.fromarray(changed).save(buffer, "PNG", compress_level=1)
             files.write_atomic(paths[md5], buffer.getvalue())
 
-    with ThreadPoolExecutor(min(engine.places, os.cpu_count() or 1)) as pool:
-        for done, _ in enumerate(pool.map(make, distinct), 1):
-            progress(f"drift {name}", done, len(distinct))
-    named = [(picture.image_id, picture.split, paths[picture.md5]) for picture in plain]
-    made = {picture.image_id: picture.recipe for picture in plain}
-    measured = _measured(named, folder / f"{name}.parquet", engine=engine, progress=progress)
+    def drawn() -> list[Shown]:
+        with ThreadPoolExecutor(min(engine.places, os.cpu_count() or 1)) as pool:
+            for done, _ in enumerate(pool.map(make, distinct), 1):
+                progress(f"drift {name}", done, len(distinct))
+        return _measured(named, folder / f"{name}.parquet", engine=engine, progress=progress)
+
+    measured = drawn()
+    if len(measured) < len(plain):  # a loss of power has left some of those of an earlier run empty
+        for path in {*paths.values()} - {picture.path for picture in measured}:
+            path.unlink()
+        measured = drawn()
     return [picture._replace(recipe=made[picture.image_id]) for picture in measured]

@@ -61,7 +61,7 @@ def promote(options: Promote, *, progress: Progress = silent) -> Moved:
             "detector (random, oracle, onnx, triton)."
         )
     dataset = version.read(options.dataset_folder)
-    with closing(storage.open_store(options.store_address)) as store:
+    with closing(storage.open_store(options.store_address, durable=True)) as store:
         store.preflight()
         with registry.opened(options.out, store, writing=not options.dry_run) as kept:
             return _promote(options, dataset, kept, store)
@@ -75,7 +75,7 @@ def rollback(options: Rollback, *, progress: Progress = silent) -> Moved:
     del progress
     if options.data is not None:
         raise UsageError("rollback takes --data or --model, one at a time: name one.")
-    with closing(storage.open_store(options.store_address)) as store:
+    with closing(storage.open_store(options.store_address, durable=True)) as store:
         store.preflight()
         with registry.opened(options.out, store, writing=not options.dry_run) as kept:
             asked = None if options.model in (None, PREVIOUS) else options.model

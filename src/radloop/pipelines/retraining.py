@@ -53,9 +53,12 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
     Where nothing trains nothing is written or published, and what was there stays. Raises what the steps raise; the old
     re-training data then stand as they were.
     """
-    rule, writing = options.rule, not options.dry_run
+    rule, writing, durable = options.rule, not options.dry_run, options.durable
     playing = coming_back.wait(options, progress)
-    with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as target:
+    with (
+        files.locked(options.out, writing=writing, durable=durable),
+        closing(storage.open_store(options.store_address, durable=durable)) as target,
+    ):
         target.preflight()
         known = version.read(options.dataset_folder)
         classes = known.taxonomy
@@ -97,7 +100,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
 
         published = None
         if writing:
-            yolo.write(built, folder, pictures=known.root, progress=progress)
+            yolo.write(built, folder, pictures=known.root, progress=progress, durable=durable)
             published = publish.publish(folder, target, prefix=manifest.RETRAIN_UNIT, progress=progress)
         told = report, thresholds, why, refused
         return Retrained(folder, built.version, round_id, *told, published, notes, done=writing)

@@ -142,7 +142,7 @@ def simulate(
     """
     folder, writing = options.reviews_folder, not options.dry_run
     playing = coming_back.wait(options, progress)
-    with files.locked(options.out, writing=writing):
+    with files.locked(options.out, writing=writing, durable=options.durable):
         known, found, said, judged = _look(options, progress)
         standing, _, unreadable = matching.match(said, judged, found.detections, Rule())
         waits = judged.join(unreadable, on="feedback_id", how="semi")  # for a person's review: nobody else decides

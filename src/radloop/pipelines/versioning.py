@@ -105,21 +105,26 @@ def rollback(options: Rollback, *, now: datetime | None = None, progress: Progre
         raise UsageError(
             "rollback needs to know what to. Give --data (`radloop versions` lists them) or --model previous."
         )
-    into, writing = options.out / _UNIT, not options.dry_run
-    with files.locked(options.out, writing=writing), closing(storage.open_store(options.store_address)) as store:
+    into, writing, durable = options.out / _UNIT, not options.dry_run, options.durable
+    with (
+        files.locked(options.out, writing=writing, durable=durable),
+        closing(storage.open_store(options.store_address, durable=durable)) as store,
+    ):
         store.preflight()
         here = manifest.read(into)
         taken_up = store.get(f"{_UNIT}/{layout.MARKER}") is not None  # by a rollback that was cut off, perhaps
         brought = None
         if not (taken_up and here is not None and manifest.version(here).startswith(options.data)):
             content = _as_of_now(store, options.data)
-            brought = pull.pull(store, into, earlier=content, dry_run=options.dry_run, progress=progress)
+            brought = pull.pull(
+                store, into, earlier=content, dry_run=options.dry_run, durable=durable, progress=progress
+            )
             here = content.table if content else _current(store, _UNIT)
         keep = Keep(now or datetime.now(UTC), len(kept.read(store, _UNIT).kept) + 1, ROLLBACK)
         done = None
         if writing:
             done = publish.publish(into, store, allow_shrink=True, versions=keep, progress=progress)
-            note(store, _UNIT, into)
+            note(store, _UNIT, into, durable=durable)
     return RolledBack(manifest.version(here), into, brought, done)
 
 
@@ -170,22 +175,22 @@ def _documents(store: Store) -> dict[str, bytes]:
 def prune(options: Prune, *, progress: Progress = silent) -> Pruned:
     """Keep the newest versions alone; pictures that none of them lists go. Raises StoreError during a publish."""
     with (
-        files.locked(options.out, writing=not options.dry_run),
-        closing(storage.open_store(options.store_address)) as store,
+        files.locked(options.out, writing=not options.dry_run, durable=options.durable),
+        closing(storage.open_store(options.store_address, durable=options.durable)) as store,
     ):
         store.preflight()
         done = publish.prune(store, options.keep, dry_run=options.dry_run, progress=progress)
         if not options.dry_run:
-            note(store, _UNIT, options.out / _UNIT)
+            note(store, _UNIT, options.out / _UNIT, durable=options.durable)
         return done
 
 
-def note(store: Store, prefix: str, root: Path) -> None:
+def note(store: Store, prefix: str, root: Path, *, durable: bool = False) -> None:
     """Copy the store's history beside the dataset in the folder `root`, where pages find it."""
     if not (root / manifest.NAME).is_file():
         return
     told, path = kept.read(store, prefix), root / history.NAME
     if told.entries:
-        files.write_atomic(path, history.copied(told))
+        files.write_atomic(path, history.copied(told), durable=durable)
     else:
         path.unlink(missing_ok=True)

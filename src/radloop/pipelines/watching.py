@@ -90,10 +90,10 @@ def watch(
     stop, run_id = threading.Event(), new_run_id()
     with ExitStack() as until_the_end:
         enter = until_the_end.enter_context
-        store = enter(closing(storage.open_store(options.store_address)))
+        store = enter(closing(storage.open_store(options.store_address, durable=options.durable)))
         store.preflight()
         options = promoting.named(options, store)
-        register = Register(options.out, jobs=options.jobs, progress=progress)
+        register = Register(options.out, jobs=options.jobs, progress=progress, durable=options.durable)
         register.refresh()
         register.require_key(store)
         pseudonyms = Pseudonyms.open(options.out)
@@ -146,7 +146,7 @@ class _Rounds:
     def run(self, tally: Tally) -> Watched:
         """Round after round, to the end."""
         observer, options = self._observer, self._options
-        observer.feedback.mkdir(mode=files.OWN_FOLDER, parents=True, exist_ok=True)
+        files.make_folder(observer.feedback, durable=options.durable, mode=files.OWN_FOLDER)
         records.reclaim(observer.feedback)
         address, model = observer.pacs.address, observer.model.full_name
         heard = recipes.say(observer.detector, [str(observer.recipe)], said=self._options.model_recipe)

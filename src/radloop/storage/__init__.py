@@ -64,18 +64,19 @@ class Store(Protocol):
         """End what was started for this store; it starts again when it is used again."""
 
 
-def open_store(address: str, *, engine: Engine = HERE) -> Store:
+def open_store(address: str, *, engine: Engine = HERE, durable: bool = False) -> Store:
     """`name:path` is a remote of rclone (name it as in `rclone listremotes`), anything else a folder.
 
     The text alone decides, never what happens to exist. The nodes of an `engine` of many machines send to a remote
-    together; a folder is linked into, which one machine does best.
+    together; a folder is linked into, which one machine does best. With `durable` a folder is flushed to its
+    disk before a commit ends; a remote answers for its own disks.
     """
     from radloop.storage.folder import FolderStore
     from radloop.storage.rclone import RcloneStore
     from radloop.storage.spread import SpreadStore
 
     if not is_remote(address):
-        return FolderStore(Path(address))
+        return FolderStore(Path(address), durable=durable)
     return SpreadStore(address, engine) if engine.many_machines else RcloneStore(address)
 
 

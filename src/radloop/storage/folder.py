@@ -31,9 +31,9 @@ _REASONS: Final = {
 class FolderStore:
     """Datasets below the folder `root`, which is made when something is first published there."""
 
-    def __init__(self, root: Path) -> None:
-        """Look at nothing yet."""
-        self.root = root
+    def __init__(self, root: Path, *, durable: bool = False) -> None:
+        """Look at nothing yet. With `durable` what `commit` has done survives a loss of power."""
+        self.root, self._durable = root, durable
         self.address = str(root)
         self._digests = Digests()
 
@@ -102,7 +102,7 @@ class FolderStore:
         change.require_sound(sent, digests=self._digests, progress=progress)
 
         unit = self.root / change.prefix
-        with explained(self.address), files.locked(self.root):
+        with explained(self.address), files.locked(self.root, durable=self._durable):
             for current in (unit, *(unit / inner for inner in manifest.INNER)):
                 files.recover_tree(current)
             if self.get(key_in(change.prefix, manifest.NAME)) != change.standing:
@@ -119,6 +119,7 @@ class FolderStore:
                 written=dict(keeping.objects) | ({HISTORY: keeping.history} if keeping.history is not None else {}),
                 gone=(*change.gone, *keeping.gone, JOURNAL, MARKER),
                 progress=progress,
+                durable=self._durable,
             )
         return Transfers(sent_bytes=copied_bytes, copied=len(sent) + len(keeping.pictures))
 
@@ -156,12 +157,13 @@ def replace_unit(
     gone: Collection[str],
     written: Mapping[str, bytes] | None = None,
     progress: Progress = silent,
+    durable: bool = False,
 ) -> int:
     """Build the folder `unit` anew in `staging` (on the same file system) and switch by one rename.
 
     It holds `placed` ({key: where its bytes lie}), linked where the file systems agree, the `written` bytes, and of
-    what `unit` held everything but `gone`. Names of one file stay names of one file. Returns the bytes that had to be
-    copied.
+    what `unit` held everything but `gone`. Names of one file stay names of one file. With `durable` the switch survives
+    a loss of power, and what it switches to is whole. Returns the bytes that had to be copied.
     """
     if staging.exists():
         shutil.rmtree(staging)
@@ -178,8 +180,8 @@ def replace_unit(
                 os.link(unit / key, staging / key, follow_symlinks=False)
         if manifest_file is not None:
             (staging / manifest.NAME).write_bytes(manifest_file)
-        unit.parent.mkdir(parents=True, exist_ok=True)
-        files.replace_tree(staging, unit)
+        files.make_folder(unit.parent, durable=durable)
+        files.replace_tree(staging, unit, durable=durable)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise

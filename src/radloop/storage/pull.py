@@ -105,16 +105,17 @@ def pull(
     splits: Sequence[Split] | None = None,
     earlier: Content | None = None,
     dry_run: bool = False,
+    durable: bool = False,
     progress: Progress = silent,
 ) -> Pulled:
     """Make the folder `root` the dataset under `prefix`, or its `splits` and every file that belongs to no split.
 
     earlier: a kept version, in place of the current one.
 
-    Each distinct content travels once and is verified by its sums; what `root` has already does not travel. The old
-    folder or the new, by one rename; files in it that no manifest lists stay. With `splits` the manifest lists what
-    was pulled. Killed, it goes on where it was. Raises StoreError while a publish is in progress, and where a data yaml
-    has a `download` key, whose text a trainer would run.
+    Each distinct content travels once and is verified by its sums; what `root` has already does not. The old folder or the
+    new, by one rename (`durable`: after a loss of power, too); files in it that no manifest lists stay. With `splits`
+    the manifest lists what was pulled. Killed, it goes on where it was. Raises StoreError while a publish is in
+    progress, and where a data yaml has a `download` key, whose text a trainer would run.
     """
     held = require_quiet(store, prefix) if earlier is None else manifest.encode(earlier.table)
     whole = None if held is None else manifest.decode(held, name=f"{store.address}/{key_in(prefix, manifest.NAME)}")
@@ -147,9 +148,8 @@ def pull(
         _require_harmless(store, {key: placed[key].read_bytes() for key in yamls})
         manifest_file = held if whole is None or splits is None else manifest.encode(table)
         gone = set() if old is None else set(old["key"].to_list()) - placed.keys()
-        replace_unit(
-            root, root.parent / f".{root.name}.new", placed, manifest_file=manifest_file, gone=gone, progress=progress
-        )
+        switch = partial(replace_unit, root, root.parent / f".{root.name}.new", durable=durable, progress=progress)
+        switch(placed, manifest_file=manifest_file, gone=gone)
         shutil.rmtree(cache, ignore_errors=True)
     return pulled
 

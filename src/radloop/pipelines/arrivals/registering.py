@@ -35,8 +35,11 @@ class Register:
     Who takes pictures in holds OUT (`files.locked`).
     """
 
-    def __init__(self, out: Path, *, jobs: int = 1, caching: bool = True, progress: Progress = silent) -> None:
-        """Look at nothing yet. Without `caching` nothing is written."""
+    def __init__(
+        self, out: Path, *, jobs: int = 1, caching: bool = True, progress: Progress = silent, durable: bool = False
+    ) -> None:
+        """Look at nothing yet. Without `caching` nothing is written; `durable` is what the unit is written with."""
+        self.durable = durable
         self.root = out / manifest.UNIT
         self.unit = self.root / manifest.INCOMING
         self._caches = out / "cache"
@@ -175,7 +178,7 @@ class Register:
             for image_id, key in missing.select("image_id", "key").iter_rows()
         ]
         table = self.decided(theirs, (), audit_share=0)
-        incoming_files.add(self.unit, arrivals, table)
+        incoming_files.add(self.unit, arrivals, table, durable=self.durable)
         self.committed(table, theirs)
         shutil.rmtree(cache, ignore_errors=True)
 

@@ -98,7 +98,7 @@ class Delivery:
         """Bring the unit to the store, where it is not there yet; with `bring` take over first what the store has."""
 
         def publishing() -> None:
-            with files.locked(self._options.out):
+            with files.locked(self._options.out, durable=self._options.durable):
                 self._register.refresh()
                 if bring:
                     self._register.bring(self._store)
@@ -114,7 +114,7 @@ class Delivery:
             return None
 
         def taking() -> TakenIn:
-            with files.locked(self._options.out):
+            with files.locked(self._options.out, durable=self._options.durable):
                 arrivals = [image.arrival for image in images]
                 return ingesting.take_in(self._register, arrivals, audit_share=self._options.audit_share)
 
