@@ -48,11 +48,11 @@ def attest(options: Attest, *, now: datetime | None = None, progress: Progress =
     writing = not options.dry_run
     with ExitStack() as held:
         held.enter_context(files.locked(options.out, writing=writing))
-        store = held.enter_context(closing(storage.open_store(options.store_address)))
+        store = held.enter_context(closing(storage.open_store(options.store_address, durable=True)))
         published = store.get(f"{manifest.UNIT}/{manifest.NAME}") is not None
         unit = registry.Shared(options.out, store, manifest.ATTESTATIONS)
         if writing:
-            held.enter_context(files.locked(options.out / manifest.ATTESTATIONS))
+            held.enter_context(files.locked(options.out / manifest.ATTESTATIONS, durable=True))
             unit.bring()
         dataset = version.read(options.out)
         checks = _checks(options, published=published, progress=progress)

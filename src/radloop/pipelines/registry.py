@@ -59,13 +59,8 @@ class Shared:
             files.write_atomic(placed[key], data, durable=True)
         placed |= copies or {}
         listed = self._listed({key: path for key, path in placed.items() if key != _UNPUBLISHED})
-<<<<<<< HEAD
         new = self.folder.with_name(f".{self._unit}.new")
-        replace_unit(self.folder, new, placed, manifest_file=manifest.encode(listed), gone=())
-=======
-        new = self.folder.with_name(f".{manifest.MODELS}.new")
         replace_unit(self.folder, new, placed, manifest_file=manifest.encode(listed), gone=(), durable=True)
->>>>>>> 0c70bd2 (Cut the power in the fault campaign, and give every writing step --durable)
         shutil.rmtree(coming)
         if publishing:
             self._publish()
