@@ -112,10 +112,10 @@ def pull(
 
     earlier: a kept version, in place of the current one.
 
-    Each distinct content travels once and is verified by its sums; what `root` has already does not. The old folder or the
-    new, by one rename (`durable`: after a loss of power, too); files in it that no manifest lists stay. With `splits`
-    the manifest lists what was pulled. Killed, it goes on where it was. Raises StoreError while a publish is in
-    progress, and where a data yaml has a `download` key, whose text a trainer would run.
+    Each distinct content travels once and is verified by its sums; what `root` has already does not. The old folder or
+    the new, by one rename (`durable`: after a loss of power, too); files in it that no manifest lists stay. With
+    `splits` the manifest lists what was pulled. Killed, it goes on where it was. Raises StoreError while a publish is
+    in progress, and where a data yaml has a `download` key, whose text a trainer would run.
     """
     held = require_quiet(store, prefix) if earlier is None else manifest.encode(earlier.table)
     whole = None if held is None else manifest.decode(held, name=f"{store.address}/{key_in(prefix, manifest.NAME)}")
