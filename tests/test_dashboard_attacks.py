@@ -113,6 +113,9 @@ def test_health_alone_answers_everybody_and_tells_nothing(address):
     answer = ask(address, "/_stcore/health")
     assert (answer.status, answer.body) == (200, b"ok")
     assert ask(address, "/_stcore/health/../../review").status == 403
+    answer = ask(address, "/radloop/health")
+    assert (answer.status, answer.body) == (200, b"ok\n")
+    assert ask(address, "/radloop/health/../desk/desk.js").status == 403
 
 
 def test_token_opens_and_goes_out_of_sight(address, picture):

@@ -71,6 +71,8 @@ def test_read_only_folder_is_refused_before_the_work(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(StoreError, match="no permission to write"):
         FolderStore(tmp_path).preflight()
+    with pytest.raises(StoreError, match="no permission to write"):
+        FolderStore(tmp_path).rehearse()
 
 
 def test_folder_holds_the_files_as_links(new: Path, tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ def test_two_publishers_of_one_folder_exclude_each_other(new: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("number", "sentence"),
     [
-        pytest.param(28, "disk is full", id="full"),
+        pytest.param(28, r"disk is full.*has \S+ GB free, up to \S+ GB are needed", id="full"),
         pytest.param(30, "read-only", id="read-only"),
         pytest.param(36, "too long", id="name"),
     ],

@@ -176,6 +176,8 @@ class TestStores:
         assert store.get("organized/data.yaml") is None
         assert layout.resolve_prefix(store) == "organized"
         assert layout.read_manifest(store) is None
+        store.rehearse()
+        assert (store.list(), store.top()) == ({}, set())
         with pytest.raises(StoreError, match=f"^{re.escape(store.address)} holds nothing under organized"):
             pull.pull(store, tmp_path / "pulled")
         with pytest.raises(StoreError, match=rf"^{re.escape(store.address)}/organized holds no manifest\.parquet"):

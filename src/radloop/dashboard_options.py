@@ -48,6 +48,9 @@ class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFo
     models: Path | None = option(None, About("Folder of models and their comparisons.", shown="OUT/models"))
     monitor: Path | None = option(None, About("Folder with the report of `radloop monitor`.", shown="OUT/monitor"))
     host: str = option("127.0.0.1", "Address that the dashboard listens on.")
+    published: str | None = option(
+        None, About("In a container: the address of this machine that its port is published on.", flag=False)
+    )
     port: int = option(8501, About("Port of the dashboard.", ge=1, le=65_535))
     auth: str = option(
         "token",
@@ -76,6 +79,11 @@ class Dashboard(Seeded, Reading, LogFile, ReviewsFolder, ReadFeedback, DatasetFo
     def auth_header(self) -> str | None:
         """The header in which a proxy names the reader, in lower case; None where none does."""
         return self.auth.removeprefix("header:").lower() if self.auth.startswith("header:") else None
+
+    @property
+    def exposed(self) -> bool:
+        """Whether other machines than this one reach it."""
+        return not re.fullmatch(r"127\.[\d.]+|localhost|::1|\[::1\]", self.published or self.host)
 
     @property
     def retrain_table(self) -> Path:

@@ -55,6 +55,17 @@ def replaced(path: Path, *, durable: bool = False, mode: int = 0o666) -> Iterato
         flush_folder(path.parent)
 
 
+def room(path: Path, needed: int) -> str:
+    """What a full disk is asked for and what it has, such as "/data has 0.3 GB free, up to 1.2 GB are needed"."""
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    while not os.path.ismount(place):
+        place = place.parent
+    return f"{place} has {free / 1e9:.3g} GB free, up to {needed / 1e9:.3g} GB are needed"
+
+
 def write_new(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Write `data` to `path`, durably, where nothing is there yet; of several who do so at once, the first's stays."""
     temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")

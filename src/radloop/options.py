@@ -37,7 +37,6 @@ from radloop.parts import (
     Jobs,
     Json,
     LogFile,
-    Out,
     PacsAuth,
     Parallel,
     ReadFeedback,
@@ -60,8 +59,8 @@ from radloop.words import Boxes, Format, LabelKind, Part, PictureNames, Worklist
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extract(Json, DryRun, Jobs, Seeded, ClassNames, DicomPictures, Out):
-    """Bring annotations and pictures to OUT/raw. A folder is read where it lies."""
+class Extract(Json, DryRun, Jobs, Seeded, ClassNames, DicomPictures, Stored):
+    """Bring annotations and pictures to OUT/raw. A folder is read where it lies; the store is asked first."""
 
     source: Annotated[str, About("kaggle, a folder, dicom:FOLDER, or synthetic:N (N made-up images).")]
     annotations: Path | None = option(

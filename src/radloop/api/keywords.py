@@ -28,6 +28,7 @@ class ExtractKeywords(TypedDict, total=False):
     """Keywords of `radloop.extract`."""
 
     out: Text
+    store: Text | None
     recipe: Recipe | str | None
     frontal_only: bool
     classes: Text | None
@@ -88,9 +89,9 @@ class EtlKeywords(TypedDict, total=False):
     """Keywords of `radloop.etl`."""
 
     out: Text
+    store: Text | None
     recipe: Recipe | str | None
     frontal_only: bool
-    store: Text | None
     classes: Text | None
     map: Sequence[Text]
     annotations: Text | None

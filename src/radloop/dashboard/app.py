@@ -8,7 +8,7 @@ from typing import Final
 import streamlit as st
 
 from radloop import __version__
-from radloop.dashboard import layout, links
+from radloop.dashboard import layout, links, serving
 from radloop.dashboard.pages import (
     detector,
     drift,
@@ -67,6 +67,8 @@ def main(inputs: Dashboard) -> None:
     layout.page_title(chosen.title)
     links.arrive(chosen.title)
     with st.sidebar:
+        if inputs.exposed:
+            st.caption(f":orange[Open to the network:] {serving.exposure(inputs)}.")
         st.caption(f"radloop {__version__} · light theme: menu at the top right")
     chosen.run()
 

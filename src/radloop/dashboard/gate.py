@@ -25,7 +25,8 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-HEALTH: Final = "/_stcore/health"  # what a container's health check asks, without a token
+# What a health check asks, without a token: whether the server answers, and whether it can read the dataset.
+HEALTH: Final = ("/_stcore/health", "/radloop/health")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 _EVERYWHERE: Final = ("", "0.0.0.0", "::")  # noqa: S104  what one listens on, not what is listened on here
 _HOST: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:(?P<port>\d{1,5}))?")
@@ -131,7 +132,7 @@ def _look(request: _Request, access: Access) -> Response | None:
     if not access.knows_host(host):
         raise _Refused(f"{host} is no name of this dashboard. If it should be one, start it with --public-name {host}.")
     _require_own_page(request, access)
-    if access.token is None or request.path == access.base + HEALTH:
+    if access.token is None or request.path in [access.base + path for path in HEALTH]:
         return None
     if access.header is not None:
         _require_proxy(request, access)

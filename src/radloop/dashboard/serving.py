@@ -66,6 +66,8 @@ async def announce(_: object) -> AsyncIterator[None]:
     found = access()
     host = "127.0.0.1" if found.address in _EVERYWHERE else found.address
     here = f"http://{f'[{host}]' if ':' in host else host}:{st.get_option('server.port')}{found.base}/"
+    if options().exposed:
+        tokens.say(exposure(options()))
     if found.token is None:
         tokens.say("anybody who reaches this address can read everything and write reviews (--auth none)")
         tokens.say(here)
@@ -75,6 +77,14 @@ async def announce(_: object) -> AsyncIterator[None]:
         tokens.say(f"{here}?token={quote(found.token, safe='')}")
     threading.Thread(target=_prepare, daemon=True).start()
     yield
+
+
+def exposure(chosen: Dashboard) -> str:
+    """What it means that other machines reach the dashboard."""
+    address = f"it listens on {chosen.published or chosen.host}, so that other machines reach it"
+    if chosen.auth == "none":
+        return f"{address}, and asks nobody who he is: everybody there reads and reviews (--auth token ends that)"
+    return f"{address}: its token and the images travel unencrypted. A proxy with TLS, or `ssh -L`, keeps them"
 
 
 def middleware() -> Sequence[Middleware]:
@@ -89,6 +99,7 @@ def routes() -> Sequence[BaseRoute]:
     return [
         Route(f"{under}/picture/{{name:path}}", picture),
         Route(f"{under}/mean.jpg", mean),
+        Route(f"{under}/health", health),
         Route(f"{under}/desk/{{name:path}}", module),
     ]
 
@@ -131,6 +142,22 @@ def mean(request: Request) -> Response:
     if data is None:
         return PlainTextResponse("No picture of that split can be read.\n", 404)
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": _FOR_EVER})
+
+
+def health(_: Request) -> Response:
+    """200 where the dataset can be read, or none is there yet; 503 where it is there and cannot be, or was to be there.
+
+    Asked without a token: it tells nothing else.
+    """
+    path = options().dataset_folder
+    try:
+        if not path.exists():
+            expected = not path.suffix and path.parent.is_dir()  # a folder that a first load makes, not a named file
+            return PlainTextResponse("no dataset yet\n" if expected else "no dataset\n", 200 if expected else 503)
+        found = _dataset()
+    except (RadloopError, OSError):
+        return PlainTextResponse("the dataset cannot be read\n", 503)
+    return PlainTextResponse("no dataset, pictures alone\n" if found is None else "ok\n")
 
 
 def _dataset() -> "Dataset | None":

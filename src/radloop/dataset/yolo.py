@@ -69,6 +69,9 @@ def write(plan: Plan, organized: Path, *, pictures: Path, progress: Progress = s
             raise
     except OSError as error:
         way_out = _WAYS_OUT.get(error.errno or 0, "Mend that")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            needed = plan.manifest.select(pl.col("bytes").sum()).collect().item()
+            way_out += f" ({files.room(organized, needed)})"
         raise DatasetError(
             f"{organized} could not be written: {error}. {way_out}, then run it again; no part of it was left there."
         ) from error

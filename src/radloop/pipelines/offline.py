@@ -99,11 +99,11 @@ def etl(options: Etl, *, engine: Engine = HERE, progress: Progress = silent) -> 
 def run(options: Etl, *, engine: Engine = HERE, progress: Progress = silent) -> Loaded:
     """Extract, transform, load. The store is asked first: a wrong password costs seconds then, not an hour."""
     with closing(storage.open_store(options.store_address)) as store:
-        store.preflight()
+        store.rehearse()
         held = None if options.allow_shrink else _size_held(store)
     _foresee(options)
     return Loaded(
-        extract(options, progress=progress),
+        _extracted(options, progress),
         transform(options, held=held, engine=engine, progress=progress),
         load(options, engine=engine, progress=progress),
     )
@@ -116,7 +116,7 @@ def foresee(options: Etl, *, engine: Engine = HERE, progress: Progress = silent)
         store.preflight()
         held, notes = _held(store)
         size = None if options.allow_shrink else _size_held(store)
-    extracted, transformed = extract(options, progress=progress), None
+    extracted, transformed = _extracted(options, progress), None
     data = _foresee(options)
     if data is not None:
         transformed = transform(options, data=data, held=size, engine=engine, progress=progress)
@@ -126,7 +126,16 @@ def foresee(options: Etl, *, engine: Engine = HERE, progress: Progress = silent)
 
 
 def extract(options: Extract, *, progress: Progress = silent) -> Extracted:
-    """Bring annotations and pictures to OUT/raw. A folder is not copied: it is read where it lies."""
+    """Bring annotations and pictures to OUT/raw. A folder is not copied: it is read where it lies.
+
+    The store, which nothing is written to yet, is asked first: hours of download are for nothing where it refuses.
+    """
+    with closing(storage.open_store(options.store_address)) as store:
+        store.preflight() if options.dry_run else store.rehearse()
+    return _extracted(options, progress)
+
+
+def _extracted(options: Extract, progress: Progress) -> Extracted:
     source = _source(options)
     if options.dry_run:
         source.foresee()

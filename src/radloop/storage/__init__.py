@@ -27,6 +27,9 @@ class Store(Protocol):
     def preflight(self) -> None:
         """Raise StoreError now for what would make a long run fail at its end."""
 
+    def rehearse(self) -> None:
+        """`preflight`, and where only a try tells whether this user may write, one small object that goes again."""
+
     def list(self, prefix: str = "", *, progress: Progress = silent) -> dict[str, Stored]:
         """Everything under `prefix`, by key relative to it; empty where there is nothing."""
 

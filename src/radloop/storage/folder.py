@@ -47,6 +47,10 @@ class FolderStore:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise StoreError(f"{self.address}: no permission to write in {folder}, or it is read-only.")
 
+    def rehearse(self) -> None:
+        """Nothing more: the rights of a folder tell."""
+        self.preflight()
+
     def list(self, prefix: str = "", *, progress: Progress = silent) -> dict[str, Stored]:
         """Every file under `prefix`; each distinct file is read once for its MD5."""
         with explained(self.address):
@@ -102,7 +106,8 @@ class FolderStore:
         change.require_sound(sent, digests=self._digests, progress=progress)
 
         unit = self.root / change.prefix
-        with explained(self.address), files.locked(self.root, durable=self._durable):
+        needed = sum(change.row(key).bytes for key in sent)
+        with explained(self.address, unit, needed), files.locked(self.root, durable=self._durable):
             for current in (unit, *(unit / inner for inner in manifest.INNER)):
                 files.recover_tree(current)
             if self.get(key_in(change.prefix, manifest.NAME)) != change.standing:
@@ -211,11 +216,16 @@ def _parent(path: Path) -> None:
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turn an OSError into a StoreError whose one line begins with `what`."""
+def explained(what: str, path: Path | None = None, needed: int = 0) -> Iterator[None]:
+    """Turn an OSError into a StoreError whose one line begins with `what`.
+
+    Of a full disk it tells how much it has, and that so many bytes are to come to `path`.
+    """
     try:
         yield
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}.")
         name = f" ({error.filename})" if error.filename else ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and path is not None:
+            name = f" ({files.room(path, needed)})"
         raise StoreError(f"{what}: {reason}{name}") from error

@@ -32,6 +32,7 @@ from radloop.tables import MANIFEST
 
 _TRIES: Final = 3  # in a row that bring little
 _MUCH: Final = 20  # a twentieth of what was missing
+_REHEARSAL: Final = ".radloop-rehearsal"
 _MARKER_TEXT: Final = b"A publish is in progress, or was cut off: then run `radloop load` again.\n"
 
 
@@ -54,6 +55,12 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def preflight(self) -> None: ...
+
+    def rehearse(self) -> None:
+        """Write one small object beside the units and remove it."""
+        self.preflight()
+        self.put(_REHEARSAL, b"A load is about to begin, and looks whether it may write here.\n")
+        self.delete("", [_REHEARSAL])
 
     @abstractmethod
     def list(self, prefix: str = "", *, progress: Progress = silent) -> dict[str, Stored]: ...
