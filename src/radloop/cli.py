@@ -6,8 +6,11 @@ options; what is heavy is imported by the command that needs it.
 `radloop.words.Exit` lists how a command ends.
 """
 
+import errno
 import inspect
+import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -21,6 +24,7 @@ from radloop import options, parts, settings, visible
 from radloop.errors import RadloopError, StrictError, UsageError
 from radloop.progress import Progress
 from radloop.settings import Setting
+from radloop.typed import typed
 from radloop.words import Exit
 
 if TYPE_CHECKING:
@@ -351,7 +355,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except RadloopError as error:
         _stop(str(error), Exit.FAILED)
     except OSError as error:
-        _stop(f"{error.filename or 'the system'}: {error.strerror or error}.", Exit.FAILED)
+        _stop(f"{error.filename or 'the system'}: {error.strerror or error}.{_full(error)}", Exit.FAILED)
+
+
+def _full(error: OSError) -> str:
+    """Where a disk is full, how much is free there; what is missing nobody knows here."""
+    if error.errno != errno.ENOSPC or not isinstance(error.filename, str):
+        return ""
+    place = os.path.dirname(os.path.abspath(error.filename))
+    free = shutil.disk_usage(place).free if os.path.isdir(place) else 0
+    return f" {free / 1e6:.1f} MB are free in {place}: make room and run the same command again."
 
 
 def _in_one_line(wrong: typer.TyperException) -> str:
@@ -363,7 +376,7 @@ def _in_one_line(wrong: typer.TyperException) -> str:
 
 
 def _stop(sentence: str, status: int) -> NoReturn:
-    print(f"radloop: {visible.line(sentence)}", file=sys.stderr)  # noqa: T201  the one line
+    print(f"radloop: {typed(visible.line(sentence))}", file=sys.stderr)  # noqa: T201  the one line
     sys.exit(status)
 
 

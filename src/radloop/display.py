@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from radloop import visible
+from radloop.typed import typed, typed_line
 
 _LINE_EVERY_SECONDS = 10.0
 
@@ -137,11 +138,11 @@ def print_summary(summary: Summary) -> None:
     for note in summary.notes:
         console.print(_text(f"! {note}", style="yellow"))
     for line in summary.following:
-        console.print(_text(f"→ {line}"))
+        console.print(_text(f"→ {typed_line(line)}"))
 
 
 def _text(text: str, *, style: str = "", overflow: OverflowMethod | None = None) -> Text:
-    return Text(visible.line(text), style=style, overflow=overflow)
+    return Text(typed(visible.line(text)), style=style, overflow=overflow)
 
 
 def _drawn(grid: Grid) -> Table:

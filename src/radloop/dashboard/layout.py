@@ -20,6 +20,7 @@ from radloop.measures import counts
 from radloop.options import Dashboard
 from radloop.tables import READER
 from radloop.taxonomy import Taxonomy
+from radloop.typed import typed, typed_line
 from radloop.words import several
 
 CHART: Final = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"], "scrollZoom": False}
@@ -42,7 +43,7 @@ def plain(text: object) -> str:
     >>> plain("<b>![x](y)")
     '\\\\<b\\\\>\\\\!\\\\[x\\\\]\\\\(y\\\\)'
     """
-    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
+    return _MARKDOWN.sub(r"\\\1", " ".join(typed(str(text)).split()))
 
 
 def label(text: object) -> str:
@@ -208,7 +209,7 @@ def cannot_tell(why: str) -> None:
 def missing(what: str, command: str) -> None:
     """What is not there, and the command that makes it."""
     st.info(f"{what} This makes it:")
-    st.code(command, language="bash")
+    st.code(typed_line(command), language="bash")
 
 
 def dataset(inputs: Dashboard) -> Dataset | None:
