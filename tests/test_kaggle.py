@@ -375,6 +375,7 @@ def test_missing_credentials_are_said_before_anything_is_asked(stub, raw, monkey
         pytest.param(
             {"KAGGLE_CONFIG_DIR": "HOME/c"}, {"c/kaggle.json": {"username": "u", "key": SECRET}}, id="config dir"
         ),
+        pytest.param({"KAGGLE_CONFIG_DIR": "HOME/c"}, {"c/access_token": f"{SECRET}\n"}, id="token in the config dir"),
         pytest.param({"KAGGLE_USERNAME": "u"}, {".kaggle/kaggle.json": {"key": SECRET}}, id="half and half"),
         pytest.param({}, {".kaggle/credentials.json": {"refresh_token": SECRET}}, id="kaggle auth login"),
     ],

@@ -147,7 +147,7 @@ def credentials(environment: Mapping[str, str]) -> list[str]:
     dot_kaggle = home / ".kaggle"
     config = Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "kaggle"
     legacy = Path(environment.get("KAGGLE_CONFIG_DIR") or (dot_kaggle if dot_kaggle.exists() else config))
-    token = environment.get("KAGGLE_API_TOKEN", "")
+    token = (dict(environment) | _token_beside(environment)).get("KAGGLE_API_TOKEN", "")
 
     named = _json(legacy / "kaggle.json")
     user = environment.get("KAGGLE_USERNAME") or named.get("username")
@@ -162,6 +162,18 @@ def credentials(environment: Mapping[str, str]) -> list[str]:
         login.get("access_token") if login.get("refresh_token") else "",
     ]
     return [secret for secret in secrets if isinstance(secret, str) and secret]
+
+
+def _token_beside(environment: Mapping[str, str]) -> dict[str, str]:
+    """KAGGLE_API_TOKEN as the file `access_token` in KAGGLE_CONFIG_DIR, where kaggle.json would lie.
+
+    The command looks for that file in ~/.kaggle alone, whatever KAGGLE_CONFIG_DIR says.
+    """
+    folder = environment.get("KAGGLE_CONFIG_DIR")
+    if not folder or environment.get("KAGGLE_API_TOKEN"):
+        return {}
+    paths = (Path(folder, name) for name in ("access_token", "access_token.txt"))
+    return next(({"KAGGLE_API_TOKEN": str(path)} for path in paths if _text(path)), {})
 
 
 @dataclass(frozen=True)
@@ -179,7 +191,7 @@ class _Fetch:
         # An empty KAGGLE_KEY= of a compose file would hide the key in kaggle.json from the command.
         environment = {
             name: value for name, value in self.environment.items() if value or not name.startswith("KAGGLE_")
-        }
+        } | _token_beside(self.environment)
         arguments = (str(self.command), *item.arguments, "-p", str(inbox), "-q")
         status, output = _run(arguments, environment, _Watch(growing, self.progress, self.patience_s))
         if status != 0:
