@@ -1,7 +1,9 @@
 """Make the lock files anew: `make lock`. One resolution for all (dev.txt); the others are parts of it, or agree."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -19,7 +21,7 @@ PARTS = {
         "--extra=rclone",
         "--extra=dicom",
     ],  # the container of that name
-    DASHBOARD: ["--extra=dashboard"],
+    DASHBOARD: [],
     "requirements/build.txt": ["--group=build"],
     OPPONENTS: [],
     LABEL_STUDIO: [],
@@ -28,7 +30,17 @@ APART = {  # of an environment of their own
     "requirements/build.txt": [],
     OPPONENTS: ["benchmarks/requirements.in"],
     LABEL_STUDIO: ["benchmarks/label-studio.in"],
+    DASHBOARD: ["-"],  # standard input
 }
+# What only the other commands need: the dashboard's image has no way to Kaggle, and looks for no near-duplicates.
+NOT_OF_DASHBOARD = {"kaggle", "six", "faiss-cpu"}
+
+
+def of_dashboard() -> str:
+    """What the dashboard's container needs, a requirement a line."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    core = [one for one in project["dependencies"] if re.match(r"[\w.-]+", one)[0] not in NOT_OF_DASHBOARD]
+    return "\n".join([*core, *project["optional-dependencies"]["dashboard"], ""])
 
 
 def main() -> None:
@@ -44,6 +56,8 @@ def main() -> None:
             ],
             cwd=ROOT,
             check=True,
+            text=True,
+            input=of_dashboard() if path == DASHBOARD else None,
         )
 
 
