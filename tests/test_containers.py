@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tarfile
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -45,11 +46,12 @@ TOOLS = Path(os.environ.get("CONTAINERS_VENV", ROOT / ".venv-containers")) / "bi
 OLD_COMPOSE = TOOLS / "docker-compose"
 
 # Where a container finds its own things; nobody sets these in settings.env.
-WIRED = {"RADLOOP_OUT", "RADLOOP_FEEDBACK", "RADLOOP_REVIEWS", "RADLOOP_LOG"}
+WIRED = {"RADLOOP_OUT", "RADLOOP_FEEDBACK", "RADLOOP_REVIEWS", "RADLOOP_LOG", "RADLOOP_PUBLISHED"}
 # What only compose reads, or only prepare.py and the review step.
 OF_COMPOSE = {
     *("COMPOSE_PROJECT_NAME", "COMPOSE_IGNORE_ORPHANS", "COMPOSE_API_VERSION"),
     *("RADLOOP_VOLUME", "RADLOOP_INPUT", "RADLOOP_UID", "RADLOOP_MEMORY", "RADLOOP_HOST", "RADLOOP_PORT"),
+    *("RADLOOP_CPUS", "RADLOOP_RCLONE_PASSWORD_FILE"),
     *("RADLOOP_PACS", "RADLOOP_PACS_AUTH", "RADLOOP_PACS_PORT"),
 }
 
@@ -112,7 +114,9 @@ def test_service_may_do_no_more_than_it_has_to(file, name):
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["init"] is True
     assert service["stop_grace_period"] == "10s"
-    assert {"mem_limit", "tmpfs"} <= service.keys()
+    assert {"mem_limit", "tmpfs", "cpus"} <= service.keys()
+    assert service["pids_limit"] <= 4096
+    assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
     assert not {"privileged", "pid", "ipc", "devices"} & service.keys()
     if name.startswith("prepare-"):
         assert service["user"] == "0:0"
@@ -170,7 +174,9 @@ def test_defaults_need_no_account():
     in_force = {name for name, stands in settings_file().items() if stands}
     assert in_force == {"COMPOSE_PROJECT_NAME", "COMPOSE_IGNORE_ORPHANS", "RADLOOP_SOURCE", "RADLOOP_STORE"}
     assert not [
-        name for name in settings_file() if re.search("KEY|SECRET|PASS|TOKEN", name) and name != "RADLOOP_TOKEN"
+        name
+        for name in settings_file()
+        if re.search("KEY|SECRET|PASS|TOKEN", name) and name != "RADLOOP_TOKEN" and not name.endswith("_FILE")
     ]
 
 
@@ -180,10 +186,31 @@ def test_variable_of_the_shell_wins_over_the_settings_file():
 
 
 @pytest.mark.parametrize("file", FOUR)
-def test_settings_file_is_the_dot_env_of_every_folder(file):
-    assert (ROOT / file).with_name(".env").resolve() == DOCKER / "settings.env"
+def test_settings_file_is_the_dot_env_of_every_folder(file, prepare):
+    copy = (ROOT / file).with_name(".env")
+    assert not copy.is_symlink()  # a clone without links would have a path in it
+    assert prepare.assignments(copy) == prepare.assignments(DOCKER / "settings.env") != {}
     for service in services(file).values():
         assert (ROOT / file).parent.joinpath(service["env_file"]).resolve() == DOCKER / "settings.env"
+
+
+def test_clone_without_links_has_all_that_compose_reads(tmp_path):
+    modes = subprocess.run(["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert [line for line in modes.splitlines() if line.startswith("120000")] == []
+
+
+@pytest.mark.parametrize("file", DOCKERFILES)
+def test_image_is_labelled_with_version_and_revision(file):
+    text = (ROOT / file).read_text(encoding="utf-8")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert f"ARG VERSION={version}\n" in text
+    assert 'org.opencontainers.image.version="$VERSION"' in text
+    assert 'org.opencontainers.image.revision="$REVISION"' in text
+
+
+def test_dashboard_has_no_way_to_kaggle():
+    text = (ROOT / "data-pipeline/streamlit-dashboard/requirements.txt").read_text(encoding="utf-8")
+    assert re.findall(r"^(kaggle\w*|faiss\S*)==", text, re.MULTILINE) == []
 
 
 def test_dashboard_installs_what_the_tests_saw():
@@ -248,6 +275,107 @@ def test_first_step_refuses_what_cannot_be_meant(prepare, settings, sentence):
 def test_first_step_accepts_what_can_be_meant(prepare):
     paths = {"RADLOOP_VOLUME": "/mnt/other", "RADLOOP_INPUT": "~/data", "RADLOOP_STORE": "/store"}
     prepare.require_consistent({"RADLOOP_UID": "1000"} | paths)
+
+
+def test_first_step_says_where_a_copy_of_the_settings_is_another(prepare, tmp_path):
+    prepare.require_same_settings(tmp_path)  # nobody mounted any
+    (tmp_path / "settings").write_text("# why\nA=1\n#B=2\nC=x y\r\n")
+    (tmp_path / "settings-copy").write_text("A=1\nC=x y\n")
+    prepare.require_same_settings(tmp_path)
+    (tmp_path / "settings").write_text("A=2\nC=x y\n")
+    with pytest.raises(
+        prepare.Unready, match=r"^A is '2' in .*settings\.env and '1' in the \.env beside .*-compose settings"
+    ):
+        prepare.require_same_settings(tmp_path)
+    (tmp_path / "settings").write_text("A=1\n")
+    with pytest.raises(prepare.Unready, match=r"^C is not set in"):
+        prepare.require_same_settings(tmp_path)
+
+
+def test_encrypted_configuration_without_its_password_is_said_at_once(prepare, tmp_path):
+    configuration, password = tmp_path / "rclone.conf", tmp_path / "password"
+    configuration.write_text("# Encrypted rclone configuration File\n\nRCLONE_ENCRYPT_V0:\nAAAA\n")
+    for content in (None, "", "\n"):
+        if content is not None:
+            password.write_text(content)
+        with pytest.raises(prepare.Unready, match="set RADLOOP_RCLONE_PASSWORD_FILE"):
+            prepare.require_password(configuration, password)
+    password.write_text("secret\n")
+    prepare.require_password(configuration, password)
+    configuration.write_text("[chi_tacc]\ntype = swift\n")
+    password.unlink()
+    prepare.require_password(configuration, password)
+
+
+WRAPPER = "deployment/radloop-compose"
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of what the wrapper reads."""
+    for file in [WRAPPER, *FILES, "deployment/docker/settings.env"]:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / file, folder / file)
+    return folder
+
+
+def test_wrapper_makes_the_copies_of_the_settings(tmp_path, prepare):
+    root = checkout(tmp_path)
+    with (root / "deployment/docker/settings.env").open("a") as settings:
+        settings.write("RADLOOP_UID=4711\r\n")
+    (root / "data-pipeline/data-simulation/.env").symlink_to("../../deployment/docker/settings.env")
+    subprocess.run([root / WRAPPER, "settings"], check=True, capture_output=True)
+    for file in FOUR:
+        copy = (root / file).with_name(".env")
+        assert not copy.is_symlink()
+        assert prepare.assignments(copy) == prepare.assignments(root / "deployment/docker/settings.env")
+        assert prepare.assignments(copy)["RADLOOP_UID"] == "4711"
+    again = subprocess.run([root / WRAPPER, "settings"], check=True, capture_output=True)
+    assert again.stdout == b""
+
+
+ENGINE = """#!/bin/sh
+# A docker in which one step ends as FAILS says: the truth that `up` does not tell.
+case "$*" in
+    "compose version"* | info | version*) echo 2.26.1 ;;
+    *" up"*) : > "$STATE/up" ;;
+    *" ps "*) [ ! -e "$STATE/up" ] || for last; do :; done; [ ! -e "$STATE/up" ] || echo "$last" ;;
+    *State.Running*) [ "$4" = data-dashboard ] && echo true || echo false ;;
+    *"{{.Id}}"*) echo "$4 $(date +%N)" ;;
+    *State.ExitCode*) case "$4 $FAILS" in
+        data-dashboard*) echo "running 0 ${HEALTH:-healthy}" ;;
+        "load-data load-data") echo "exited 7 " ;;
+        *) echo "exited 0 " ;; esac ;;
+    *State.Status*) echo "running ${HEALTH:-healthy}" ;;
+    *" logs "*) echo "load-data-1  | radloop: the disk is full." ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "line"),
+    [
+        ({}, 0, r"dashboard +data-dashboard +0  running, healthy"),
+        ({"FAILS": "load-data"}, 7, r"etl +load-data +7  failed: radloop: the disk is full\."),
+        ({"HEALTH": "unhealthy"}, 1, r"dashboard +data-dashboard +1  running, unhealthy"),
+    ],
+    ids=["well", "the last step failed", "dashboard without its dataset"],
+)
+def test_wrapper_ends_with_the_truth_of_every_step(tmp_path, told, status, line):
+    root = checkout(tmp_path / "checkout")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "docker").write_text(ENGINE)
+    (tmp_path / "bin" / "docker").chmod(0o755)
+    environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "STATE": str(tmp_path), "FAILS": ""} | told
+    done = subprocess.run([root / WRAPPER], env=environment, capture_output=True, text=True)
+    assert re.search(line, done.stdout), done.stdout + done.stderr
+    assert done.returncode == status
+    assert ("simulation   -" in done.stdout) == ("FAILS" in told), "what follows a failure is in the table as not run"
+
+
+def test_wrapper_refuses_a_name_that_it_does_not_know(tmp_path):
+    done = subprocess.run([checkout(tmp_path) / WRAPPER, "exl"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "exl: it is etl, simulation" in done.stderr
 
 
 def test_first_step_leaves_what_is_there_to_its_owner(prepare, tmp_path, given):

@@ -13,4 +13,8 @@ ENV HOME=/tmp LC_ALL=C.UTF-8 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /tmp
 USER 10001:10001
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s CMD ["python", "/opt/pacs/pacs.py", "healthy"]
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
 CMD ["Orthanc", "/pacs/orthanc.json"]

@@ -10,6 +10,7 @@ root and the image's own user is never taken from them.
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,9 @@ ROOT, IMAGE_USER = 0, 10001
 VOLUME = Path("/mnt/mydata")
 SECRETS = Path("/run/secrets")
 CREDENTIALS = {"RADLOOP_SOURCE": "kaggle", "RADLOOP_STORE": "rclone"}  # what a setting may need
+
+SETTINGS = "deployment/docker/settings.env"
+ENCRYPTED = b"RCLONE_ENCRYPT_V"  # how the first line of an encrypted rclone.conf begins that is no comment
 
 
 class Unready(Exception):
@@ -48,6 +52,32 @@ def require_consistent(settings: Mapping[str, str]) -> None:
         path = settings.get(name) or "/"
         if not path.startswith(("/", "~")):
             raise Unready(f"{name}={path} has to be an absolute path, or each compose file takes it for another folder")
+
+
+def require_same_settings(secrets: Path = SECRETS) -> None:
+    """Raise Unready where settings.env was changed, and the .env beside the compose file was not.
+
+    Compose reads mounts, ports and what the shell may overrule from .env alone, and of its own folder.
+    """
+    told, copied = (assignments(secrets / name) for name in ("settings", "settings-copy"))
+    if told is None or copied is None or told == copied:
+        return
+    name = min(name for name in {*told, *copied} if told.get(name) != copied.get(name))
+    raise Unready(
+        f"{name} is {said(told, name)} in {SETTINGS} and {said(copied, name)} in the .env beside this compose file, "
+        "which compose reads: run `deployment/radloop-compose settings`, or copy settings.env over it"
+    )
+
+
+def assignments(path: Path) -> dict[str, str] | None:
+    """The lines in force of a file of settings; None where nobody mounted one."""
+    if not path.is_file():
+        return None
+    return dict(re.findall(r"^([A-Za-z_]\w*)=(.*?)\s*$", path.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def said(settings: Mapping[str, str], name: str) -> str:
+    return repr(settings[name]) if name in settings else "not set"
 
 
 def hand_over(directory: Path, uid: int) -> None:
@@ -99,6 +129,21 @@ def require_credentials(setting: str, settings: Mapping[str, str], secrets: Path
             raise Unready(f"{named_by}: {path.name} is closed to user {os.getuid()}: set RADLOOP_UID={owner}")
     if not [path for path in folder.iterdir() if path.name not in {"README.md", ".gitignore"}]:
         raise Unready(f"{explain(setting, settings)}, but there are no credentials: set {named_by} to their folder")
+    if setting == "RADLOOP_STORE":
+        require_password(folder / "rclone.conf", secrets / "rclone-password")
+
+
+def require_password(configuration: Path, password: Path) -> None:
+    """Raise Unready where rclone.conf is encrypted, and no password for it can be read."""
+    try:
+        lines = configuration.read_bytes().splitlines() if configuration.is_file() else []
+        first = next((line for line in lines if line.strip() and not line.startswith((b"#", b";"))), b"")
+        if first.startswith(ENCRYPTED) and not (password.is_file() and password.read_bytes().strip()):
+            raise Unready("rclone.conf is encrypted: set RADLOOP_RCLONE_PASSWORD_FILE to a file with its password")
+    except PermissionError as error:
+        owner = Path(error.filename).stat().st_uid
+        name = "RADLOOP_RCLONE_PASSWORD_FILE" if error.filename == str(password) else "RADLOOP_RCLONE_DIR"
+        raise Unready(f"{name}: its file is closed to user {os.getuid()}: set RADLOOP_UID={owner}") from error
 
 
 def needs_credentials(setting: str, settings: Mapping[str, str]) -> bool:
@@ -124,6 +169,7 @@ def main() -> None:
     parser.add_argument("directories", nargs="+", type=Path, metavar="DIRECTORY")
     given = parser.parse_args()
     try:
+        require_same_settings()
         require_consistent(os.environ)
         for setting in given.say:
             print(f"radloop: {explain(setting, os.environ)}")

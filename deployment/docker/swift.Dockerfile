@@ -17,4 +17,8 @@ WORKDIR /tmp
 USER 10001:10001
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://swift:8080/healthcheck', timeout=4)"]
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
 CMD ["python", "/opt/swift/server.py", "serve", "/swift"]
