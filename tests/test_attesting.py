@@ -8,13 +8,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from benchmarks import tampering
 
 import attested_loop
 from attested_loop import attest, check, keys, named
-from radloop.catalog import attestations
+from memory_store import MemoryStore
+from radloop import tree
+from radloop.catalog import attestations, signatures
 from radloop.errors import AttestationError, DatasetError, UsageError
-from radloop.options import Check, Forget
-from radloop.pipelines import forgetting, verifying
+from radloop.options import Check, Forget, Promote, Retrain, Review, Simulate
+from radloop.pipelines import forgetting, online, promoting, retraining, reviewing, verifying
+from radloop.pipelines.trust import kept
+from radloop.pipelines.trust.places import StorePlace
 
 pytest.importorskip("securesystemslib")
 
@@ -183,6 +188,83 @@ def test_what_people_said_since_is_counted_and_legal(out, key):
 def test_file_that_the_dataset_did_not_have_is_named(out, key):
     (out / "organized" / "test" / "labels" / "planted.txt").write_text("")
     assert named(check(out, key)) == {("file-unlisted", "organized/test/labels/planted.txt")}
+
+
+def test_new_round_is_legal_and_said_and_what_trained_before_stays_held_fast(out, key):
+    before = sorted((out / "organized" / "retrain" / "rounds").glob("*/*.json"))
+    online.simulate(Simulate(out=out, detector="oracle:0.2", load_pattern="1", stage_seconds=0.2, seed=7, jobs=1))
+    reviewing.simulate(Review(out=out, simulated=True, seed=7))
+    retraining.retrain(Retrain(out=out))
+    for place in (out, out / "store"):
+        report = check(place, key)
+        assert report.sound, report.violations
+        assert any("has grown since" in sentence for sentence in report.checked)
+    write(before[0], before[0].read_bytes() + b" ")
+    assert ("file-changed", str(before[0].relative_to(out))) in named(check(out, key))
+    table = out / "organized" / "retrain" / "retrain.csv"
+    write(table, table.read_bytes() + b" ")
+    assert ("file-changed", "organized/retrain/retrain.csv") in named(check(out, key))
+
+
+def test_promotion_since_is_legal_and_a_rewritten_past_is_not(out, key):
+    promoting.promote(Promote(out=out, model="oracle:0.1", force=True, reason="the first"))
+    attest(out, key)
+    promoting.promote(Promote(out=out, model="oracle:0.2", force=True, reason="better"))
+    assert check(out, key).sound
+    shutil.rmtree(out / "models")
+    shutil.rmtree(out / "store" / "models")
+    for model in ("oracle:0.3", "oracle:0.2"):
+        promoting.promote(Promote(out=out, model=model, force=True, reason="better"))
+    assert ("file-changed", "models/aliases.json") in named(check(out, key))
+
+
+def test_lines_of_a_log_are_added_and_never_changed(out, key):
+    log = out / "audit" / "000001.jsonl"
+    log.parent.mkdir(exist_ok=True)
+    log.write_bytes(b'{"seq":1}\n' if not log.exists() else log.read_bytes())
+    (log.parent / "head.json").touch()
+    attest(out, key)
+    said = log.read_bytes()
+    log.write_bytes(said + b'{"seq":2}\n')
+    assert not {name for rule, name in named(check(out, key, parts=("audit",))) if rule != "audit-broken"}
+    log.write_bytes(b" " + said[1:] + b'{"seq":2}\n')
+    assert ("file-changed", "audit/000001.jsonl") in named(check(out, key))
+
+
+def test_store_behind_a_line_is_held_against_it_like_a_folder(whole, key):
+    public = signatures.public_key(key.with_suffix(".pub"))
+    signed, store = kept.read(whole, public), MemoryStore()
+    for path in (whole / "store").rglob("*"):
+        if path.is_file() and not path.name.startswith("."):
+            store.objects[path.relative_to(whole / "store").as_posix()] = path.read_bytes()
+    assert verifying.judge(signed, StorePlace(store), "memory", is_store=True).sound
+    store.objects["organized/data.yaml"] += b"\n"
+    del store.objects["organized/classes.txt"]
+    found = named(verifying.judge(signed, StorePlace(store), "memory", is_store=True))
+    assert found == {("file-changed", "organized/data.yaml"), ("file-missing", "organized/classes.txt")}
+
+
+def test_another_version_is_named_as_such(out, key):
+    summary = out / "organized" / "summary.json"
+    told = json.loads(summary.read_bytes())
+    write(summary, tree.json_file(told | {"version": "0" * 16}))
+    assert ("version-other", "organized/summary.json") in named(check(out, key))
+
+
+def test_seeded_manipulations_are_all_named(out, key, tmp_path):
+    """A small part of benchmarks/tampering.py, which does 10,000."""
+    subprocess.run(["cp", "-r", str(out), str(tmp_path / "apart")], check=True)  # no file is another's link
+    for is_store, root in enumerate((tmp_path / "apart", tmp_path / "apart" / "store")):
+        trials = tampering.Trials(root, key.with_suffix(".pub"), is_store=bool(is_store), random=random.Random(21))
+        for _ in range(60):
+            trials.flip()
+        for _ in range(5):
+            trials.swap()
+            trials.delete()
+            if not is_store:
+                trials.cut()
+        assert not trials.missed
+        assert not trials.ask(trials.names)
 
 
 def test_listing_and_earlier_attestations_are_themselves_held_fast(out, key):

@@ -28,6 +28,7 @@ RULES: Final = {
 }
 
 _OPEN: Final = ("feedback", "reviews", "audit", "attestations")  # parts where files are only ever added
+_LOG_HEAD: Final = f"{attestations.AUDIT}/head.json"  # written anew with each line of the log
 _GROWING: Final = (".jsonl", ".ndjson")  # files where lines are only ever added
 _UNITS: Final = {  # what may grow as a whole, and what of it never goes: all else is replaced then
     f"{manifest.RETRAIN_UNIT}/": (f"{manifest.RETRAIN_UNIT}/{tree.ROUNDS}",),
@@ -106,6 +107,7 @@ def judge(
     rewrites = any(name in listed or name in standing.seen for name in _STONES) and _has_new_stones(listed, standing)
     grown = {unit: manifests for unit in _UNITS if (manifests := _grown(unit, listed, standing, moves)) is not None}
     owners = _owners(listed)
+    log_grows = any(one.bytes > listed.get(name, (0,))[0] for name, one in standing.seen.items() if _is_log(name))
 
     wrong: list[Wrong] = []
     superseded = forgotten = 0
@@ -116,7 +118,9 @@ def judge(
             continue
         if seen is not None and name.endswith(_GROWING) and seen.bytes > size and standing.start(name, size) == sha256:
             continue
-        if (unit := _unit(name)) in grown and not _stays(name, unit):
+        if name == _LOG_HEAD and seen is not None and log_grows:
+            superseded += 1
+        elif (unit := _unit(name)) in grown and not _stays(name, unit):
             superseded += 1
             wrong += _newer(name, unit, seen, grown[unit])
         elif seen is None and image_id in gone_images:
@@ -133,6 +137,10 @@ def judge(
 
 
 _STONES: Final = (tree.TOMBSTONES, f"{manifest.UNIT}/{tree.TOMBSTONES}")
+
+
+def _is_log(name: str) -> bool:
+    return name.startswith(f"{attestations.AUDIT}/") and name.endswith(_GROWING)
 
 
 def _stones(standing: Standing) -> pl.DataFrame:
@@ -193,23 +201,25 @@ def _grown(
     except DatasetError:
         return None
     md5s = dict(table.select("key", "md5").iter_rows())
+    moved = _moved_since(table, standing, moves) if unit == f"{manifest.MODELS}/" else 0
+    if moved is None:
+        return None
     for key, md5 in md5s.items():
         whole = unit + key
         there = standing.seen.get(whole)
         if whole not in listed and _stays(whole, unit) and there is not None and there.md5 == md5:
             return md5s
-    if unit == f"{manifest.MODELS}/" and _continues(table, standing, moves):
-        return md5s
-    return None
+    return md5s if moved else None
 
 
-def _continues(table: pl.DataFrame, standing: Standing, moves: Moves) -> bool:
-    """Whether aliases were moved since, after all the moves that were attested."""
+def _moved_since(table: pl.DataFrame, standing: Standing, moves: Moves) -> int | None:
+    """How often aliases were moved after the moves that were attested; None where these are others now."""
     try:
         now = models.of(table, lambda key: standing.get(f"{manifest.MODELS}/{key}"), name=manifest.MODELS)
     except DatasetError:
-        return False
-    return now.history.height > moves.number and attestations.moves(now.history, moves.number) == moves
+        return None
+    is_same = attestations.moves(now.history, moves.number) == moves
+    return now.history.height - moves.number if is_same else None
 
 
 def _newer(name: str, unit: str, seen: Seen | None, md5s: Mapping[str, str]) -> Iterator[Wrong]:
