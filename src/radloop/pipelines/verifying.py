@@ -131,6 +131,7 @@ def _kept_versions(place: Place) -> dict[str, dict[str, str]]:
             if name == told.entries[-1].version:
                 continue
             table = manifest.decode(place.get(f"{manifest.UNIT}/{one.keys(name)[0]}") or b"", name=name)
+            md5s.setdefault(f"{manifest.UNIT}/{manifest.NAME}", {}).setdefault(one.manifest, f"version {name}")
             for key, md5 in table.select("key", "md5").iter_rows():
                 md5s.setdefault(f"{manifest.UNIT}/{key}", {}).setdefault(md5, f"version {name}")
     except RadloopError:
