@@ -87,9 +87,17 @@ def test_file_that_is_replaced_without_a_flush_may_be_empty_and_with_one_never_i
     assert {b"", b"old"} < found[False]
 
 
-@pytest.mark.parametrize("exchanges", [pytest.param(True, id="exchange"), pytest.param(False, id="two-renames")])
-def test_tree_that_takes_anothers_place_durably_is_the_old_one_or_the_new_one(tmp_path, monkeypatch, exchanges):
+@pytest.mark.parametrize(
+    ("exchanges", "fuse"),
+    [
+        pytest.param(True, False, id="exchange"),
+        pytest.param(False, False, id="two-renames"),
+        pytest.param(False, True, id="fuse"),
+    ],
+)
+def test_tree_that_takes_anothers_place_durably_is_the_old_one_or_the_new_one(tmp_path, monkeypatch, exchanges, fuse):
     found = {}
+    monkeypatch.setattr(files, "_is_fuse", lambda folder: fuse)
     if not exchanges:
         monkeypatch.setattr(files, "exchange", _refuse)
     for durable in (False, True):

@@ -17,6 +17,7 @@ from radloop.errors import BusyError
 _WRITTEN = (manifest.UNIT, manifest.NAME)  # in a folder that is radloop's own
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_FUSE: Final = 0x65735546
 
 
 OWN_FOLDER: Final = 0o750  # of what people said and what was said of patients: nothing for other users
@@ -107,16 +108,40 @@ def make_folder(folder: Path, *, durable: bool = False, mode: int = 0o777) -> No
 def flush_file_system(folder: Path) -> None:
     """Make everything on the file system of `folder` survive a loss of power: one call for any number of files.
 
-    Where the C library has no syncfs, of all file systems. Raises OSError where the disk refuses.
+    Where the C library has no syncfs, of all file systems; under FUSE, whose server is told nothing of a syncfs, each
+    file of `folder` by itself. Raises OSError where the disk refuses.
     """
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     if syncfs is None:
         os.sync()
         return
+    if _is_fuse(folder):
+        _flush_each(folder)
+        return
     with opened_folder(folder) as descriptor:
         if syncfs(descriptor) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), str(folder))
+
+
+def _is_fuse(folder: Path) -> bool:
+    told = ctypes.create_string_buffer(256)  # struct statfs: 120 bytes, the kind of file system first
+    if ctypes.CDLL(None).statfs(os.fsencode(folder), told) != 0:
+        return False
+    return ctypes.c_long.from_buffer(told).value == _FUSE
+
+
+def _flush_each(folder: Path) -> None:
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            with suppress(FileNotFoundError):  # gone meanwhile
+                if stat.S_ISREG(os.lstat(f"{place}/{name}").st_mode):
+                    descriptor = os.open(f"{place}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+                    try:
+                        os.fsync(descriptor)
+                    finally:
+                        os.close(descriptor)
+        flush_folder(Path(place))
 
 
 @contextmanager

@@ -142,7 +142,7 @@ KINDS = (
 MENDED = "mended by the same command"
 REFUSED = "refused in a sentence"
 TOLD = "`check` tells"
-BROKEN = "not noticed"
+BROKEN = "exit 0, something is missing"
 LOST = "what was there before is lost"
 OUTCOMES = (MENDED, REFUSED, TOLD, BROKEN, LOST)
 
