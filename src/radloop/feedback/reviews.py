@@ -293,8 +293,7 @@ def read(
     refused: list[_Row] = []
     unread: list[_Row | None] = []
     waiting: list[tuple[str, str]] = []
-    zoneless = before.zoneless
-    names = sorted(listing.names(folder) if names is None else names)
+    zoneless, names = before.zoneless, sorted(listing.names(folder) if names is None else names)
     if not names:
         return replace(before, refused=NONE.refused, waiting=NONE.waiting, unread=NONE.unread)
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
