@@ -127,6 +127,19 @@ def test_service_may_do_no_more_than_it_has_to(file, name):
         assert "cap_add" not in service
 
 
+@pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
+def test_service_knows_where_its_secrets_come_from(file, name):
+    """Compose makes a container anew where its environment changes, not where a secret comes from another file."""
+    sources = {
+        "kaggle": "RADLOOP_KAGGLE_DIR",
+        "rclone": "RADLOOP_RCLONE_DIR",
+        "rclone-password": "RADLOOP_RCLONE_PASSWORD_FILE",
+    }
+    service = services(file)[name]
+    needed = {sources[secret] for secret in service.get("secrets", []) if secret in sources}
+    assert needed <= service.get("environment", {}).keys()
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_steps_follow_each_other_and_each_image_is_built_by_the_first_that_runs_it(file):
     steps = {name: service for name, service in services(file).items() if "profiles" not in service}
