@@ -64,7 +64,11 @@ def without(key: str) -> dict:
             "bad-split",
             'split "train": expected one of training, validation, test, staging, canary, production, incoming, audit',
         ),
-        (bare(schema_version=2), "bad-schema-version", "schema_version 2: expected 1"),
+        (
+            bare(schema_version=2),
+            "bad-schema-version",
+            "it was written by a newer radloop (format 2, this one reads up to 1): upgrade radloop. Nothing of it was read.",
+        ),
         (bare(stage=2**31), "bad-stage", "stage 2147483648: expected a whole number <= 2147483647"),
         (
             json.dumps(bare()).encode().replace(b": 3,", b": " + b"9" * 5000 + b","),

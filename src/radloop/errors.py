@@ -11,6 +11,7 @@
     ├── TaxonomyError            the classes of a dataset or a model cannot be used
     ├── SplitError               groups and split sizes cannot both be kept
     ├── DatasetError             the dataset on disk is missing, damaged or not ours
+    │   └── NewerFormatError     a file was written by a newer radloop
     ├── AttestationError         a signature does not hold, or what was signed cannot be read
     ├── StoreError               the object store refused, failed, or holds something else
     ├── BusyError                another run holds this folder
@@ -96,6 +97,10 @@ class SplitError(RadloopError):
 
 class DatasetError(RadloopError):
     """The dataset on disk is missing, damaged or not ours."""
+
+
+class NewerFormatError(DatasetError):
+    """A file was written by a newer radloop, and nothing of it is read."""
 
 
 class AttestationError(RadloopError):

@@ -14,7 +14,7 @@ from typing import Final
 
 import polars as pl
 
-from radloop import sealed, sums
+from radloop import formats, sealed, sums
 from radloop.errors import DatasetError
 from radloop.tables import MANIFEST
 
@@ -30,6 +30,7 @@ RETRAIN_UNIT: Final = f"{UNIT}/{RETRAIN}"  # in OUT, as in a store
 INCOMING_UNIT: Final = f"{UNIT}/{INCOMING}"
 VERSIONED: Final = ("image", "label", "yaml")  # the kinds that make the version id
 
+_NUMBER: Final = formats.MANIFEST.number
 _WITHOUT_SHA256: Final = {name: kind for name, kind in MANIFEST.items() if name != "sha256"}  # as in format 1
 _PART: Final = r"(?!\.\.?(?:/|\Z))[^/\\\x00-\x1f]+"  # of a key: no `.` or `..`
 _SAFE_KEY: Final = re.compile(f"{_PART}(?:/{_PART})*")
@@ -43,9 +44,9 @@ def encode(table: pl.DataFrame | pl.LazyFrame) -> bytes:
     A LazyFrame is in that order already, and is never held as a whole.
     """
     if isinstance(table, pl.DataFrame):
-        return sealed.encode(table.select(MANIFEST.names()).sort("key"))
+        return sealed.encode(table.select(MANIFEST.names()).sort("key"), number=_NUMBER)
     rows = table.select(pl.len()).collect().item()
-    return sealed.encode_parts(table.select(MANIFEST.names()).collect_batches(), rows, MANIFEST)
+    return sealed.encode_parts(table.select(MANIFEST.names()).collect_batches(), rows, MANIFEST, number=_NUMBER)
 
 
 def decode(data: bytes, *, name: str) -> pl.DataFrame:
@@ -53,7 +54,7 @@ def decode(data: bytes, *, name: str) -> pl.DataFrame:
 
     Raises DatasetError for anything but a manifest with safe, distinct keys.
     """
-    table = sealed.decode(data)
+    table = sealed.decode(data, name=name, up_to=_NUMBER)
     if table is None:
         raise DatasetError(f"{name} is not a manifest, or damaged ({len(data)} bytes). Write the dataset again.")
     if dict(table.schema) == _WITHOUT_SHA256:

@@ -10,31 +10,37 @@ from typing import BinaryIO, Final, Literal
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from radloop import formats
+
 _SEAL: Final = b"radloop md5 "
 _MD5_BYTES: Final = 16
 _ROW_GROUP: Final = 122_880  # rows; polars's own
 _AT_ONCE: Final = 2**20  # bytes
 
 
-def encode(table: pl.DataFrame, *, compression: Literal["zstd", "lz4"] = "zstd") -> bytes:
-    """`table` as a Parquet file, the same bytes for the same rows.
+def encode(table: pl.DataFrame, *, compression: Literal["zstd", "lz4"] = "zstd", number: int = 1) -> bytes:
+    """`table` as a Parquet file of the format `number`, the same bytes for the same rows.
 
     An MD5 of the file stands before its footer, where every reader of Parquet passes over it.
     """
     buffer = io.BytesIO()
     # Chunks become row groups, and how many there are may depend on the number of threads.
-    table.rechunk().write_parquet(buffer, compression=compression, statistics=False)
+    table.rechunk().write_parquet(
+        buffer, compression=compression, statistics=False, metadata={formats.METADATA: str(number)}
+    )
     _seal(buffer)
     return buffer.getvalue()
 
 
-def encode_parts(parts: Iterable[pl.DataFrame], rows: int, schema: pl.Schema) -> bytes:
+def encode_parts(parts: Iterable[pl.DataFrame], rows: int, schema: pl.Schema, *, number: int = 1) -> bytes:
     """The bytes that `encode` gives for the whole table, of which no more than some rows are held at one time."""
-    write_parts(buffer := io.BytesIO(), parts, rows, schema)
+    write_parts(buffer := io.BytesIO(), parts, rows, schema, number=number)
     return buffer.getvalue()
 
 
-def write_parts(file: BinaryIO, parts: Iterable[pl.DataFrame], rows: int, schema: pl.Schema) -> None:
+def write_parts(
+    file: BinaryIO, parts: Iterable[pl.DataFrame], rows: int, schema: pl.Schema, *, number: int = 1
+) -> None:
     """Write the bytes that `encode_parts` gives into an empty file that can be read, too."""
 
     def row_groups(*_: object) -> Iterator[pl.DataFrame]:
@@ -47,7 +53,9 @@ def write_parts(file: BinaryIO, parts: Iterable[pl.DataFrame], rows: int, schema
             yield waiting.head(size).rechunk()
             waiting = waiting.tail(-size)
 
-    register_io_source(row_groups, schema=schema).sink_parquet(file, compression="zstd", statistics=False)
+    register_io_source(row_groups, schema=schema).sink_parquet(
+        file, compression="zstd", statistics=False, metadata={formats.METADATA: str(number)}
+    )
     _seal(file)
 
 
@@ -58,11 +66,16 @@ def _row_groups(rows: int) -> Iterator[int]:
     yield from (rows // number + (place < rows % number) for place in range(number))
 
 
-def decode(data: bytes) -> pl.DataFrame | None:
-    """The table in the bytes that `encode` made; None for any other bytes."""
+def decode(data: bytes, *, name: str = "a table", up_to: int = 1) -> pl.DataFrame | None:
+    """The table in the bytes that `encode` made; None for any other bytes.
+
+    Raises NewerFormatError for a format above `up_to`; `name` is what it calls the file.
+    """
     if not _is_sealed(io.BytesIO(data)):
         return None
     try:
+        number = int(pl.read_parquet_metadata(io.BytesIO(data)).get(formats.METADATA, "1"))
+        formats.require(number, name=name, up_to=up_to)
         return pl.read_parquet(io.BytesIO(data), use_pyarrow=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError):
         return None  # a seal that somebody else made

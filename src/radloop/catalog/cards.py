@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from radloop import manifest, tree
+from radloop import formats, manifest, tree
 from radloop.catalog import models
 from radloop.catalog.models import Models
 from radloop.errors import UNDECODABLE, DatasetError, UsageError
@@ -74,7 +74,8 @@ def read(folder: Path, model: str) -> Card | None:
     if "/" in model or not path.is_file():
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Card)
+        formats.require_json(data := path.read_bytes(), name=str(path))
+        return msgspec.json.decode(data, type=Card)
     except UNDECODABLE as broken:
         raise DatasetError(f"{path} is damaged ({broken}). Promote the model again.") from broken
 

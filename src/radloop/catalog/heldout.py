@@ -27,7 +27,7 @@ def encode(memory: pl.DataFrame) -> bytes:
 
 def decode(data: bytes, *, name: str) -> pl.DataFrame:
     """HELDOUT from the bytes of heldout.parquet. Raises DatasetError for anything else."""
-    table = sealed.decode(data)
+    table = sealed.decode(data, name=name)
     if table is None:
         raise DatasetError(f"{name} is not radloop's, or damaged ({len(data)} bytes). Write the dataset again.")
     if dict(table.schema) != dict(HELDOUT):

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import msgspec
 import polars as pl
 
-from radloop import manifest, sealed, sums
+from radloop import formats, manifest, sealed, sums
 from radloop.errors import UNDECODABLE, DatasetError, UsageError
 from radloop.tables import HISTORY
 
@@ -119,6 +119,7 @@ def decode(data: bytes | None, *, name: str) -> History:
     if data is None:
         return History()
     try:
+        formats.require_json(data, name=name)
         history = msgspec.json.decode(data, type=History)
     except UNDECODABLE as broken:
         raise DatasetError(f"{name} is not radloop's, or damaged: {broken}.") from broken
@@ -174,7 +175,7 @@ def archive(files: Mapping[str, bytes]) -> bytes:
 
 def unpacked(data: bytes | None, listed: pl.DataFrame, *, name: str) -> dict[str, bytes]:
     """The files in such an object. Raises DatasetError where they are not what the manifest (`listed`) says."""
-    table = sealed.decode(data or b"")
+    table = sealed.decode(data or b"", name=name)
     files = {} if table is None or table.columns != ["key", "data"] else dict(table.iter_rows())
     wanted = listed.filter(pl.col("kind") != "image").select("key", *sums.Sums._fields)
     for key, md5, sha256 in wanted.iter_rows():

@@ -25,7 +25,7 @@ def encode(table: pl.DataFrame) -> bytes:
 
 def decode(data: bytes, *, name: str) -> pl.DataFrame:
     """INCOMING from the bytes of incoming.parquet. Raises DatasetError for anything else."""
-    table = sealed.decode(data)
+    table = sealed.decode(data, name=name)
     if table is None or dict(table.schema) != dict(INCOMING) or table["image_id"].is_duplicated().any():
         raise DatasetError(f"{name} is not radloop's, or damaged ({len(data)} bytes). Run `radloop ingest` again.")
     return table

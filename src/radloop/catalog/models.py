@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from radloop import manifest, tree
-from radloop.errors import DatasetError
+from radloop import formats, manifest, tree
+from radloop.errors import DatasetError, NewerFormatError
 from radloop.tables import TIME
 
 CHAMPION: Final = "champion"  # the alias of the model in use
@@ -160,6 +160,7 @@ def before(models: Models, alias: str, model: str | None = None) -> str | None:
 
 
 def _aliases(data: bytes | None, *, name: str) -> tuple[dict[str, str], Iterable[tuple[Any, ...]]]:
+    formats.require_json(data, name=name, up_to=SCHEMA_VERSION)
     try:
         told = json.loads(data or b"")
         aliases = {str(alias): str(one["model"]) for alias, one in told["aliases"].items()}
@@ -179,6 +180,7 @@ def _aliases(data: bytes | None, *, name: str) -> tuple[dict[str, str], Iterable
 def _comparison(data: bytes | None) -> tuple[Any, ...] | None:
     """A row of COMPARISONS; None where the document cannot be read."""
     try:
+        formats.require_json(data, name="a comparison", up_to=SCHEMA_VERSION)
         told = json.loads(data or b"")
         missed = [gate["says"] for gate in told["gates"] if gate["passed"] is False]
         row = (
@@ -192,7 +194,15 @@ def _comparison(data: bytes | None) -> tuple[Any, ...] | None:
             "\n".join(missed),
         )
         pl.DataFrame([row], schema=COMPARISONS, orient="row")
-    except (ValueError, TypeError, AttributeError, LookupError, RecursionError, pl.exceptions.PolarsError):
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        pl.exceptions.PolarsError,
+        NewerFormatError,
+    ):
         return None
     return row
 

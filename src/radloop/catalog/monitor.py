@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from radloop import formats
 from radloop.errors import UNDECODABLE, DatasetError
 
 NAME: Final = "report.json"
@@ -79,7 +80,8 @@ def read(folder: Path) -> Report | None:
     """The report in the folder OUT/monitor; None where there is none. Raises DatasetError for a damaged one."""
     path = folder / NAME
     try:
-        return _decode(path.read_bytes())
+        formats.require_json(data := path.read_bytes(), name=str(path))
+        return _decode(data)
     except FileNotFoundError:
         return None
     except (OSError, *UNDECODABLE) as broken:

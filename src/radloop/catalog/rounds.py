@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from radloop import manifest, tree
+from radloop import formats, manifest, tree
+from radloop.errors import NewerFormatError
 from radloop.tables import TIME
 
 SINCE: Final = "newest"  # in report.json: when the newest feedback or review that the round knew was given
@@ -65,9 +66,10 @@ def read(unit: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
 
 def _row(key: str, data: bytes) -> dict[str, Any] | None:
     try:
+        formats.require_json(data, name=key)
         report = json.loads(data)
         return _told(key, report) if isinstance(report, dict) else None
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, RecursionError, NewerFormatError):
         return None
 
 

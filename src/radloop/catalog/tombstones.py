@@ -33,7 +33,7 @@ def decode(data: bytes | None, *, name: str) -> pl.DataFrame:
     """TOMBSTONES from the bytes of tombstones.parquet; none where there are no bytes. Raises DatasetError."""
     if data is None:
         return NOTHING
-    table = sealed.decode(data)
+    table = sealed.decode(data, name=name)
     if table is None or dict(table.schema) != dict(TOMBSTONES):
         raise DatasetError(
             f"{name} is not radloop's, or damaged ({len(data)} bytes), and without it what was forgotten may come in "

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from radloop import manifest, sealed, taxonomy, tree
+from radloop import formats, manifest, sealed, taxonomy, tree
 from radloop.catalog import heldout
 from radloop.catalog import incoming as unlabelled
 from radloop.errors import DatasetError, TaxonomyError
@@ -227,6 +227,7 @@ def summary_of(data: bytes | None, *, name: str) -> dict[str, Any]:
 
 def document(data: bytes | None, *, name: str) -> dict[str, Any]:
     """What the bytes of a JSON document tell; nothing where there is none. Raises DatasetError for a damaged one."""
+    formats.require_json(data, name=name)
     try:
         return dict(json.loads(data or b"{}"))
     except (ValueError, TypeError, RecursionError) as broken:
@@ -247,6 +248,7 @@ def _memory(get: Get, annotations: pl.DataFrame, summary: Mapping[str, Any], *, 
 
 def taxonomy_of(summary: bytes | None, *, name: str) -> Taxonomy:
     """The classes that the bytes of a summary.json tell; VinBigData's for one of before it told any."""
+    formats.require_json(summary, name=f"{name}: {tree.SUMMARY}")
     try:
         return taxonomy.of_summary(dict(json.loads(summary or b"{}")), default=vindr.TAXONOMY)
     except (ValueError, TypeError, RecursionError, TaxonomyError) as broken:
@@ -277,7 +279,7 @@ def encode_parts(parts: Iterable[pl.DataFrame], rows: int, classes: Taxonomy) ->
 
 def decode(data: bytes, classes: Taxonomy, *, name: str) -> pl.DataFrame:
     """ANNOTATIONS from the bytes of annotations.parquet. Raises DatasetError for anything else."""
-    table = sealed.decode(data)
+    table = sealed.decode(data, name=name)
     if table is None:
         raise DatasetError(f"{name} is not radloop's, or damaged ({len(data)} bytes). Write the dataset again.")
     if "class_id" in table.columns and table.schema["class_id"] == pl.Int8:  # as it was while there were 15 at most

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from radloop import manifest, sealed, spreadsheets, tree
+from radloop import formats, manifest, sealed, spreadsheets, tree
 from radloop.catalog import heldout, incoming, tombstones, version
 from radloop.catalog.tombstones import FORGOTTEN
 from radloop.catalog.version import Get
@@ -111,7 +111,9 @@ def of_dataset(
         followers = succeeded or {}
         summary |= {"previous": followers.get(told.get("previous", ""), old)}
         summary |= {"replaces": followers.get(told.get("replaces") or "", told.get("replaces"))}
-    return _remainder(get, listed, documents | yamls | {tree.SUMMARY: tree.json_file(summary)}, keys | empty)
+    return _remainder(
+        get, listed, documents | yamls | {tree.SUMMARY: tree.json_file(formats.numbered(summary))}, keys | empty
+    )
 
 
 def of_retrain(get: Get, listed: pl.DataFrame, gone: Gone) -> Remainder | None:
@@ -137,7 +139,7 @@ def of_retrain(get: Get, listed: pl.DataFrame, gone: Gone) -> Remainder | None:
         names = {name: count for name, count in waiting.items() if not gone.is_file(name)}
         if key.rpartition("/")[0] in touched or len(names) < len(waiting):
             counted = {FORGOTTEN: int(report.get(FORGOTTEN, 0)) + len(gone.image_ids)}
-            documents[key] = tree.json_file(report | {"waiting_for_a_review": names} | counted)
+            documents[key] = tree.json_file(formats.numbered(report | {"waiting_for_a_review": names} | counted))
     stays = listed.filter(pl.col("kind") == "image", ~pl.col("key").is_in(list(keys)))
     if stays.is_empty() and tree.RETRAIN_DATA in listed["key"]:
         keys |= {tree.RETRAIN_DATA}  # a trainer stops at an empty folder
@@ -212,7 +214,7 @@ def _tables(get: Get, listed: pl.DataFrame, gone: Gone) -> dict[str, bytes]:
         if key.endswith(".csv"):
             documents[key] = rows_left(data, gone.is_row)
         else:
-            table = sealed.decode(data)
+            table = sealed.decode(data, name=key)
             if table is None:
                 raise DatasetError(f"{key} is not radloop's, or damaged. Write the dataset again.")
             documents[key] = sealed.encode(gone.left(table))
@@ -227,7 +229,9 @@ def _proof(get: Get, told: Mapping[str, Any], after: pl.DataFrame, classes: Taxo
     if settings.get("keep_splits"):
         sizes = SplitSizes(*(counts.get(split, 0) for split in SPLITS))
     seed = int(before.get("seed", 0))
-    return tree.json_file(proof.of(after, assignment, sizes, classes, seed=seed, previous=assignment, before=before))
+    return tree.json_file(
+        formats.numbered(proof.of(after, assignment, sizes, classes, seed=seed, previous=assignment, before=before))
+    )
 
 
 def _yamls(get: Get, listed: pl.DataFrame, keys: Collection[str]) -> tuple[dict[str, bytes], set[str]]:

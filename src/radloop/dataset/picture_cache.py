@@ -15,6 +15,7 @@ import polars as pl
 
 from radloop import files, sealed
 from radloop.dataset import portions
+from radloop.formats import PICTURE_CACHE
 from radloop.tables import PICTURES
 
 PASS: Final = 3  # raise it when what is measured changes: what another pass has found is not used
@@ -67,7 +68,10 @@ def with_thumbnails(cache: Path, known: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def add(cache: Path, table: pl.DataFrame) -> None:
     """Save a part (INSPECTED), beside what is there."""
-    files.write_atomic(cache.with_suffix(f".{len(_parts(cache))}{cache.suffix}"), sealed.encode(_kept(table)))
+    files.write_atomic(
+        cache.with_suffix(f".{len(_parts(cache))}{cache.suffix}"),
+        sealed.encode(_kept(table), number=PICTURE_CACHE.number),
+    )
 
 
 def put(cache: Path, known: pl.DataFrame, new: pl.DataFrame) -> None:
@@ -75,7 +79,7 @@ def put(cache: Path, known: pl.DataFrame, new: pl.DataFrame) -> None:
     old, known, new = _parts(cache), _kept(known), _kept(new)
     with files.replaced(cache) as descriptor, open(descriptor, "r+b", closefd=False) as file:
         some = chain(with_thumbnails(cache, known), [new])
-        sealed.write_parts(file, some, known.height + new.height, INSPECTED)
+        sealed.write_parts(file, some, known.height + new.height, INSPECTED, number=PICTURE_CACHE.number)
     for part in old:
         part.unlink()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from radloop import manifest, sealed, spreadsheets, sums, tree
+from radloop import formats, manifest, sealed, spreadsheets, sums, tree
 from radloop.catalog import heldout, tombstones, version
 from radloop.dataset import reading_files
 from radloop.dataset.labelling import Labelling
@@ -108,7 +108,7 @@ def build(
             (_annotations(part, classes) for part in parts), findings.height, classes
         ),
         tree.REJECTED: spreadsheets.csv(account.rejected.sort(pl.all(), nulls_last=True)),
-        tree.PROOF: tree.json_file({**account.proof, **(ancestry.proof if ancestry else {})}),
+        tree.PROOF: tree.json_file(formats.numbered({**account.proof, **(ancestry.proof if ancestry else {})})),
     }
     documents |= _remembered(ancestry) | _of_radiographs(account, image_files)
     documents[tree.SUMMARY] = _summary(version_id, ancestry, account, classes, counted, findings.height)
@@ -141,17 +141,19 @@ def _summary(
     rows_kept: int,
 ) -> bytes:
     return tree.json_file(
-        {
-            **_files_counted(counted),
-            "version": version_id,
-            **_descent(ancestry),
-            **_origin(account),
-            "classes": classes.names,
-            "settings": account.settings,
-            **_boxes_counted(counted),
-            **_rows_counted(rows_kept, counted, account),
-            **tombstones.counted(ancestry.stones if ancestry else tombstones.NOTHING),
-        }
+        formats.numbered(
+            {
+                **_files_counted(counted),
+                "version": version_id,
+                **_descent(ancestry),
+                **_origin(account),
+                "classes": classes.names,
+                "settings": account.settings,
+                **_boxes_counted(counted),
+                **_rows_counted(rows_kept, counted, account),
+                **tombstones.counted(ancestry.stones if ancestry else tombstones.NOTHING),
+            }
+        )
     )
 
 

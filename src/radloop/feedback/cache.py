@@ -15,6 +15,7 @@ from typing import Final
 import polars as pl
 
 from radloop import files, sealed
+from radloop.errors import NewerFormatError
 from radloop.feedback import documents, evidence, listing, reading
 from radloop.feedback.conventions import OWN, Convention
 from radloop.feedback.reading import Manner
@@ -171,6 +172,8 @@ def _part(classes: int, columns: Collection[str], place: Path) -> tuple[Records,
         rows = sealed.decode(place.read_bytes())
     except FileNotFoundError:  # another process has just removed it
         return None
+    except NewerFormatError:  # it is only a cache
+        rows = None
     if rows is None or not _fits(rows, classes):
         place.unlink(missing_ok=True)
         return None

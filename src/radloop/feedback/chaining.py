@@ -90,7 +90,7 @@ def forgotten(folder: Path) -> pl.DataFrame:
     path = folder / FORGOTTEN
     if not path.is_file():
         return chains.NOTHING_FORGOTTEN
-    table = sealed.decode(path.read_bytes())
+    table = sealed.decode(path.read_bytes(), name=str(path))
     if table is None or dict(table.schema) != dict(chains.FORGOTTEN_REVIEWS):
         raise FeedbackError(
             f"{path} is not radloop's, or damaged: it says which reviews were forgotten. Bring it back from a backup; "

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
-from radloop.errors import UNDECODABLE, FeedbackError
+from radloop import formats
+from radloop.errors import UNDECODABLE, FeedbackError, NewerFormatError
 from radloop.tables import Verdict
 from radloop.words import Seen
 
@@ -149,13 +150,22 @@ def refuse_repeated_keys(data: bytes) -> None:
 def refusal(data: bytes, broken: Exception) -> FeedbackError:
     """What msgspec says of `data`, in a code and in words that name field and value."""
     if isinstance(broken, msgspec.ValidationError):
-        return _of_field(data, str(broken))
+        return _of_newer(data) or _of_field(data, str(broken))
     if isinstance(broken, RecursionError):
         return FeedbackError("it is not readable as JSON: nested too deeply", code="not-json")
     if isinstance(broken, UnicodeDecodeError):
         return FeedbackError("it is not JSON: a text in it is not UTF-8", code="not-json")
     detail = str(broken).removeprefix("JSON is malformed: ").replace("Input data was", "the data are")
     return FeedbackError(f"it is not JSON: {detail}", code="not-json")
+
+
+def _of_newer(data: bytes) -> FeedbackError | None:
+    """The refusal of a document that tells of a format of later, whatever else is wrong with it then."""
+    try:
+        formats.require_json(data, name="it")
+    except NewerFormatError as newer:
+        return FeedbackError(str(newer), code="bad-schema-version")
+    return None
 
 
 def _of_field(data: bytes, message: str) -> FeedbackError:

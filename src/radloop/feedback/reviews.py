@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -83,6 +83,7 @@ class Review(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds_total: Seconds | None = None
     shown: Annotated[list[Shown], msgspec.Meta(max_length=MOST_FINDINGS)] | None = None
     previous: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")] | None = None  # this reviewer's review before
+    schema_version: Literal[1] | None = None  # what has none is of format 1
 
 
 @dataclass(frozen=True)

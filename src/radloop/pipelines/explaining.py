@@ -167,7 +167,7 @@ def _consensus(known: Version, image_id: str) -> pl.DataFrame:
     path = known.root / tree.CONSENSUS
     if not path.is_file():
         return CONSENSUS.to_frame()
-    table = sealed.decode(path.read_bytes())
+    table = sealed.decode(path.read_bytes(), name=str(path))
     if table is None:
         raise DatasetError(f"{path} is not radloop's, or damaged. Write the dataset again.")
     return table.cast({"class_id": CLASS_ID}).filter(image_id=image_id)

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 import polars as pl
 
-from radloop import files, manifest, storage, tree
+from radloop import files, formats, manifest, storage, tree
 from radloop.catalog import tombstones
 from radloop.dicom import pseudonyms
 from radloop.dicom.pseudonyms import Pseudonyms
@@ -117,7 +117,8 @@ def _begun(out: Path) -> _Work | None:
     """What a run that was cut off had still to do."""
     path = out / _WORK / _JOURNAL
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Work)
+        formats.require_json(data := path.read_bytes(), name=str(path))
+        return msgspec.json.decode(data, type=_Work)
     except FileNotFoundError:
         return None
     except UNDECODABLE as broken:

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from radloop import files, manifest, slices, spreadsheets, storage, tree
+from radloop import files, formats, manifest, slices, spreadsheets, storage, tree
 from radloop.catalog import judging, proven, rounds, tombstones, truth, version
 from radloop.catalog.rule import KEY, Rule
 from radloop.catalog.version import Version
@@ -293,7 +293,7 @@ def _documents(
     table = retraining.csv(decided.rows, classes)
     said = {name: (reviewed / name).read_bytes() for name in decided.reviews["file"].sort()}
     round_id = hashlib.sha256(b"\0".join([table, *(name.encode() for name in said)])).hexdigest()[:12]
-    told = tree.json_file(report)
+    told = tree.json_file(formats.numbered(report))
     documents = {
         tree.RETRAIN_TABLE: table,
         tree.REPORT: told,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from radloop import files, manifest, storage, tree
+from radloop import files, formats, manifest, storage, tree
 from radloop.catalog import changes, heldout, history, tombstones, version
 from radloop.catalog.changes import Changes
 from radloop.dataset import plan
@@ -142,7 +142,7 @@ def _as_of_now(store: Store, asked: str) -> Content | None:
     documents = {tree.HELDOUT: heldout.encode(memory)}
     if stones.height:
         documents[tree.TOMBSTONES] = tombstones.encode(stones)
-        documents[tree.SUMMARY] = tree.json_file(told | tombstones.counted(stones))
+        documents[tree.SUMMARY] = tree.json_file(formats.numbered(told | tombstones.counted(stones)))
     wrong = [
         *heldout.verify(documents[tree.HELDOUT], annotations),
         *(f"image {one} was forgotten" for one in sorted(tombstones.forgotten(stones, annotations["image_id"]))),

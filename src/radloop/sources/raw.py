@@ -7,7 +7,7 @@ from typing import Any, Final, cast, get_args
 
 import polars as pl
 
-from radloop import sealed, taxonomy, values
+from radloop import formats, sealed, taxonomy, values
 from radloop.errors import AnnotationError, SourceError, TaxonomyError
 from radloop.files import write_atomic
 from radloop.sources import columns
@@ -54,7 +54,7 @@ def write(raw: RawData, out: Path) -> Path:
     if raw.classes is not None:
         document["classes"] = raw.classes.names
     path = folder / SOURCE
-    write_atomic(path, json.dumps(document, indent=2).encode() + b"\n")
+    write_atomic(path, json.dumps(formats.numbered(document), indent=2).encode() + b"\n")
     return path
 
 
@@ -63,7 +63,8 @@ def read(out: Path) -> RawData:
     folder = _folder(out)
     path = folder / SOURCE
     try:
-        document = json.loads(path.read_bytes())
+        formats.require_json(data := path.read_bytes(), name=str(path))
+        document = json.loads(data)
     except FileNotFoundError as missing:
         raise SourceError(f"{path} is missing. Run `radloop extract` first.") from missing
     except (OSError, ValueError, RecursionError) as broken:
@@ -122,7 +123,7 @@ def unmade(raw: RawData) -> tuple[str, ...]:
 
 
 def _files(path: Path) -> pl.DataFrame:
-    table = sealed.decode(path.read_bytes())
+    table = sealed.decode(path.read_bytes(), name=str(path))
     if table is None or not {"code", "reason", *RADIOGRAPHS} <= set(table.columns):
         raise SourceError(f"{path} is damaged. Run `radloop extract` again.")
     return table

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from radloop import files, sealed, tree
+from radloop import files, formats, sealed, tree
 from radloop.dataset import pictures
 from radloop.dataset.forgetting import rows, rows_left
 from radloop.dicom import pseudonyms
@@ -119,7 +119,7 @@ def _raw_tables(folder: Path, whose: Whose) -> tuple[dict[Path, bytes | None], i
             if ours:
                 left[path] = mentions.lines_left(path, whose.wanted)
         else:
-            table = sealed.decode(path.read_bytes())
+            table = sealed.decode(path.read_bytes(), name=str(path), up_to=formats.PICTURE_CACHE.number)
             stays = None if table is None or "image_id" not in table.columns else table.filter(~_is_ours(table, whose))
             ours = 0 if table is None or stays is None else table.height - stays.height
             if ours and stays is not None:
@@ -151,7 +151,7 @@ def _caches(paths: set[Path], whose: Whose) -> _Place:
             if path.stem in named:
                 left[path], number = None, number + 1
             continue
-        table = sealed.decode(path.read_bytes())
+        table = sealed.decode(path.read_bytes(), name=str(path), up_to=formats.PICTURE_CACHE.number)
         if table is None or "image_id" not in table.columns:
             left[path], number = None, number + 1
             continue

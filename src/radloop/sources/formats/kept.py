@@ -19,7 +19,7 @@ def encode(labels: Labels) -> bytes:
 
 def read(path: Path, *, decimal: Decimal | None) -> Labels:
     """The rows and the refused ones that `encode` wrote. Raises SourceError for anything else."""
-    table = sealed.decode(path.read_bytes())
+    table = sealed.decode(path.read_bytes(), name=str(path))
     if table is None or not {"code", "reason", "line", *ANNOTATION_COLUMNS} <= set(table.columns):
         raise SourceError(f"{path} is damaged. Run `radloop extract` again.")
     place = pl.lit(None, pl.String)
