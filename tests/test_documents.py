@@ -67,7 +67,8 @@ def without(key: str) -> dict:
         (
             bare(schema_version=2),
             "bad-schema-version",
-            "it was written by a newer radloop (format 2, this one reads up to 1): upgrade radloop. Nothing of it was read.",
+            "it was written by a newer radloop (format 2, this one reads up to 1): upgrade radloop. "
+            "Nothing of it was read.",
         ),
         (bare(stage=2**31), "bad-stage", "stage 2147483648: expected a whole number <= 2147483647"),
         (
