@@ -71,6 +71,7 @@ FILES: Final[Mapping[str, Format]] = {
     "cache/pictures*.parquet": PICTURE_CACHE,
     "cache/*.parquet": _PARQUET,
     "private/*": _PLAIN,
+    "*.radloop.lock": _PLAIN,
     "logs/*": _PLAIN,
 }
 
