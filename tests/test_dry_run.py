@@ -16,7 +16,8 @@ SIZES = "training=20,validation=4,test=4,staging=4,canary=4,production=4"
 DRY = [
     step.__name__.lower()
     for step in options.STEPS
-    if issubclass(step, options.DryRun) and step is not options.Watch  # its PACS stands in test_watching
+    if issubclass(step, options.DryRun)
+    and step not in (options.Watch, options.Restore)  # a PACS, and an empty OUT: test_watching, test_backups
 ]
 OTHERWISE = {  # what a command needs beyond --out
     "extract": ["--source", "FILMS"],
@@ -28,6 +29,7 @@ OTHERWISE = {  # what a command needs beyond --out
     "review": ["--simulated"],
     "demo": ["--images", "12"],
     "forget": ["IMAGE"],
+    "backup": ["ELSEWHERE"],
     "ingest": ["--from", "FILMS"],
     "rollback": ["--data", "VERSION"],
     "compare": ["oracle:1", "oracle:2"],
@@ -57,6 +59,7 @@ def run(place: Path, command: str, out: Path, capsys: pytest.CaptureFixture[str]
     image = next((place / "films" / "train").glob("*.png")).stem
     files = {"FILMS": str(place / "films"), "TASKS": str(place / "tasks.json"), "IMAGE": image}
     files["KEY"] = str(place / "key.pem")
+    files["ELSEWHERE"] = str(place / "elsewhere")
     files["VERSION"] = json.loads((place / "organized" / tree.SUMMARY).read_bytes())["version"]
     more = [files.get(word, word) for word in OTHERWISE.get(command, [])]
     with pytest.raises(SystemExit) as stopped:

@@ -28,6 +28,7 @@ REQUIRED = {
     "format": "cvat",
     "file": Path("a.json"),
     "from_": "new",
+    "to": "/mnt/backup",
     "pacs": "dicomweb:https://pacs.hospital.org/dicom-web",
     "detector": "onnx:tiny",
     "champion": "champion",

@@ -276,6 +276,20 @@ def forget(chosen: options.Forget, progress: Progress) -> object:
 
 
 @_command("Data")
+def backup(chosen: options.Backup, progress: Progress) -> object:
+    from radloop.pipelines import backing_up
+
+    return backing_up.backup(chosen, progress=progress)
+
+
+@_command("Data")
+def restore(chosen: options.Restore, progress: Progress) -> object:
+    from radloop.pipelines import restoring
+
+    return restoring.restore(chosen, progress=progress)
+
+
+@_command("Data")
 def check(chosen: options.Check, progress: Progress) -> object:
     if chosen.attestation is not None or chosen.key is not None:
         from radloop.pipelines import verifying

@@ -19,6 +19,8 @@ from radloop.exchange_options import Import as Import
 from radloop.history_options import Prune as Prune
 from radloop.history_options import Rollback as Rollback
 from radloop.history_options import Versions as Versions
+from radloop.keeping_options import Backup as Backup
+from radloop.keeping_options import Restore as Restore
 from radloop.model_options import Asking as Asking
 from radloop.model_options import Compare as Compare
 from radloop.model_options import Promote as Promote
@@ -378,6 +380,8 @@ STEPS: Final[tuple[type[Step], ...]] = (
     Export,
     Import,
     Forget,
+    Backup,
+    Restore,
     Check,
     Attest,
     Dashboard,
