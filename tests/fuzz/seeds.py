@@ -16,9 +16,14 @@ from pydicom.dataset import Dataset
 
 import dicom_files
 import label_studio_files
+import models_unit
+import monitor_report
+import structured_reports
 from radloop import manifest
+from radloop.catalog import heldout, incoming, monitor, tombstones
+from radloop.dicom.report import Device
 from radloop.feedback import records, reviews
-from radloop.tables import MANIFEST
+from radloop.tables import HELDOUT, INCOMING, MANIFEST
 from radloop.vindr.classes import TAXONOMY
 
 from . import targets
@@ -304,7 +309,87 @@ def _imported() -> list[bytes]:
     return [targets.tasks_seed([item], [], rejected), targets.tasks_seed([item, item])]
 
 
+_TOLD = {
+    "name": "m",
+    "versions": ["1", "2"],
+    "inputs": [{"name": "images", "datatype": "FP32", "shape": [1, 1, 32, 32]}],
+    "outputs": [{"name": "output0", "datatype": "FP32", "shape": [1, 18, 2]}],
+}
+
+
+def _tritons() -> list[bytes]:
+    values = np.zeros((1, 18, 2), np.float32)
+    values[0, :4, 0], values[0, 7, 0] = (16, 16, 8, 8), 0.9
+    answer = {"model_name": "m", "model_version": "2"}
+    output = {"name": "output0", "datatype": "FP32", "shape": [1, 18, 2]}
+    plain = _json(answer, outputs=[output | {"data": values.ravel().tolist()}])
+    head = _json(answer, outputs=[output | {"parameters": {"binary_data_size": values.nbytes}}])
+    told, separator = _json(_TOLD), targets.SEPARATOR
+    return [
+        told + separator + separator + plain,
+        told + separator + str(len(head)).encode() + separator + head + values.tobytes(),
+        _json({"error": "unknown model"}),
+    ]
+
+
+def _aliases() -> list[bytes]:
+    row = {"at": "2026-11-30T12:00:00+00:00", "action": "promote", "alias": "champion", "model": "new-2"}
+    told = {"aliases": {"champion": {"model": "new-2"}}, "history": [row | {"previous": "old-1"}]}
+    compared = [_json(models_unit.comparison(name, passed=name == "a")) for name in "ab"]
+    return [targets.SEPARATOR.join([_json(told), *compared]), _json(told)]
+
+
+def _memories() -> list[bytes]:
+    return [
+        tombstones.encode(tombstones.NOTHING),
+        heldout.encode(HELDOUT.to_frame()),
+        incoming.encode(INCOMING.to_frame()),
+    ]
+
+
+def _reports() -> list[bytes]:
+    drawn = [structured_reports.box(3, 1, 2, 5, 6, certainty=0.9), structured_reports.box(0, 2, 2, 4, 4)]
+    made = structured_reports.made(Device("m"), (1, drawn), (2, []))
+    return [made]
+
+
+_HISTORY = {
+    "schema_version": 1,
+    "entries": [],
+    "kept": {"0123456789abcdef": {"manifest": "0" * 32, "documents": "1" * 32}},
+}
+_CARD = {
+    "model": "m-1",
+    "name": "m",
+    "version": "1",
+    "detector": "onnx:m.onnx",
+    "md5": "0" * 32,
+    "classes": ["a"],
+    "has_own_classes": False,
+    "map": [],
+    "recipe": None,
+    "dataset": "d",
+    "verdict": {"staging": "a"},
+}
+_ROUND = {"dataset": "d", "feedback": 7, "fates": {"kept": 3}, "rows": {"feedback": 2}, "images": 2}
+
 SEEDS = {
+    "gates": lambda: [b"map:\n  margin: auto\nrecall: {loss: 0.1}\n", b"latency_p95:\n  ratio: 1.5\ncalibration:\n"],
+    "versions": lambda: [_json(_HISTORY)],
+    "watched": lambda: [monitor.encode(monitor_report.report())],
+    "card": lambda: [_json(_CARD), _json(_CARD | {"detector": "triton:http://h:8000/m", "md5": None})],
+    "aliases": _aliases,
+    "rounds_told": lambda: [_json(_ROUND) + targets.SEPARATOR + _json({"fates": {}}), _json(_ROUND)],
+    "memories": _memories,
+    "structured_report": _reports,
+    "multiparted": lambda: [
+        b"multipart/related; boundary=x\x1e--x\r\nContent-Type: application/dicom\r\n\r\nDICM\r\n--x--\r\n",
+        b"application/dicom\x1eDICM",
+    ],
+    "ledger": lambda: [targets.ledger_seed()],
+    "told_names": lambda: [b"{0: 'Cardiomegaly', 1: \"No finding\"}", b"['a', 'b']", b"vinbigdata@1,size=1024"],
+    "triton": _tritons,
+    "csv_for_people": lambda: [b"=1+1", b"a;-2", b"'@x\r\n=y"],
     "yolo_set": _yolo,
     "voc_file": _voc,
     "packed": _zips,
@@ -537,5 +622,10 @@ WORDS = {
     ],
     "rsna": [*_CSV_WORDS, "patientId", "x", "y", "width", "height", "Target", ";", "\\x85"],
     "nih": [*_CSV_WORDS, "Image Index", "Finding Label", "Bbox [x", ";", "_"],
+    "multiparted": ["boundary=", "multipart/related;", "\\x0d\\x0a\\x0d\\x0a", "--x", "--x--", "\\x1e"],
+    "told_names": ["{", "}", "[", "0: ", "'", '\\"', "\\\\x1b", "size=", "vinbigdata@"],
+    "csv_for_people": ["=", "+", "-", "@", ";", "'", "\\x0d\\x0a", "\\x09", "1e9"],
+    "gates": ["map:", "recall:", "margin", "auto", "latency_p95", "ratio", "&a", "*a", "<<", "{", "}", "nan", "1e999"],
+    **dict.fromkeys(("versions", "watched", "card", "aliases", "rounds_told", "triton"), _JSON_WORDS),
     **dict.fromkeys(("feedback", "review", "source", "summary", "log"), _JSON_WORDS),
 }

@@ -20,6 +20,7 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from unittest import mock
@@ -32,16 +33,23 @@ from PIL import Image
 
 import exports
 import label_studio_files
-from radloop import manifest, options, pixels, settings, tags
+from radloop import manifest, options, pixels, settings, spreadsheets, tags, tree
+from radloop.catalog import cards, heldout, history, models, monitor, rounds, tombstones
 from radloop.catalog import classes as resolving
+from radloop.catalog import gates as catalog_gates
+from radloop.catalog import incoming as catalog_incoming
 from radloop.dashboard import loading, loop
 from radloop.dataset import findings, pictures, trainer_labels, trainer_rules, trainer_yaml, yolo
-from radloop.dicom import gray, radiograph, views
+from radloop.detectors import names, recipes
+from radloop.detectors.triton import Triton
+from radloop.dicom import gray, radiograph, report_reader, views
 from radloop.errors import (
     AnnotationError,
     DatasetError,
+    DetectorError,
     DicomError,
     FeedbackError,
+    PacsError,
     SourceError,
     StoreError,
     TaxonomyError,
@@ -51,8 +59,11 @@ from radloop.feedback import cache as feedback_cache
 from radloop.feedback import reading, records, reviews, weighing
 from radloop.feedback.conventions import OWN
 from radloop.feedback.rows import combine
+from radloop.pacs import multipart
+from radloop.pacs.ledger import Done, Ledger
 from radloop.pipelines import exporting, importing
 from radloop.predictions import MIN_CONFIDENCE
+from radloop.predictions import Picture as Shown
 from radloop.recipe import Recipe
 from radloop.simulation import drifting, load
 from radloop.simulation.journal import Journal
@@ -70,8 +81,9 @@ from radloop.sources.formats.labels import Labels
 from radloop.split_sizes import SplitSizes
 from radloop.storage import verify
 from radloop.storage.folder import FolderStore
-from radloop.tables import ANNOTATION_COLUMNS, MANIFEST, SPLITS
+from radloop.tables import ANNOTATION_COLUMNS, HELDOUT, INCOMING, MANIFEST, SPLITS, TOMBSTONES
 from radloop.taxonomy import NOTHING
+from radloop.transport import Reply
 from radloop.vindr.classes import TAXONOMY
 
 Target = Callable[[bytes], None]
@@ -990,6 +1002,217 @@ def dicom(data: bytes) -> None:
     assert np.array_equal(gray.make(found, Recipe("vinbigdata", None)), values)
 
 
+def gates(data: bytes) -> None:
+    """gates.yaml: gates that ask for something, which written out and read again are the same, or a wrong use."""
+    try:
+        found = catalog_gates.read(_file("gates.yaml", data))
+    except UsageError as error:
+        _assert_one_line(str(error))
+        return
+    document = found.document()
+    assert document
+    assert catalog_gates.read(_file("gates.yaml", json.dumps(document).encode())) == found
+
+
+def versions(data: bytes) -> None:
+    """history.json: what it names may be removed, so that every key lies in versions/ and is of its form."""
+    try:
+        found = history.decode(data, name="history.json")
+    except DatasetError as error:
+        _assert_one_line(str(error))
+        return
+    assert history.table(found).height == len(found.entries)
+    assert all(history.is_ours(key) and manifest.is_safe_key(key) for key in history.keys(found.kept))
+    assert history.decode(history.encode(found), name="again") == found
+
+
+def watched(data: bytes) -> None:
+    """report.json of a monitor: the same when it is written out again."""
+    folder = _only_files("monitor", {monitor.NAME: data})
+    try:
+        found = monitor.read(folder)
+    except DatasetError as error:
+        _assert_one_line(str(error))
+        return
+    assert found is not None
+    again = _only_files("monitor", {monitor.NAME: monitor.encode(found)})
+    assert monitor.encode(monitor.read(again)) == monitor.encode(found)
+
+
+def card(data: bytes) -> None:
+    """model.json: a card whose detector is one that can be named, or damaged."""
+    path = _folder() / "models" / "m-1" / cards.NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    try:
+        found = cards.read(path.parent.parent, "m-1")
+    except DatasetError as error:
+        _assert_one_line(str(error))
+        return
+    assert found is not None
+    path.write_bytes(found.document)
+    assert cards.read(path.parent.parent, "m-1") == found
+    kind, _, where = found.detector_in(path.parent.parent).partition(":")
+    if kind == "onnx" and found.md5:
+        assert Path(where).parent == path.parent.absolute(), "a card runs a file that is not its own"
+
+
+def aliases(data: bytes) -> None:
+    """aliases.json and two comparisons: who may be promoted is told by what can be read alone."""
+    names = (models.ALIASES, f"{models.COMPARISONS_FOLDER}a.json", f"{models.COMPARISONS_FOLDER}b.json")
+    parts = dict(zip(names, [*data.split(SEPARATOR, 2), b"", b""], strict=False))
+    listed = pl.DataFrame({"key": [*parts], "md5": [hashlib.md5(part).hexdigest() for part in parts.values()]})
+    try:
+        found = models.of(listed, parts.get, name="models")
+    except DatasetError as error:
+        _assert_one_line(str(error))
+        return
+    assert found.comparisons.height + len(found.refused) == 2
+    again = models.encode(found.aliases, found.history)
+    parts[models.ALIASES] = again
+    listed = pl.DataFrame({"key": [*parts], "md5": [hashlib.md5(part).hexdigest() for part in parts.values()]})
+    assert models.of(listed, parts.get, name="models").aliases == found.aliases
+    for alias in found.aliases:
+        models.before(found, alias)
+
+
+def rounds_told(data: bytes) -> None:
+    """Two reports of rounds: each is a row or refused."""
+    parts = dict(zip(("a", "b"), [*data.split(SEPARATOR, 1), b""], strict=False))
+    root = _folder() / "retrain"
+    rows = []
+    for name, part in parts.items():
+        key = f"{tree.ROUNDS}{name}/{tree.REPORT}"
+        (root / key).parent.mkdir(parents=True, exist_ok=True)
+        (root / key).write_bytes(part)
+        rows.append((key, "document", None, None, None, len(part), hashlib.md5(part).hexdigest()))
+    listed = pl.DataFrame(rows, schema=list(MANIFEST)[: len(rows[0])], orient="row")
+    (root / manifest.NAME).write_bytes(manifest.encode(listed.match_to_schema(MANIFEST, missing_columns="insert")))
+    found, refused = rounds.read(root)
+    assert found.height + len(refused) == 2
+
+
+def memories(data: bytes) -> None:
+    """tombstones, heldout and incoming.parquet: a table of their columns, or damaged."""
+    for decode, schema in (
+        (tombstones.decode, TOMBSTONES),
+        (heldout.decode, HELDOUT),
+        (catalog_incoming.decode, INCOMING),
+    ):
+        try:
+            table = decode(data, name="it.parquet")
+        except DatasetError as error:
+            _assert_one_line(str(error))
+            continue
+        assert {*schema} >= {*table.columns}
+
+
+def structured_report(data: bytes) -> None:
+    """A report of a PACS: boxes of real numbers on named images, or a code and a sentence that repeats nothing."""
+    try:
+        found = report_reader.read(data)
+    except DicomError as error:
+        _assert_refusal(error)
+        return
+    assert found.study_uid
+    for observed in found.images:
+        assert len(observed.boxes) <= report_reader.MOST_FINDINGS
+        for box in observed.boxes:
+            assert all(map(np.isfinite, box.xyxy_px))
+
+
+def multiparted(data: bytes) -> None:
+    """A content type and a body: the one part, which lies in the body, or malformed."""
+    kind, _, body = data.partition(SEPARATOR)
+    try:
+        found = multipart.only_part(kind.decode("latin-1"), bytearray(body))
+    except multipart.MalformedError:
+        return
+    assert found in body
+    content_type, pieces, length = multipart.related([found])
+    whole = b"".join(pieces)
+    assert len(whole) == length
+    assert multipart.only_part(content_type, bytearray(whole)) == found
+
+
+def ledger(data: bytes) -> None:
+    """The ledger of `watch`: a damaged one is told in one sentence, and never takes an object for done that is not."""
+    path = _only_files("ledger", {"pacs.db": data}) / "pacs.db"
+    try:
+        with Ledger(path) as found:
+            found.counts()
+            found.held()
+            found.known("1.2.3")
+            found.count("1.2.3", 4)
+            assert found.counts()["1.2.3"] == 4
+    except (PacsError, DatasetError) as error:
+        _assert_one_line(str(error))
+
+
+def ledger_seed() -> bytes:
+    root = _only_files("ledger", {})
+    with Ledger(root / "pacs.db") as found:
+        found.count("1.2.3", 2)
+        found.record([Done("1.2.3", "1.2.3.4", "held", "a")])
+    return (root / "pacs.db").read_bytes()
+
+
+def told_names(data: bytes) -> None:
+    """The names of classes and the recipe in a model's metadata: a list of different texts, or one sentence."""
+    text = data.decode("utf-8", "replace")
+    recipe = recipes.read(text)
+    assert recipe is None or recipe.isprintable()
+    try:
+        found = names.parse(text, model="m.onnx")
+    except DetectorError as error:
+        _assert_one_line(str(error))
+        return
+    assert all(isinstance(name, str) for name in found)
+    with suppress(TaxonomyError):
+        names.match(TAXONOMY, found, names.Wishes(), model="m.onnx")
+
+
+def triton(data: bytes) -> None:
+    """What a Triton tells of a model, and what it answers: predictions of the dataset's classes, or one sentence."""
+    told, _, answer = data.partition(SEPARATOR)
+    head, _, body = answer.partition(SEPARATOR)
+    headers = {"inference-header-content-length": head.decode("latin-1")} if head else {}
+
+    def request(self: object, method: str, path: str, *_: object) -> Reply:
+        if path.endswith("/infer"):
+            return Reply(200, headers, bytearray(body))
+        return Reply(200, {}, bytearray(told))
+
+    with mock.patch("radloop.transport.Transport.request", request):
+        try:
+            found = Triton("http://127.0.0.1:1", TAXONOMY, model="m").predict(Shown("a1", _small_picture()))
+        except (DetectorError, TaxonomyError) as error:
+            _assert_one_line(str(error))
+            return
+    assert found.class_ids.min(initial=0) >= 0
+    assert found.class_ids.max(initial=0) < len(TAXONOMY)
+    assert ((found.cxcywh_norm >= 0) & (found.cxcywh_norm <= 1)).all()
+    assert ((found.confidences >= 0) & (found.confidences <= 1)).all()
+
+
+@cache
+def _small_picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(1024, dtype=np.uint16).reshape(32, 32).astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def csv_for_people(data: bytes) -> None:
+    """A cell of rejected.csv: no formula, whatever it holds, and it comes back."""
+    text = data.decode("utf-8", "replace")
+    written = spreadsheets.csv(pl.DataFrame({"a": [text], "b": ["x"]}))
+    (cell, _) = list(csv.reader(io.StringIO(written.decode(), newline="")))[1]
+    assert spreadsheets.plain(cell) == text
+    begins = cell.strip(" \t\r\n")
+    is_number = re.fullmatch(r"[+-]?[\d.]+([eE][+-]?\d+)?", cell)
+    assert is_number or not begins.startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20"))
+
+
 TARGETS: dict[str, Target] = {
     target.__name__: target
     for target in (
@@ -1023,5 +1246,18 @@ TARGETS: dict[str, Target] = {
         cvat,
         imported,
         dicom,
+        gates,
+        versions,
+        watched,
+        card,
+        aliases,
+        rounds_told,
+        memories,
+        structured_report,
+        multiparted,
+        ledger,
+        told_names,
+        triton,
+        csv_for_people,
     )
 }

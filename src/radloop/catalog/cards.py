@@ -75,9 +75,13 @@ def read(folder: Path, model: str) -> Card | None:
         return None
     try:
         formats.require_json(data := path.read_bytes(), name=str(path))
-        return msgspec.json.decode(data, type=Card)
+        card = msgspec.json.decode(data, type=Card)
     except UNDECODABLE as broken:
         raise DatasetError(f"{path} is damaged ({broken}). Promote the model again.") from broken
+    kind, _, name = card.detector.partition(":")
+    if card.model != model or (kind == "onnx" and card.md5 and ("/" in name or name in ("", ".", ".."))):
+        raise DatasetError(f"{path} is not radloop's: it names another model, or a file elsewhere. Promote it again.")
+    return card
 
 
 def require_whole(folder: Path, model: str) -> None:

@@ -68,9 +68,14 @@ def _row(key: str, data: bytes) -> dict[str, Any] | None:
     try:
         formats.require_json(data, name=key)
         report = json.loads(data)
-        return _told(key, report) if isinstance(report, dict) else None
-    except (ValueError, TypeError, AttributeError, RecursionError, NewerFormatError):
+        row = _told(key, report) if isinstance(report, dict) else None
+        pl.DataFrame([row] if row else [], schema=ROUNDS, orient="row")
+    except (
+        *(ValueError, TypeError, AttributeError, OverflowError, RecursionError),
+        *(NewerFormatError, pl.exceptions.PolarsError),
+    ):
         return None
+    return row
 
 
 def _told(key: str, report: Mapping[str, Any]) -> dict[str, Any]:
