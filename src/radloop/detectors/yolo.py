@@ -17,6 +17,7 @@ Tensor = npt.NDArray[np.float32]
 
 MAX_IOU: Final = 0.5  # of two boxes of one class; the better one stays
 _MOST_CANDIDATES: Final = 2000  # of one class, before suppression: it takes quadratic time
+_MOST_PIXELS: Final = 4096 * 4096  # of what a model takes
 _ROUNDING: Final = 1e-3  # of half-precision scores
 _PADDING: Final = 114  # the gray that YOLO trainers pad with
 ENDED: Final = 6  # x1 y1 x2 y2 confidence class: the row of a model that suppresses by itself
@@ -60,6 +61,8 @@ def check_shapes(
     fits = sizes[2] == ENDED or sizes[1] is None or sizes[1] - 4 in scores.counts
     if len(given) != 3 or sizes[0] not in (1, None) or not fits:
         raise DetectorError(f"{model} gives {_written(given)}, not {_needed(scores)}.")
+    if (pixels := (height or side_px) * (width or side_px)) > _MOST_PIXELS:
+        raise DetectorError(f"{model} takes pictures of {pixels:,} pixels, and {_MOST_PIXELS:,} are the most.")
     return Shape(channels, height or side_px, width or side_px)
 
 
