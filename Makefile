@@ -15,7 +15,7 @@ test test-fast: export OPENBLAS_NUM_THREADS := 1
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-loop test test-fast test-peers check docs format bench study faults fuzz lock release clean machine
+.PHONY: help demo demo-loop test test-fast test-peers check docs format bench study faults histories fuzz lock release clean machine
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ study: .venv-study/installed ## does a round make a better model, and which orde
 faults: $(VENV)/dev ## kill, fill, refuse and cut the power at every call of every step; writes docs/faults.md
 	$(BIN)/python tests/faults
 	$(BIN)/python tests/faults --power
+
+histories: $(VENV)/dev ## two and three machines on one store: SEEDS (10000) histories, each replayed by its seed
+	$(BIN)/python -m tests.histories --windows 1
+	$(BIN)/python -m tests.histories --seeds $(or $(SEEDS),10000)
 
 fuzz: $(VENV)/dev ## attack every reader of files for SECONDS (600) each, guided by coverage
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)

@@ -71,6 +71,7 @@ class _Ward(NamedTuple):
     files: int
     known: int  # that were not asked for again
     notes: tuple[str, ...]
+    after: str | None  # the store's manifest that it goes on from; None with --dry-run
 
 
 def ingest(options: Ingest, *, pacs: Pacs | None = None, progress: Progress = silent) -> Ingested:
@@ -96,7 +97,9 @@ def ingest(options: Ingest, *, pacs: Pacs | None = None, progress: Progress = si
         if writing:
             _beside(options.out / REFUSED_FILE, ward.refused)
             if ward.register.table.height:
-                published = publish.publish(ward.register.unit, store, prefix=manifest.INCOMING_UNIT, progress=progress)
+                published = publish.publish(
+                    ward.register.unit, store, prefix=manifest.INCOMING_UNIT, after=ward.after, progress=progress
+                )
     register, new = ward.register, [image_id for part in ward.parts for image_id in part.new]
     counts = dict(register.images(new).group_by("split").len().iter_rows())
     return Ingested(
@@ -160,8 +163,7 @@ def _take_all(options: Ingest, store: Store, pacs: Pacs | None, progress: Progre
     writing = not options.dry_run
     register = Register(options.out, jobs=options.jobs, caching=writing, progress=progress, durable=options.durable)
     register.refresh()
-    if writing:
-        register.bring(store)
+    after = register.bring(store) if writing else None
     register.require_key(store)
     parts, refused, batch, known, done = list[TakenIn](), list[Refusal](), list[Arrival](), 0, 0
     named = {}
@@ -190,7 +192,7 @@ def _take_all(options: Ingest, store: Store, pacs: Pacs | None, progress: Progre
         *_unnamed(named, register),
     )
     refusals = pl.concat([_table(refused), *(part.refused for part in parts)])
-    return _Ward(register, parts, refusals, done, known, notes)
+    return _Ward(register, parts, refusals, done, known, notes, after)
 
 
 def _table(refused: Sequence[Refusal]) -> pl.DataFrame:

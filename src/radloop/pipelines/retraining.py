@@ -94,14 +94,17 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
             return Retrained(folder, None, None, report, thresholds, why, refused, None, notes, done=writing)
 
         round_id, documents = _documents(decided, options.reviews_folder, report, classes)
+        after = target.get(f"{manifest.RETRAIN_UNIT}/{manifest.NAME}")
         if writing:
-            documents = _earlier_rounds(folder, target, stones) | documents
+            documents = _earlier_rounds(folder, target, after, stones) | documents
         built = unit.build(decided.rows, known, documents, include_held_out=rule.include_held_out)
 
         published = None
         if writing:
             yolo.write(built, folder, pictures=known.root, progress=progress, durable=durable)
-            published = publish.publish(folder, target, prefix=manifest.RETRAIN_UNIT, progress=progress)
+            published = publish.publish(
+                folder, target, prefix=manifest.RETRAIN_UNIT, after=publish.digest(after), progress=progress
+            )
         told = report, thresholds, why, refused
         return Retrained(folder, built.version, round_id, *told, published, notes, done=writing)
 
@@ -312,16 +315,15 @@ def _withheld(decided: Decided) -> bytes:
     return spreadsheets.csv(held_out.select(*said, included=pl.col("fate") != "withheld").sort("file"))
 
 
-def _earlier_rounds(folder: Path, store: Store, stones: pl.DataFrame) -> dict[str, bytes]:
+def _earlier_rounds(folder: Path, store: Store, standing: bytes | None, stones: pl.DataFrame) -> dict[str, bytes]:
     """The documents of every round before, from this disk and else from the store: no review that trained is lost.
 
-    But for reviews of what was forgotten elsewhere.
+    But for reviews of what was forgotten elsewhere. standing: the manifest of the store's unit.
     """
     found = {key: (folder / key).read_bytes() for key in _round_keys(manifest.read(folder)) if (folder / key).is_file()}
     unit = manifest.RETRAIN_UNIT
-    data = store.get(f"{unit}/{manifest.NAME}")
     with suppress(DatasetError):  # a damaged manifest leads nowhere; publishing says so and replaces it
-        for key in _round_keys(manifest.decode(data, name=unit) if data else None):
+        for key in _round_keys(manifest.decode(standing, name=unit) if standing else None):
             if key not in found and (document := store.get(f"{unit}/{key}")) is not None:
                 found[key] = document
     images = {key: documents.plain(data) or {} for key, data in found.items() if not key.endswith(f"/{tree.REPORT}")}

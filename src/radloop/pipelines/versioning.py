@@ -113,8 +113,9 @@ def rollback(options: Rollback, *, now: datetime | None = None, progress: Progre
         store.preflight()
         here = manifest.read(into)
         taken_up = store.get(f"{_UNIT}/{layout.MARKER}") is not None  # by a rollback that was cut off, perhaps
-        brought = None
+        brought, after = None, None
         if not (taken_up and here is not None and manifest.version(here).startswith(options.data)):
+            after = publish.digest(store.get(f"{_UNIT}/{manifest.NAME}"))
             content = _as_of_now(store, options.data)
             brought = pull.pull(
                 store, into, earlier=content, dry_run=options.dry_run, durable=durable, progress=progress
@@ -123,7 +124,7 @@ def rollback(options: Rollback, *, now: datetime | None = None, progress: Progre
         keep = Keep(now or datetime.now(UTC), len(kept.read(store, _UNIT).kept) + 1, ROLLBACK)
         done = None
         if writing:
-            done = publish.publish(into, store, allow_shrink=True, versions=keep, progress=progress)
+            done = publish.publish(into, store, allow_shrink=True, versions=keep, after=after, progress=progress)
             note(store, _UNIT, into, durable=durable)
     return RolledBack(manifest.version(here), into, brought, done)
 

@@ -152,7 +152,7 @@ class _Rounds:
         heard = recipes.say(observer.detector, [str(observer.recipe)], said=self._options.model_recipe)
         self._journal.write("start", pacs=address, detector=model, recipe=str(observer.recipe), notes=list(heard))
         try:
-            self._delivery.publish(bring=True)
+            self._delivery.publish()
             while self._round() or not options.once:
                 if self._stop.wait(0 if options.once else self._options.poll_seconds):
                     break

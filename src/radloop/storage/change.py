@@ -110,6 +110,7 @@ class Change:
     unlisted: tuple[str, ...]  # in no manifest: left alone
     unverified: int  # of the unchanged, those that the store keeps no MD5 of
     unfinished: bool  # an earlier publish did not end
+    owing: bytes | None = None  # the journal of that publish
     keeping: Keeping = Keeping()
 
     @property

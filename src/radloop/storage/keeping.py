@@ -18,7 +18,7 @@ import polars as pl
 
 from radloop import manifest, tree
 from radloop.catalog import changes, history, version
-from radloop.catalog.history import Changed, Entry, History, Objects
+from radloop.catalog.history import Changed, Entry, History, Kept, Objects
 from radloop.errors import DatasetError
 from radloop.storage import shrinking
 from radloop.storage.change import Keeping, Row, Stored
@@ -86,9 +86,11 @@ class Standing:
     def history(self) -> History:
         """The history; without its last entry where that is of a publish that did not come to its manifest."""
         told = history.decode(self.get(history.NAME), name=history.NAME)
-        if not (self.unfinished and told.entries and told.entries[-1].version != self.version):
-            return told
         entries = told.entries[:-1]
+        before = {told.entries[-1].previous, *(entry.version for entry in entries)} if told.entries else set()
+        # a version that is nowhere in it came to its manifest, and another publish took its entry away
+        if not (self.unfinished and self.version in before and told.entries[-1].version != self.version):
+            return told
         known = {entry.version for entry in entries}
         return History(entries=entries).keeping({one: kept for one, kept in told.kept.items() if one in known})
 
@@ -97,7 +99,7 @@ def grown(standing: Standing, root: Path, table: pl.DataFrame, keep: Keep) -> Pl
     """The history with the version in the folder `root`, whose manifest is `table`, as its last."""
     told, new = standing.history, manifest.version(table)
     kept, made = dict(told.kept), dict[str, bytes]()
-    if keep.number and (new not in kept or kept[new].manifest != hashlib.md5(manifest.encode(table)).hexdigest()):
+    if keep.number and not (new in kept and _is_kept(standing, new, kept[new], table)):
         packed = history.objects(table, _documents(root, table))
         kept[new], made = packed.kept, packed.by_key(new)
     entries = told.entries
@@ -105,6 +107,12 @@ def grown(standing: Standing, root: Path, table: pl.DataFrame, keep: Keep) -> Pl
         was = tuple(sorted({one for entry in entries if entry.version == new for one in entry.was}))
         entries += (_entry(standing, root, table, keep, was),)
     return Planned(History(entries=entries).keeping(kept).newest(keep.number), made)
+
+
+def _is_kept(standing: Standing, new: str, kept: Kept, table: pl.DataFrame) -> bool:
+    """Whether the store has the two objects of this very version: where two loads met, one may have removed them."""
+    own = hashlib.md5(manifest.encode(table)).hexdigest()
+    return kept.manifest == own and standing.versions.keys() >= {*kept.keys(new)}
 
 
 def _documents(root: Path, table: pl.DataFrame) -> dict[str, bytes]:

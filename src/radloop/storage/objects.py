@@ -12,6 +12,7 @@ Everything is idempotent, and the second run begins by reading what the first on
 """
 
 import hashlib
+import secrets
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -25,6 +26,7 @@ from radloop import manifest
 from radloop.catalog.history import NAME as HISTORY
 from radloop.errors import DatasetError, StoreError
 from radloop.progress import Parts, Progress, silent
+from radloop.storage import overtaking
 from radloop.storage.change import Change, Outcome, Stored, Transfers
 from radloop.storage.layout import JOURNAL, MARKER, key_in, of_versions, within
 from radloop.storage.quickest import Arrived, Sender, ignored
@@ -125,18 +127,21 @@ class ObjectStore(ABC):
 
         commit = _Commit(self, change, progress)
         keeping = change.keeping
+        commit.require_quiet()
         commit.put(JOURNAL, commit.journal)
         if keeping.before is not None:
             commit.put(HISTORY, keeping.before)
         for key, data in keeping.objects.items():
             commit.put(key, data)
         listing = commit.send((*change.new, *keeping.pictures), {**change.listing, **keeping.listing})
+        commit.require_alone(change.standing)
         commit.put(MARKER, _MARKER_TEXT)
         commit.send(change.changed, listing)
         commit.require_alone(change.standing)
         if keeping.history is not None and keeping.changes_history:
             commit.put(HISTORY, keeping.history)
         commit.put(manifest.NAME, change.manifest_file)
+        commit.require_not_overtaken()
         commit.require_alone(change.manifest_file)
         self.delete(change.prefix, (*change.gone, *keeping.gone))
         commit.require_alone(change.manifest_file)
@@ -149,7 +154,7 @@ class _Commit:
     """One commit: sends until the store shows it, counts what was sent, and notices another publisher."""
 
     def __init__(self, store: ObjectStore, change: Change, progress: Progress) -> None:
-        self.journal = manifest.encode(change.journal)
+        self.journal = _signed(change.journal)
         self._carried: list[str] = []
         self._kept = 0  # pictures that no file of the new version shows, copied
         self._store = store
@@ -179,6 +184,8 @@ class _Commit:
         """Send `keys` until the listing shows every one with its size and MD5; the listing that shows it."""
         missing, no_source, outcome, attempt = list(keys), set[str](), Outcome(), 0
         while missing and attempt < _TRIES:
+            if attempt:
+                self.require_alone(self._change.standing)  # what is missing may be what another one has put there
             if outcome.error:
                 time.sleep(max(attempt, 1))  # what has just failed needs a moment
             outcome = self._send_once(missing, listing, no_source)
@@ -251,6 +258,44 @@ class _Commit:
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
 
+    def require_quiet(self) -> None:
+        """Raise StoreError where another publish has begun, or ended, since the store was looked at."""
+        change = self._change
+        journal, listed = (self._store.get(key_in(change.prefix, name)) for name in (JOURNAL, manifest.NAME))
+        if (journal, listed) != (change.owing, change.standing):
+            raise self._not_alone()
+
+    def require_not_overtaken(self) -> None:
+        """Raise StoreError where another publish began and ended between the last look and the manifest's write.
+
+        Nobody was told to wait for the version that it published, and what it holds out would be forgotten, so that
+        version is the current one again, and this one never was.
+        """
+        change = self._change
+        if self._store.get(key_in(change.prefix, JOURNAL)) == self.journal:
+            return
+        overtaken = overtaking.find(change, self._store)
+        if overtaken is None:
+            return
+        self.put(HISTORY, overtaken.history)
+        self.put(manifest.NAME, overtaken.manifest_file)
+        self._store.delete(change.prefix, overtaken.ours)
+        shown = within(self._store.list(change.prefix))
+        if not all(row.key in shown and shown[row.key].holds(row) for row in overtaken.rows):
+            self.put(JOURNAL, _signed(change.journal))
+            self.put(MARKER, _MARKER_TEXT)
+        raise StoreError(
+            f"{self._store.address}: version {overtaken.version} was published there from elsewhere in the very moment "
+            "in which this one would have been, and it stands. Run `radloop transform` with this --store, which "
+            "continues it, and load again; where it says that a publish is unfinished, first `radloop load` there."
+        )
+
+    def _not_alone(self) -> StoreError:
+        return StoreError(
+            f"{self._store.address}: another load was at work there at the same time. "
+            "Run the same command again when nobody else does."
+        )
+
     def require_alone(self, standing: bytes | None) -> None:
         """Raise StoreError where the journal is no longer ours, or the manifest not the one that is `standing`.
 
@@ -262,12 +307,20 @@ class _Commit:
         if journal == self.journal and listed == standing:
             return
         both = pl.concat([self._change.journal, _rows_in(journal)]).unique("key", keep="first")
-        self.put(JOURNAL, manifest.encode(both))
-        self.put(MARKER, _MARKER_TEXT)
-        raise StoreError(
-            f"{self._store.address}: another load was at work there at the same time. "
-            "Run the same command again when nobody else does."
-        )
+        theirs = _signed(both)
+        for _ in range(_TRIES):  # who has just ended may take them away once
+            self.put(JOURNAL, theirs)
+            self.put(MARKER, _MARKER_TEXT)
+            if self._store.get(key_in(prefix, JOURNAL)) is not None:
+                break
+        raise self._not_alone()
+
+
+def _signed(rows: pl.DataFrame) -> bytes:
+    """A journal with these rows that nobody else writes: where two owe the same, each must know its own."""
+    signature = {"key": MARKER, "kind": "document", "bytes": len(_MARKER_TEXT), "md5": secrets.token_hex(16)}
+    row = pl.DataFrame([signature]).match_to_schema(MANIFEST, missing_columns="insert", integer_cast="upcast")
+    return manifest.encode(pl.concat([rows.filter(pl.col("key") != MARKER), row]))
 
 
 def _rows_in(journal: bytes | None) -> pl.DataFrame:

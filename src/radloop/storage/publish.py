@@ -70,6 +70,7 @@ class _Held(NamedTuple):
     """What a store holds of a unit before a publish."""
 
     manifest_file: bytes | None
+    journal: bytes | None
     last: pl.DataFrame  # what its manifest lists
     owed: pl.DataFrame  # and what the journal of a publish that did not end lists
     listing: Mapping[str, Stored]
@@ -177,9 +178,14 @@ def prune(
     )
 
 
+def digest(manifest_file: bytes | None) -> str:
+    """How `after` names a manifest, or that there is none."""
+    return hashlib.md5(manifest_file).hexdigest() if manifest_file else ""
+
+
 def _refuse_overtaken(manifest_file: bytes, held: _Held, after: str, place: str) -> None:
     """Raise StoreError where the store holds neither this manifest nor the one that it was made to follow."""
-    standing, own = (hashlib.md5(data).hexdigest() if data else "" for data in (held.manifest_file, manifest_file))
+    standing, own = digest(held.manifest_file), digest(manifest_file)
     if standing not in (after, own):
         raise StoreError(
             f"{place}: somebody else has published there in the meantime. Nothing was written; run the same command "
@@ -266,6 +272,7 @@ def _look(store: Store, prefix: str) -> _Held:
     listing = store.list(prefix)
     return _Held(
         manifest_file=held,
+        journal=journal,
         last=last,
         owed=owed,
         listing=within(listing),
@@ -328,6 +335,7 @@ def _compare(
         unlisted=tuple(sorted(held.listing.keys() - rows.keys() - owed - cut)),
         unverified=unverified,
         unfinished=held.unfinished,
+        owing=held.journal,
     )
 
 

@@ -19,7 +19,7 @@ from radloop.engines import Local
 from radloop.errors import DatasetError, SourceError
 from radloop.progress import Progress, silent
 from radloop.sources import formats, raw
-from radloop.storage import Store, layout, pull
+from radloop.storage import Store, layout, publish, pull
 from radloop.words import HELD_OUT
 
 # in OUT/cache: what was measured of the dataset's pictures, here and by `transform`
@@ -146,16 +146,18 @@ class Register:
         every = pl.concat([known, unlabelled.images(self.table).join(known, on="image_id", how="anti")])
         return every.filter(pl.col("image_id").is_in(list(image_ids))).sort("image_id")
 
-    def bring(self, store: Store) -> None:
+    def bring(self, store: Store) -> str:
         """Take over from the store what came in elsewhere (`ingest` there), so that a publish takes none of it away.
 
-        Raises DatasetError where an image has another picture there, or was forgotten there and still lies here.
+        Returns which manifest it has gone by, for `publish(after=…)`. Raises DatasetError where an image has another
+        picture there, or was forgotten there and still lies here; StoreError where a publish from elsewhere is in
+        progress there, or was cut off, and what it lists cannot be had yet.
         """
         prefix = manifest.INCOMING_UNIT
         self._forget_as(store)
         data = store.get(f"{prefix}/{manifest.NAME}")
-        if data is None or store.get(f"{prefix}/{layout.MARKER}") is not None:
-            return  # of a publish that was cut off, what it was to bring lies here
+        if data is None:
+            return publish.digest(data)
         listed = manifest.decode(data, name=f"{store.address}/{prefix}/{manifest.NAME}")
         away = listed.filter(kind="image")
         missing = away.join(self.table, on="image_id", how="anti")
@@ -166,13 +168,22 @@ class Register:
                 f"image {other['image_id'][0]} came in here and in {store.address} with two pictures. Give the files "
                 f"of one side other names, and move {self.unit} away before you ingest again."
             )
-        if missing.is_empty():
-            return
-        wanted = pl.concat([missing, listed.filter(key=tree.INCOMING)])
-        cache = self._caches / "incoming"
+        if not missing.is_empty():
+            self._take_over(store, listed, missing)
+        return publish.digest(data)
+
+    def _take_over(self, store: Store, listed: pl.DataFrame, missing: pl.DataFrame) -> None:
+        """Bring pictures that a manifest of the store lists (`missing`), and their rows."""
+        prefix, cache = manifest.INCOMING_UNIT, self._caches / "incoming"
+        cut_off = store.get(f"{prefix}/{layout.MARKER}") is not None
+        told = store.get(f"{prefix}/{tree.INCOMING}") if cut_off else None  # it may be ahead of the manifest
+        wanted = missing if cut_off else pl.concat([missing, listed.filter(key=tree.INCOMING)])
         paths = pull.fetch(store, layout.rows_of(wanted), cache, prefix=prefix, progress=self._progress)
-        theirs = unlabelled.decode(paths[tree.INCOMING].read_bytes(), name=f"{store.address}/{prefix}")
+        data = (told or b"") if cut_off else paths[tree.INCOMING].read_bytes()
+        theirs = unlabelled.decode(data, name=f"{store.address}/{prefix}")
         theirs = theirs.filter(pl.col("image_id").is_in(missing["image_id"].implode()))
+        if theirs.height < missing["image_id"].n_unique():
+            layout.require_quiet(store, prefix)
         arrivals = [
             Arrival(image_id, paths[key].read_bytes(), NEVER)
             for image_id, key in missing.select("image_id", "key").iter_rows()

@@ -193,6 +193,7 @@ def switch(places: Places, unit: Unit, prepared: Path, *, progress: Progress) ->
             allow_shrink=True,
             purged=frozenset(unit.gone),
             versions=earlier.read(root),
+            after=None if places.manifest_md5(unit) is None else unit.before,
             progress=progress,
         )
         return

@@ -94,16 +94,16 @@ class Delivery:
         self._record(batch, taken, ours)
         self._tell(batch, splits, told)
 
-    def publish(self, *, bring: bool = False) -> None:
-        """Bring the unit to the store, where it is not there yet; with `bring` take over first what the store has."""
+    def publish(self) -> None:
+        """Bring the unit to the store, where it is not there yet, with what came in elsewhere since."""
 
         def publishing() -> None:
             with files.locked(self._options.out, durable=self._options.durable):
                 self._register.refresh()
-                if bring:
-                    self._register.bring(self._store)
+                after = self._register.bring(self._store)
                 if self._register.table.height:
-                    publish.publish(self._register.unit, self._store, prefix=manifest.INCOMING_UNIT, progress=silent)
+                    unit, prefix = self._register.unit, manifest.INCOMING_UNIT
+                    publish.publish(unit, self._store, prefix=prefix, after=after, progress=silent)
 
         if self._unpublished:
             self._observer.patience(publishing)
