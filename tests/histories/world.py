@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import secrets
 import shutil
 import time
@@ -100,6 +101,8 @@ class World:
             if number == 3:  # one that is held out, under another name and turned over
                 held = Image.open(sorted((every / "train").iterdir())[7]).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
                 held.save(folder / "mirrored.png")
+            for path in folder.iterdir():
+                os.utime(path, (NOON.timestamp(), NOON.timestamp()))  # when it was taken
 
     def _extracted(self, machine: int) -> State:
         root = self.out(machine)
