@@ -10,10 +10,7 @@ from radloop.parts import DryRun, FeedbackFolder, Json, ReviewsFolder, Stored
 
 @dataclass(frozen=True, kw_only=True)
 class Backup(Json, DryRun, ReviewsFolder, FeedbackFolder, Stored):
-    """Keep a copy of OUT elsewhere, of which each run sends only what is new. Everything is verified.
-
-    Raw sources, exports and caches are left out: they are made again.
-    """
+    """Copy OUT elsewhere, verified; each run sends only what is new. Raw sources and caches are left out."""
 
     to: Annotated[str, About("Where to: a folder, or an rclone remote (name:container).", argument="TO")]
     encrypt_to: tuple[str, ...] = option(
@@ -32,10 +29,7 @@ class Backup(Json, DryRun, ReviewsFolder, FeedbackFolder, Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class Restore(Json, DryRun, Stored):
-    """Bring OUT back from a backup, verified; it must be empty, and nothing is overwritten.
-
-    What was forgotten since, by the tombstones of the store and of later backups, is taken away again.
-    """
+    """Bring OUT, which must be empty, back from a backup, verified. What was forgotten since stays forgotten."""
 
     from_: Annotated[str, About("Where from: the folder or rclone remote of `radloop backup`.", argument="FROM")]
     identity: Path | None = option(

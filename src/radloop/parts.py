@@ -168,7 +168,13 @@ class Capacity(Step):
     )
     p99_ms: float | None = option(
         None,
-        About("With --find-capacity: milliseconds that 99 % of requests must keep.", shown="none", ours=False, gt=0),
+        About(
+            "With --find-capacity: milliseconds that 99 % of requests must keep.",
+            shown="none",
+            ours=False,
+            gt=0,
+            le=3_600_000,
+        ),
     )
     max_minutes: float = option(
         60.0, About("With --find-capacity: minutes that it may take at most.", ours=False, gt=0, le=10_080)
