@@ -46,7 +46,6 @@ def test_a_folder_without_a_report_has_none(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param({"schema_version": 2}, id="another version"),
         pytest.param({"looked_at": "2026-11-30T12:00:00"}, id="a time without a zone"),
         pytest.param({"figures": [{"figure": "mean"}]}, id="a figure without its kind"),
     ],
@@ -55,4 +54,10 @@ def test_a_report_that_is_not_whole_is_refused(tmp_path, change):
     told = json.loads(monitor.encode(REPORT)) | change
     (tmp_path / monitor.NAME).write_text(json.dumps(told))
     with pytest.raises(DatasetError, match="radloop monitor"):
+        monitor.read(tmp_path)
+
+
+def test_a_report_of_a_newer_radloop_is_refused(tmp_path):
+    (tmp_path / monitor.NAME).write_text(json.dumps(json.loads(monitor.encode(REPORT)) | {"schema_version": 2}))
+    with pytest.raises(DatasetError, match="newer radloop"):
         monitor.read(tmp_path)

@@ -40,5 +40,7 @@ def _written(found: re.Match[str]) -> str:
 
 
 def _as_utf16(found: re.Match[str]) -> str:
+    if "\ud800" <= found[0] <= "\udfff":
+        return "\ufffd"  # half of a character: no reader of JSON has to take it
     units = found[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
