@@ -1,6 +1,7 @@
 """What a terminal gets of texts that somebody else wrote."""
 
 import json
+import re
 import subprocess
 import sys
 import unicodedata
@@ -42,7 +43,7 @@ def test_any_text_is_one_line_that_nothing_in_it_can_move(text):
 def test_json_says_the_same_and_moves_nothing(value):
     document = json.dumps(value, indent=2, ensure_ascii=False)
     shown = visible.in_json(document)
-    assert json.loads(shown) == json.loads(json.dumps(value))
+    assert json.loads(shown) == json.loads(re.sub("[\ud800-\udfff]", "\ufffd", document))
     assert not obeyed(shown)
     assert isinstance(shown.encode(), bytes)
 
