@@ -81,7 +81,10 @@ def test_comparison_that_was_changed_is_refused_and_the_rest_stays(tmp_path):
     assert told.refused == ("comparisons/c2.json", "comparisons/c3.json")
 
 
-@pytest.mark.parametrize("data", [b"{", b"[]", b'{"aliases": {"champion": 3}, "history": []}'], ids=str)
+SURROGATE = b'{"aliases": {"champion": {"model": "\\ud800"}}, "history": []}'
+
+
+@pytest.mark.parametrize("data", [b"{", b"[]", b'{"aliases": {"champion": 3}, "history": []}', SURROGATE], ids=str)
 def test_damaged_aliases_stop_the_reader_and_name_the_way_out(data, tmp_path):
     with pytest.raises(DatasetError, match="Move the folder away"):
         models.read(unit(tmp_path, aliases=data))

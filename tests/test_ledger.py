@@ -6,6 +6,7 @@ import stat
 import pytest
 
 from radloop.dicom.quarantine import HELD
+from radloop.errors import DatasetError
 from radloop.pacs import ledger
 from radloop.pacs.ledger import Done, Ledger, Planned
 
@@ -96,3 +97,51 @@ def test_forgotten_image_is_in_no_byte_of_it_and_its_study_is_still_counted(tmp_
     data = b"".join(one.read_bytes() for one in tmp_path.iterdir())
     assert b"a" * 32 not in data
     assert b"1.1.1" not in data.replace(b"1.1.2", b"")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda data: b"SQLite" + data[6:][::-1], id="another file"),
+        pytest.param(lambda data: data[:5000], id="cut off"),
+        pytest.param(lambda data: data.replace(b"study_uid TEXT", b"stady_uid TEXT"), id="other columns"),
+        pytest.param(lambda data: data[:4096] + b"\xff" * 4096 + data[8192:], id="a page of ones"),
+        pytest.param(lambda data: data.replace(b'["1.2.3', b'["1.2\xff3'), id="text that is not UTF-8"),
+        pytest.param(lambda data: data.replace(b'["1.2.3', b'{"1.2.3'), id="images that are no list"),
+    ],
+)
+def test_damaged_database_is_told_in_one_sentence_with_the_way_out(path, damage):
+    with Ledger(path) as made:
+        made.record([Done("1.2", "1.2.3", "image", "a1")])
+        made.count("1.2", 1)
+        made.plan(FIRST)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DatasetError, match=r"pacs\.db is damaged \(.+\)\. Move it away .+asked of the PACS again"):
+        _ask(path)
+
+
+def _ask(path):
+    with Ledger(path) as asked:
+        asked.counts()
+        asked.known("1.2")
+        asked.held()
+        asked.reports("1.2", "yolo 1")
+
+
+def test_a_database_that_another_holds_is_not_called_damaged(path):
+    with Ledger(path) as first, Ledger(path) as second, first.together():
+        second._database.execute("PRAGMA busy_timeout=1")
+        with pytest.raises(DatasetError, match="cannot be read or written"):
+            second.count("1.2", 1)
+
+
+def test_an_error_of_the_caller_stays_its_own_and_undoes_the_step(path):
+    def step(made):
+        with made.together():
+            made.count("1.2", 1)
+            raise ValueError
+
+    with Ledger(path) as made:
+        with pytest.raises(ValueError):  # noqa: PT011
+            step(made)
+        assert made.counts() == {}

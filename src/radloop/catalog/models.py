@@ -169,6 +169,7 @@ def _aliases(data: bytes | None, *, name: str) -> tuple[dict[str, str], Iterable
             for row in told["history"]
         ]
         pl.DataFrame(history, schema=HISTORY, orient="row")
+        "".join(text for pair in aliases.items() for text in pair).encode()  # a lone surrogate can be named in no file
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError, pl.exceptions.PolarsError) as broken:
         raise DatasetError(
             f"{name} is damaged, so that nobody knows which model is in use ({broken!r}). Move the folder away, and "

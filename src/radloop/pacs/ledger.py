@@ -12,7 +12,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
+import msgspec
+
 from radloop.dicom.quarantine import HELD
+from radloop.errors import UNDECODABLE, DatasetError
 
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS studies (study_uid TEXT PRIMARY KEY, objects INTEGER);
@@ -26,6 +29,17 @@ CREATE TABLE IF NOT EXISTS reports (
 _FORGET_STUDIES: Final = """
 DELETE FROM studies WHERE study_uid IN (SELECT study_uid FROM objects WHERE image_id = ? AND outcome = ?)
 """
+# {table: its columns}, as they were from the first release on.
+_COLUMNS: Final = {
+    "studies": ["study_uid", "objects"],
+    "objects": ["study_uid", "sop_instance_uid", "outcome", "image_id"],
+    "reports": ["study_uid", "model", "number", "images", "outcome"],
+}
+# What hinders a sound database: a full disk, a lock, rights.
+_HINDERED: Final = {
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR),
+    *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
+}
 _END: Final = "UPDATE reports SET outcome = ? WHERE study_uid = ? AND model = ? AND number = ?"
 
 
@@ -54,9 +68,15 @@ class Ledger:
         """Open it, or make it, for its owner alone."""
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._lock = threading.RLock()
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {_TABLES}")
+        self._path, self._lock = path, threading.RLock()
+        with _in_a_sentence(path):
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            try:
+                self._database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {_TABLES}")
+                _require_sound(self._database)
+            except BaseException:
+                self._database.close()
+                raise
 
     def __enter__(self) -> Self:
         """Nothing more is opened."""
@@ -69,41 +89,47 @@ class Ledger:
     @contextmanager
     def together(self) -> Iterator[None]:
         """All that is written within, or nothing of it."""
-        with self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
+        with self._asked() as database:
+            database.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                database.execute("COMMIT")
             except BaseException:
-                self._database.execute("ROLLBACK")
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
                 raise
-            self._database.execute("COMMIT")
+
+    @contextmanager
+    def _asked(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, _in_a_sentence(self._path):
+            yield self._database
 
     def counts(self) -> dict[str, int]:
         """{study: how many objects it had when all of them were done}."""
-        with self._lock:
-            return dict(self._database.execute("SELECT study_uid, objects FROM studies"))
+        with self._asked() as database:
+            return dict(database.execute("SELECT study_uid, objects FROM studies"))
 
     def count(self, study_uid: str, objects: int) -> None:
         """All objects of a study are done, so many."""
-        with self._lock:
-            self._database.execute("REPLACE INTO studies VALUES (?, ?)", (study_uid, objects))
+        with self._asked() as database:
+            database.execute("REPLACE INTO studies VALUES (?, ?)", (study_uid, objects))
 
     def known(self, study_uid: str) -> set[str]:
         """The objects of a study that are done."""
-        with self._lock:
-            rows = self._database.execute("SELECT sop_instance_uid FROM objects WHERE study_uid = ?", (study_uid,))
+        with self._asked() as database:
+            rows = database.execute("SELECT sop_instance_uid FROM objects WHERE study_uid = ?", (study_uid,))
             return {uid for (uid,) in rows}
 
     def record(self, done: Iterable[Done]) -> None:
         """Objects that are done."""
         rows = [(one.study_uid, one.sop_instance_uid, one.outcome, one.image_id) for one in done]
-        with self._lock:
-            self._database.executemany("REPLACE INTO objects VALUES (?, ?, ?, ?)", rows)
+        with self._asked() as database:
+            database.executemany("REPLACE INTO objects VALUES (?, ?, ?, ?)", rows)
 
     def held(self) -> set[str]:
         """The ids of the images that wait for a person."""
-        with self._lock:
-            rows = self._database.execute("SELECT image_id FROM objects WHERE outcome = ?", (HELD,))
+        with self._asked() as database:
+            rows = database.execute("SELECT image_id FROM objects WHERE outcome = ?", (HELD,))
             return {image_id for (image_id,) in rows}
 
     def look_again(self, image_ids: Collection[str]) -> None:
@@ -127,14 +153,15 @@ class Ledger:
                     taken += 1
                 self._database.execute("DELETE FROM objects WHERE image_id = ?", (image_id,))
         if taken:  # a database keeps the bytes of what is deleted
-            self._database.execute("VACUUM")
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with self._asked() as database:
+                database.execute("VACUUM")
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return taken
 
     def _take_from_reports(self, uid: str, study_uid: str) -> None:
         question = "SELECT model, number, images FROM reports WHERE study_uid = ?"
         for model, number, images in self._database.execute(question, (study_uid,)).fetchall():
-            left = json.dumps([one for one in json.loads(images) if one != uid])
+            left = json.dumps([one for one in _uids(images) if one != uid])
             which = (left, study_uid, model, number)
             self._database.execute(
                 "UPDATE reports SET images = ? WHERE study_uid = ? AND model = ? AND number = ?", which
@@ -143,27 +170,64 @@ class Ledger:
     def reports(self, study_uid: str, model: str) -> list[tuple[Planned, bool]]:
         """The reports of a model in a study, in the order of their numbers, and whether each was stored or given up."""
         question = "SELECT number, images, outcome FROM reports WHERE study_uid = ? AND model = ? ORDER BY number"
-        with self._lock:
-            rows = self._database.execute(question, (study_uid, model)).fetchall()
-        return [
-            (Planned(study_uid, model, number, tuple(json.loads(images))), bool(end)) for number, images, end in rows
-        ]
+        with self._asked() as database:
+            rows = database.execute(question, (study_uid, model)).fetchall()
+            return [(Planned(study_uid, model, number, _uids(images)), bool(end)) for number, images, end in rows]
 
     def plan(self, report: Planned) -> None:
         """A report that will be stored, before it is: after a kill it speaks of the same images."""
         values = (report.study_uid, report.model, report.number, json.dumps(report.images))
-        with self._lock:
-            self._database.execute("INSERT INTO reports VALUES (?, ?, ?, ?, NULL)", values)
+        with self._asked() as database:
+            database.execute("INSERT INTO reports VALUES (?, ?, ?, ?, NULL)", values)
 
     def end(self, report: Planned, outcome: str) -> None:
         """A report that was stored, or refused for good."""
         which = (outcome, report.study_uid, report.model, report.number)
-        with self._lock:
-            self._database.execute(_END, which)
+        with self._asked() as database:
+            database.execute(_END, which)
 
 
 def count_of(path: Path, image_ids: Collection[str]) -> int:
     """How many objects of a database that nobody writes to are these images; nothing is written."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as database:
+    address = f"{path.absolute().as_uri()}?immutable=1"
+    with _in_a_sentence(path), closing(sqlite3.connect(address, uri=True)) as database:
         rows = database.execute("SELECT image_id FROM objects WHERE image_id IS NOT NULL")
         return sum(image_id in image_ids for (image_id,) in rows)
+
+
+def _uids(told: str) -> tuple[str, ...]:
+    try:
+        return tuple(msgspec.json.decode(told, type=list[str]))
+    except UNDECODABLE as broken:
+        raise sqlite3.DatabaseError("images of a report that cannot be read") from broken
+
+
+def _require_sound(database: sqlite3.Connection) -> None:
+    """Raises sqlite3.DatabaseError where a page is damaged, or a table is another's."""
+    (told,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if told != "ok":
+        raise sqlite3.DatabaseError(told)
+    for table, columns in _COLUMNS.items():
+        found = [name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")]
+        if found != columns:
+            raise sqlite3.DatabaseError(f"table {table} has the columns {', '.join(found)}")
+
+
+@contextmanager
+def _in_a_sentence(path: Path) -> Iterator[None]:
+    """Raises DatasetError where the database cannot be asked: it is damaged, or something hinders it."""
+    try:
+        yield
+    except sqlite3.IntegrityError:  # the caller's: a report that is planned twice
+        raise
+    except sqlite3.Error as error:
+        # the lower byte is the kind; what Python's own module says of a row has no code
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _HINDERED:
+            raise DatasetError(
+                f"{path} cannot be read or written ({error}). Is the disk full, or the file another user's? Then run "
+                "the same command again."
+            ) from error
+        raise DatasetError(
+            f"{path} is damaged ({error}). Move it away with its -wal and -shm, and run the same command again: what "
+            "it held is asked of the PACS again, and ends in the same files and reports."
+        ) from error
