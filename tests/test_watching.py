@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sys
+import threading
 
 import numpy as np
 import pydicom
@@ -25,6 +26,7 @@ from radloop.errors import (
     MisreadDetectorError,
     PacsError,
     SourceError,
+    TransientDetectorError,
     UsageError,
 )
 from radloop.feedback import records
@@ -34,6 +36,7 @@ from radloop.pipelines import watching
 from radloop.pipelines.studies import observing
 from radloop.predictions import Predictions
 from radloop.recipe import Recipe
+from radloop.simulation import stopping
 from radloop.storage import publish
 from taxonomies import VINDR
 from watched_pacs import SMALL, Sure, build, feedback, linked, log, radiograph, reports, same_study, watch
@@ -230,6 +233,23 @@ def test_a_signal_ends_the_run_after_the_studies_at_hand(out):
     assert 0 < done.images < 20
     assert done.written == done.reports == done.images
     assert watch(out, pacs).images == 20 - done.images
+
+
+def test_a_signal_does_not_wait_for_a_detector_that_never_answers(out, monkeypatch):
+    monkeypatch.setattr(stopping, "_GRACE_SECONDS", 0.01)
+    given_up = threading.Event()
+
+    def never(picture):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert given_up.wait(60), "nobody gave the detector up"
+        raise TransientDetectorError("it was given up", kind="timeout")
+
+    detector, pacs = Sure(never), MemoryPacs(radiograph(1))
+    detector.give_up = given_up.set
+    done = watch(out, pacs, detector=detector, once=False)
+    assert done.stopped
+    assert done.written == 0
+    assert watch(out, pacs).written == 1
 
 
 def test_a_study_that_still_grows_is_not_taken_yet(out):

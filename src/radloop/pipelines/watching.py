@@ -7,7 +7,7 @@ Threads look at studies (`studies.observing`) while the main one writes what was
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -98,7 +98,8 @@ def watch(
         register.require_key(store)
         pseudonyms = Pseudonyms.open(options.out)
         enter(files.locked(options.out / FOLDER / _OWN))
-        enter(stopping.by_signals(stop))
+        at_hand: list[Detector] = []
+        enter(stopping.by_signals(stop, lambda: _give_up(at_hand)))
         journal = enter(Journal(options.watch_log, run_id))
         pacs = pacs or Client.of(options.pacs, options.pacs_auth)
         ledger = enter(Ledger(_ledger(options, pseudonyms, pacs)))
@@ -108,6 +109,7 @@ def watch(
             made = detector or patience(partial(_detector, options, register.known.taxonomy, stop))
         except Stopped:
             return _summary(options, run_id, pacs.address, options.detector, tally, stopped=True)
+        at_hand.append(made)
         recipe = _recipe(options, register.known.recipe)
         observer = Observer(
             pacs=pacs,
@@ -246,6 +248,12 @@ def _detector(options: Watch, classes: Taxonomy, stop: threading.Event) -> Detec
         triton_url=options.triton_url,
         stop=stop,
     )
+
+
+def _give_up(at_hand: Sequence[Detector]) -> None:
+    """Who stops a run is not kept for as long as a request may take: its study is looked at again by the next."""
+    for detector in at_hand:
+        getattr(detector, "give_up", lambda: None)()
 
 
 def _recipe(options: Watch, of_dataset: str | None) -> Recipe:

@@ -3,14 +3,20 @@
 import queue
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
+
+_GRACE_SECONDS: Final = 5.0  # that whatever is at hand has when a run is stopped
 
 
 @contextmanager
-def by_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and Ctrl-C set `stop`; a second one ends the process as if nobody had listened."""
+def by_signals(stop: threading.Event, late: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """SIGTERM and Ctrl-C set `stop`; a second one ends the process as if nobody had listened.
+
+    `late` is called where the run still goes on five seconds later: it ends what the run waits for.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may listen to signals
         return
@@ -19,8 +25,13 @@ def by_signals(stop: threading.Event) -> Iterator[None]:
     arrived: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def follow() -> None:
-        if arrived.get():
-            stop.set()
+        if not arrived.get():
+            return
+        stop.set()
+        try:
+            arrived.get(timeout=_GRACE_SECONDS)
+        except queue.Empty:
+            late()
 
     def handle(number: int, frame: FrameType | None) -> None:
         for listened in before:
