@@ -91,6 +91,17 @@ def test_links_between_pages_lead_somewhere(page):
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
+HOSTILE = re.findall(
+    r"`pytest -n0 tests/(\w+\.py)(?: -k \"?([\w ]+?)\"?)?`", (DOCS / "hostile.md").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize(("file", "words"), HOSTILE)
+def test_what_shows_that_an_attack_is_bounded_exists(file, words):
+    text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+    assert [word for word in words.split(" or ") if not re.search(rf"(def test_|id=\")[^(]*{word}", text)] == []
+
+
 def test_every_decision_is_dated():
     pages = [path.name for path in (DOCS / "decisions").glob("*.md")]
     assert pages

@@ -547,3 +547,12 @@ def test_what_does_not_contradict_itself_is_read(tmp_path, changes):
 def test_byte_order_mark_means_nothing(tmp_path):
     put(tmp_path, "x.json", b"\xef\xbb\xbf" + json.dumps(bare()).encode())
     assert reading.read(tmp_path, VINDR).feedback["image_id"].to_list() == ["a1"]
+
+
+def test_feedback_of_a_hundred_thousand_boxes_is_refused_before_it_is_read(tmp_path):
+    box = {"class_id": 3, "confidence": 0.5, "bbox": [0.5, 0.5, 0.2, 0.2]}
+    put(tmp_path, "many.json", json.dumps(bare() | {"detections": [box] * 100_000}).encode())
+    put(tmp_path, "good.json", json.dumps(bare()).encode())
+    found = reading.read(tmp_path, VINDR)
+    assert found.feedback["file"].to_list() == ["good.json"]
+    assert dict(found.refused.select("file", "code").iter_rows()) == {"many.json": "too-large"}

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radloop.catalog import truth
+from radloop.errors import AnnotationError
 from radloop.tables import CLASS_ID, CONSENSUS, EDGES, TRUTH
 
 HERE, NEAR, FAR = (0.1, 0.1, 0.4, 0.4), (0.1, 0.1, 0.42, 0.4), (0.6, 0.6, 0.9, 0.9)
@@ -58,6 +59,13 @@ def test_a_box_needs_no_more_readers_than_have_read_its_image(min_readers, kept)
 
 def test_two_boxes_of_one_reader_are_one_reader():
     assert truth.of(readings(("a", "R1", 3, HERE), ("a", "R1", 3, NEAR), ("a", "R2"))).is_empty()
+
+
+def test_more_boxes_of_a_class_on_an_image_than_anybody_draws_are_refused_by_name(monkeypatch):
+    monkeypatch.setattr(truth, "_MOST_DRAWN", 3)
+    assert truth.of(readings(*[("a", "R1", 3, HERE)] * 3)).height == 1
+    with pytest.raises(AnnotationError, match=r"image a: 4 boxes of class 3, .* Take the image out"):
+        truth.of(readings(*[("a", "R1", 3, HERE)] * 4))
 
 
 def test_no_readings_have_no_truth():

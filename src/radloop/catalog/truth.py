@@ -1,12 +1,16 @@
 """The truth of an image, asked of one function everywhere: what at least two of its readers drew, or its only one."""
 
+from typing import Final
+
 import numpy as np
 import polars as pl
 
 from radloop import boxes
+from radloop.errors import AnnotationError
 from radloop.tables import CONSENSUS, EDGES, TRUTH
 
 AGREEING: int = 2  # readers who must have drawn a box of the truth, where so many have read the image
+_MOST_DRAWN: Final = 10_000  # boxes of a class on one image, as fusing takes quadratic time; VinBigData has 57 at most
 
 
 def of(readings: pl.DataFrame) -> pl.DataFrame:
@@ -22,9 +26,15 @@ def fuse(readings: pl.DataFrame, *, min_readers: int) -> pl.DataFrame:
 
     A box is kept where at least `min_readers` drew it, or all where an image has fewer readers. Of an image with a
     final reading (rows with `final` true, where there is that column) the boxes that such a reading has are kept.
+    Raises AnnotationError where an image has more boxes of a class than anybody draws.
     """
     drawn = readings.filter(pl.col("class_id").is_not_null()).sort("image_id", "class_id")
     piles = drawn.group_by("image_id", "class_id", maintain_order=True).agg(size=pl.len())
+    for image_id, class_id, size in piles.filter(pl.col("size") > _MOST_DRAWN).head(1).iter_rows():
+        raise AnnotationError(
+            f"image {image_id}: {size:,} boxes of class {class_id}, and a truth is made of {_MOST_DRAWN:,} at most. "
+            "Take the image out of the annotations."
+        )
     corners, rad_ids = drawn.select(EDGES).to_numpy(), drawn["rad_id"].to_list()
     ends = piles["size"].cum_sum().to_list()
     fused = [boxes.fuse(corners[start:end], rad_ids[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
