@@ -53,7 +53,7 @@ def test_a_folder_without_a_report_has_none(tmp_path):
 def test_a_report_that_is_not_whole_is_refused(tmp_path, change):
     told = json.loads(monitor.encode(REPORT)) | change
     (tmp_path / monitor.NAME).write_text(json.dumps(told))
-    with pytest.raises(DatasetError, match="radloop monitor"):
+    with pytest.raises(DatasetError, match=r"radloop monitor|upgrade radloop"):
         monitor.read(tmp_path)
 
 

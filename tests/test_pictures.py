@@ -258,12 +258,12 @@ def test_a_cache_without_sha256_is_completed_without_decoding(folder, tmp_path, 
     Image.open(folder / "p0.png").save(folder / "q.png", pnginfo=text("DOE^JOHN"))
     cache = tmp_path / "cache.parquet"
     first = inspect(folder, cache=cache)
-    kept = sealed.decode(cache.read_bytes())
+    kept = sealed.decode(cache.read_bytes(), up_to=2)
     cache.write_bytes(sealed.encode(kept.drop("sha256", "bare_sha256")))  # as radloop wrote it before
     monkeypatch.setattr(pictures, "inspect_shard", lambda *_: pytest.fail("a picture was decoded"))
     assert inspect(folder, cache=cache).equals(first)
     assert first["sha256"].null_count() == 0
-    assert sealed.decode(cache.read_bytes()).sort("path").equals(kept.sort("path"))
+    assert sealed.decode(cache.read_bytes(), up_to=2).sort("path").equals(kept.sort("path"))
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):

@@ -463,6 +463,7 @@ def test_the_summary_counts_what_was_planned():
         "rows_kept": 4,
         "rows_refused": 1,
         "readings_lost": 0,
+        "schema_version": 1,
     }
 
 

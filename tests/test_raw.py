@@ -114,6 +114,7 @@ def test_source_json_is_plain(tmp_path):
         "annotations": str(tmp_path / "boxes.csv"),
         "sizes": None,
         "pictures": None,
+        "schema_version": 1,
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from radloop import pixels, sealed
+from radloop import formats, pixels, sealed
 from radloop.errors import SourceError
 
 
@@ -32,7 +32,7 @@ def of(root: Path, marks: Marks, *, without: Collection[Path] = ()) -> list[str]
 def _in_file(path: Path, name: str, marks: Marks) -> Iterator[str]:
     data = path.read_bytes()
     yield from (text for text in marks.texts if text in name or text.encode() in data)
-    if path.suffix == ".parquet" and (table := sealed.decode(data)) is not None:
+    if path.suffix == ".parquet" and (table := sealed.decode(data, up_to=formats.MANIFEST.number)) is not None:
         yield from _in_table(table, marks)
     if path.suffix in (".png", ".jpg") and marks.pixels:
         try:
@@ -57,4 +57,4 @@ def _in_table(table: pl.DataFrame, marks: Marks) -> Iterator[str]:
 
 
 def _sealed(data: bytes) -> pl.DataFrame | None:
-    return sealed.decode(data) if data.startswith(b"PAR1") else None
+    return sealed.decode(data, up_to=formats.MANIFEST.number) if data.startswith(b"PAR1") else None

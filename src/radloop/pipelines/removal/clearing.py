@@ -157,7 +157,8 @@ def _caches(paths: set[Path], whose: Whose) -> _Place:
             continue
         stays = table.filter(~_is_ours(table, whose))
         if stays.height < table.height:
-            left[path] = sealed.encode(stays) if stays.height else None
+            known = formats.PICTURE_CACHE.number if "sha256" in table.columns else 1
+            left[path] = sealed.encode(stays, number=known) if stays.height else None
             number += table.height - stays.height
     return _Place(number, lambda: _rewrite(left))
 
