@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memory_store import KilledError, MemoryStore
@@ -256,6 +256,7 @@ def test_another_version_after_a_kill_at_every_request_loses_nothing(small: list
         assert store.objects == undisturbed[reached].objects
 
 
+@example(steps=[(0, 14, 1), (2, 19, 2), (0, 4, 1)])
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 40), st.integers(1, 4)), min_size=1, max_size=6))
 @settings(max_examples=15, deadline=None)
 def test_whatever_is_published_and_killed_no_kept_version_lacks_a_picture(

@@ -273,16 +273,20 @@ class _Needed:
 def _needed(
     standing: Standing, planned: Planned, table: pl.DataFrame, safe: Collection[str | None], *, whole: bool
 ) -> _Needed:
-    """What the kept versions need beside the new one; if not `whole`, what the current version alone does."""
-    needed, kept = _Needed(), planned.history.kept
+    """What the kept versions need beside the new one; if not `whole`, what the current version alone does.
+
+    The new one is among them where it is kept already, as when an earlier version comes back: what it lacks is sent.
+    """
+    needed, kept, new = _Needed(), planned.history.kept, manifest.version(table)
+    is_back = new in kept and standing.history.kept.get(new) == kept[new]
     by_content, objects = standing.by_content, {*standing.versions, *planned.objects}
-    for one in sorted((kept.keys() if whole else kept.keys() & {standing.version}) - {manifest.version(table)}):
-        rows = _images(standing, planned, one)
+    for one in sorted((kept.keys() if whole else kept.keys() & {standing.version}) - (set() if is_back else {new})):
+        rows = _rows(table) if one == new else _images(standing, planned, one)
         pictures = {row.md5 or "": row for row in rows or () if row.md5 not in safe}
         absent = {md5: row for md5, row in pictures.items() if not standing.keeps(row)}
         sources = {md5: key for md5, row in absent.items() if (key := by_content.get((md5, row.bytes)))}
         is_here = not whole or objects.issuperset(kept[one].keys(one))
-        if rows is None or len(sources) < len(absent) or not is_here:
+        if one != new and (rows is None or len(sources) < len(absent) or not is_here):
             needed.lost.add(one)
         else:
             needed.pictures.update(pictures)
