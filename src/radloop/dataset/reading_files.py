@@ -4,6 +4,7 @@ A dataset of 1.5 million images has nine million such files. Of each only what i
 fixed words are put together when a part of the list is read, which is why the lists are `LazyFrame`s.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from radloop import sums, tree
+from radloop import tree
 from radloop.dataset.portions import Portions, by_image, of_images
 from radloop.errors import DatasetError
 from radloop.tables import MANIFEST, SPLITS
@@ -19,8 +20,18 @@ from radloop.tables import MANIFEST, SPLITS
 _SPLIT: Final = pl.Enum(SPLITS)
 _FOLDER: Final = pl.Enum([tree.folder(split, consensus=beside) for split in SPLITS for beside in (False, True)])
 _NAMED: Final = ("folder", "split", "image_id", "rad_id")
-_SUMS: Final = sums.Sums._fields
 _PACKED: Final = pl.col("sha256").str.decode("hex")  # half as large, of millions
+_UNPACKED: Final = pl.col("picture_sha256").bin.encode("hex")
+
+
+def _sha256s(texts: pl.Series) -> pl.Series:
+    """The SHA-256 of each label: taken as the list is read, for what is kept of millions has to be small."""
+    known = {"": hashlib.sha256().hexdigest()}
+    taken = (known.get(text) or hashlib.sha256(text.encode()).hexdigest() for text in texts)
+    return pl.Series(taken, dtype=pl.String)
+
+
+_OF_TEXT: Final = pl.col("text").map_batches(_sha256s, return_dtype=pl.String, is_elementwise=True)
 _STEM: Final = pl.concat_str("image_id", pl.col("rad_id").cast(pl.String), separator="_", ignore_nulls=True)
 
 
@@ -52,8 +63,7 @@ def of(labels: pl.DataFrame, pictures: pl.DataFrame, *, empty: str) -> pl.DataFr
     """What is kept of each file of `labelling.labels`: label and picture in one row. empty: a label without a box."""
     texts = labels["text"].fill_null(empty)
     distinct = texts.unique()
-    both = [sums.of(text.encode()) for text in distinct]
-    summed = pl.DataFrame(both, schema=dict.fromkeys(_SUMS, pl.String), orient="row")
+    summed = pl.DataFrame({"text": distinct, "md5": [hashlib.md5(text.encode()).hexdigest() for text in distinct]})
     suffixes = [os.path.splitext(path)[1].lower() for path in pictures["path"]]
     pictured = pictures.select(
         "image_id",
@@ -65,14 +75,14 @@ def of(labels: pl.DataFrame, pictures: pl.DataFrame, *, empty: str) -> pl.DataFr
     )
     return (
         labels.with_columns(text=texts)
-        .join(summed.select(distinct, "md5", _PACKED), on="text")
+        .join(summed, on="text")
         .join(pictured, on="image_id")
         .select(
             pl.col("folder").cast(_FOLDER),
             pl.col("split").cast(_SPLIT),
             "image_id",
             pl.col("rad_id").cast(pl.Categorical),
-            *("text", *_SUMS, "picture_bytes", "picture_md5", "picture_sha256", "source", "suffix"),
+            *("text", "md5", "picture_bytes", "picture_md5", "picture_sha256", "source", "suffix"),
         )
     )
 
@@ -83,16 +93,16 @@ def lists(files: pl.DataFrame) -> tuple[pl.LazyFrame, pl.LazyFrame]:
     Raises DatasetError where two would have one name.
     """
     label_key, image_key = _key("labels", pl.lit(".txt")), _key("images", pl.col("suffix").cast(pl.String))
-    labels = _ordered(files.select(*_NAMED, "text", *_SUMS), label_key)
+    labels = _ordered(files.select(*_NAMED, "text", "md5"), label_key)
     _require_distinct(labels, label_key)
-    images = _ordered(files.drop("text", *_SUMS), image_key)
+    images = _ordered(files.drop("text", "md5"), image_key)
     return (
         images.lazy().select(
-            *_listed("image", image_key, pl.col("picture_bytes"), pl.col("picture_md5"), pl.col("picture_sha256")),
+            *_listed("image", image_key, pl.col("picture_bytes"), pl.col("picture_md5"), _UNPACKED),
             "source",
         ),
         labels.lazy().select(
-            *_listed("label", label_key, pl.col("text").str.len_bytes(), pl.col("md5"), pl.col("sha256")),
+            *_listed("label", label_key, pl.col("text").str.len_bytes(), pl.col("md5"), _OF_TEXT),
             "text",
         ),
     )
@@ -108,7 +118,7 @@ def _ordered(files: pl.DataFrame, key: pl.Expr) -> pl.DataFrame:
 
 def _listed(kind: str, key: pl.Expr, size: pl.Expr, md5: pl.Expr, sha256: pl.Expr) -> Iterator[pl.Expr]:
     """MANIFEST's columns."""
-    made = {"key": key, "kind": pl.lit(kind), "bytes": size, "md5": md5, "sha256": sha256.bin.encode("hex")}
+    made = {"key": key, "kind": pl.lit(kind), "bytes": size, "md5": md5, "sha256": sha256}
     for name, dtype in MANIFEST.items():
         yield made.get(name, pl.col(name)).cast(dtype).alias(name)
 
