@@ -123,14 +123,14 @@ def is_packed(path: str) -> bool:
 def heads(vault: Vault, listing: Mapping[str, int]) -> list[Head]:
     """Every backup that is whole by the listing, the oldest first; a damaged head is none."""
     found = []
-    for key in sorted(one for one in listing if one.startswith(HEADS)):
+    for key in (one for one in listing if one.startswith(HEADS)):
         try:
             head = msgspec.json.decode(vault.get(key) or b"", type=Head)
         except UNDECODABLE:
             continue
         if key == f"{HEADS}{head.id}.json" and head.index.startswith(INDEXES) and all(map(is_part, head.parts)):
             found.append(head)
-    return found
+    return sorted(found, key=lambda head: (head.created_at, head.id))  # an id tells the second only
 
 
 def pack(path: Path, members: Iterable[tuple[str, BinaryIO, int, str]], *, packed: bool) -> None:
