@@ -54,6 +54,7 @@ KNOWN: Final = {
     "jinja2": "BSD-3-Clause",
     "nbformat": "BSD-3-Clause",
     "pandas": "BSD-3-Clause",
+    "pyrage": "MIT",
     "scipy": "BSD-3-Clause",
     "text-unidecode": "Artistic-1.0-Perl OR GPL-2.0-or-later",
     "traitlets": "BSD-3-Clause",

@@ -16,6 +16,7 @@ from radloop.errors import StoreError
 from radloop.progress import Progress, silent
 from radloop.storage.folder import explained, walk
 from radloop.storage.objects import ObjectStore
+from radloop.storage.rclone import RcloneStore
 
 FOLDER: Final = "radloop-backup"
 _OWNER_FOLDER: Final = 0o700
@@ -53,12 +54,7 @@ class Vault(Protocol):
 
 def opened(address: str) -> Vault:
     """The vault of an address: a folder, or a remote of rclone."""
-    if not storage.is_remote(address):
-        return FolderVault(Path(address))
-    store = storage.open_store(address)
-    if not isinstance(store, ObjectStore):
-        raise StoreError(f"{address}: backups go to a folder or to a remote of rclone.")
-    return ObjectVault(store)
+    return ObjectVault(RcloneStore(address)) if storage.is_remote(address) else FolderVault(Path(address))
 
 
 class FolderVault:
