@@ -39,19 +39,20 @@ def main() -> None:
     _follow_parent(told["life"])
     control = socket.socket(fileno=told["control"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no core file with somebody's picture
-    resource.setrlimit(resource.RLIMIT_DATA, (told["memory"], told["memory"]))
-    shared = [mmap.mmap(memory, ANSWER_BYTES + PICTURE_BYTES) for _, memory in told["slots"]]
+    slots = [
+        _Slot(socket.socket(fileno=asked), mmap.mmap(memory, ANSWER_BYTES + PICTURE_BYTES))
+        for asked, memory in told["slots"]
+    ]
+    for slot in slots:
+        threading.Thread(target=slot.serve, daemon=True).start()
     try:
         session, about = _loaded(Path(told["path"]), told["memory"])
     except BaseException as broken:  # noqa: BLE001  told to the parent
         control.sendall(_line({"error": _kind(broken), "text": _text(broken)}))
         return
-    control.sendall(_line(about))
-    slots = [
-        _Slot(session, socket.socket(fileno=one[0]), memory) for one, memory in zip(told["slots"], shared, strict=True)
-    ]
     for slot in slots:
-        threading.Thread(target=slot.serve, daemon=True).start()
+        slot.session = session
+    control.sendall(_line(about))  # nobody asks before this
     while message := control.recv(STOPPED.size):
         at, number = STOPPED.unpack(message)
         slots[at].stop(number)
@@ -74,6 +75,7 @@ def _follow_parent(life: int) -> None:
 def _loaded(path: Path, most_bytes: int) -> tuple[Any, dict[str, Any]]:
     import onnxruntime
 
+    _bound(most_bytes)
     if path.stat().st_size > most_bytes:
         raise MemoryError(f"the file has {path.stat().st_size:,} bytes")
     data = path.read_bytes()
@@ -99,6 +101,13 @@ def _loaded(path: Path, most_bytes: int) -> tuple[Any, dict[str, Any]]:
     return session, about
 
 
+def _bound(most_bytes: int) -> None:
+    """Take that much more memory and no more; threads and libraries, which are ours, have theirs."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    most_bytes += 1024 * int(lines["VmData"].split()[0])
+    resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
+
+
 def _close_the_door() -> None:
     """Open no file and write none from here on: a model may name others as parts of itself."""
     highest = max(map(int, os.listdir("/proc/self/fd")))
@@ -114,9 +123,10 @@ def _close_the_door() -> None:
 class _Slot:
     """One request at a time: its picture and its answer stand in memory that the parent sees, too."""
 
-    def __init__(self, session: Any, asked: socket.socket, shared: mmap.mmap) -> None:
-        self._session, self._asked, self._shared = session, asked, shared
-        self._taken = session.get_inputs()[0].name
+    session: Any  # the model, once it is loaded
+
+    def __init__(self, asked: socket.socket, shared: mmap.mmap) -> None:
+        self._asked, self._shared = asked, shared
         self._number, self._running = 0, None
         self._lock = threading.Lock()
 
@@ -145,7 +155,7 @@ class _Slot:
         with self._lock:
             self._number, self._running = number, running
         try:
-            (output,) = self._session.run(None, {self._taken: picture}, running)
+            (output,) = self.session.run(None, {self.session.get_inputs()[0].name: picture}, running)
         finally:
             with self._lock:
                 self._running = None
