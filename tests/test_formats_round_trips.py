@@ -208,8 +208,11 @@ def test_boxes_that_supervision_wrote_as_voc(by_supervision, tmp_path):
 
 @pytest.fixture(scope="module")
 def datumaro(pictures):
-    logging.getLogger().setLevel(logging.CRITICAL)
-    return pytest.importorskip("datumaro")
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.CRITICAL)
+    yield pytest.importorskip("datumaro")
+    root.setLevel(before)
 
 
 def in_datumaro(dm, pictures, *, by: float = 0):

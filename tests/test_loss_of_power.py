@@ -2,6 +2,7 @@
 
 import os
 import random
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,6 +47,18 @@ def disks(place: Path, work: Callable[[], None]) -> Iterator[tuple[int, Disk, li
 def acknowledge(place: Path, name: str) -> None:
     with (place / ACKNOWLEDGED).open("a") as file:
         file.write(f"{name}\n")
+
+
+def test_whoever_watches_a_run_neither_waits_for_its_own_children_nor_reaps_them(tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    with subprocess.Popen(["sleep", "600"]) as stays, subprocess.Popen(["false"]) as ends:
+        os.waitid(os.P_PID, ends.pid, os.WEXITED | os.WNOWAIT)
+        try:
+            assert [disk for _, disk, _ in disks(place, lambda: acknowledge(place, "one"))]
+            assert (stays.poll(), ends.wait()) == (None, 1)
+        finally:
+            stays.kill()
 
 
 def test_feedback_and_reviews_that_were_answered_survive_every_loss_of_power_whole(tmp_path):

@@ -75,7 +75,7 @@ CHANGES = TAKES_SPACE | {"rename", "remove", "flush"}
 _CONT, _GETREGS, _SETREGS, _SYSCALL, _SEIZE = 7, 12, 13, 24, 0x4206
 _EVENT_SECCOMP, _EVENT_STOP = 7, 128
 _OPTIONS = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x80 | 0x100000  # exits of calls, children, exec, seccomp; die with us
-_WALL = 0x40000000
+_OF_THIS_THREAD = 0x40000000 | 0x20000000  # whatever signal they end with
 _ORIG_RAX, _RAX, _ARGUMENTS = 15, 10, (14, 13, 12, 7, 9, 8)  # places in the registers
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -138,13 +138,27 @@ def run(
     """Run `function` (its value is the exit status) and count the calls below `folder`; `output` gets what it says.
 
     `meanwhile` is called at a fault of the kind "hold", while everything stands still; `watcher` after every call that
-    was let through.
+    was let through. A thread of its own starts and follows it: it waits for its own children only, and neither waits
+    for nor reaps those of whoever asks.
     """
-    pid, release = _fork(function, output, traced=True)
-    _ptrace(_SEIZE, pid, 0, _OPTIONS)
-    os.close(release)
-    tracer = _Tracer(pid, os.fsencode(folder), fault, meanwhile, watcher)
-    return tracer.follow(seconds)
+
+    came: list[Run | BaseException] = []
+
+    def follow() -> None:
+        try:
+            pid, release = _fork(function, output, traced=True)
+            _ptrace(_SEIZE, pid, 0, _OPTIONS)
+            os.close(release)
+            came.append(_Tracer(pid, os.fsencode(folder), fault, meanwhile, watcher).follow(seconds))
+        except BaseException as broken:  # noqa: BLE001  raised by whoever asked
+            came.append(broken)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    thread.join()
+    if isinstance(came[0], BaseException):
+        raise came[0]
+    return came[0]
 
 
 def plainly(function: Callable[[], int], *, output: Path) -> int:
@@ -176,7 +190,7 @@ class _Tracer:
         try:
             while True:
                 try:
-                    pid, status = os.waitpid(-1, _WALL)
+                    pid, status = os.waitpid(-1, _OF_THIS_THREAD)
                 except ChildProcessError:
                     return self._run
                 if os.WIFSTOPPED(status):
