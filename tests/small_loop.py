@@ -24,7 +24,7 @@ def run(out: Path, classes: Taxonomy = VINDR) -> Dashboard:
     )
     reviewing.simulate(Review(out=out, simulated=True))
     retraining.retrain(Retrain(out=out))
-    for review in sorted((out / "reviews").iterdir())[:3]:
+    for review in sorted((out / "reviews").glob("*.json"))[:3]:
         review.unlink()  # so that something is left to review
     return Dashboard(
         out=out,

@@ -14,7 +14,7 @@ import attested_loop
 from attested_loop import attest, check, keys, named
 from memory_store import MemoryStore
 from radloop import tree
-from radloop.catalog import attestations, signatures
+from radloop.catalog import attestations, audit_lines, audit_log, signatures
 from radloop.errors import AttestationError, DatasetError, UsageError
 from radloop.options import Check, Forget, Promote, Retrain, Review, Simulate
 from radloop.pipelines import forgetting, online, promoting, retraining, reviewing, verifying
@@ -218,17 +218,47 @@ def test_promotion_since_is_legal_and_a_rewritten_past_is_not(out, key):
     assert ("file-changed", "models/aliases.json") in named(check(out, key))
 
 
-def test_lines_of_a_log_are_added_and_never_changed(out, key):
-    log = out / "audit" / "000001.jsonl"
-    log.parent.mkdir(exist_ok=True)
-    log.write_bytes(b'{"seq":1}\n' if not log.exists() else log.read_bytes())
-    (log.parent / "head.json").touch()
+LOGS = ("audit", "reviews/.audit")
+
+
+def say(out, name):
+    audit_log.AuditLog(out / name, "radloop test").record("review", "a1")
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_lines_are_added_to_a_log_and_never_changed(out, key, name):
+    say(out, name)
     attest(out, key)
+    log = out / name / "000001.jsonl"
     said = log.read_bytes()
-    log.write_bytes(said + b'{"seq":2}\n')
-    assert not {name for rule, name in named(check(out, key, parts=("audit",))) if rule != "audit-broken"}
-    log.write_bytes(b" " + said[1:] + b'{"seq":2}\n')
-    assert ("file-changed", "audit/000001.jsonl") in named(check(out, key))
+    say(out, name)
+    assert check(out, key).sound
+    log.write_bytes(log.read_bytes().replace(b'"subject":"a1"', b'"subject":"a2"', 1))
+    assert ("audit-broken", f"{name}/000001.jsonl:{len(said.splitlines())}") in named(check(out, key))
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_log_that_was_cut_and_its_head_with_it_is_not_the_one_that_was_attested(out, key, name):
+    say(out, name)
+    before = (out / name / "000001.jsonl").read_bytes(), (out / name / ".head.json").read_bytes()
+    say(out, name)
+    attest(out, key)
+    for file, data in zip(("000001.jsonl", ".head.json"), before, strict=True):
+        (out / name / file).write_bytes(data)
+    assert audit_lines.verify(out / name).faults == ()
+    assert ("audit-broken", name) in named(check(out, key))
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_log_that_was_written_anew_is_not_the_one_that_was_attested(out, key, name):
+    for _ in range(3):
+        say(out, name)
+    attest(out, key)
+    shutil.rmtree(out / name)
+    for _ in range(9):
+        say(out, name)
+    assert audit_lines.verify(out / name).faults == ()
+    assert ("audit-broken", name) in named(check(out, key))
 
 
 def test_store_behind_a_line_is_held_against_it_like_a_folder(whole, key):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import small_loop
 from memory_store import MemoryStore
 from radloop import cli, files
-from radloop.catalog import tombstones
+from radloop.catalog import audit_lines, audit_log, tombstones
 from radloop.errors import DatasetError, StoreError, UsageError
 from radloop.options import Backup, Forget, Restore
 from radloop.pipelines import backing_up, checking, forgetting, restoring
@@ -29,16 +29,16 @@ from radloop.storage.vault import FolderVault, ObjectVault
 
 pyrage = pytest.importorskip("pyrage")
 
-NOT_KEPT = ("cache", "raw", "export")
+NOT_COMPARED = ("cache", "raw", "export", "audit")  # the first three are not kept, to the last a restore adds
 
 
 def contents(out: Path) -> dict[str, tuple[bytes, int]]:
-    """Bytes and mode of all that a backup is to hold."""
+    """Bytes and mode of all that a backup is to hold, but for the audit log."""
     return {
         name: (path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
         for path in sorted(out.rglob("*"))
         if path.is_file()
-        and (name := path.relative_to(out).as_posix()).partition("/")[0] not in NOT_KEPT
+        and (name := path.relative_to(out).as_posix()).partition("/")[0] not in NOT_COMPARED
         and not name.startswith("private/backup/")
         and path.name != ".radloop.lock"
     }
@@ -77,6 +77,17 @@ def few(out: Path) -> Path:
 @pytest.fixture
 def out(tmp_path) -> Path:
     return few(tmp_path / "out")
+
+
+def test_a_restore_is_a_line_more_in_the_log_that_came_back(out, tmp_path):
+    audit_log.of(out, "radloop load").record("load", "organized", old="v1", new="v2")
+    before = list(audit_lines.lines(out / "audit"))
+    kept = backup(out, tmp_path / "to").backup
+    restore(tmp_path / "to", tmp_path / "back")
+    told = audit_lines.verify(tmp_path / "back/audit")
+    *same, last = told.lines
+    assert (same, told.faults) == (before, ())
+    assert (last.what, last.subject, last.new) == ("restore", str(tmp_path / "to"), {"backup": kept, "lost": 0})
 
 
 names = st.text("abc.-é", min_size=1, max_size=6).filter(
@@ -252,7 +263,7 @@ def test_an_encrypted_backup_in_a_remote_holds_the_private_part_and_opens_with_i
         restore("far:away", tmp_path / "back", identity=tmp_path / "other")
     restore("far:away", tmp_path / "back", identity=tmp_path / "key")
     assert contents(tmp_path / "back") == contents(out)
-    assert backup(tmp_path / "back", "far:away", encrypt_to=(str(secret.to_public()),)).new_files == 0
+    assert backup(tmp_path / "back", "far:away", encrypt_to=(str(secret.to_public()),)).new_files == 2  # the log
 
 
 def test_a_secret_key_that_others_can_read_is_refused(out, tmp_path):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedback_files import bare, put, refused_by, rich
+from radloop import formats
 from radloop.errors import FeedbackError
 from radloop.feedback import documents, records
 from radloop.feedback.records import Feedback
@@ -22,7 +23,7 @@ IMAGE_ID = "1 to 200 characters, without a slash or control character, and no do
 def refusal(content: object) -> tuple[str, str]:
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     with pytest.raises(FeedbackError) as refused:
-        documents.decode(data, FEEDBACK)
+        documents.decode(data, FEEDBACK, formats.FEEDBACK.number)
     return refused.value.code, str(refused.value)
 
 
@@ -65,9 +66,9 @@ def without(key: str) -> dict:
             'split "train": expected one of training, validation, test, staging, canary, production, incoming, audit',
         ),
         (
-            bare(schema_version=2),
+            bare(schema_version=3),
             "bad-schema-version",
-            "it was written by a newer radloop (format 2, this one reads up to 1): upgrade radloop. "
+            "it was written by a newer radloop (format 3, this one reads up to 2): upgrade radloop. "
             "Nothing of it was read.",
         ),
         (bare(stage=2**31), "bad-stage", "stage 2147483648: expected a whole number <= 2147483647"),

@@ -34,6 +34,7 @@ OTHERWISE = {  # what a command needs beyond --out
     "rollback": ["--data", "VERSION"],
     "compare": ["oracle:1", "oracle:2"],
     "attest": ["--key", "KEY"],
+    "audit": ["export"],
     "promote": ["oracle:1", "--force", "--reason", "the first"],
 }
 

@@ -66,7 +66,7 @@ HOSTILE = {
     "line break after the id": (bare(image_id="a\n"), "bad-image-id", "image_id"),
     "path as feedback id": (bare(feedback_id="../x"), "bad-feedback-id", "feedback_id"),
     "unknown split": (bare(split="train"), "bad-split", "split"),
-    "later schema": (bare(schema_version=2), "bad-schema-version", "newer radloop"),
+    "later schema": (bare(schema_version=3), "bad-schema-version", "newer radloop"),
     "stage beyond a column": (bare(stage=2**31), "bad-stage", "stage"),
     "wrong detection": (
         bare(detections=[{"class_id": 3, "confidence": 0.5, "bbox": [2, 2, 1, 1]}]),

@@ -22,6 +22,7 @@ from radloop.words import SPLITS
 
 STEPS = [pytest.param(step, id=step.__name__.lower()) for step in options.STEPS]
 REQUIRED = {
+    "action": "verify",
     "source": "synthetic:9",
     "asked": "a1",
     "place": "./data",

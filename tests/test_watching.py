@@ -388,7 +388,7 @@ def test_feedback_that_cannot_be_read_any_more_holds_nothing_up(out):
     (out / "private/watch").rename(out / "private/lost")
     again = watch(out, pacs, detector=detector)
 
-    assert again.refused == {"feedback-class-contradicts-name": 1}
+    assert again.refused == {"feedback-changed": 1}
     assert len(feedback(out)) == 2
 
 

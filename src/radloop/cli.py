@@ -1,9 +1,7 @@
 """The command line: read the options, call one pipeline, print, exit.
 
 A command is a function from its options (`radloop.options`) to a record. Its flags and its help derive from the
-options; what is heavy is imported by the command that needs it.
-
-`radloop.words.Exit` lists how a command ends.
+options; what is heavy is imported by the command that needs it. `radloop.words.Exit` lists how a command ends.
 """
 
 import errno
@@ -91,8 +89,7 @@ def _registered(group: Group, function: Callable[[S, Progress], object]) -> Call
     parameters = [_parameter(setting) for setting in settings.of(step) if setting.flag or setting.about.argument]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
-    listed = first_sentence(step.__doc__)
-    name = function.__name__.rstrip("_")  # import is a word of Python
+    name, listed = function.__name__.rstrip("_"), first_sentence(step.__doc__)  # import is a word of Python
     app.command(name, help=step.__doc__, short_help=listed, rich_help_panel=group)(run)
     return function
 
@@ -291,13 +288,18 @@ def restore(chosen: options.Restore, progress: Progress) -> object:
 
 @_command("Data")
 def check(chosen: options.Check, progress: Progress) -> object:
+    from radloop.pipelines import checking, verifying
+
     if chosen.attestation is not None or chosen.key is not None:
-        from radloop.pipelines import verifying
-
         return verifying.verify(chosen, progress=progress)
-    from radloop.pipelines import checking
-
     return checking.check(chosen.place, jobs=chosen.jobs, progress=progress)
+
+
+@_command("Look")
+def audit(chosen: options.Audit, progress: Progress) -> object:
+    from radloop.pipelines import auditing
+
+    return auditing.audit(chosen, progress=progress)
 
 
 @_command("Data")

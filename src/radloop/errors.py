@@ -15,6 +15,7 @@
     ├── AttestationError         a signature does not hold, or what was signed cannot be read
     ├── StoreError               the object store refused, failed, or holds something else
     ├── BusyError                another run holds this folder
+    ├── AuditError               the audit log cannot be written or read
     ├── EngineError              processes or the cluster cannot do the work
     ├── FeedbackError            a feedback or review file cannot be used
     ├── PacsError                the PACS refused, or holds something else
@@ -113,6 +114,10 @@ class StoreError(RadloopError):
 
 class BusyError(RadloopError):
     """Another run holds this folder."""
+
+
+class AuditError(RadloopError):
+    """The audit log cannot be written, and so nothing is done; or it cannot be read."""
 
 
 class EngineError(RadloopError):

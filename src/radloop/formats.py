@@ -29,6 +29,7 @@ _JSON: Final = Format("field")
 _PARQUET: Final = Format("metadata")
 _PLAIN: Final = Format("nothing")
 
+FEEDBACK: Final = Format("field", 2)
 MANIFEST: Final = Format("metadata", 2)
 PICTURE_CACHE: Final = Format("metadata", 2)
 
@@ -55,9 +56,13 @@ FILES: Final[Mapping[str, Format]] = {
     "organized/*.csv": _PLAIN,
     "organized/*.yaml": _PLAIN,
     "organized/*.txt": _PLAIN,
-    "feedback/*.json": _JSON,
+    # 2: feedback_id is the hash of the file's content
+    "feedback/*.json": FEEDBACK,
+    "reviews/.audit/*": _PLAIN,  # as audit/
     "reviews/*.json": _JSON,
     "reviews/*.parquet": _PARQUET,
+    "audit/*.parquet": _PARQUET,
+    "audit/*": _PLAIN,  # each line tells its own
     "models/aliases.json": _JSON,
     "models/comparisons/*.json": _JSON,
     "models/*/model.json": _JSON,

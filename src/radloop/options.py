@@ -56,6 +56,7 @@ from radloop.reading_parts import READER_ID as READER_ID
 from radloop.reading_parts import Ordered, Reading, reader_id
 from radloop.split_sizes import SplitSizes
 from radloop.trust_options import Attest as Attest
+from radloop.trust_options import Audit as Audit
 from radloop.trust_options import Check as Check
 from radloop.words import Boxes, Format, LabelKind, Part, PictureNames, Worklist
 
@@ -383,6 +384,7 @@ STEPS: Final[tuple[type[Step], ...]] = (
     Backup,
     Restore,
     Check,
+    Audit,
     Attest,
     Dashboard,
     Demo,

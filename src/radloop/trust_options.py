@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from radloop.option import About, option, switch
-from radloop.parts import DryRun, FeedbackFolder, Jobs, Json, ReviewsFolder, Stored
+from radloop.parts import DatasetFolder, DryRun, FeedbackFolder, Jobs, Json, ReviewsFolder, Stored
 from radloop.words import AttestedPart
 
 
@@ -23,6 +23,16 @@ class Attest(Json, DryRun, Jobs, ReviewsFolder, FeedbackFolder, Stored):
         None, About("The passphrase of --key, where no --passphrase-file is given.", flag=False, secret=True)
     )
     allow_unsound: bool = switch("Sign although `radloop check` finds something wrong; the statement says so.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit(Json, DryRun, DatasetFolder, ReviewsFolder, FeedbackFolder):
+    """Say what was changed of log, reviews and feedback, or export it. Exit 1 if anything was."""
+
+    action: Annotated[
+        Literal["verify", "export"],
+        About("verify, or export to OUT/export/audit as CSV and JSON.", argument="verify|export"),
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

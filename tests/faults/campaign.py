@@ -26,6 +26,7 @@ from typer.main import get_command
 
 import made_up
 from radloop import cli, manifest, summaries  # noqa: F401  imported here, so that no run has to
+from radloop.catalog import audit_lines
 from radloop.detectors import chance  # noqa: F401
 from radloop.errors import FeedbackError
 from radloop.feedback import records, reviews
@@ -37,6 +38,7 @@ SIZES = ("--sizes", "training=1,validation=1,test=1,production=3,staging=0,canar
 HOSPITAL = ("--load-pattern", "1", "--arrival", "poisson:40", "--stage-seconds", "0.2", "--inference-ms", "5")
 VERSION = "VERSION"  # in a command: the version before the current one
 LOG = "out/logs/online_data.log"
+AUDIT_LOGS = ("out/audit", "out/reviews/.audit")
 HOUR_NS = 3600 * 10**9
 
 Tree = dict[str, bytes]
@@ -204,6 +206,7 @@ class Campaign:
         self._expected: dict[str, Tree] = {}  # by step: what it ends in
         self._settled: dict[str, Tree] = {}  # and after one more run
         self._calls: dict[str, list[tracer.Call]] = {}
+        self._logged: dict[tuple[str, int], str] = {}  # the hash of each line of the audit logs before a step
         self._play()
 
     def _play(self) -> None:
@@ -264,6 +267,7 @@ class Campaign:
             self.place.mkdir()
         kept = [self._states / name / part for part in parts if (self._states / name / part).exists()]
         subprocess.run(["cp", "-a", *kept, self.place], check=True)
+        self._logged = dict(self._lines())
 
     def undisturbed(self, step: Step) -> list[tracer.Call]:
         """The calls of a run without a fault; what it ends in is what all others must end in.
@@ -311,7 +315,8 @@ class Campaign:
         yield from _untrue(outage.record.holds(LOG, point), now)
         if point == outage.calls and _without_cache(now) != _without_cache(self._expected[step.name]):
             yield f"it had said that all was well, and lost: {self._differs(self._expected[step.name])}"
-        wrong = list(self._again(step))
+        wrong = list(self._run_again(step, clock_back=False))
+        yield from self._log_faults()
         if step.adds or _without_cache(tree(self.place)) != _without_cache(self._expected[step.name]):
             yield from wrong
 
@@ -369,6 +374,10 @@ class Campaign:
 
     def _again(self, step: Step, *, clock_back: bool = False) -> Iterator[str]:
         """The second run, and what it must end in."""
+        yield from self._run_again(step, clock_back=clock_back)
+        yield from self._log_faults()
+
+    def _run_again(self, step: Step, *, clock_back: bool) -> Iterator[str]:
         before = tree(self.place)
         status = tracer.plainly(lambda: self._radloop(step.arguments, clock_back=clock_back), output=self.log)
         if status != 0:
@@ -411,6 +420,7 @@ class Campaign:
             if _kept(key) and now.get(key) != data:
                 yield f"{key} was {'changed' if key in now else 'lost'}"
         yield from _unsound(now, before)
+        yield from self._log_faults()
         for unit in step.units:
             wanted = [_unit(whole, unit) for whole in (before, self._expected[step.name])]
             there = _unit(now, unit)
@@ -420,6 +430,21 @@ class Campaign:
                     yield f"{unit} is neither the old nor the new, and nothing tells readers to wait"
             elif there not in wanted:
                 yield f"{unit} is neither the old nor the new"
+
+    def _lines(self) -> Iterator[tuple[tuple[str, int], str]]:
+        """The hash of each line of the audit logs."""
+        for name in AUDIT_LOGS:
+            for number, sha256 in audit_lines.verify(self.place / name).hashes.items():
+                yield (name, number), sha256
+
+    def _log_faults(self) -> Iterator[str]:
+        """What is wrong with the audit logs; of a line that was cut in half the next run tells."""
+        for name in AUDIT_LOGS:
+            for fault in audit_lines.verify(self.place / name).faults:
+                if fault.code != "torn-line":
+                    yield f"{name}/{fault.file}: {fault.reason}"
+        lost = self._logged.items() - dict(self._lines()).items()
+        yield from (f"line {number} of {name} is lost" for (name, number), _ in lost)
 
     def _added(self, before: Tree) -> Iterator[str]:
         """After one more simulation: it has added what it says, and everything is sound."""
@@ -460,11 +485,11 @@ class Campaign:
 
 
 def tree(place: Path) -> Tree:
-    """Every file by key but for what differs from run to run: locks, the temporary folder of the system, inodes."""
+    """Every file by key but for what differs from run to run: locks, audit logs, inodes, the temporary folder."""
     found = {}
     for path in place.rglob("*"):
         key = path.relative_to(place).as_posix()
-        if not key.startswith("tmp/") and path.name != ".radloop.lock":
+        if not key.startswith(("tmp/", *(f"{name}/" for name in AUDIT_LOGS))) and path.name != ".radloop.lock":
             found[key] = os.readlink(path).encode() if path.is_symlink() else b"/" if path.is_dir() else _content(path)
     return {key: data for key, data in found.items() if data != b"/"}
 

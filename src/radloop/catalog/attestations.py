@@ -59,6 +59,13 @@ class Head(msgspec.Struct, frozen=True):
     reviews: int
 
 
+class LogHead(msgspec.Struct, frozen=True):
+    """The last line of an audit log."""
+
+    seq: int
+    sha256: str
+
+
 class Moves(msgspec.Struct, frozen=True):
     """How often aliases of models were moved, and a hash over all moves."""
 
@@ -83,7 +90,7 @@ class Predicate(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
     code: dict[str, str]  # radloop, python, sha256 over its source files
     heads: tuple[Head, ...]
-    audit: dict[str, Any] | None
+    audit: dict[str, LogHead] | None  # the end of each audit log that there was
     rounds: list[dict[str, Any]]
     gates: list[dict[str, Any]]
     models: dict[str, str]  # alias -> model

@@ -28,7 +28,6 @@ RULES: Final = {
 }
 
 _OPEN: Final = ("feedback", "reviews", "audit", "attestations")  # parts where files are only ever added
-_LOG_HEAD: Final = f"{attestations.AUDIT}/head.json"  # written anew with each line of the log
 _GROWING: Final = (".jsonl", ".ndjson")  # files where lines are only ever added
 _UNITS: Final = {  # what may grow as a whole, and what of it never goes: all else is replaced then
     f"{manifest.RETRAIN_UNIT}/": (f"{manifest.RETRAIN_UNIT}/{tree.ROUNDS}",),
@@ -107,7 +106,6 @@ def judge(
     rewrites = any(name in listed or name in standing.seen for name in _STONES) and _has_new_stones(listed, standing)
     grown = {unit: manifests for unit in _UNITS if (manifests := _grown(unit, listed, standing, moves)) is not None}
     owners = _owners(listed)
-    log_grows = any(one.bytes > listed.get(name, (0,))[0] for name, one in standing.seen.items() if _is_log(name))
 
     wrong: list[Wrong] = []
     superseded = forgotten = 0
@@ -118,9 +116,7 @@ def judge(
             continue
         if seen is not None and name.endswith(_GROWING) and seen.bytes > size and standing.start(name, size) == sha256:
             continue
-        if name == _LOG_HEAD and seen is not None and log_grows:
-            superseded += 1
-        elif (unit := _unit(name)) in grown and not _stays(name, unit):
+        if (unit := _unit(name)) in grown and not _stays(name, unit):
             superseded += 1
             wrong += _newer(name, unit, seen, grown[unit])
         elif seen is None and image_id in gone_images:
@@ -137,10 +133,6 @@ def judge(
 
 
 _STONES: Final = (tree.TOMBSTONES, f"{manifest.UNIT}/{tree.TOMBSTONES}")
-
-
-def _is_log(name: str) -> bool:
-    return name.startswith(f"{attestations.AUDIT}/") and name.endswith(_GROWING)
 
 
 def _stones(standing: Standing) -> pl.DataFrame:

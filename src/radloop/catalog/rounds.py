@@ -10,10 +10,12 @@ from typing import Any, Final
 import polars as pl
 
 from radloop import formats, manifest, tree
+from radloop.catalog import chains
 from radloop.errors import NewerFormatError
 from radloop.tables import TIME
 
 SINCE: Final = "newest"  # in report.json: when the newest feedback or review that the round knew was given
+PINNED: Final = "chains"  # in report.json: the heads of the chains of reviews
 AGAINST_READERS: Final = "predictions_against_readers"  # in report.json
 FATES: Final = ("kept", "withheld", "disputed", "unused", "refused")
 ROUNDS: Final = pl.Schema(
@@ -35,6 +37,23 @@ ROUNDS: Final = pl.Schema(
     }
 )
 _SOURCES: Final = {"predictions": "prediction", "reviews": "review", "simulated_reviews": "simulated-review"}
+
+
+def pins(heads: pl.DataFrame) -> dict[str, Any]:
+    """What a report tells of the chains of reviews: their HEADS (`catalog.chains`)."""
+    return {PINNED: heads.to_dicts()}
+
+
+def pinned(unit: Path) -> pl.DataFrame:
+    """The HEADS that each round has pinned, with its `round`; those of reports that cannot be read are left out."""
+    rows = []
+    for path in sorted((unit / tree.ROUNDS).glob(f"*/{tree.REPORT}")):
+        try:
+            told = json.loads(path.read_bytes()).get(PINNED, [])
+            rows += [{"round": path.parent.name, **{name: one[name] for name in chains.HEADS}} for one in told]
+        except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            continue
+    return pl.DataFrame(rows, schema={"round": pl.String(), **chains.HEADS})
 
 
 def since(feedback: pl.DataFrame, reviews: pl.DataFrame) -> dict[str, str | None]:

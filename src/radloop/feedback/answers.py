@@ -1,7 +1,12 @@
 """A detector's answer as the feedback that is written."""
 
-from typing import Any
+import os
+from pathlib import Path
+from typing import Any, Final
 
+import msgspec
+
+from radloop.errors import UNDECODABLE
 from radloop.feedback import records
 from radloop.feedback.records import Detection, Feedback, Model
 from radloop.predictions import Found, Predictions
@@ -26,6 +31,36 @@ def feedback(image_id: str, predictions: Predictions, classes: Taxonomy, model: 
         schema_version=records.SCHEMA_VERSION,
         **told,
     )
+
+
+class _Answer(msgspec.Struct):
+    """Whose answer a feedback is."""
+
+    image_id: str
+    model: Model | None = None
+    stage: int | None = None
+
+
+_DECODER: Final = msgspec.json.Decoder(_Answer)
+
+
+def find(folder: Path, image_id: str, model: Model) -> Path | None:
+    """The file of what a model has said of an image outside of a simulated run; None where it has said nothing yet."""
+    first = folder / f"{image_id}.json"
+    if not first.is_file():
+        return None
+    if _is_of(first, image_id, model):
+        return first
+    others = sorted(entry.name for entry in os.scandir(folder) if entry.name.startswith(f"{image_id}."))
+    return next((folder / name for name in others if _is_of(folder / name, image_id, model)), None)
+
+
+def _is_of(path: Path, image_id: str, model: Model) -> bool:
+    try:
+        told = _DECODER.decode(path.read_bytes())
+    except (OSError, *UNDECODABLE):
+        return False
+    return (told.image_id, told.model, told.stage) == (image_id, model, None)
 
 
 def _listed(found: Found, classes: Taxonomy) -> list[Detection]:

@@ -108,6 +108,12 @@ def bury(folder: Path, gone: pl.DataFrame) -> None:
         files.write_atomic(folder / FORGOTTEN, sealed.encode(table), durable=True, mode=files.OWN_FILE)
 
 
+def tombstones_sha256(folder: Path) -> str | None:
+    """The hash of the tombstones of a folder, as the audit log tells it; None where there are none."""
+    path = folder / FORGOTTEN
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
 class Chain:
     """Where the next review of a reviewer goes on, in a folder to which others write, too.
 

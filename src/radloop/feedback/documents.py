@@ -53,7 +53,7 @@ _FORMS: Final = {  # of the fields that are a text of a certain form, or one of 
     "previous": "16 hexadecimal digits in lower case",
     "split": f"one of {', '.join(get_args(Seen))}",
     "verdict": f"one of {', '.join(get_args(Verdict))}",
-    "schema_version": "1",
+    "schema_version": "1 or 2",
 }
 
 
@@ -123,20 +123,20 @@ def shown(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """The document in the bytes. Raises FeedbackError; whether a key stands twice is not looked at."""
+def decode(data: bytes, decoder: msgspec.json.Decoder[T], newest: int = 1) -> T:
+    """The document in the bytes, of a format up to `newest`. Raises FeedbackError; a key may stand twice."""
     _refuse_size(len(data))
     data = data.removeprefix(_BOM)
     try:
         return decoder.decode(data)
     except UNDECODABLE as broken:
-        raise refusal(data, broken) from broken
+        raise refusal(data, broken, newest) from broken
 
 
-def convert(document: dict[str, Any], kind: type[T]) -> T:
+def convert(document: dict[str, Any], kind: type[T], newest: int = 1) -> T:
     """`document` as a record. Raises FeedbackError."""
     data = json.dumps(document).encode()
-    return decode(data, msgspec.json.Decoder(kind))
+    return decode(data, msgspec.json.Decoder(kind), newest)
 
 
 def refuse_repeated_keys(data: bytes) -> None:
@@ -147,10 +147,10 @@ def refuse_repeated_keys(data: bytes) -> None:
         raise FeedbackError(f"it is not readable as JSON: {unreadable}", code="not-json") from unreadable
 
 
-def refusal(data: bytes, broken: Exception) -> FeedbackError:
+def refusal(data: bytes, broken: Exception, newest: int = 1) -> FeedbackError:
     """What msgspec says of `data`, in a code and in words that name field and value."""
     if isinstance(broken, msgspec.ValidationError):
-        return _of_newer(data) or _of_field(data, str(broken))
+        return _of_newer(data, newest) or _of_field(data, str(broken))
     if isinstance(broken, RecursionError):
         return FeedbackError("it is not readable as JSON: nested too deeply", code="not-json")
     if isinstance(broken, UnicodeDecodeError):
@@ -159,10 +159,10 @@ def refusal(data: bytes, broken: Exception) -> FeedbackError:
     return FeedbackError(f"it is not JSON: {detail}", code="not-json")
 
 
-def _of_newer(data: bytes) -> FeedbackError | None:
+def _of_newer(data: bytes, newest: int) -> FeedbackError | None:
     """The refusal of a document that tells of a format of later, whatever else is wrong with it then."""
     try:
-        formats.require_json(data, name="it")
+        formats.require_json(data, name="it", up_to=newest)
     except NewerFormatError as newer:
         return FeedbackError(str(newer), code="bad-schema-version")
     return None

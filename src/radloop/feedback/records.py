@@ -15,14 +15,14 @@ from uuid import uuid4
 import msgspec
 
 from radloop.errors import UNDECODABLE, FeedbackError
-from radloop.feedback import documents
+from radloop.feedback import documents, identity
 from radloop.feedback.conventions import OWN, Convention
 from radloop.files import OWN_FILE, flush_folder, write_all
 from radloop.predictions import MIN_CONFIDENCE
 from radloop.taxonomy import Taxonomy, is_nothing
 from radloop.words import Seen
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = identity.SINCE
 TOLERANCE: Final = 0.01  # how far a box may reach over the picture's edge, as the trainer allows
 LONGEST_ID: Final = 200
 
@@ -103,7 +103,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     feedback_id: FeedbackId | None = None
     run_id: str | None = None
     simulated: Simulated | None = None
-    schema_version: Literal[1] | None = None
+    schema_version: Literal[1, 2] | None = None
 
     def found(self, nothing: int) -> list[Detection]:
         """The detections of a class: `detections` where there are some, else the top one of the bare form.
@@ -131,12 +131,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return MIN_CONFIDENCE if self.kept_from is None and own else self.kept_from
 
 
-class _Named(msgspec.Struct):
-    feedback_id: str | None = None
-
-
 _FEEDBACK: Final = msgspec.json.Decoder(Feedback)
-_NAMED: Final = msgspec.json.Decoder(_Named)
 
 
 def encode(feedback: Feedback) -> bytes:
@@ -145,6 +140,17 @@ def encode(feedback: Feedback) -> bytes:
     `bbox` is the exception: null says "nothing found" and is never left out.
     """
     return msgspec.json.format(msgspec.json.encode(feedback), indent=2) + b"\n"
+
+
+def signed(feedback: Feedback) -> Feedback:
+    """The feedback with the id of its own content (`feedback.identity`), whatever id it had."""
+    own = identity.of(encode(msgspec.structs.replace(feedback, feedback_id="")))
+    return msgspec.structs.replace(feedback, feedback_id=own)
+
+
+def id_of(data: bytes) -> str:
+    """The id of feedback that has none: of its bytes."""
+    return hashlib.md5(data).hexdigest()
 
 
 def write(folder: Path, feedback: Feedback, *, durable: bool = False) -> Path:
@@ -232,18 +238,6 @@ class Writer:
         raise FeedbackError(f"feedback {feedback.feedback_id} on image {feedback.image_id} has been written already.")
 
 
-def find(folder: Path, image_id: str, feedback_id: str) -> Path | None:
-    """The file of a feedback that was written, under the name that it got; None where there is none."""
-    own, first = folder / f"{image_id}.{feedback_id}.json", folder / f"{image_id}.json"
-    if own.is_file():
-        return own
-    try:
-        named = _NAMED.decode(first.read_bytes())
-    except (OSError, *UNDECODABLE):
-        return None
-    return first if named.feedback_id == feedback_id else None
-
-
 def reclaim(folder: Path) -> int:
     """Remove the temporary files of writers that were killed; returns how many. Those of living ones are locked."""
     removed = 0
@@ -284,8 +278,11 @@ def parse(data: bytes, classes: Taxonomy, convention: Convention = OWN, now: dat
     """`decode` for one of many files: no error names the file."""
     nothing = classes.nothing
     feedback = _of_any_program(data, nothing, convention)
-    if encode(feedback) != data:  # what `encode` made has no key twice
+    canonical = encode(feedback)
+    if canonical != data:  # what `encode` made has no key twice
         documents.refuse_repeated_keys(data)
+    if identity.is_own(feedback.feedback_id, feedback.schema_version):
+        identity.require(data, canonical, feedback.feedback_id)
     _refuse_other_classes(feedback, classes)
     for class_id in (feedback.class_id, *(detection.class_id for detection in feedback.listed())):
         if not 0 <= class_id <= nothing:
@@ -305,7 +302,7 @@ def parse(data: bytes, classes: Taxonomy, convention: Convention = OWN, now: dat
         feedback,
         bbox=None if feedback.class_id == nothing else feedback.bbox,
         timestamp=time.isoformat(),
-        feedback_id=feedback.feedback_id or hashlib.md5(data).hexdigest(),
+        feedback_id=feedback.feedback_id or id_of(data),
     )
     return Parsed(complete, zoned)
 
@@ -316,9 +313,9 @@ def _of_any_program(data: bytes, nothing: int, convention: Convention) -> Feedba
         own = convention.as_own(plain, nothing)
         if own.get("class_id") == nothing:
             own["bbox"] = None
-        return documents.convert(own, Feedback)
+        return documents.convert(own, Feedback, SCHEMA_VERSION)
     try:
-        return documents.decode(data, _FEEDBACK)
+        return documents.decode(data, _FEEDBACK, SCHEMA_VERSION)
     except FeedbackError as broken:
         return _parse_nothing_with_any_box(data, nothing, broken)
 
@@ -376,7 +373,7 @@ def _parse_nothing_with_any_box(data: bytes, nothing: int, broken: FeedbackError
             raise broken
         return msgspec.convert(plain | {"bbox": None}, Feedback)
     except UNDECODABLE as also_broken:
-        raise documents.refusal(data, also_broken) from also_broken
+        raise documents.refusal(data, also_broken, SCHEMA_VERSION) from also_broken
 
 
 def refuse_outside(box: Box) -> None:

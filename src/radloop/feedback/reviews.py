@@ -160,13 +160,18 @@ def write_unusable(
 
     `read` refuses it, and so the feedback waits for the reviewer's next one; nothing that a person said is lost.
     """
-    told = {"feedback_id": feedback_id, "image_id": image_id, "reviewer": reviewer, "comment": why}
-    data = msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
+    data = encode_unusable(feedback_id=feedback_id, image_id=image_id, reviewer=reviewer, why=why)
     path = folder / f"{feedback_id}.{reviewer}.{chaining.review_id(data)}.json"
     if not path.exists():
         files.make_folder(folder, durable=durable, mode=files.OWN_FOLDER)
         files.write_atomic(path, data, durable=durable, mode=files.OWN_FILE)
     return path
+
+
+def encode_unusable(*, feedback_id: str, image_id: str, reviewer: str, why: str) -> bytes:
+    """The bytes of `write_unusable`."""
+    told = {"feedback_id": feedback_id, "image_id": image_id, "reviewer": reviewer, "comment": why}
+    return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
 
 
 def file_name(review: Review) -> str:

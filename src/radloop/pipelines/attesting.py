@@ -58,7 +58,7 @@ def attest(options: Attest, *, now: datetime | None = None, progress: Progress =
         checks = _checks(options, published=published, progress=progress)
         listing = _listing(options, store if published else None, progress)
         before = kept.head(unit.folder)
-        told = stating.Told(dataset, checks, listing, before, None)
+        told = stating.Told(dataset, checks, listing, before)
         written = attestations.encode_files(listing)
         statement = stating.state(options.out, options.reviews_folder, told, written, now=now or datetime.now(UTC))
         payload = attestations.encode(statement)

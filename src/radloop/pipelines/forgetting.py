@@ -23,7 +23,7 @@ from radloop.dicom import pseudonyms
 from radloop.dicom.pseudonyms import Pseudonyms
 from radloop.errors import UNDECODABLE, BusyError, DatasetError, UsageError
 from radloop.options import Forget
-from radloop.pipelines import versioning
+from radloop.pipelines import deeds, versioning
 from radloop.pipelines.removal import clearing, remainders, whose
 from radloop.pipelines.removal.remainders import Places, Unit
 from radloop.pipelines.removal.whose import Whose
@@ -166,11 +166,18 @@ def _apply(options: Forget, places: Places, work: _Work, progress: Progress) -> 
     files.write_atomic(options.out / tree.TOMBSTONES, (prepared / tree.TOMBSTONES).read_bytes())
     for unit in sorted(work.units, key=lambda unit: unit.place != "here"):  # a `load` in between has the new version
         remainders.switch(places, unit, prepared, progress=progress)
-    clearing.clear(options, work.whose, version=_version(options.out))
+    with deeds.deed(options.out, "forget", "", current=lambda: None, new="forgotten", durable=True) as deed:
+        clearing.clear(options, work.whose, version=_version(options.out), now=work.now)
+        deed.old, deed.new = _changed(work), clearing.known_feedback(options.out)
     if not places.is_one:
         versioning.note(places.store, manifest.UNIT, options.out / manifest.UNIT)
     (prepared / _JOURNAL).unlink()
     shutil.rmtree(prepared)
+
+
+def _changed(work: _Work) -> dict[str, str | int | None]:
+    """What the audit log tells of it: nothing of whose it was."""
+    return {"images": len(work.whose.pixels), "reason": work.reason}
 
 
 def _version(out: Path) -> str | None:

@@ -17,6 +17,7 @@ from radloop.dataset.export.cvat import FEEDBACK
 from radloop.errors import UNDECODABLE, AnnotationError, FeedbackError, StrictError
 from radloop.feedback import elsewhere, reviews
 from radloop.feedback.elsewhere import Drawn, Opinion
+from radloop.feedback.logged import Writer
 from radloop.feedback.reviews import Review
 from radloop.options import Import
 from radloop.pipelines import coming_back
@@ -123,17 +124,16 @@ def import_reviews(options: Import, *, progress: Progress = silent) -> Imported:
 def _write(
     options: Import, classes: Taxonomy, written: Sequence[Review], unusable: Sequence[Reading], progress: Progress
 ) -> None:
+    writer = Writer(options.reviews_folder, classes, "radloop import", durable=options.durable)
     for one in unusable:
-        reviews.write_unusable(
-            options.reviews_folder,
+        writer.write_unusable(
             feedback_id=str(one.feedback_id),
             image_id=str(one.image_id),
             reviewer=one.reader,
             why=f"{options.format}: {one.refused[0].reason}",
-            durable=options.durable,
         )
     for done, review in enumerate(written, 1):
-        reviews.write(options.reviews_folder, review, classes, durable=options.durable)
+        writer.write(review)
         if done % 100 == 0 or done == len(written):
             progress("reviews", done, len(written))
 

@@ -18,6 +18,7 @@ from radloop.errors import AnnotationError, SourceError, StrictError
 from radloop.options import Ingest
 from radloop.pacs import Pacs
 from radloop.pacs.client import Client
+from radloop.pipelines import deeds
 from radloop.pipelines.arrivals import arriving
 from radloop.pipelines.arrivals.arriving import Reader
 from radloop.pipelines.arrivals.registering import Register
@@ -97,9 +98,15 @@ def ingest(options: Ingest, *, pacs: Pacs | None = None, progress: Progress = si
         if writing:
             _beside(options.out / REFUSED_FILE, ward.refused)
             if ward.register.table.height:
-                published = publish.publish(
-                    ward.register.unit, store, prefix=manifest.INCOMING_UNIT, after=ward.after, progress=progress
-                )
+                unit = ward.register.unit
+                current = deeds.version_of(unit)
+                with deeds.deed(
+                    options.out, "ingest", manifest.INCOMING_UNIT, current=current, new=current(), durable=durable
+                ) as deed:
+                    published = publish.publish(
+                        unit, store, prefix=manifest.INCOMING_UNIT, after=ward.after, progress=progress
+                    )
+                    deed.old = published.previous_version
     register, new = ward.register, [image_id for part in ward.parts for image_id in part.new]
     counts = dict(register.images(new).group_by("split").len().iter_rows())
     return Ingested(

@@ -20,7 +20,7 @@ from radloop.dataset.plan import Plan
 from radloop.engines import HERE, Engine
 from radloop.errors import DatasetError, SourceError, StoreError, UsageError
 from radloop.options import Etl, Extract, Load, Pull, Transform
-from radloop.pipelines import versioning
+from radloop.pipelines import deeds, versioning
 from radloop.pipelines.versions import accounting, continuing, gathering, joining, refusing
 from radloop.pipelines.versions.continuing import Continued
 from radloop.pipelines.versions.gathering import Gathered
@@ -223,6 +223,15 @@ def load(
     with (
         files.locked(options.out, writing=not options.dry_run, durable=options.durable),
         closing(storage.open_store(options.store_address, engine=engine, durable=options.durable)) as store,
+        deeds.deed(
+            options.out,
+            "load",
+            manifest.UNIT,
+            current=deeds.published(store),
+            new=deeds.version_of(root)(),
+            writing=not options.dry_run,
+            durable=options.durable,
+        ) as deed,
     ):
         done = publish.publish(
             root,
@@ -233,6 +242,7 @@ def load(
             dry_run=options.dry_run,
             progress=progress,
         )
+        deed.old = done.previous_version
         if not options.dry_run:
             versioning.note(store, manifest.UNIT, root, durable=options.durable)
         return done

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from radloop import manifest, storage, tree
 from radloop.catalog import cards, models, version
@@ -15,7 +15,7 @@ from radloop.catalog.cards import Card
 from radloop.catalog.version import Version
 from radloop.errors import UsageError
 from radloop.options import Promote, Rollback, Simulate, Watch
-from radloop.pipelines import registry
+from radloop.pipelines import deeds, registry
 from radloop.pipelines.comparisons import contestants
 from radloop.pipelines.comparisons.contestants import Contestant
 from radloop.pipelines.registry import Registry
@@ -37,7 +37,7 @@ class Moved:
     alias: str
     model: str
     previous: str | None
-    action: str  # promote or rollback
+    action: Literal["promote", "rollback"]
     verdict: Mapping[str, Any]  # by split: the comparison that the model has passed; why it was forced
     folder: Path  # OUT/models
     address: str
@@ -208,5 +208,8 @@ def _move(moved: Moved, kept: Registry, written: Mapping[str, bytes], copied: Ma
         comparison=next((str(one) for one in passed if one), None),
         reason=reason or None,
     )
-    kept.change({**written, models.ALIASES: aliases}, copied)
+    out, current = moved.folder.parent, lambda: kept.models.aliases.get(moved.alias)
+    with deeds.deed(out, moved.action, f"models/{moved.alias}", current=current, new=moved.model, durable=True) as deed:
+        deed.old = moved.previous
+        kept.change({**written, models.ALIASES: aliases}, copied)
     return replace(moved, done=True)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from radloop import files, storage
+from radloop.catalog import audit_log
 from radloop.errors import StoreError, UsageError
 from radloop.options import Restore
-from radloop.pipelines import backing_up
+from radloop.pipelines import backing_up, deeds
 from radloop.pipelines.keeping import coming_again, packing
 from radloop.progress import Progress, silent
 from radloop.storage import backups, encryption, vault
@@ -110,6 +111,8 @@ def _restored(options: Restore, kept_in: Vault, staging: Path, identities: list[
             known.parent.mkdir(mode=0o700, exist_ok=True)
             packing.remember(known, backups.known_from(options.from_, head, index))
         forgotten = coming_again.forget(tree, _store(options), stones, progress)
+        log = audit_log.of(tree, "radloop restore", durable=True)
+        log.record("restore", deeds.place(options.from_), new={"backup": head.id, "lost": len(went.lost)})
         if options.out.exists():
             options.out.rmdir()
         os.rename(tree, options.out.absolute())

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,18 +11,20 @@ from typing import Any
 import polars as pl
 
 from radloop import files, formats, manifest, slices, spreadsheets, storage, tree
-from radloop.catalog import judging, proven, rounds, tombstones, truth, version
+from radloop.catalog import audit_lines, chains, judging, proven, rounds, tombstones, truth, version
+from radloop.catalog.audit_log import Deed
 from radloop.catalog.rule import KEY, Rule
 from radloop.catalog.version import Version
 from radloop.dataset import retrain as unit
 from radloop.dataset import yolo
+from radloop.dataset.plan import Plan
 from radloop.errors import DatasetError, StrictError
-from radloop.feedback import arrivals, documents, guard, retraining, reviews
+from radloop.feedback import arrivals, documents, guard, retraining, reviews, verifying
 from radloop.feedback.retraining import Decided
 from radloop.feedback.reviews import Reviews
 from radloop.feedback.rows import NEEDED, Records
 from radloop.options import Retrain
-from radloop.pipelines import coming_back
+from radloop.pipelines import coming_back, deeds
 from radloop.progress import Progress, silent
 from radloop.storage import Store, publish
 from radloop.storage.publish import Published
@@ -62,18 +64,15 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         target.preflight()
         known = version.read(options.dataset_folder)
         classes = known.taxonomy
-        found = coming_back.feedback(options, known, keep=writing, columns=NEEDED, jobs=options.jobs, progress=progress)
-        now = datetime.now(UTC)
-        reviewed = reviews.read(options.reviews_folder, classes, convention=options.convention, now=now)
         stones = _stones(options.out, target)
-        found, reviewed, silent = _without_forgotten(found, reviewed, stones)
+        found, reviewed, heads, silent = _read(options, known, stones, progress)
 
         judged = guard.judge(found.feedback, known.images if rule.include_held_out else known.guarded)
         rule = proven.by(rule, judged, found.every_box, known.readings)
         decided = retraining.decide(found, judged, reviewed, rule, synthetic=known.synthetic)
         proven.require(decided.unproven)
         report = _report(decided, known, rule) | _incoming(decided, reviewed, known)
-        report |= rounds.since(found.feedback, reviewed.reviews)
+        report |= rounds.since(found.feedback, reviewed.reviews) | rounds.pins(heads)
         folder = known.root / manifest.RETRAIN
         why, refused, thresholds = _reasons(decided), _refused(decided), proven.table(rule, classes)
         if writing:
@@ -83,6 +82,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
             *playing,
             *silent,
             *proven.out_of_reach(rule, classes),
+            *_broken(folder, reviewed),
             *_waiting(decided, options.reviews_folder),
             *_idle(decided, rule, synthetic=known.synthetic),
             *_elsewhere(decided, found.feedback, known),
@@ -98,15 +98,66 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         if writing:
             documents = _earlier_rounds(folder, target, after, stones) | documents
         built = unit.build(decided.rows, known, documents, include_held_out=rule.include_held_out)
-
         published = None
-        if writing:
-            yolo.write(built, folder, pictures=known.root, progress=progress, durable=durable)
-            published = publish.publish(
-                folder, target, prefix=manifest.RETRAIN_UNIT, after=publish.digest(after), progress=progress
-            )
-        told = report, thresholds, why, refused
-        return Retrained(folder, built.version, round_id, *told, published, notes, done=writing)
+        seen = verifying.encode_known(found.feedback)
+        with _deed(options, folder, built.version, heads, seen) as deed:
+            if writing:
+                published = _publish(built, known, target, after, durable=durable, progress=progress)
+                deed.old = published.previous_version
+                list_of_seen = options.out / audit_lines.FOLDER / verifying.KNOWN_FILE
+                files.write_atomic(list_of_seen, seen, durable=durable, mode=files.OWN_FILE)
+        told = report, thresholds, why, refused, published, notes
+        return Retrained(folder, built.version, round_id, *told, done=writing)
+
+
+def _publish(
+    built: Plan, known: Version, target: Store, after: bytes | None, *, durable: bool, progress: Progress
+) -> Published:
+    folder = known.root / manifest.RETRAIN
+    yolo.write(built, folder, pictures=known.root, progress=progress, durable=durable)
+    expected = publish.digest(after)
+    return publish.publish(folder, target, prefix=manifest.RETRAIN_UNIT, after=expected, progress=progress)
+
+
+def _read(
+    options: Retrain, known: Version, stones: pl.DataFrame, progress: Progress
+) -> tuple[Records, Reviews, pl.DataFrame, tuple[str, ...]]:
+    """Feedback and reviews but for what was forgotten elsewhere, the heads of all chains, and a note."""
+    keep, now = not options.dry_run, datetime.now(UTC)
+    found = coming_back.feedback(options, known, keep=keep, columns=NEEDED, jobs=options.jobs, progress=progress)
+    reviewed = reviews.read(options.reviews_folder, known.taxonomy, convention=options.convention, now=now)
+    found, remaining, silent = _without_forgotten(found, reviewed, stones)
+    return found, remaining, reviewed.heads, silent
+
+
+def _deed(
+    options: Retrain, folder: Path, version: str, heads: pl.DataFrame, seen: bytes
+) -> AbstractContextManager[Deed]:
+    """The round in the audit log, with the hashes of the heads that it pins and of the feedback that it has seen."""
+    pinned = hashlib.sha256(tree.json_file(rounds.pins(heads))).hexdigest()
+    told = {"version": version, "heads": pinned, "feedback": hashlib.sha256(seen).hexdigest()}
+    current = deeds.version_of(folder)
+    return deeds.deed(
+        options.out,
+        "retrain",
+        manifest.RETRAIN_UNIT,
+        current=current,
+        new=told,
+        writing=not options.dry_run,
+        durable=options.durable,
+    )
+
+
+def _broken(folder: Path, reviewed: Reviews) -> tuple[str, ...]:
+    """What earlier rounds have pinned of the chains of reviews and is not so any more."""
+    pinned = rounds.pinned(folder)
+    wrong = chains.unlike(pinned.select(chains.HEADS.names()), reviewed.links, reviewed.forgotten)
+    if wrong.is_empty():
+        return ()
+    return (
+        f"{several(wrong.height, 'chain')} of reviews not as an earlier round has pinned them, such as: "
+        f"{wrong['reason'][0]}. `radloop audit verify` has all",
+    )
 
 
 def _stones(out: Path, store: Store) -> pl.DataFrame:

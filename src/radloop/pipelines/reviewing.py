@@ -16,6 +16,7 @@ from radloop.catalog.rule import Rule
 from radloop.catalog.version import Version
 from radloop.errors import UsageError
 from radloop.feedback import audit, guard, matching, queue, radiologists, reliability, reviews, worklists
+from radloop.feedback.logged import Writer
 from radloop.feedback.queue import Measured
 from radloop.feedback.reviews import Review as Written
 from radloop.feedback.reviews import Reviews
@@ -156,9 +157,10 @@ def simulate(
         there_is = _truth(told.join(wanted, on="image_id", how="semi"))
         planned = list(radiologists.review(wanted, found.detections, there_is, known.taxonomy, seed=options.seed))
         written = _new(planned, begun["feedback_id"], said, folder, known.taxonomy)
+        writer = Writer(folder, known.taxonomy, "radloop review", durable=options.durable) if writing else None
         for done, review in enumerate(written, 1):
-            if writing:
-                reviews.write(folder, review, known.taxonomy, durable=options.durable)
+            if writer is not None:
+                writer.write(review)
             if done % 100 == 0 or done == len(written):
                 progress("reviews", done, len(written))
     said = reviews.read(folder, known.taxonomy, convention=options.convention, now=datetime.now(UTC))

@@ -1,5 +1,6 @@
 """Hold what lies in a place against an attestation: offline, the signature first, then every file."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from radloop import manifest, storage, tree
-from radloop.catalog import attestations, attested, chains, history, signatures, version
+from radloop.catalog import attestations, attested, audit_lines, chains, history, signatures, version
 from radloop.catalog.attestations import Statement
 from radloop.catalog.attested import RULES, Earlier, Standing, Verdict, Wrong
 from radloop.errors import RadloopError, UsageError
@@ -83,6 +84,8 @@ def judge(
     wrong += attested.judge_unit_manifest(place.get(own), seen) if own in seen else ()
     if "reviews" in scope.parts and isinstance(place, FolderPlace):
         wrong += _chains(signed.statement, place)
+    if "audit" in scope.parts and isinstance(place, FolderPlace):
+        wrong += _logs(signed.statement, place)
     if "dataset" in scope.parts:
         wrong += _version(signed.statement, place, verdict)
     return _report(signed, scope, address, expected, verdict, wrong)
@@ -151,8 +154,21 @@ def _chains(statement: Statement, place: FolderPlace) -> list[Wrong]:
         said = reviews.read(place.folder("reviews"), classes)
     except RadloopError as broken:
         return [Wrong("chain-broken", "reviews", f"the chains cannot be read: {broken}")]
-    broken_chains = chains.unlike(pinned, said.reviews, said.forgotten)
+    broken_chains = chains.unlike(pinned, said.links, said.forgotten)
     return [Wrong("chain-broken", f"reviews of {row['reviewer']}", row["reason"]) for row in broken_chains.to_dicts()]
+
+
+def _logs(statement: Statement, place: FolderPlace) -> Iterator[Wrong]:
+    """The audit logs: each line follows the one before it, and the line that was the last one is still there."""
+    for name, head in (statement.predicate.audit or {}).items():
+        top, _, rest = name.partition("/")
+        log = audit_lines.verify(place.folder(top) / rest)
+        for fault in log.faults:
+            if fault.code != "torn-line":  # of a run that was cut off; the next one tells of it
+                line = "" if fault.line is None else f":{fault.line}"
+                yield Wrong("audit-broken", f"{name}/{fault.file}{line}", fault.reason)
+        if log.hashes.get(head.seq) != head.sha256:
+            yield Wrong("audit-broken", name, f"line number {head.seq:,}, its last one then, is not there as it was")
 
 
 def _version(statement: Statement, place: Place, verdict: Verdict) -> list[Wrong]:

@@ -14,6 +14,7 @@ from radloop.catalog.changes import Changes
 from radloop.dataset import plan
 from radloop.errors import DatasetError, StoreError, UsageError
 from radloop.options import Prune, Rollback, Versions
+from radloop.pipelines import deeds
 from radloop.progress import Progress, silent
 from radloop.storage import Store, keeping, layout, publish, pull
 from radloop.storage import versions as kept
@@ -123,9 +124,14 @@ def rollback(options: Rollback, *, now: datetime | None = None, progress: Progre
             here = content.table if content else _current(store, _UNIT)
         keep = Keep(now or datetime.now(UTC), len(kept.read(store, _UNIT).kept) + 1, ROLLBACK)
         done = None
-        if writing:
-            done = publish.publish(into, store, allow_shrink=True, versions=keep, after=after, progress=progress)
-            note(store, _UNIT, into, durable=durable)
+        new, current = manifest.version(here), deeds.version_of(into)
+        with deeds.deed(
+            options.out, "rollback", _UNIT, current=current, new=new, writing=writing, durable=durable
+        ) as deed:
+            if writing:
+                done = publish.publish(into, store, allow_shrink=True, versions=keep, after=after, progress=progress)
+                deed.old = done.previous_version
+                note(store, _UNIT, into, durable=durable)
     return RolledBack(manifest.version(here), into, brought, done)
 
 
@@ -180,7 +186,17 @@ def prune(options: Prune, *, progress: Progress = silent) -> Pruned:
         closing(storage.open_store(options.store_address, durable=options.durable)) as store,
     ):
         store.preflight()
-        done = publish.prune(store, options.keep, dry_run=options.dry_run, progress=progress)
+        with deeds.deed(
+            options.out,
+            "prune",
+            _UNIT,
+            current=lambda: None,
+            new=options.keep,
+            writing=not options.dry_run,
+            durable=options.durable,
+        ) as deed:
+            done = publish.prune(store, options.keep, dry_run=options.dry_run, progress=progress)
+            deed.new = f"keep {options.keep}: {', '.join(done.pruned) or 'none'} pruned"
         if not options.dry_run:
             note(store, _UNIT, options.out / _UNIT, durable=options.durable)
         return done

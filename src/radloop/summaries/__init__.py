@@ -2,6 +2,7 @@
 
 from radloop.summaries import (
     attesting,
+    auditing,
     comparing,
     dataset,
     demo,
@@ -18,6 +19,7 @@ from radloop.summaries.registry import of, status
 
 __all__ = [
     "attesting",
+    "auditing",
     "comparing",
     "dataset",
     "demo",

@@ -14,10 +14,12 @@ from radloop.dashboard.desk import component, items
 from radloop.dashboard.desk.work import NO_READER_ID, Answers, Work
 from radloop.dashboard.loading import Dataset, Feedback
 from radloop.errors import RadloopError
-from radloop.feedback import reviews, worklists
+from radloop.feedback import worklists
 from radloop.feedback.chaining import Chain
+from radloop.feedback.logged import Writer
 from radloop.feedback.orders import ORDERS
 from radloop.options import READER_ID, Dashboard
+from radloop.taxonomy import Taxonomy
 from radloop.words import Worklist
 
 READER: Final = "reader"  # in st.session_state: the Reader ID that was given
@@ -247,6 +249,16 @@ def _chain(folder: Path) -> Chain:
     return Chain(folder)
 
 
+@st.cache_resource(show_spinner=False, hash_funcs={Taxonomy: lambda classes: classes.names})
+def _writer(folder: Path, classes: Taxonomy) -> Writer:
+    return Writer(folder, classes, "radloop dashboard", durable=True)
+
+
+def _client() -> str | None:
+    """Where the browser is, as far as the server knows: behind a proxy the proxy."""
+    return st.context.ip_address
+
+
 def _saved(here: _Loop, work: Work, message: Mapping[str, Any]) -> str | None:
     """None once the review is on the disk, else the sentence why it is not."""
     inputs, said, reader = here.inputs, here.feedback, work.reader or ""
@@ -265,7 +277,7 @@ def _saved(here: _Loop, work: Work, message: Mapping[str, Any]) -> str | None:
             now=datetime.now(UTC),
         )
         if not drafts.is_again(review, before.review if before else None):
-            reviews.write(inputs.reviews_folder, review, here.dataset.taxonomy, durable=True)
+            _writer(inputs.reviews_folder, here.dataset.taxonomy).write(review, who=reader, client=_client())
     except (RadloopError, OSError) as failed:
         return str(failed)
     return None

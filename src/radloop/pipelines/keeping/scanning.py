@@ -12,6 +12,7 @@ from typing import Final
 from radloop import files, manifest, storage
 from radloop.dicom import pseudonyms
 from radloop.errors import StoreError
+from radloop.feedback import logged
 from radloop.options import Backup
 
 KNOWN_FOLDER: Final = "backup"  # in OUT/private: what this machine knows of vaults, and what it is packing
@@ -20,7 +21,7 @@ MADE_AGAIN: Final = {
     "raw": "`radloop extract` brings it again",
     "export": "`radloop export` makes it again",
 }
-_LOCK: Final = ".radloop.lock"
+_LOCK: Final = ".lock"
 _TEMPORARY: Final = ".tmp"
 _DATABASE: Final = ".db"
 _BESIDE_DATABASE: Final = ("-wal", "-shm", "-journal")
@@ -107,7 +108,7 @@ def _below(place: Path, name: str, folders: dict[str, int]) -> Iterator[Found]:
         return
     folders[name] = stat.S_IMODE(status.st_mode)
     for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
-        if entry.is_dir(follow_symlinks=False) and entry.name.startswith("."):
+        if entry.is_dir(follow_symlinks=False) and entry.name.startswith(".") and entry.name != logged.FOLDER:
             continue  # what a command that was cut off has left
         if not manifest.is_safe_key(entry.name) or not entry.name.isprintable():
             raise StoreError(f"{place / entry.name!r} has a name that no backup can hold. Rename it.")
@@ -118,7 +119,8 @@ def _below(place: Path, name: str, folders: dict[str, int]) -> Iterator[Found]:
 
 
 def _is_passing(name: str) -> bool:
-    return name == _LOCK or name.endswith((_TEMPORARY, *_BESIDE_DATABASE))
+    is_lock = name.startswith(".") and name.endswith(_LOCK)
+    return is_lock or name.endswith((_TEMPORARY, *_BESIDE_DATABASE))
 
 
 def _whole(one: Found, work: Path) -> Found:

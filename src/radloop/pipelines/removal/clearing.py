@@ -3,19 +3,22 @@
 Everything here can be killed and called again. A folder of the user's own is never changed.
 """
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
 from radloop import files, formats, sealed, tree
+from radloop.catalog import audit_lines, chains
 from radloop.dataset import pictures
 from radloop.dataset.forgetting import rows, rows_left
 from radloop.dicom import pseudonyms
 from radloop.dicom.pseudonyms import Pseudonyms
-from radloop.feedback import documents, mentions
+from radloop.feedback import chaining, documents, listing, logged, mentions, verifying
 from radloop.feedback.mentions import Wanted
 from radloop.options import Forget
 from radloop.pacs import ledger
@@ -39,16 +42,25 @@ def count(options: Forget, whose: Whose, *, version: str | None) -> dict[str, in
     return {name: place.count for name, place in _places(options, whose, version=version)}
 
 
-def clear(options: Forget, whose: Whose, *, version: str | None) -> None:
-    """Take all of it away."""
-    for _, place in _places(options, whose, version=version):
+def clear(options: Forget, whose: Whose, *, version: str | None, now: datetime) -> None:
+    """Take all of it away; of each review a tombstone stays, which the log of reviews tells of."""
+    for _, place in _places(options, whose, version=version, now=now):
         place.take_away()
 
 
-def _places(options: Forget, whose: Whose, *, version: str | None) -> Iterator[tuple[str, _Place]]:
+def known_feedback(out: Path) -> dict[str, str | int | None] | None:
+    """The hash of the list of feedback that rounds have known, as the audit log tells it; None where there is none."""
+    path = out / audit_lines.FOLDER / verifying.KNOWN_FILE
+    return {"feedback": hashlib.sha256(path.read_bytes()).hexdigest()} if path.is_file() else None
+
+
+def _places(
+    options: Forget, whose: Whose, *, version: str | None, now: datetime | None = None
+) -> Iterator[tuple[str, _Place]]:
     out, wanted = options.out, whose.wanted
-    for name, folder in (("feedback", options.feedback_folder), ("reviews", options.reviews_folder)):
-        yield name, _documents(folder, whose)
+    feedback = _documents(options.feedback_folder, whose)
+    yield "feedback", _Place(feedback.count, lambda: _take_feedback(options, feedback))
+    yield "reviews", _reviews(options.reviews_folder, whose, now)
     logs = sorted({options.log_file, *(out / "logs").glob("*.log")})
     told = {path: mentions.count_lines(path, wanted) for path in logs}
     yield "lines of logs", _Place(sum(told.values()), lambda: _take_lines(told, wanted))
@@ -87,6 +99,32 @@ def _remove_folders(folders: Iterable[Path]) -> None:
 def _documents(folder: Path, whose: Whose) -> _Place:
     found = mentions.find(folder, whose.wanted)
     return _Place(found.count, lambda: mentions.remove(folder, found, whose.wanted))
+
+
+def _take_feedback(options: Forget, feedback: _Place) -> None:
+    """Take feedback away, and what is gone out of the list of feedback that rounds have known."""
+    feedback.take_away()
+    path = options.out / audit_lines.FOLDER / verifying.KNOWN_FILE
+    table = sealed.decode(path.read_bytes()) if path.is_file() else None
+    if table is not None:
+        there = table.filter(pl.col("file").is_in(listing.names(options.feedback_folder)))
+        files.write_atomic(path, verifying.encode_known(there), mode=files.OWN_FILE)
+
+
+def _reviews(folder: Path, whose: Whose, now: datetime | None) -> _Place:
+    found = mentions.find(folder, whose.wanted)
+
+    def take_away() -> None:
+        if now is None or not found.count:
+            return
+        gone = chaining.links(folder, found.whole).select("review_id", "previous", forgotten_at=pl.lit(now))
+        log = logged.log(folder, "radloop forget", durable=True)
+        with log.deed("forget", "", new={"reviews": found.count}) as deed:
+            chaining.bury(folder, gone.cast(chains.FORGOTTEN_REVIEWS))
+            mentions.remove(folder, found, whose.wanted)
+            deed.new = {"reviews": found.count, "tombstones": chaining.tombstones_sha256(folder)}
+
+    return _Place(found.count, take_away)
 
 
 def _raw_pictures(out: Path, whose: Whose, tables: Mapping[Path, bytes | None]) -> _Place:

@@ -6,7 +6,6 @@ attempt has a log of its own beside the run's, for a shared file system appends 
 run's log takes them over, and what an attempt that was lost had done is counted from its lines.
 """
 
-import hashlib
 import json
 import math
 import secrets
@@ -239,11 +238,10 @@ class _Clerk:
         self._journal.write("request", **told, class_id=feedback.class_id, confidence=feedback.confidence, file=name)
 
     def _as_feedback(self, answer: Answer, shown: Shown) -> Feedback:
-        """The rich form. Its id follows from the run, the attempt, the image and the number of the visit."""
+        """The rich form, whose id follows from its content: run, image and time are part of that."""
         if answer.predictions is None:
             raise ValueError("an answer without predictions gives no feedback")
-        key = f"{self._run.id}{self._attempt} {shown.image_id} {answer.visit.number}"
-        return answers.feedback(
+        told = answers.feedback(
             shown.image_id,
             answer.predictions,
             self._run.classes,
@@ -256,11 +254,11 @@ class _Clerk:
             latency_ms=answer.latency_ms,
             stage=answer.visit.stage,
             arrived_at=self._time(answer.intended),
-            feedback_id=hashlib.md5(key.encode()).hexdigest(),
             run_id=self._run.id,
             recipe=shown.recipe,
             simulated=self._metadata(shown.image_id),
         )
+        return records.signed(told)
 
     def _metadata(self, image_id: str) -> Simulated:
         if (simulated := self._simulated.get(image_id)) is None:

@@ -1,7 +1,7 @@
 """What a detector said of a batch of studies -> feedback, and one structured report a study and model."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -14,7 +14,7 @@ from radloop.codes import Code
 from radloop.dicom import report
 from radloop.dicom.report import Box, Device, Observed
 from radloop.errors import PacsError
-from radloop.feedback import elsewhere, records
+from radloop.feedback import answers, elsewhere, records
 from radloop.feedback.records import Feedback
 from radloop.feedback.reviews import Shown
 from radloop.pacs.ledger import Planned
@@ -34,13 +34,23 @@ class Made:
     data: bytes
 
 
-def write(observer: Observer, images: Iterable[Image], splits: Mapping[str, str], *, durable: bool) -> int:
-    """Write the feedback that was not written before, each with the split of its image; returns how many."""
+def signed(image: Image, splits: Mapping[str, str]) -> Image:
+    """The image with its feedback whole: the split that it was given, and the id of all that it says."""
+    split = splits.get(image.image_id)
+    if not image.is_new or split is None:
+        return image
+    return replace(image, feedback=records.signed(msgspec.structs.replace(image.feedback, split=split)))
+
+
+def write(observer: Observer, images: Iterable[Image], *, durable: bool) -> int:
+    """Write the feedback that was not written before; returns how many."""
     written = 0
     for image in images:
-        if image.is_new and records.find(observer.feedback, image.image_id, str(image.feedback.feedback_id)) is None:
-            told = msgspec.structs.replace(image.feedback, split=splits[image.image_id])
-            records.write(observer.feedback, told, durable=durable)
+        if (
+            image.is_new
+            and answers.find(observer.feedback, image.image_id, image.feedback.model or observer.model) is None
+        ):
+            records.write(observer.feedback, image.feedback, durable=durable)
             written += 1
     return written
 

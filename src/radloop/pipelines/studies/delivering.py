@@ -86,9 +86,11 @@ class Delivery:
         images = [image for study in batch for image in study.images]
         taken = self._take_in(images)
         splits = dict(taken.images.select("image_id", "split").iter_rows()) if taken else {}
-        answered = [image for image in images if image.image_id in splits]
+        for study in batch:
+            study.images = [answering.signed(image, splits) for image in study.images]
+        answered = [image for study in batch for image in study.images if image.image_id in splits]
         durable = self._options.durable
-        self.tally.feedback += answering.write(self._observer, answered, splits, durable=durable)
+        self.tally.feedback += answering.write(self._observer, answered, durable=durable)
         ours = self._report(batch, splits)
         told = reported.write(self._desk, [found for study in batch for _, found in study.reports])
         self._record(batch, taken, ours)

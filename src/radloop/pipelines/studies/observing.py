@@ -4,7 +4,6 @@ Nothing is written here but what leads back from a pseudonym; so any number of t
 studies, and one that was looked at twice is nothing else than one that was looked at once.
 """
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -160,7 +159,7 @@ def _look_at(observer: Observer, study: Study, instance: Instance) -> None:
     except SourceError:
         study.done.append(_done(instance, "picture"))
     except FeedbackError as changed:  # it was answered when the dataset had other classes, or the file was changed
-        study.done.append(_done(instance, f"feedback-{changed.code}"))
+        study.done.append(_done(instance, f"feedback-{changed.code.removeprefix('feedback-')}"))
     except PacsError as refused:
         if refused.code in FATAL:
             raise
@@ -203,10 +202,9 @@ def _simulated(header: Any, taken: Taken) -> Simulated | None:
 def _answer(
     observer: Observer, made: Made, arrived_at: datetime, *, simulated: Simulated | None
 ) -> tuple[Feedback, bool]:
-    """The detector's answer, and whether it is new: what was written before stands. Its id is of image and model."""
+    """The detector's answer, and whether it is new: what was written before stands. It is signed once it is whole."""
     model, taken = observer.model, made.taken
-    feedback_id = hashlib.md5(f"watch {taken.image_id} {model.name} {model.version}".encode()).hexdigest()
-    written = records.find(observer.feedback, taken.image_id, feedback_id)
+    written = answers.find(observer.feedback, taken.image_id, model)
     if written is not None:
         return records.decode(written.read_bytes(), observer.classes, name=written.name), False
     picture, begin = Picture(taken.image_id, taken.png), time.monotonic()
@@ -222,7 +220,6 @@ def _answer(
         picture=PictureMeasures(**made.measures._asdict()),
         latency_ms=round(1000 * (time.monotonic() - begin), 3),
         arrived_at=arrived_at.isoformat(),
-        feedback_id=feedback_id,
         run_id=observer.run_id,
         recipe=taken.recipe,
         simulated=simulated,

@@ -19,6 +19,7 @@ from radloop.errors import FeedbackError
 from radloop.feedback import elsewhere, records, reviews
 from radloop.feedback.chaining import Chain
 from radloop.feedback.elsewhere import Drawn, Opinion
+from radloop.feedback.logged import Writer
 from radloop.feedback.records import Feedback
 from radloop.feedback.reviews import Review
 from radloop.pipelines.studies.answering import shown
@@ -40,6 +41,11 @@ class Desk:
     zone: tzinfo  # of a report that tells none
     sees_results: bool  # whether readers are sent the model's boxes
     durable: bool = False
+
+    @cached_property
+    def writer(self) -> Writer:
+        """Who writes the reviews, and tells the audit log of it."""
+        return Writer(self.reviews, self.classes, "radloop watch", durable=self.durable)
 
     @cached_property
     def chain(self) -> Chain:
@@ -95,7 +101,7 @@ def write(desk: Desk, reports: Sequence[Report]) -> Told:
             {reviewer: head for reviewer, head in heads.items() if head is not None},
         )
     for review in told.written:
-        reviews.write(desk.reviews, review, desk.classes, durable=desk.durable)
+        desk.writer.write(review)
     return told
 
 
@@ -141,13 +147,11 @@ def _reviewer(desk: Desk, found: Report) -> str:
 
 
 def _leave_waiting(desk: Desk, found: Report, about: Feedback, wrong: FeedbackError) -> None:
-    reviews.write_unusable(
-        desk.reviews,
+    desk.writer.write_unusable(
         feedback_id=str(about.feedback_id),
         image_id=about.image_id,
         reviewer=_reviewer(desk, found),
         why=f"a structured report: {wrong}",
-        durable=desk.durable,
     )
 
 

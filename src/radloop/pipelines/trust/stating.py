@@ -14,12 +14,12 @@ import polars as pl
 
 import radloop
 from radloop import manifest, tree
-from radloop.catalog import attestations, chains, models, rounds, tombstones
-from radloop.catalog.attestations import Before, Predicate, Statement, Subject
+from radloop.catalog import attestations, audit_lines, audit_log, models, rounds, tombstones
+from radloop.catalog.attestations import Before, LogHead, Predicate, Statement, Subject
 from radloop.catalog.attested import sha256
 from radloop.catalog.version import Version
 from radloop.errors import UNDECODABLE
-from radloop.feedback import reviews
+from radloop.feedback import logged, reviews
 from radloop.pipelines.checking import Report
 from radloop.pipelines.trust.places import Place
 
@@ -46,7 +46,6 @@ class Told:
     checks: Mapping[str, Report]  # by place
     listing: pl.DataFrame  # LISTING
     before: Before | None
-    audit: Mapping[str, Any] | None
 
 
 def state(out: Path, reviewed: Path, told: Told, files: bytes, *, now: datetime) -> Statement:
@@ -62,7 +61,6 @@ def _predicate(out: Path, reviewed: Path, told: Told, now: datetime) -> Predicat
     known = models.read(out / manifest.MODELS)
     said, _ = rounds.read(out / manifest.RETRAIN_UNIT)
     reviews_there = reviews.read(reviewed, dataset.taxonomy)
-    heads = chains.heads(reviews_there.reviews, reviews_there.forgotten)
     names = told.listing["name"].unique()
     splits = dict(dataset.images.group_by("split").len().sort("split").iter_rows())
     return Predicate(
@@ -72,8 +70,8 @@ def _predicate(out: Path, reviewed: Path, told: Told, now: datetime) -> Predicat
         recipe=dataset.recipe,
         settings=dict(dataset.settings),
         code={"radloop": radloop.__version__, "python": platform.python_version(), "sha256": code_sha256()},
-        heads=attestations.heads(heads.iter_rows(named=True)),
-        audit=None if told.audit is None else dict(told.audit),
+        heads=attestations.heads(reviews_there.heads.iter_rows(named=True)),
+        audit=_audit(out, reviewed),
         rounds=[row | {"newest": _time(row["newest"])} for row in said.select("newest", *_ROUND).to_dicts()],
         gates=[row | {"at": _time(row["at"])} for row in known.comparisons.select("at", *_GATE).to_dicts()],
         models=dict(known.aliases),
@@ -83,6 +81,13 @@ def _predicate(out: Path, reviewed: Path, told: Told, now: datetime) -> Predicat
         check={place: _checked(report) for place, report in told.checks.items()},
         previous=told.before,
     )
+
+
+def _audit(out: Path, reviewed: Path) -> dict[str, LogHead]:
+    """The end of each audit log that has begun."""
+    folders = {attestations.AUDIT: out / audit_lines.FOLDER, logged.NAME: reviewed / logged.FOLDER}
+    ends = {name: audit_log.head(folder) for name, folder in folders.items()}
+    return {name: LogHead(end.seq, end.sha256) for name, end in ends.items() if end is not None}
 
 
 _VERSION: Final = ("lineage", "previous", "replaces")

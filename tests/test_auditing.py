@@ -1,0 +1,218 @@
+"""`radloop audit`: nothing that people said or programs did is changed, removed or brought back unseen."""
+
+import csv
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import small_loop
+from radloop import cli
+from radloop.catalog import audit_lines
+from radloop.errors import AuditError
+from radloop.feedback import logged, reviews
+from radloop.options import Audit, Forget, Load, Retrain, Review
+from radloop.pipelines import auditing, deeds, forgetting, offline, retraining, reviewing
+from taxonomies import VINDR
+
+SEEDS = 20  # of each manipulation; 1,000 in all were tried once
+
+
+Manipulation = Callable[[list[Path], random.Random], None]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("audited")
+    small_loop.run(out)
+    return whole(out)
+
+
+def whole(out: Path) -> Path:
+    """The loop with the reviews that it took away written again, and a round after them."""
+    shutil.rmtree(out / "reviews")
+    reviewing.simulate(Review(out=out, simulated=True))
+    retraining.retrain(Retrain(out=out))
+    return out
+
+
+@pytest.fixture
+def out(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "out", ignore=shutil.ignore_patterns("cache", "films"))
+
+
+def verify(out: Path) -> auditing.Verified:
+    return auditing.verify(Audit(out=out, action="verify"))
+
+
+def codes(out: Path) -> list[str]:
+    return sorted(set(verify(out).faults["code"]))
+
+
+def said(out: Path) -> list[Path]:
+    """Every file that a manipulation may be of."""
+    logs = [*(out / "audit").glob("*.jsonl"), *(out / "reviews" / logged.FOLDER).glob("*.jsonl")]
+    return sorted([*(out / "feedback").glob("*.json"), *(out / "reviews").glob("*.json"), *logs])
+
+
+@contextmanager
+def kept(paths: list[Path]) -> Iterator[None]:
+    before = {path: path.read_bytes() for path in paths}
+    try:
+        yield
+    finally:
+        folders = {path.parent for path in paths}
+        for one in [one for folder in folders for one in folder.glob("[!.]*.json*")]:
+            if one not in before:
+                one.unlink()
+        for path, data in before.items():
+            path.write_bytes(data)
+
+
+def flip(paths: list[Path], rng: random.Random) -> None:
+    path = rng.choice(paths)
+    data = bytearray(path.read_bytes())
+    data[rng.randrange(len(data))] ^= rng.randrange(1, 256)
+    path.write_bytes(data)
+
+
+def delete(paths: list[Path], rng: random.Random) -> None:
+    rng.choice(paths).unlink()
+
+
+def swap(paths: list[Path], rng: random.Random) -> None:
+    path = rng.choice(paths)
+    other = rng.choice([one for one in paths if one.parent == path.parent and one != path] or [path])
+    first, second = path.read_bytes(), other.read_bytes()
+    path.write_bytes(second if other != path else first[:-2])
+    other.write_bytes(first if other != path else first[:-2])
+
+
+def replay(paths: list[Path], rng: random.Random) -> None:
+    """An earlier file under another's name, or a line of a log once more."""
+    path = rng.choice(paths)
+    if path.suffix == ".jsonl":
+        line = rng.choice(path.read_bytes().splitlines(keepends=True))
+        path.write_bytes(path.read_bytes() + line)
+    else:
+        name = path.name.replace(path.name.split(".")[0], "f" * 40, 1)
+        path.with_name(name).write_bytes(path.read_bytes())
+
+
+def cut(paths: list[Path], rng: random.Random) -> None:
+    """The end of a log, or of a chain of reviews."""
+    path = rng.choice([one for one in paths if one.parent.name != "feedback"])
+    if path.suffix == ".jsonl":
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[: rng.randrange(len(lines))]))
+        return
+    reviewer = path.name.split(".")[1]
+    theirs = [one for one in paths if one.parent == path.parent and one.name.split(".")[1] == reviewer]
+    named = {json.loads(one.read_bytes()).get("previous") for one in theirs}
+    next(one for one in theirs if one.name.split(".")[2] not in named).unlink()
+
+
+@pytest.mark.parametrize("how", [flip, delete, swap, replay, cut])
+def test_no_manipulation_of_log_reviews_or_feedback_is_missed(
+    out: Path, how: Callable[[list[Path], random.Random], None]
+):
+    paths = said(out)
+    assert codes(out) == []
+    for seed in range(SEEDS):
+        with kept(paths):
+            how(paths, random.Random(f"{how.__name__} {seed}"))
+            assert codes(out), f"{how.__name__} by seed {seed}"
+    assert codes(out) == []
+
+
+def test_chain_that_was_rewritten_whole_is_found_by_what_a_round_has_pinned(out: Path):
+    shutil.rmtree(out / "reviews")
+    reviewing.simulate(Review(out=out, simulated=True, seed=1))
+    assert codes(out) == ["review-deleted"]
+    assert any("not as an earlier round has pinned" in note for note in retraining.retrain(Retrain(out=out)).notes)
+
+
+def test_what_is_forgotten_leaves_no_gap_and_is_named_if_it_comes_back(out: Path):
+    path = max((out / "reviews").glob("*.json"), key=lambda one: b'"previous"' not in one.read_bytes())
+    image_id, data = json.loads(path.read_bytes())["image_id"], path.read_bytes()
+    feedback = next(one for one in (out / "feedback").glob(f"{image_id}*.json"))
+    words = feedback.read_bytes()
+    forgetting.forget(Forget(out=out, asked=image_id, reason="asked for"))
+    assert not path.exists()
+    assert codes(out) == []
+    logs = b"".join(one.read_bytes() for one in said(out) if one.suffix == ".jsonl")
+    assert image_id.encode() not in logs
+    path.write_bytes(data)
+    assert codes(out) == ["review-returned"]
+    path.unlink()
+    feedback.write_bytes(words)
+    assert codes(out) == ["feedback-returned"]
+
+
+def test_review_that_lies_there_under_a_second_name_is_named(out: Path):
+    for path in sorted((out / "reviews").glob("*.json")):
+        copy = path.with_name(f"other.{path.name.partition('.')[2]}")
+        shutil.copy(path, copy)
+        assert "review-copied" in codes(out)
+        copy.unlink()
+
+
+def test_review_that_no_log_tells_of_is_named(out: Path):
+    known = json.loads(next((out / "reviews").glob("*.json")).read_bytes())
+    told = reviews.Review(
+        feedback_id=known["feedback_id"],
+        image_id=known["image_id"],
+        reviewer="eve",
+        verdict="normal",
+        findings=[],
+        timestamp="2026-01-01T00:00:00+00:00",
+    )
+    reviews.write(out / "reviews", told, VINDR)
+    assert codes(out) == ["review-unlogged"]
+
+
+def test_deed_is_stopped_before_it_is_done_where_the_log_cannot_be_written(out: Path):
+    shutil.rmtree(out / "audit")
+    (out / "audit").write_text("in the way")
+    before = sorted(path for path in (out / "store").rglob("*"))
+    with pytest.raises(AuditError, match="nothing was changed"):
+        offline.load(Load(out=out))
+    assert sorted(path for path in (out / "store").rglob("*")) == before
+
+
+def test_deed_that_was_cut_off_is_settled_by_the_next(out: Path):
+    current = deeds.version_of(out / "organized")
+    with pytest.raises(KeyboardInterrupt), deeds.deed(out, "load", "organized", current=current, new=current()):
+        raise KeyboardInterrupt
+    assert verify(out).open
+    assert codes(out) == []
+    offline.load(Load(out=out))
+    told = audit_lines.verify(out / "audit")
+    assert [(line.what, line.state, line.later) for line in told.lines[-3:]] == [
+        ("load", "done", True),
+        ("load", "begun", False),
+        ("load", "done", False),
+    ]
+    assert verify(out).open == ()
+
+
+def test_export_is_csv_and_json_and_no_cell_is_a_formula(out: Path, capsys: pytest.CaptureFixture[str]):
+    with deeds.deed(out, "load", "=HYPERLINK(1)", current=lambda: None):
+        pass
+    exported = auditing.audit(Audit(out=out, action="export"))
+    rows = list(csv.DictReader((out / "export/audit/audit.csv").read_text().splitlines()))
+    assert len(rows) == len(json.loads((out / "export/audit/audit.json").read_bytes())) == exported.lines
+    assert rows[-1]["subject"] != "=HYPERLINK(1)" or rows[-1]["log"] == "reviews"
+    assert not any(cell.startswith("=") for row in rows for cell in row.values())
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["audit", "verify", "--out", str(out), "--json"])
+    assert ended.value.code == 0
+    next((out / "reviews").glob("*.json")).unlink()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["audit", "verify", "--out", str(out)])
+    assert ended.value.code == 1
+    assert "review-deleted" in capsys.readouterr().out
