@@ -33,6 +33,14 @@ def test_a_box_without_area_overlaps_nothing():
     assert iou([(0.5, 0.5, 0.5, 0.5)], [(0.5, 0.5, 0.5, 0.5), (0, 0, 1, 1)]).tolist() == [[0.0, 0.0]]
 
 
+def test_a_box_too_flat_to_have_an_area_is_fused_with_nothing():
+    flat = (0.2, 0.5, 0.6, 0.5 + 2**-53)
+    least = (0.0, 0.0, 0.5, 5e-324)
+    fused = fuse([least, least, flat, flat], ["R1", "R2", "R1", "R2"])
+    assert [one.xyxy for one in fused if one.xyxy == least] == [least, least]
+    assert iou([least], [least]).tolist() == [[0.0]]
+
+
 def test_iou_with_no_boxes_is_an_empty_matrix():
     assert iou(np.empty((0, 4)), [HEART]).shape == (0, 1)
 

@@ -162,4 +162,5 @@ def _iou(a: list[float], b: list[float]) -> float:
     if width <= 0 or height <= 0:
         return 0.0
     shared = width * height
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / union if union > 0 else 0.0  # the area of a box 5e-324 high is 0
