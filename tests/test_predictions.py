@@ -39,3 +39,10 @@ def test_counts_are_limited_and_the_feedback_says_from_where_it_is_whole(sure, l
     above = [one for one in confidences if one > said.kept_from]
     assert sorted(above) == sorted(one for one in kept if one > said.kept_from)
     assert (said.kept_from == LOW_CONFIDENCE) == (sure <= MOST_DETECTIONS and low <= MOST_LOW)
+
+
+def test_box_that_was_cut_to_nothing_at_the_edge_is_none():
+    """No reader of feedback takes it, and would refuse all of the feedback for it."""
+    boxes = [(0.3, 1.0, 0.1, 0.0), BOX, (0.0, 0.5, 0.0, 0.1), (0.5, 0.5, 0.1, float("nan"))]
+    said = Predictions.parted([3, 4, 5, 6], [0.9, 0.8, 0.1, 0.7], boxes, highest_score=0.9)
+    assert (said.class_ids.tolist(), said.low.class_ids.tolist()) == ([4], [])

@@ -109,10 +109,13 @@ class Predictions(Found):
 
 
 def _sorted(class_ids: npt.ArrayLike, confidences: npt.ArrayLike, cxcywh_norm: npt.ArrayLike) -> Found:
+    """The boxes that have an area: of one that the edge cuts to nothing no reader takes the feedback."""
     classes = np.asarray(class_ids, dtype=np.int64).reshape(-1)
     scores = np.asarray(confidences, dtype=np.float64).reshape(-1)
+    found = np.asarray(cxcywh_norm, dtype=np.float64).reshape(-1, 4)
     order = np.lexsort((classes, -scores))
-    return Found(classes[order], scores[order], np.asarray(cxcywh_norm, dtype=np.float64).reshape(-1, 4)[order])
+    order = order[(found[order, 2:] > 0).all(axis=1)]
+    return Found(classes[order], scores[order], found[order])
 
 
 class Detector(Protocol):

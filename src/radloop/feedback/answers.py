@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from radloop.errors import UNDECODABLE
+from radloop.errors import UNDECODABLE, DetectorError
 from radloop.feedback import records
 from radloop.feedback.records import Detection, Feedback, Model
 from radloop.predictions import Found, Predictions
@@ -14,7 +14,10 @@ from radloop.taxonomy import Taxonomy
 
 
 def feedback(image_id: str, predictions: Predictions, classes: Taxonomy, model: Model, **told: Any) -> Feedback:
-    """The rich form, with what else is `told` by a field's name. The model is the one that answered."""
+    """The rich form, with what else is `told` by a field's name. The model is the one that answered.
+
+    Raises DetectorError for a box that reading the feedback would refuse: nothing is written then.
+    """
     detections = _listed(predictions, classes)
     top = detections[0] if detections else None
     class_id = top.class_id if top else classes.nothing
@@ -64,6 +67,9 @@ def _is_of(path: Path, image_id: str, model: Model) -> bool:
 
 
 def _listed(found: Found, classes: Taxonomy) -> list[Detection]:
+    for box in found.cxcywh_norm.tolist():
+        if not records.is_inside(*box):
+            raise DetectorError(f"The detector's answer holds the box {box}, outside of the picture.", kind="answer")
     rows = zip(found.class_ids.tolist(), found.confidences.tolist(), found.cxcywh_norm.tolist(), strict=True)
     return [
         Detection(class_id=class_id, class_name=classes.name(class_id), confidence=confidence, bbox=tuple(box))
