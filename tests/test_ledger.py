@@ -82,6 +82,15 @@ def test_nobody_else_can_read_it(path):
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+def test_who_only_looks_sees_what_a_watcher_at_work_has_just_written(path):
+    with Ledger(path) as at_work:
+        at_work.count("1.2", 3)
+        at_work.record([Done("1.2", "1.2.1", "image", "a" * 32)])
+        assert ledger.counts_of(path) == {"1.2": 3}
+        assert ledger.count_of(path, ["a" * 32]) == 1
+    assert ledger.counts_of(path) == {"1.2": 3}
+
+
 def test_forgotten_image_is_in_no_byte_of_it_and_its_study_is_still_counted(tmp_path):
     path = tmp_path / "ledger.db"
     with Ledger(path) as opened:

@@ -187,12 +187,28 @@ class Ledger:
             database.execute(_END, which)
 
 
+def counts_of(path: Path) -> dict[str, int]:
+    """`Ledger.counts` of a database that others may be writing to; nothing is written."""
+    with _looked_at(path) as database:
+        return dict(database.execute("SELECT study_uid, objects FROM studies"))
+
+
 def count_of(path: Path, image_ids: Collection[str]) -> int:
-    """How many objects of a database that nobody writes to are these images; nothing is written."""
-    address = f"{path.absolute().as_uri()}?immutable=1"
-    with _in_a_sentence(path), closing(sqlite3.connect(address, uri=True)) as database:
+    """How many objects of a database are these images; nothing is written."""
+    with _looked_at(path) as database:
         rows = database.execute("SELECT image_id FROM objects WHERE image_id IS NOT NULL")
         return sum(image_id in image_ids for (image_id,) in rows)
+
+
+@contextmanager
+def _looked_at(path: Path) -> Iterator[sqlite3.Connection]:
+    """The database as it stands, to read; with what another process has written to its log alone."""
+    log = path.with_name(f"{path.name}-wal")
+    how = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+    address = f"{path.absolute().as_uri()}?{how}"
+    with _in_a_sentence(path), closing(sqlite3.connect(address, uri=True)) as database:
+        _require_sound(database)
+        yield database
 
 
 def _uids(told: str) -> tuple[str, ...]:

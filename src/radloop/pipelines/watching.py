@@ -25,7 +25,7 @@ from radloop.dicom.pseudonyms import FOLDER, Pseudonyms
 from radloop.errors import UsageError
 from radloop.feedback import records
 from radloop.options import Watch
-from radloop.pacs import Pacs
+from radloop.pacs import Pacs, ledger
 from radloop.pacs import Study as Listed
 from radloop.pacs.client import Client
 from radloop.pacs.ledger import Ledger
@@ -221,8 +221,7 @@ def _preview(options: Watch, pacs: Pacs) -> Watched:
     done: dict[str, int] = {}
     path = _ledger(options, Pseudonyms.open(options.out, writing=False), pacs)
     if path.exists():
-        with Ledger(path) as ledger:
-            done = ledger.counts()
+        done = ledger.counts_of(path)
     new = sum(study.objects != done.get(study.study_uid) for study in pacs.studies(since=_since(options)))
     whole = _summary(options, "", pacs.address, options.detector, Tally(studies=new), stopped=False)
     return replace(whole, done=False)
