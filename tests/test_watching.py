@@ -356,7 +356,14 @@ def test_dry_run_counts_and_writes_nothing(out):
     assert sorted(out.rglob("*")) == before
     assert pacs.asked == ["studies"]
     watch(out, pacs)
+    ledgers = out / "private/watch"
+    for one in ledgers.glob("*.db"):
+        one.chmod(0o400)
+    ledgers.chmod(0o500)  # where nothing can be written
+    before = {one.name: one.stat().st_mtime_ns for one in ledgers.iterdir()}
     assert watch(out, pacs, dry_run=True).studies == 0
+    assert {one.name: one.stat().st_mtime_ns for one in ledgers.iterdir()} == before
+    ledgers.chmod(0o700)
 
 
 def test_dry_run_makes_no_key(out):
@@ -505,6 +512,33 @@ def test_a_study_that_grew_while_nobody_watched_is_reported_once_an_image(built,
     pacs.store([same_study(2, 9)])
     watch(out, pacs)
 
+    assert sorted(one.sop_instance_uid for report in reports(pacs) for one in report.images) == [uid_of(1), uid_of(2)]
+
+
+def test_planned_report_waits_for_an_image_that_is_to_be_tried_again(built, tmp_path):
+    """Killed before the report was stored; then one of its images cannot be had for a while."""
+    out, pacs = linked(built, tmp_path / "out"), MemoryPacs(same_study(1, 9), same_study(2, 9))
+
+    def before(asked):
+        if asked == "store":
+            raise KilledError
+
+    pacs.before = before
+    with pytest.raises(KilledError):
+        watch(out, pacs)
+    pacs.before = lambda asked: None
+    retrieve, refusals = pacs.retrieve, [uid_of(2)]
+
+    def refusing(instance):
+        if instance.sop_instance_uid in refusals:
+            refusals.remove(instance.sop_instance_uid)
+            raise PacsError("not now", code="refused")
+        return retrieve(instance)
+
+    pacs.retrieve = refusing
+    watch(out, pacs)
+
+    assert refusals == []
     assert sorted(one.sop_instance_uid for report in reports(pacs) for one in report.images) == [uid_of(1), uid_of(2)]
 
 

@@ -1,6 +1,6 @@
 """What a detector said of a batch of studies -> feedback, and one structured report a study and model."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -53,6 +53,12 @@ def write(observer: Observer, images: Iterable[Image], *, durable: bool) -> int:
             records.write(observer.feedback, image.feedback, durable=durable)
             written += 1
     return written
+
+
+def waiting(observer: Observer, study_uid: str, to_come: Collection[str]) -> set[str]:
+    """The images, by UID, of planned reports that are not stored yet and speak of one that is `to_come`, too."""
+    planned = observer.ledger.reports(study_uid, observer.model.full_name)
+    return {uid for one, ended in planned if not ended and set(one.images) & set(to_come) for uid in one.images}
 
 
 def reports(

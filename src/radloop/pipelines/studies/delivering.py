@@ -83,6 +83,8 @@ class Delivery:
         """Write all of it. Raises Stopped where the run ends while something is waited for."""
         if not batch:
             return
+        for study in batch:
+            self._wait_for_the_rest(study)
         images = [image for study in batch for image in study.images]
         taken = self._take_in(images)
         splits = dict(taken.images.select("image_id", "split").iter_rows()) if taken else {}
@@ -110,6 +112,20 @@ class Delivery:
         if self._unpublished:
             self._observer.patience(publishing)
             self._unpublished = False
+
+    def _wait_for_the_rest(self, study: Study) -> None:
+        """Leave out images whose report was planned before a kill, while another image of it is to be tried again.
+
+        A report without that image would be stored in the place of the one that speaks of it. They are looked at again
+        with it, for as long as it is not given up.
+        """
+        to_come = {done.sop_instance_uid for done, _ in study.failed if self._is_tried_again(done)}
+        if to_come and self._options.send_results != "none":
+            wait = answering.waiting(self._observer, study.study_uid, to_come)
+            study.images = [one for one in study.images if one.instance.sop_instance_uid not in wait]
+
+    def _is_tried_again(self, done: Done) -> bool:
+        return self._tries[done.sop_instance_uid] + 1 < _MOST_TRIES
 
     def _take_in(self, images: Sequence[Image]) -> TakenIn | None:
         if not images:
@@ -187,11 +203,11 @@ class Delivery:
                 self._failures += 1
                 if self._failures >= _MOST_FAILURES:
                     raise why
-            self._tries[done.sop_instance_uid] += 1
-            if self._tries[done.sop_instance_uid] < _MOST_TRIES:
+            if self._is_tried_again(done):
                 again = True
             else:
                 given_up.append(done)
+            self._tries[done.sop_instance_uid] += 1
         return given_up, again
 
     def _tell(self, batch: Sequence[Study], splits: Mapping[str, str], told: Told) -> None:
