@@ -91,6 +91,19 @@ def contents(root):
     }
 
 
+def test_manifest_of_before_gets_the_sums_of_what_stays(out):
+    """Its rows tell no SHA-256, and the manifest that is written has the number of a format that does."""
+    root = out / "organized"
+    listed = manifest.read(root)
+    (root / manifest.NAME).write_bytes(manifest.encode(listed.with_columns(sha256=pl.lit(None, pl.String))))
+    forget(out, image(out, "training"))
+    left = manifest.read(root)
+    assert left["sha256"].null_count() == 0
+    same = left.join(listed, on=["key", "md5"])
+    assert same.height > 50
+    assert same["sha256"].to_list() == same["sha256_right"].to_list()
+
+
 @pytest.mark.parametrize("split", ["training", "test", "production"])
 def test_nothing_of_an_image_is_left_and_all_else_keeps_its_bytes(out, split):
     one = image(out, split)

@@ -102,7 +102,7 @@ def _prepared(
     data = places.get(place, f"{prefix}/{manifest.NAME}") if here else layout.require_quiet(places.store, prefix)
     if data is None:
         return None
-    listed = manifest.decode(data, name=prefix)
+    listed = manifest.filled(manifest.decode(data, name=prefix), places.out / prefix)
     get = _get_of(places, place, prefix, listed)
     if prefix == manifest.UNIT:
         _require_whole(get, listed, places.out if here else places.store.address)
