@@ -33,6 +33,27 @@ def codes(folder: Path) -> set[str]:
     return {fault.code for fault in audit_lines.verify(folder).faults}
 
 
+def test_end_is_sound_where_it_is_as_written_or_as_a_kill_leaves_it(tmp_path):
+    assert audit_lines.is_end_sound(tmp_path / "audit") is None
+    folder = written(tmp_path)
+    assert audit_lines.is_end_sound(folder)
+    (path,), head = audit_lines.paths(folder), (folder / audit_lines.HEAD).read_bytes()
+    whole = path.read_bytes().splitlines(keepends=True)
+
+    path.write_bytes(b"".join(whole[:-1]))
+    assert audit_lines.is_end_sound(folder) is False  # cut
+    path.write_bytes(b"".join(whole[:-1]) + whole[-1].replace(b"radloop test", b"radloop tess"))
+    assert audit_lines.is_end_sound(folder) is False  # changed
+    path.write_bytes(b"".join(whole) + b"{")
+    assert audit_lines.is_end_sound(folder) is False  # torn, of which `verify` tells, too
+    path.write_bytes(b"".join(whole))
+    with log(tmp_path).deed("load", "organized", old="x", new="y"):
+        (folder / audit_lines.HEAD).write_bytes(head)  # killed between the line and the head
+        assert audit_lines.is_end_sound(folder)
+    path.unlink()
+    assert audit_lines.is_end_sound(folder) is False  # gone
+
+
 def test_deed_is_a_line_before_it_and_one_after(tmp_path):
     with log(tmp_path).deed("review", "0123", new="ab", who="ann", client="10.0.0.7") as deed:
         deed.new = "cd"

@@ -6,12 +6,14 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,10 @@ import yaml
 
 import small_loop
 from radloop.errors import UsageError
-from radloop.options import Monitor, Review
-from radloop.pipelines import exposing, reviewing
+from radloop.options import Backup, Monitor, Review
+from radloop.pipelines import backing_up, exposing, reviewing
 from radloop.pipelines.exposing import Collector
+from radloop.pipelines.metrics import server
 from radloop.pipelines.metrics.lines import BUCKETS_S, MOST_WORDS, Log
 from radloop.progress import silent
 from radloop.simulation.journal import Journal
@@ -189,6 +192,46 @@ def test_words_of_a_log_are_few(tmp_path):
     assert failures.total() == 1000
     assert len(failures) == MOST_WORDS + 1
     assert max(map(len, failures)) <= 60
+
+
+def test_log_that_nobody_may_read_ends_no_scrape(tmp_path):
+    """A folder in its place stands for rights that are missing, for tests run as root, too."""
+    (tmp_path / "x.log").mkdir()
+    assert Log(tmp_path / "x.log").read().answered == 0
+
+
+def test_feedback_of_the_future_does_not_hide_that_none_comes(out):
+    before = Looked(out).look()["radloop_newest_feedback_timestamp_seconds"]
+    (out / "feedback" / "late.json").write_text(
+        '{"image_id": "late", "class_id": 14, "confidence": 0.9, "bbox": null, "timestamp": "2099-01-01T00:00:00Z"}'
+    )
+    assert Looked(out).look()["radloop_newest_feedback_timestamp_seconds"] == before
+
+
+def test_cut_audit_log_and_the_time_of_the_last_backup_are_told(out, tmp_path):
+    backing_up.backup(Backup(out=out, to=str(tmp_path / "vault")), now=datetime(2026, 11, 30, tzinfo=UTC))
+    looked = Looked(out)
+    told = looked.look()
+    assert told["radloop_newest_backup_timestamp_seconds"] == datetime(2026, 11, 30, tzinfo=UTC).timestamp()
+    assert told["radloop_audit_log_sound[('log', 'deeds')]"] == 1
+    (log,) = (out / "audit").glob("*.jsonl")
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-2]))
+    assert looked.look()["radloop_audit_log_sound[('log', 'deeds')]"] == 0
+
+
+def test_client_that_drips_is_cut_off_and_one_that_leaves_prints_nothing(monkeypatch, capfd):
+    from prometheus_client import CollectorRegistry
+
+    monkeypatch.setattr(server, "_WHOLE_SECONDS", 0.0)
+    with server.serving("127.0.0.1", 0, CollectorRegistry(), lambda: True) as address:
+        port = int(address.rpartition(":")[2].partition("/")[0])
+        with socket.create_connection(("127.0.0.1", port)) as dripping:
+            dripping.sendall(b"GET /metr")
+            assert dripping.recv(1) == b""  # not after the ten seconds that silence may last
+        with socket.create_connection(("127.0.0.1", port)) as leaving:
+            leaving.sendall(b"GET /metr")
+            leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_an_address_that_is_taken_is_a_sentence(out):

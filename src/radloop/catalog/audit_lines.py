@@ -15,6 +15,7 @@ from radloop.errors import UNDECODABLE
 FOLDER: Final = "audit"  # in OUT
 HEAD: Final = ".head.json"  # hidden: what is only added to lies beside it
 BEGINNING: Final = "0" * 64  # what the first line follows
+_TAIL: Final = 2**20  # bytes of a file that its last line is looked for in
 _FILE: Final = re.compile(r"([0-9]{6})\.jsonl")
 
 State = Literal["begun", "done", "not-done"]
@@ -151,6 +152,30 @@ def verify(folder: Path) -> Told:
             places.append(here)
     faults += _of_head(folder, hashes, expected - 1, before)
     return Told(tuple(found), tuple(places), tuple(faults), hashes)
+
+
+def is_end_sound(folder: Path) -> bool | None:
+    """Whether the log ends as HEAD says, which `verify` says of all of it; None where there is no log."""
+    there = [path for path in paths(folder) if path.stat().st_size]
+    try:
+        told = _HEAD.decode((folder / HEAD).read_bytes())
+    except FileNotFoundError:
+        return False if there else None
+    except UNDECODABLE:
+        return False
+    if not there:
+        return False
+    with there[-1].open("rb") as file:
+        file.seek(max(0, there[-1].stat().st_size - _TAIL))
+        whole, _, torn = file.read().rpartition(b"\n")
+    data = whole.rpartition(b"\n")[2]
+    try:
+        line = _LINE.decode(data)
+    except UNDECODABLE:
+        return False
+    if torn or (line.seq, hashlib.sha256(data).hexdigest()) == (told.seq, told.sha256):
+        return not torn
+    return (line.seq, line.previous) == (told.seq + 1, told.sha256)  # a kill leaves one line more than the head knows
 
 
 def _split(data: bytes) -> list[bytes]:

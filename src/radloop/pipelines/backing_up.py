@@ -15,7 +15,7 @@ from radloop import __version__, files, storage
 from radloop.dicom import pseudonyms
 from radloop.errors import DatasetError, StoreError, UsageError
 from radloop.options import Backup
-from radloop.pipelines.keeping import packing, scanning
+from radloop.pipelines.keeping import noting, packing, scanning
 from radloop.pipelines.keeping.packing import Packer, Sealing
 from radloop.pipelines.keeping.scanning import KNOWN_FOLDER, Found, Scan
 from radloop.progress import Progress, silent
@@ -80,6 +80,7 @@ def backup(options: Backup, *, now: datetime | None = None, progress: Progress =
         head, removed = None, 0
         if writing:
             head = _finish(kept_in, index, known, scan, work, now, keys=keys)
+            noting.note(known_path, now)
             removed = _prune(kept_in, options.keep)
         count = len(backups.heads(kept_in, kept_in.listing()))
     return BackedUp(

@@ -30,6 +30,7 @@ def of(state: State) -> Iterator[Metric]:
     yield _gauge("radloop_review_documents", "Reviews that can be read.", {"": state.reviews})
     yield _gauge("radloop_rounds", "Rounds of re-training that stand.", {"": state.rounds})
     yield from _times(state.newest)
+    yield _gauge("radloop_audit_log_sound", "Whether a log ends as its head says.", state.audit, "log")
     refused = GaugeMetricFamily(
         "radloop_refused_files", "Files of feedback and reviews that are refused.", labels=["kind", "code"]
     )

@@ -105,4 +105,6 @@ class Log:
                     self._read += sum(map(len, lines))
         except FileNotFoundError:
             self.counts, self._read, self._file = Counts(), 0, None
+        except OSError:  # it may be readable again: what it told stands
+            pass
         return self.counts

@@ -1,20 +1,54 @@
 """Answers Prometheus: /metrics, and /healthz for whoever only asks whether all is well."""
 
 import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from radloop.errors import UsageError
 
-_SECONDS: Final = 10.0  # that a client may be silent
+_SECONDS: Final = 10.0  # that a client may be silent,
+_WHOLE_SECONDS: Final = 30.0  # and take for all of it, however it drips
 _PLAIN: Final = "text/plain; charset=utf-8"
+
+
+class _Server(ThreadingHTTPServer):
+    """One that is not kept by who drips, and says nothing of who leaves."""
+
+    daemon_threads = True
+
+    def __init__(self, *told: Any) -> None:
+        self._until: dict[Any, float] = {}  # when each connection ends, by the monotonic clock
+        super().__init__(*told)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._until[request] = time.monotonic() + _WHOLE_SECONDS
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._until.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Twice a second: cut off who takes too long."""
+        for connection, end in list(self._until.items()):
+            if end <= time.monotonic():
+                self._until.pop(connection, None)
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of who has left in the middle; of all else what the library says."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 @contextmanager
@@ -48,9 +82,8 @@ def serving(host: str, port: int, registry: CollectorRegistry, is_well: Callable
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  its name there
             """Say nothing: a scrape is no event."""
 
-    class Server(ThreadingHTTPServer):
+    class Server(_Server):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        daemon_threads = True
 
     try:
         server = Server((host, port), Handler)

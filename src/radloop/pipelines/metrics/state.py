@@ -7,11 +7,12 @@ from datetime import datetime
 import polars as pl
 
 from radloop import manifest
-from radloop.catalog import models, rounds
+from radloop.catalog import audit_lines, models, rounds
 from radloop.catalog.monitor import Report
-from radloop.feedback import worklists
+from radloop.feedback import logged, worklists
 from radloop.options import Monitor
 from radloop.pipelines import monitoring
+from radloop.pipelines.keeping import noting
 from radloop.pipelines.monitoring import Stream
 from radloop.progress import Progress
 
@@ -27,10 +28,11 @@ class State:
     feedback: int
     reviews: int
     rounds: int
-    newest: Mapping[str, datetime | None]  # of feedback, review and round
+    newest: Mapping[str, datetime | None]  # of feedback, review, round and backup
     refused: Mapping[str, Mapping[str, int]]  # files, by what they are and the code of the reason
     queue: Mapping[str, int]  # images that wait for a review, by state
     report: Report
+    audit: Mapping[str, bool] = field(default_factory=dict)  # whether each log ends as its head says
     images: Mapping[str, int] = field(default_factory=dict)  # of the dataset, by split
 
 
@@ -41,33 +43,38 @@ def look(options: Monitor, now: datetime, progress: Progress) -> State:
     rows, _ = rounds.read(known.root / manifest.RETRAIN)
     waits = worklists.waiting(there.judged, there.reviewed, there.records.detections, seed=options.seed, read_twice=0.0)
     splits = known.own_images.group_by("split").agg(pl.len()).sort("split")
+    logs = {"deeds": options.out / audit_lines.FOLDER, "reviews": options.reviews_folder / logged.FOLDER}
+    ends = {name: audit_lines.is_end_sound(folder) for name, folder in logs.items()}
     return State(
         looked_at=now,
         version=known.whole_id,
         champion=there.models.aliases.get(models.CHAMPION, ""),
-        champion_since=_since(there),
+        champion_since=_since(there, now),
         feedback=found.height,
         reviews=reviewed.height,
         rounds=rows.height,
         newest={
-            "feedback": _newest(found["timestamp"]),
-            "review": _newest(reviewed["timestamp"]),
-            "round": _newest(rows["newest"]),
+            "feedback": _newest(found["timestamp"], now),
+            "review": _newest(reviewed["timestamp"], now),
+            "round": _newest(rows["newest"], now),
+            "backup": noting.newest(options.out),
         },
         refused={"feedback": _codes(there.records.refused), "review": _codes(there.reviewed.refused)},
         queue=dict.fromkeys(("unread", "disputed"), 0) | _counted(waits, "state"),
         report=monitoring.of_stream(options, there, now).report,
+        audit={name: sound for name, sound in ends.items() if sound is not None},
         images=dict(splits.drop_nulls().iter_rows()),
     )
 
 
-def _since(there: Stream) -> datetime | None:
+def _since(there: Stream, now: datetime) -> datetime | None:
     moves = there.models.history.filter(alias=models.CHAMPION)
-    return _newest(moves["at"])
+    return _newest(moves["at"], now)
 
 
-def _newest(times: pl.Series) -> datetime | None:
-    newest: datetime | None = times.max()  # type: ignore[assignment]
+def _newest(times: pl.Series, now: datetime) -> datetime | None:
+    """What a clock that goes wrong wrote in the future would pass for new until then, and is left out."""
+    newest: datetime | None = times.filter(times <= now).max()  # type: ignore[assignment]
     return newest
 
 
