@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,25 @@ def backup(out: Path, to: Path | str, **changes: Any) -> BackedUp:
 
 def restore(to: Path | str, out: Path, **changes: Any) -> Restored:
     return restoring.restore(Restore(out=out, from_=str(to), **changes))
+
+
+@pytest.mark.parametrize("damage", [b"{", b"newer"], ids=["damaged", "of a newer radloop"])
+def test_older_backup_never_passes_for_the_newest(tmp_path, damage):
+    out, to = tmp_path / "out", tmp_path / "to"
+    (out / "feedback").mkdir(parents=True)
+    (out / "feedback" / "a.json").write_bytes(b"1")
+    kept = Backup(out=out, to=str(to))
+    first = backing_up.backup(kept, now=datetime(2026, 11, 29, tzinfo=UTC)).backup
+    (out / "feedback" / "b.json").write_bytes(b"2")
+    second = backing_up.backup(kept, now=datetime(2026, 11, 30, tzinfo=UTC)).backup
+    head = to / vault.FOLDER / "heads" / f"{second}.json"
+    data = head.read_bytes()
+    head.write_bytes(damage if damage == b"{" else data.replace(b'"format": 1', b'"format": 2'))
+    assert head.read_bytes() != data
+    with pytest.raises(StoreError, match=rf"{second}\.json, the newest backup, is damaged or .* --backup: {first}"):
+        restore(to, tmp_path / "new")
+    restore(to, tmp_path / "new", backup=first)
+    assert [one.name for one in (tmp_path / "new" / "feedback").iterdir()] == ["a.json"]
 
 
 def parts(to: Path) -> dict[str, int]:

@@ -86,8 +86,9 @@ def _staging(out: Path, *, writing: bool) -> Iterator[Path]:
 
 
 def _restored(options: Restore, kept_in: Vault, staging: Path, identities: list[Any], progress: Progress) -> Restored:
-    heads = backups.heads(kept_in, kept_in.listing())
-    head = _chosen(heads, options)
+    listing = kept_in.listing()
+    heads = backups.heads(kept_in, listing)
+    head = _chosen(heads, backups.unreadable(listing, heads), options)
     tree, work = staging / "out", staging / "work"
     os.chmod(staging, 0o700)
     tree.mkdir()
@@ -141,7 +142,16 @@ def _store(options: Restore) -> str | None:
     return address
 
 
-def _chosen(heads: list[Head], options: Restore) -> Head:
+def _chosen(heads: list[Head], unreadable: list[str], options: Restore) -> Head:
+    """What --backup names, else the newest. Raises StoreError where nobody can tell which that is."""
+    newest = heads[-1].id.rpartition("-")[0] if heads else ""  # the time, to the second
+    newer = [key for key in unreadable if key >= f"{backups.HEADS}{newest}"]
+    if newer and options.backup is None:
+        known = f"name the older one that you want by --backup: {heads[-1].id}" if heads else "there is no other"
+        raise StoreError(
+            f"{options.from_}: {newer[-1]}, the newest backup, is damaged or was written by a newer radloop, and is "
+            f"not read. Upgrade radloop, or {known}."
+        )
     if not heads:
         raise StoreError(f"{options.from_} holds no backup of radloop.")
     if options.backup is None:

@@ -14,7 +14,7 @@ import hashlib
 import re
 import secrets
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Annotated, Any, BinaryIO, Final, Literal
@@ -27,6 +27,7 @@ from radloop.storage import encryption
 from radloop.storage.vault import Vault, sha256
 
 HEADS: Final = "heads/"
+_HEAD: Final = re.compile(r"heads/[0-9]{8}T[0-9]{6}-[0-9a-f]{6}\.json")
 INDEXES: Final = "indexes/"
 PARTS: Final = "parts/"
 PART_BYTES: Final = 32 * 2**20  # of files in a part, before they are packed; a larger file has one of its own
@@ -131,6 +132,12 @@ def heads(vault: Vault, listing: Mapping[str, int]) -> list[Head]:
         if key == f"{HEADS}{head.id}.json" and head.index.startswith(INDEXES) and all(map(is_part, head.parts)):
             found.append(head)
     return sorted(found, key=lambda head: (head.created_at, head.id))  # an id tells the second only
+
+
+def unreadable(listing: Mapping[str, int], told: Sequence[Head]) -> list[str]:
+    """The heads that a vault lists and `heads` could not read: damaged, or of a newer radloop. By time, as ids are."""
+    known = {f"{HEADS}{head.id}.json" for head in told}
+    return sorted(key for key in listing if _HEAD.fullmatch(key) and key not in known)
 
 
 def pack(path: Path, members: Iterable[tuple[str, BinaryIO, int, str]], *, packed: bool) -> None:
