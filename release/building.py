@@ -16,6 +16,7 @@ from typing import Final
 from release import licences, sbom, shipped
 
 _HEAD: Final = "## Unreleased\n"
+_VERSION: Final = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:(?:a|b|rc)[0-9]+)?")
 _BACKEND: Final = "requirements/build.txt"
 
 
@@ -26,8 +27,10 @@ class Unfit(Exception):  # noqa: N818
 def prepare(root: Path, version: str, *, today: date) -> None:
     """Write `version` into pyproject.toml, and make what the changelog has under Unreleased its section.
 
-    Raises Unfit where there is nothing new, or the version stands there already.
+    Raises Unfit where it is no version, there is nothing new, or the version stands there already.
     """
+    if not _VERSION.fullmatch(version):
+        raise Unfit(f"{version[:60]!r} is no version: give one such as 0.2.0 or 0.2.0rc1.")
     changelog, project = root / "CHANGELOG.md", root / "pyproject.toml"
     before, head, after = changelog.read_text().partition(_HEAD)
     if not after.partition("\n## ")[0].strip():

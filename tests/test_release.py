@@ -86,6 +86,16 @@ def test_a_prepared_release_has_its_version_and_its_section(tmp_path):
         building.prepare(tmp_path, "9.8.8", today=date(2026, 12, 1))
 
 
+@pytest.mark.parametrize("version", ["not a version", "../x", "1.0", "v1.0.0", "1.0.0\n", ""])
+def test_what_is_no_version_changes_nothing(tmp_path, version):
+    for name in ("pyproject.toml", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    with pytest.raises(building.Unfit, match="is no version"):
+        building.prepare(tmp_path, version, today=date(2026, 12, 1))
+    for name in ("pyproject.toml", "CHANGELOG.md"):
+        assert (tmp_path / name).read_bytes() == (ROOT / name).read_bytes()
+
+
 def test_wheel_holds_the_package_and_nothing_else(built):
     with zipfile.ZipFile(built["wheel"]) as archive:
         names = set(archive.namelist())
