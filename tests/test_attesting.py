@@ -108,6 +108,9 @@ def test_wrong_key_altered_payload_altered_signature_and_other_type_are_told_apa
     assert "the signature was altered" in refused(signatures=[signature | {"sig": zeros}])
     assert "the key id in it is not" in refused(signatures=[signature | {"keyid": "0" * 64}])
     assert "payload type is 'text/plain'" in refused(payloadType="text/plain")
+    for odd in (1, None, {}, 1e400, "\ud800"):
+        assert "not a signed statement" in refused(payloadType=odd)
+        assert "not a signed statement" in refused(signatures=[signature | {"keyid": odd}])
     assert "holds no signature" in refused(signatures=[])
     assert "not a signed statement" in refused(payload=3)
 
@@ -152,6 +155,14 @@ def test_deleted_review_is_missing_and_cuts_its_chain(out, key):
     found = named(check(out, key))
     assert ("file-missing", f"reviews/{gone.name}") in found
     assert ("chain-broken", f"reviews of {gone.name.split('.')[1]}") in found
+
+
+def test_out_without_all_that_people_said_is_not_taken_for_a_store(out, key):
+    for name in ("feedback", "reviews", "audit"):
+        shutil.rmtree(out / name)
+    report = check(out, key)
+    missing = {name.partition("/")[0] for name in report.violations.filter(rule="file-missing")["key"]}
+    assert missing >= {"feedback", "reviews", "audit"}
 
 
 def test_whatever_was_deleted_before_this_attestation_and_lies_there_again_is_named(out, key):

@@ -15,7 +15,7 @@ from radloop import cli
 from radloop.catalog import audit_lines
 from radloop.errors import AuditError
 from radloop.feedback import logged, reviews
-from radloop.options import Audit, Forget, Load, Retrain, Review
+from radloop.options import Audit, Forget, Load, Pull, Retrain, Review
 from radloop.pipelines import auditing, deeds, forgetting, offline, retraining, reviewing
 from taxonomies import VINDR
 
@@ -216,3 +216,84 @@ def test_export_is_csv_and_json_and_no_cell_is_a_formula(out: Path, capsys: pyte
         cli.main(["audit", "verify", "--out", str(out)])
     assert ended.value.code == 1
     assert "review-deleted" in capsys.readouterr().out
+
+
+def feedback_of(out: Path) -> list[Path]:
+    return sorted((out / "feedback").glob("*.json"))
+
+
+def test_feedback_that_was_deleted_is_named_also_after_the_next_round_and_after_forgetting(out: Path):
+    gone, *_, other = feedback_of(out)
+    gone.unlink()
+    notes = retraining.retrain(Retrain(out=out)).notes
+    assert any("1 feedback that an earlier round knew is not in" in note for note in notes)
+    assert codes(out) == ["feedback-deleted"]
+    forgetting.forget(Forget(out=out, asked=json.loads(other.read_bytes())["image_id"], reason="asked for"))
+    assert codes(out) == ["feedback-deleted"]
+
+
+def test_round_that_is_gone_or_pins_other_chains_is_named(out: Path):
+    reports = sorted((out / "organized/retrain/rounds").glob("*/report.json"))
+    with kept(reports):
+        for path in reports:
+            path.write_bytes(json.dumps({**json.loads(path.read_bytes()), "chains": []}).encode())
+        assert codes(out) == ["round-changed"]
+        for path in reports:
+            path.write_bytes(json.dumps({**json.loads(path.read_bytes()), "chains": [{"reviews": 2**70}]}).encode())
+        assert codes(out) == ["round-changed"]
+    shutil.rmtree(out / "organized/retrain")
+    assert codes(out) == ["round-changed"]
+
+
+def test_log_that_was_taken_away_is_missed_also_after_the_next_deed(out: Path):
+    shutil.rmtree(out / "audit")
+    assert codes(out) == ["log-missing"]
+    offline.load(Load(out=out))
+    assert codes(out) == ["log-missing"]
+
+
+def test_round_of_another_machine_pins_nothing_here(out: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    pulled = offline.pull(Pull(out=other, store=str(out / "store")))
+    assert pulled.version
+    shutil.copytree(out / "feedback", other / "feedback")
+    told = retraining.retrain(Retrain(out=other, store=str(out / "store")))
+    assert {one.name for one in (out / "organized/retrain/rounds").iterdir()} < {
+        one.name for one in (other / "organized/retrain/rounds").iterdir()
+    }
+    again = retraining.retrain(Retrain(out=other, store=str(out / "store")))
+    assert not any("pinned" in note for note in (*told.notes, *again.notes))
+    assert codes(other) == []
+
+
+def test_feedback_in_lines_is_held_against_what_was_known_and_against_its_ids(out: Path):
+    one, other, *_ = feedback_of(out)
+    plain = {**json.loads(other.read_bytes()), "schema_version": 1, "feedback_id": "ab" * 16}
+    lines = [json.dumps(json.loads(one.read_bytes())), json.dumps(plain)]
+    one.unlink()
+    path = out / "feedback/site.jsonl"
+    path.write_text("\n".join(lines))
+    retraining.retrain(Retrain(out=out))
+    assert set(verify(out).faults["file"]) == {one.name}
+    path.write_text(lines[1])
+    assert {(row["file"], row["code"]) for row in verify(out).faults.to_dicts()} == {
+        (one.name, "feedback-deleted"),
+        (path.name, "feedback-deleted"),
+    }
+    changed = json.dumps({**json.loads(lines[0]), "arrived_at": "2026-01-01T00:00:00+00:00"})
+    path.write_text("\n".join([changed, lines[1]]))
+    assert (f"{path.name}:1", "feedback-changed") in verify(out).faults.select("file", "code").rows()
+
+
+def test_feedback_that_lies_there_twice_is_named(out: Path):
+    path = feedback_of(out)[0]
+    told = json.loads(path.read_bytes())
+    (out / "feedback/inner").mkdir()
+    shutil.copy(path, out / f"feedback/inner/{told['image_id']}.json")
+    assert codes(out) == ["feedback-copied"]
+
+
+def test_review_under_the_name_of_other_feedback_is_named(out: Path):
+    path = next(one for one in (out / "reviews").glob("*.json") if b'"previous"' in one.read_bytes())
+    path.rename(path.with_name(f"other.{path.name.partition('.')[2]}"))
+    assert codes(out) == ["review-swapped"]

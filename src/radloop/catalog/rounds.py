@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -11,11 +11,13 @@ import polars as pl
 
 from radloop import formats, manifest, tree
 from radloop.catalog import chains
+from radloop.catalog.audit_lines import Line
 from radloop.errors import NewerFormatError
 from radloop.tables import TIME
 
 SINCE: Final = "newest"  # in report.json: when the newest feedback or review that the round knew was given
 PINNED: Final = "chains"  # in report.json: the heads of the chains of reviews
+BEFORE_LOG: Final = "rounds"  # in the first line of an audit log: how many rounds of an earlier one there were
 AGAINST_READERS: Final = "predictions_against_readers"  # in report.json
 FATES: Final = ("kept", "withheld", "disputed", "unused", "refused")
 ROUNDS: Final = pl.Schema(
@@ -44,16 +46,48 @@ def pins(heads: pl.DataFrame) -> dict[str, Any]:
     return {PINNED: heads.to_dicts()}
 
 
-def pinned(unit: Path) -> pl.DataFrame:
-    """The HEADS that each round has pinned, with its `round`; those of reports that cannot be read are left out."""
-    rows = []
+def pins_sha256(pinned: Mapping[str, Any]) -> str:
+    """The hash of what a report pins, as the audit log tells it."""
+    return hashlib.sha256(tree.json_file(pinned)).hexdigest()
+
+
+def pinned(unit: Path) -> dict[str, str]:
+    """{round: hash of what it pins} of the rounds that pin anything; those that cannot be read are left out."""
+    return {path.parent.name: pins_sha256({PINNED: told}) for path, told in _pins(unit)}
+
+
+def binding(unit: Path, log: Sequence[Line]) -> pl.DataFrame:
+    """The HEADS that each round has pinned, with its `round`: of those that this log tells of; of all without a log.
+
+    A round that came with the store from another machine is of reviews that lie there.
+    """
+    known = {sha256 for line in log if (sha256 := heads_of(line))}
+    rows = [
+        {"round": path.parent.name, **{name: one[name] for name in chains.HEADS}}
+        for path, told in _pins(unit)
+        if not log or pins_sha256({PINNED: told}) in known
+        for one in told
+    ]
+    return pl.DataFrame(rows, schema={"round": pl.String(), **chains.HEADS})
+
+
+def heads_of(line: Line) -> str | None:
+    """The hash of what a round pins, of the line of an audit log that tells of one."""
+    told = line.new.get("heads") if line.what == "retrain" and isinstance(line.new, Mapping) else None
+    return told if isinstance(told, str) else None
+
+
+def _pins(unit: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
     for path in sorted((unit / tree.ROUNDS).glob(f"*/{tree.REPORT}")):
         try:
-            told = json.loads(path.read_bytes()).get(PINNED, [])
-            rows += [{"round": path.parent.name, **{name: one[name] for name in chains.HEADS}} for one in told]
-        except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            told = json.loads(path.read_bytes()).get(PINNED)
+            if told is not None:
+                pl.DataFrame([{name: one[name] for name in chains.HEADS} for one in told], schema=chains.HEADS)
+                yield path, told
+        except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError, OverflowError):
             continue
-    return pl.DataFrame(rows, schema={"round": pl.String(), **chains.HEADS})
+        except pl.exceptions.PolarsError:
+            continue
 
 
 def since(feedback: pl.DataFrame, reviews: pl.DataFrame) -> dict[str, str | None]:

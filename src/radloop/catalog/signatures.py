@@ -121,7 +121,11 @@ def _envelope(data: bytes, name: str) -> "Envelope":
     from securesystemslib.dsse import Envelope
 
     try:
-        return Envelope.from_dict(json.loads(data))
+        envelope = Envelope.from_dict(json.loads(data))
+        signed = envelope.signatures.values()
+        for text in (envelope.payload_type, *(text for one in signed for text in (one.keyid, one.signature))):
+            str.encode(text)  # refuses a number, and half a character
+        return envelope
     except Exception as broken:
         raise AttestationError(
             f"{name} is not a signed statement (DSSE), or damaged ({len(data):,} bytes): {type(broken).__name__}."

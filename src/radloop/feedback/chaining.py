@@ -33,8 +33,10 @@ _PARTS: Final = 4  # of a review's name
 
 
 class _Told(msgspec.Struct):
-    """What a review says of its place in the chain."""
+    """What a review says of itself, and of its place in the chain."""
 
+    feedback_id: Any = None
+    reviewer: Any = None
     previous: str | None = None
     timestamp: str | None = None
 
@@ -55,12 +57,23 @@ def link(name: str, data: bytes) -> tuple[Any, ...] | None:
     feedback_id, reviewer, own = parts[:3]
     if OWN_ID.fullmatch(own) and own != review_id(data):
         return None
-    try:
-        told = _decode(data)
-    except UNDECODABLE:
-        told = _Told()
+    told = _told(data)
     previous = told.previous if told.previous and OWN_ID.fullmatch(told.previous) else None
     return own, feedback_id, reviewer, _time(told.timestamp), previous, name, hashlib.sha256(data).hexdigest()
+
+
+def is_called(name: str, data: bytes) -> bool:
+    """Whether a review is of the feedback, and by the reviewer, that its name says."""
+    feedback_id, reviewer, *_ = os.path.basename(name).split(".")
+    told = _told(data)
+    return told.feedback_id in (None, feedback_id) and told.reviewer in (None, reviewer)
+
+
+def _told(data: bytes) -> _Told:
+    try:
+        return _decode(data)
+    except UNDECODABLE:
+        return _Told()
 
 
 def _time(text: str | None) -> datetime | None:

@@ -19,7 +19,7 @@ from radloop.words import Seen
 MAX_BYTES: Final = 4 * 1024 * 1024
 
 T = TypeVar("T")
-_BOM: Final = b"\xef\xbb\xbf"  # what Windows programs write in front; it means nothing
+BOM: Final = b"\xef\xbb\xbf"  # what Windows programs write in front; it means nothing
 _FIRST_READ: Final = 16 * 1024  # bytes; almost every file is smaller
 _READ_ONLY: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _UNREADABLE: Final = {
@@ -126,7 +126,7 @@ def shown(name: str) -> str:
 def decode(data: bytes, decoder: msgspec.json.Decoder[T], newest: int = 1) -> T:
     """The document in the bytes, of a format up to `newest`. Raises FeedbackError; a key may stand twice."""
     _refuse_size(len(data))
-    data = data.removeprefix(_BOM)
+    data = data.removeprefix(BOM)
     try:
         return decoder.decode(data)
     except UNDECODABLE as broken:

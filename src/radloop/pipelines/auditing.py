@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
-from radloop import files, manifest, sealed, spreadsheets
+from radloop import files, manifest, sealed, spreadsheets, tree
 from radloop.catalog import audit_lines, chains, rounds, tombstones
 from radloop.catalog.audit_lines import Line, Told
 from radloop.errors import FeedbackError
@@ -67,7 +67,9 @@ def verify(options: Audit) -> Verified:
     stones, damaged = _tombstones(options.reviews_folder)
     told = chains.of(links, stones)
     wrong += [damaged, _of_chains(told), _of_tombstones(options.reviews_folder, logs["reviews"], links, stones)]
-    pinned = rounds.pinned(options.dataset_folder / manifest.RETRAIN)
+    unit = options.dataset_folder / manifest.RETRAIN
+    pinned = rounds.binding(unit, logs["deeds"].lines)
+    wrong.append(_of_rounds(unit, logs["deeds"]))
     unlike = chains.unlike(pinned.select(chains.HEADS.names()), links, stones)
     wrong.append(faults((_name(row), None, row["code"], row["reason"]) for row in unlike.iter_rows(named=True)))
     wrong.append(_of_written(logs["reviews"], links, stones))
@@ -172,6 +174,24 @@ def _of_written(log: Told, links: pl.DataFrame, stones: pl.DataFrame) -> pl.Data
     return faults(found)
 
 
+def _of_rounds(unit: Path, log: Told) -> pl.DataFrame:
+    """FAULTS of the rounds of re-training against the log that tells of each."""
+    there = rounds.pinned(unit)
+    if not log.lines:
+        reason = f"there are rounds of re-training, such as {min(there, default='')}, and no log"
+        return faults([(audit_lines.FOLDER, None, "log-missing", reason)] if there else [])
+    found: list[Fault] = []
+    before = log.lines[0].new
+    if isinstance(before, Mapping) and rounds.BEFORE_LOG in before:
+        reason = f"it began after {before[rounds.BEFORE_LOG]} rounds of re-training, of which another had told"
+        found.append((audit_lines.FOLDER, None, "log-missing", reason))
+    done = {line.of for line in log.lines if line.state == "done"}
+    told = {rounds.heads_of(line): line.seq for line in log.lines if line.seq in done}
+    reason = "the round of line number {} is not there, or pins other chains than it did"
+    lost = [seq for sha256, seq in told.items() if sha256 and sha256 not in there.values()]
+    return faults([*found, *((tree.ROUNDS, None, "round-changed", reason.format(seq)) for seq in lost)])
+
+
 def _written(lines: tuple[Line, ...]) -> Iterator[tuple[str, tuple[str, int]]]:
     """The reviews that were written: id, SHA-256 and the line that tells."""
     begun = {line.seq: line for line in lines if line.what == "review" and line.state == "begun"}
@@ -184,8 +204,10 @@ def _written(lines: tuple[Line, ...]) -> Iterator[tuple[str, tuple[str, int]]]:
 def _known(options: Audit, log: Told) -> tuple[pl.DataFrame, pl.DataFrame]:
     """verifying.KNOWN, and FAULTS where it is not what the log tells of."""
     begun = audit_lines.unended(log.lines)  # was cut off, or is at work
-    ended = [line for line in log.lines if line.state == "done" and _seen(line)]
-    expected = {_seen(line) for line in (*ended[-1:], *begun) if _seen(line)} or {None}
+    told = [line for line in log.lines if _seen(line)]
+    whole = [place for place, line in enumerate(told) if line.state == "done" and not line.later]
+    expected = {_seen(line) for line in told[whole[-1] if whole else 0 :]}  # what was cut off may have come so far
+    expected |= {None} if not whole else set()
     path = options.out / audit_lines.FOLDER / verifying.KNOWN_FILE
     data = path.read_bytes() if path.is_file() else b""
     there = hashlib.sha256(data).hexdigest() if data else None

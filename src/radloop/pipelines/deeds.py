@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from radloop import manifest
-from radloop.catalog import audit_log
+from radloop.catalog import audit_lines, audit_log, rounds
 from radloop.catalog.audit_lines import Line, Value, What
 from radloop.catalog.audit_log import Deed
 from radloop.errors import DatasetError, RadloopError
@@ -32,6 +32,8 @@ def deed(
         yield Deed(0, None, new)
         return
     log = audit_log.of(out, f"radloop {what}", durable=durable)
+    if not audit_lines.paths(log.folder) and (earlier := rounds.pinned(out / manifest.RETRAIN_UNIT)):
+        log.begin({rounds.BEFORE_LOG: len(earlier)})
 
     def happened(line: Line) -> bool | None:
         return _plain(line.new) == current() if (line.what, line.subject) == (what, subject) else None

@@ -1,7 +1,7 @@
 """Feedback and reviews -> re-training data in the dataset and its store: extract, transform, load."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -82,7 +82,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
             *playing,
             *silent,
             *proven.out_of_reach(rule, classes),
-            *_broken(folder, reviewed),
+            *_broken(folder, reviewed, options),
             *_waiting(decided, options.reviews_folder),
             *_idle(decided, rule, synthetic=known.synthetic),
             *_elsewhere(decided, found.feedback, known),
@@ -99,7 +99,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
             documents = _earlier_rounds(folder, target, after, stones) | documents
         built = unit.build(decided.rows, known, documents, include_held_out=rule.include_held_out)
         published = None
-        seen = verifying.encode_known(found.feedback)
+        seen = verifying.encode_known(found.feedback, _known(options))
         with _deed(options, folder, built.version, heads, seen) as deed:
             if writing:
                 published = _publish(built, known, target, after, durable=durable, progress=progress)
@@ -134,8 +134,8 @@ def _deed(
     options: Retrain, folder: Path, version: str, heads: pl.DataFrame, seen: bytes
 ) -> AbstractContextManager[Deed]:
     """The round in the audit log, with the hashes of the heads that it pins and of the feedback that it has seen."""
-    pinned = hashlib.sha256(tree.json_file(rounds.pins(heads))).hexdigest()
-    told = {"version": version, "heads": pinned, "feedback": hashlib.sha256(seen).hexdigest()}
+    pinned, known = rounds.pins_sha256(rounds.pins(heads)), hashlib.sha256(seen).hexdigest()
+    told = {"version": version, "heads": pinned, "feedback": known}
     current = deeds.version_of(folder)
     return deeds.deed(
         options.out,
@@ -148,16 +148,28 @@ def _deed(
     )
 
 
-def _broken(folder: Path, reviewed: Reviews) -> tuple[str, ...]:
-    """What earlier rounds have pinned of the chains of reviews and is not so any more."""
-    pinned = rounds.pinned(folder)
+def _broken(folder: Path, reviewed: Reviews, options: Retrain) -> Iterator[str]:
+    """What is not as earlier rounds have known it: chains of reviews, and feedback."""
+    lines = tuple(audit_lines.lines(options.out / audit_lines.FOLDER))
+    pinned = rounds.binding(folder, lines)
     wrong = chains.unlike(pinned.select(chains.HEADS.names()), reviewed.links, reviewed.forgotten)
-    if wrong.is_empty():
-        return ()
-    return (
-        f"{several(wrong.height, 'chain')} of reviews not as an earlier round has pinned them, such as: "
-        f"{wrong['reason'][0]}. `radloop audit verify` has all",
-    )
+    if wrong.height:
+        yield (
+            f"{several(wrong.height, 'chain')} of reviews not as an earlier round has pinned them, such as: "
+            f"{wrong['reason'][0]}. `radloop audit verify` has all"
+        )
+    gone = verifying.gone(options.feedback_folder, verifying.known(options.out))
+    if gone.height:
+        yield (
+            f"{gone.height:,} feedback that an earlier round knew is not in {options.feedback_folder} any more, such "
+            f"as {gone['file'][0]}. `radloop audit verify` has all"
+        )
+
+
+def _known(options: Retrain) -> pl.DataFrame | None:
+    """What earlier rounds have known of this folder of feedback; None where nothing of it lies there."""
+    known = verifying.known(options.out)
+    return None if verifying.gone(options.feedback_folder, known).height == known.height else known
 
 
 def _stones(out: Path, store: Store) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from radloop.dataset import pictures
 from radloop.dataset.forgetting import rows, rows_left
 from radloop.dicom import pseudonyms
 from radloop.dicom.pseudonyms import Pseudonyms
-from radloop.feedback import chaining, documents, listing, logged, mentions, verifying
+from radloop.feedback import chaining, documents, logged, mentions, verifying
 from radloop.feedback.mentions import Wanted
 from radloop.options import Forget
 from radloop.pacs import ledger
@@ -59,7 +59,7 @@ def _places(
 ) -> Iterator[tuple[str, _Place]]:
     out, wanted = options.out, whose.wanted
     feedback = _documents(options.feedback_folder, whose)
-    yield "feedback", _Place(feedback.count, lambda: _take_feedback(options, feedback))
+    yield "feedback", _Place(feedback.count, lambda: _take_feedback(options, feedback, whose))
     yield "reviews", _reviews(options.reviews_folder, whose, now)
     logs = sorted({options.log_file, *(out / "logs").glob("*.log")})
     told = {path: mentions.count_lines(path, wanted) for path in logs}
@@ -101,14 +101,19 @@ def _documents(folder: Path, whose: Whose) -> _Place:
     return _Place(found.count, lambda: mentions.remove(folder, found, whose.wanted))
 
 
-def _take_feedback(options: Forget, feedback: _Place) -> None:
-    """Take feedback away, and what is gone out of the list of feedback that rounds have known."""
+def _take_feedback(options: Forget, feedback: _Place, whose: Whose) -> None:
+    """Take feedback away, and what is on the images out of the list of feedback that rounds have known.
+
+    What else is not there any more stays in that list: it was not forgotten.
+    """
     feedback.take_away()
-    path = options.out / audit_lines.FOLDER / verifying.KNOWN_FILE
-    table = sealed.decode(path.read_bytes()) if path.is_file() else None
-    if table is not None:
-        there = table.filter(pl.col("file").is_in(listing.names(options.feedback_folder)))
-        files.write_atomic(path, verifying.encode_known(there), mode=files.OWN_FILE)
+    known = verifying.known(options.out)
+    ids, wanted = list(whose.gone.feedback_ids), whose.wanted
+    by_name = [name for name in known["file"].unique() if wanted.is_told_by(b"", name)]
+    left = known.filter(~pl.col("feedback_id").is_in(ids), ~pl.col("file").is_in(by_name))
+    if left.height < known.height:
+        path = options.out / audit_lines.FOLDER / verifying.KNOWN_FILE
+        files.write_atomic(path, verifying.encode_known(left), mode=files.OWN_FILE)
 
 
 def _reviews(folder: Path, whose: Whose, now: datetime | None) -> _Place:

@@ -16,6 +16,7 @@ from radloop.storage import Store
 
 _TOPS: Final = (manifest.UNIT, manifest.MODELS, manifest.ATTESTATIONS, "feedback", "reviews", attestations.AUDIT)
 _OF_PEOPLE: Final = ("feedback", "reviews", attestations.AUDIT)  # what only OUT has
+_OUTS_OWN: Final = (*_OF_PEOPLE, "logs", "private", "raw", "store")  # by any of these a folder is OUT, whatever is gone
 _TRAINERS_OWN: Final = (".cache", ".npy")  # what training leaves in a dataset's folders
 _AT_ONCE: Final = 2**20  # bytes
 _BATCH: Final = 500  # files of a remote
@@ -54,7 +55,7 @@ class FolderPlace:
     @property
     def is_store(self) -> bool:
         """Whether nothing lies here of what only OUT has."""
-        return not any(self._tops[top].is_dir() for top in _OF_PEOPLE)
+        return not any(self._tops.get(top, self.root / top).is_dir() for top in _OUTS_OWN)
 
     def names(self) -> dict[str, int]:
         """How large each file is that an attestation may speak of."""
