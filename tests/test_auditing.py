@@ -211,6 +211,12 @@ def test_export_is_csv_and_json_and_no_cell_is_a_formula(out: Path, capsys: pyte
     with pytest.raises(SystemExit) as ended:
         cli.main(["audit", "verify", "--out", str(out), "--json"])
     assert ended.value.code == 0
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        cli.main(["audit", "verify", "--out", str(out)])
+    printed = "".join(capsys.readouterr().out.split())
+    for folder in (out / "audit", out / "reviews" / logged.FOLDER):
+        assert json.loads((folder / audit_lines.HEAD).read_bytes())["sha256"] in printed
     next((out / "reviews").glob("*.json")).unlink()
     with pytest.raises(SystemExit) as ended:
         cli.main(["audit", "verify", "--out", str(out)])
@@ -297,3 +303,29 @@ def test_review_under_the_name_of_other_feedback_is_named(out: Path):
     path = next(one for one in (out / "reviews").glob("*.json") if b'"previous"' in one.read_bytes())
     path.rename(path.with_name(f"other.{path.name.partition('.')[2]}"))
     assert codes(out) == ["review-swapped"]
+
+
+def test_log_of_reviews_that_was_taken_away_is_missed_also_after_the_next_review(out: Path):
+    shutil.rmtree(out / "reviews" / logged.FOLDER)
+    assert codes(out) == ["log-missing"]
+    reviewing.simulate(Review(out=out, simulated=True, seed=1))
+    assert "log-missing" in codes(out)
+
+
+def test_chained_reviews_of_before_there_were_logs_need_none(out: Path, tmp_path: Path):
+    old = tmp_path / "old"
+    (old / "reviews").mkdir(parents=True)
+    previous = None
+    for number in range(2):
+        told = reviews.Review(
+            feedback_id=f"{number}" * 32,
+            image_id="a",
+            reviewer="eve",
+            verdict="normal",
+            findings=[],
+            timestamp=f"2026-01-01T00:00:0{number}+00:00",
+            previous=previous,
+        )
+        previous = reviews.write(old / "reviews", told, VINDR).name.split(".")[2]
+    assert verify(old).reviews == 2
+    assert codes(old) == []

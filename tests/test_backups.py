@@ -24,6 +24,7 @@ from radloop.errors import DatasetError, StoreError, UsageError
 from radloop.options import Backup, Forget, Restore
 from radloop.pipelines import backing_up, checking, forgetting, restoring
 from radloop.pipelines.backing_up import BackedUp
+from radloop.pipelines.keeping import scanning
 from radloop.pipelines.restoring import Restored
 from radloop.storage import backups, vault
 from radloop.storage.vault import FolderVault, ObjectVault
@@ -326,6 +327,25 @@ def killed(after: int, what: str, out: Path, to: Path) -> bool:
     done = subprocess.run(script, env=os.environ | {"PYTHONPATH": source}, capture_output=True, check=False)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode != 0
+
+
+def test_lines_that_a_log_gets_while_it_is_backed_up_come_with_the_next_backup(out, tmp_path, monkeypatch):
+    log = audit_log.AuditLog(out / "reviews/.audit", "radloop dashboard")
+    log.record("review", "before")
+    scan = scanning.scan
+
+    def meanwhile(options: Backup, work: Path) -> scanning.Scan:
+        found = scan(options, work)
+        for number in range(12):
+            log.record("review", f"meanwhile {number}")
+        return found
+
+    monkeypatch.setattr(scanning, "scan", meanwhile)
+    backup(out, tmp_path / "to")
+    restore(tmp_path / "to", tmp_path / "back")
+    told = audit_lines.verify(tmp_path / "back/reviews/.audit")
+    assert told.faults == ()
+    assert told.lines[-1].subject == "before"
 
 
 @pytest.mark.slow

@@ -261,6 +261,21 @@ def of(out: Path, command: str, *, durable: bool = False) -> AuditLog:
     return AuditLog(out / FOLDER, command, durable=durable)
 
 
+@contextmanager
+def still(folder: Path) -> Iterator[None]:
+    """Hold off whoever adds a line to the log in a folder; where there is none, or it cannot be held, nobody."""
+    try:
+        descriptor = os.open(folder / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def head(folder: Path) -> Head | None:
     """The last line of the log in a folder, to be kept elsewhere; None where there is no log. Raises AuditError."""
     if not audit_lines.paths(folder):

@@ -11,9 +11,9 @@ import polars as pl
 
 from radloop import files, manifest, sealed, spreadsheets, tree
 from radloop.catalog import audit_lines, chains, rounds, tombstones
-from radloop.catalog.audit_lines import Line, Told
+from radloop.catalog.audit_lines import Head, Line, Told
 from radloop.errors import FeedbackError
-from radloop.feedback import chaining, logged, verifying
+from radloop.feedback import chaining, identity, logged, verifying
 from radloop.feedback.verifying import FAULTS, Fault, faults
 from radloop.options import Audit
 from radloop.progress import Progress, silent
@@ -30,12 +30,15 @@ AUDIT: Final = pl.Schema(
     }
 )
 
+_WHERE: Final = {"deeds": audit_lines.FOLDER, "reviews": logged.NAME}
+
 
 @dataclass(frozen=True)
 class Verified:
     """What was looked at, and what is wrong with it."""
 
     lines: int  # of the logs
+    ends: Mapping[str, Head]  # the last line of each log, to be kept elsewhere
     open: tuple[str, ...]  # deeds that were begun, and nobody has said how they ended
     reviews: int
     heads: pl.DataFrame  # HEADS
@@ -78,6 +81,7 @@ def verify(options: Audit) -> Verified:
     more, counted = verifying.of_feedback(options.feedback_folder, images, known)
     return Verified(
         lines=sum(len(log.lines) for log in logs.values()),
+        ends={_WHERE[name]: Head(*list(log.hashes.items())[-1]) for name, log in logs.items() if log.hashes},
         open=tuple(_open(options)),
         reviews=links.height,
         heads=told.heads,
@@ -101,9 +105,8 @@ def _logs(options: Audit) -> dict[str, Told]:
 
 
 def _of_logs(logs: Mapping[str, Told]) -> Iterator[pl.DataFrame]:
-    where = {"deeds": audit_lines.FOLDER, "reviews": logged.NAME}
     for name, log in logs.items():
-        yield faults((f"{where[name]}/{one.file}", one.line, one.code, one.reason) for one in log.faults)
+        yield faults((f"{_WHERE[name]}/{one.file}", one.line, one.code, one.reason) for one in log.faults)
 
 
 def _open(options: Audit) -> Iterator[str]:
@@ -147,9 +150,9 @@ def _of_tombstones(folder: Path, log: Told, links: pl.DataFrame, stones: pl.Data
 def _of_written(log: Told, links: pl.DataFrame, stones: pl.DataFrame) -> pl.DataFrame:
     """FAULTS of the reviews against the log that tells of each."""
     if not log.lines:
-        chained = links.filter(pl.col("previous").is_not_null())
-        gone = [] if chained.is_empty() else [(logged.FOLDER, None, "log-missing", "there are reviews, and no log")]
-        return faults(gone)
+        reason = "there are reviews that a log had told of, such as {}, and no log"
+        since = _since_logs(links)
+        return faults([(logged.FOLDER, None, "log-missing", reason.format(since[0]))] if since else [])
     files_of = dict(links.select("review_id", "file").iter_rows())
     bytes_of = dict(links.select("review_id", "sha256").iter_rows())
     forgotten = set(stones["review_id"])
@@ -171,7 +174,17 @@ def _of_written(log: Told, links: pl.DataFrame, stones: pl.DataFrame) -> pl.Data
         code, names = ("review-unlogged", unknown["file"].to_list()) if more else ("review-deleted", ["reviews"])
         reason = f"{before:,} reviews are older than the log, and {unknown.height + older:,} are not told of in it"
         found += [(name, None, code, reason) for name in names[-10:]]
+    elif since := _since_logs(unknown):
+        reason = f"reviews such as {since[0]} are not older than logs are, and this one began after them"
+        found.append((logged.FOLDER, None, "log-missing", reason))
     return faults(found)
+
+
+def _since_logs(links: pl.DataFrame) -> list[str]:
+    """The files of radloop's reviews that cannot be older than audit logs: their feedback has the id of its content."""
+    ours = links.filter(pl.col("review_id").str.contains(chains.OWN_ID))
+    told = ours.select("file", "feedback_id").iter_rows()
+    return [file for file, feedback_id in told if identity.is_own(feedback_id, None)]
 
 
 def _of_rounds(unit: Path, log: Told) -> pl.DataFrame:

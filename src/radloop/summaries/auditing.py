@@ -21,6 +21,7 @@ def _verified(record: Verified) -> Summary:
         f"{several(wrong.height, 'thing')} changed" if wrong.height else "nothing was changed",
         facts=(
             ("log", several(record.lines, "line")),
+            *(("head", f"{name}: line {end.seq}, {end.sha256}") for name, end in record.ends.items()),
             ("reviews", f"{record.reviews:,} in {several(record.heads.height, 'chain')}"),
             ("forks", f"{record.forks.height:,} reviews go on from one that another goes on from, too"),
             ("pinned", f"{several(record.pinned, 'head')} by earlier rounds"),

@@ -5,11 +5,12 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from radloop import files, manifest, storage
+from radloop.catalog import audit_lines, audit_log
 from radloop.dicom import pseudonyms
 from radloop.errors import StoreError
 from radloop.feedback import logged
@@ -21,6 +22,7 @@ MADE_AGAIN: Final = {
     "raw": "`radloop extract` brings it again",
     "export": "`radloop export` makes it again",
 }
+_LOGS: Final = (audit_lines.FOLDER, logged.NAME)
 _LOCK: Final = ".lock"
 _TEMPORARY: Final = ".tmp"
 _DATABASE: Final = ".db"
@@ -67,10 +69,11 @@ def scan(options: Backup, work: Path) -> Scan:
     for name in tops:
         if name in MADE_AGAIN or name in places or name.startswith("."):
             continue
-        found += _below(out / name, name, folders)
+        found += _below(out / name, name, folders, work)
     for name, place in places.items():
         if place.is_dir():
-            found += _settled(place, name, folders) if name == "reviews" else _below(place, name, folders)
+            listed = _settled if name == "reviews" else _below
+            found += listed(place, name, folders, work)
     ours = f"{pseudonyms.FOLDER}/{KNOWN_FOLDER}"
     folders = {path: mode for path, mode in folders.items() if not f"{path}/".startswith(f"{ours}/")}
     kept = [one for one in found if not one.path.startswith(f"{ours}/")]
@@ -85,18 +88,18 @@ def _places(options: Backup) -> dict[str, Path]:
     return {**store, "reviews": options.reviews_folder, "feedback": options.feedback_folder}
 
 
-def _settled(place: Path, name: str, folders: dict[str, int]) -> list[Found]:
+def _settled(place: Path, name: str, folders: dict[str, int], work: Path) -> list[Found]:
     """The files of a folder once two listings agree: then whatever a file speaks of is among them."""
     before = list[Found]()
     for _ in range(_LOOKS):
-        now = list(_below(place, name, folders))
+        now = list(_below(place, name, folders, work))
         if {one.path for one in now} == {one.path for one in before}:
             break
         before = now
     return now
 
 
-def _below(place: Path, name: str, folders: dict[str, int]) -> Iterator[Found]:
+def _below(place: Path, name: str, folders: dict[str, int], work: Path) -> Iterator[Found]:
     """The files of a folder, or the file itself, by name; links are not followed, and not kept."""
     status = place.lstat()
     if stat.S_ISREG(status.st_mode):
@@ -107,15 +110,33 @@ def _below(place: Path, name: str, folders: dict[str, int]) -> Iterator[Found]:
     if not stat.S_ISDIR(status.st_mode):
         return
     folders[name] = stat.S_IMODE(status.st_mode)
+    if name in _LOGS:
+        yield from _log(place, name, work)
+        return
     for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
         if entry.is_dir(follow_symlinks=False) and entry.name.startswith(".") and entry.name != logged.FOLDER:
             continue  # what a command that was cut off has left
         if not manifest.is_safe_key(entry.name) or not entry.name.isprintable():
             raise StoreError(f"{place / entry.name!r} has a name that no backup can hold. Rename it.")
         try:
-            yield from _below(Path(entry.path), f"{name}/{entry.name}", folders)
+            yield from _below(Path(entry.path), f"{name}/{entry.name}", folders, work)
         except FileNotFoundError:
             continue  # it went while we looked
+
+
+def _log(place: Path, name: str, work: Path) -> Iterator[Found]:
+    """An audit log as it is at one moment: lines may be added after that, and its head is replaced, so it is copied."""
+    with audit_log.still(place):
+        for path in sorted(place.iterdir()):
+            for one in _below(path, f"{name}/{path.name}", {}, work):
+                yield _copy(one, work) if path.name == audit_lines.HEAD else one
+
+
+def _copy(one: Found, work: Path) -> Found:
+    copy = work / one.path.replace("/", "-")
+    copy.write_bytes(one.place.read_bytes())
+    status = copy.stat()
+    return replace(one, place=copy, size=status.st_size, inode=(status.st_dev, status.st_ino))
 
 
 def _is_passing(name: str) -> bool:
