@@ -13,6 +13,7 @@ import pytest
 import small_loop
 from radloop.catalog import version
 from radloop.dicom.pseudonyms import Pseudonyms
+from radloop.feedback import logged
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "backup.md").read_text(encoding="utf-8")
@@ -45,7 +46,7 @@ def said(out: Path) -> dict[str, bytes]:
         path.relative_to(out).as_posix(): path.read_bytes()
         for name in ("feedback", "reviews", "private")
         for path in (out / name).rglob("*")
-        if path.is_file() and "backup" not in path.parts[-3:]
+        if path.is_file() and not {"backup", logged.FOLDER} & set(path.parts)
     }
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import written_loop
 from desk_page import Desk, desk  # noqa: F401  the fixture
 from radloop.dashboard import drafts, loading, loop
 from radloop.dashboard.pages import review
-from radloop.feedback import records, reviews
+from radloop.feedback import listing, records, reviews
 from radloop.feedback.orders import ORDERS
 from radloop.feedback.records import Detection
 from radloop.options import Dashboard
@@ -48,9 +47,14 @@ def waiting(inputs: Dashboard) -> pl.DataFrame:
     return loop.queued(found, said, reviewed, inputs.seed, inputs.read_twice)
 
 
+def written(inputs: Dashboard) -> set[str]:
+    """The names of all reviews."""
+    return set(listing.names(inputs.reviews))
+
+
 def newest(inputs: Dashboard, before: set[str]) -> reviews.Review:
     """The one review more."""
-    (name,) = set(os.listdir(inputs.reviews)) - before
+    (name,) = written(inputs) - before
     return reviews.decode((inputs.reviews / name).read_bytes(), VINDR, name=name)
 
 
@@ -65,7 +69,7 @@ def test_nobody_is_shown_an_image_before_the_reader_is_known(made):
 
 @pytest.mark.parametrize("verdict", ["accept", "normal", "reject"])
 def test_verdict_is_a_file_of_its_own_and_the_next_image_comes(verdict, copied):
-    window, before = Desk(copied), set(os.listdir(copied.reviews))
+    window, before = Desk(copied), written(copied)
     first, following = window.item, window.told["next"]
     told = window.decide(verdict)
     review = newest(copied, before)
@@ -93,7 +97,7 @@ def test_desk_is_told_what_is_suspected_and_which_box_is_meant_but_for_images_of
 
 
 def test_message_that_comes_again_is_acted_on_once(copied):
-    window, before = Desk(copied), set(os.listdir(copied.reviews))
+    window, before = Desk(copied), written(copied)
     window.decide("normal", id="the-same")
     sent = window.page.session_state["saying"]
     for again in (window, Desk(copied)):  # the second after a reload, in a session of its own
@@ -104,7 +108,7 @@ def test_message_that_comes_again_is_acted_on_once(copied):
 @pytest.mark.slow
 @pytest.mark.parametrize("verdict", ["accept", "correct", "normal", "reject"])
 def test_message_that_comes_again_to_another_server_writes_no_second_review(copied, verdict):
-    window, before = Desk(copied), set(os.listdir(copied.reviews))
+    window, before = Desk(copied), written(copied)
     findings = [{"class_id": 2, "bbox": [0.5, 0.5, 0.2, 0.2]}]
     window.decide(verdict, **({"findings": findings} if verdict == "correct" else {}), comment="once")
     review._answers.clear()  # the server was killed and started again
@@ -112,12 +116,12 @@ def test_message_that_comes_again_to_another_server_writes_no_second_review(copi
     assert told["refused"] is None
     newest(copied, before)
     window.say(**window.page.session_state["saying"] | {"id": "another", "seconds_total": 9.5})
-    assert len(set(os.listdir(copied.reviews)) - before) == 2  # read once more, it is another review
+    assert len(written(copied) - before) == 2  # read once more, it is another review
 
 
 @pytest.mark.slow
 def test_comment_with_half_a_letter_is_saved(copied):
-    window, before = Desk(copied), set(os.listdir(copied.reviews))
+    window, before = Desk(copied), written(copied)
     assert window.decide("normal", comment="lung \ud83e")["refused"] is None
     assert newest(copied, before).comment == "lung ?"
 
@@ -127,16 +131,16 @@ def test_session_that_another_person_came_back_to_signs_nothing_for_the_one_befo
     named = {"X-Remote-User": "anna"}
     monkeypatch.setattr(ContextProxy, "headers", property(lambda _: StreamlitHeaders(named.items())))
     window = Desk(dataclasses.replace(copied, auth="header:X-Remote-User"))
-    before, read_by_anna = set(os.listdir(copied.reviews)), window.item["feedback_id"]
+    before, read_by_anna = written(copied), window.item["feedback_id"]
     named["X-Remote-User"] = "ben"
     told = window.decide("normal")
     assert (told["reader"], told["item"]["feedback_id"]) == ("ben", read_by_anna)
     assert "signed by anna, and ben is at the desk" in told["refused"]["error"]
-    assert set(os.listdir(copied.reviews)) == before
+    assert written(copied) == before
 
 
 def test_verdict_before_it_is_known_who_speaks_is_not_taken_and_so_comes_again(copied):
-    window, before = Desk(copied), set(os.listdir(copied.reviews))
+    window, before = Desk(copied), written(copied)
     sent = {"id": "early", "kind": "verdict", "feedback_id": window.item["feedback_id"], "reader": "reader-7"}
     sent |= {"verdict": "normal", "findings": [], "blind_findings": [], "revealed": False, "seconds_blind": 1.0}
     sent |= {"seconds_total": 1.0, "comment": "", "adjudicates": False}
@@ -306,11 +310,11 @@ def test_final_read_settles_and_another_moves_on(copied):
 
 @pytest.mark.slow
 def test_read_of_before_is_shown_again_and_amended(copied):
-    window, before = Desk(copied), set(os.listdir(copied.reviews))
+    window, before = Desk(copied), written(copied)
     feedback_id = window.item["feedback_id"]
     box = {"class_id": 2, "bbox": [0.5, 0.5, 0.2, 0.2]}
     window.decide("correct", findings=[box], comment="early")
-    (first,) = set(os.listdir(copied.reviews)) - before
+    (first,) = written(copied) - before
     again = Desk(copied, feedback=feedback_id)
     assert again.item["mine"] == {
         "verdict": "correct", "comment": "early", "revealed": True, "findings": [[2, 0.5, 0.5, 0.2, 0.2]],
