@@ -4,11 +4,12 @@
 
 A loop of synthetic patients is made, attested, changed a little and attested again. A trial does one thing to the files
 of OUT or of the store, asks, and undoes it: one byte flipped (a file drawn evenly, then a byte), two files swapped, one
-deleted, an older state put back, the end of a reviewer's chain cut off or the whole of it written anew. Each must be
-named. A trial looks at the parts that it touches (`--parts`) and hashes only files that it touched; all else is the
-code of the command.
+deleted, an older state put back, the end of a reviewer's chain or of an audit log cut off, or the whole of it written
+anew with every hash right. Each must be named. A trial looks at the parts that it touches (`--parts`) and hashes only
+files that it touched; all else is the code of the command.
 """
 
+import hashlib
 import json
 import random
 import shutil
@@ -23,10 +24,10 @@ from pathlib import Path
 import msgspec
 
 from radloop import manifest
-from radloop.catalog import attestations, signatures
+from radloop.catalog import attestations, audit_lines, signatures
 from radloop.catalog.attested import Seen
 from radloop.errors import AttestationError
-from radloop.feedback import reviews
+from radloop.feedback import logged, reviews
 from radloop.feedback.reviews import Review
 from radloop.options import Attest, Demo, Pull
 from radloop.pipelines import attesting, demo, offline, verifying
@@ -36,6 +37,8 @@ from radloop.progress import Progress, silent
 
 FLIPS, EACH = 10_000, 100
 IMAGES = 60
+LOGS = (attestations.AUDIT, logged.NAME)
+LINES = audit_lines.file_name(1)  # all of them, of a loop as small as this
 Named = set[tuple[str, str]]  # rule, file
 
 
@@ -73,18 +76,21 @@ class Trials:
         self.signed = kept.read(self.root, self.public)
         own = f"{manifest.ATTESTATIONS}/{manifest.NAME}"
         self.names = sorted(name for name, size in self.place.names().items() if size or name == own)
-        self.bytes = {name: (self.root / name).read_bytes() for name in self.names}
+        logs = [f"{log}/{name}" for log in LOGS for name in (LINES, audit_lines.HEAD)]
+        there = [name for name in logs if (self.root / name).is_file()]
+        self.bytes = {name: (self.root / name).read_bytes() for name in (*self.names, *there)}
 
     def ask(self, touched: Iterable[str]) -> Named:
         """What is named, where these files were touched; `refused` where the attestation itself does not hold."""
         self.place.touched = set(touched)
         parts = tuple(sorted({attestations.part_of(name) for name in touched}))
+        signed = self.signed
         if "attestations" in parts:
             try:
-                self.signed = kept.read(self.root / manifest.ATTESTATIONS / self.signed.id, self.public)
+                signed = kept.read(self.root / manifest.ATTESTATIONS / self.signed.id, self.public)
             except AttestationError as refused:
                 return {("refused", name) for name in touched if Path(name).name in str(refused)}
-        report = verifying.judge(self.signed, self.place, str(self.root), is_store=self.is_store, parts=parts)
+        report = verifying.judge(signed, self.place, str(self.root), is_store=self.is_store, parts=parts)
         return set(report.violations.select("rule", "key").iter_rows())
 
     def judge(self, kind: str, touched: list[str], wanted: Iterable[str], *, rule: str = "") -> None:
@@ -162,6 +168,30 @@ class Trials:
             kind = "chain written anew" if anew else "chain cut"
             self.judge(kind, [*gone, *made], [name for name in gone if name not in made], rule="chain-broken")
 
+    def rewrite_log(self) -> None:
+        """Cut the end of an audit log off, or write it anew from a line on in which another did it."""
+        log = self.random.choice(LOGS)
+        lines = self.bytes[f"{log}/{LINES}"].splitlines()
+        at = self.random.randrange(len(lines))
+        anew = self.random.random() < 0.5
+        made = [*lines[:at], *(_logged_anew(lines[at:]) if anew else ())]
+        with self.undone(f"{log}/{LINES}", f"{log}/{audit_lines.HEAD}"):
+            head = audit_lines.Head(len(made), hashlib.sha256(made[-1]).hexdigest()) if made else None
+            (self.root / log / LINES).write_bytes(b"".join(line + b"\n" for line in made))
+            (self.root / log / audit_lines.HEAD).write_bytes(audit_lines.encode_head(head) if head else b"")
+            touched = f"{attestations.AUDIT}/{LINES}"  # names the part; that of reviews has no listing
+            self.judge("log written anew" if anew else "log cut", [touched], [log], rule="audit-broken")
+
+
+def _logged_anew(lines: list[bytes]) -> Iterator[bytes]:
+    """Lines that go on from the same one, the first by somebody else."""
+    previous = audit_lines.decode(lines[0]).previous
+    for number, data in enumerate(lines):
+        changes = {"previous": previous} | ({} if number else {"who": "nobody"})
+        line = msgspec.json.encode(msgspec.structs.replace(audit_lines.decode(data), **changes))
+        previous = hashlib.sha256(line).hexdigest()
+        yield line
+
 
 def _written_anew(chain: list[str], data: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
     """Reviews that go on from the same one, each with its own right id and another comment."""
@@ -229,6 +259,7 @@ def run(place: Path, flips: int, each: int, seed: int, tell: Callable[[str], obj
         trials.delete()
         trials.replay(states)
         here.cut()
+        here.rewrite_log()
     for trials, _ in sides:
         assert not trials.ask(trials.names), "it is not sound any more at the end"
     tried = sum((trials.tried for trials, _ in sides), Counter[str]())

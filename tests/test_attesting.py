@@ -304,6 +304,7 @@ def test_seeded_manipulations_are_all_named(out, key, tmp_path):
             trials.delete()
             if not is_store:
                 trials.cut()
+                trials.rewrite_log()
         assert not trials.missed
         assert not trials.ask(trials.names)
 
