@@ -20,7 +20,7 @@ BENCH ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/base ## the whole job on made-up data: no account, no server
+demo: $(VENV)/base ## the whole job on synthetic data: no account, no server
 	$(BIN)/radloop demo
 
 demo-loop: .venv-study/installed ## the whole story: a round, a second model, its gates, drift, an alarm, the way back

@@ -180,7 +180,7 @@ def test_no_image_that_a_radiologist_rejected_trains_however_the_file_looks(out,
 
     assert status == 0
     assert not (out / "organized" / "retrain").exists()
-    assert "feedbacks wait for reviews that can be read" in " ".join(said.split())
+    assert "feedback files wait for reviews that can be read" in " ".join(said.split())
     assert f"{0:032x}.reader-7.{0:032x}.json" in "".join(said.split())
     refused = pl.read_csv(out / tree.REFUSED)
     waiting = [number for number in range(len(given)) if number % 5 in (0, 4)]

@@ -257,7 +257,7 @@ def given(monkeypatch) -> list[tuple[str, int]]:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"RADLOOP_SOURCE": "synthetic:600"}, "RADLOOP_SOURCE=synthetic:600 (made-up patients)"),
+        ({"RADLOOP_SOURCE": "synthetic:600"}, "RADLOOP_SOURCE=synthetic:600 (synthetic patients)"),
         ({"RADLOOP_SOURCE": "kaggle"}, "RADLOOP_SOURCE=kaggle (VinBigData, by your Kaggle credentials)"),
         ({"RADLOOP_SOURCE": "/input"}, "RADLOOP_SOURCE=/input (a folder in the container)"),
         ({"RADLOOP_STORE": "/store"}, "RADLOOP_STORE=/store (a volume on this machine)"),

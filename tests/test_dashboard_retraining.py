@@ -59,7 +59,7 @@ def test_no_page_draws_one_threshold_where_the_rule_has_many(inputs):
 
 
 def test_why_is_the_same_counted_in_parts(inputs, monkeypatch):
-    whole = table(opened("retraining", inputs), "code", "reason", "feedbacks")
+    whole = table(opened("retraining", inputs), "code", "reason", "files")
     monkeypatch.setattr(slices, "AT_ONCE", 1)
-    assert table(opened("retraining", inputs), "code", "reason", "feedbacks").equals(whole)
-    assert whole["feedbacks"].sum() > whole.height > 1
+    assert table(opened("retraining", inputs), "code", "reason", "files").equals(whole)
+    assert whole["files"].sum() > whole.height > 1

@@ -25,7 +25,7 @@ def test_figures_of_the_card_are_those_of_the_tables(dataset):
     assert told["rai:dataBiases"][1].startswith(f"{found:.0%} of the images have a finding")
     assert told["rai:dataAnnotationProtocol"][0].startswith("3 readers each drew")
     assert "program" in told["rai:dataCollection"]
-    assert "The images are made up" in card.description(chosen)
+    assert "The images are synthetic" in card.description(chosen)
 
 
 def test_dataset_that_nobody_has_read_says_so(dataset):
@@ -39,4 +39,4 @@ def test_dataset_that_nobody_has_read_says_so(dataset):
 def test_source_that_is_not_made_up_is_named_and_not_explained(dataset):
     taken = dataclasses.replace(exports.read(dataset), source="folder")
     assert card.responsible(taken)["rai:dataCollection"].startswith("Taken over from folder")
-    assert "made up" not in card.description(taken)
+    assert "The images are synthetic" not in card.description(taken)

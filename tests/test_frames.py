@@ -282,7 +282,7 @@ def test_many_mirrored_boxes_stop_with_the_reason():
 
 def test_few_boxes_are_believed_and_not_proved():
     note = prove(films(3), said="auto", name="train.csv").note
-    assert "believed, not proved: 12 boxes on 3 films are too few" in note
+    assert "believed, not proved: 12 boxes on 3 images are too few" in note
     assert "believed" in prove(films(3), said="original", name="train.csv").note
 
 

@@ -361,5 +361,5 @@ def test_feedback_on_what_came_in_elsewhere_is_counted_with_the_way_to_bring_it(
     done = retraining.retrain(Retrain(out=place.out))
     assert done.report["refused"] == {"image-unknown": 2}
     [note] = [one for one in done.notes if "came in elsewhere" in one]
-    assert note.startswith("2 feedbacks on incoming images")
+    assert note.startswith("2 feedback files on incoming images")
     assert "radloop pull --splits training,validation,test,staging,canary,production,incoming" in note

@@ -37,7 +37,7 @@ def explain(setting: str, settings: Mapping[str, str]) -> str:
         value = value or f"{settings.get('RCLONE_REMOTE', 'chi_tacc')}:{settings.get('RCLONE_CONTAINER', '')}"
         return f"{setting}={value} ({'a remote of your rclone.conf' if ':' in value else 'a volume on this machine'})"
     if setting == "RADLOOP_SOURCE":
-        kinds = {"kaggle": "VinBigData, by your Kaggle credentials", "synthetic": "made-up patients"}
+        kinds = {"kaggle": "VinBigData, by your Kaggle credentials", "synthetic": "synthetic patients"}
         return f"{setting}={value} ({kinds.get(value.partition(':')[0], 'a folder in the container')})"
     return f"{setting}={value}"
 

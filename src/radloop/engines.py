@@ -211,7 +211,7 @@ class Ray:
 def opened(name: Literal["local", "ray"], *, jobs: int = 1, address: str = "auto") -> Iterator[Engine]:
     """The engine that a person names; Ray is left again at the end.
 
-    Raises UsageError for an address that cannot be meant, EngineError where Ray is not installed, does not answer, or
+    Raises UsageError for an invalid address, EngineError where Ray is not installed, does not answer, or
     has no node to work on.
     """
     if name == "local":

@@ -1,8 +1,8 @@
 """Every error that radloop raises on purpose.
 
     RadloopError                 main() prints its one line and exits 1
-    ├── UsageError               a flag or setting that cannot be meant; exit 2
-    ├── SourceError              annotations or pictures cannot be had
+    ├── UsageError               an invalid flag or setting; exit 2
+    ├── SourceError              annotations or pictures are unavailable
     │   ├── AnnotationError      the table as a whole cannot be used (a single bad row is data, see rejected.csv)
     │   │   └── RefusedError     too many of its rows are refused
     │   ├── DownloadError        Kaggle refused, or the download is damaged
@@ -46,11 +46,11 @@ class RadloopError(Exception):
 
 
 class UsageError(RadloopError):
-    """A flag or setting that cannot be meant."""
+    """An invalid flag or setting."""
 
 
 class SourceError(RadloopError):
-    """Annotations or pictures cannot be had."""
+    """Annotations or pictures are unavailable."""
 
 
 class AnnotationError(SourceError):

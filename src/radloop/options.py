@@ -65,7 +65,7 @@ from radloop.words import Boxes, Format, LabelKind, Part, PictureNames, Worklist
 class Extract(Json, DryRun, Jobs, Seeded, ClassNames, DicomPictures, Stored):
     """Bring annotations and pictures to OUT/raw. A folder is read where it lies; the store is asked first."""
 
-    source: Annotated[str, About("kaggle, a folder, dicom:FOLDER, or synthetic:N (N made-up images).")]
+    source: Annotated[str, About("kaggle, a folder, dicom:FOLDER, or synthetic:N (N synthetic images).")]
     annotations: Path | None = option(
         None, "The file, folder or zip of labels, instead of what lies in the source's folder."
     )
@@ -346,13 +346,13 @@ class Forget(Json, DryRun, LogFile, ReviewsFolder, FeedbackFolder, Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class Demo(Json, DryRun, Jobs, Seeded):
-    """Run the whole job on made-up data. No account, no server, no network."""
+    """Run the whole job on synthetic data. No account, no server, no network."""
 
     # no variable of a real dataset turns it elsewhere
     out: Path = option(
         Path("./radloop-demo"), About("Folder of the demonstration.", shown="./radloop-demo", ours=False)
     )
-    images: int = option(600, About("Made-up patients.", ours=False, ge=6))
+    images: int = option(600, About("Synthetic patients.", ours=False, ge=6))
     sizes: SplitSizes = option(
         SplitSizes(training=300, validation=60, test=60, staging=30, canary=30, production=120),
         About("Images per split.", ours=False, parse=SplitSizes.parse),

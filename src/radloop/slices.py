@@ -1,4 +1,4 @@
-"""Some rows of a large table at a time: to sort, group or join all of a million feedbacks at once would copy them."""
+"""Some rows of a large table at a time: to sort, group or join all of a million rows at once would copy them."""
 
 from collections.abc import Iterator
 from typing import Final

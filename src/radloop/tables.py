@@ -17,7 +17,7 @@ SINGLE_READER: Final = "R0"  # the reader of annotations that name none
 
 TIME: Final[pl.DataType | type[pl.DataType]] = pl.Datetime("us", "UTC")
 SMALLEST_SIDE_PX: Final = 10  # the trainer refuses pictures below
-LARGEST_SIDE_PX: Final = 50_000  # no film is as large: a number above is damage
+LARGEST_SIDE_PX: Final = 50_000  # no radiograph is as large: a number above is damage
 
 SCALED_SIDE_PX: Final = 1024  # Kaggle's pictures were stretched to this square, ratio lost
 

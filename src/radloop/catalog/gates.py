@@ -99,7 +99,7 @@ class Verdict:
 
 
 def read(path: Path | None) -> Gates:
-    """The gates in a YAML file; without one, DEFAULT. Raises UsageError for what cannot be meant."""
+    """The gates in a YAML file; without one, DEFAULT. Raises UsageError for invalid ones."""
     if path is None:
         return DEFAULT
     try:

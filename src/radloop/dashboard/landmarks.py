@@ -52,7 +52,7 @@ def of_rounds(rounds: pl.DataFrame) -> pl.DataFrame:
 def _round(row: Mapping[str, Any]) -> dict[str, Any]:
     learned = "" if row["dataset"] is None else f" beside version {row['dataset'][:_SHORT]}"
     fates = ", ".join(f"{row[fate]:,} {fate}" for fate in ("kept", "withheld", "disputed", "unused", "refused"))
-    feedback, reviews = several(row["feedback"] or 0, "feedback"), several(row["reviews_used"] or 0, "review")
+    feedback, reviews = several(row["feedback"] or 0, "feedback file"), several(row["reviews_used"] or 0, "review")
     return {
         "at": row["newest"],
         "lane": ROUNDS,

@@ -257,7 +257,7 @@ def table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
 
 
 def _document(path: Path) -> tuple[Mapping[str, Any], str | None]:
-    """A JSON object, and a sentence where it cannot be had."""
+    """A JSON object, and a sentence where it is unavailable."""
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:

@@ -322,7 +322,7 @@ def outcomes(
 
 @measured
 def confidences(said: Feedback) -> pl.DataFrame:
-    """low, high, kind, count: how many boxes, and feedbacks without a box, lie in each of 50 bins of confidence."""
+    """low, high, kind, count: how many boxes, and images without one, lie in each of 50 bins of confidence."""
     feedback, detections = said.records.feedback, said.records.detections
     kinds = {
         "boxes": detections["confidence"],

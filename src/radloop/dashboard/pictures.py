@@ -116,7 +116,7 @@ def url(
     *,
     window: tuple[int, int] = FULL_WINDOW,
 ) -> str:
-    """The address of a picture on this server: a JPEG of `px` (256 in the film's proportions, or 1600) on its longer
+    """The address of a picture on this server: a JPEG of `px` (256 in the image's proportions, or 1600) on its longer
     side, or without loss (None). The same address is the same picture for ever.
 
     Raises SourceError as `find` does.
@@ -188,7 +188,7 @@ def _png(key: Stamp) -> tuple[bytes, int]:
 
 
 def proportions(path: Path, frame: tuple[int, int] | None, longest_px: int) -> bytes:
-    """A small JPEG in the true proportions of the film: width and height of `frame`."""
+    """A small JPEG in the true proportions of the image: width and height of `frame`."""
     picture = Image.fromarray(gray(path))
     width, height = frame or picture.size
     scale = longest_px / max(width, height)
@@ -200,14 +200,14 @@ def proportions(path: Path, frame: tuple[int, int] | None, longest_px: int) -> b
 
 @measured
 def frames(dataset: Dataset) -> dict[str, tuple[int, int]]:
-    """The true width and height of every image's film: the frame that the annotations were given in."""
+    """The true width and height of every image: the frame that the annotations were given in."""
     sizes = dataset.rows.unique("image_id", keep="first").select("image_id", "width", "height")
     came = dataset.incoming.select(sizes.columns)
     return {image_id: (width, height) for image_id, width, height in (*came.iter_rows(), *sizes.iter_rows())}
 
 
 def frame(dataset: Dataset, image_id: str) -> tuple[int, int]:
-    """The true width and height of one film."""
+    """The true width and height of one image."""
     own = pl.col("image_id") == image_id
     rows = dataset.rows.filter(own).select("width", "height")
     rows = dataset.incoming.filter(own).select("width", "height") if rows.is_empty() else rows

@@ -20,7 +20,7 @@ SLACK_OF_UNITS: Final = 0.001  # the same for fractions and percent, as a share 
 MISFIT_SHARE: Final = 0.01  # of the boxes may not fit, and one box always
 
 _EXACT: Final = 0.02
-_PATIENT: Final = 0.08  # how far one film may lie off the reference: one sd of the logarithm
+_PATIENT: Final = 0.08  # how far one image may lie off the reference: one sd of the logarithm
 _USUAL_SIDES_PX: Final = (
     *(512, 640, 256, 800, 2048, 1024, 1280, 320, 224, 416, 1333, 1536, 768, 600, 1000, 300, 128, 400, 384, 448),
     *(480, 500, 608, 672, 736, 896, 960, 1200, 1600, 2000, 2400, 2500, 3000, 3072, 4096),
@@ -59,7 +59,7 @@ class Part:
 
     frame: Candidate | Factor
     image_ids: tuple[str, ...]
-    films: int  # that were asked
+    images: int  # that were asked
 
 
 def fits(candidate: Candidate) -> pl.Expr:
@@ -92,12 +92,12 @@ def usual_side(side_px: float, error: float, largest_px: float) -> int | None:
 def placed(boxes: pl.DataFrame, middles: Floats | None) -> pl.DataFrame:
     """Per image its sizes, how far its boxes reach and, where `middles` are known, what `_middles` adds."""
     columns = ("width", "height", "picture_width", "picture_height")
-    films = boxes.group_by("image_id").agg(
+    images = boxes.group_by("image_id").agg(
         pl.col("x_max").max().alias("right"), pl.col("y_max").max().alias("bottom"), pl.col(*columns).first()
     )
     if middles is not None:
-        films = films.join(_middles(boxes, middles), on="image_id", how="left")
-    return films.sort("image_id")  # sums of floats in one order: the same verdict for the same rows
+        images = images.join(_middles(boxes, middles), on="image_id", how="left")
+    return images.sort("image_id")  # sums of floats in one order: the same verdict for the same rows
 
 
 def _middles(boxes: pl.DataFrame, middles: Floats) -> pl.DataFrame:

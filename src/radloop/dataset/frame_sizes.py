@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from radloop.dataset.frame_candidates import SIDES, Frame
-from radloop.dataset.frame_films import Films, Flags
+from radloop.dataset.frame_images import Flags, Images
 
 _FEWEST: Final = 3  # images of each kind
 _SHARE: Final = 0.1
@@ -23,43 +23,43 @@ _NEAR: Final = 0.35  # of the sizes that are expected, as a logarithm
 _FAR: Final = 0.75  # of the smaller frame: so far the boxes reach
 
 
-def smaller_part(films: Films, frame: Frame) -> tuple[Frame, Flags] | None:
+def smaller_part(images: Images, frame: Frame) -> tuple[Frame, Flags] | None:
     """The smaller frame that the boxes of some images have the size for, and which; None where there is none."""
-    for name in films.frames:
-        inside = films.fitting(name) & (films.sides[name] < _SMALLER * films.sides[frame]).all(axis=1)
-        if name != "fraction" and min(inside.sum(), (~inside).sum()) >= max(_FEWEST, _SHARE * len(films)):
-            reach = (films.largest[inside] / films.sides[name][inside]).max(axis=0)
-            other = _most_in_other_corners(films, frame, name)
-            part = _of_the_size(films, frame, name, inside)
+    for name in images.frames:
+        inside = images.fitting(name) & (images.sides[name] < _SMALLER * images.sides[frame]).all(axis=1)
+        if name != "fraction" and min(inside.sum(), (~inside).sum()) >= max(_FEWEST, _SHARE * len(images)):
+            reach = (images.largest[inside] / images.sides[name][inside]).max(axis=0)
+            other = _most_in_other_corners(images, frame, name)
+            part = _of_the_size(images, frame, name, inside)
             if part is not None and reach.min() > _FAR and other <= max(1.0, _OTHER_CORNERS * part.sum()):
                 return name, part
     return None
 
 
-def _most_in_other_corners(films: Films, frame: Frame, name: Frame) -> int:
+def _most_in_other_corners(images: Images, frame: Frame, name: Frame) -> int:
     """The number of images whose boxes all lie in one other corner of the smaller frame's size: in that with most."""
-    first = films.asked.group_by("image_id").agg(pl.col("x_min", "y_min").min()).sort("image_id")
-    high = films.largest <= films.sides[name]
-    low = first.select("x_min", "y_min").to_numpy() >= films.sides[frame] - films.sides[name]
+    first = images.asked.group_by("image_id").agg(pl.col("x_min", "y_min").min()).sort("image_id")
+    high = images.largest <= images.sides[name]
+    low = first.select("x_min", "y_min").to_numpy() >= images.sides[frame] - images.sides[name]
     return int(max((low[:, 0] & high[:, 1]).sum(), (high[:, 0] & low[:, 1]).sum(), low.all(axis=1).sum()))
 
 
-def _of_the_size(films: Films, frame: Frame, name: Frame, inside: Flags) -> Flags | None:
+def _of_the_size(images: Images, frame: Frame, name: Frame, inside: Flags) -> Flags | None:
     """Those `inside` a smaller frame whose boxes have the size for it, where all together decisively have."""
-    expected = np.log(films.sides[name] / films.sides[frame]).mean(axis=1)
-    ids = films.table["image_id"]
+    expected = np.log(images.sides[name] / images.sides[frame]).mean(axis=1)
+    ids = images.table["image_id"]
     kinds = pl.DataFrame({"image_id": ids, "inside": inside, "expected": expected})
     width, height = SIDES[frame]
     across, down = (pl.col("x_max") - pl.col("x_min")) / width, (pl.col("y_max") - pl.col("y_min")) / height
-    boxes = films.asked.join(kinds, on="image_id").with_columns(size=(across.log() + down.log()) / 2)
+    boxes = images.asked.join(kinds, on="image_id").with_columns(size=(across.log() + down.log()) / 2)
     usual = boxes.filter(~pl.col("inside")).group_by("class_id").agg(usual=pl.col("size").median())
-    images = (
+    sized = (
         boxes.join(usual, on="class_id")
         .group_by("image_id")
         .agg((pl.col("size") - pl.col("usual")).mean().alias("off"), pl.col("inside", "expected").first())
     )
-    spread = max(_LEAST_SPREAD, float(np.std(images.filter(~pl.col("inside"))["off"].to_numpy())))
-    some = images.filter("inside").sort("image_id")
+    spread = max(_LEAST_SPREAD, float(np.std(sized.filter(~pl.col("inside"))["off"].to_numpy())))
+    some = sized.filter("inside").sort("image_id")
     off, wanted = some["off"].to_numpy(), some["expected"].to_numpy()
     gain = (off**2 - (off - wanted) ** 2) / (2 * spread**2)
     if len(some) < _FEWEST or gain.sum() < _DECISIVE or abs((off - wanted).mean()) > _NEAR:

@@ -23,15 +23,15 @@ from radloop.dataset.frame_candidates import (
     allowed,
     fits,
 )
-from radloop.dataset.frame_evidence import FEWEST_FILMS, Evidence
-from radloop.dataset.frame_films import Films
+from radloop.dataset.frame_evidence import FEWEST_IMAGES, Evidence
+from radloop.dataset.frame_images import Images
 from radloop.errors import AnnotationError
 from radloop.tables import SCALED_SIDE_PX, Boxes
 
 _FAR: Final = 0.8  # of a frame's sides: so far the boxes of a whole table reach
 _NEAR: Final = 0.6
 _CORNER: Final = 0.35
-_FEWEST_FILMS_OF_PERCENT: Final = 2
+_FEWEST_IMAGES_OF_PERCENT: Final = 2
 _EXAMPLES: Final = 3
 
 _WORDS: Final[Mapping[Frame, str]] = {
@@ -128,7 +128,7 @@ def in_pixels(table: pl.DataFrame, frame: Frame) -> pl.DataFrame:
 
 def _decide(boxes: pl.DataFrame, evidence: Evidence, said: Boxes, why: str, name: str) -> tuple[Frame, str]:
     """The frame to be checked, and why it is that one."""
-    films = evidence.films
+    images = evidence.images
     if said != "auto":
         return said, why or f"--boxes {said} says so"
     if _are_fractions(boxes):
@@ -136,20 +136,20 @@ def _decide(boxes: pl.DataFrame, evidence: Evidence, said: Boxes, why: str, name
     best = evidence.best
     if best is not None:
         verb = "prove it" if evidence.proves(best) else "say so"
-        return best, f"the places of {len(boxes)} boxes on {len(films)} films {verb}"
+        return best, f"the places of {len(boxes)} boxes on {len(images)} images {verb}"
     beyond = boxes.filter(pl.max_horizontal("x_max", "y_max") > SCALED_SIDE_PX + SLACK_PX)
     if len(beyond) > allowed(boxes):
-        pictured = "picture" in films.frames and films.fit("picture") and not films.fit("original")
+        pictured = "picture" in images.frames and images.fit("picture") and not images.fit("original")
         frame: Frame = "picture" if pictured else "original"
         return frame, f"{len(beyond)} of {len(boxes)} reach over {SCALED_SIDE_PX} pixels"
-    if _are_percent(boxes, films):
+    if _are_percent(boxes, images):
         return "percent", "they are no whole numbers, and reach over the picture as percent do"
     stem = name.removesuffix(".gz")
     if stem in _BY_NAME:
         return _BY_NAME[stem], f"the name {name} says so, and {len(boxes)} boxes do not prove otherwise"
     if not beyond.is_empty():
         return "original", f"one reaches over {SCALED_SIDE_PX} pixels"
-    if films.only_scaled_sizes or boxes.is_empty():
+    if images.only_scaled_sizes or boxes.is_empty():
         return "scaled", "that is the size of the pictures"
     for possible in _BY_NAME.values():
         _refuse_parts(possible, evidence, name)
@@ -165,12 +165,12 @@ def _are_fractions(boxes: pl.DataFrame) -> bool:
     return len(boxes) - inside <= allowed(boxes) and inside > len(boxes) / 2
 
 
-def _are_percent(boxes: pl.DataFrame, films: Films) -> bool:
+def _are_percent(boxes: pl.DataFrame, images: Images) -> bool:
     """They reach over a hundred as the boxes of a table do, stay in the original's first corner, and are no pixels."""
-    if len(films) < _FEWEST_FILMS_OF_PERCENT or not films.fit("percent"):
+    if len(images) < _FEWEST_IMAGES_OF_PERCENT or not images.fit("percent"):
         return False
     fractional = pl.any_horizontal(pl.col("x_min", "y_min", "x_max", "y_max") % 1 != 0)
-    reaching = min(films.reach("percent")) > _NEAR and max(films.reach("original")) < _CORNER
+    reaching = min(images.reach("percent")) > _NEAR and max(images.reach("original")) < _CORNER
     return reaching and bool(boxes.select(fractional.mean() > 1 / 2).item())
 
 
@@ -179,7 +179,7 @@ def _refuse_parts(frame: Frame, evidence: Evidence, name: str) -> None:
     part = evidence.part(frame)
     if part is not None:
         raise AnnotationError(
-            f"{name}: the boxes of {len(part.image_ids)} of {part.films} images lie as boxes {_by(part.frame)} do, "
+            f"{name}: the boxes of {len(part.image_ids)} of {part.images} images lie as boxes {_by(part.frame)} do, "
             f"the others in {_WORDS[frame]}: {_named(part)}. Bring all into one frame, or leave these images out."
         )
 
@@ -232,7 +232,7 @@ def _refuse_misfits(boxes: pl.DataFrame, frame: Frame, evidence: Evidence, name:
 
 def _why_misfits(frame: Frame, evidence: Evidence) -> str:
     """What explains that so many boxes do not fit into `frame`."""
-    if frame == "original" and evidence.films.only_scaled_sizes:
+    if frame == "original" and evidence.images.only_scaled_sizes:
         return (
             "They are in original pixels and were not rescaled, but the only sizes known are those of the "
             "1024×1024 pictures. Put train_meta.csv (image_id,dim0,dim1) beside it."
@@ -271,11 +271,11 @@ def _refuse_other_places(boxes: pl.DataFrame, frame: Frame, evidence: Evidence, 
 
 def _refuse_small_reach(frame: Frame, evidence: Evidence, name: str) -> None:
     """Raise where all boxes stay in one corner of the frame that is believed, and reach over all of another."""
-    if len(evidence.films) < FEWEST_FILMS or evidence.proves(frame):
+    if len(evidence.images) < FEWEST_IMAGES or evidence.proves(frame):
         return
-    x, y = evidence.films.reach(frame)
-    for other in evidence.films.frames:
-        if max(x, y) < _NEAR and min(evidence.films.reach(other)) > _FAR and evidence.films.fit(other):
+    x, y = evidence.images.reach(frame)
+    for other in evidence.images.frames:
+        if max(x, y) < _NEAR and min(evidence.images.reach(other)) > _FAR and evidence.images.fit(other):
             raise AnnotationError(
                 f"{name}: in {_WORDS[frame]} no box reaches over {x:.0%} of the width and {y:.0%} of the height; in "
                 f"{_WORDS[other]} they reach over all of it. Pass --boxes {other}, or --boxes {frame} if that is right."
@@ -295,13 +295,13 @@ def _what_is_believed(boxes: pl.DataFrame, frame: Frame, evidence: Evidence) -> 
     if evidence.proves(frame):
         return ""
     if not evidence.places:
-        x, y = evidence.films.reach(frame)
+        x, y = evidence.images.reach(frame)
         return (
             " Where findings of these classes lie is not known, so only whether boxes fit was looked at. They reach "
             f"over {x:.0%} of the width and {y:.0%} of the height: that they belong into a frame much smaller is ruled "
             "out, into a larger one it is not. The frame is believed, not proved."
         )
     return (
-        f" It is believed, not proved: {len(boxes)} boxes on {len(evidence.films)} films are too few, or lie too "
+        f" It is believed, not proved: {len(boxes)} boxes on {len(evidence.images)} images are too few, or lie too "
         "unlike those of other hospitals, to rule out that they are 0.8 times as large as they should be, or turned."
     )

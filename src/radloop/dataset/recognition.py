@@ -23,7 +23,7 @@ Thumbnails = Callable[[pl.Series], npt.NDArray[np.uint8]]  # image ids -> nÃ—32Ã
 def recognize(
     pictures: pl.DataFrame, memory: pl.DataFrame, thumbnails: Thumbnails, known: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    """Which of the PICTURES show a film that the memory (HELDOUT) has under another name, or had: RECOGNIZED.
+    """Which of the PICTURES show an image that the memory (HELDOUT) has under another name, or had: RECOGNIZED.
 
     known: image_id and md5 of the version before: what is in it was compared when it came. One row for each image and
     held-out image, with the surest way of seeing it. Pictures with a problem are nobody's.

@@ -47,7 +47,7 @@ def _row_rules() -> Iterable[Rule]:
         number = value.is_finite().fill_null(False)
         yield FINDING & ~number, "coordinate-no-number", _sentence("a coordinate is not a number", side)
         huge = value.abs() > LARGEST_SIDE_PX
-        yield FINDING & huge, "coordinate-huge", _sentence("a coordinate is larger than any film", side)
+        yield FINDING & huge, "coordinate-huge", _sentence("a coordinate is larger than any image", side)
     for axis in "xy":
         ends = f"{axis}_min", f"{axis}_max"
         low, high = (pl.col(f"{end}_px") for end in ends)

@@ -139,7 +139,7 @@ def _of_each_image(settled: pl.DataFrame) -> pl.DataFrame:
 
 
 def _wrong(looked: pl.DataFrame, detections: pl.DataFrame, findings: pl.DataFrame, rule: Rule) -> list[str]:
-    """The feedbacks whose boxes are not those of their review."""
+    """The feedback files whose boxes are not those of their review."""
     told = detections.filter(pl.col("confidence") >= rule.doubtful).join(looked, on="feedback_id", how="semi")
     shown = _boxes(told, "feedback_id")
     found = _boxes(findings.join(looked, left_on="file", right_on="review", how="semi"), "file")

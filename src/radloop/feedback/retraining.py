@@ -80,7 +80,7 @@ def decide(
 
     `synthetic`: the dataset is, so that what was simulated may train on it.
 
-    Of several feedbacks on one image the newest counts, and one that was reviewed before all that were not: a later
+    Of several predictions on one image the newest counts, and one that was reviewed before all that were not: a later
     prediction does not take back what a radiologist said. Boxes of one class that coincide are fused (`boxes.fuse`,
     weighted by confidence); what reaches over the picture's edge is cut there and counted.
 
@@ -378,6 +378,6 @@ def read(unit: Path, classes: Taxonomy) -> pl.DataFrame:
 
 
 def count(fates: pl.DataFrame) -> dict[str, int]:
-    """How many feedbacks met each fate; their sum is what came in."""
+    """How many feedback files met each fate; their sum is what came in."""
     counted = dict(fates.group_by("fate").agg(pl.len()).iter_rows())
     return {fate: counted.get(fate, 0) for fate in get_args(Fate)}

@@ -38,7 +38,7 @@ from radloop.taxonomy import Taxonomy
 SMALLEST_SIDE: Final = 0.1 / SCALED_SIDE_PX  # of a label's box: below, its six decimals make it a line
 
 _NAMED: Final = re.compile(rb'"feedback_id"\s*:\s*"([A-Za-z0-9][A-Za-z0-9_-]{0,63})"')
-_MOST_NAMED: Final = 10_000  # feedbacks that one file of refused reviews holds up
+_MOST_NAMED: Final = 10_000  # feedback files that one file of refused reviews holds up
 _LONGEST_COMMENT: Final = 10_000
 MOST_FINDINGS: Final = 1_000  # two reviews are compared box by box: 8,000 each would take 4 GB
 _LONGEST_SECONDS: Final = 1e9
@@ -287,7 +287,7 @@ def read(
 ) -> Reviews:
     """Every review in `folder` and its folders, or those in the files `names`; none where there is no folder.
 
-    What cannot be used is in `refused` with the reason, and the feedbacks that it speaks of are `waiting`: its name
+    What cannot be used is in `refused` with the reason, and the feedback that it speaks of is `waiting`: its name
     says which, else its content. A later review of the same reviewer that can be read takes its place. Of `convention`
     the zone of times counts. The reviews of `before`, which were read of the folder earlier, are joined; what was
     refused then is not.
@@ -339,7 +339,7 @@ def read(
 
 
 def _spoken_of(name: str, data: bytes) -> list[str]:
-    """The feedbacks that a review which cannot be used may speak of."""
+    """The feedback files that a review which cannot be used may speak of."""
     told = [match.decode() for match in _NAMED.findall(data)[:_MOST_NAMED]]
     return sorted({os.path.basename(name).split(".")[0], *told})
 

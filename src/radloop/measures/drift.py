@@ -52,8 +52,8 @@ def of_feedback(feedback: pl.DataFrame, detections: pl.DataFrame, classes: Taxon
     """One row per image of the FEEDBACK and DETECTIONS tables: what the model said, and the picture.
 
     The columns of `of_annotations` but readers and split, and confidence (the mean of the detections; null without
-    any), picture_mean, picture_std, picture_sharpness (null where the feedback does not tell). Of several feedbacks on
-    one image the middle one in time counts: asked twice, it is still one image, and no likelier to show a finding; and
+    any), picture_mean, picture_std, picture_sharpness (null where the feedback does not tell). Of several predictions
+    on one image the middle one in time counts: asked twice, it is one image still, no likelier to show a finding; and
     what changed at an end of a window does not stand for all of it.
     """
     needed = feedback.select("feedback_id", "image_id", "timestamp", "mean", "std", "sharpness")

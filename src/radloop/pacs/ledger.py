@@ -53,7 +53,7 @@ class Done(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A report that is to be stored: the how-manieth of its model in the study, and its images by UID."""
+    """A report that is to be stored: its number among those of its model in the study, and its images by UID."""
 
     study_uid: str
     model: str

@@ -64,7 +64,7 @@ class _Ring:
 def compare(options: Compare, *, progress: Progress = silent) -> Compared:
     """Compare both models split by split; canary is not asked where staging is missed.
 
-    Raises UsageError for models or gates that cannot be meant, and for canary before staging has passed; DatasetError
+    Raises UsageError for invalid models or gates, and for canary before staging has passed; DatasetError
     where there is no dataset, TaxonomyError where a model has other classes than the dataset, StoreError where what
     was asked cannot be kept.
     """

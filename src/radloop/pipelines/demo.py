@@ -1,4 +1,4 @@
-"""The whole loop on embedded defaults: made-up patients, a folder as the store, no account and no network."""
+"""The whole loop on embedded defaults: synthetic patients, a folder as the store, no account and no network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -64,7 +64,7 @@ class Demonstration:
 
 
 def run(options: Demo, *, progress: Progress = silent) -> Demonstration | EtlPreview:
-    """Build and publish a dataset of made-up patients under OUT, play the hospital, and close the loop.
+    """Build and publish a dataset of synthetic patients under OUT, play the hospital, and close the loop.
 
     With --dry-run only what its first step would do. Raises DatasetError where the check finds anything: then radloop
     is broken, and the demo must not look well.

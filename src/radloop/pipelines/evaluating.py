@@ -77,7 +77,7 @@ def evaluate(options: Evaluate, *, progress: Progress = silent) -> Evaluation:
     rest = judging.left_out(judged, newest, known.annotations)
     parts = judging.parts(newest, known.annotations)
     if parts.is_empty() and newest.filter(split=AUDIT).is_empty():
-        counted = "; ".join(f"{several(each.feedback, 'feedback')}: {each.reason}" for each in rest)
+        counted = "; ".join(f"{several(each.feedback, 'feedback file')}: {each.reason}" for each in rest)
         why = f" ({counted})" if rest else ""
         raise FeedbackError(
             f"{feedback} holds no feedback on a picture of {known.root} outside training{why}. "

@@ -278,7 +278,7 @@ def _notes(unusable: Sequence[Reading], untouched: int) -> tuple[str, ...]:
         ),
         (
             without,
-            f"{several(without, 'feedback')} with an annotation that no review can hold: it waits for its "
+            f"{several(without, 'feedback file')} with an annotation that no review can hold: it waits for its "
             "reader's next one, and trains nothing meanwhile",
         ),
     )

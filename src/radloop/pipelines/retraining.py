@@ -216,7 +216,7 @@ def _waiting(decided: Decided, reviewed: Path) -> tuple[str, ...]:
     if decided.waiting.is_empty():
         return ()
     waiting, file = decided.waiting["feedback_id"].n_unique(), decided.waiting["file"][0]
-    many = "feedback waits for a review that" if waiting == 1 else f"{waiting:,} feedbacks wait for reviews that"
+    many = "feedback waits for a review that" if waiting == 1 else f"{waiting:,} feedback files wait for reviews that"
     return (
         f"{many if waiting > 1 else f'1 {many}'} can be read: {reviewed / file} cannot "
         f"({_reason_of(decided, file)}). Mend or remove the file, or review the feedback again",
@@ -235,7 +235,7 @@ def _elsewhere(decided: Decided, feedback: pl.DataFrame, known: Version) -> tupl
         return ()
     unit = known.root / manifest.INCOMING
     return (
-        f"{several(unknown, 'feedback')} on incoming images that are not in {unit}: where they came in elsewhere, "
+        f"{several(unknown, 'feedback file')} on incoming images that are not in {unit}: where they came in elsewhere, "
         f"`radloop pull --splits {','.join((*SPLITS, INCOMING))}` brings them",
     )
 
@@ -257,7 +257,7 @@ def _idle(decided: Decided, rule: Rule, *, synthetic: bool) -> tuple[str, ...]:
     }
     return (
         *allowed,
-        *(f"{count:,} feedbacks are in the table and do not train: {ways[code]}" for code, count in codes.items()),
+        *(f"{count:,} feedback files are in the table and do not train: {ways[code]}" for code, count in codes.items()),
     )
 
 

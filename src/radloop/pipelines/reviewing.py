@@ -56,10 +56,10 @@ class Reviewed:
     """What the simulated radiologists wrote, or with --dry-run would write."""
 
     folder: Path
-    looked_at: int  # feedbacks
+    looked_at: int  # feedback files
     written: int  # reviews
     verdicts: Mapping[str, int]
-    disputed: int  # feedbacks on which they differ now
+    disputed: int  # feedback files on which they differ now
     done: bool = True  # False with --dry-run
     notes: tuple[str, ...] = ()
 
@@ -179,7 +179,7 @@ def simulate(
 def _new(planned: Sequence[Written], begun: pl.Series, said: Reviews, folder: Path, classes: Taxonomy) -> list[Written]:
     """Those that are not there, as they follow their readers' last ones; in an order of their own, for a killed run.
 
-    begun: the feedbacks that one reader has read; where that was another than these, nobody reads on.
+    begun: the feedback files that one reader has read; where that was another than these, nobody reads on.
     """
     about = said.reviews.filter(pl.col("feedback_id").is_in([one.feedback_id for one in planned]))
     there: dict[str, list[Written]] = {}

@@ -34,7 +34,7 @@ _LOOK_AGAIN_SECONDS: Final = 1.0  # how often a detector that is not there yet i
 
 
 class Visit(NamedTuple):
-    """One picture that arrives: the how-manieth of the run, in which stage (from 1), which picture."""
+    """One picture that arrives: its number in the run, in which stage (from 1), which picture."""
 
     number: int
     stage: int

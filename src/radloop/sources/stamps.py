@@ -59,11 +59,11 @@ def pattern(class_id: int, p: Field, q: Field) -> Field:
     return values.astype(np.float32)
 
 
-def paint(film: Field, class_id: int, box: Box) -> None:
-    """Press the stamp of a class into a box (fractions of the picture). Changes the film (0 dark … 1 bright)."""
-    rows, columns = len(film), len(film[0])
+def paint(canvas: Field, class_id: int, box: Box) -> None:
+    """Press the stamp of a class into a box (fractions of the picture). Changes the canvas (0 dark … 1 bright)."""
+    rows, columns = len(canvas), len(canvas[0])
     left, top = round(box[0] * columns), round(box[1] * rows)
-    part = film[top : max(top + 1, round(box[3] * rows)), left : max(left + 1, round(box[2] * columns))]
+    part = canvas[top : max(top + 1, round(box[3] * rows)), left : max(left + 1, round(box[2] * columns))]
     q, p = (
         ((np.arange(size, dtype=np.float32) + 0.5 + begin) / side - middle) * (2 / extent)
         for size, begin, side, middle, extent in (

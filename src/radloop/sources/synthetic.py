@@ -28,7 +28,7 @@ from radloop.sources import Wanted, stamps
 from radloop.sources.raw import RawData
 from radloop.tables import ANNOTATION_COLUMNS, CLASS_ID, EDGES
 from radloop.taxonomy import NOTHING, Taxonomy
-from radloop.vindr import anatomy, drawing, film, illness
+from radloop.vindr import anatomy, canvas, drawing, illness
 from radloop.vindr.classes import TAXONOMY
 
 _VERSION: Final = 1  # goes up when the same seed gives other annotations or pictures
@@ -45,7 +45,7 @@ _UPRIGHT_EDGES: Final = 40  # px: how much a technician crops
 
 @dataclass(frozen=True)
 class Patient:
-    """One made-up image: its id, its size before it was scaled, and what is truly in it."""
+    """One synthetic image: its id, its size before it was scaled, and what is truly in it."""
 
     image_id: str
     width: int
@@ -55,7 +55,7 @@ class Patient:
 
 
 class Synthetic:
-    """N made-up images."""
+    """N synthetic images."""
 
     recipe = None
 
@@ -118,7 +118,7 @@ def picture(known: Patient, *, classes: Taxonomy = TAXONOMY, side_px: int = 1024
     if classes == TAXONOMY:
         return drawing.picture(known.image_id, known.boxes, known.classes, side_px=side_px)
 
-    def mark(healthy: film.Field) -> None:
+    def mark(healthy: canvas.Field) -> None:
         for class_id, box in zip(known.classes.tolist(), known.boxes.tolist(), strict=True):
             stamps.paint(healthy, class_id, box)
 
@@ -277,5 +277,6 @@ def _draw_missing(
 def _draw(pictures: Path, seed: int, classes: Taxonomy, side_px: int, indices: list[int]) -> int:
     for index in indices:
         known = patient(index, seed=seed, classes=classes)
-        write_atomic(pictures / f"{known.image_id}.png", film.encode(picture(known, classes=classes, side_px=side_px)))
+        painted = picture(known, classes=classes, side_px=side_px)
+        write_atomic(pictures / f"{known.image_id}.png", canvas.encode(painted))
     return len(indices)

@@ -20,11 +20,11 @@ def _demonstrated(record: Demonstration) -> Summary:
     fates = ", ".join(f"{count:,} {fate}" for fate, count in report["fates"].items() if count)
     told = sum(each.written for each in record.reviewed)
     waiting = sum(record.waiting.values())
-    disputed, images = several(record.reviewed[-1].disputed, "feedback"), several(judged.images, "image")
+    disputed, images = several(record.reviewed[-1].disputed, "feedback file"), several(judged.images, "image")
     loop = [
         ("dataset", f"version {first.version}: {sum(first.images.values()):,} images, {first.labels:,} labels"),
         ("new patients", arrivals.words(report["incoming"])),
-        ("hospital", f"{record.simulated.total['feedback']:,} feedbacks of {record.simulated.detector}"),
+        ("hospital", f"{record.simulated.total['feedback']:,} images answered by {record.simulated.detector}"),
         (
             "detector",
             f"mAP@0.4 {interval(judged.map_40, 'ap')} on {images} of {judged.split}",
@@ -56,7 +56,7 @@ def _demonstrated(record: Demonstration) -> Summary:
             ),
         ),
         notes=(
-            "Everything here is made up: patients, films, readers, detector and reviews.",
+            "Everything here is synthetic: patients, images, readers, detector and reviews.",
             *record.offline.transformed.notes,
         ),
         following=(

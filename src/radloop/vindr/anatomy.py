@@ -21,11 +21,11 @@ _TYPICAL_APEX, _TYPICAL_BASE = 0.11, 0.78
 
 @dataclass(frozen=True)
 class Anatomy:
-    """One patient's build and how the film was taken."""
+    """One patient's build and how the radiograph was taken."""
 
     midline: float  # x of the spine at half height
     tilt: float  # radians
-    turn: float  # away from the film: by how much one half looks wider than the other
+    turn: float  # away from the detector: by how much one half looks wider than the other
     half: float  # from the spine to the side of the rib cage
     apex: float  # y of the top of the lungs
     base: float  # y of the costophrenic angles

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from radloop.vindr.anatomy import Anatomy
-from radloop.vindr.film import Field, step
+from radloop.vindr.canvas import Field, step
 
 _RIBS, _RIB_STEPS = 20, 64
 _VESSELS: Final = 9  # that leave each hilum

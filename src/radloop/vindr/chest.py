@@ -12,13 +12,13 @@ import numpy.typing as npt
 from radloop.readers import Box
 from radloop.vindr.anatomy import Anatomy
 from radloop.vindr.bones import bones, ribs, vessels
-from radloop.vindr.film import Field, smooth_noise, step, texture, window
+from radloop.vindr.canvas import Field, smooth_noise, step, texture, window
 
 
 class Chest(NamedTuple):
-    """A film before it is exposed, and where on it the lungs are."""
+    """A canvas before it is exposed, and where on it the lungs are."""
 
-    film: Field  # brightness
+    canvas: Field  # brightness
     lungs: Field  # 1 where there is air
     depth: Field  # how far inside the rib cage
 
@@ -59,7 +59,7 @@ def draw(body: Anatomy, rng: np.random.Generator, grid: int, *, heart: Box, enla
     tissue = _tissue(body, x_abs, y, v)
     belly = step(0.2 - above * 6) * step((body.half * 1.12 - x_abs) * 10)
     middle = np.square(np.clip(1.05 - u * 1.4, 0, 1)) * np.clip(0.55 + v, 0.55, 1)
-    film = tissue * (0.53 + 0.20 * middle + (body.dense - 0.57) * belly + 0.05 * smooth_noise(rng, 7, grid))
+    canvas = tissue * (0.53 + 0.20 * middle + (body.dense - 0.57) * belly + 0.05 * smooth_noise(rng, 7, grid))
 
     # air lets the rays through: what is left is the chest wall in front of the lungs and behind them
     breast = (
@@ -67,17 +67,17 @@ def draw(body: Anatomy, rng: np.random.Generator, grid: int, *, heart: Box, enla
     )
     air = body.lung + 0.14 * np.square(u - 0.55) + 0.10 * np.clip(v - 0.65, 0, 1) + breast
     air += 0.022 * smooth_noise(rng, 11, grid) + 0.009 * texture("fine", rng, grid)
-    film += lungs * (air - film)
-    film += (0.055 * heart_mask + 0.05 * knob_mask * np.clip((u - waist + 0.08) * 9, 0, 1)) * step(0.5 + above * 8)
+    canvas += lungs * (air - canvas)
+    canvas += (0.055 * heart_mask + 0.05 * knob_mask * np.clip((u - waist + 0.08) * 9, 0, 1)) * step(0.5 + above * 8)
 
-    film += ribs(body, rng, u, v, cage, y) * (0.13 + 0.87 * lungs) * tissue
+    canvas += ribs(body, rng, u, v, cage, y) * (0.13 + 0.87 * lungs) * tissue
     hilum = np.clip(1 - np.square((u - 0.2) * 2.2) - np.square((v - 0.52) * 2.6), 0, 1)
-    film += lungs * (0.07 * hilum + vessels(body, rng.spawn(1)[0], grid))
-    film += bones(body, rng, grid) * tissue
-    _windpipe(film, x, y, body)
-    _bowel_gas(film, body, rng)
+    canvas += lungs * (0.07 * hilum + vessels(body, rng.spawn(1)[0], grid))
+    canvas += bones(body, rng, grid) * tissue
+    _windpipe(canvas, x, y, body)
+    _bowel_gas(canvas, body, rng)
     depth = np.minimum(inside, v * length + 0.012)
-    return Chest(film, lungs, depth)
+    return Chest(canvas, lungs, depth)
 
 
 def _mediastinum(v: Field, right: npt.NDArray[np.bool_], rng: np.random.Generator, grid: int) -> Field:
@@ -138,24 +138,24 @@ def _ellipse(x: Field, y: Field, body: Anatomy, box: Box, *, edge: float) -> Fie
     return step((1 - radius) * (1 / edge) + 0.5)
 
 
-def _windpipe(film: Field, x: Field, y: Field, body: Anatomy) -> None:
+def _windpipe(canvas: Field, x: Field, y: Field, body: Anatomy) -> None:
     """The air in the trachea, down to where it forks."""
-    grid = len(film)
+    grid = len(canvas)
     columns = slice(max(0, int((body.midline - 0.09) * grid)), int((body.midline + 0.09) * grid))
     rows = slice(0, int((body.apex + 0.42 * (body.base - body.apex)) * grid))
     fork = body.apex + 0.34 * (body.base - body.apex)
     near = np.clip(1 - np.square((x[rows, columns] + 0.004) * 48), 0, 1)
-    film[rows, columns] -= 0.13 * near * np.clip((fork - y[rows, columns]) * 12, 0, 1)
+    canvas[rows, columns] -= 0.13 * near * np.clip((fork - y[rows, columns]) * 12, 0, 1)
 
 
-def _bowel_gas(film: Field, body: Anatomy, rng: np.random.Generator) -> None:
+def _bowel_gas(canvas: Field, body: Anatomy, rng: np.random.Generator) -> None:
     """The stomach's bubble under the left dome, and some bowel."""
     for number in range(int(rng.integers(2, 7))):
         under = number == 0
         x = body.midline + body.half * (rng.uniform(0.3, 0.65) if under else rng.uniform(-0.3, 0.9))
         y = body.base + (rng.uniform(0.0, 0.03) if under else rng.uniform(0.06, 0.2))
         wide, high = rng.uniform(0.02, 0.09), rng.uniform(0.015, 0.05)
-        inside = window(film, (x - wide, y - high, x + wide, y + high))
+        inside = window(canvas, (x - wide, y - high, x + wide, y + high))
         if inside is None:
             continue
         part, p, q = inside

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radloop.readers import Boxes, Classes
-from radloop.vindr import chest, film
+from radloop.vindr import canvas, chest
 from radloop.vindr.anatomy import anatomy, seed_of
 from radloop.vindr.paint import AORTA, HEART, paint
 
@@ -25,7 +25,7 @@ def picture(image_id: str, boxes: Boxes, classes: Classes, *, side_px: int = 102
     drawn = chest.draw(
         body,
         rng,
-        min(side_px, film.GRID_PX),
+        min(side_px, canvas.GRID_PX),
         heart=organs[HEART],
         enlarged=HEART in classes,
         knob=organs[AORTA],
@@ -33,14 +33,14 @@ def picture(image_id: str, boxes: Boxes, classes: Classes, *, side_px: int = 102
     for class_id, box in sorted(zip(classes.tolist(), boxes.tolist(), strict=True)):
         if class_id not in organs:
             paint(drawn, class_id, box, rng)
-    return film.expose(drawn.film, body, rng, side_px)
+    return canvas.expose(drawn.canvas, body, rng, side_px)
 
 
-def healthy(image_id: str, mark: Callable[[film.Field], None], *, side_px: int = 1024) -> npt.NDArray[np.uint8]:
-    """The radiograph of one image id without a finding, on whose film (0 dark … 1 bright) `mark` may paint."""
+def healthy(image_id: str, mark: Callable[[canvas.Field], None], *, side_px: int = 1024) -> npt.NDArray[np.uint8]:
+    """The radiograph of one image id without a finding, on whose canvas (0 dark … 1 bright) `mark` may paint."""
     body = anatomy(image_id)
     rng = np.random.default_rng([seed_of(image_id), 1])
-    grid = min(side_px, film.GRID_PX)
+    grid = min(side_px, canvas.GRID_PX)
     drawn = chest.draw(body, rng, grid, heart=body.heart, enlarged=False, knob=body.knob)
-    mark(drawn.film)
-    return film.expose(drawn.film, body, rng, side_px)
+    mark(drawn.canvas)
+    return canvas.expose(drawn.canvas, body, rng, side_px)

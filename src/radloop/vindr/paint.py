@@ -6,20 +6,20 @@ from typing import Final
 import numpy as np
 
 from radloop.readers import Box
+from radloop.vindr.canvas import Field, slices, step, texture, window
 from radloop.vindr.chest import Chest
-from radloop.vindr.film import Field, slices, step, texture, window
 
 AORTA, HEART = 0, 3  # the two classes whose box is the organ itself: the chest is drawn with them
 
 
 class _Brush:
-    """One box of the film, and what is needed to paint in it."""
+    """One box of the canvas, and what is needed to paint in it."""
 
     def __init__(self, chest: Chest, box: Box, part: Field, p: Field, q: Field, rng: np.random.Generator) -> None:
         self.rng, self.box, self.p, self.q = rng, box, p, q
         self._chest = chest
-        self.part = part  # of the film; p and q go from -1 to 1 in it
-        self.lungs = chest.lungs[slices(box, len(chest.film))]
+        self.part = part  # of the canvas; p and q go from -1 to 1 in it
+        self.lungs = chest.lungs[slices(box, len(chest.canvas))]
         self.outward = p if box[0] + box[2] > 1 else -p  # towards the side of the body
         self.radius = p * p + q * q
         self.frame = step((1 - np.abs(p)) * 4 - 0.3) * step((1 - np.abs(q)) * 4 - 0.3)
@@ -28,11 +28,11 @@ class _Brush:
         self.wide, self.high = box[2] - box[0], box[3] - box[1]
 
     def texture(self, kind: str) -> Field:
-        return texture(kind, self.rng, len(self._chest.film))[: self.part.shape[0], : self.part.shape[1]]
+        return texture(kind, self.rng, len(self._chest.canvas))[: self.part.shape[0], : self.part.shape[1]]
 
     def from_wall(self) -> Field:
         """Depth in units of the box's shorter side, from the wall or the nearest that the box comes to it."""
-        inside = self._chest.depth[slices(self.box, len(self._chest.film))]
+        inside = self._chest.depth[slices(self.box, len(self._chest.canvas))]
         return (inside - max(float(inside.min()), 0.0)) * (1 / min(self.wide, self.high))
 
     def add(self, density: Field) -> None:
@@ -40,8 +40,8 @@ class _Brush:
 
 
 def paint(chest: Chest, class_id: int, box: Box, rng: np.random.Generator) -> None:
-    """Add one finding where its box is. Changes the film."""
-    inside = window(chest.film, box)
+    """Add one finding where its box is. Changes the canvas."""
+    inside = window(chest.canvas, box)
     if inside is not None:
         brush = _Brush(chest, box, *inside, rng)
         _LOOKS[class_id](brush)

@@ -61,7 +61,7 @@ class Work:
     def begin(self, work: pl.DataFrame, disputed: Iterable[str], folder: Path) -> None:
         """Begin the worklist `work` (feedback_id, image_id); what was skipped comes behind all others.
 
-        `disputed` are the feedbacks that wait for a final read, in this worklist or not.
+        `disputed` are the feedback files that wait for a final read, in this worklist or not.
         """
         rows = list(work.select("feedback_id", "image_id").iter_rows())
         skipped = {feedback_id: place for place, feedback_id in enumerate(self.skipped, 1)}

@@ -173,7 +173,7 @@ def _windows(said: Feedback) -> None:
     second = window("Second window (UTC)", middle, latest)
     sets = _of_window(said, detector, first, False), _of_window(said, detector, second, True)
     names = "first window", "second window"
-    st.caption(_counted(sets, names) + " Of the feedbacks on an image in a window the middle one counts.")
+    st.caption(_counted(sets, names) + " Of the predictions on an image in a window the middle one counts.")
     compared, questions = _compare_windows(said, detector, first, second), _questions(said.taxonomy)
     opened = _overview(compared, sets, names, questions)
     if opened is not None:

@@ -104,7 +104,7 @@ def _table(said: Feedback) -> None:
         return feedback[places].with_columns(class_name=said.taxonomy.named(pl.col("class_id")))
 
     newest = listed(rows.tail(MOST_LISTED).reverse())  # the table is by time
-    st.caption(f"{len(rows):,} feedbacks, the newest {newest.height:,} listed. Choose one to review it.")
+    st.caption(f"{len(rows):,} feedback files, the newest {newest.height:,} listed. Choose one to review it.")
     first = ["timestamp", "image_id", "class_name", "confidence", "split", "model", "latency_ms", "simulated"]
     event = st.dataframe(
         newest.select(*first, pl.exclude(*first, "class_id")),

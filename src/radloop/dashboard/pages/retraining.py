@@ -75,7 +75,7 @@ def _now(found: Dataset, said: Feedback, reviewed: Reviewed, last: Rule) -> None
     counted = retraining.count(decided.fates)
     for column, (fate, number) in zip(st.columns(len(counted)), counted.items(), strict=True):
         column.metric(fate, f"{number:,}", border=True, help=_FATES[fate])
-    st.caption(f"Of {decided.fates.height:,} feedbacks; each met exactly one fate.")
+    st.caption(f"Of {decided.fates.height:,} feedback files; each met exactly one fate.")
     if found.incoming.height:
         st.markdown(f"**Incoming:** {arrivals.words(loop.arrived(found, said, reviewed, rule))}.")
     st.code(_command(rule), language="bash")
@@ -177,22 +177,21 @@ def _why(decided: Decided) -> None:
     if decided.refused_reviews.height:
         waits = decided.waiting["feedback_id"].n_unique()
         st.error(
-            f"**Refused:** {decided.refused_reviews.height:,} review files cannot be used; {waits:,} feedbacks wait."
+            f"**Refused:** {decided.refused_reviews.height:,} review files cannot be used; "
+            f"{waits:,} feedback files wait."
         )
         layout.table(decided.refused_reviews, key="refused-reviews")
 
 
 def _counted(fates: pl.DataFrame) -> pl.DataFrame:
-    """fate, code, reason (the first of its kind), split, feedbacks: of those with a code, the most frequent first."""
+    """fate, code, reason (the first of its kind), split, files: of those with a code, the most frequent first."""
     by, needed = ["fate", "code", "split"], fates.select("fate", "code", "split", "reason")
     parts = [
-        some.cast(pl.String).group_by(by).agg(pl.col("reason").min(), feedbacks=pl.len()) for some in slices.of(needed)
+        some.cast(pl.String).group_by(by).agg(pl.col("reason").min(), files=pl.len()) for some in slices.of(needed)
     ]
-    whole = pl.concat(parts).group_by(by).agg(pl.col("reason").min(), pl.col("feedbacks").sum())
-    ordered = whole.drop_nulls("code").sort(
-        "feedbacks", "fate", "code", "split", descending=[True, False, False, False]
-    )
-    return ordered.select("fate", "code", "reason", "split", "feedbacks")
+    whole = pl.concat(parts).group_by(by).agg(pl.col("reason").min(), pl.col("files").sum())
+    ordered = whole.drop_nulls("code").sort("files", "fate", "code", "split", descending=[True, False, False, False])
+    return ordered.select("fate", "code", "reason", "split", "files")
 
 
 def _before(row: Mapping[str, Any]) -> Mapping[str, Any] | None:

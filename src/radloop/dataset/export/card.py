@@ -10,7 +10,7 @@ from radloop.words import several
 
 def description(contents: Contents) -> str:
     """One paragraph."""
-    made_up = " The images are made up: nothing in them says anything of patients." if is_made_up(contents) else ""
+    made_up = " The images are synthetic: nothing in them says anything of patients." if is_made_up(contents) else ""
     return (
         f"Radiographs with boxes of {several(len(contents.classes), 'class')} of findings, in "
         f"{several(len(contents.splits), 'split')} that share no group of images, made by radloop of "

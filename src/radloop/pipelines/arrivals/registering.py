@@ -151,7 +151,7 @@ class Register:
 
         Returns which manifest it has gone by, for `publish(after=…)`. Raises DatasetError where an image has another
         picture there, or was forgotten there and still lies here; StoreError where a publish from elsewhere is in
-        progress there, or was cut off, and what it lists cannot be had yet.
+        progress there, or was cut off, and what it lists is not available yet.
         """
         prefix = manifest.INCOMING_UNIT
         self._forget_as(store)

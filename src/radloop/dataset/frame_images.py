@@ -1,4 +1,4 @@
-"""Where the boxes of each film lie in each frame that they may be in, beside where those of its classes lie."""
+"""Where the boxes of each image lie in each frame that they may be in, beside where those of its classes lie."""
 
 from functools import cached_property
 from typing import Final
@@ -22,16 +22,16 @@ from radloop.dataset.frame_candidates import (
 )
 from radloop.tables import SCALED_SIDE_PX
 
-_TYPICAL_FILM_PX: Final = (2400, 2750)  # where only the size of the 1024×1024 pictures is known
-_POPULATION: Final = np.array([0.035, 0.1])  # how far all films of a hospital may lie off in x, y: one sd of the log
+_TYPICAL_IMAGE_PX: Final = (2400, 2750)  # where only the size of the 1024×1024 pictures is known
+_POPULATION: Final = np.array([0.035, 0.1])  # how far all images of a hospital may lie off in x, y: one sd of the log
 
 Flags = npt.NDArray[np.bool_]
 
 
-class Films:
-    """The boxes of each film, by image_id: `Evidence` tells what they have to be.
+class Images:
+    """The boxes of each image, by image_id: `Evidence` tells what they have to be.
 
-    An offset is how far the findings of a film lie from the reference in x and y, as logarithms: films × 2.
+    An offset is how far the findings of an image lie from the reference in x and y, as logarithms: images × 2.
     """
 
     def __init__(self, boxes: pl.DataFrame, middles: Floats | None) -> None:
@@ -44,22 +44,22 @@ class Films:
 
     @cached_property
     def table(self) -> pl.DataFrame:
-        """What `placed` tells of each film, and the sizes that are reckoned with."""
+        """What `placed` tells of each image, and the sizes that are reckoned with."""
         table = placed(self.asked, self._middles)
         if self._untold:
-            width, height = _TYPICAL_FILM_PX
+            width, height = _TYPICAL_IMAGE_PX
             table = table.with_columns(width=pl.lit(width), height=pl.lit(height))
         return table.with_columns(
             pl.coalesce(f"picture_{side}", side).alias(f"picture_{side}") for side in ("width", "height")
         )
 
     def __len__(self) -> int:
-        """How many films there are."""
+        """How many images there are."""
         return len(self.table)
 
     @cached_property
     def sides(self) -> dict[Candidate, Floats]:
-        """Per candidate the width and height of each film's frame."""
+        """Per candidate the width and height of each image's frame."""
         known: list[Candidate] = [*SIDES]
         if self._untold:
             known = ["scaled", "picture", "fraction", "percent", "scaled twice"]
@@ -82,17 +82,17 @@ class Films:
 
     @cached_property
     def weights(self) -> Floats:
-        """What the offset of each film weighs in x and y: one over its variance."""
+        """What the offset of each image weighs in x and y: one over its variance."""
         return self.table.select("weight_x", "weight_y").to_numpy()
 
     @cached_property
     def within(self) -> Floats:
-        """How far the classes of each film lie from each other's reference, squared, in standard deviations."""
+        """How far the classes of each image lie from each other's reference, squared, in standard deviations."""
         return self.table["within"].to_numpy()
 
     @cached_property
     def largest(self) -> Floats:
-        """The largest x and y of each film's boxes."""
+        """The largest x and y of each image's boxes."""
         return self.table.select("right", "bottom").to_numpy()
 
     @cached_property
@@ -110,12 +110,12 @@ class Films:
         return [*self.frames, *(name for name in self.sides if name not in FRAMES)]
 
     def equal(self, one: Candidate, other: Candidate) -> bool:
-        """Whether two frames are the same for all films."""
+        """Whether two frames are the same for all images."""
         return one == other or bool(np.allclose(self.sides[one], self.sides[other]))
 
     @cached_property
     def least(self) -> Floats:
-        """How far each film lies from the reference by the candidate that is nearest."""
+        """How far each image lies from the reference by the candidate that is nearest."""
         distances: Floats = np.min([self.distances(self.offsets[name]) for name in self.candidates], axis=0)
         return distances
 
@@ -123,17 +123,17 @@ class Films:
     def spread(self) -> float:
         """How much wider than the reference's the places vary: so much less they prove.
 
-        Each film is taken by what explains it best, as there may be two frames.
+        Each image is taken by what explains it best, as there may be two frames.
         """
         return max(1.0, float(self.least.mean()) / 2)
 
     def distances(self, offset: Floats) -> Floats:
-        """How far each film lies from the reference, squared, in standard deviations."""
+        """How far each image lies from the reference, squared, in standard deviations."""
         distances: Floats = (offset**2 * self.weights).sum(axis=1)
         return distances
 
     def fitting(self, name: Candidate) -> Flags:
-        """Whether all boxes of each film fit."""
+        """Whether all boxes of each image fit."""
         slack = SLACK_OF_UNITS * self.sides[name] if name in ("fraction", "percent") else SLACK_PX
         fitting: Flags = np.all(self.largest <= self.sides[name] + slack, axis=1)
         return fitting
@@ -152,13 +152,13 @@ class Films:
         return x, y
 
     def product(self, a: Floats, b: Floats) -> float:
-        """Under the covariance of each film's own offset plus one that all films share (Sherman & Morrison 1950)."""
+        """Under the covariance of each image's own offset plus one that all images share (Sherman & Morrison 1950)."""
         w = self.weights
         shared = (a * w).sum(axis=0) * (b * w).sum(axis=0) / (_POPULATION**-2 + w.sum(axis=0))
         return float(((a * b * w).sum(axis=0) - shared).sum())
 
     def badness(self, name: Candidate) -> float:
-        """Minus twice the log-likelihood, but for a constant and the classes of a film among each other."""
+        """Minus twice the log-likelihood, but for a constant and the classes of an image among each other."""
         return self.product(self.offsets[name], self.offsets[name])
 
     def total(self, name: Candidate) -> float:
@@ -166,11 +166,11 @@ class Films:
         return self.badness(name) + float(self.within.sum())
 
     def off(self, offset: Floats, some: Flags | None = None) -> float:
-        """How far all or some films together lie from the reference, squared, in standard deviations."""
+        """How far all or some images together lie from the reference, squared, in standard deviations."""
         return float((self._mean(offset, some) ** 2 * self.information(some)).sum())
 
     def shift(self, offset: Floats, some: Flags) -> float:
-        """The one number that is nearest to the mean offsets of some films in x and y."""
+        """The one number that is nearest to the mean offsets of some images in x and y."""
         return float(np.average(self._mean(offset, some), weights=self.information(some)))
 
     def information(self, some: Flags | None = None) -> Floats:

@@ -1,7 +1,7 @@
-"""The film: the noises that pictures are painted with, what lies inside a box, and how it is exposed.
+"""The canvas: the noises that pictures are painted with, what lies inside a box, and how it is exposed.
 
 Coordinates are fractions of the picture, x to the right and y down. Brightness runs from 0 (air outside the body) to 1
-(dense). Geometry is drawn on a grid of at most 512 × 512 and enlarged; film noise and the side marker have the full
+(dense). Geometry is drawn on a grid of at most 512 × 512 and enlarged; canvas noise and the side marker have the full
 resolution.
 """
 
@@ -20,7 +20,7 @@ from radloop.vindr.anatomy import Anatomy
 
 Field = npt.NDArray[np.floating[Any]]  # (rows, columns), float32
 
-GRID_PX: Final = 512  # finer geometry is not seen: the sharpest edge in a film is some pixels wide
+GRID_PX: Final = 512  # finer geometry is not seen: the sharpest edge in a radiograph is some pixels wide
 _GRAIN_PX: Final = 1280
 
 
@@ -38,7 +38,7 @@ def smooth_noise(rng: np.random.Generator, cells: int, grid: int) -> Field:
 
 
 def texture(kind: str, rng: np.random.Generator, grid: int) -> Field:
-    """A piece of the tile of that kind, cut at random; as large as the film."""
+    """A piece of the tile of that kind, cut at random; as large as the canvas."""
     tile = _tile(kind, grid)
     top, left = rng.integers(0, len(tile) - grid, 2)
     piece = tile[top : top + grid, left : left + grid]
@@ -47,7 +47,7 @@ def texture(kind: str, rng: np.random.Generator, grid: int) -> Field:
 
 @lru_cache(maxsize=16)
 def _tile(kind: str, grid: int) -> Field:
-    """Noise of one kind, made once for each process: standard deviation about 1, 50 % larger than the film."""
+    """Noise of one kind, made once for each process: standard deviation about 1, 50 % larger than the canvas."""
     rng = np.random.default_rng(zlib.crc32(kind.encode()))
     side = grid * 3 // 2
     white = rng.standard_normal((side, side)).astype(np.float32)
@@ -78,31 +78,31 @@ def slices(box: Box, grid: int) -> tuple[slice, slice]:
     return slice(top, max(top + 1, round(box[3] * grid))), slice(left, max(left + 1, round(box[2] * grid)))
 
 
-def window(film: Field, box: Box) -> tuple[Field, Field, Field] | None:
-    """The part of the film inside a box, and its coordinates from -1 to 1; None where that is less than a pixel."""
-    rows, columns = slices(box, len(film))
-    part = film[rows, columns]
+def window(canvas: Field, box: Box) -> tuple[Field, Field, Field] | None:
+    """The part of the canvas inside a box, and its coordinates from -1 to 1; None where that is less than a pixel."""
+    rows, columns = slices(box, len(canvas))
+    part = canvas[rows, columns]
     if not part.size:
         return None
-    middle = (np.arange(len(film), dtype=np.float32) + 0.5) * (2 / len(film))
+    middle = (np.arange(len(canvas), dtype=np.float32) + 0.5) * (2 / len(canvas))
     p = (middle[columns] - (box[0] + box[2])) * (1 / (box[2] - box[0]))
     q = (middle[rows] - (box[1] + box[3])) * (1 / (box[3] - box[1]))
     return part, p[None, :], q[:, None]
 
 
-def expose(film: Field, body: Anatomy, rng: np.random.Generator, side_px: int) -> npt.NDArray[np.uint8]:
+def expose(canvas: Field, body: Anatomy, rng: np.random.Generator, side_px: int) -> npt.NDArray[np.uint8]:
     """Tone curve, enlargement, grain and side marker."""
-    film = np.clip(film, 0, 1.15)
-    film = film - 0.16 * film * film * film  # the shoulder of the film: dense parts lie close together
-    film **= np.float32(body.gamma)
+    canvas = np.clip(canvas, 0, 1.15)
+    canvas = canvas - 0.16 * canvas * canvas * canvas  # the shoulder of a film's curve: dense parts lie close together
+    canvas **= np.float32(body.gamma)
     low, high = np.float32(rng.uniform(0, 12)), np.float32(rng.uniform(240, 255))
-    film = low + film * ((high - low) / film.max())
-    if side_px != len(film):
-        film = np.asarray(Image.fromarray(film).resize((side_px, side_px), Image.Resampling.BICUBIC))
+    canvas = low + canvas * ((high - low) / canvas.max())
+    if side_px != len(canvas):
+        canvas = np.asarray(Image.fromarray(canvas).resize((side_px, side_px), Image.Resampling.BICUBIC))
     rows, columns = ((np.arange(side_px) + offset) % _GRAIN_PX for offset in rng.integers(0, _GRAIN_PX, 2))
     grain = _grain()[rows][:, columns][:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
-    film = film + grain * (np.float32(body.noise) * (0.5 + film * np.float32(1 / 255)))
-    pixels = np.clip(film + 0.5, 0, 255).astype(np.uint8)
+    canvas = canvas + grain * (np.float32(body.noise) * (0.5 + canvas * np.float32(1 / 255)))
+    pixels = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
     return _mark(pixels, body, rng)
 
 
