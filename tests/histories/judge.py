@@ -84,7 +84,7 @@ class Account:
         if ending.kind == "crashed":
             self.wrong.append(f"{name} of machine {machine} crashed: {told}")
         self.wrong += [f"{name} of machine {machine}: {what}" for what in self._lost(name, before, after)]
-        if name == "prune" and ending.kind == "killed":
+        if name == "prune" and ending.kind != "done":  # a server that refuses a request cuts it off, too
             self.prune_cut_off = True
         if ending.kind != "done":
             return
