@@ -318,7 +318,7 @@ def test_three_most_frequent_reasons_are_shown_with_an_example(source, tmp_path)
         etl(source, tmp_path)
 
     assert "10 of" in str(stopped.value)
-    assert "4x a coordinate is not a number: x_min 'a'; 3x a coordinate is larger than any film" in str(stopped.value)
+    assert "4x a coordinate is not a number: x_min 'a'; 3x a coordinate is larger than any image" in str(stopped.value)
     assert "2x rad_id is not made of letters" in str(stopped.value)
     assert "and 1 more kinds" in str(stopped.value)
 
