@@ -26,7 +26,7 @@ from radloop.feedback import reliability, suspects
 from radloop.predictions import Detector, Picture
 from radloop.sources import synthetic
 from radloop.tables import DETECTIONS, EDGES, FEEDBACK, TRUTH
-from radloop.vindr import anatomy, film
+from radloop.vindr import anatomy, canvas
 from radloop.vindr.classes import TAXONOMY
 
 SEED: Final = 19
@@ -95,7 +95,7 @@ def said(spec: str, known: pl.DataFrame, image_ids: pl.Series) -> tuple[pl.DataF
         detector = detectors.create(spec, TAXONOMY)
     found, tops = [], []
     for index, image_id in enumerate(image_ids):
-        drawn = b"" if kind == "oracle" else film.encode(synthetic.picture(synthetic.patient(index, seed=SEED)))
+        drawn = b"" if kind == "oracle" else canvas.encode(synthetic.picture(synthetic.patient(index, seed=SEED)))
         answer = detector.predict(Picture(image_id, drawn))
         for part in (answer, answer.low):
             corners = boxes.cxcywh_to_xyxy(part.cxcywh_norm).reshape(-1, 4).tolist()

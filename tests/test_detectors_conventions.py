@@ -13,7 +13,7 @@ from radloop.detectors.yolo import Shape, prepare
 from radloop.errors import MisreadDetectorError
 from radloop.predictions import Picture
 from radloop.sources import synthetic
-from radloop.vindr import film as films
+from radloop.vindr import canvas
 from taxonomies import SPINE, VINDR
 
 SIDE = 640
@@ -170,7 +170,7 @@ def test_model_that_writes_what_is_read_is_never_stopped(answers, suppresses, gr
 
 def film(index):
     known = synthetic.patient(index, seed=77)
-    return Picture(known.image_id, films.encode(synthetic.picture(known, side_px=320)))
+    return Picture(known.image_id, canvas.encode(synthetic.picture(known, side_px=320)))
 
 
 def test_tiny_detector_is_believed_and_would_be_stopped_as_corners():

@@ -19,7 +19,7 @@ from radloop.predictions import Picture
 from radloop.sources import synthetic
 from radloop.tables import DETECTIONS
 from radloop.taxonomy import Taxonomy
-from radloop.vindr import film as films
+from radloop.vindr import canvas
 from taxonomies import SPINE, VINDR
 
 HEART = (3, 0.93, (16.0, 20.0, 8.0, 4.0))
@@ -33,7 +33,7 @@ def picture(width=64, height=64):
 
 def film(index, *, seed=51):
     known = synthetic.patient(index, seed=seed)
-    return Picture(known.image_id, films.encode(synthetic.picture(known, side_px=320))), known
+    return Picture(known.image_id, canvas.encode(synthetic.picture(known, side_px=320))), known
 
 
 @pytest.mark.parametrize(

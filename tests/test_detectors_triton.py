@@ -19,7 +19,7 @@ from radloop.predictions import Picture
 from radloop.recipe import Recipe
 from radloop.sources import synthetic
 from radloop.taxonomy import Taxonomy
-from radloop.vindr import film as films
+from radloop.vindr import canvas
 from rude_server import drip, reply, rude_server
 from taxonomies import SPINE, VINDR
 
@@ -41,7 +41,7 @@ def picture():
 
 def film(index):
     known = synthetic.patient(index, seed=52)
-    return Picture(known.image_id, films.encode(synthetic.picture(known, side_px=320)))
+    return Picture(known.image_id, canvas.encode(synthetic.picture(known, side_px=320)))
 
 
 def store_of_films(root, count):

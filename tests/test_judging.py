@@ -393,7 +393,7 @@ def test_the_command_tells_both_overlaps_apart(tmp_path: Path, classes: Taxonomy
 def test_without_feedback_outside_training_there_is_nothing_to_judge(tmp_path: Path, classes: Taxonomy) -> None:
     dataset(tmp_path, read(("a", "R1", 3, HERE)), classes, a="training")
     give(tmp_path, "a", (3, 0.95, HERE))
-    with pytest.raises(FeedbackError, match=r"outside training \(1 feedback: the image is of training now"):
+    with pytest.raises(FeedbackError, match=r"outside training \(1 feedback file: the image is of training now"):
         evaluate(tmp_path)
 
 

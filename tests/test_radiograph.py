@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from radloop.vindr import anatomy, drawing, film
+from radloop.vindr import anatomy, canvas, drawing
 from taxonomies import VINDR
 
 NOTHING = np.empty((0, 4)), np.empty(0, dtype=np.int64)
@@ -39,7 +39,7 @@ def test_two_patients_differ():
 
 
 def test_a_picture_has_a_realistic_size_as_png():
-    data = film.encode(drawn(side_px=1024))
+    data = canvas.encode(drawn(side_px=1024))
     assert 300_000 < len(data) < 800_000
     assert Image.open(io.BytesIO(data)).mode == "L"
 
@@ -108,7 +108,7 @@ def test_a_picture_has_the_pixels_that_it_had(classes, side_px, digest):
     pixels = drawn("a1", boxes, list(classes), side_px=side_px)
     assert hashlib.md5(pixels.tobytes()).hexdigest() == digest
     if side_px == 64:
-        assert hashlib.md5(film.encode(pixels)).hexdigest() == "63ce83450d761c05c80d463ce00987ad"
+        assert hashlib.md5(canvas.encode(pixels)).hexdigest() == "63ce83450d761c05c80d463ce00987ad"
 
 
 def test_a_larger_picture_has_the_gray_values_that_it_had():

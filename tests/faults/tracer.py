@@ -16,6 +16,7 @@ import struct
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -357,7 +358,10 @@ def _fork(function: Callable[[], int], output: Path, *, traced: bool) -> tuple[i
 
 
 def _become(function: Callable[[], int], output: Path, pipe: tuple[int, int]) -> NoReturn:
-    """End as an interpreter ends that has run nothing but `function`."""
+    """End as an interpreter ends that has run nothing but `function`: what others here leave to the end is theirs."""
+    atexit._clear()
+    weakref.finalize._registry.clear()
+    weakref.finalize._registered_with_atexit = False
     log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import polars as pl
 
@@ -15,6 +16,8 @@ from radloop.pipelines import monitoring
 from radloop.pipelines.keeping import noting
 from radloop.pipelines.monitoring import Stream
 from radloop.progress import Progress
+
+_AHEAD: Final = timedelta(days=1)  # of clocks of other machines, and of simulated reviews
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,9 @@ def _since(there: Stream, now: datetime) -> datetime | None:
 
 
 def _newest(times: pl.Series, now: datetime) -> datetime | None:
-    """What a clock that goes wrong wrote in the future would pass for new until then, and is left out."""
-    newest: datetime | None = times.filter(times <= now).max()  # type: ignore[assignment]
-    return newest
+    """The newest time, at most now; one that a wrong clock wrote far ahead would pass for new until then: left out."""
+    newest: datetime | None = times.filter(times <= now + _AHEAD).max()  # type: ignore[assignment]
+    return newest and min(newest, now)
 
 
 def _codes(refused: pl.DataFrame) -> dict[str, int]:
