@@ -117,6 +117,19 @@ def test_torn_last_line_is_told_of_and_followed(tmp_path):
     assert (told.faults, [line.what for line in told.lines[-2:]]) == ((), ["torn-line", "prune"])
 
 
+def test_long_rest_of_a_loss_of_power_takes_no_line_with_it(tmp_path):
+    folder = written(tmp_path)
+    path = folder / "000001.jsonl"
+    before = path.read_bytes()
+    path.write_bytes(before + bytes(200_000))
+    assert audit_lines.is_end_sound(folder) is False
+    log(tmp_path).record("prune", "x")
+    assert path.read_bytes().startswith(before)
+    assert codes(folder) == set()
+    torn = audit_lines.verify(folder).lines[-2]
+    assert (torn.what, torn.new["bytes"]) == ("torn-line", 200_000)
+
+
 def test_several_threads_and_processes_write_one_chain(tmp_path):
     program = (
         "import sys; from pathlib import Path; from radloop.catalog.audit_log import AuditLog\n"

@@ -1,6 +1,7 @@
 """The lines of the audit log: what each says, and whether they are the ones that were written."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -15,7 +16,7 @@ from radloop.errors import UNDECODABLE
 FOLDER: Final = "audit"  # in OUT
 HEAD: Final = ".head.json"  # hidden: what is only added to lies beside it
 BEGINNING: Final = "0" * 64  # what the first line follows
-_TAIL: Final = 2**20  # bytes of a file that its last line is looked for in
+_TAIL: Final = 2**16  # bytes of a file that its last line is looked for in, before all of it
 _FILE: Final = re.compile(r"([0-9]{6})\.jsonl")
 
 State = Literal["begun", "done", "not-done"]
@@ -61,7 +62,6 @@ class Head(msgspec.Struct, frozen=True):
 _LINE: Final = msgspec.json.Decoder(Line)
 _HEAD: Final = msgspec.json.Decoder(Head)
 
-
 decode: Final = _LINE.decode
 
 
@@ -87,6 +87,18 @@ def lines(folder: Path) -> Iterator[Line]:
             for data in file:
                 with suppress(*UNDECODABLE):
                     yield _LINE.decode(data)
+
+
+def last_line(path: Path) -> tuple[bytes | None, bytes]:
+    """The last whole line of a file, without its end; None where it has none. And what stands behind it."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        for start in (max(0, size - _TAIL), 0):
+            file.seek(start)
+            whole, end, torn = file.read().rpartition(b"\n")
+            if b"\n" in whole:
+                break
+    return (whole.rpartition(b"\n")[2] if end else None), torn
 
 
 def open_deeds(folder: Path) -> list[Line]:
@@ -165,10 +177,8 @@ def is_end_sound(folder: Path) -> bool | None:
         return False
     if not there:
         return False
-    with there[-1].open("rb") as file:
-        file.seek(max(0, there[-1].stat().st_size - _TAIL))
-        whole, _, torn = file.read().rpartition(b"\n")
-    data = whole.rpartition(b"\n")[2]
+    last, torn = last_line(there[-1])
+    data = last or b""
     try:
         line = _LINE.decode(data)
     except UNDECODABLE:

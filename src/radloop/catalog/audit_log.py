@@ -26,7 +26,6 @@ from radloop.catalog.audit_lines import BEGINNING, FOLDER, HEAD, From, Head, Lin
 from radloop.errors import UNDECODABLE, AuditError
 
 LARGEST_FILE: Final = 8 * 2**20  # bytes; then the next one begins
-_TAIL: Final = 1 << 16  # bytes; no line is as long
 _LONGEST_TEXT: Final = 200
 _LOCK: Final = ".lock"  # held while a line is written
 _AT_WORK: Final = ".at-work.lock"  # held, shared, by all who are between the two lines of a deed
@@ -216,26 +215,19 @@ class _End:
         there = audit_lines.paths(folder)
         if not there:
             return cls(folder / audit_lines.file_name(1), 1, 0)
-        for path in reversed(there):
-            size = path.stat().st_size
-            with path.open("rb") as file:
-                file.seek(max(0, size - _TAIL))
-                tail = file.read()
-            whole, end, torn = tail.rpartition(b"\n")
-            last = whole.rpartition(b"\n")[2]
-            if not end and path != there[0]:
-                if torn:
-                    return cls(path, int(path.stem), 0, *cls.of_line(there[-2], None), torn)
-                continue
-            if not end:
-                return cls(path, int(path.stem), 0, torn=torn)
-            return cls(path, int(path.stem), size - len(torn), *cls.of_line(path, last), torn)
-        return cls(there[-1], int(there[-1].stem), 0)
+        *earlier, path = there
+        last, torn = audit_lines.last_line(path)
+        size = path.stat().st_size - len(torn)
+        holder = path
+        if last is None and earlier:  # the file was begun, and nothing whole is in it yet
+            holder = earlier[-1]
+            last = audit_lines.last_line(holder)[0] or b""
+        seq, sha256 = (0, BEGINNING) if last is None else cls.of_line(holder, last)
+        return cls(path, int(path.stem), size, seq, sha256, torn)
 
     @staticmethod
-    def of_line(path: Path, data: bytes | None) -> tuple[int, str]:
-        """Number and hash of a line; of None, of the last one in the file."""
-        data = path.read_bytes().rstrip(b"\n").rpartition(b"\n")[2] if data is None else data
+    def of_line(path: Path, data: bytes) -> tuple[int, str]:
+        """Number and hash of a line."""
         try:
             return audit_lines.decode(data).seq, hashlib.sha256(data).hexdigest()
         except UNDECODABLE as broken:
@@ -257,7 +249,7 @@ def _account() -> str:
 
 
 def of(out: Path, command: str, *, durable: bool = False) -> AuditLog:
-    """The log of OUT: of all that is published, promoted, forgotten, backed up and restored."""
+    """The log of OUT: of all that is published, promoted, forgotten and restored."""
     return AuditLog(out / FOLDER, command, durable=durable)
 
 
