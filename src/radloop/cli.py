@@ -1,7 +1,9 @@
 """The command line: read the options, call one pipeline, print, exit.
 
 A command is a function from its options (`radloop.options`) to a record. Its flags and its help derive from the
-options; what is heavy is imported by the command that needs it. `radloop.words.Exit` lists how a command ends.
+options; what is heavy is imported by the command that needs it.
+
+`radloop.words.Exit` lists how a command ends.
 """
 
 import errno
@@ -19,7 +21,7 @@ import typer
 from typer.core import TyperGroup
 
 from radloop import options, parts, settings, visible
-from radloop.errors import RadloopError, StrictError, UsageError
+from radloop.errors import RadloopError
 from radloop.progress import Progress
 from radloop.settings import Setting
 from radloop.typed import typed
@@ -89,8 +91,8 @@ def _registered(group: Group, function: Callable[[S, Progress], object]) -> Call
     parameters = [_parameter(setting) for setting in settings.of(step) if setting.flag or setting.about.argument]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
-    name, listed = function.__name__.rstrip("_"), first_sentence(step.__doc__)  # import is a word of Python
-    app.command(name, help=step.__doc__, short_help=listed, rich_help_panel=group)(run)
+    name = function.__name__.rstrip("_")  # import is a word of Python
+    app.command(name, help=step.__doc__, short_help=first_sentence(step.__doc__), rich_help_panel=group)(run)
     return function
 
 
@@ -288,10 +290,12 @@ def restore(chosen: options.Restore, progress: Progress) -> object:
 
 @_command("Data")
 def check(chosen: options.Check, progress: Progress) -> object:
-    from radloop.pipelines import checking, verifying
-
     if chosen.attestation is not None or chosen.key is not None:
+        from radloop.pipelines import verifying
+
         return verifying.verify(chosen, progress=progress)
+    from radloop.pipelines import checking
+
     return checking.check(chosen.place, jobs=chosen.jobs, progress=progress)
 
 
@@ -364,12 +368,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(status if isinstance(status, int) else Exit.DONE)
     except typer.TyperException as wrong:
         _stop(_in_one_line(wrong), wrong.exit_code)
-    except UsageError as error:
-        _stop(str(error), Exit.WRONG_USAGE)
-    except StrictError as error:
-        _stop(str(error), Exit.REFUSED_ROWS)
     except RadloopError as error:
-        _stop(str(error), Exit.FAILED)
+        _stop(str(error), error.exit)
     except OSError as error:
         _stop(f"{error.filename or 'the system'}: {error.strerror or error}.{_full(error)}", Exit.FAILED)
 

@@ -26,11 +26,12 @@
 A message names the thing, the value and the way out.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 
 from radloop import visible
+from radloop.words import Exit
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,12 +42,16 @@ UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  
 class RadloopError(Exception):
     """The base of all: one sentence for a person, on one line, no traceback."""
 
+    exit: ClassVar[Exit] = Exit.FAILED  # how a command ends for it
+
     def __str__(self) -> str:
         return visible.line(super().__str__())
 
 
 class UsageError(RadloopError):
     """An invalid flag or setting."""
+
+    exit = Exit.WRONG_USAGE
 
 
 class SourceError(RadloopError):
@@ -67,6 +72,8 @@ class RefusedError(AnnotationError):
 
 class StrictError(RadloopError):
     """Rows or files were refused and --strict was given: nothing was written. `rejected`: rows (tables.REJECTED)."""
+
+    exit = Exit.REFUSED_ROWS
 
     def __init__(self, message: str, *, rejected: "pl.DataFrame | None" = None) -> None:
         super().__init__(message)
