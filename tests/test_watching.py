@@ -475,6 +475,19 @@ def require_whole(out, pacs):
     assert set(incoming.read(out / "organized")["image_id"]) == set(told)
 
 
+def killed_at(what, out, pacs, **told):
+    """Watch, and be killed when the PACS is asked for that."""
+
+    def before(asked):
+        if asked == what:
+            raise KilledError
+
+    pacs.before = before
+    with pytest.raises(KilledError):
+        watch(out, pacs, **told)
+    pacs.before = lambda asked: None
+
+
 def killed_and_again(built, folder, last):
     """Whether the run was killed before it had ended by itself; what it left is finished by a second one."""
     out, pacs = linked(built, folder), three_studies()
@@ -500,15 +513,7 @@ def test_killed_anywhere_and_run_again_each_image_has_one_feedback_and_each_stud
 def test_a_study_that_grew_while_nobody_watched_is_reported_once_an_image(built, tmp_path):
     """The report that was stored before the kill is stored again as it was, the new image's beside it."""
     out, pacs = linked(built, tmp_path / "out"), MemoryPacs(same_study(1, 9))
-
-    def before(asked):
-        if asked == "stored":
-            raise KilledError
-
-    pacs.before = before
-    with pytest.raises(KilledError):
-        watch(out, pacs)
-    pacs.before = lambda asked: None
+    killed_at("stored", out, pacs)
     pacs.store([same_study(2, 9)])
     watch(out, pacs)
 
@@ -518,15 +523,7 @@ def test_a_study_that_grew_while_nobody_watched_is_reported_once_an_image(built,
 def test_planned_report_waits_for_an_image_that_is_to_be_tried_again(built, tmp_path):
     """Killed before the report was stored; then one of its images cannot be had for a while."""
     out, pacs = linked(built, tmp_path / "out"), MemoryPacs(same_study(1, 9), same_study(2, 9))
-
-    def before(asked):
-        if asked == "store":
-            raise KilledError
-
-    pacs.before = before
-    with pytest.raises(KilledError):
-        watch(out, pacs)
-    pacs.before = lambda asked: None
+    killed_at("store", out, pacs)
     retrieve, refusals = pacs.retrieve, [uid_of(2)]
 
     def refusing(instance):
@@ -545,15 +542,7 @@ def test_planned_report_waits_for_an_image_that_is_to_be_tried_again(built, tmp_
 def test_answers_of_before_a_kill_stand(built, tmp_path):
     """The second run has another answer, of the same model: what was written is what is reported."""
     out, pacs = linked(built, tmp_path / "out"), MemoryPacs(radiograph(1))
-
-    def before(asked):
-        if asked == "store":
-            raise KilledError
-
-    pacs.before = before
-    with pytest.raises(KilledError):
-        watch(out, pacs, detector=Sure())
-    pacs.before = lambda asked: None
+    killed_at("store", out, pacs, detector=Sure())
 
     class Other(Sure):
         def predict(self, picture):
