@@ -37,7 +37,7 @@ from radloop.progress import Progress, silent
 
 FLIPS, EACH = 10_000, 100
 IMAGES = 60
-LOGS = (attestations.AUDIT, logged.NAME)
+LOGS = tuple(logged.NAMES.values())
 LINES = audit_lines.file_name(1)  # all of them, of a loop as small as this
 Named = set[tuple[str, str]]  # rule, file
 

@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 
 from radloop import manifest, sealed
+from radloop.catalog import audit_lines
 from radloop.errors import UNDECODABLE, AttestationError
 from radloop.words import AttestedPart
 
@@ -59,13 +60,6 @@ class Head(msgspec.Struct, frozen=True):
     reviews: int
 
 
-class LogHead(msgspec.Struct, frozen=True):
-    """The last line of an audit log."""
-
-    seq: int
-    sha256: str
-
-
 class Moves(msgspec.Struct, frozen=True):
     """How often aliases of models were moved, and a hash over all moves."""
 
@@ -90,7 +84,7 @@ class Predicate(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
     code: dict[str, str]  # radloop, python, sha256 over its source files
     heads: tuple[Head, ...]
-    audit: dict[str, LogHead] | None  # the end of each audit log that there was
+    audit: dict[str, audit_lines.Head] | None  # the end of each audit log that there was
     rounds: list[dict[str, Any]]
     gates: list[dict[str, Any]]
     models: dict[str, str]  # alias -> model

@@ -50,8 +50,9 @@ def main() -> None:
     except BaseException as broken:  # noqa: BLE001  told to the parent
         control.sendall(_line({"error": _kind(broken), "text": _text(broken)}))
         return
+    taken = session.get_inputs()[0].name
     for slot in slots:
-        slot.session = session
+        slot.session, slot.taken = session, taken
     control.sendall(_line(about))  # nobody asks before this
     while message := control.recv(STOPPED.size):
         at, number = STOPPED.unpack(message)
@@ -123,7 +124,8 @@ def _close_the_door() -> None:
 class _Slot:
     """One request at a time: its picture and its answer stand in memory that the parent sees, too."""
 
-    session: Any  # the model, once it is loaded
+    session: Any  # the model, once it is loaded,
+    taken: str  # and what its picture is called
 
     def __init__(self, asked: socket.socket, shared: mmap.mmap) -> None:
         self._asked, self._shared = asked, shared
@@ -155,7 +157,7 @@ class _Slot:
         with self._lock:
             self._number, self._running = number, running
         try:
-            (output,) = self.session.run(None, {self.session.get_inputs()[0].name: picture}, running)
+            (output,) = self.session.run(None, {self.taken: picture}, running)
         finally:
             with self._lock:
                 self._running = None

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
-from radloop import files, sealed
+from radloop import files, sealed, sums
 from radloop.catalog import chains
 from radloop.errors import UNDECODABLE, FeedbackError
 from radloop.feedback import documents, listing
@@ -47,6 +47,11 @@ _decode: Final = msgspec.json.Decoder(_Told).decode
 def review_id(data: bytes) -> str:
     """The id of a review: the hash of its bytes."""
     return hashlib.md5(data).hexdigest()[:16]
+
+
+def file_name(feedback_id: str, reviewer: str, data: bytes) -> str:
+    """What the file of a review is called; the same for the same bytes."""
+    return f"{feedback_id}.{reviewer}.{review_id(data)}.json"
 
 
 def link(name: str, data: bytes) -> tuple[Any, ...] | None:
@@ -124,7 +129,7 @@ def bury(folder: Path, gone: pl.DataFrame) -> None:
 def tombstones_sha256(folder: Path) -> str | None:
     """The hash of the tombstones of a folder, as the audit log tells it; None where there are none."""
     path = folder / FORGOTTEN
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return sums.of_file(path).sha256 if path.is_file() else None
 
 
 class Chain:

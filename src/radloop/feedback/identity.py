@@ -21,12 +21,6 @@ def of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 
-def filled(data: bytes) -> tuple[str, bytes]:
-    """The id for such bytes, and the bytes with it."""
-    own = of(data)
-    return own, data.replace(_EMPTY, b'"feedback_id": "%b"' % own.encode(), 1)
-
-
 def is_own(feedback_id: str | None, schema_version: int | None) -> bool:
     """Whether the id has to be that of the content: by either, so that no one change lets another pass."""
     return (schema_version or 0) >= SINCE or bool(feedback_id and _OWN.fullmatch(feedback_id))

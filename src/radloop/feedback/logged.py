@@ -1,8 +1,9 @@
 """Reviews are written, and the log beside them tells of each: whose it is, which one, and what its bytes are."""
 
 import hashlib
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from radloop import files
 from radloop.catalog import audit_lines
@@ -13,7 +14,12 @@ from radloop.feedback.reviews import Review
 from radloop.taxonomy import Taxonomy
 
 FOLDER: Final = ".audit"  # in the folder of reviews, which is all that a dashboard may write
-NAME: Final = f"reviews/{FOLDER}"  # what people are told
+NAMES: Final = {"deeds": audit_lines.FOLDER, "reviews": f"reviews/{FOLDER}"}  # of both logs, as people are told
+
+
+def folders(out: Path, reviews_folder: Path) -> dict[str, Path]:
+    """Where both logs are, by the keys of NAMES."""
+    return {"deeds": out / audit_lines.FOLDER, "reviews": reviews_folder / FOLDER}
 
 
 def log(folder: Path, command: str, *, durable: bool = False) -> AuditLog:
@@ -40,25 +46,24 @@ class Writer:
 
         Raises AuditError, with nothing written, where the log cannot be.
         """
-        data = reviews.encode(review)
-        name = reviews.file_name(review)
+        data, name = reviews.encode(review), reviews.file_name(review)
         reviews.decode(data, self._classes, name=name)
-        if (self._folder / name).exists():
-            return self._folder / name
-        told = {"reviewer": review.reviewer, "sha256": hashlib.sha256(data).hexdigest()}
-        deed = self._log.deed("review", _own_id(name), old=review.previous, new=told, who=who, client=client)
-        with deed:
+        with self._logged(name, data, review.reviewer, old=review.previous, who=who, client=client):
             return reviews.write(self._folder, review, self._classes, durable=self._durable)
 
     def write_unusable(self, *, feedback_id: str, image_id: str, reviewer: str, why: str) -> Path:
         """Write what no review can hold, as `reviews.write_unusable`."""
         told = {"feedback_id": feedback_id, "image_id": image_id, "reviewer": reviewer, "why": why}
         data = reviews.encode_unusable(**told)
-        own = chaining.review_id(data)
-        if (self._folder / f"{feedback_id}.{reviewer}.{own}.json").exists():
-            return self._folder / f"{feedback_id}.{reviewer}.{own}.json"
-        with self._log.deed("review", own, new={"reviewer": reviewer, "sha256": hashlib.sha256(data).hexdigest()}):
+        with self._logged(chaining.file_name(feedback_id, reviewer, data), data, reviewer):
             return reviews.write_unusable(self._folder, **told, durable=self._durable)
+
+    def _logged(self, name: str, data: bytes, reviewer: str, **told: Any) -> AbstractContextManager[object]:
+        """The deed of writing such a file; none where it is there already."""
+        if (self._folder / name).exists():
+            return nullcontext()
+        new = {"reviewer": reviewer, "sha256": hashlib.sha256(data).hexdigest()}
+        return self._log.deed("review", _own_id(name), new=new, **told)
 
 
 def _own_id(name: str) -> str:

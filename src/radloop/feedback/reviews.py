@@ -161,7 +161,7 @@ def write_unusable(
     `read` refuses it, and so the feedback waits for the reviewer's next one; nothing that a person said is lost.
     """
     data = encode_unusable(feedback_id=feedback_id, image_id=image_id, reviewer=reviewer, why=why)
-    path = folder / f"{feedback_id}.{reviewer}.{chaining.review_id(data)}.json"
+    path = folder / chaining.file_name(feedback_id, reviewer, data)
     if not path.exists():
         files.make_folder(folder, durable=durable, mode=files.OWN_FOLDER)
         files.write_atomic(path, data, durable=durable, mode=files.OWN_FILE)
@@ -176,7 +176,7 @@ def encode_unusable(*, feedback_id: str, image_id: str, reviewer: str, why: str)
 
 def file_name(review: Review) -> str:
     """`<feedback_id>.<reviewer>.<review_id>.json`: the same for the same review."""
-    return f"{review.feedback_id}.{review.reviewer}.{chaining.review_id(encode(review))}.json"
+    return chaining.file_name(review.feedback_id, review.reviewer, encode(review))
 
 
 def decode(

@@ -48,9 +48,14 @@ def encode_known(feedback: pl.DataFrame, before: pl.DataFrame | None = None) -> 
     return sealed.encode(pl.concat(parts).with_columns(file).unique().sort(KNOWN.names()))
 
 
+def known_path(out: Path) -> Path:
+    """Where KNOWN is kept."""
+    return out / audit_lines.FOLDER / KNOWN_FILE
+
+
 def known(out: Path) -> pl.DataFrame:
     """KNOWN as the last round left it; nothing where there is none that can be read."""
-    path = out / audit_lines.FOLDER / KNOWN_FILE
+    path = known_path(out)
     table = sealed.decode(path.read_bytes(), name=str(path)) if path.is_file() else None
     return KNOWN.to_frame() if table is None or dict(table.schema) != dict(KNOWN) else table
 

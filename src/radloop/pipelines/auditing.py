@@ -30,8 +30,6 @@ AUDIT: Final = pl.Schema(
     }
 )
 
-_WHERE: Final = {"deeds": audit_lines.FOLDER, "reviews": logged.NAME}
-
 
 @dataclass(frozen=True)
 class Verified:
@@ -81,8 +79,8 @@ def verify(options: Audit) -> Verified:
     more, counted = verifying.of_feedback(options.feedback_folder, images, known)
     return Verified(
         lines=sum(len(log.lines) for log in logs.values()),
-        ends={_WHERE[name]: Head(*list(log.hashes.items())[-1]) for name, log in logs.items() if log.hashes},
-        open=tuple(_open(options)),
+        ends={logged.NAMES[name]: Head(*list(log.hashes.items())[-1]) for name, log in logs.items() if log.hashes},
+        open=tuple(_open(logs)),
         reviews=links.height,
         heads=told.heads,
         forks=told.forks,
@@ -96,22 +94,19 @@ def _name(row: Mapping[str, Any]) -> str:
     return f"review {row['review_id']} of {row['reviewer']}"
 
 
-def _folders(options: Audit) -> dict[str, Path]:
-    return {"deeds": options.out / audit_lines.FOLDER, "reviews": options.reviews_folder / logged.FOLDER}
-
-
 def _logs(options: Audit) -> dict[str, Told]:
-    return {name: audit_lines.verify(folder) for name, folder in _folders(options).items()}
+    folders = logged.folders(options.out, options.reviews_folder)
+    return {name: audit_lines.verify(folder) for name, folder in folders.items()}
 
 
 def _of_logs(logs: Mapping[str, Told]) -> Iterator[pl.DataFrame]:
     for name, log in logs.items():
-        yield faults((f"{_WHERE[name]}/{one.file}", one.line, one.code, one.reason) for one in log.faults)
+        yield faults((f"{logged.NAMES[name]}/{one.file}", one.line, one.code, one.reason) for one in log.faults)
 
 
-def _open(options: Audit) -> Iterator[str]:
-    for folder in _folders(options).values():
-        for line in audit_lines.open_deeds(folder):
+def _open(logs: Mapping[str, Told]) -> Iterator[str]:
+    for log in logs.values():
+        for line in audit_lines.unended(log.lines):
             yield f"{line.what} {line.subject} of {line.time[:19]} (line number {line.seq})"
 
 
@@ -221,7 +216,7 @@ def _known(options: Audit, log: Told) -> tuple[pl.DataFrame, pl.DataFrame]:
     whole = [place for place, line in enumerate(told) if line.state == "done" and not line.later]
     expected = {_seen(line) for line in told[whole[-1] if whole else 0 :]}  # what was cut off may have come so far
     expected |= {None} if not whole else set()
-    path = options.out / audit_lines.FOLDER / verifying.KNOWN_FILE
+    path = verifying.known_path(options.out)
     data = path.read_bytes() if path.is_file() else b""
     there = hashlib.sha256(data).hexdigest() if data else None
     if there in expected or any(line.what == "forget" for line in begun):

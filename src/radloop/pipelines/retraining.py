@@ -66,6 +66,8 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
         classes = known.taxonomy
         stones = _stones(options.out, target)
         found, reviewed, heads, silent = _read(options, known, stones, progress)
+        before = verifying.known(options.out)
+        gone = verifying.gone(options.feedback_folder, before)  # all: it was of another folder
 
         judged = guard.judge(found.feedback, known.images if rule.include_held_out else known.guarded)
         rule = proven.by(rule, judged, found.every_box, known.readings)
@@ -82,7 +84,7 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
             *playing,
             *silent,
             *proven.out_of_reach(rule, classes),
-            *_broken(folder, reviewed, options),
+            *_broken(folder, reviewed, options, gone),
             *_waiting(decided, options.reviews_folder),
             *_idle(decided, rule, synthetic=known.synthetic),
             *_elsewhere(decided, found.feedback, known),
@@ -99,13 +101,12 @@ def retrain(options: Retrain, *, progress: Progress = silent) -> Retrained:
             documents = _earlier_rounds(folder, target, after, stones) | documents
         built = unit.build(decided.rows, known, documents, include_held_out=rule.include_held_out)
         published = None
-        seen = verifying.encode_known(found.feedback, _known(options))
+        seen = verifying.encode_known(found.feedback, before if gone.height < before.height else None)
         with _deed(options, folder, built.version, heads, seen) as deed:
             if writing:
                 published = _publish(built, known, target, after, durable=durable, progress=progress)
                 deed.old = published.previous_version
-                list_of_seen = options.out / audit_lines.FOLDER / verifying.KNOWN_FILE
-                files.write_atomic(list_of_seen, seen, durable=durable, mode=files.OWN_FILE)
+                files.write_atomic(verifying.known_path(options.out), seen, durable=durable, mode=files.OWN_FILE)
         told = report, thresholds, why, refused, published, notes
         return Retrained(folder, built.version, round_id, *told, done=writing)
 
@@ -148,8 +149,8 @@ def _deed(
     )
 
 
-def _broken(folder: Path, reviewed: Reviews, options: Retrain) -> Iterator[str]:
-    """What is not as earlier rounds have known it: chains of reviews, and feedback."""
+def _broken(folder: Path, reviewed: Reviews, options: Retrain, gone: pl.DataFrame) -> Iterator[str]:
+    """What is not as earlier rounds have known it: chains of reviews, and feedback that is `gone` (KNOWN)."""
     lines = tuple(audit_lines.lines(options.out / audit_lines.FOLDER))
     pinned = rounds.binding(folder, lines)
     wrong = chains.unlike(pinned.select(chains.HEADS.names()), reviewed.links, reviewed.forgotten)
@@ -158,18 +159,11 @@ def _broken(folder: Path, reviewed: Reviews, options: Retrain) -> Iterator[str]:
             f"{several(wrong.height, 'chain')} of reviews not as an earlier round has pinned them, such as: "
             f"{wrong['reason'][0]}. `radloop audit verify` has all"
         )
-    gone = verifying.gone(options.feedback_folder, verifying.known(options.out))
     if gone.height:
         yield (
             f"{gone.height:,} feedback that an earlier round knew is not in {options.feedback_folder} any more, such "
             f"as {gone['file'][0]}. `radloop audit verify` has all"
         )
-
-
-def _known(options: Retrain) -> pl.DataFrame | None:
-    """What earlier rounds have known of this folder of feedback; None where nothing of it lies there."""
-    known = verifying.known(options.out)
-    return None if verifying.gone(options.feedback_folder, known).height == known.height else known
 
 
 def _stones(out: Path, store: Store) -> pl.DataFrame:

@@ -22,7 +22,6 @@ MADE_AGAIN: Final = {
     "raw": "`radloop extract` brings it again",
     "export": "`radloop export` makes it again",
 }
-_LOGS: Final = (audit_lines.FOLDER, logged.NAME)
 _LOCK: Final = ".lock"
 _TEMPORARY: Final = ".tmp"
 _DATABASE: Final = ".db"
@@ -110,7 +109,7 @@ def _below(place: Path, name: str, folders: dict[str, int], work: Path) -> Itera
     if not stat.S_ISDIR(status.st_mode):
         return
     folders[name] = stat.S_IMODE(status.st_mode)
-    if name in _LOGS:
+    if name in logged.NAMES.values():
         yield from _log(place, name, work)
         return
     for entry in sorted(os.scandir(place), key=lambda entry: entry.name):

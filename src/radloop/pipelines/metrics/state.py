@@ -46,7 +46,7 @@ def look(options: Monitor, now: datetime, progress: Progress) -> State:
     rows, _ = rounds.read(known.root / manifest.RETRAIN)
     waits = worklists.waiting(there.judged, there.reviewed, there.records.detections, seed=options.seed, read_twice=0.0)
     splits = known.own_images.group_by("split").agg(pl.len()).sort("split")
-    logs = {"deeds": options.out / audit_lines.FOLDER, "reviews": options.reviews_folder / logged.FOLDER}
+    logs = logged.folders(options.out, options.reviews_folder)
     ends = {name: audit_lines.is_end_sound(folder) for name, folder in logs.items()}
     return State(
         looked_at=now,

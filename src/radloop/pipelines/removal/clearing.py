@@ -3,7 +3,6 @@
 Everything here can be killed and called again. A folder of the user's own is never changed.
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from pathlib import Path
 
 import polars as pl
 
-from radloop import files, formats, sealed, tree
-from radloop.catalog import audit_lines, chains
+from radloop import files, formats, sealed, sums, tree
+from radloop.catalog import chains
 from radloop.dataset import pictures
 from radloop.dataset.forgetting import rows, rows_left
 from radloop.dicom import pseudonyms
@@ -50,8 +49,8 @@ def clear(options: Forget, whose: Whose, *, version: str | None, now: datetime) 
 
 def known_feedback(out: Path) -> dict[str, str | int | None] | None:
     """The hash of the list of feedback that rounds have known, as the audit log tells it; None where there is none."""
-    path = out / audit_lines.FOLDER / verifying.KNOWN_FILE
-    return {"feedback": hashlib.sha256(path.read_bytes()).hexdigest()} if path.is_file() else None
+    path = verifying.known_path(out)
+    return {"feedback": sums.of_file(path).sha256} if path.is_file() else None
 
 
 def _places(
@@ -112,7 +111,7 @@ def _take_feedback(options: Forget, feedback: _Place, whose: Whose) -> None:
     by_name = [name for name in known["file"].unique() if wanted.is_told_by(b"", name)]
     left = known.filter(~pl.col("feedback_id").is_in(ids), ~pl.col("file").is_in(by_name))
     if left.height < known.height:
-        path = options.out / audit_lines.FOLDER / verifying.KNOWN_FILE
+        path = verifying.known_path(options.out)
         files.write_atomic(path, verifying.encode_known(left), mode=files.OWN_FILE)
 
 

@@ -14,9 +14,10 @@ import polars as pl
 
 import radloop
 from radloop import manifest, tree
-from radloop.catalog import attestations, audit_lines, audit_log, models, rounds, tombstones
-from radloop.catalog.attestations import Before, LogHead, Predicate, Statement, Subject
+from radloop.catalog import attestations, audit_log, models, rounds, tombstones
+from radloop.catalog.attestations import Before, Predicate, Statement, Subject
 from radloop.catalog.attested import sha256
+from radloop.catalog.audit_lines import Head
 from radloop.catalog.version import Version
 from radloop.errors import UNDECODABLE
 from radloop.feedback import logged, reviews
@@ -83,11 +84,10 @@ def _predicate(out: Path, reviewed: Path, told: Told, now: datetime) -> Predicat
     )
 
 
-def _audit(out: Path, reviewed: Path) -> dict[str, LogHead]:
+def _audit(out: Path, reviewed: Path) -> dict[str, Head]:
     """The end of each audit log that has begun."""
-    folders = {attestations.AUDIT: out / audit_lines.FOLDER, logged.NAME: reviewed / logged.FOLDER}
-    ends = {name: audit_log.head(folder) for name, folder in folders.items()}
-    return {name: LogHead(end.seq, end.sha256) for name, end in ends.items() if end is not None}
+    ends = {logged.NAMES[name]: audit_log.head(folder) for name, folder in logged.folders(out, reviewed).items()}
+    return {name: end for name, end in ends.items() if end is not None}
 
 
 _VERSION: Final = ("lineage", "previous", "replaces")
